@@ -1,0 +1,33 @@
+"""Convolutional networks on NumPy and Numba: readable kernels, CPU or CUDA, no PyTorch.
+
+Names and semantics are PyTorch's, so a listing of the book runs with ``import numbacnn as torch; from numbacnn import nn``.
+Importing the package compiles and imports no kernel; a device's kernels come with its first operation.
+"""
+
+from . import config, cuda, data, inspect, models, nn, optim
+from .dtypes import bool_, float32, float64, int8, int16, int32, int64, uint8
+from .errors import DeviceError, DTypeError, FormatError, ShapeError
+from .random import get_rng_state, manual_seed, set_rng_state
+from .reference import convolve2d, corr2d, corr2d_multi_in, corr2d_multi_in_out, pool2d
+from .tensor import (
+    Function,
+    Tensor,
+    arange,
+    cat,
+    from_array,
+    full,
+    is_grad_enabled,
+    maximum,
+    minimum,
+    no_grad,
+    normal,
+    ones,
+    ones_like,
+    rand,
+    randn,
+    stack,
+    tensor,
+    where,
+    zeros,
+    zeros_like,
+)

@@ -1,0 +1,101 @@
+"""The complete list of array operations that a device must have.
+
+A device is one class with these methods; nothing above ``backends`` names a device. Arrays are the device's own
+(``numpy.ndarray`` on the CPU, ``backends.cuda.CudaArray`` on CUDA); every array has ``.shape``, ``.dtype``, ``.ndim`` and ``.size``,
+logical axes (N, C, H, W), and memory that is channels-last where the backend made it. Inputs may have any strides.
+Shapes and dtypes were judged by the caller: a backend checks nothing, allocates the result, picks a kernel and launches it.
+
+Elementwise operations take arrays of one dtype, or Python scalars that are already of that kind, and broadcast like NumPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from ..geometry import Conv2dGeometry, Pool2dGeometry
+
+__all__ = ["BINARY", "COMPARISON", "UNARY", "Array", "Backend"]
+
+Array: TypeAlias = Any
+"""An array of the backend's own kind."""
+
+UNARY = ("negative", "exp", "log", "log1p", "sqrt", "absolute", "sign", "logical_not", "relu", "sigmoid", "tanh")
+BINARY = ("add", "subtract", "multiply", "divide", "power", "maximum", "minimum")
+COMPARISON = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
+
+
+class Backend(Protocol):
+    """What a device can do. Names in UNARY, BINARY and COMPARISON are the arguments of the three elementwise methods."""
+
+    name: str
+
+    # -- arrays ------------------------------------------------------------------------------------------------------
+    def from_numpy(self, a: np.ndarray) -> Array: ...  # may share memory on the CPU
+    def to_numpy(self, x: Array) -> np.ndarray: ...  # may share memory on the CPU
+    def full(self, shape: Sequence[int], value: float, dtype: Any) -> Array: ...
+    def copy(self, x: Array) -> Array: ...  # keeps the layout
+    def astype(self, x: Array, dtype: Any) -> Array: ...  # always a copy
+    def item(self, x: Array) -> float | int | bool: ...  # of a one-element array
+
+    # -- views: share memory where they can ----------------------------------------------------------------------------
+    def reshape(self, x: Array, shape: Sequence[int]) -> Array: ...  # logical C order; copies where the strides demand it
+    def transpose(self, x: Array, axes: Sequence[int]) -> Array: ...
+    def broadcast_to(self, x: Array, shape: Sequence[int]) -> Array: ...
+    def shares_memory(self, x: Array, y: Array) -> bool: ...
+
+    # -- indexing: ints, slices, None, Ellipsis (a view); integer or boolean arrays as NumPy arrays (a copy) -----------
+    def getitem(self, x: Array, index: Any) -> Array: ...
+    def setitem(self, x: Array, index: Any, value: Array | float) -> None: ...  # in place; broadcasts value
+    def add_at(self, x: Array, index: Any, value: Array) -> None: ...  # in place; repeated indices add up
+    def concatenate(self, arrays: Sequence[Array], axis: int) -> Array: ...
+
+    # -- elementwise ---------------------------------------------------------------------------------------------------
+    def unary(self, name: str, x: Array) -> Array: ...
+    def binary(self, name: str, a: Array | float, b: Array | float) -> Array: ...
+    def compare(self, name: str, a: Array | float, b: Array | float) -> Array: ...  # bool
+    def where(self, condition: Array, a: Array | float, b: Array | float) -> Array: ...
+    def relu_backward(self, grad: Array, y: Array) -> Array: ...  # grad where y > 0
+    def sigmoid_backward(self, grad: Array, y: Array) -> Array: ...  # grad * y * (1 - y)
+    def tanh_backward(self, grad: Array, y: Array) -> Array: ...  # grad * (1 - y * y)
+
+    # -- reductions, in a fixed order ------------------------------------------------------------------------------------
+    def sum(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array: ...
+    def max(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array: ...  # NaN wins
+    def argmax(self, x: Array, axis: int) -> Array: ...  # int64; the first of equals; NaN wins
+    def softmax(self, x: Array, axis: int) -> Array: ...
+    def softmax_backward(self, grad: Array, y: Array, axis: int) -> Array: ...
+    def log_softmax(self, x: Array, axis: int) -> Array: ...
+    def log_softmax_backward(self, grad: Array, y: Array, axis: int) -> Array: ...
+
+    # -- dense -----------------------------------------------------------------------------------------------------------
+    def matmul(self, a: Array, b: Array) -> Array: ...  # (M, K) @ (K, N)
+    def linear_forward(self, x: Array, w: Array, b: Array | None) -> Array: ...  # x (N, I), w (O, I), b (O,) -> (N, O)
+    def linear_grad_input(self, grad: Array, w: Array) -> Array: ...  # -> (N, I)
+    def linear_grad_weight(self, grad: Array, x: Array) -> Array: ...  # -> (O, I), C-ordered
+    def channel_sum(self, grad: Array) -> Array: ...  # (N, C, ...) -> (C,): the gradient of a bias
+
+    # -- windows: x (N, C, H, W), w (OC, C/groups, KH, KW) ---------------------------------------------------------------
+    def conv2d_forward(self, x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry) -> Array: ...
+    def conv2d_grad_input(self, grad: Array, w: Array, geometry: Conv2dGeometry) -> Array: ...
+    def conv2d_grad_weight(self, grad: Array, x: Array, geometry: Conv2dGeometry) -> Array: ...  # C-ordered
+    def max_pool2d_forward(self, x: Array, geometry: Pool2dGeometry) -> tuple[Array, Array]: ...  # y, and int32 h * W + w of each maximum
+    def max_pool2d_backward(self, grad: Array, index: Array, geometry: Pool2dGeometry) -> Array: ...
+    def avg_pool2d_forward(self, x: Array, geometry: Pool2dGeometry) -> Array: ...
+    def avg_pool2d_backward(self, grad: Array, geometry: Pool2dGeometry) -> Array: ...
+
+    # -- loss: logits (N, K), labels (N,) int64 in range -----------------------------------------------------------------
+    def cross_entropy_forward(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]: ...  # losses (N,), softmax (N, K)
+    def cross_entropy_backward(self, grad: Array, softmax: Array, labels: Array, smoothing: float) -> Array: ...  # grad (N,)
+
+    # -- optimisers: in place, one launch a parameter --------------------------------------------------------------------
+    def sgd_step(
+        self, w: Array, grad: Array, velocity: Array | None, lr: float, momentum: float, dampening: float, decay: float, nesterov: bool, first: bool
+    ) -> None: ...  # as torch.optim.SGD; ``first``: the velocity starts as the gradient
+    def adam_step(
+        self, w: Array, grad: Array, m: Array, v: Array, step: int, lr: float, beta1: float, beta2: float, eps: float, decay: float, decoupled: bool
+    ) -> None: ...  # as torch.optim.Adam, or AdamW where ``decoupled``; ``step`` counts from 1
+
+    def synchronize(self) -> None: ...  # waits for all launched work

@@ -1,0 +1,371 @@
+"""The CPU: NumPy arrays, NumPy for what has no kernel of its own, and the kernels of ``kernels.cpu`` for the rest.
+
+Activations of three to five axes lie channels-last in memory: an array whose ``_memory`` view, channels at the end, is C-contiguous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..geometry import Conv2dGeometry, Pool2dGeometry
+from ..kernels.cpu import conv, elementwise, loss, optim, pool, reduce
+from ..kernels.cpu.launch import launch
+from . import cpu_plan
+from .cpu_plan import Contraction, Correlation
+from .pool import BufferPool
+
+__all__ = ["CpuBackend", "create"]
+
+Array = np.ndarray
+_UFUNCS = {"add", "subtract", "multiply", "divide", "power", "maximum", "minimum"}
+
+
+def _memory(x: Array) -> Array:
+    """The axes in memory order: channels last for three to five axes. A view."""
+    return np.moveaxis(x, 1, -1) if 3 <= x.ndim <= 5 else x
+
+
+def _logical(x: Array) -> Array:
+    """The reverse of ``_memory``."""
+    return np.moveaxis(x, -1, 1) if 3 <= x.ndim <= 5 else x
+
+
+class CpuBackend:
+    """See ``backends.base.Backend``."""
+
+    name = "cpu"
+
+    def __init__(self) -> None:
+        self.buffers = BufferPool(limit=1 << 30)
+        self.conversions = 0  # how many arrays had to be copied to another layout; a test reads it
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> Array:
+        """Uninitialised, channels-last; ``shape`` has logical axes."""
+        if 3 <= len(shape) <= 5:
+            return _logical(self.buffers.empty((shape[0], *shape[2:], shape[1]), dtype))
+        return self.buffers.empty(shape, dtype)
+
+    def _contiguous(self, x: Array) -> Array:
+        """``_memory(x)``, C-contiguous and writable: what a kernel receives. Copies only where it must."""
+        x = _memory(x)
+        if x.flags.c_contiguous and x.flags.writeable:
+            return x
+        self.conversions += 1
+        out = self.buffers.empty(x.shape, x.dtype)
+        out[...] = x
+        return out
+
+    def _c_ordered(self, x: Array) -> Array:
+        """``x`` itself in C order, as parameters are."""
+        return x if x.flags.c_contiguous and x.flags.writeable else np.array(x, order="C")
+
+    # -- arrays
+    def from_numpy(self, a: Array) -> Array:
+        return a
+
+    def to_numpy(self, x: Array) -> Array:
+        return x
+
+    def full(self, shape: Sequence[int], value: float, dtype: Any) -> Array:
+        return np.full(shape, value, dtype)
+
+    def copy(self, x: Array) -> Array:
+        return np.array(x, order="C") if 0 in x.strides else np.array(x, order="K")
+
+    def astype(self, x: Array, dtype: Any) -> Array:
+        return x.astype(dtype)
+
+    def item(self, x: Array) -> Any:
+        return x.item()
+
+    # -- views
+    def reshape(self, x: Array, shape: Sequence[int]) -> Array:
+        return x.reshape(shape)
+
+    def transpose(self, x: Array, axes: Sequence[int]) -> Array:
+        return x.transpose(axes)
+
+    def broadcast_to(self, x: Array, shape: Sequence[int]) -> Array:
+        return np.broadcast_to(x, shape)
+
+    def shares_memory(self, x: Array, y: Array) -> bool:
+        return np.may_share_memory(x, y)
+
+    # -- indexing
+    def getitem(self, x: Array, index: Any) -> Array:
+        return np.asarray(x[index])
+
+    def setitem(self, x: Array, index: Any, value: Any) -> None:
+        x[index] = value
+
+    def add_at(self, x: Array, index: Any, value: Array) -> None:
+        parts = index if isinstance(index, tuple) else (index,)
+        if any(isinstance(i, np.ndarray) for i in parts):
+            np.add.at(x, index, value)
+        else:
+            x[index] += value
+
+    def concatenate(self, arrays: Sequence[Array], axis: int) -> Array:
+        return _logical(np.concatenate([_memory(a) for a in arrays], self._memory_axis(axis, arrays[0].ndim)))
+
+    @staticmethod
+    def _memory_axis(axis: int, ndim: int) -> int:
+        """Where a logical axis lies in ``_memory``."""
+        if not 3 <= ndim <= 5 or axis == 0:
+            return axis
+        return ndim - 1 if axis == 1 else axis - 1
+
+    # -- elementwise
+    def unary(self, name: str, x: Array) -> Array:
+        if name in ("relu", "sigmoid", "tanh"):
+            return self._map(getattr(elementwise, name), x)
+        return getattr(np, name)(x)
+
+    def _map(self, kernel: Any, *arrays: Array) -> Array:
+        """A kernel over flat memory, on arrays of one shape."""
+        memory = [self._contiguous(a) for a in arrays]
+        out = self.buffers.empty(memory[0].shape, memory[0].dtype)
+        launch(kernel, *(m.reshape(-1) for m in memory), out.reshape(-1))
+        return _logical(out)
+
+    def binary(self, name: str, a: Any, b: Any) -> Array:
+        return np.asarray(getattr(np, name)(a, b))
+
+    def compare(self, name: str, a: Any, b: Any) -> Array:
+        return np.asarray(getattr(np, name)(a, b))
+
+    def where(self, condition: Array, a: Any, b: Any) -> Array:
+        return np.where(condition, a, b)
+
+    def relu_backward(self, grad: Array, y: Array) -> Array:
+        return self._map(elementwise.relu_backward, grad, y)
+
+    def sigmoid_backward(self, grad: Array, y: Array) -> Array:
+        return self._map(elementwise.sigmoid_backward, grad, y)
+
+    def tanh_backward(self, grad: Array, y: Array) -> Array:
+        return self._map(elementwise.tanh_backward, grad, y)
+
+    # -- reductions: NumPy's order depends on the strides, so these are made the same first
+    def sum(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+        return self._reduce(np.add, x, axes, keepdims)
+
+    def max(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+        return self._reduce(np.maximum, x, axes, keepdims)
+
+    def _reduce(self, ufunc: np.ufunc, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+        memory = np.ascontiguousarray(_memory(x))
+        found = ufunc.reduce(memory, axis=tuple(self._memory_axis(a, x.ndim) for a in axes), keepdims=True)
+        found = _logical(np.asarray(found))
+        return found if keepdims else found.reshape([s for i, s in enumerate(x.shape) if i not in axes])
+
+    def argmax(self, x: Array, axis: int) -> Array:
+        return np.asarray(np.argmax(x, axis)).astype(np.int64)
+
+    def softmax(self, x: Array, axis: int) -> Array:
+        return self._rows(reduce.softmax, axis, x)
+
+    def softmax_backward(self, grad: Array, y: Array, axis: int) -> Array:
+        return self._rows(reduce.softmax_backward, axis, grad, y)
+
+    def log_softmax(self, x: Array, axis: int) -> Array:
+        return self._rows(reduce.log_softmax, axis, x)
+
+    def log_softmax_backward(self, grad: Array, y: Array, axis: int) -> Array:
+        return self._rows(reduce.log_softmax_backward, axis, grad, y)
+
+    def _rows(self, kernel: Any, axis: int, *arrays: Array) -> Array:
+        """A kernel over rows (R, K) along one axis."""
+        last = [np.ascontiguousarray(np.moveaxis(a, axis, -1)) for a in arrays]
+        out = np.empty_like(last[0])
+        if out.size:
+            launch(kernel, *(a.reshape(-1, a.shape[-1] if a.ndim else 1) for a in (*last, out)))
+        return np.moveaxis(out, -1, axis)
+
+    # -- dense
+    def matmul(self, a: Array, b: Array) -> Array:
+        if a.dtype.kind != "f":
+            return np.matmul(a, b)
+        m, k, n = *a.shape, b.shape[1]
+        if b.flags.f_contiguous and not b.flags.c_contiguous:
+            return self._matmul(a, b.T, None, (m, k, n, 1, k))
+        return self._matmul(a, b, None, (m, k, n, n, 1))
+
+    def linear_forward(self, x: Array, w: Array, b: Array | None) -> Array:
+        return self._matmul(x, w, b, (*x.shape, w.shape[0], 1, w.shape[1]))
+
+    def linear_grad_input(self, grad: Array, w: Array) -> Array:
+        return self._matmul(grad, w, None, (*grad.shape, w.shape[1], w.shape[1], 1))
+
+    def _matmul(self, a: Array, b: Array, bias: Array | None, sizes: tuple[int, int, int, int, int]) -> Array:
+        """(M, K) @ (K, N); ``sizes`` is M, K, N and the strides of K and N in ``b``."""
+        out = self.empty((sizes[0], sizes[2]), a.dtype)
+        if 0 in sizes[:3]:
+            out[...] = 0 if bias is None else bias
+            return out
+        self._contract(cpu_plan.matmul_plan(*sizes, a.dtype.name), self._contiguous(a), self._c_ordered(b), bias, out)
+        return out
+
+    def linear_grad_weight(self, grad: Array, x: Array) -> Array:
+        out = np.zeros((grad.shape[1], x.shape[1]), x.dtype)
+        if out.size and len(x):
+            plan = cpu_plan.matmul_t_plan(*x.shape, grad.shape[1], x.dtype.name, conv.BLOCK)
+            self._correlate(plan, self._contiguous(x), self._contiguous(grad), out)
+        return out
+
+    def channel_sum(self, grad: Array) -> Array:
+        out = np.zeros(grad.shape[1], grad.dtype)
+        if grad.size:
+            rows = self._contiguous(grad).reshape(-1, len(out))
+            launch(reduce.channel_sum, rows, self.buffers.empty(reduce.channel_sum_scratch(*rows.shape), grad.dtype), out)
+        return out
+
+    # -- windows
+    def conv2d_forward(self, x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry) -> Array:
+        out = self.empty(geometry.output_shape, x.dtype)
+        if geometry.n:
+            self._contract(cpu_plan.forward_plan(geometry, x.dtype.name), self._contiguous(x), self._c_ordered(w), b, out)
+        return out
+
+    def conv2d_grad_input(self, grad: Array, w: Array, geometry: Conv2dGeometry) -> Array:
+        out = self.empty((geometry.n, geometry.c, geometry.h, geometry.w), grad.dtype)
+        if geometry.n:
+            plans = cpu_plan.grad_input_plans(geometry, grad.dtype.name)
+            padded = self._padded(self._contiguous(grad), plans[0].pads)
+            for plan in plans:
+                self._contract(plan, padded, self._c_ordered(w), None, out, padded=True)
+        return out
+
+    def conv2d_grad_weight(self, grad: Array, x: Array, geometry: Conv2dGeometry) -> Array:
+        g = geometry
+        out = np.zeros((g.oc, g.c // g.groups, g.kh, g.kw), x.dtype)
+        if g.n:
+            self._correlate(cpu_plan.grad_weight_plan(g, x.dtype.name, conv.BLOCK), self._contiguous(x), self._contiguous(grad), out)
+        return out
+
+    def _padded(self, x: Array, pads: tuple[int, int, int, int]) -> Array:
+        """x (N, H, W, C) with zeros around it; x itself where there are none to add."""
+        if not any(pads):
+            return x
+        top, bottom, left, right = pads
+        n, h, w, c = x.shape
+        out = self.buffers.empty((n, h + top + bottom, w + left + right, c), x.dtype)
+        launch(conv.pad, x, top, left, out)
+        return out
+
+    def _contract(self, p: Contraction, x: Array, w: Array, bias: Array | None, out: Array, padded: bool = False) -> None:
+        """Run a plan of ``conv.contract`` on input (N, H, W, C) or (M, K) and C-ordered weights."""
+        if not padded:
+            x = self._padded(x, p.pads)
+        packed = self.buffers.empty(p.packed_shape, x.dtype)
+        launch(conv.pack, w.reshape(-1), p.offsets, p.group_stride, p.lane_stride, p.y_group, packed)
+        lanes = np.zeros((p.groups, p.packed_shape[1] * p.tile.columns), x.dtype)
+        if bias is not None:
+            lanes[:, : p.y_group] = bias.reshape(p.groups, p.y_group)
+        launch(
+            conv.contract,
+            p.tile,
+            x.reshape(-1),
+            p.at,
+            p.taps,
+            p.length,
+            packed,
+            lanes.reshape(-1),
+            _memory(out).reshape(-1),
+            p.to,
+            p.images,
+            p.x_image,
+            p.y_image,
+            p.x_group,
+            p.y_group,
+            p.span,
+            p.splits,
+            p.dense,
+        )
+
+    def _correlate(self, p: Correlation, x: Array, grad: Array, out: Array) -> None:
+        """Run a plan of ``conv.correlate`` into a C-ordered weight gradient."""
+        x = self._padded(x, p.pads)
+        part = self.buffers.empty(p.part_shape, x.dtype)
+        launch(
+            conv.correlate,
+            p.tile,
+            x.reshape(-1),
+            p.at,
+            p.rows,
+            grad.reshape(-1),
+            part,
+            p.images,
+            p.x_image,
+            p.x_group,
+            p.y_group,
+            p.splits,
+        )
+        launch(conv.unpack, part, p.offsets, p.group_stride, p.lane_stride, p.y_group, out.reshape(-1))
+
+    def max_pool2d_forward(self, x: Array, geometry: Pool2dGeometry) -> tuple[Array, Array]:
+        out, index = self.empty(geometry.output_shape, x.dtype), self.empty(geometry.output_shape, np.int32)
+        launch(pool.max_forward, self._contiguous(x), _memory(out), _memory(index), *geometry.kernel, *geometry.stride, *geometry.padding, *geometry.dilation)
+        return out, index
+
+    def max_pool2d_backward(self, grad: Array, index: Array, geometry: Pool2dGeometry) -> Array:
+        out = self.empty((geometry.n, geometry.c, geometry.h, geometry.w), grad.dtype)
+        rows = (geometry.kernel[0], geometry.stride[0], geometry.padding[0], geometry.dilation[0])
+        launch(pool.max_backward, self._contiguous(grad), _memory(index), _memory(out), *rows)
+        return out
+
+    def avg_pool2d_forward(self, x: Array, geometry: Pool2dGeometry) -> Array:
+        out = self.empty(geometry.output_shape, x.dtype)
+        launch(pool.avg_forward, self._contiguous(x), _memory(out), *geometry.kernel, *geometry.stride, *geometry.padding, int(geometry.count_include_pad))
+        return out
+
+    def avg_pool2d_backward(self, grad: Array, geometry: Pool2dGeometry) -> Array:
+        out = self.empty((geometry.n, geometry.c, geometry.h, geometry.w), grad.dtype)
+        launch(pool.avg_backward, self._contiguous(grad), _memory(out), *geometry.kernel, *geometry.stride, *geometry.padding, int(geometry.count_include_pad))
+        return out
+
+    # -- loss
+    def cross_entropy_forward(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]:
+        losses, softmax = np.empty(len(logits), logits.dtype), np.empty(logits.shape, logits.dtype)
+        launch(loss.cross_entropy_forward, self._contiguous(logits), self._c_ordered(labels), smoothing, losses, softmax)
+        return losses, softmax
+
+    def cross_entropy_backward(self, grad: Array, softmax: Array, labels: Array, smoothing: float) -> Array:
+        out = np.empty_like(softmax)
+        launch(loss.cross_entropy_backward, self._c_ordered(grad), softmax, self._c_ordered(labels), smoothing, out)
+        return out
+
+    # -- optimisers
+    def sgd_step(
+        self, w: Array, grad: Array, velocity: Array | None, lr: float, momentum: float, dampening: float, decay: float, nesterov: bool, first: bool
+    ) -> None:
+        flat = self._c_ordered(w).reshape(-1)
+        speed = flat if velocity is None else velocity.reshape(-1)
+        rates = (float(lr), float(momentum), float(dampening), float(decay))
+        launch(optim.sgd_step, flat, self._c_ordered(grad).reshape(-1), speed, *rates, int(nesterov), int(first))
+        self._write_back(flat, w)
+
+    def adam_step(
+        self, w: Array, grad: Array, m: Array, v: Array, step: int, lr: float, beta1: float, beta2: float, eps: float, decay: float, decoupled: bool
+    ) -> None:
+        flat = (self._c_ordered(w).reshape(-1), self._c_ordered(grad).reshape(-1), m.reshape(-1), v.reshape(-1))
+        rates = (float(lr), float(beta1), float(beta2), float(eps), float(decay))
+        launch(optim.adam_step, *flat, int(step), *rates, int(decoupled))
+        self._write_back(flat[0], w)
+
+    @staticmethod
+    def _write_back(flat: Array, w: Array) -> None:
+        """A parameter that is not C-ordered was updated in a copy."""
+        if not np.may_share_memory(flat, w):
+            w[...] = flat.reshape(w.shape)
+
+    def synchronize(self) -> None:
+        """The CPU's kernels return when they are done."""
+
+
+def create() -> CpuBackend:
+    """The backend, for ``backends.get``."""
+    return CpuBackend()

@@ -1,0 +1,67 @@
+"""A free list of large NumPy buffers: the first touch of fresh memory costs as much as a kernel.
+
+A buffer is free when nobody but the list refers to it. Every view of an array refers to the array that owns the memory, and so
+does whoever holds a view, so memory that anybody can still see is never handed out again.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = ["BufferPool"]
+
+SMALL = 1 << 15
+"""Bytes below which NumPy's own allocation is quick enough."""
+
+_FREE = sys.getrefcount(np.empty(0)) + 2  # the list's reference, and the loop variable's
+
+
+class BufferPool:
+    """Gives uninitialised arrays; keeps at most ``limit`` bytes of them for later, the most recently used first."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._buffers: OrderedDict[int, list[np.ndarray]] = OrderedDict()  # by size in bytes
+        self._held = 0
+        self._lock = threading.Lock()
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> np.ndarray:
+        """An uninitialised C-contiguous array."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if size < SMALL:
+            return np.empty(shape, dtype)
+        with self._lock:
+            buffer = self._take(size)
+        return buffer[:size].view(dtype).reshape(shape)
+
+    def _take(self, size: int) -> np.ndarray:
+        size = -(-size // SMALL) * SMALL
+        row = self._buffers.setdefault(size, [])
+        self._buffers.move_to_end(size)
+        for buffer in row:
+            if sys.getrefcount(buffer) == _FREE:
+                return buffer
+        buffer = np.empty(size, np.uint8)
+        row.append(buffer)
+        self._held += size
+        self._trim()
+        return buffer
+
+    def _trim(self) -> None:
+        """Let go of the longest unused sizes; buffers in use are then freed by their users."""
+        while self._held > self.limit and len(self._buffers) > 1:
+            size, row = self._buffers.popitem(last=False)
+            self._held -= size * len(row)
+
+    def clear(self) -> None:
+        """Forget all buffers."""
+        with self._lock:
+            self._buffers.clear()
+            self._held = 0

@@ -1,0 +1,34 @@
+"""Pictures and their labels: data sets, whole-batch transforms and the loader that feeds a training loop.
+
+Every data set function returns a pair ``(train, test)`` of :class:`Dataset`. Nothing is downloaded where the files are already there.
+
+>>> train, test = digits()
+>>> for X, y in DataLoader(train, batch_size=256, shuffle=True):
+...     pass
+"""
+
+from numbacnn.data.dataset import Dataset, digits, to_float
+from numbacnn.data.download import cache_folder
+from numbacnn.data.folder import image_folder, read_image
+from numbacnn.data.idx import fashion_mnist, mnist, read_idx
+from numbacnn.data.loader import DataLoader
+from numbacnn.data.transforms import Compose, Normalise, Normalize, RandomCrop, RandomErase, RandomFlip
+
+__all__ = [
+    "Compose",
+    "DataLoader",
+    "Dataset",
+    "Normalise",
+    "Normalize",
+    "RandomCrop",
+    "RandomErase",
+    "RandomFlip",
+    "cache_folder",
+    "digits",
+    "fashion_mnist",
+    "image_folder",
+    "mnist",
+    "read_idx",
+    "read_image",
+    "to_float",
+]

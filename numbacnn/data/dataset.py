@@ -1,0 +1,199 @@
+"""The data set type, what turns its bytes into floats, and the digits that need no download."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, overload
+
+import numpy as np
+
+from numbacnn.errors import DTypeError, ShapeError, message
+
+__all__ = ["Dataset", "digits", "per_channel", "require", "shuffled", "stratified_split", "to_float"]
+
+DIGITS_TEST_IMAGES = 360
+SPLIT_SEED = 20_240  # which images are the test images of a fixed split; changing it changes every published accuracy
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Labelled pictures in memory: one array of bytes and one of labels.
+
+    Arguments:
+        images: uint8, shape (N, H, W, C), channels last; kept C-contiguous.
+        labels: any integer type, shape (N,), each in 0 .. len(classes) - 1; kept as int64.
+        classes: the names of the classes, in the order of their labels.
+        name: what to call the set in reports.
+        mean, std: C numbers, or one for all channels, on the scale where a white pixel is 1.0; kept as C floats. A float batch is
+            ``(images / 255 - mean) / std``; the default, 0 and 1, only divides by 255.
+
+    Errors: ShapeError, DTypeError or ValueError where the arrays do not have this form.
+
+    >>> data = Dataset(np.zeros((3, 8, 8, 1), np.uint8), np.array([0, 1, 1]), ("cat", "dog"))
+    >>> len(data), data.input_shape, len(data[data.labels == 1])
+    (3, (1, 8, 8), 2)
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    name: str = "dataset"
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        _check_arrays(self.images, self.labels, len(self.classes))
+        channels = self.images.shape[3]
+        normal = {
+            "images": np.ascontiguousarray(self.images),
+            "labels": np.ascontiguousarray(self.labels, dtype=np.int64),
+            "classes": tuple(str(name) for name in self.classes),
+            "mean": per_channel("Dataset", "mean", self.mean, channels),
+            "std": per_channel("Dataset", "std", self.std, channels),
+        }
+        for field, value in normal.items():
+            object.__setattr__(self, field, value)  # the class is frozen for everyone else
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one picture, as a model is told it."""
+        _, height, width, channels = self.images.shape
+        return channels, height, width
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int]: ...
+
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | np.ndarray) -> Dataset: ...
+
+    def __getitem__(self, index: Any) -> Dataset | tuple[np.ndarray, int]:
+        """A slice, an index array or a mask gives a Dataset (a slice shares memory); one int gives (picture (H, W, C), label)."""
+        if isinstance(index, (int, np.integer)):
+            return self.images[index], int(self.labels[index])
+        index = index if isinstance(index, slice) else np.asarray(index)
+        return replace(self, images=self.images[index], labels=self.labels[index])
+
+    def __repr__(self) -> str:
+        n, height, width, channels = self.images.shape
+        return f"Dataset({self.name!r}, {n:,} images {height} x {width} x {channels}, {len(self.classes)} classes)"
+
+
+def _check_arrays(images: Any, labels: Any, classes: int) -> None:
+    if not isinstance(images, np.ndarray) or images.ndim != 4:
+        raise ShapeError(message("Dataset", "images (N, H, W, C)", f"images {_described(images)}", "grey images have C = 1"))
+    if images.dtype != np.uint8:
+        hint = "give arrays of floats to DataLoader"
+        raise DTypeError(message("Dataset", "images of dtype uint8 (0 .. 255)", f"dtype {images.dtype}", hint))
+    if not isinstance(labels, np.ndarray) or labels.shape != images.shape[:1]:
+        raise ShapeError(message("Dataset", f"labels ({len(images)},), one for each image", f"labels {_described(labels)}"))
+    if labels.dtype.kind not in "iu":
+        raise DTypeError(message("Dataset", "labels of an integer dtype", f"dtype {labels.dtype}", "labels are class indices"))
+    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        spread = f"labels {labels.min()} .. {labels.max()}"
+        raise ValueError(message("Dataset", f"labels 0 .. {classes - 1} for {classes} classes", spread, "name every class"))
+
+
+def _described(value: Any) -> str:
+    return str(value.shape) if isinstance(value, np.ndarray) else f"of type {type(value).__name__}"
+
+
+def per_channel(op: str, field: str, value: float | Sequence[float], channels: int) -> tuple[float, ...]:
+    """``value`` as one float for each channel; ShapeError for another count, ValueError for a std that can't divide."""
+    numbers = tuple(float(v) for v in np.atleast_1d(np.asarray(value, dtype=np.float64)))
+    if len(numbers) not in (1, channels):
+        raise ShapeError(message(op, f"{field} with 1 or C = {channels} values", f"{len(numbers)} values"))
+    if not np.isfinite(numbers).all() or (field == "std" and min(numbers) <= 0):
+        wanted = "positive finite numbers" if field == "std" else "finite numbers"
+        raise ValueError(message(op, f"{field} of {wanted}", f"{field} {numbers}"))
+    return numbers * (channels // len(numbers))
+
+
+def to_float(images: np.ndarray, mean: float | Sequence[float] = 0.0, std: float | Sequence[float] = 1.0) -> np.ndarray:
+    """``(images / 255 - mean) / std`` in float32: uint8 (N, H, W, C) to a new C-contiguous array of the same shape.
+
+    The one definition of preprocessing: the loader, evaluation and prediction all call it.
+
+    >>> to_float(np.full((1, 1, 1, 1), 255, np.uint8), mean=0.5, std=0.25).item()
+    2.0
+    """
+    scaled = images.astype(np.float32, order="C")
+    scaled /= np.float32(255)  # a division is correctly rounded, a product with 1 / 255 is not
+    means, stds = (per_channel("to_float", field, value, images.shape[3]) for field, value in (("mean", mean), ("std", std)))
+    if any(means) or any(s != 1 for s in stds):
+        pixels = images.shape[1] * images.shape[2]
+        flat = scaled.reshape(len(images), pixels * images.shape[3])
+        flat -= np.tile(np.array(means, np.float32), pixels)  # one long row: broadcasting over C alone is ten times slower
+        flat /= np.tile(np.array(stds, np.float32), pixels)
+    return scaled
+
+
+def require(op: str, module: str, package: str) -> Any:
+    """Imports a module of the ``demo`` extra when it is needed; an ImportError says what to install."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        wanted, hint = f"{package} to be installed", 'run: pip install "numbacnn[demo]"'
+        raise ImportError(message(op, wanted, f"{type(error).__name__}: {error}", hint)) from error
+
+
+def shuffled(n: int, key: Sequence[int]) -> np.ndarray:
+    """A permutation of 0 .. n - 1 that depends on the two 64-bit numbers ``key`` alone.
+
+    Made from Philox's raw words, whose values are fixed for ever; those of ``Generator.permutation`` may change with NumPy's version.
+    """
+    words = np.random.Philox(key=np.array(key, dtype=np.uint64)).random_raw(n)
+    return np.argsort(words, kind="stable")
+
+
+def stratified_split(labels: np.ndarray, test: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices ``(train, test)``, ascending, that share each class in proportion, with ``test`` indices in the second.
+
+    Each class gives the whole part of its share; the classes with the largest remainders give one more. Equal labels give an equal split,
+    on every machine and with every version of NumPy.
+
+    >>> train, test = stratified_split(np.array([0] * 8 + [1] * 4), 3)
+    >>> len(train), len(test)
+    (9, 3)
+    """
+    counts = np.bincount(labels)
+    whole, remainder = np.divmod(counts * test, len(labels))
+    extra = np.argsort(-remainder, kind="stable")[: test - whole.sum()]
+    whole[extra] += 1
+    order = shuffled(len(labels), (SPLIT_SEED, 0))
+    by_class = [order[labels[order] == label][:share] for label, share in enumerate(whole)]
+    chosen = np.zeros(len(labels), bool)
+    chosen[np.concatenate(by_class)] = True
+    return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+def digits(size: int = 28) -> tuple[Dataset, Dataset]:
+    """1,797 real handwritten digits, 1,437 to train and 360 to test on; no download.
+
+    They come with scikit-learn (the test part of "Optical Recognition of Handwritten Digits", E. Alpaydin and C. Kaynak, UCI 1998):
+    8 x 8 pixels of 17 greys, here 0 .. 255. Any larger ``size`` enlarges them by linear interpolation. The split is fixed and
+    stratified: the same 360 test images everywhere.
+
+    Errors: ValueError for a size below 8; ImportError without scikit-learn.
+
+    >>> train, test = digits()
+    >>> train
+    Dataset('digits', 1,437 images 28 x 28 x 1, 10 classes)
+    """
+    if size < 8:
+        raise ValueError(message("digits", "size >= 8 pixels, the side of the original images", f"size {size}"))
+    raw = require("digits", "sklearn.datasets", "scikit-learn").load_digits()
+    greys, labels = raw.images, raw.target.astype(np.int64)
+    if size > 8:
+        from scipy.ndimage import zoom
+
+        # grid_mode: pixels are little squares, so that the picture as a whole keeps its place
+        greys = zoom(greys, (1, size / 8, size / 8), order=1, mode="nearest", grid_mode=True)
+    images = np.rint(greys * (255 / 16)).astype(np.uint8)[..., None]
+    whole = Dataset(images, labels, tuple("0123456789"), name="digits")
+    train, test = stratified_split(labels, DIGITS_TEST_IMAGES)
+    return whole[train], whole[test]

@@ -1,0 +1,200 @@
+"""The data loader: batches by one indexing operation each, made one step ahead in a thread."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+import numpy as np
+
+from numbacnn.data.dataset import Dataset, shuffled, to_float
+from numbacnn.data.transforms import Transform
+from numbacnn.errors import ShapeError, message
+from numbacnn.tensor import Tensor, from_array
+
+__all__ = ["DataLoader"]
+
+T = TypeVar("T")
+WORD = 2**64
+
+
+class DataLoader:
+    """Batches ``(X, y)`` of a data set, epoch after epoch.
+
+    Arguments:
+        dataset: a :class:`Dataset`, or a pair (X, y) of arrays or Tensors of equal length.
+        batch_size: examples in a batch; the last one of an epoch may be smaller.
+        shuffle: a new order for each epoch.
+        seed: with the number of the epoch it decides the order, and with the number of the batch what the transform draws.
+        drop_last: leave out a last batch that is smaller.
+        transform: ``t(batch, generator) -> batch``, see :mod:`numbacnn.data.transforms`. It is given the bytes (N, H, W, C) of a Dataset,
+            or the slice of X (4-d: channels last).
+        prefetch: how many batches a background thread makes ahead; 0 makes each when it is asked for. The batches are the same.
+        device: where the Tensors go.
+
+    Yields:
+        X: from a Dataset, float32 (N, C, H, W), channels last in memory: ``(images / 255 - mean) / std``, or what the transform made of
+           it if that is no longer bytes. From a pair, X's own dtype and values.
+        y: (N,), int64 from a Dataset.
+
+    Each ``iter()`` begins an epoch from its first batch, with the next number if anything was taken of the last. ``state_dict()``
+    counts the batches that were handed out; after ``load_state_dict()`` the next ``iter()`` goes on exactly there.
+
+    Errors: ShapeError or ValueError on bad arguments, TypeError for another kind of ``dataset``. What a transform raises comes out of
+    the loop.
+
+    >>> loader = DataLoader((np.zeros((10, 1, 8, 8), np.float32), np.arange(10)), batch_size=4)
+    >>> [X.shape for X, y in loader]
+    [(4, 1, 8, 8), (4, 1, 8, 8), (2, 1, 8, 8)]
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset | Sequence[Any],
+        batch_size: int = 1,
+        shuffle: bool = False,
+        *,
+        seed: int = 0,
+        drop_last: bool = False,
+        transform: Transform | None = None,
+        prefetch: int = 2,
+        device: str = "cpu",
+    ) -> None:
+        self.dataset = dataset
+        self._x, self._y = _arrays(dataset)
+        _check(len(self._x), len(self._y), batch_size, seed, drop_last, prefetch)
+        self.batch_size, self.shuffle, self.drop_last = int(batch_size), bool(shuffle), bool(drop_last)
+        self.transform, self.prefetch, self.device = transform, int(prefetch), device
+        self._seed, self._epoch, self._position, self._resume = int(seed), 0, 0, False
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        whole, rest = divmod(len(self._x), self.batch_size)
+        return whole if self.drop_last or not rest else whole + 1
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        if self._position and not self._resume:
+            self._epoch, self._position = self._epoch + 1, 0
+        self._resume = False
+        return self._epoch_from(self._epoch, self._position)
+
+    def state_dict(self) -> dict[str, int]:
+        """``seed``, ``epoch`` and ``position`` (batches taken in this epoch): all that decides what comes next."""
+        return {"seed": self._seed, "epoch": self._epoch, "position": self._position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Takes over a state; the next ``iter()`` yields the rest of its epoch (nothing, if it was at the end).
+
+        Errors: ValueError unless the state has just those keys, with a position within an epoch of this loader.
+        """
+        limits = {"seed": WORD - 1, "epoch": WORD - 1, "position": len(self)}
+        if state.keys() != limits.keys() or not all(0 <= state[key] <= limit for key, limit in limits.items()):
+            wanted = f"seed and epoch >= 0 and position 0 .. {len(self)}"
+            raise ValueError(message("DataLoader", wanted, f"state {state}", "use the batch size and data of the saved run"))
+        self._seed, self._epoch, self._position = (int(state[key]) for key in limits)
+        self._resume = True
+
+    def _epoch_from(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        batches = self._batches(self._seed, epoch, start)
+        for position, (x, y) in enumerate(_ahead(batches, self.prefetch) if self.prefetch else batches, start + 1):
+            if self._epoch == epoch:  # else another loop over this loader has begun, and the state is its
+                self._position = position
+            # to NCHW by view: the memory stays channels-last
+            yield from_array(x.transpose(0, 3, 1, 2) if x.ndim == 4 else x, self.device), from_array(y, self.device)
+        if self._epoch == epoch:
+            self._epoch, self._position = epoch + 1, 0
+
+    def _batches(self, seed: int, epoch: int, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """NumPy only: it may run in another thread, where a parallel kernel must not."""
+        n = len(self._x)
+        order = shuffled(n, (seed, epoch)) if self.shuffle else np.arange(n)
+        for batch in range(start, len(self)):
+            rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            x, y = self._x.take(rows, axis=0), self._y.take(rows, axis=0)
+            if self.transform is not None:
+                x = _transformed(self.transform, x, (seed, epoch), batch)
+            yield self._finished(x), y
+
+    def _finished(self, x: np.ndarray) -> np.ndarray:
+        if not isinstance(self.dataset, Dataset):
+            return np.ascontiguousarray(x)
+        if x.dtype == np.uint8:
+            return to_float(x, self.dataset.mean, self.dataset.std)
+        return np.ascontiguousarray(x, np.float32)
+
+
+def _transformed(transform: Transform, x: np.ndarray, key: tuple[int, int], batch: int) -> np.ndarray:
+    # the counter's upper words number the batches, so that their streams never meet; the order of the epoch has stream 0
+    stream = np.random.Philox(key=np.array(key, np.uint64), counter=np.array([0, 0, batch + 1, 0], np.uint64))
+    result = np.asarray(transform(x, np.random.Generator(stream)))
+    if result.shape[:1] != x.shape[:1] or result.ndim != x.ndim:
+        wanted = f"the transform to return {len(x)} examples with {x.ndim} axes, as it was given"
+        raise ShapeError(message("DataLoader", wanted, f"shape {result.shape}"))
+    return result
+
+
+def _arrays(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
+    """X, 4-d ones channels last in memory and in axes, and y."""
+    if isinstance(dataset, Dataset):
+        return dataset.images, dataset.labels
+    if not isinstance(dataset, (tuple, list)) or len(dataset) != 2:
+        raise TypeError(message("DataLoader", "a Dataset or a pair (X, y) of arrays", f"{type(dataset).__name__}", "write (X, y)"))
+    x, y = (part.detach().numpy() if isinstance(part, Tensor) else np.asarray(part) for part in dataset)
+    if not x.ndim or not y.ndim:
+        raise ShapeError(message("DataLoader", "X (N, ...) and y (N, ...)", f"X {x.shape} and y {y.shape}"))
+    return (np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if x.ndim == 4 else x), y
+
+
+def _check(n: int, labels: int, batch_size: int, seed: int, drop_last: bool, prefetch: int) -> None:
+    if n != labels:
+        raise ShapeError(message("DataLoader", "as many labels as examples", f"{n} examples and {labels} labels"))
+    if batch_size < 1:
+        raise ValueError(message("DataLoader", "batch_size >= 1", f"{batch_size}"))
+    if drop_last and n < batch_size:
+        received = f"{n} examples with drop_last"
+        hint = "lower batch_size or keep the last"
+        raise ValueError(message("DataLoader", f"at least one batch of {batch_size} examples", received, hint))
+    if not 0 <= seed < WORD:
+        raise ValueError(message("DataLoader", "a seed 0 <= seed < 2**64", f"{seed}"))
+    if prefetch < 0:
+        raise ValueError(message("DataLoader", "prefetch >= 0 batches", f"{prefetch}"))
+
+
+def _ahead(items: Iterator[T], depth: int) -> Iterator[T]:
+    """The same items, up to ``depth`` of them made ahead in a thread.
+
+    The thread is made by the first ``next`` and ends with the items, or within one item of this generator being closed or dropped; it
+    is never waited for, so nothing can hang. What it raises is raised here, in its place.
+    """
+    ready: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+    room = threading.Semaphore(depth)
+    closed = threading.Event()
+
+    def produce() -> None:
+        try:
+            while room.acquire() and not closed.is_set():
+                ready.put((next(items), None))
+        except BaseException as error:  # StopIteration too: it marks the end
+            ready.put((None, error))
+
+    process = os.getpid()
+    threading.Thread(target=produce, name="numbacnn-prefetch", daemon=True).start()
+    try:
+        while True:
+            if os.getpid() != process:
+                hint = "begin a new loop over the loader in the child"
+                raise RuntimeError(message("DataLoader", "the loop to go on in the process that began it", "a forked child", hint))
+            item, error = ready.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            room.release()
+            yield item
+    finally:
+        if os.getpid() == process:  # in a forked child the thread is not there, and its locks may be held for ever
+            closed.set()
+            room.release()

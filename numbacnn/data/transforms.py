@@ -1,0 +1,182 @@
+"""Random changes to whole batches: no Python work per image.
+
+A transform is a callable ``t(batch, generator) -> batch`` on arrays (N, H, W, C), uint8 or float, which leaves its argument as it is
+and draws only from the ``numpy.random.Generator`` it is given. Any function of that form will do for ``DataLoader(transform=...)``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from numbacnn.data.dataset import per_channel, to_float
+from numbacnn.errors import ShapeError, message
+
+__all__ = ["Compose", "Normalise", "Normalize", "RandomCrop", "RandomErase", "RandomFlip", "Transform"]
+
+Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+def _check_batch(op: str, batch: np.ndarray) -> None:
+    if batch.ndim != 4:
+        raise ShapeError(message(op, "a batch (N, H, W, C)", f"shape {batch.shape}", "transforms work on whole batches, channels last"))
+
+
+def _check_probability(op: str, p: float) -> None:
+    if not 0 <= p <= 1:
+        raise ValueError(message(op, "a probability 0 <= p <= 1", f"p = {p}"))
+
+
+@dataclass(frozen=True)
+class Compose:
+    """Several transforms, one after the other.
+
+    >>> augment = Compose([RandomCrop(padding=2), RandomFlip()])
+    >>> augment(np.zeros((4, 8, 8, 1), np.uint8), np.random.default_rng(0)).shape
+    (4, 8, 8, 1)
+    """
+
+    transforms: Sequence[Transform]
+
+    def __call__(self, batch: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        for transform in self.transforms:
+            batch = transform(batch, generator)
+        return batch
+
+
+@dataclass(frozen=True)
+class Normalise:
+    """``(x - mean) / std`` per channel, in float32; bytes are divided by 255 first. ``mean`` and ``std``: a number, or C of them.
+
+    It is not random: where every batch should have it, also in evaluation, give ``mean`` and ``std`` to the Dataset instead.
+
+    >>> Normalise(0.5, 0.5)(np.zeros((1, 1, 1, 1), np.uint8), np.random.default_rng(0)).item()
+    -1.0
+    """
+
+    mean: float | Sequence[float]
+    std: float | Sequence[float]
+
+    def __call__(self, batch: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        _check_batch("Normalise", batch)
+        if batch.dtype == np.uint8:
+            return to_float(batch, self.mean, self.std)
+        mean, std = (per_channel("Normalise", name, getattr(self, name), batch.shape[3]) for name in ("mean", "std"))
+        return (batch.astype(np.float32) - np.array(mean, np.float32)) / np.array(std, np.float32)
+
+
+Normalize = Normalise
+
+
+@dataclass(frozen=True)
+class RandomCrop:
+    """A window of ``size`` at a random place of each image, after a border of ``padding`` zeros on all four sides.
+
+    Arguments:
+        size: an int or (height, width); the image's own size by default.
+        padding: pixels; 4 by default, 0 where a size is given.
+
+    All places are equally likely. Errors: ValueError for negative numbers, ShapeError where the window is larger than the padded image.
+
+    >>> RandomCrop(24)(np.zeros((2, 28, 28, 1), np.uint8), np.random.default_rng(0)).shape
+    (2, 24, 24, 1)
+    """
+
+    size: int | tuple[int, int] | None = None
+    padding: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.padding is None:
+            object.__setattr__(self, "padding", 4 if self.size is None else 0)
+        if (self.size is not None and np.min(self.size) < 1) or (self.padding or 0) < 0:
+            raise ValueError(message("RandomCrop", "size >= 1 and padding >= 0", f"size {self.size}, padding {self.padding}"))
+
+    def __call__(self, batch: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        _check_batch("RandomCrop", batch)
+        n, height, width, channels = batch.shape
+        border = self.padding or 0
+        size = (height, width) if self.size is None else tuple(np.broadcast_to(self.size, 2))
+        padded = np.zeros((n, height + 2 * border, width + 2 * border, channels), batch.dtype)
+        padded[:, border : border + height, border : border + width] = batch
+        if size[0] > padded.shape[1] or size[1] > padded.shape[2]:
+            wanted, received = f"a padded image of at least {size[0]} x {size[1]}", f"{padded.shape[1]} x {padded.shape[2]}"
+            raise ShapeError(message("RandomCrop", wanted, received, "lower size or raise padding"))
+        # every window is a view (N, top, left, C, h, w); picking one for each image copies just those
+        windows = np.lib.stride_tricks.sliding_window_view(padded, size, axis=(1, 2)).transpose(0, 1, 2, 4, 5, 3)
+        top, left = (generator.integers(0, places, n) for places in windows.shape[1:3])
+        return windows[np.arange(n), top, left]
+
+
+@dataclass(frozen=True)
+class RandomFlip:
+    """Each image mirrored left to right with probability ``p``.
+
+    >>> RandomFlip(1.0)(np.array([[[[1], [2]]]], np.uint8), np.random.default_rng(0)).ravel().tolist()
+    [2, 1]
+    """
+
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_probability("RandomFlip", self.p)
+
+    def __call__(self, batch: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        _check_batch("RandomFlip", batch)
+        chosen = generator.random(len(batch)) < self.p
+        flipped = batch.copy()
+        flipped[chosen] = batch[chosen, :, ::-1]
+        return flipped
+
+
+@dataclass(frozen=True)
+class RandomErase:
+    """A rectangle of each image overwritten with ``value``, with probability ``p`` (Z. Zhong et al., "Random Erasing", 2017).
+
+    Arguments:
+        p: probability for each image.
+        scale: range of the rectangle's area, as a fraction of the image; uniform.
+        ratio: range of height / width; uniform in the logarithm.
+        value: what to write, on the scale of the batch (0 .. 255 for bytes).
+
+    A side longer than the image's is cut to it, and none is shorter than a pixel; all places are equally likely.
+
+    >>> RandomErase(1.0, scale=(1, 1), ratio=(1, 1), value=7)(np.zeros((1, 2, 2, 1), np.uint8), np.random.default_rng(0)).ravel().tolist()
+    [7, 7, 7, 7]
+    """
+
+    p: float = 0.5
+    scale: tuple[float, float] = (0.02, 0.33)
+    ratio: tuple[float, float] = (0.3, 3.3)
+    value: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_probability("RandomErase", self.p)
+        if not 0 <= self.scale[0] <= self.scale[1] <= 1 or not 0 < self.ratio[0] <= self.ratio[1]:
+            wanted = "scale within 0 .. 1 and ratio above 0, each (low, high)"
+            raise ValueError(message("RandomErase", wanted, f"scale {self.scale}, ratio {self.ratio}"))
+
+    def __call__(self, batch: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        _check_batch("RandomErase", batch)
+        n, height, width, channels = batch.shape
+        chosen = generator.random(len(batch)) < self.p
+        area = generator.uniform(*self.scale, n) * (height * width)
+        ratio = np.exp(generator.uniform(math.log(self.ratio[0]), math.log(self.ratio[1]), n))
+        rows = self._inside(np.sqrt(area * ratio), height, generator)
+        columns = self._inside(np.sqrt(area / ratio), width, generator)
+        rows &= chosen[:, None]
+        columns = np.repeat(columns, channels, axis=1)  # W * C is one long axis: five times quicker than to broadcast over C
+        result = batch.copy()
+        flat = result.reshape(n, height, width * channels)
+        np.copyto(flat, batch.dtype.type(self.value), where=rows[:, :, None] & columns[:, None, :])
+        return result
+
+    @staticmethod
+    def _inside(length: np.ndarray, side: int, generator: np.random.Generator) -> np.ndarray:
+        """Which of the ``side`` positions lie in an interval of ``length`` at a random place: bool (N, side)."""
+        whole = np.clip(np.rint(length), 1, side).astype(np.int64)[:, None]
+        start = generator.integers(0, side - whole + 1)
+        position = np.arange(side)
+        return (position >= start) & (position < start + whole)

@@ -1,0 +1,64 @@
+"""Element types under PyTorch's names, and PyTorch's promotion rules."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .errors import DTypeError, message
+
+__all__ = ["DType", "as_dtype", "bool_", "float32", "float64", "int8", "int16", "int32", "int64", "is_floating", "promote", "uint8"]
+
+DType: TypeAlias = np.dtype[Any]
+
+float32: DType = np.dtype("float32")
+float64: DType = np.dtype("float64")
+int8: DType = np.dtype("int8")
+int16: DType = np.dtype("int16")
+int32: DType = np.dtype("int32")
+int64: DType = np.dtype("int64")
+uint8: DType = np.dtype("uint8")
+bool_: DType = np.dtype("bool")
+
+_SUPPORTED = (float32, float64, int8, int16, int32, int64, uint8, bool_)
+_NAMES = ", ".join(str(d) for d in _SUPPORTED)
+
+
+def as_dtype(op: str, dtype: Any) -> DType:
+    """``dtype`` (a name, a NumPy or Python type) as one of the supported element types.
+
+    >>> as_dtype("tensor", "float32")
+    dtype('float32')
+    """
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found not in _SUPPORTED:
+        raise DTypeError(message(op, f"one of the dtypes {_NAMES}", repr(dtype) if found is None else str(found)))
+    return found  # type: ignore[return-value]
+
+
+def is_floating(dtype: DType) -> bool:
+    return dtype.kind == "f"
+
+
+_RANK = {"b": 0, "u": 1, "i": 1, "f": 2}
+
+
+def promote(a: tuple[DType, int], b: tuple[DType, int]) -> DType:
+    """The dtype of an operation on two operands, each (dtype, rank): rank 2 a tensor, 1 a 0-d tensor, 0 a Python scalar.
+
+    The higher kind wins (bool < integer < float); within a kind, tensors go before 0-d tensors before Python scalars.
+
+    >>> promote((int64, 2), (float32, 2)), promote((float32, 2), (float64, 1)), promote((int64, 2), (float32, 0))
+    (dtype('float32'), dtype('float32'), dtype('float32'))
+    """
+    (da, ra), (db, rb) = a, b
+    ka, kb = _RANK[da.kind], _RANK[db.kind]
+    if ka != kb:
+        return da if ka > kb else db
+    if ra != rb:
+        return da if ra > rb else db
+    return da if da == db else np.promote_types(da, db)

@@ -1,0 +1,35 @@
+"""The library's exceptions, and the one form in which they speak.
+
+Every message reads ``[op] expected ...; received ...; hint.``: what was wanted with its axis names, what came, and what to do.
+Errors are raised before any work is done.
+"""
+
+from __future__ import annotations
+
+__all__ = ["DTypeError", "DeviceError", "FormatError", "ShapeError", "message"]
+
+
+class ShapeError(ValueError):
+    """The sizes of the arguments do not fit each other."""
+
+
+class DTypeError(TypeError):
+    """An argument has an element type that the operation does not take."""
+
+
+class DeviceError(RuntimeError):
+    """A device is missing, or the arguments lie on different ones."""
+
+
+class FormatError(ValueError):
+    """A file is truncated, corrupt, oversized, or not what it should be."""
+
+
+def message(op: str, expected: str, received: str, hint: str = "") -> str:
+    """The text of an error.
+
+    >>> message("conv2d", "input (N, C, H, W)", "input (28, 28)", "add a batch and a channel axis")
+    '[conv2d] expected input (N, C, H, W); received input (28, 28); add a batch and a channel axis.'
+    """
+    parts = [f"expected {expected}", f"received {received}", hint]
+    return f"[{op}] " + "; ".join(part for part in parts if part) + "."

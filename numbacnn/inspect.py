@@ -1,0 +1,202 @@
+"""What a network is made of: sizes, parameters, multiply-adds and receptive fields.
+
+The receptive field follows Araujo, Norris and Sim, "Computing Receptive Fields of Convolutional Neural Networks" (Distill, 2019).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from . import nn
+from .errors import ShapeError, message
+from .random import get_rng_state, set_rng_state
+from .tensor import Tensor, no_grad, zeros
+
+__all__ = ["Field", "Row", "Summary", "receptive_field", "summary"]
+
+_WINDOWS = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
+_POINTWISE = (nn.Identity, nn.ReLU, nn.Sigmoid, nn.Tanh, nn.Dropout)
+_GLOBAL = (nn.Flatten, nn.Linear)
+
+Pair = tuple[int, int]
+
+
+class Field(NamedTuple):
+    """What the units of a layer see of the input, each entry as (height, width) in input pixels.
+
+    Unit ``i`` along an axis sees the pixels from ``start + i * jump`` up to ``start + i * jump + size``, without the last;
+    pixels below 0 or beyond the image are padding.
+    """
+
+    size: Pair = (1, 1)
+    jump: Pair = (1, 1)
+    start: Pair = (0, 0)
+
+
+class Row(NamedTuple):
+    """One layer of a summary; ``field`` is None where a unit sees everything, or where it is not known."""
+
+    name: str
+    type: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    macs: int
+    field: Field | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The layers in the order in which they ran, and totals; ``str`` gives a table. ``parameters`` counts shared ones once."""
+
+    input_shape: tuple[int, ...]
+    rows: tuple[Row, ...]
+    parameters: int
+    trainable: int
+    lazy: bool
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of the convolutions and linear layers, for the whole input."""
+        return sum(row.macs for row in self.rows)
+
+    def __str__(self) -> str:
+        head = ("layer", "type", "output shape", "parameters", "multiply-adds", "receptive field", "jump")
+        cells = [head]
+        for row in self.rows:
+            seen = ("-", "-") if row.field is None else (_pair_text(row.field.size), _pair_text(row.field.jump))
+            cells.append((row.name, row.type, str(row.output_shape), f"{row.parameters:,}", f"{row.macs:,}", *seen))
+        widths = [max(map(len, column)) for column in zip(*cells)]
+        lines = ["  ".join(f"{c:<{w}}" if i < 3 else f"{c:>{w}}" for i, (c, w) in enumerate(zip(line, widths))).rstrip() for line in cells]
+        rule = "-" * max(map(len, lines))
+        frozen = self.parameters - self.trainable
+        lines = [f"input {self.input_shape}", rule, lines[0], rule, *lines[1:], rule]
+        lines.append(f"parameters {self.parameters:,}" + (f" ({frozen:,} frozen)" if frozen else "") + f", multiply-adds {self.macs:,}")
+        if self.lazy:
+            lines.append("lazy layers took their sizes from this input, in a copy; the model itself is still lazy")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def _pair_text(pair: Pair) -> str:
+    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"
+
+
+def _through(field: Field, layer: nn.Module) -> Field | None:
+    """The field behind ``layer``; None where each unit sees everything, or where the layer is not known."""
+    if isinstance(layer, _POINTWISE) or (isinstance(layer, (nn.Softmax, nn.LogSoftmax)) and layer.dim in (1, -3)):
+        return field
+    if isinstance(layer, nn.Conv2d):
+        g = layer.geometry()
+        kernel, before, dilation, stride = (g.kh, g.kw), (g.padding[0][0], g.padding[1][0]), g.dilation, g.stride
+    elif isinstance(layer, (nn.MaxPool2d, nn.AvgPool2d)):
+        p = layer.geometry()
+        kernel, before, dilation, stride = p.kernel, p.padding, p.dilation, p.stride
+    else:
+        return None
+    axes = [
+        (size + d * (k - 1) * jump, jump * s, start - b * jump)
+        for size, jump, start, k, b, d, s in zip(*field, kernel, before, dilation, stride)
+    ]
+    return Field(*zip(*axes))  # type: ignore[arg-type]
+
+
+def _chain(model: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
+    if isinstance(model, nn.Sequential):
+        for name, child in model._modules.items():
+            if child is not None:
+                yield from _chain(child, f"{path}.{name}" if path else name)
+    else:
+        yield path, model
+
+
+def receptive_field(model: nn.Module) -> list[tuple[str, Field]]:
+    """The receptive field behind each convolution and pooling of a chain, by pure arithmetic: no forward is run.
+
+    A chain is a layer, or a ``Sequential`` of chains. It ends at the first layer whose units see everything (``Flatten``, ``Linear``).
+
+    Raises:
+        TypeError: where a module on the way is neither a known layer nor a ``Sequential``.
+
+    >>> import numbacnn as nc
+    >>> [(name, field.size, field.jump) for name, field in nc.inspect.receptive_field(nc.models.lenet())]
+    [('0', (5, 5), (1, 1)), ('2', (6, 6), (2, 2)), ('3', (14, 14), (2, 2)), ('5', (16, 16), (4, 4))]
+    """
+    fields, field = [], Field()
+    for name, layer in _chain(model, ""):
+        behind = _through(field, layer)
+        if behind is None:
+            if isinstance(layer, (*_GLOBAL, nn.Softmax, nn.LogSoftmax)):
+                break
+            received = f"{type(layer).__name__} at {name!r}" if name else type(layer).__name__
+            raise TypeError(message("receptive_field", "a chain of known layers in Sequential", received, "use summary, which runs it"))
+        field = behind
+        if isinstance(layer, _WINDOWS):
+            fields.append((name, field))
+    return fields
+
+
+def summary(model: nn.Module, input_shape: Sequence[int]) -> Summary:
+    """A table of the layers that run on an input of this shape: (C, H, W) or (N, C, H, W), (features,) or (N, features).
+
+    A copy of the model runs once on zeros, in evaluation mode; the model, its mode and the random numbers stay as they are.
+    A field is followed from layer to layer as long as each gets what another gave; behind anything else it is not known.
+
+    Raises:
+        ShapeError: where ``input_shape`` is no such shape, or does not fit the model.
+
+    >>> import numbacnn as nc
+    >>> table = nc.inspect.summary(nc.models.lenet(), (1, 28, 28))
+    >>> table.parameters, table.macs, table.rows[0].output_shape
+    (61706, 416520, (1, 6, 28, 28))
+    """
+    shape = tuple(input_shape)
+    if not 1 <= len(shape) <= 4 or not all(isinstance(size, int) and size > 0 for size in shape):
+        raise ShapeError(message("summary", "input_shape (C, H, W), (N, C, H, W), (features,) or (N, features)", repr(input_shape)))
+    shape = shape if len(shape) in (2, 4) else (1, *shape)
+    state = get_rng_state()
+    try:
+        with no_grad():
+            return _run(copy.deepcopy(model), shape)
+    finally:
+        set_rng_state(state)
+
+
+def _run(model: nn.Module, shape: tuple[int, ...]) -> Summary:
+    lazy = any(isinstance(module, (nn.LazyConv2d, nn.LazyLinear)) for module in model.modules())
+    like = next(iter(model.parameters()), None)
+    x = zeros(shape) if like is None else zeros(shape, dtype=like.dtype, device=like.device)
+    fields: dict[int, tuple[Tensor, Field | None]] = {id(x): (x, Field())}  # the tensors are kept, so that no id comes back
+    rows: list[Row] = []
+
+    def watch(name: str) -> Any:
+        def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            if not isinstance(output, Tensor):
+                return
+            before = fields.get(id(args[0]), (None, None))[1] if args else None
+            behind = None if before is None else _through(before, module)
+            fields[id(output)] = output, behind
+            count = sum(p.numel() for p in module.parameters(recurse=False))
+            macs = _macs(module, args[0], output) if args else 0
+            rows.append(Row(name, type(module).__name__, output.shape, count, macs, behind))
+
+        return hook
+
+    for name, module in model.named_modules():
+        module._forward_hooks = {}
+        if not any(True for _ in module.children()):
+            module.register_forward_hook(watch(name))
+    model.eval()(x)
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return Summary(shape, tuple(rows), sum(p.numel() for p in model.parameters()), trainable, lazy)
+
+
+def _macs(module: nn.Module, x: Any, output: Tensor) -> int:
+    if isinstance(module, nn.Conv2d):
+        return module.geometry(x.shape if x.ndim == 4 else (1, *x.shape)).macs
+    if isinstance(module, nn.Linear):
+        return output.numel() * module.in_features
+    return 0

@@ -1,0 +1,207 @@
+"""Convolution in all directions, and every matrix product, as two loops around a register tile.
+
+Memory is channels-last, so what one kernel row sees of the input is a contiguous run. Three tables say where things lie:
+
+    at[p]    where output pixel p's window starts in an image of the input    (stride, image border)
+    taps[r]  where run r of the window starts, relative to that               (kernel rows, dilation)
+    to[p]    where pixel p of the output lies in its image                     (for the input gradient: every stride-th pixel)
+
+``contract``    tile = pixels x output channels, summed over runs and channels: the forward pass, the input gradient (the same on
+                the padded output gradient with other weights), linear layers and matrix products
+``correlate``   tile = (tap, channel) x output channels, summed over pixels: the weight gradient
+
+Both tables end with entries for a tile that crosses into the next images, and for the last, ragged tile, whose spare rows point
+at a pixel that exists. So no input is ever read outside its buffer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from .launch import inline, kernel
+from .tile import add_block, columns, outer, row_count, start, store, store_block, zero
+
+__all__ = ["BLOCK", "contract", "correlate", "pack", "pad", "unpack"]
+
+BLOCK = 128
+"""Pixels over which ``correlate`` sums in registers: their panel of the output gradient stays in the first-level cache."""
+
+
+@inline
+def _pad_row(x, n, i, left, row):
+    """row (WP, C): row i of image n with zeros on both sides, or zeros where there is no such row."""
+    _, height, width, channels = x.shape
+    flat = row.reshape(-1)
+    if i < 0 or i >= height:
+        flat[:] = 0
+    else:
+        inner = x[n, i].reshape(-1)
+        first = left * channels
+        flat[:first] = 0
+        flat[first : first + inner.size] = inner
+        flat[first + inner.size :] = 0
+
+
+@kernel
+def pad(x, top, left, out):
+    """out (N, HP, WP, C): x (N, H, W, C) with zeros around it, rows of x from ``top`` on, columns from ``left`` on."""
+    rows = out.shape[1]
+    for task in prange(x.shape[0] * rows):
+        n = task // rows
+        i = task - n * rows
+        _pad_row(x, n, i - top, left, out[n, i])
+
+
+@kernel
+def pack(w, offsets, group_stride, lane_stride, lanes, packed):
+    """packed (G, B, K, NR): for each k, NR output channels side by side; zeros past the ``lanes`` channels of a group.
+
+    w is flat; channel v of group g lies at g * group_stride + v * lane_stride + offsets[k].
+    """
+    groups, blocks, K, NR = packed.shape
+    step = 256
+    slices = (K + step - 1) // step
+    for task in prange(groups * blocks * slices):
+        gb = task // slices
+        s = task - gb * slices
+        g = gb // blocks
+        b = gb - g * blocks
+        used = min(NR, lanes - b * NR)
+        base = g * group_stride + b * NR * lane_stride
+        for k in range(s * step, min(K, (s + 1) * step)):
+            row = packed[g, b, k]
+            at = base + offsets[k]
+            for v in range(used):
+                row[v] = w[at + v * lane_stride]
+            for v in range(used, NR):
+                row[v] = 0
+
+
+@kernel
+def unpack(part, offsets, group_stride, lane_stride, lanes, w):
+    """The reverse of ``pack`` for sums: part (chunks, G, B, K, NR) -> flat w, the chunks added in index order."""
+    chunks, groups, blocks, K, NR = part.shape
+    step = 256
+    slices = (len(offsets) + step - 1) // step
+    for task in prange(groups * blocks * slices):
+        gb = task // slices
+        s = task - gb * slices
+        g = gb // blocks
+        b = gb - g * blocks
+        base = g * group_stride + b * NR * lane_stride
+        for k in range(s * step, min(len(offsets), (s + 1) * step)):
+            first = part[0, g, b, k]
+            for chunk in range(1, chunks):
+                other = part[chunk, g, b, k]
+                for v in range(NR):
+                    first[v] += other[v]
+            for v in range(min(NR, lanes - b * NR)):
+                w[base + offsets[k] + v * lane_stride] = first[v]
+
+
+@inline
+def _sum_runs(tile, acc, x, at, t, q, taps, length, packed, b):
+    """acc[r, :] += the window of tile row r (at x[at[t + r] + q]) times the packed weights from b on."""
+    for r in range(len(taps)):
+        first = q + taps[r]
+        for c in range(length):
+            acc = outer(acc, x, at, t, first + c, packed, b)
+            b += columns(tile)
+    return acc
+
+
+@inline
+def _store_ragged(tile, acc, scratch, rows, lanes, y, to, t, o):
+    """Store only so many rows and lanes of the tile."""
+    store_block(acc, scratch, 0, columns(tile))
+    for r in range(rows):
+        for v in range(lanes):
+            y[to[t + r] + o + v] = scratch[r * columns(tile) + v]
+
+
+@kernel
+def contract(tile, x, at, taps, length, packed, bias, y, to, images, x_image, y_image, x_group, y_group, span, splits, dense):
+    """y[n, pixel, g, :] = bias + sum over runs and channels of x times packed (G, B, K, NR); x and y are flat.
+
+    ``x_image`` and ``y_image`` are the sizes of an image, ``x_group`` and ``y_group`` the channels of a group. A task owns ``span``
+    pixels (a multiple of the tile's rows) and every ``splits``-th block of output channels. ``dense``: pixels follow each other in y
+    and no other task writes between them, so that a store wider than the channels may spill onto what is written next.
+    """
+    groups, blocks, K, NR = packed.shape
+    M = row_count(tile)
+    pixels = len(to) - 2 * M
+    total = images * pixels
+    weights = packed.reshape(-1)
+    for task in prange((total + span - 1) // span * splits):
+        s = task // splits
+        stop = min((s + 1) * span, total)
+        scratch = np.empty(M * NR, y.dtype)
+        # from the last block to the first: what a ragged last block spills is the next pixel's first block, written later
+        for gb in range(groups * blocks - 1 - (task - s * splits), -1, -splits):
+            g = gb // blocks
+            channel = (gb - g * blocks) * NR
+            lanes = min(NR, y_group - channel)
+            for p in range(s * span, stop, M):
+                n = p // pixels
+                t = p - n * pixels if p + M <= total else pixels + M
+                acc = start(tile, bias, gb * NR)
+                acc = _sum_runs(tile, acc, x, at, t, n * x_image + g * x_group, taps, length, weights, gb * K * NR)
+                o = n * y_image + g * y_group + channel
+                if p + M <= stop and (lanes == NR or (dense and p + M < stop)):
+                    store(acc, y, to, t, o)
+                else:
+                    _store_ragged(tile, acc, scratch, min(M, stop - p), lanes, y, to, t, o)
+
+
+@inline
+def _panel(grad, first, stop, width, o, lanes, NR, panel):
+    """Pixels first .. stop of the output gradient, channels from o on, side by side; zeros in the spare lanes."""
+    for p in range(first, stop):
+        for v in range(lanes):
+            panel[(p - first) * NR + v] = grad[p * width + o + v]
+        for v in range(lanes, NR):
+            panel[(p - first) * NR + v] = 0
+
+
+@inline
+def _clear(x, first, count):
+    for i in range(first, first + count):
+        x[i] = 0
+
+
+@kernel
+def correlate(tile, x, at, rows, grad, part, images, x_image, x_group, y_group, splits):
+    """part (chunks, G, B, KP, NR): sums over each chunk's pixels of x[window of the pixel, rows[k]] * grad (images, pixels, G * y_group).
+
+    ``rows`` holds the offsets of (tap, channel) in a window, repeated at its end to KP, a multiple of the tile's rows. A task owns
+    every ``splits``-th row of tiles of one chunk. The number of chunks depends on the shapes only: so do the bits.
+    """
+    chunks, groups, blocks, KP, NR = part.shape
+    M = row_count(tile)
+    pixels = len(at) - 2 * M
+    total = images * pixels
+    width = groups * y_group
+    sums = part.reshape(-1)
+    for task in prange(chunks * splits):
+        chunk = task // splits
+        split = task - chunk * splits
+        panel = np.empty(BLOCK * NR, part.dtype)
+        starts = np.empty(BLOCK, np.int64)
+        for gb in range(groups * blocks):
+            for k in range(split * M, KP, splits * M):
+                _clear(sums, ((chunk * groups * blocks + gb) * KP + k) * NR, M * NR)
+        for first in range(chunk * BLOCK, total, chunks * BLOCK):
+            stop = min(first + BLOCK, total)
+            for p in range(first, stop):
+                n = p // pixels
+                starts[p - first] = n * x_image + at[p - n * pixels]
+            for gb in range(groups * blocks):
+                g = gb // blocks
+                channel = (gb - g * blocks) * NR
+                _panel(grad, first, stop, width, g * y_group + channel, min(NR, y_group - channel), NR, panel)
+                for k in range(split * M, KP, splits * M):
+                    acc = zero(tile)
+                    for p in range(stop - first):
+                        acc = outer(acc, x, rows, k, starts[p] + g * x_group, panel, p * NR)
+                    add_block(acc, sums, ((chunk * groups * blocks + gb) * KP + k) * NR, NR)

@@ -1,0 +1,190 @@
+"""The one door through which CPU kernels are made and launched.
+
+``@kernel`` makes a parallel driver (called from Python only, through ``launch``); ``@inline`` makes a serial function that drivers
+call. ``launch`` keeps the promises that Numba's threading layers do not: concurrent launches under ``workqueue`` wait for each other
+(they would abort the process), and a child forked after OpenMP started runs the serial twin of a kernel (its threads are gone:
+a parallel launch would hang or kill it).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import sys
+import threading
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from numba import njit
+from numba.core import event
+
+from ... import config
+
+__all__ = ["DOT", "default_threads", "get_num_threads", "inline", "kernel", "launch", "layer", "set_num_threads"]
+
+CONTRACT = frozenset({"contract"})
+DOT = frozenset({"contract", "reassoc", "nsz"})
+"""Flags for dot products, whose order LLVM may then choose: the same for every thread count, not for every processor."""
+
+SERIAL_SIZE = 1 << 14
+"""Under ``workqueue``, whose launch costs 0.1 ms, a kernel whose arrays are smaller than this in all runs serially."""
+
+
+def _sources() -> str:
+    """A hash of all kernel sources: Numba's cache sees changes in a kernel's own file only."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:10]
+
+
+SOURCES = _sources()
+
+
+def _compile(function: Callable, parallel: bool, fastmath: frozenset[str]) -> Any:
+    # the name is part of the cache's key, the options and the other files are not
+    function.__qualname__ = f"{function.__name__}_{'-'.join(sorted(fastmath))}_{SOURCES}"
+    options = {"parallel": parallel, "fastmath": set(fastmath), "error_model": "numpy", "nogil": True}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder for the cache can be written
+        return njit(**options)(function)
+
+
+def kernel(function: Callable | None = None, *, fastmath: frozenset[str] = CONTRACT) -> Any:
+    """Make a parallel driver: a function with one ``prange``, launched from Python through :func:`launch`."""
+    if function is None:
+        return lambda f: kernel(f, fastmath=fastmath)
+    compiled = _compile(function, True, fastmath)
+    KERNELS.append(compiled)
+    return compiled
+
+
+KERNELS: list[Any] = []
+"""Every driver, in the order of definition."""
+
+
+def inline(function: Callable | None = None, *, fastmath: frozenset[str] = CONTRACT) -> Any:
+    """Make a serial function for drivers to call; it is compiled into each of them."""
+    if function is None:
+        return lambda f: inline(f, fastmath=fastmath)
+    return njit(fastmath=set(fastmath), error_model="numpy")(function)
+
+
+@functools.cache
+def _serial(driver: Any) -> Any:
+    """The twin of a driver whose ``prange`` is a ``range``: the same source, so the same bits."""
+    f = driver.py_func
+    twin = types.FunctionType(f.__code__, f.__globals__, f"{f.__name__}_serial", f.__defaults__, f.__closure__)
+    return _compile(twin, False, frozenset(driver.targetoptions["fastmath"]))
+
+
+# -- launching ---------------------------------------------------------------------------------------------------------
+_lock = threading.Lock()
+_layer: str | None = None
+_forked = False
+_applied = threading.local()
+
+
+def layer() -> str:
+    """The threading layer that this process uses: "omp", "tbb" or "workqueue"; "none" without the compiler."""
+    global _layer
+    if _layer is None:
+        if numba.config.DISABLE_JIT:
+            _layer = "none"
+        else:
+            numba.get_num_threads()  # starts the threads: the layer is not known before
+            _layer = numba.threading_layer()
+    return _layer
+
+
+def launch(driver: Any, *args: Any) -> None:
+    """Run a driver on its arguments with the threads that are set."""
+    if _forked and layer() == "omp":
+        _serial(driver)(*args)
+        return
+    current = _layer or layer()
+    if current == "none":
+        driver(*args)
+        return
+    wanted = config.threads or default_threads()
+    if getattr(_applied, "threads", None) != wanted:  # Numba's setting belongs to the calling thread
+        numba.set_num_threads(wanted)
+        _applied.threads = wanted
+    if current != "workqueue":
+        driver(*args)
+    elif sum(a.size for a in args if isinstance(a, np.ndarray)) < SERIAL_SIZE:
+        _serial(driver)(*args)
+    else:
+        with _lock:
+            driver(*args)
+
+
+def _after_fork() -> None:
+    global _lock, _forked
+    _lock = threading.Lock()  # the parent's may be held by a thread that does not exist here
+    _forked = _layer is not None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+# -- threads -----------------------------------------------------------------------------------------------------------
+def _quota() -> float:
+    """CPUs that the container's quota allows."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return int(quota) / int(period)
+    except (OSError, ValueError):  # no such file, or "max"
+        return float("inf")
+
+
+@functools.cache
+def default_threads() -> int:
+    """All CPUs that this process may use: Numba's choice, bounded by a container's quota."""
+    threads = numba.config.NUMBA_NUM_THREADS
+    if "NUMBA_NUM_THREADS" in os.environ:
+        return threads
+    return max(1, int(min(threads, _quota())))
+
+
+def get_num_threads() -> int:
+    """How many threads CPU kernels use."""
+    return config.threads or default_threads()
+
+
+def set_num_threads(threads: int | None) -> None:
+    """Let CPU kernels use this many threads (None: all). The results do not depend on it, bit for bit.
+
+    Raises:
+        ValueError: where it is not between 1 and the threads that Numba started with (``NUMBA_NUM_THREADS``).
+    """
+    if threads is not None and not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
+        limit = numba.config.NUMBA_NUM_THREADS
+        raise ValueError(
+            f"[set_num_threads] expected 1 to {limit} threads; received {threads}; set the environment's NUMBA_NUM_THREADS for more."
+        )
+    config.threads = threads
+
+
+# -- a compile that keeps the user waiting says so -------------------------------------------------------------------------
+class _Announcer(event.Listener):
+    def __init__(self) -> None:
+        self.said = False
+
+    def on_start(self, event: Any) -> None:
+        # only a real compilation comes here, not a load from the cache
+        if not self.said and not config.quiet and event.data["dispatcher"] in KERNELS:
+            self.said = True
+            print("numbacnn: compiling kernels for this processor; they are kept on disk for the next run ...", file=sys.stderr, flush=True)
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+if not numba.config.DISABLE_JIT:
+    event.register("numba:compile", _Announcer())

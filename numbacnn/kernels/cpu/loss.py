@@ -1,0 +1,53 @@
+"""Cross entropy of logits (N, K) with labels (N,), and its gradient."""
+
+from __future__ import annotations
+
+import math
+
+from numba import prange
+
+from .launch import inline, kernel
+from .reduce import row_task, row_tasks, scale_row, softmax_row
+
+__all__ = ["cross_entropy_backward", "cross_entropy_forward"]
+
+
+@inline
+def _forward(logits, label, smoothing, softmax):
+    """The loss of one example: -sum(q * log_softmax(logits)), where q = (1 - smoothing) * onehot(label) + smoothing / K."""
+    one = logits.dtype.type(1)
+    m, total = softmax_row(logits, softmax)
+    scale_row(softmax, one / total)
+    log_total = logits.dtype.type(math.log(total))
+    loss = log_total - (logits[label] - m)
+    if smoothing > 0:
+        mean = logits.dtype.type(0)
+        for k in range(logits.size):
+            mean += log_total - (logits[k] - m)
+        loss = (one - smoothing) * loss + smoothing * (mean / logits.dtype.type(logits.size))
+    return loss
+
+
+@inline
+def _backward(grad, softmax, label, smoothing, dlogits):
+    one = softmax.dtype.type(1)
+    even = smoothing / softmax.dtype.type(softmax.size)
+    for k in range(softmax.size):
+        dlogits[k] = grad * (softmax[k] - even)
+    dlogits[label] = grad * (softmax[label] - even - (one - smoothing))
+
+
+@kernel
+def cross_entropy_forward(logits, labels, smoothing, losses, softmax):
+    """losses (N,) and softmax (N, K), which the backward pass needs; smoothing as in PyTorch's ``label_smoothing``."""
+    for t in prange(row_tasks(logits)):
+        for n in row_task(logits, t):
+            losses[n] = _forward(logits[n], labels[n], logits.dtype.type(smoothing), softmax[n])
+
+
+@kernel
+def cross_entropy_backward(grad, softmax, labels, smoothing, dlogits):
+    """dlogits (N, K) = grad (N, 1) * (softmax - q); grad (N,) is that of the losses."""
+    for t in prange(row_tasks(softmax)):
+        for n in row_task(softmax, t):
+            _backward(grad[n], softmax[n], labels[n], softmax.dtype.type(smoothing), dlogits[n])

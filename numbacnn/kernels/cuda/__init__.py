@@ -1,0 +1,11 @@
+"""CUDA kernels: sets of ``@cuda.jit`` functions over flat arrays and plain integers, which ``backends/cuda.py`` launches.
+
+Rules (each one was measured or bled for):
+
+- every step of an index is cast (``U(U(n * H) + h)``): Numba widens int32 + int32 to int64, and 64-bit division is slow;
+- constants come from the array's dtype (``x.dtype.type(0)``): a bare ``0.5`` would drag float64 into a float32 kernel;
+- a thread block owns what it writes, sums have a fixed order, and there are no atomics: the same input gives the same bits;
+- tile extents are module constants, each ``cuda.shared.array`` stands on a line of its own, and device functions that use ``cuda``
+  live beside their kernels: the simulator needs all three;
+- no warp shuffles: the simulator has none.
+"""

@@ -1,0 +1,79 @@
+"""The one module that imports ``cuda``: Numba's own or numba-cuda's, on a GPU or in the simulator (``NUMBA_ENABLE_CUDASIM=1``)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+if not hasattr(np, "row_stack"):  # gone in NumPy 2.5; numba-cuda 0.30 still asks for it at its first compilation
+    np.row_stack = np.vstack  # type: ignore[attr-defined]
+
+from numba import config, cuda
+
+from ...errors import DeviceError, message
+
+__all__ = ["SIMULATED", "THREADS", "cuda", "exp", "launch", "launch_flat", "log", "log1p", "require_device", "sqrt", "tanh"]
+
+SIMULATED = bool(config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
+
+THREADS = 256  # of a block of a kernel that has one thread per element
+
+
+def _quiet(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def call(x: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return function(x)
+
+    return call
+
+
+# The simulator runs kernels as Python, where math.exp(1000.0) and math.log(0.0) raise; on a GPU they give inf and -inf.
+exp = _quiet(np.exp) if SIMULATED else math.exp
+log = _quiet(np.log) if SIMULATED else math.log
+log1p = _quiet(np.log1p) if SIMULATED else math.log1p
+sqrt = _quiet(np.sqrt) if SIMULATED else math.sqrt
+tanh = _quiet(np.tanh) if SIMULATED else math.tanh
+
+
+def why_unavailable() -> str:
+    """Why no kernel can be launched, in one line; empty where one can."""
+    if SIMULATED:
+        return ""
+    try:
+        if cuda.is_available():
+            return ""
+        error = cuda.cuda_error() or "the CUDA compiler (NVVM) cannot be found"
+    except Exception as failure:  # a broken driver raises whatever it likes
+        error = failure
+    return " ".join(str(error).split())
+
+
+def require_device() -> None:
+    """Raise a DeviceError that says what to do unless kernels can be launched."""
+    reason = why_unavailable()
+    if reason:
+        hint = 'install an NVIDIA driver and run: pip install "numbacnn[cuda]" (or set NUMBA_ENABLE_CUDASIM=1 to simulate one, slowly)'
+        raise DeviceError(message("device", "a CUDA device", f"none ({reason})", hint))
+
+
+def _argument(value: Any) -> Any:
+    # Few specialisations: every Python int is a uint32 and every tuple one of int32 (strides may be negative).
+    if isinstance(value, int):
+        return np.uint32(value)
+    if isinstance(value, tuple):
+        return tuple(np.int32(v) for v in value)
+    return value
+
+
+def launch(kernel: Any, grid: Sequence[int], block: int, *args: Any) -> None:
+    """Launch ``kernel`` on ``grid`` blocks of ``block`` threads; an empty grid is no work."""
+    if all(grid):
+        kernel[tuple(grid), block](*[_argument(a) for a in args])
+
+
+def launch_flat(kernel: Any, n: int, *args: Any) -> None:
+    """Launch ``kernel`` with at least ``n`` threads; ``n`` becomes its last argument."""
+    launch(kernel, (-(-n // THREADS),), THREADS, *args, n)

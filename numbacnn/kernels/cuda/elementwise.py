@@ -1,0 +1,122 @@
+"""Elementwise operations on strided arrays; the result is dense, and one thread makes one element.
+
+One kernel serves all operations of a kind: the branch on ``op`` is the same for all threads and costs nothing beside the memory
+traffic, and a program compiles few kernels. The codes are positions in the tuples below.
+"""
+
+from numba import uint32
+
+from .copy import locate
+from .driver import cuda, exp, log, log1p, sqrt, tanh
+
+U = uint32
+
+UNARY = ("negative", "exp", "log", "log1p", "sqrt", "absolute", "sign", "logical_not", "relu", "sigmoid", "tanh")
+BINARY = ("add", "subtract", "multiply", "divide", "power", "maximum", "minimum")
+COMPARISON = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
+BACKWARD = ("relu", "sigmoid", "tanh")
+
+
+@cuda.jit
+def unary(op, shape, x, x_start, x_strides, y, n):
+    i = U(cuda.grid(1))
+    if i >= n:
+        return
+    v = x[locate(i, shape, x_strides, x_start)]
+    zero = x.dtype.type(0)
+    one = x.dtype.type(1)
+    if op == 0:
+        y[i] = -v
+    elif op == 1:
+        y[i] = exp(v)
+    elif op == 2:
+        y[i] = log(v)
+    elif op == 3:
+        y[i] = log1p(v)
+    elif op == 4:
+        y[i] = sqrt(v)
+    elif op == 5:
+        y[i] = abs(v)
+    elif op == 6:
+        y[i] = one if v > zero else (-one if v < zero else v)
+    elif op == 7:
+        y[i] = v == zero
+    elif op == 8:
+        y[i] = zero if v < zero else v  # NaN passes
+    elif op == 9:
+        y[i] = one / (one + exp(-v))
+    else:
+        y[i] = tanh(v)
+
+
+@cuda.jit
+def binary(op, shape, a, a_start, a_strides, b, b_start, b_strides, y, n):
+    i = U(cuda.grid(1))
+    if i >= n:
+        return
+    v = a[locate(i, shape, a_strides, a_start)]
+    w = b[locate(i, shape, b_strides, b_start)]
+    if op == 0:
+        y[i] = v + w
+    elif op == 1:
+        y[i] = v - w
+    elif op == 2:
+        y[i] = v * w
+    elif op == 3:
+        y[i] = v / w
+    elif op == 4:
+        y[i] = v**w
+    elif op == 5:
+        y[i] = v if v > w or v != v else w  # a NaN on either side wins
+    else:
+        y[i] = v if v < w or v != v else w
+
+
+@cuda.jit
+def compare(op, shape, a, a_start, a_strides, b, b_start, b_strides, y, n):
+    i = U(cuda.grid(1))
+    if i >= n:
+        return
+    v = a[locate(i, shape, a_strides, a_start)]
+    w = b[locate(i, shape, b_strides, b_start)]
+    if op == 0:
+        y[i] = v == w
+    elif op == 1:
+        y[i] = v != w
+    elif op == 2:
+        y[i] = v < w
+    elif op == 3:
+        y[i] = v <= w
+    elif op == 4:
+        y[i] = v > w
+    else:
+        y[i] = v >= w
+
+
+@cuda.jit
+def where(shape, c, c_start, c_strides, a, a_start, a_strides, b, b_start, b_strides, y, n):
+    i = U(cuda.grid(1))
+    if i >= n:
+        return
+    if c[locate(i, shape, c_strides, c_start)]:
+        y[i] = a[locate(i, shape, a_strides, a_start)]
+    else:
+        y[i] = b[locate(i, shape, b_strides, b_start)]
+
+
+@cuda.jit
+def activation_backward(op, shape, grad, grad_start, grad_strides, y, y_start, y_strides, out, n):
+    """The gradient of an activation from its output ``y``."""
+    i = U(cuda.grid(1))
+    if i >= n:
+        return
+    g = grad[locate(i, shape, grad_strides, grad_start)]
+    v = y[locate(i, shape, y_strides, y_start)]
+    zero = y.dtype.type(0)
+    one = y.dtype.type(1)
+    if op == 0:
+        out[i] = zero if v <= zero else g
+    elif op == 1:
+        out[i] = g * v * (one - v)
+    else:
+        out[i] = g * (one - v * v)

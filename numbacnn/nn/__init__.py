@@ -1,0 +1,40 @@
+"""Layers, losses and initialisers under PyTorch's names."""
+
+from __future__ import annotations
+
+from . import functional, init
+from .activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from .conv import Conv2d, LazyConv2d
+from .dropout import Dropout
+from .linear import Flatten, Identity, LazyLinear, Linear
+from .loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
+from .module import Module, ModuleList, Parameter, Sequential, UninitializedParameter
+from .pool import AvgPool2d, MaxPool2d
+
+__all__ = [
+    "AvgPool2d",
+    "BCEWithLogitsLoss",
+    "Conv2d",
+    "CrossEntropyLoss",
+    "Dropout",
+    "Flatten",
+    "Identity",
+    "LazyConv2d",
+    "LazyLinear",
+    "Linear",
+    "LogSoftmax",
+    "MSELoss",
+    "MaxPool2d",
+    "Module",
+    "ModuleList",
+    "NLLLoss",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "UninitializedParameter",
+    "functional",
+    "init",
+]

@@ -1,0 +1,76 @@
+"""Activation layers."""
+
+from __future__ import annotations
+
+import operator
+
+from ..errors import message
+from ..tensor import Tensor
+from . import functional as F
+from .module import Module
+
+__all__ = ["LogSoftmax", "ReLU", "Sigmoid", "Softmax", "Tanh"]
+
+
+class ReLU(Module):
+    """``max(x, 0)``, elementwise. ``inplace`` is taken for the sake of PyTorch's listings; the result is always a new tensor.
+
+    >>> import numbacnn as nc
+    >>> nc.nn.ReLU()(nc.tensor([-1.0, 2.0])).numpy()
+    array([0., 2.], dtype=float32)
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = bool(inplace)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x)
+
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
+
+
+class Sigmoid(Module):
+    """``1 / (1 + exp(-x))``, elementwise."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.sigmoid(x)
+
+
+class Tanh(Module):
+    """``tanh(x)``, elementwise."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.tanh(x)
+
+
+class _AlongDim(Module):
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        try:
+            self.dim = operator.index(dim)
+        except TypeError:
+            raise ValueError(message(type(self).__name__, "dim as an integer", repr(dim), "dim=1 is the classes' axis of (N, K)")) from None
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
+
+
+class Softmax(_AlongDim):
+    """``exp(x)`` scaled to sum to 1 along ``dim``.
+
+    >>> import numbacnn as nc
+    >>> nc.nn.Softmax(dim=1)(nc.zeros(1, 2)).numpy()
+    array([[0.5, 0.5]], dtype=float32)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.softmax(x, self.dim)
+
+
+class LogSoftmax(_AlongDim):
+    """The logarithm of :class:`Softmax`, computed without overflow."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.log_softmax(x, self.dim)

@@ -1,0 +1,37 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+from ..errors import message
+from ..tensor import Tensor
+from . import functional as F
+from .module import Module
+
+__all__ = ["Dropout"]
+
+
+class Dropout(Module):
+    """In training, zero each element with probability ``p`` and scale the rest by 1 / (1 - p); in evaluation, nothing.
+
+    After Srivastava et al. (2014). ``inplace`` is taken for the sake of PyTorch's listings; the result is always a new tensor.
+
+    Raises:
+        ValueError: where ``p`` is not a probability.
+
+    >>> import numbacnn as nc
+    >>> nc.nn.Dropout(0.5).eval()(nc.ones(2)).numpy()
+    array([1., 1.], dtype=float32)
+    """
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__()
+        if not isinstance(p, (int, float)) or not 0.0 <= p <= 1.0:
+            raise ValueError(message("Dropout", "p as a probability from 0 to 1", repr(p)))
+        self.p = p
+        self.inplace = bool(inplace)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.p, self.training)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, inplace={self.inplace}"

@@ -1,0 +1,265 @@
+"""Functions of Tensors: the place where arguments are judged. Names, defaults and semantics are PyTorch's."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from .. import backends, random
+from ..dtypes import is_floating
+from ..errors import DTypeError, ShapeError, message
+from ..geometry import Conv2dGeometry, IntPair, Padding, Pool2dGeometry
+from ..ops import conv, linear as dense, loss, pool
+from ..tensor import Tensor, apply, from_array, maximum
+
+__all__ = [
+    "avg_pool2d",
+    "binary_cross_entropy_with_logits",
+    "conv2d",
+    "cross_entropy",
+    "dropout",
+    "linear",
+    "log_softmax",
+    "max_pool2d",
+    "mse_loss",
+    "nll_loss",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "tanh",
+]
+
+Reduction = Literal["mean", "sum", "none"]
+
+
+def _one_dtype(op: str, *tensors: Tensor | None) -> None:
+    found = [t.dtype for t in tensors if t is not None]
+    if not is_floating(found[0]) or any(d != found[0] for d in found):
+        raise DTypeError(message(op, "floating-point tensors of one dtype", ", ".join(map(str, found)), "convert them with .to()"))
+
+
+def _vector(op: str, bias: Tensor | None, size: int) -> None:
+    if bias is not None and bias.shape != (size,):
+        raise ShapeError(message(op, f"bias ({size},)", f"bias {bias.shape}"))
+
+
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: IntPair = 1,
+    padding: Padding = 0,
+    dilation: IntPair = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Cross-correlation of images with kernels, plus a bias.
+
+    Args:
+        input: (N, C, H, W), or one image (C, H, W).
+        weight: (OC, C/groups, KH, KW).
+        bias: (OC,).
+        stride: step between windows, in pixels.
+        padding: zeros on each side, in pixels; 'valid' is none, 'same' keeps the size (stride 1).
+        dilation: distance between the taps of a kernel, in pixels.
+        groups: input and output channels in so many groups that do not see each other.
+
+    Returns:
+        (N, OC, OH, OW) with OH = (H + 2 padding - dilation (KH - 1) - 1) // stride + 1, or without N.
+
+    Raises:
+        ShapeError, DTypeError: the arguments do not fit each other.
+
+    >>> import numbacnn as nc
+    >>> conv2d(nc.ones(1, 1, 3, 3), nc.ones(1, 1, 2, 2)).shape
+    (1, 1, 2, 2)
+    """
+    if input.ndim == 3:
+        return conv2d(input.unsqueeze(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
+    geometry = Conv2dGeometry.of(input.shape, weight.shape, stride, padding, dilation, groups)
+    _vector("conv2d", bias, geometry.oc)
+    _one_dtype("conv2d", input, weight, bias)
+    return apply(conv.Conv2d(geometry), input, weight, bias)
+
+
+def max_pool2d(
+    input: Tensor,
+    kernel_size: IntPair,
+    stride: IntPair | None = None,
+    padding: IntPair = 0,
+    dilation: IntPair = 1,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The largest value of each window of input (N, C, H, W) or (C, H, W); ``stride`` defaults to ``kernel_size``.
+
+    Padding counts as minus infinity; NaN wins. With ``ceil_mode`` a last window may stick out behind the data.
+
+    >>> import numbacnn as nc
+    >>> max_pool2d(nc.arange(16.0).reshape(1, 1, 4, 4), 2).flatten()
+    tensor([ 5.,  7., 13., 15.])
+    """
+    if input.ndim == 3:
+        return max_pool2d(input.unsqueeze(0), kernel_size, stride, padding, dilation, ceil_mode).squeeze(0)
+    geometry = Pool2dGeometry.of(input.shape, kernel_size, stride, padding, dilation, ceil_mode)
+    _one_dtype("max_pool2d", input)
+    return apply(pool.MaxPool2d(geometry), input)
+
+
+def avg_pool2d(
+    input: Tensor,
+    kernel_size: IntPair,
+    stride: IntPair | None = None,
+    padding: IntPair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """The mean of each window of input (N, C, H, W) or (C, H, W); ``stride`` defaults to ``kernel_size``.
+
+    The divisor counts the padding's zeros where ``count_include_pad``, else only the data in the window; never what sticks out
+    behind the padding with ``ceil_mode``.
+
+    >>> import numbacnn as nc
+    >>> avg_pool2d(nc.arange(16.0).reshape(1, 1, 4, 4), 2).flatten()
+    tensor([ 2.5,  4.5, 10.5, 12.5])
+    """
+    if input.ndim == 3:
+        return avg_pool2d(input.unsqueeze(0), kernel_size, stride, padding, ceil_mode, count_include_pad).squeeze(0)
+    geometry = Pool2dGeometry.of(input.shape, kernel_size, stride, padding, 1, ceil_mode, count_include_pad, op="avg_pool2d")
+    _one_dtype("avg_pool2d", input)
+    return apply(pool.AvgPool2d(geometry), input)
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``input @ weight.T + bias`` for input (..., I), weight (O, I) and bias (O,) -> (..., O).
+
+    >>> import numbacnn as nc
+    >>> linear(nc.ones(2, 3), nc.ones(4, 3)).shape
+    (2, 4)
+    """
+    if weight.ndim != 2:
+        raise ShapeError(message("linear", "weight (O, I)", f"weight {weight.shape}"))
+    if not input.ndim or input.shape[-1] != weight.shape[1]:
+        raise ShapeError(message("linear", f"input (..., I) with I = {weight.shape[1]} to match weight {weight.shape}", f"input {input.shape}"))
+    _vector("linear", bias, weight.shape[0])
+    _one_dtype("linear", input, weight, bias)
+    if input.ndim == 2:
+        return apply(dense.Linear(), input, weight, bias)
+    rows = int(np.prod(input.shape[:-1]))
+    return apply(dense.Linear(), input.reshape(rows, input.shape[-1]), weight, bias).reshape(*input.shape[:-1], weight.shape[0])
+
+
+def relu(input: Tensor) -> Tensor:
+    """max(0, input); NaN stays NaN."""
+    return input.relu()
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """1 / (1 + exp(-input))."""
+    return input.sigmoid()
+
+
+def tanh(input: Tensor) -> Tensor:
+    """The hyperbolic tangent."""
+    return input.tanh()
+
+
+def softmax(input: Tensor, dim: int) -> Tensor:
+    """exp(input), scaled to sum to 1 along an axis."""
+    return input.softmax(dim)
+
+
+def log_softmax(input: Tensor, dim: int) -> Tensor:
+    """The logarithm of :func:`softmax`, computed without overflow."""
+    return input.log_softmax(dim)
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """Zero each element with probability ``p`` and scale the others by 1 / (1 - p); the identity unless ``training``.
+
+    The mask is drawn from the library's generator in logical order.
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(message("dropout", "a probability between 0 and 1", f"p = {p}"))
+    if not training or p == 0:
+        return input
+    scale = 0.0 if p == 1 else 1 / (1 - p)
+    mask = (random.generator().random(input.shape, dtype=np.float32) >= p).astype(input.dtype) * input.dtype.type(scale)
+    return input * from_array(mask, input.device)
+
+
+def _reduce(op: str, losses: Tensor, reduction: Reduction) -> Tensor:
+    if reduction == "none":
+        return losses
+    if reduction == "sum":
+        return losses.sum()
+    if reduction == "mean":
+        return losses.mean()
+    raise ValueError(message(op, "reduction 'mean', 'sum' or 'none'", repr(reduction)))
+
+
+def _class_rows(op: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores (N, K, ...) or (K,) and labels (N, ...) or () as rows (R, K) and labels (R,), in range."""
+    if target.dtype.kind not in "iu":
+        raise DTypeError(message(op, "class indices as integers", str(target.dtype)))
+    _one_dtype(op, input)
+    if not input.ndim:
+        raise ShapeError(message(op, "scores (N, K, ...) or (K,)", f"scores {input.shape}"))
+    classes = input.shape[0] if input.ndim == 1 else input.shape[1]
+    expected = () if input.ndim == 1 else input.shape[:1] + input.shape[2:]
+    if target.shape != expected:
+        raise ShapeError(message(op, f"labels {expected} to match scores {input.shape}", f"labels {target.shape}"))
+    labels = backends.get(target.device).to_numpy(target.array)
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(message(op, f"labels between 0 and {classes - 1}", f"labels between {labels.min()} and {labels.max()}"))
+    if input.ndim > 2:
+        input = input.permute(0, *range(2, input.ndim), 1)
+    return input.reshape(int(labels.size), classes), target.reshape(int(labels.size)).long()
+
+
+def cross_entropy(input: Tensor, target: Tensor, *, label_smoothing: float = 0.0, reduction: Reduction = "mean") -> Tensor:
+    """The negative log-likelihood of class indices under softmax(input).
+
+    Args:
+        input: scores (N, K), (N, K, ...) or (K,), not normalised.
+        target: class indices (N,), (N, ...) or (), integers in [0, K).
+        label_smoothing: this share of each target is spread evenly over all K classes.
+
+    Raises:
+        ShapeError, DTypeError, ValueError: shapes or dtypes do not fit, a label or an option is out of range.
+
+    >>> import numbacnn as nc
+    >>> cross_entropy(nc.zeros(2, 4), nc.tensor([0, 3])).item()  # log 4
+    1.3862943649291992
+    """
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(message("cross_entropy", "label_smoothing between 0 and 1", f"{label_smoothing}"))
+    rows, labels = _class_rows("cross_entropy", input, target)
+    losses = apply(loss.CrossEntropy(labels.array, float(label_smoothing)), rows)
+    return _reduce("cross_entropy", losses.reshape(target.shape), reduction)
+
+
+def nll_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
+    """Minus the log-probability of each target: ``input`` (N, K), (N, K, ...) or (K,) holds log-probabilities."""
+    rows, labels = _class_rows("nll_loss", input, target)
+    picked = -rows[np.arange(len(rows)), labels]
+    return _reduce("nll_loss", picked.reshape(target.shape), reduction)
+
+
+def _same_shape(op: str, input: Tensor, target: Tensor) -> None:
+    if input.shape != target.shape:
+        raise ShapeError(message(op, f"a target {input.shape} to match the input", f"target {target.shape}"))
+    _one_dtype(op, input, target)
+
+
+def mse_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
+    """The squared difference of two tensors of one shape."""
+    _same_shape("mse_loss", input, target)
+    difference = input - target
+    return _reduce("mse_loss", difference * difference, reduction)
+
+
+def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
+    """The cross-entropy of targets in [0, 1] under sigmoid(input), of one shape; computed without overflow."""
+    _same_shape("binary_cross_entropy_with_logits", input, target)
+    losses = maximum(input, 0.0) - input * target + (-input.abs()).exp().log1p()
+    return _reduce("binary_cross_entropy_with_logits", losses, reduction)

@@ -1,0 +1,135 @@
+"""Initial values, PyTorch's names and formulas. Each function fills its tensor in place and returns it.
+
+The numbers come from the library's generator as float32, in logical order, so that device, dtype and memory layout do not matter.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..errors import ShapeError, message
+from ..random import generator
+from ..tensor import Tensor, from_array, no_grad
+
+__all__ = [
+    "calculate_gain",
+    "constant_",
+    "fan_in_and_fan_out",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "normal_",
+    "ones_",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]
+
+_GAINS = {"linear": 1.0, "conv2d": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3.0, "relu": math.sqrt(2.0), "leaky_relu": 0.0, "selu": 0.75}
+
+
+def _fill(t: Tensor, values: np.ndarray) -> Tensor:
+    with no_grad():
+        return t.copy_(from_array(values).to(t.device).to(t.dtype))
+
+
+def uniform_(t: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
+    """Numbers from U(a, b).
+
+    >>> import numbacnn as nc
+    >>> nc.nn.init.uniform_(nc.zeros(2, 3), -1.0, 1.0).shape
+    (2, 3)
+    """
+    if not a <= b:
+        raise ValueError(message("uniform_", "bounds a <= b", f"a = {a!r} and b = {b!r}"))
+    return _fill(t, generator().random(t.shape, dtype=np.float32) * np.float32(b - a) + np.float32(a))
+
+
+def normal_(t: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    """Numbers from N(mean, std^2)."""
+    if not std >= 0:
+        raise ValueError(message("normal_", "std of at least 0", repr(std)))
+    return _fill(t, generator().standard_normal(t.shape, dtype=np.float32) * np.float32(std) + np.float32(mean))
+
+
+def constant_(t: Tensor, val: float) -> Tensor:
+    """``val`` everywhere."""
+    return _fill(t, np.full(t.shape, val, np.float64))
+
+
+def zeros_(t: Tensor) -> Tensor:
+    """0 everywhere."""
+    return constant_(t, 0.0)
+
+
+def ones_(t: Tensor) -> Tensor:
+    """1 everywhere."""
+    return constant_(t, 1.0)
+
+
+def fan_in_and_fan_out(op: str, shape: tuple[int, ...]) -> tuple[int, int]:
+    """How many inputs an output of a weight (out, in, ...) has, and how many outputs an input.
+
+    >>> fan_in_and_fan_out("init", (6, 3, 5, 5))
+    (75, 150)
+    """
+    if len(shape) < 2 or math.prod(shape) == 0:
+        raise ShapeError(message(op, "a weight (out, in, ...) with at least two axes and one element", f"shape {shape}"))
+    window = math.prod(shape[2:])
+    return shape[1] * window, shape[0] * window
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """What keeps the variance through a nonlinearity; ``param`` is the negative slope of 'leaky_relu' (0.01).
+
+    >>> calculate_gain("tanh")
+    1.6666666666666667
+    """
+    if nonlinearity not in _GAINS:
+        raise ValueError(message("calculate_gain", f"nonlinearity as one of {', '.join(_GAINS)}", repr(nonlinearity)))
+    if nonlinearity == "leaky_relu":
+        return math.sqrt(2.0 / (1.0 + (0.01 if param is None else param) ** 2))
+    return _GAINS[nonlinearity]
+
+
+def xavier_uniform_(t: Tensor, gain: float = 1.0) -> Tensor:
+    """U(-b, b) with b = gain * sqrt(6 / (fan_in + fan_out)), after Glorot and Bengio (2010).
+
+    Raises:
+        ShapeError: where the tensor has fewer than two axes.
+    """
+    bound = gain * math.sqrt(6.0 / sum(fan_in_and_fan_out("xavier_uniform_", t.shape)))
+    return uniform_(t, -bound, bound)
+
+
+def xavier_normal_(t: Tensor, gain: float = 1.0) -> Tensor:
+    """N(0, s^2) with s = gain * sqrt(2 / (fan_in + fan_out)), after Glorot and Bengio (2010)."""
+    return normal_(t, 0.0, gain * math.sqrt(2.0 / sum(fan_in_and_fan_out("xavier_normal_", t.shape))))
+
+
+def _kaiming_std(op: str, t: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(message(op, "mode as 'fan_in' or 'fan_out'", repr(mode)))
+    fan = fan_in_and_fan_out(op, t.shape)[mode == "fan_out"]
+    return calculate_gain(nonlinearity, a) / math.sqrt(fan)
+
+
+def kaiming_uniform_(t: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
+    """U(-b, b) with b = gain * sqrt(3 / fan), after He et al. (2015); ``a`` is the slope of 'leaky_relu'."""
+    bound = math.sqrt(3.0) * _kaiming_std("kaiming_uniform_", t, a, mode, nonlinearity)
+    return uniform_(t, -bound, bound)
+
+
+def kaiming_normal_(t: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
+    """N(0, s^2) with s = gain / sqrt(fan), after He et al. (2015); ``a`` is the slope of 'leaky_relu'."""
+    return normal_(t, 0.0, _kaiming_std("kaiming_normal_", t, a, mode, nonlinearity))
+
+
+def default_(weight: Tensor, bias: Tensor | None) -> None:
+    """PyTorch's default for convolutions and linear layers: both from U(-b, b) with b = 1 / sqrt(fan_in)."""
+    kaiming_uniform_(weight, math.sqrt(5.0))
+    if bias is not None:
+        bound = 1.0 / math.sqrt(fan_in_and_fan_out("init", weight.shape)[0])
+        uniform_(bias, -bound, bound)

@@ -1,0 +1,120 @@
+"""Linear layers, and the layers that only reshape or pass on."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from ..errors import ShapeError, message
+from ..tensor import Tensor
+from . import functional as F
+from . import init
+from .module import LazyModule, Module, Parameter, UninitializedParameter, positive
+
+__all__ = ["Flatten", "Identity", "LazyLinear", "Linear"]
+
+
+class Linear(Module):
+    """``x @ weight.T + bias``: (..., in_features) -> (..., out_features). ``weight`` has the shape (out, in), ``bias`` (out,).
+
+    Raises:
+        ValueError: where a size is not a positive integer.
+
+    >>> import numbacnn as nc
+    >>> nc.nn.Linear(400, 120)
+    Linear(in_features=400, out_features=120, bias=True)
+    """
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        super().__init__()
+        self.in_features = positive(type(self).__name__, "in_features", in_features)
+        self.out_features = positive(type(self).__name__, "out_features", out_features)
+        self.weight = Parameter.zeros((self.out_features, self.in_features))
+        self.bias = Parameter.zeros((self.out_features,)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw PyTorch's default values anew."""
+        init.default_(self.weight, self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class LazyLinear(Linear, LazyModule):
+    """A :class:`Linear` that takes its input features from the first batch, and becomes a ``Linear`` then.
+
+    >>> import numbacnn as nc
+    >>> layer = nc.nn.LazyLinear(10)
+    >>> _ = layer(nc.ones(2, 84)); layer
+    Linear(in_features=84, out_features=10, bias=True)
+    """
+
+    _ready = Linear
+
+    def __init__(self, out_features: int, bias: bool = True) -> None:
+        super().__init__(1, out_features, bias)
+        self.in_features = 0
+        self.weight = UninitializedParameter()
+        self.bias = UninitializedParameter() if bias else None
+
+    def reset_parameters(self) -> None:
+        """Nothing to draw yet."""
+
+    def parameter_shapes(self, size: int) -> dict[str, tuple[int, ...]]:
+        return {"weight": (self.out_features, size), "bias": (self.out_features,)}
+
+    def size_of_weight(self, shape: tuple[int, ...]) -> int:
+        return shape[1] if len(shape) == 2 else 1
+
+    def _set_size(self, size: int) -> None:
+        self.in_features = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim < 1 or x.shape[-1] < 1:
+            raise ShapeError(message("LazyLinear", "input (..., features) with at least one feature", f"input {x.shape}"))
+        self.materialize(x.shape[-1])
+        return Linear.forward(self, x)
+
+
+class Flatten(Module):
+    """Join the axes from ``start_dim`` to ``end_dim``: by default (N, C, H, W) -> (N, C*H*W), in logical order.
+
+    >>> import numbacnn as nc
+    >>> nc.nn.Flatten()(nc.ones(2, 3, 4, 5)).shape
+    (2, 60)
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        super().__init__()
+        try:
+            self.start_dim, self.end_dim = operator.index(start_dim), operator.index(end_dim)
+        except TypeError:
+            raise ValueError(message("Flatten", "start_dim and end_dim as integers", f"{start_dim!r} and {end_dim!r}")) from None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(self.start_dim, self.end_dim)
+
+    def extra_repr(self) -> str:
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Identity(Module):
+    """The input, unchanged; takes and ignores any arguments.
+
+    >>> import numbacnn as nc
+    >>> nc.nn.Identity()(3)
+    3
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+    def forward(self, x: Any) -> Any:
+        return x

@@ -1,0 +1,565 @@
+"""Modules: trees of layers that know their parameters. The classes and their behaviour are PyTorch's."""
+
+from __future__ import annotations
+
+import operator
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import Any, NamedTuple, Self, overload
+
+import numpy as np
+
+from ..dtypes import as_dtype, is_floating
+from ..errors import DTypeError, message
+from ..tensor import Tensor, from_array, no_grad
+
+__all__ = ["LazyModule", "LoadReport", "Module", "ModuleList", "Parameter", "RemovableHandle", "Sequential", "UninitializedParameter"]
+
+Hook = Callable[["Module", tuple[Any, ...], Any], Any]
+
+
+def positive(op: str, name: str, value: int) -> int:
+    """``value`` as an integer of at least 1."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ValueError(message(op, f"{name} as an integer of at least 1", repr(value)))
+    return number
+
+
+class Parameter(Tensor):
+    """A tensor that a module trains: assigned to an attribute of a :class:`Module`, it appears in ``parameters()``.
+
+    >>> import numbacnn as nc
+    >>> nc.nn.Parameter(nc.ones(2, 3)).requires_grad
+    True
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
+        if not isinstance(data, Tensor):
+            raise TypeError(message("Parameter", "data as a Tensor", type(data).__name__, "wrap it in nc.tensor"))
+        super().__init__(data.array, device=data.device, requires_grad=requires_grad)
+
+    @staticmethod
+    def zeros(shape: tuple[int, ...]) -> Parameter:
+        """A float32 parameter of zeros on the CPU, in C order as all parameters are."""
+        return Parameter(from_array(np.zeros(shape, np.float32)))
+
+    def __repr__(self) -> str:
+        return "Parameter containing:\n" + super().__repr__()
+
+
+class UninitializedParameter(Parameter):
+    """The parameter of a lazy layer, which has no shape before the layer's first forward; it becomes a :class:`Parameter` then."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(from_array(np.zeros(0, np.float32)))
+
+    def _unknown(self) -> Any:
+        received = "one of a lazy layer before its first forward"
+        raise RuntimeError(message("UninitializedParameter", "a parameter that has a shape", received, "run one batch first"))
+
+    shape = property(_unknown)
+    ndim = property(_unknown)
+    data = property(_unknown)
+
+    def numel(self) -> int:
+        return self._unknown()
+
+    def materialize(self, shape: tuple[int, ...]) -> None:
+        """Become a :class:`Parameter` of zeros, of this shape, on the device and of the dtype that the placeholder has.
+
+        It stays the same object: an optimiser that holds it goes on with it.
+        """
+        device, dtype = self.device, self.dtype
+        self.__class__ = Parameter  # type: ignore[assignment]
+        self.array = from_array(np.zeros(shape, dtype), device).array
+
+    def __repr__(self) -> str:
+        return "<UninitializedParameter>"
+
+
+class RemovableHandle:
+    """What registering a hook returns; ``remove()`` takes the hook away again."""
+
+    def __init__(self, hooks: dict[int, Hook], key: int) -> None:
+        self._hooks = hooks
+        self._key = key
+
+    def remove(self) -> None:
+        self._hooks.pop(self._key, None)
+
+
+class LoadReport(NamedTuple):
+    """The keys that ``load_state_dict(strict=False)`` did not find, or had no use for."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class Module:
+    """The base of all layers and networks. Assigned attributes that are parameters or modules are registered.
+
+    >>> import numbacnn as nc
+    >>> class Scale(nc.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.factor = nc.nn.Parameter(nc.ones(1))
+    ...     def forward(self, x):
+    ...         return x * self.factor
+    >>> [name for name, _ in Scale().named_parameters()]
+    ['factor']
+    """
+
+    training: bool
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _transient: set[str]
+    _modules: dict[str, Module | None]
+    _forward_hooks: dict[int, Hook]
+
+    def __init__(self) -> None:
+        for name, value in (("_parameters", {}), ("_buffers", {}), ("_transient", set()), ("_modules", {}), ("_forward_hooks", {})):
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "training", True)
+
+    # -- calling -------------------------------------------------------------------------------------------------------
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes; each subclass writes its own."""
+        raise NotImplementedError(message(type(self).__name__, "a method forward", "none", f"define forward in {type(self).__name__}"))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        output = self.forward(*args, **kwargs)
+        for hook in tuple(self._forward_hooks.values()):
+            replaced = hook(self, args, output)
+            output = output if replaced is None else replaced
+        return output
+
+    def register_forward_hook(self, hook: Hook) -> RemovableHandle:
+        """Call ``hook(module, args, output)`` after each forward; what it returns, if not None, replaces the output."""
+        key = max(self._forward_hooks, default=-1) + 1
+        self._forward_hooks[key] = hook
+        return RemovableHandle(self._forward_hooks, key)
+
+    # -- attributes ----------------------------------------------------------------------------------------------------
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_modules" not in self.__dict__:
+            expected = "super().__init__() before attributes are assigned"
+            raise AttributeError(message(type(self).__name__, expected, f"{name!r} first", "call it at the top of __init__"))
+        table: dict[str, Any] | None = None
+        if isinstance(value, Parameter):
+            table = self._parameters
+        elif isinstance(value, Module):
+            table = self._modules
+        elif name in self._parameters or name in self._modules:
+            if value is not None:
+                kind = "Parameter" if name in self._parameters else "Module"
+                hint = "wrap it in nn.Parameter, or assign to .data" if kind == "Parameter" else ""
+                raise TypeError(message(type(self).__name__, f"attribute {name!r} as a {kind} or None", type(value).__name__, hint))
+            table = self._parameters if name in self._parameters else self._modules
+        elif name in self._buffers:
+            if value is not None and not isinstance(value, Tensor):
+                raise TypeError(message(type(self).__name__, f"buffer {name!r} as a Tensor or None", type(value).__name__))
+            table = self._buffers
+        if table is None:
+            object.__setattr__(self, name, value)
+            return
+        for other in (self.__dict__, self._parameters, self._buffers, self._modules):
+            if other is not table:
+                other.pop(name, None)
+        table[name] = value
+
+    def __getattr__(self, name: str) -> Any:  # reached only where the ordinary look-up found nothing
+        for table in ("_parameters", "_buffers", "_modules"):
+            found = self.__dict__.get(table, {})
+            if name in found:
+                return found[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        for table in (self._parameters, self._buffers, self._modules):
+            if name in table:
+                del table[name]
+                self._transient.discard(name)
+                return
+        object.__delattr__(self, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
+
+    def _check_name(self, kind: str, name: str, table: Mapping[str, Any]) -> None:
+        if not isinstance(name, str) or not name or "." in name:
+            raise ValueError(message(type(self).__name__, f"the name of a {kind} as a string without dots", repr(name)))
+        if name not in table and hasattr(self, name):
+            raise KeyError(message(type(self).__name__, f"a name for the {kind} that is not taken", repr(name)))
+
+    def register_parameter(self, name: str, parameter: Parameter | None) -> None:
+        """Add a parameter under ``name``; None keeps the place free, as a layer without bias does."""
+        self._check_name("parameter", name, self._parameters)
+        if parameter is not None and not isinstance(parameter, Parameter):
+            raise TypeError(message(type(self).__name__, f"parameter {name!r} as a Parameter or None", type(parameter).__name__))
+        self._parameters[name] = parameter
+
+    def register_buffer(self, name: str, buffer: Tensor | None, persistent: bool = True) -> None:
+        """Add a tensor that is part of the module but not trained. ``persistent``: it appears in ``state_dict()``."""
+        self._check_name("buffer", name, self._buffers)
+        if buffer is not None and not isinstance(buffer, Tensor):
+            raise TypeError(message(type(self).__name__, f"buffer {name!r} as a Tensor or None", type(buffer).__name__))
+        self._buffers[name] = buffer
+        (self._transient.discard if persistent else self._transient.add)(name)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Add a submodule under ``name``."""
+        self._check_name("module", name, self._modules)
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(message(type(self).__name__, f"submodule {name!r} as a Module or None", type(module).__name__))
+        self._modules[name] = module
+
+    # -- walking the tree ----------------------------------------------------------------------------------------------
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all below it, parents first, each once, with dotted names."""
+        return self._walk(prefix, set())
+
+    def _walk(self, prefix: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
+        if id(self) in seen:
+            return
+        seen.add(id(self))
+        yield prefix, self
+        for name, child in self._modules.items():
+            if child is not None:
+                yield from child._walk(_join(prefix, name), seen)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The direct submodules, each once, with their names."""
+        return _once((name, child) for name, child in self._modules.items())
+
+    def children(self) -> Iterator[Module]:
+        """The direct submodules, each once."""
+        return (child for _, child in self.named_children())
+
+    def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
+        """The parameters with dotted names; one that is shared appears once, under its first name."""
+        walk = self.named_modules(prefix) if recurse else iter([(prefix, self)])
+        return _once((_join(path, name), p) for path, module in walk for name, p in module._parameters.items())
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """The parameters, each once."""
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Tensor]]:
+        """The buffers with dotted names, each once."""
+        walk = self.named_modules(prefix) if recurse else iter([(prefix, self)])
+        return _once((_join(path, name), b) for path, module in walk for name, b in module._buffers.items())
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """The buffers, each once."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    # -- acting on the tree --------------------------------------------------------------------------------------------
+    def apply(self, fn: Callable[[Module], Any]) -> Self:
+        """Call ``fn`` on every module below this one, children first, and on this one last; returns the module.
+
+        >>> import numbacnn as nc
+        >>> net = nc.nn.Sequential(nc.nn.Linear(2, 2))
+        >>> _ = net.apply(lambda m: nc.nn.init.xavier_uniform_(m.weight) if isinstance(m, nc.nn.Linear) else None)
+        """
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, which dropout heeds, for all modules."""
+        for module in self.modules():
+            object.__setattr__(module, "training", bool(mode))
+        return self
+
+    def eval(self) -> Self:
+        """Set evaluation mode for all modules."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Train the parameters, or freeze them."""
+        for parameter in self.parameters():
+            parameter.requires_grad = requires_grad
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients, or set them to zero."""
+        for parameter in self.parameters():
+            if set_to_none:
+                parameter.grad = None
+            elif parameter.grad is not None:
+                parameter.grad.zero_()
+
+    def to(self, *targets: Any, device: str | None = None, dtype: Any = None) -> Self:
+        """Move all parameters, their gradients and buffers to a device, or convert the floating ones to a dtype, or both.
+
+        The parameters stay the same objects, so an optimiser made before goes on with them.
+
+        >>> import numbacnn as nc
+        >>> str(nc.nn.Linear(2, 3).to(nc.float64).weight.dtype)
+        'float64'
+        """
+        wanted = [target for target in (*targets, device, dtype) if target is not None]
+        devices = [target for target in wanted if isinstance(target, str) and target in ("cpu", "cuda")]
+        dtypes = [as_dtype("to", target) for target in wanted if target not in devices]
+        if not all(map(is_floating, dtypes)):
+            raise DTypeError(message("to", "a device or a floating-point dtype", ", ".join(map(str, dtypes)), "parameters have gradients"))
+
+        def convert(t: Tensor) -> Tensor:
+            for target in [*devices, *(dtypes if is_floating(t.dtype) else [])]:
+                t = t.to(target)
+            return t
+
+        with no_grad():
+            for module in self.modules():
+                for parameter in module._parameters.values():
+                    if parameter is not None:
+                        moved = convert(parameter.detach())
+                        parameter.array, parameter.device = moved.array, moved.device
+                        parameter.grad = None if parameter.grad is None else convert(parameter.grad)
+                for name, buffer in module._buffers.items():
+                    module._buffers[name] = None if buffer is None else convert(buffer)
+        return self
+
+    # -- state ---------------------------------------------------------------------------------------------------------
+    def _entries(self) -> Iterator[tuple[str, Module, str, Tensor]]:
+        """Dotted name, owner, local name and tensor of what ``state_dict`` holds; shared tensors under each of their names."""
+        stack: list[tuple[str, Module]] = [("", self)]
+        while stack:
+            path, module = stack.pop()
+            for name, t in (*module._parameters.items(), *module._buffers.items()):
+                if t is not None and name not in module._transient:
+                    yield _join(path, name), module, name, t
+            stack += [(_join(path, name), child) for name, child in reversed(module._modules.items()) if child is not None]
+
+    def state_dict(self) -> OrderedDict[str, Tensor]:
+        """Parameters and persistent buffers by dotted name, detached; they share the module's memory.
+
+        Raises:
+            RuntimeError: where a lazy layer has not seen its first batch.
+
+        >>> import numbacnn as nc
+        >>> {name: t.shape for name, t in nc.nn.Linear(2, 3).state_dict().items()}
+        {'weight': (3, 2), 'bias': (3,)}
+        """
+        entries = list(self._entries())
+        lazy = [name for name, _, _, t in entries if isinstance(t, UninitializedParameter)]
+        if lazy:
+            received = f"uninitialized {', '.join(lazy)}"
+            raise RuntimeError(message("state_dict", "parameters that have a shape", received, "run one batch first"))
+        return OrderedDict((name, t.detach()) for name, _, _, t in entries)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> LoadReport:
+        """Copy the tensors or NumPy arrays of ``state_dict`` into the parameters and buffers: all of them, or none.
+
+        A lazy layer takes its sizes from the state. Without ``strict``, missing and unexpected keys are only reported.
+
+        Raises:
+            ValueError: listing each key that is missing, unexpected or misshapen; the module is then as it was.
+
+        >>> import numbacnn as nc
+        >>> net = nc.nn.Linear(2, 3)
+        >>> net.load_state_dict(nc.nn.Linear(2, 3).state_dict())
+        LoadReport(missing_keys=[], unexpected_keys=[])
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(message("load_state_dict", "a mapping of names to tensors", type(state_dict).__name__))
+        given = {name: value if isinstance(value, Tensor) else from_array(np.asarray(value)) for name, value in state_dict.items()}
+        entries = list(self._entries())
+        names = dict.fromkeys(name for name, *_ in entries)
+        report = LoadReport([name for name in names if name not in given], [name for name in given if name not in names])
+        faults = []
+        if strict:
+            faults += [f"missing {name}" for name in report.missing_keys] + [f"unexpected {name}" for name in report.unexpected_keys]
+        sizes: dict[LazyModule, int] = {}
+        for name, module, local, t in entries:
+            if name not in given:
+                continue
+            if isinstance(t, UninitializedParameter) and isinstance(module, LazyModule):
+                weight = given.get(name.removesuffix(local) + "weight")
+                if weight is None:
+                    faults.append(f"{name} of a lazy layer without its weight")
+                    continue
+                sizes[module] = module.size_of_weight(weight.shape)
+                expected = module.parameter_shapes(sizes[module])[local]
+            else:
+                expected = t.shape
+            if given[name].shape != expected:
+                faults.append(f"{name} {given[name].shape} in place of {expected}")
+        if faults:
+            wanted = f"the names and shapes of {type(self).__name__}"
+            raise ValueError(message("load_state_dict", wanted, ", ".join(faults), "nothing was loaded"))
+        for lazy, size in sizes.items():
+            lazy.materialize(size, reset=False)
+        with no_grad():
+            for name, _, _, t in entries:
+                if name in given:
+                    t.copy_(given[name].to(t.device).to(t.dtype))
+        return report
+
+    # -- printing ------------------------------------------------------------------------------------------------------
+    def extra_repr(self) -> str:
+        """What stands between the parentheses when the module is printed."""
+        return ""
+
+    def _child_lines(self) -> list[str]:
+        return [f"({name}): {child!r}" for name, child in self._modules.items()]
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        children = [line.replace("\n", "\n  ") for line in self._child_lines()]
+        if not children:
+            return f"{type(self).__name__}({extra})"
+        return f"{type(self).__name__}(\n  " + "\n  ".join([*([extra] if extra else []), *children]) + "\n)"
+
+
+def _join(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name
+
+
+def _once(pairs: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    seen: set[int] = set()
+    for name, value in pairs:
+        if value is not None and id(value) not in seen:
+            seen.add(id(value))
+            yield name, value
+
+
+class LazyModule(Module):
+    """A layer that learns its number of inputs from the first batch, and then becomes the ordinary class ``_ready``."""
+
+    _ready: type[Module]
+
+    def parameter_shapes(self, size: int) -> dict[str, tuple[int, ...]]:
+        """The shapes of the parameters for ``size`` inputs."""
+        raise NotImplementedError
+
+    def size_of_weight(self, shape: tuple[int, ...]) -> int:
+        """The number of inputs of a layer whose weight has this shape."""
+        raise NotImplementedError
+
+    def materialize(self, size: int, reset: bool = True) -> None:
+        """Give the parameters their shapes, draw them if ``reset``, and become the ordinary class."""
+        self._set_size(size)
+        for name, shape in self.parameter_shapes(size).items():
+            parameter = self._parameters[name]
+            if isinstance(parameter, UninitializedParameter):
+                parameter.materialize(shape)
+        self.__class__ = self._ready  # type: ignore[assignment]
+        if reset:
+            self.reset_parameters()
+
+    def _set_size(self, size: int) -> None:
+        """Judge and note the number of inputs."""
+        raise NotImplementedError
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters."""
+        raise NotImplementedError
+
+
+class _Container(Module):
+    """Submodules in a row, named 0, 1, ... or as an OrderedDict names them."""
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(list(self._modules.values()))  # type: ignore[arg-type]
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return self._part(list(self._modules.items())[index])
+        return self._modules[self._name(index)]
+
+    def _part(self, items: list[tuple[str, Any]]) -> Self:
+        raise NotImplementedError
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        setattr(self, self._name(index), module)
+
+    def _name(self, index: int) -> str:
+        position = operator.index(index)
+        if not -len(self) <= position < len(self):
+            raise IndexError(message(type(self).__name__, f"an index from {-len(self)} to {len(self) - 1}", str(index)))
+        return list(self._modules)[position]
+
+    def append(self, module: Module) -> Self:
+        """Add a module at the end."""
+        self.add_module(str(len(self)), module)
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Self:
+        """Add several modules at the end."""
+        for module in modules:
+            self.append(module)
+        return self
+
+
+class Sequential(_Container):
+    """Modules called one after the other, each on the output of the one before.
+
+    Takes the modules, or one OrderedDict of names and modules. Supports indexing, slicing, ``len``, iteration and ``append``.
+
+    >>> import numbacnn as nc
+    >>> net = nc.nn.Sequential(nc.nn.Flatten(), nc.nn.Linear(4, 2))
+    >>> net(nc.ones(3, 1, 2, 2)).shape
+    (3, 2)
+    """
+
+    def __init__(self, *modules: Module | OrderedDict[str, Module]) -> None:
+        super().__init__()
+        if len(modules) == 1 and isinstance(modules[0], OrderedDict):
+            for name, module in modules[0].items():
+                self.add_module(name, module)
+        else:
+            self.extend(modules)  # type: ignore[arg-type]
+
+    def _part(self, items: list[tuple[str, Any]]) -> Self:
+        return type(self)(OrderedDict(items))
+
+    def forward(self, x: Any) -> Any:
+        for module in self:
+            x = module(x)
+        return x
+
+
+class ModuleList(_Container):
+    """Modules in a list, registered; it has no ``forward`` of its own.
+
+    >>> import numbacnn as nc
+    >>> len(nc.nn.ModuleList([nc.nn.ReLU(), nc.nn.Tanh()]))
+    2
+    """
+
+    def __init__(self, modules: Iterable[Module] = ()) -> None:
+        super().__init__()
+        self.extend(modules)
+
+    def _part(self, items: list[tuple[str, Any]]) -> Self:
+        return type(self)(module for _, module in items)
+
+    def _child_lines(self) -> list[str]:  # equal neighbours are printed once, as PyTorch does
+        lines, start = [], 0
+        for text, group in groupby(map(repr, self)):
+            count = len(list(group))
+            lines.append(f"({start}): {text}" if count == 1 else f"({start}-{start + count - 1}): {count} x {text}")
+            start += count
+        return lines

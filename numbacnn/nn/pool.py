@@ -1,0 +1,95 @@
+"""Pooling layers."""
+
+from __future__ import annotations
+
+from ..geometry import IntPair, Pool2dGeometry, pair
+from ..tensor import Tensor
+from . import functional as F
+from .module import Module
+
+__all__ = ["AvgPool2d", "MaxPool2d"]
+
+
+class _Pool2d(Module):
+    def __init__(
+        self,
+        kernel_size: IntPair,
+        stride: IntPair | None = None,
+        padding: IntPair = 0,
+        dilation: IntPair = 1,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        self.padding = padding
+        self.dilation = dilation
+        self.ceil_mode = bool(ceil_mode)
+        self.count_include_pad = bool(count_include_pad)
+        self.geometry()
+
+    def geometry(self, input_shape: tuple[int, ...] | None = None) -> Pool2dGeometry:
+        """The geometry on an input (N, C, H, W), by default on the smallest that holds a window."""
+        op = type(self).__name__
+        if input_shape is None:
+            kernel = pair(op, "kernel_size", self.kernel_size, 1)
+            dilation = pair(op, "dilation", self.dilation, 1)
+            input_shape = (1, 1, *(d * (k - 1) + 1 for k, d in zip(kernel, dilation)))
+        return Pool2dGeometry.of(
+            input_shape, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.count_include_pad, op
+        )
+
+
+class MaxPool2d(_Pool2d):
+    """The maximum of each window: (N, C, H, W) -> (N, C, OH, OW); ``stride`` is the kernel's size unless given.
+
+    Raises:
+        ShapeError: where an argument makes no sense.
+
+    >>> import numbacnn as nc
+    >>> nc.nn.MaxPool2d(2)
+    MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)
+    """
+
+    def __init__(
+        self, kernel_size: IntPair, stride: IntPair | None = None, padding: IntPair = 0, dilation: IntPair = 1, ceil_mode: bool = False
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, dilation, ceil_mode)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+
+    def extra_repr(self) -> str:
+        return (
+            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
+            f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
+        )
+
+
+class AvgPool2d(_Pool2d):
+    """The average of each window: (N, C, H, W) -> (N, C, OH, OW); ``count_include_pad``: padding counts as zeros.
+
+    Raises:
+        ShapeError: where an argument makes no sense.
+
+    >>> import numbacnn as nc
+    >>> nc.nn.AvgPool2d(2)
+    AvgPool2d(kernel_size=2, stride=2, padding=0)
+    """
+
+    def __init__(
+        self,
+        kernel_size: IntPair,
+        stride: IntPair | None = None,
+        padding: IntPair = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, 1, ceil_mode, count_include_pad)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"

@@ -1,0 +1,45 @@
+"""What an operation is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from ..backends import Array, Backend
+
+__all__ = ["Gradients", "Op", "unbroadcast"]
+
+Gradients = tuple[Array | None, ...]
+
+
+class Op:
+    """One application of an operation: hyper-parameters in the constructor, then ``forward`` once and ``backward`` at most once.
+
+    ``forward`` leaves in ``saved`` what ``backward`` needs, and in ``kept`` which inputs are among it (-1: the output), so that the
+    tape can tell when somebody has written into them. ``needs`` says which gradients are wanted; ``backward`` gives None for others.
+    """
+
+    fresh: ClassVar[bool] = False
+    """True where ``backward`` makes new arrays in C order, which a leaf may own."""
+
+    view: ClassVar[bool] = False
+    """True where the result may share its input's memory."""
+
+    needs: tuple[bool, ...] = ()
+    kept: tuple[int, ...] = ()
+    saved: tuple[Array, ...] = ()
+
+    def forward(self, xp: Backend, *inputs: Array) -> Array:
+        raise TypeError(f"{type(self).__name__} has no forward")
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        raise TypeError(f"{type(self).__name__} has no backward")
+
+
+def unbroadcast(xp: Backend, grad: Array, shape: Sequence[int]) -> Array:
+    """The gradient of an operand of this shape that was broadcast to the gradient's shape: summed over the axes that it lacked."""
+    if grad.shape == tuple(shape):
+        return grad
+    extra = grad.ndim - len(shape)
+    axes = tuple(range(extra)) + tuple(i + extra for i, size in enumerate(shape) if size == 1 and grad.shape[i + extra] != 1)
+    return xp.reshape(xp.sum(grad, axes, False), shape)

@@ -1,0 +1,70 @@
+"""Reductions, and the softmax family, which reduces along one axis and keeps it."""
+
+from __future__ import annotations
+
+from ..backends import Array, Backend
+from .base import Gradients, Op
+
+__all__ = ["LogSoftmax", "Max", "Softmax", "Sum"]
+
+
+class _Reduction(Op):
+    def __init__(self, axes: tuple[int, ...], keepdims: bool) -> None:
+        self.axes, self.keepdims = axes, keepdims
+
+    def spread(self, xp: Backend, x: Array) -> Array:
+        """The reduced array with the reduced axes back, each of size 1."""
+        return xp.reshape(x, tuple(1 if i in self.axes else size for i, size in enumerate(self.shape)))
+
+    shape: tuple[int, ...]
+
+
+class Sum(_Reduction):
+    def forward(self, xp: Backend, x: Array) -> Array:
+        self.shape = x.shape
+        return xp.sum(x, self.axes, self.keepdims)
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        return (xp.broadcast_to(self.spread(xp, grad), self.shape),)
+
+
+class Max(_Reduction):
+    """The largest; equal ones share the gradient."""
+
+    def forward(self, xp: Backend, x: Array) -> Array:
+        self.shape = x.shape
+        y = xp.max(x, self.axes, self.keepdims)
+        self.saved, self.kept = (x, y), (0, -1)
+        return y
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        x, y = self.saved
+        hits = xp.astype(xp.compare("equal", x, self.spread(xp, y)), x.dtype)
+        share = xp.binary("divide", self.spread(xp, grad), xp.sum(hits, self.axes, True))
+        return (xp.binary("multiply", hits, share),)
+
+
+class Softmax(Op):
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def forward(self, xp: Backend, x: Array) -> Array:
+        y = xp.softmax(x, self.axis)
+        self.saved, self.kept = (y,), (-1,)
+        return y
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        return (xp.softmax_backward(grad, self.saved[0], self.axis),)
+
+
+class LogSoftmax(Op):
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def forward(self, xp: Backend, x: Array) -> Array:
+        y = xp.log_softmax(x, self.axis)
+        self.saved, self.kept = (y,), (-1,)
+        return y
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        return (xp.log_softmax_backward(grad, self.saved[0], self.axis),)

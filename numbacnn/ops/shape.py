@@ -1,0 +1,107 @@
+"""Operations that move values and compute nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..backends import Array, Backend
+from .base import Gradients, Op, unbroadcast
+
+__all__ = ["Broadcast", "Concatenate", "GetItem", "Reshape", "SetItem", "Transpose"]
+
+
+class Reshape(Op):
+    view = True
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def forward(self, xp: Backend, x: Array) -> Array:
+        self.source = x.shape
+        return xp.reshape(x, self.shape)
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        return (xp.reshape(grad, self.source),)
+
+
+class Transpose(Op):
+    view = True
+
+    def __init__(self, axes: tuple[int, ...]) -> None:
+        self.axes = axes
+
+    def forward(self, xp: Backend, x: Array) -> Array:
+        return xp.transpose(x, self.axes)
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        return (xp.transpose(grad, tuple(int(i) for i in np.argsort(self.axes))),)
+
+
+class Broadcast(Op):
+    view = True
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def forward(self, xp: Backend, x: Array) -> Array:
+        self.source = x.shape
+        return xp.broadcast_to(x, self.shape)
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        return (unbroadcast(xp, grad, self.source),)
+
+
+class GetItem(Op):
+    view = True
+
+    def __init__(self, index: Any) -> None:
+        self.index = index
+
+    def forward(self, xp: Backend, x: Array) -> Array:
+        self.source = x.shape
+        return xp.getitem(x, self.index)
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        whole = xp.full(self.source, 0, grad.dtype)
+        xp.add_at(whole, self.index, grad)
+        return (whole,)
+
+
+class SetItem(Op):
+    """``x`` with ``value`` written at the index: the only operation that writes into its input."""
+
+    def __init__(self, index: Any) -> None:
+        self.index = index
+
+    def forward(self, xp: Backend, x: Array, value: Array | float) -> Array:
+        self.shape = () if np.isscalar(value) else value.shape
+        xp.setitem(x, self.index, value)
+        return x
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        into_value = unbroadcast(xp, xp.getitem(grad, self.index), self.shape) if self.needs[1] else None
+        if not self.needs[0]:
+            return None, into_value
+        if into_value is not None:
+            into_value = xp.copy(into_value)  # it may be a view of what is erased next
+        kept = xp.copy(grad)
+        xp.setitem(kept, self.index, 0)
+        return kept, into_value
+
+
+class Concatenate(Op):
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def forward(self, xp: Backend, *arrays: Array) -> Array:
+        self.sizes = [a.shape[self.axis] for a in arrays]
+        return xp.concatenate(arrays, self.axis)
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        stops = np.cumsum(self.sizes).tolist()
+        return tuple(
+            xp.getitem(grad, (slice(None),) * self.axis + (slice(stop - size, stop),)) if need else None
+            for size, stop, need in zip(self.sizes, stops, self.needs)
+        )

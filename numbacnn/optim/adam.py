@@ -1,0 +1,83 @@
+"""Adam and AdamW."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..backends import Backend
+from ..errors import message
+from ..tensor import Tensor
+from .base import Optimizer, like, number
+
+__all__ = ["Adam", "AdamW"]
+
+
+class Adam(Optimizer):
+    """Adam, as ``torch.optim.Adam``, after Kingma and Ba (2015); ``weight_decay`` is added to the gradient.
+
+    Raises:
+        ValueError: where a value makes no sense.
+
+    >>> import numbacnn as nc
+    >>> w = nc.ones(1, requires_grad=True)
+    >>> optimizer = nc.optim.Adam([w], lr=0.5)
+    >>> (3 * w).sum().backward(); optimizer.step(); w.detach().numpy()
+    array([0.5], dtype=float32)
+    """
+
+    decoupled = False
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    def _check(self, group: dict[str, Any]) -> None:
+        op = type(self).__name__
+        for name in ("lr", "eps", "weight_decay"):
+            number(op, name, group[name])
+        if not isinstance(group["betas"], (tuple, list)) or len(group["betas"]) != 2:
+            raise ValueError(message(op, "betas as a pair of numbers", repr(group["betas"])))
+        for beta in group["betas"]:
+            number(op, "each of betas", beta, below=1.0)
+
+    def _update(self, xp: Backend, p: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+        if not state:
+            state.update(step=0, exp_avg=like(xp, p, 0.0), exp_avg_sq=like(xp, p, 0.0))
+        state["step"] += 1
+        beta1, beta2 = group["betas"]
+        xp.adam_step(
+            p.array,
+            grad,
+            state["exp_avg"],
+            state["exp_avg_sq"],
+            state["step"],
+            float(group["lr"]),
+            float(beta1),
+            float(beta2),
+            float(group["eps"]),
+            float(group["weight_decay"]),
+            self.decoupled,
+        )
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (``w *= 1 - lr * weight_decay``), as ``torch.optim.AdamW``, after Loshchilov and Hutter (2019)."""
+
+    decoupled = True
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)

@@ -1,0 +1,67 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..backends import Backend
+from ..errors import message
+from ..tensor import Tensor
+from .base import Optimizer, like, number
+
+__all__ = ["SGD"]
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum, as ``torch.optim.SGD``; Nesterov's after Sutskever et al. (2013).
+
+    ``g += weight_decay * w``; ``v = momentum * v + (1 - dampening) * g`` (the first time ``v = g``); then ``w -= lr * v``, or with
+    ``nesterov`` ``w -= lr * (g + momentum * v)``.
+
+    Raises:
+        ValueError: where a value makes no sense.
+
+    >>> import numbacnn as nc
+    >>> w = nc.ones(2, requires_grad=True)
+    >>> optimizer = nc.optim.SGD([w], lr=0.25)
+    >>> (2 * w).sum().backward(); optimizer.step(); w.detach().numpy()
+    array([0.5, 0.5], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        defaults = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
+        super().__init__(params, defaults)
+
+    def _check(self, group: dict[str, Any]) -> None:
+        for name in ("lr", "momentum", "weight_decay"):
+            number("SGD", name, group[name])
+        number("SGD", "dampening", group["dampening"], least=-float("inf"))
+        if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
+            received = f"momentum = {group['momentum']} and dampening = {group['dampening']}"
+            raise ValueError(message("SGD", "a momentum above 0 and no dampening with nesterov=True", received))
+
+    def _update(self, xp: Backend, p: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+        velocity, momentum = state.get("momentum_buffer"), float(group["momentum"])
+        first = velocity is None
+        if momentum and first:
+            velocity = state["momentum_buffer"] = like(xp, p, 0.0)
+        xp.sgd_step(
+            p.array,
+            grad,
+            velocity if momentum else None,
+            float(group["lr"]),
+            momentum,
+            float(group["dampening"]),
+            float(group["weight_decay"]),
+            bool(group["nesterov"]),
+            first,
+        )

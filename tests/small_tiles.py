@@ -1,0 +1,23 @@
+"""CUDA kernels with tiny tiles: the simulator runs one OS thread per CUDA thread, so a production block is hundreds of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numbacnn.backends import cuda as backend
+from numbacnn.kernels.cuda import conv, driver, matmul, reduce, tile
+
+_TILE = {"BM": 4, "BN": 4, "TM": 2, "TN": 2, "THREADS": 4, "BMP": 5, "BNP": 5, "LOADS": 8, "ACROSS": 2}
+_ROWS = {"THREADS": 4, "COLUMNS": 4, "LANES": 2}
+_BACKEND = {"WANTED_BLOCKS": 4, "ROW_CHUNK": 8, "COLUMN_CHUNK": 4}
+
+
+def use(monkeypatch: Any) -> None:
+    """Shrink every block. Right in the simulator only: a compiled kernel has its constants inside."""
+    monkeypatch.setattr(driver, "THREADS", 16)
+    for module in (tile, conv, matmul):
+        for name in _TILE.keys() & vars(module).keys():
+            monkeypatch.setattr(module, name, _TILE[name])
+    for module, constants in ((reduce, _ROWS), (backend, _BACKEND)):
+        for name, value in constants.items():
+            monkeypatch.setattr(module, name, value)
