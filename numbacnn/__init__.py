@@ -4,7 +4,11 @@ Names and semantics are PyTorch's, so a listing of the book runs with ``import n
 Importing the package compiles and imports no kernel; a device's kernels come with its first operation.
 """
 
+import importlib as _importlib
+from typing import Any as _Any
+
 from . import config, cuda, data, inspect, models, nn, optim
+from .backends import device, empty_cache
 from .dtypes import bool_, float32, float64, int8, int16, int32, int64, uint8
 from .errors import DeviceError, DTypeError, FormatError, ShapeError
 from .random import get_rng_state, manual_seed, set_rng_state
@@ -31,3 +35,11 @@ from .tensor import (
     zeros,
     zeros_like,
 )
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> _Any:
+    if name in ("get_num_threads", "set_num_threads"):  # they live beside the kernels, which are not imported before they are needed
+        return getattr(_importlib.import_module(".kernels.cpu.launch", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -104,7 +104,8 @@ class Conv2dGeometry:
         if not isinstance(groups, int) or groups < 1 or c % groups or oc % groups:
             raise ShapeError(message(op, f"groups that divide C = {c} and OC = {oc}", f"groups = {groups!r}"))
         if cg * groups != c:
-            expected = f"weight (OC, C/groups, KH, KW) with C/groups = {c // groups} to match input {tuple(input_shape)} and groups = {groups}"
+            match = f"to match input {tuple(input_shape)} and groups = {groups}"
+            expected = f"weight (OC, C/groups, KH, KW) with C/groups = {c // groups} {match}"
             raise ShapeError(message(op, expected, f"weight {tuple(weight_shape)}"))
         pads = _padding(op, padding, (kh, kw), (sh, sw), (dh, dw))
         geometry = cls(n, c, h, w, oc, kh, kw, (sh, sw), pads, (dh, dw), groups)

@@ -10,6 +10,7 @@ the versions of what its backward needs, and says so when they have changed. (Nu
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import functools
 import heapq
@@ -109,7 +110,7 @@ class Node:
         op = self.op
         if op is None:
             raise RuntimeError(
-                message("backward", "a graph that was not walked yet", "one whose buffers are freed", "call backward(retain_graph=True) first")
+                message("backward", "a graph that was not walked yet", "one that was freed", "pass retain_graph=True to the first walk")
             )
         name = type(op).__name__
         if any(version.count != count for version, count in self.watched):
@@ -140,7 +141,8 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
         if isinstance(t, Tensor):
             first = t if first is None else first
             if t.device != first.device:
-                raise DeviceError(message(type(op).__name__, "tensors on one device", f"{first.device} and {t.device}", "move one with .to()"))
+                found = f"{first.device} and {t.device}"
+                raise DeviceError(message(type(op).__name__, "tensors on one device", found, "move one with .to()"))
             arrays.append(t.array)
         else:
             arrays.append(t)
@@ -351,7 +353,7 @@ class Tensor:
         """The same tensor: memory order is not part of a tensor's meaning here."""
         return self
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+    def __deepcopy__(self, memo: dict[builtins.int, Any]) -> Tensor:
         memo[id(self)] = result = self._rebuilt()
         return result
 
@@ -366,7 +368,7 @@ class Tensor:
         return _rebuild, (type(self), np.array(self), self.device, self._requires_grad, grad)
 
     # -- gradients
-    def backward(self, gradient: Tensor | None = None, retain_graph: builtins_bool = False) -> None:
+    def backward(self, gradient: Tensor | None = None, retain_graph: builtins.bool = False) -> None:
         """Add the gradient of this tensor to ``.grad`` of every leaf it was made from.
 
         Args:
@@ -394,7 +396,7 @@ class Tensor:
         else:
             _walk(self._node, seed, retain_graph)
 
-    def _accumulate(self, gradient: Any, fresh: builtins_bool) -> None:
+    def _accumulate(self, gradient: Any, fresh: builtins.bool) -> None:
         xp = backends.get(self.device)
         if self.grad is not None:
             self.grad = Tensor(xp.binary("add", self.grad.array, gradient), self.device)
@@ -494,16 +496,16 @@ class Tensor:
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
         return _compare("not_equal", self, other)
 
-    def __lt__(self, other: Operand) -> Tensor:
+    def __lt__(self, other: Any) -> Tensor:
         return _compare("less", self, other)
 
-    def __le__(self, other: Operand) -> Tensor:
+    def __le__(self, other: Any) -> Tensor:
         return _compare("less_equal", self, other)
 
-    def __gt__(self, other: Operand) -> Tensor:
+    def __gt__(self, other: Any) -> Tensor:
         return _compare("greater", self, other)
 
-    def __ge__(self, other: Operand) -> Tensor:
+    def __ge__(self, other: Any) -> Tensor:
         return _compare("greater_equal", self, other)
 
     __hash__ = object.__hash__
@@ -539,13 +541,14 @@ class Tensor:
         if self._requires_grad:
             raise RuntimeError(message("write", "a tensor that is not a leaf with a gradient", "such a leaf", "write under no_grad()"))
         if self._base is not None:
-            raise RuntimeError(message("write", "a tensor that owns its memory", "a view, whose gradient is not recorded", "write to the tensor itself"))
+            expected, received = "a tensor that owns its memory", "a view, whose gradient is not recorded"
+            raise RuntimeError(message("write", expected, received, "write to the tensor itself"))
         written = apply(shape.SetItem(index), self, value)
         self._node = written._node
         self.bump_version()
         return self
 
-    def __len__(self) -> builtins_int:
+    def __len__(self) -> builtins.int:
         if not self.ndim:
             raise TypeError(message("len", "a tensor with axes", "a 0-d tensor"))
         return self.shape[0]
@@ -562,7 +565,7 @@ class Tensor:
         """As :meth:`reshape`: copies where PyTorch would raise."""
         return self.reshape(*sizes)
 
-    def flatten(self, start_dim: builtins_int = 0, end_dim: builtins_int = -1) -> Tensor:
+    def flatten(self, start_dim: builtins.int = 0, end_dim: builtins.int = -1) -> Tensor:
         if not self.ndim:
             return self.reshape(1)
         first, last = _axis("flatten", start_dim, self.ndim), _axis("flatten", end_dim, self.ndim)
@@ -576,7 +579,7 @@ class Tensor:
             raise ShapeError(message("permute", f"each of the {self.ndim} axes once", f"{_sizes(axes)}"))
         return apply(shape.Transpose(order), self)
 
-    def transpose(self, dim0: builtins_int, dim1: builtins_int) -> Tensor:
+    def transpose(self, dim0: builtins.int, dim1: builtins.int) -> Tensor:
         order = list(range(self.ndim))
         i, j = _axis("transpose", dim0, self.ndim), _axis("transpose", dim1, self.ndim)
         order[i], order[j] = order[j], order[i]
@@ -591,12 +594,12 @@ class Tensor:
     def T(self) -> Tensor:
         return apply(shape.Transpose(tuple(reversed(range(self.ndim)))), self)
 
-    def squeeze(self, dim: builtins_int | None = None) -> Tensor:
+    def squeeze(self, dim: builtins.int | None = None) -> Tensor:
         """Without axes of size 1 (or without that one)."""
         drop = range(self.ndim) if dim is None else (_axis("squeeze", dim, self.ndim),)
         return self.reshape(tuple(size for i, size in enumerate(self.shape) if size != 1 or i not in drop))
 
-    def unsqueeze(self, dim: builtins_int) -> Tensor:
+    def unsqueeze(self, dim: builtins.int) -> Tensor:
         """With a new axis of size 1 before axis ``dim``."""
         at = _axis("unsqueeze", dim, self.ndim + 1)
         return self.reshape(self.shape[:at] + (1,) + self.shape[at:])
@@ -611,13 +614,13 @@ class Tensor:
         return apply(shape.Broadcast(target), self)
 
     # -- reductions
-    def sum(self, dim: Any = None, keepdim: builtins_bool = False, *, axis: Any = None, keepdims: builtins_bool = False) -> Tensor:
+    def sum(self, dim: Any = None, keepdim: builtins.bool = False, *, axis: Any = None, keepdims: builtins.bool = False) -> Tensor:
         """Over all axes, or over ``dim`` (an axis or a tuple). Integers and bools add up in int64."""
         axes = _axes("sum", dim if axis is None else axis, self.ndim)
         x = self if is_floating(self.dtype) else self.to(int64)
         return apply(reduce.Sum(axes, keepdim or keepdims), x)
 
-    def mean(self, dim: Any = None, keepdim: builtins_bool = False, *, axis: Any = None, keepdims: builtins_bool = False) -> Tensor:
+    def mean(self, dim: Any = None, keepdim: builtins.bool = False, *, axis: Any = None, keepdims: builtins.bool = False) -> Tensor:
         if not is_floating(self.dtype):
             raise DTypeError(message("mean", "a floating-point tensor", str(self.dtype), "convert it with .float()"))
         axes = _axes("mean", dim if axis is None else axis, self.ndim)
@@ -625,7 +628,7 @@ class Tensor:
         total = apply(reduce.Sum(axes, keepdim or keepdims), self)
         return total * (1 / count if count else math.nan)
 
-    def max(self, dim: builtins_int | None = None, keepdim: builtins_bool = False) -> Any:
+    def max(self, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Any:
         """The largest element; along an axis ``(values, indices)``. Equal maxima share the gradient."""
         if not self.numel():
             raise ShapeError(message("max", "a tensor with elements", f"shape {self.shape}"))
@@ -633,12 +636,12 @@ class Tensor:
         values = apply(reduce.Max(axes, keepdim), self)
         return values if dim is None else Extremes(values, self.argmax(dim, keepdim))
 
-    def min(self, dim: builtins_int | None = None, keepdim: builtins_bool = False) -> Any:
+    def min(self, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Any:
         """The smallest element; along an axis ``(values, indices)``."""
         found = (-self).max(dim, keepdim)
         return -found if dim is None else Extremes(-found.values, found.indices)
 
-    def argmax(self, dim: builtins_int | None = None, keepdim: builtins_bool = False) -> Tensor:
+    def argmax(self, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Tensor:
         """int64 positions of the first maximum: in the flattened tensor, or along an axis."""
         if not self.numel():
             raise ShapeError(message("argmax", "a tensor with elements", f"shape {self.shape}"))
@@ -678,10 +681,10 @@ class Tensor:
     def tanh(self) -> Tensor:
         return apply(elementwise.Tanh(), _floating(self))
 
-    def softmax(self, dim: builtins_int) -> Tensor:
+    def softmax(self, dim: builtins.int) -> Tensor:
         return apply(reduce.Softmax(_axis("softmax", dim, self.ndim)), _floating(self))
 
-    def log_softmax(self, dim: builtins_int) -> Tensor:
+    def log_softmax(self, dim: builtins.int) -> Tensor:
         return apply(reduce.LogSoftmax(_axis("log_softmax", dim, self.ndim)), _floating(self))
 
     def clamp(self, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
@@ -701,23 +704,19 @@ class Tensor:
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if self.ndim == 0 else format(repr(self), spec)
 
-    def __float__(self) -> builtins_float:
-        return builtins_float(self.item())
+    def __float__(self) -> builtins.float:
+        return builtins.float(self.item())
 
-    def __int__(self) -> builtins_int:
-        return builtins_int(self.item())
+    def __int__(self) -> builtins.int:
+        return builtins.int(self.item())
 
-    def __index__(self) -> builtins_int:
+    def __index__(self) -> builtins.int:
         return operator.index(self.item())
 
-    def __bool__(self) -> builtins_bool:
+    def __bool__(self) -> builtins.bool:
         if self.numel() != 1:
             raise ShapeError(message("bool", "a tensor of one element", f"shape {self.shape}", "use .any() or .all()"))
-        return builtins_bool(self.item())
-
-
-# the methods ``float``, ``int`` and ``bool`` hide the builtins inside the class
-builtins_bool, builtins_int, builtins_float = bool, int, float
+        return builtins.bool(self.item())
 
 
 def _rebuild(cls: type[Tensor], array: np.ndarray, device: str, requires_grad: bool, grad: np.ndarray | None) -> Tensor:

@@ -9,7 +9,7 @@ from numbacnn.kernels.cuda import conv, driver, matmul, reduce, tile
 
 _TILE = {"BM": 4, "BN": 4, "TM": 2, "TN": 2, "THREADS": 4, "BMP": 5, "BNP": 5, "LOADS": 8, "ACROSS": 2}
 _ROWS = {"THREADS": 4, "COLUMNS": 4, "LANES": 2}
-_BACKEND = {"WANTED_BLOCKS": 4, "ROW_CHUNK": 8, "COLUMN_CHUNK": 4}
+_BACKEND = {"WANTED_BLOCKS": 4, "ROW_CHUNK": 8, "COLUMN_CHUNK": 4, "SHORT_ROW": 3}
 
 
 def use(monkeypatch: Any) -> None:

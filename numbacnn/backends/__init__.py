@@ -7,7 +7,7 @@ import importlib
 from ..errors import DeviceError, message
 from .base import Array, Backend
 
-__all__ = ["Array", "Backend", "get"]
+__all__ = ["Array", "Backend", "device", "empty_cache", "get"]
 
 _MODULES = {"cpu": ".cpu", "cuda": ".cuda"}
 _loaded: dict[str, Backend] = {}
@@ -25,3 +25,18 @@ def get(device: str) -> Backend:
             raise DeviceError(message("device", "one of 'cpu' and 'cuda'", repr(device)))
         backend = _loaded[device] = importlib.import_module(_MODULES[device], __name__).create()
     return backend
+
+
+def device(name: str) -> str:
+    """The name of a device, checked: ``x.to(device("cuda"))``.
+
+    Raises:
+        DeviceError: where it is unknown or cannot be used.
+    """
+    return get(name).name
+
+
+def empty_cache() -> None:
+    """Give the memory that backends keep for later back to the system."""
+    for backend in _loaded.values():
+        backend.empty_cache()

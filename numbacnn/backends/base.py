@@ -87,15 +87,36 @@ class Backend(Protocol):
     def avg_pool2d_backward(self, grad: Array, geometry: Pool2dGeometry) -> Array: ...
 
     # -- loss: logits (N, K), labels (N,) int64 in range -----------------------------------------------------------------
-    def cross_entropy_forward(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]: ...  # losses (N,), softmax (N, K)
+    def cross_entropy_forward(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]: ...  # losses (N,), softmax
     def cross_entropy_backward(self, grad: Array, softmax: Array, labels: Array, smoothing: float) -> Array: ...  # grad (N,)
 
     # -- optimisers: in place, one launch a parameter --------------------------------------------------------------------
     def sgd_step(
-        self, w: Array, grad: Array, velocity: Array | None, lr: float, momentum: float, dampening: float, decay: float, nesterov: bool, first: bool
+        self,
+        w: Array,
+        grad: Array,
+        velocity: Array | None,
+        lr: float,
+        momentum: float,
+        dampening: float,
+        decay: float,
+        nesterov: bool,
+        first: bool,
     ) -> None: ...  # as torch.optim.SGD; ``first``: the velocity starts as the gradient
     def adam_step(
-        self, w: Array, grad: Array, m: Array, v: Array, step: int, lr: float, beta1: float, beta2: float, eps: float, decay: float, decoupled: bool
+        self,
+        w: Array,
+        grad: Array,
+        m: Array,
+        v: Array,
+        step: int,
+        lr: float,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        decay: float,
+        decoupled: bool,
     ) -> None: ...  # as torch.optim.Adam, or AdamW where ``decoupled``; ``step`` counts from 1
 
+    def empty_cache(self) -> None: ...  # gives memory that is kept for later back
     def synchronize(self) -> None: ...  # waits for all launched work

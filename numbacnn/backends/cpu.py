@@ -23,14 +23,24 @@ Array = np.ndarray
 _UFUNCS = {"add", "subtract", "multiply", "divide", "power", "maximum", "minimum"}
 
 
+_CHANNELS_LAST = {3: (0, 2, 1), 4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}
+_CHANNELS_SECOND = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
+
+
 def _memory(x: Array) -> Array:
     """The axes in memory order: channels last for three to five axes. A view."""
-    return np.moveaxis(x, 1, -1) if 3 <= x.ndim <= 5 else x
+    return x.transpose(_CHANNELS_LAST[x.ndim]) if x.ndim in _CHANNELS_LAST else x
 
 
 def _logical(x: Array) -> Array:
     """The reverse of ``_memory``."""
-    return np.moveaxis(x, -1, 1) if 3 <= x.ndim <= 5 else x
+    return x.transpose(_CHANNELS_SECOND[x.ndim]) if x.ndim in _CHANNELS_SECOND else x
+
+
+def _scanlines(x: Array) -> Array:
+    """(N, H, W, C) as rows (N, H, W * C)."""
+    n, h, w, c = x.shape
+    return x.reshape(n, h, w * c)
 
 
 class CpuBackend:
@@ -114,9 +124,7 @@ class CpuBackend:
     @staticmethod
     def _memory_axis(axis: int, ndim: int) -> int:
         """Where a logical axis lies in ``_memory``."""
-        if not 3 <= ndim <= 5 or axis == 0:
-            return axis
-        return ndim - 1 if axis == 1 else axis - 1
+        return _CHANNELS_LAST[ndim].index(axis) if ndim in _CHANNELS_LAST else axis
 
     # -- elementwise
     def unary(self, name: str, x: Array) -> Array:
@@ -307,25 +315,32 @@ class CpuBackend:
         launch(conv.unpack, part, p.offsets, p.group_stride, p.lane_stride, p.y_group, out.reshape(-1))
 
     def max_pool2d_forward(self, x: Array, geometry: Pool2dGeometry) -> tuple[Array, Array]:
-        out, index = self.empty(geometry.output_shape, x.dtype), self.empty(geometry.output_shape, np.int32)
-        launch(pool.max_forward, self._contiguous(x), _memory(out), _memory(index), *geometry.kernel, *geometry.stride, *geometry.padding, *geometry.dilation)
+        g = geometry
+        out, index = self.empty(g.output_shape, x.dtype), self.empty(g.output_shape, np.int32)
+        lines = (_scanlines(a) for a in (self._contiguous(x), _memory(out), _memory(index)))
+        launch(pool.max_forward, *lines, g.c, *g.kernel, *g.stride, *g.padding, *g.dilation)
         return out, index
 
     def max_pool2d_backward(self, grad: Array, index: Array, geometry: Pool2dGeometry) -> Array:
-        out = self.empty((geometry.n, geometry.c, geometry.h, geometry.w), grad.dtype)
-        rows = (geometry.kernel[0], geometry.stride[0], geometry.padding[0], geometry.dilation[0])
-        launch(pool.max_backward, self._contiguous(grad), _memory(index), _memory(out), *rows)
+        g = geometry
+        out = self.empty((g.n, g.c, g.h, g.w), grad.dtype)
+        lines = (_scanlines(a) for a in (self._contiguous(grad), _memory(index), _memory(out)))
+        launch(pool.max_backward, *lines, g.c, g.kernel[0], g.stride[0], g.padding[0], g.dilation[0])
         return out
 
     def avg_pool2d_forward(self, x: Array, geometry: Pool2dGeometry) -> Array:
         out = self.empty(geometry.output_shape, x.dtype)
-        launch(pool.avg_forward, self._contiguous(x), _memory(out), *geometry.kernel, *geometry.stride, *geometry.padding, int(geometry.count_include_pad))
+        self._average(pool.avg_forward, x, out, geometry)
         return out
 
     def avg_pool2d_backward(self, grad: Array, geometry: Pool2dGeometry) -> Array:
         out = self.empty((geometry.n, geometry.c, geometry.h, geometry.w), grad.dtype)
-        launch(pool.avg_backward, self._contiguous(grad), _memory(out), *geometry.kernel, *geometry.stride, *geometry.padding, int(geometry.count_include_pad))
+        self._average(pool.avg_backward, grad, out, geometry)
         return out
+
+    def _average(self, kernel: Any, source: Array, out: Array, g: Pool2dGeometry) -> None:
+        lines = _scanlines(self._contiguous(source)), _scanlines(_memory(out))
+        launch(kernel, *lines, g.c, *g.kernel, *g.stride, *g.padding, int(g.count_include_pad))
 
     # -- loss
     def cross_entropy_forward(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]:
@@ -340,7 +355,16 @@ class CpuBackend:
 
     # -- optimisers
     def sgd_step(
-        self, w: Array, grad: Array, velocity: Array | None, lr: float, momentum: float, dampening: float, decay: float, nesterov: bool, first: bool
+        self,
+        w: Array,
+        grad: Array,
+        velocity: Array | None,
+        lr: float,
+        momentum: float,
+        dampening: float,
+        decay: float,
+        nesterov: bool,
+        first: bool,
     ) -> None:
         flat = self._c_ordered(w).reshape(-1)
         speed = flat if velocity is None else velocity.reshape(-1)
@@ -349,7 +373,18 @@ class CpuBackend:
         self._write_back(flat, w)
 
     def adam_step(
-        self, w: Array, grad: Array, m: Array, v: Array, step: int, lr: float, beta1: float, beta2: float, eps: float, decay: float, decoupled: bool
+        self,
+        w: Array,
+        grad: Array,
+        m: Array,
+        v: Array,
+        step: int,
+        lr: float,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        decay: float,
+        decoupled: bool,
     ) -> None:
         flat = (self._c_ordered(w).reshape(-1), self._c_ordered(grad).reshape(-1), m.reshape(-1), v.reshape(-1))
         rates = (float(lr), float(beta1), float(beta2), float(eps), float(decay))
@@ -361,6 +396,9 @@ class CpuBackend:
         """A parameter that is not C-ordered was updated in a copy."""
         if not np.may_share_memory(flat, w):
             w[...] = flat.reshape(w.shape)
+
+    def empty_cache(self) -> None:
+        self.buffers.clear()
 
     def synchronize(self) -> None:
         """The CPU's kernels return when they are done."""

@@ -9,11 +9,11 @@ from itertools import product
 import numpy as np
 
 from ..geometry import Conv2dGeometry
-from ..kernels.cpu.tile import LANES, REGISTERS, Tile
+from ..kernels.cpu.tile import REGISTERS, Tile
 
 __all__ = ["Contraction", "Correlation", "forward_plan", "grad_input_plans", "grad_weight_plan", "matmul_plan", "matmul_t_plan", "tile_for"]
 
-WIDE, NARROW = ((14, 2), (14, 1)) if REGISTERS == 32 else ((6, 2), (13, 1))
+WIDE, NARROW = ((14, 2), (14, 1)) if REGISTERS == 32 else ((6, 2), (8, 1))
 SPAN_BYTES = 1 << 17
 """What a task's pixels should occupy: they stay in the second-level cache while the blocks of weights pass by."""
 TASKS = 32

@@ -26,6 +26,7 @@ LIMIT = 2**31 - 1  # elements of an array: kernels index with 32 bits
 WANTED_BLOCKS = 264  # two for each of an H100's multiprocessors; a constant, so that sums have one order on every machine
 ROW_CHUNK = 2048  # elements of a row that a block reduces at least, where a row is cut into slices
 COLUMN_CHUNK = 64  # likewise rows, where columns are
+SHORT_ROW = 32  # a block for each row would be idle below this: such rows are turned into columns
 
 
 class CudaArray:
@@ -306,7 +307,7 @@ class CudaBackend:
         count, n = math.prod(x.shape[a] for a in kept), math.prod(x.shape[a] for a in gone)
         if n == 0:
             flat = self.full((count,), 0, x.dtype)
-        elif kept and (*gone, *kept) == channels_last(x.ndim):
+        elif kept and (n < SHORT_ROW or (*gone, *kept) == channels_last(x.ndim)):
             flat = self._reduce_columns(op, self._ordered(x, (*gone, *kept)), n, count)
         else:
             flat = self._reduce_rows(op, self._ordered(x, (*kept, *gone)), count, n)

@@ -50,7 +50,7 @@ class Conv2d(Module):
         self.dilation = pair(op, "dilation", dilation, 1)
         self.geometry()
         self.weight = Parameter.zeros(self.parameter_shapes(self.in_channels)["weight"])
-        self.bias = Parameter.zeros((self.out_channels,)) if bias else None
+        self.register_parameter("bias", Parameter.zeros((self.out_channels,)) if bias else None)
         self.reset_parameters()
 
     def geometry(self, input_shape: tuple[int, ...] | None = None) -> Conv2dGeometry:

@@ -10,7 +10,8 @@ from .. import backends, random
 from ..dtypes import is_floating
 from ..errors import DTypeError, ShapeError, message
 from ..geometry import Conv2dGeometry, IntPair, Padding, Pool2dGeometry
-from ..ops import conv, linear as dense, loss, pool
+from ..ops import conv, loss, pool
+from ..ops import linear as dense
 from ..tensor import Tensor, apply, from_array, maximum
 
 __all__ = [
@@ -139,7 +140,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if weight.ndim != 2:
         raise ShapeError(message("linear", "weight (O, I)", f"weight {weight.shape}"))
     if not input.ndim or input.shape[-1] != weight.shape[1]:
-        raise ShapeError(message("linear", f"input (..., I) with I = {weight.shape[1]} to match weight {weight.shape}", f"input {input.shape}"))
+        expected = f"input (..., I) with I = {weight.shape[1]} to match weight {weight.shape}"
+        raise ShapeError(message("linear", expected, f"input {input.shape}"))
     _vector("linear", bias, weight.shape[0])
     _one_dtype("linear", input, weight, bias)
     if input.ndim == 2:

@@ -33,7 +33,7 @@ class Linear(Module):
         self.in_features = positive(type(self).__name__, "in_features", in_features)
         self.out_features = positive(type(self).__name__, "out_features", out_features)
         self.weight = Parameter.zeros((self.out_features, self.in_features))
-        self.bias = Parameter.zeros((self.out_features,)) if bias else None
+        self.register_parameter("bias", Parameter.zeros((self.out_features,)) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ..backends import Array, Backend
 
-__all__ = ["Gradients", "Op", "unbroadcast"]
+__all__ = ["Gradients", "Op", "shape_of", "unbroadcast"]
 
 Gradients = tuple[Array | None, ...]
 
@@ -34,6 +34,11 @@ class Op:
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         raise TypeError(f"{type(self).__name__} has no backward")
+
+
+def shape_of(x: Array | float) -> tuple[int, ...]:
+    """The shape of an operand; a Python scalar has none."""
+    return getattr(x, "shape", ())
 
 
 def unbroadcast(xp: Backend, grad: Array, shape: Sequence[int]) -> Array:

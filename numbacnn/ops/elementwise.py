@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backends import Array, Backend
-from .base import Gradients, Op, unbroadcast
+from .base import Gradients, Op, shape_of, unbroadcast
 
 __all__ = [
     "Absolute",
@@ -128,7 +128,7 @@ class _Binary(Op):
     name: str
 
     def forward(self, xp: Backend, a: Array | float, b: Array | float) -> Array:
-        self.shapes = np.shape(a) if np.isscalar(a) else a.shape, np.shape(b) if np.isscalar(b) else b.shape
+        self.shapes = shape_of(a), shape_of(b)
         self.keep(a, b)
         return xp.binary(self.name, a, b)
 
@@ -191,14 +191,14 @@ class Power(_Binary):
     def gradients(self, xp: Backend, grad: Array, of: int) -> Array:
         a, b = self.saved
         if of == 0:  # b * a ** (b - 1); where b is 0 the power is constant, also at a = 0
-            if np.isscalar(b):
+            if isinstance(b, (int, float)):
                 slope = xp.binary("multiply", xp.binary("power", a, b - 1), b) if b else xp.binary("multiply", a, 0)
             else:
                 slope = xp.binary("multiply", xp.binary("power", a, xp.binary("subtract", b, 1.0)), b)
                 slope = xp.where(xp.compare("equal", b, 0.0), 0.0, slope)
             return xp.binary("multiply", grad, slope)
         # a ** b * log(a); 0 where a is 0 and b is not negative
-        if np.isscalar(a):
+        if isinstance(a, (int, float)):
             return xp.binary("multiply", grad, xp.binary("multiply", xp.binary("power", a, b), float(np.log(a)) if a else 0.0))
         log = xp.where(xp.compare("equal", a, 0.0), 0.0, xp.unary("log", xp.where(xp.compare("equal", a, 0.0), 1.0, a)))
         return xp.binary("multiply", grad, xp.binary("multiply", xp.binary("power", a, b), log))
@@ -234,11 +234,9 @@ class Where(Op):
         self.condition = condition
 
     def forward(self, xp: Backend, a: Array | float, b: Array | float) -> Array:
-        self.shapes = np.shape(a) if np.isscalar(a) else a.shape, np.shape(b) if np.isscalar(b) else b.shape
+        self.shapes = shape_of(a), shape_of(b)
         return xp.where(self.condition, a, b)
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         parts = ((grad, 0.0), (0.0, grad))
-        return tuple(
-            unbroadcast(xp, xp.where(self.condition, *parts[i]), self.shapes[i]) if self.needs[i] else None for i in (0, 1)
-        )
+        return tuple(unbroadcast(xp, xp.where(self.condition, *parts[i]), self.shapes[i]) if self.needs[i] else None for i in (0, 1))

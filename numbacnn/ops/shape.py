@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backends import Array, Backend
-from .base import Gradients, Op, unbroadcast
+from .base import Gradients, Op, shape_of, unbroadcast
 
 __all__ = ["Broadcast", "Concatenate", "GetItem", "Reshape", "SetItem", "Transpose"]
 
@@ -76,7 +76,7 @@ class SetItem(Op):
         self.index = index
 
     def forward(self, xp: Backend, x: Array, value: Array | float) -> Array:
-        self.shape = () if np.isscalar(value) else value.shape
+        self.shape = shape_of(value)
         xp.setitem(x, self.index, value)
         return x
 

@@ -8,7 +8,7 @@ from typing import Any
 from ..backends import Backend
 from ..errors import message
 from ..tensor import Tensor
-from .base import Optimizer, like, number
+from .base import Optimizer, number, zeros_for
 
 __all__ = ["Adam", "AdamW"]
 
@@ -45,11 +45,11 @@ class Adam(Optimizer):
         if not isinstance(group["betas"], (tuple, list)) or len(group["betas"]) != 2:
             raise ValueError(message(op, "betas as a pair of numbers", repr(group["betas"])))
         for beta in group["betas"]:
-            number(op, "each of betas", beta, below=1.0)
+            number(op, "each of betas", beta, lambda v: 0 <= v < 1, "in [0, 1)")
 
     def _update(self, xp: Backend, p: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         if not state:
-            state.update(step=0, exp_avg=like(xp, p, 0.0), exp_avg_sq=like(xp, p, 0.0))
+            state.update(step=0, exp_avg=zeros_for(xp, p), exp_avg_sq=zeros_for(xp, p))
         state["step"] += 1
         beta1, beta2 = group["betas"]
         xp.adam_step(

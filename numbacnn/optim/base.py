@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,9 @@ from ..tensor import Tensor
 __all__ = ["Optimizer"]
 
 
-def number(op: str, name: str, value: Any, least: float = 0.0, below: float = float("inf")) -> None:
-    """Judge that ``value`` is a finite number in [least, below)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not least <= value < below:
-        bounds = f"of at least {least:g}" if below == float("inf") else f"in [{least:g}, {below:g})"
+def number(op: str, name: str, value: Any, good: Callable[[float], bool] = lambda v: v >= 0, bounds: str = "of at least 0") -> None:
+    """Judge that ``value`` is a finite number and ``good``, which ``bounds`` says in words."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or not good(float(value)):
         raise ValueError(message(op, f"{name} as a number {bounds}", repr(value)))
 
 
@@ -92,16 +93,15 @@ class Optimizer:
         Raises:
             ShapeError, DTypeError: where a gradient does not fit its parameter; nothing has moved then.
         """
-        ready = [(index, p, group) for index, p, group in self._entries() if p.grad is not None]
-        for index, p, _ in ready:
-            grad = p.grad
-            if grad is None or grad.shape != p.shape:
-                raise ShapeError(message(type(self).__name__, f"a gradient {p.shape} for parameter {index}", f"{grad and grad.shape}"))
+        ready = [(index, p, p.grad, group) for index, p, group in self._entries() if p.grad is not None]
+        for index, p, grad, _ in ready:
+            if grad.shape != p.shape:
+                raise ShapeError(message(type(self).__name__, f"a gradient {p.shape} for parameter {index}", f"{grad.shape}"))
             if grad.dtype != p.dtype or grad.device != p.device:
                 place = f"{grad.dtype} on {grad.device}"
                 raise DTypeError(message(type(self).__name__, f"a gradient in {p.dtype} on {p.device} for parameter {index}", place))
-        for index, p, group in ready:
-            self._update(backends.get(p.device), p, p.grad.array, self.state.setdefault(index, {}), group)  # type: ignore[union-attr]
+        for index, p, grad, group in ready:
+            self._update(backends.get(p.device), p, grad.array, self.state.setdefault(index, {}), group)
             p.bump_version()
 
     # -- state ---------------------------------------------------------------------------------------------------------
@@ -159,11 +159,9 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def like(xp: backends.Backend, p: Tensor, value: Any) -> Any:
-    """A new array laid out as ``p`` is, holding ``value``."""
-    array = xp.copy(p.array)
-    xp.setitem(array, ..., value)
-    return array
+def zeros_for(xp: backends.Backend, p: Tensor) -> Any:
+    """A moment of zeros, in C order whatever the parameter's order is."""
+    return xp.from_numpy(np.zeros(p.shape, p.dtype))
 
 
 def _to_numpy(xp: backends.Backend, value: Any) -> np.ndarray:
@@ -176,5 +174,4 @@ def _from_numpy(op: str, index: int, name: str, value: Any, p: Tensor) -> Any:
         return int(array)
     if array.shape != p.shape:
         raise ShapeError(message(op, f"{name} {p.shape} for parameter {index}", f"shape {array.shape}"))
-    xp = backends.get(p.device)
-    return like(xp, p, xp.from_numpy(array.astype(p.dtype)))
+    return backends.get(p.device).from_numpy(np.array(array, p.dtype, order="C"))

@@ -146,11 +146,11 @@ class OneCycleLR(Schedule):
                 received = f"epochs = {epochs!r} and steps_per_epoch = {steps_per_epoch!r}"
                 raise ValueError(message(op, "total_steps, or epochs and steps_per_epoch", received))
             total_steps = _count(op, "epochs", epochs) * _count(op, "steps_per_epoch", steps_per_epoch)
-        number(op, "pct_start", pct_start, below=math.nextafter(1.0, 2.0))
+        number(op, "pct_start", pct_start, lambda v: 0 <= v <= 1, "from 0 to 1")
         for name, value in (("base_momentum", base_momentum), ("max_momentum", max_momentum)):
-            number(op, name, value, below=1.0)
+            number(op, name, value, lambda v: 0 <= v < 1, "in [0, 1)")
         for name, value in (("div_factor", div_factor), ("final_div_factor", final_div_factor)):
-            number(op, name, value, least=math.ulp(0.0))
+            number(op, name, value, lambda v: v > 0, "above 0")
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(message(op, "anneal_strategy as 'cos' or 'linear'", repr(anneal_strategy)))
         super().__init__(optimizer)

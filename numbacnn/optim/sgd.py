@@ -8,7 +8,7 @@ from typing import Any
 from ..backends import Backend
 from ..errors import message
 from ..tensor import Tensor
-from .base import Optimizer, like, number
+from .base import Optimizer, number, zeros_for
 
 __all__ = ["SGD"]
 
@@ -44,7 +44,7 @@ class SGD(Optimizer):
     def _check(self, group: dict[str, Any]) -> None:
         for name in ("lr", "momentum", "weight_decay"):
             number("SGD", name, group[name])
-        number("SGD", "dampening", group["dampening"], least=-float("inf"))
+        number("SGD", "dampening", group["dampening"], lambda v: True, "that is finite")
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             received = f"momentum = {group['momentum']} and dampening = {group['dampening']}"
             raise ValueError(message("SGD", "a momentum above 0 and no dampening with nesterov=True", received))
@@ -53,7 +53,7 @@ class SGD(Optimizer):
         velocity, momentum = state.get("momentum_buffer"), float(group["momentum"])
         first = velocity is None
         if momentum and first:
-            velocity = state["momentum_buffer"] = like(xp, p, 0.0)
+            velocity = state["momentum_buffer"] = zeros_for(xp, p)
         xp.sgd_step(
             p.array,
             grad,

@@ -27,11 +27,14 @@ __all__ = ["BLOCK", "contract", "correlate", "pack", "pad", "unpack"]
 BLOCK = 128
 """Pixels over which ``correlate`` sums in registers: their panel of the output gradient stays in the first-level cache."""
 
+DENSE = 64
+"""Channels of an output gradient up to which such a panel need not be copied together."""
+
 
 @inline
 def _pad_row(x, n, i, left, row):
     """row (WP, C): row i of image n with zeros on both sides, or zeros where there is no such row."""
-    _, height, width, channels = x.shape
+    height, channels = x.shape[1], x.shape[3]
     flat = row.reshape(-1)
     if i < 0 or i >= height:
         flat[:] = 0
@@ -81,7 +84,7 @@ def pack(w, offsets, group_stride, lane_stride, lanes, packed):
 @kernel
 def unpack(part, offsets, group_stride, lane_stride, lanes, w):
     """The reverse of ``pack`` for sums: part (chunks, G, B, K, NR) -> flat w, the chunks added in index order."""
-    chunks, groups, blocks, K, NR = part.shape
+    chunks, groups, blocks, _, NR = part.shape
     step = 256
     slices = (len(offsets) + step - 1) // step
     for task in prange(groups * blocks * slices):
@@ -165,6 +168,19 @@ def _panel(grad, first, stop, width, o, lanes, NR, panel):
 
 
 @inline
+def _starts(at, first, stop, pixels, x_image, starts):
+    """starts[p - first] = where the window of pixel p begins in x, for pixels of consecutive images."""
+    n = first // pixels
+    t = first - n * pixels
+    for p in range(stop - first):
+        starts[p] = n * x_image + at[t]
+        t += 1
+        if t == pixels:
+            t = 0
+            n += 1
+
+
+@inline
 def _clear(x, first, count):
     for i in range(first, first + count):
         x[i] = 0
@@ -193,15 +209,20 @@ def correlate(tile, x, at, rows, grad, part, images, x_image, x_group, y_group, 
                 _clear(sums, ((chunk * groups * blocks + gb) * KP + k) * NR, M * NR)
         for first in range(chunk * BLOCK, total, chunks * BLOCK):
             stop = min(first + BLOCK, total)
-            for p in range(first, stop):
-                n = p // pixels
-                starts[p - first] = n * x_image + at[p - n * pixels]
+            _starts(at, first, stop, pixels, x_image, starts)
+            # narrow rows lie close together: read in place, into the next pixel's channels too, whose sums nobody wants
+            in_place = width <= DENSE and stop * width + NR <= len(grad)
+            source = grad if in_place else panel
+            step = width if in_place else NR
             for gb in range(groups * blocks):
                 g = gb // blocks
                 channel = (gb - g * blocks) * NR
-                _panel(grad, first, stop, width, g * y_group + channel, min(NR, y_group - channel), NR, panel)
+                o = g * y_group + channel
+                b = first * width + o if in_place else 0
+                if not in_place:
+                    _panel(grad, first, stop, width, o, min(NR, y_group - channel), NR, panel)
                 for k in range(split * M, KP, splits * M):
                     acc = zero(tile)
                     for p in range(stop - first):
-                        acc = outer(acc, x, rows, k, starts[p] + g * x_group, panel, p * NR)
+                        acc = outer(acc, x, rows, k, starts[p] + g * x_group, source, b + p * step)
                     add_block(acc, sums, ((chunk * groups * blocks + gb) * KP + k) * NR, NR)

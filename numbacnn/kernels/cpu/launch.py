@@ -25,6 +25,8 @@ from numba.core import event
 
 from ... import config
 
+_numba: Any = numba.config
+
 __all__ = ["DOT", "default_threads", "get_num_threads", "inline", "kernel", "launch", "layer", "set_num_threads"]
 
 CONTRACT = frozenset({"contract"})
@@ -47,7 +49,7 @@ SOURCES = _sources()
 def _compile(function: Callable, parallel: bool, fastmath: frozenset[str]) -> Any:
     # the name is part of the cache's key, the options and the other files are not
     function.__qualname__ = f"{function.__name__}_{'-'.join(sorted(fastmath))}_{SOURCES}"
-    options = {"parallel": parallel, "fastmath": set(fastmath), "error_model": "numpy", "nogil": True}
+    options: Any = {"parallel": parallel, "fastmath": set(fastmath), "error_model": "numpy", "nogil": True}
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # no folder for the cache can be written
@@ -93,7 +95,7 @@ def layer() -> str:
     """The threading layer that this process uses: "omp", "tbb" or "workqueue"; "none" without the compiler."""
     global _layer
     if _layer is None:
-        if numba.config.DISABLE_JIT:
+        if _numba.DISABLE_JIT:
             _layer = "none"
         else:
             numba.get_num_threads()  # starts the threads: the layer is not known before
@@ -146,7 +148,7 @@ def _quota() -> float:
 @functools.cache
 def default_threads() -> int:
     """All CPUs that this process may use: Numba's choice, bounded by a container's quota."""
-    threads = numba.config.NUMBA_NUM_THREADS
+    threads = _numba.NUMBA_NUM_THREADS
     if "NUMBA_NUM_THREADS" in os.environ:
         return threads
     return max(1, int(min(threads, _quota())))
@@ -163,8 +165,8 @@ def set_num_threads(threads: int | None) -> None:
     Raises:
         ValueError: where it is not between 1 and the threads that Numba started with (``NUMBA_NUM_THREADS``).
     """
-    if threads is not None and not 1 <= threads <= numba.config.NUMBA_NUM_THREADS:
-        limit = numba.config.NUMBA_NUM_THREADS
+    if threads is not None and not 1 <= threads <= _numba.NUMBA_NUM_THREADS:
+        limit = _numba.NUMBA_NUM_THREADS
         raise ValueError(
             f"[set_num_threads] expected 1 to {limit} threads; received {threads}; set the environment's NUMBA_NUM_THREADS for more."
         )
@@ -186,5 +188,5 @@ class _Announcer(event.Listener):
         pass
 
 
-if not numba.config.DISABLE_JIT:
+if not _numba.DISABLE_JIT:
     event.register("numba:compile", _Announcer())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import prange
 
 from .launch import inline, kernel
@@ -41,7 +42,7 @@ def _backward(grad, softmax, label, smoothing, dlogits):
 def cross_entropy_forward(logits, labels, smoothing, losses, softmax):
     """losses (N,) and softmax (N, K), which the backward pass needs; smoothing as in PyTorch's ``label_smoothing``."""
     for t in prange(row_tasks(logits)):
-        for n in row_task(logits, t):
+        for n in row_task(logits, np.int64(t)):
             losses[n] = _forward(logits[n], labels[n], logits.dtype.type(smoothing), softmax[n])
 
 
@@ -49,5 +50,5 @@ def cross_entropy_forward(logits, labels, smoothing, losses, softmax):
 def cross_entropy_backward(grad, softmax, labels, smoothing, dlogits):
     """dlogits (N, K) = grad (N, 1) * (softmax - q); grad (N,) is that of the losses."""
     for t in prange(row_tasks(softmax)):
-        for n in row_task(softmax, t):
+        for n in row_task(softmax, np.int64(t)):
             _backward(grad[n], softmax[n], labels[n], softmax.dtype.type(smoothing), dlogits[n])

@@ -1,5 +1,7 @@
 """Pooling of channels-last images, as rows of pixels: x (N, H, W * C) and y (N, OH, OW * C); c is the number of channels.
 
+Indices are cast to unsigned: Numba then leaves out its test for negative ones, and LLVM vectorises short loops without fuss.
+
 Where there are few channels, a pixel does not fill a vector. So a whole row of windows is taken at once, as if the horizontal
 stride were 1 (then pixels and channels are one long contiguous run), and every stride-th window is kept. With many channels each
 window is a run of its own. Both are the same code: ``kept`` windows a run, ``count`` at stride 1.
@@ -18,6 +20,8 @@ __all__ = ["avg_backward", "avg_forward", "max_backward", "max_forward"]
 
 NARROW = 32  # channels: with fewer, whole rows are runs
 TASK = 1 << 15  # elements of a task, about
+u8 = np.uint64
+i4 = np.int32
 
 
 @inline
@@ -26,59 +30,72 @@ def _blocks(rows, size):
     return max(1, min(rows, size // TASK))
 
 
+@inline
+def _shift(start, count, width):
+    """The neighbours [lo, hi) among ``count`` for which 0 <= start + i < width."""
+    lo = min(count, max(0, -start))
+    return lo, max(lo, min(count, width - start))
+
+
 # -- maxima ------------------------------------------------------------------------------------------------------------
 @inline
-def _larger(x, best, tap, offset):
-    """Elementwise best = max(best, x), with the tap that it came from."""
-    for i in range(x.size):
-        v = x[i]
-        take = (v > best[i]) | (v != v) | (tap[i] < 0)
-        best[i] = v if take else best[i]
-        tap[i] = offset if take else tap[i]
+def _larger(x, a, best, tap, b, count, offset):
+    """best[b:] = max(best[b:], x[a:]), ``count`` elements, with the tap that it came from; NaN wins.
+
+    Arithmetic instead of conditions, out of which LLVM would make masked stores: some processors take 20 cycles for each.
+    """
+    zero = x.dtype.type(0)
+    for i in range(count):
+        v, m, t = x[u8(a + i)], best[u8(b + i)], tap[u8(b + i)]
+        best[u8(b + i)] = (v if v > m else m) + (v if v != v else zero)
+        take = -i4((v > m) | (v != v) | (t < 0))  # all bits or none
+        tap[u8(b + i)] = t ^ ((t ^ offset) & take)
 
 
 @inline
-def _max_run(x, h, w, best, tap, c, kh, kw, dh, dw):
-    """The maxima of the windows that start at pixels (h, w), (h, w + 1), ... of the image x (H, W * C).
+def _max_run(x, image, h, w, height, width, best, tap, count, c, kh, kw, dh, dw):
+    """The maxima of ``count`` windows that start at pixels (h, w), (h, w + 1), ... of the image that starts at x[image].
 
     ``tap`` gets the distance, in pixels, from a window's start to its maximum; -1 where the window holds no data.
     """
-    height, width, count = x.shape[0], x.shape[1] // c, best.size // c
-    for i in range(best.size):
+    for i in range(count * c):
         best[i] = -np.inf
         tap[i] = -1
     for i in range(kh):
-        if 0 <= h + i * dh < height:
+        row = h + i * dh
+        if 0 <= row < height:
             for j in range(kw):
                 start = w + j * dw
-                lo = min(count, max(0, -start))
-                hi = max(lo, min(count, width - start))
-                data = x[h + i * dh, (start + lo) * c : (start + hi) * c]
-                _larger(data, best[lo * c : hi * c], tap[lo * c : hi * c], np.int32(i * dh * width + j * dw))
+                lo, hi = _shift(start, count, width)
+                a = image + (row * width + start + lo) * c
+                _larger(x, a, best, tap, lo * c, (hi - lo) * c, i4(i * dh * width + j * dw))
 
 
 @inline
-def _keep(best, tap, y, index, origin):
-    for i in range(y.size):
-        y[i] = best[i]
-        index[i] = tap[i] + origin if tap[i] >= 0 else -1
+def _keep(best, tap, a, y, index, b, c, origin):
+    for i in range(c):
+        t = tap[u8(a + i)]
+        y[u8(b + i)] = best[u8(a + i)]
+        index[u8(b + i)] = t + origin if t >= 0 else -1
 
 
 @inline
-def _max_rows(x, y, index, first, last, c, kh, kw, sh, sw, ph, pw, dh, dw):
-    """Rows [first, last) of the windows of one image."""
-    windows = y.shape[1] // c
+def _max_rows(t, blocks, x, y, index, c, kh, kw, sh, sw, ph, pw, dh, dw):
+    """Task t: some rows of windows of one image."""
+    rows, windows, height, width = y.shape[1], y.shape[2] // c, x.shape[1], x.shape[2] // c
+    n, b = t // blocks, t % blocks
     kept = windows if c < NARROW else 1
     count = (kept - 1) * sw + 1
     best = np.empty(count * c, x.dtype)
     tap = np.empty(count * c, np.int32)
-    for o in range(first, last):
+    x, y, index = x.reshape(x.size), y.reshape(y.size), index.reshape(index.size)
+    for o in range(b * rows // blocks, (b + 1) * rows // blocks):
+        h = o * sh - ph
         for r in range(0, windows, kept):
-            _max_run(x, o * sh - ph, r * sw - pw, best, tap, c, kh, kw, dh, dw)
-            for k in range(r, r + kept):
-                a, b = (k - r) * sw * c, k * c
-                origin = (o * sh - ph) * (x.shape[1] // c) + k * sw - pw
-                _keep(best[a : a + c], tap[a : a + c], y[o, b : b + c], index[o, b : b + c], origin)
+            _max_run(x, n * height * width * c, h, r * sw - pw, height, width, best, tap, count, c, kh, kw, dh, dw)
+            for k in range(kept):
+                to = ((n * rows + o) * windows + r + k) * c
+                _keep(best, tap, k * sw * c, y, index, to, c, h * width + (r + k) * sw - pw)
 
 
 @kernel
@@ -87,44 +104,42 @@ def max_forward(x, y, index, c, kh, kw, sh, sw, ph, pw, dh, dw):
 
     NaN wins; of equal values the first, of NaNs the last, as in PyTorch. A window that holds no data gives -inf and index -1.
     """
-    images, rows, size = y.shape
-    blocks = _blocks(rows, rows * size * sh * sw)
-    for t in prange(images * blocks):
-        n, b = t // blocks, t % blocks
-        _max_rows(x[n], y[n], index[n], b * rows // blocks, (b + 1) * rows // blocks, c, kh, kw, sh, sw, ph, pw, dh, dw)
+    blocks = _blocks(y.shape[1], y.shape[1] * y.shape[2] * sh * sw)
+    for t in prange(y.shape[0] * blocks):
+        _max_rows(np.int64(t), blocks, x, y, index, c, kh, kw, sh, sw, ph, pw, dh, dw)
 
 
 @inline
-def _scatter(grad, index, dx, c, low, high):
-    """dx (H * W * C) += grad (OW * C) at the pixels that index tells, if they lie in [low, high)."""
-    for o in range(0, grad.size, c):
+def _scatter(grad, index, o, dx, image, pixels, c, low, high):
+    """dx[image:] += grad[o:] (pixels * C) at the pixels that index tells, if they lie in [low, high)."""
+    for q in range(o, o + pixels * c, c):
         for i in range(c):
-            p = index[o + i]
+            p = index[u8(q + i)]
             if low <= p < high:
-                dx[p * c + i] += grad[o + i]
+                dx[u8(image + p * c + i)] += grad[u8(q + i)]
 
 
 @inline
-def _max_backward_rows(grad, index, dx, first, last, c, kh, sh, ph, dh):
-    """Rows [first, last) of dx (H, W * C)."""
-    width = dx.shape[1] // c
-    flat = dx.reshape(dx.size)
+def _max_backward_rows(t, blocks, grad, index, dx, c, kh, sh, ph, dh):
+    """Task t: some rows of one image of dx."""
+    rows, windows, height, width = grad.shape[1], grad.shape[2] // c, dx.shape[1], dx.shape[2] // c
+    n, b = t // blocks, t % blocks
+    first, last = b * height // blocks, (b + 1) * height // blocks
+    grad, index, dx = grad.reshape(grad.size), index.reshape(index.size), dx.reshape(dx.size)
+    image = n * height * width * c
     for i in range(first * width * c, last * width * c):
-        flat[i] = 0
+        dx[u8(image + i)] = 0
     begin = (first + ph - dh * (kh - 1) - 1) // sh + 1  # the rows of windows that reach these rows
-    end = (last - 1 + ph) // sh + 1
-    for o in range(max(0, begin), min(grad.shape[0], end)):
-        _scatter(grad[o], index[o], flat, c, first * width, last * width)
+    for o in range(max(0, begin), min(rows, (last - 1 + ph) // sh + 1)):
+        _scatter(grad, index, (n * rows + o) * windows * c, dx, image, windows, c, first * width, last * width)
 
 
 @kernel
 def max_backward(grad, index, dx, c, kh, sh, ph, dh):
     """dx (N, H, W * C) = the sum of grad (N, OH, OW * C) over the windows whose maximum, by ``index``, is here."""
-    images, rows, size = dx.shape
-    blocks = _blocks(rows, rows * size)
-    for t in prange(images * blocks):
-        n, b = t // blocks, t % blocks
-        _max_backward_rows(grad[n], index[n], dx[n], b * rows // blocks, (b + 1) * rows // blocks, c, kh, sh, ph, dh)
+    blocks = _blocks(dx.shape[1], dx.shape[1] * dx.shape[2])
+    for t in prange(dx.shape[0] * blocks):
+        _max_backward_rows(np.int64(t), blocks, grad, index, dx, c, kh, sh, ph, dh)
 
 
 # -- averages ----------------------------------------------------------------------------------------------------------
@@ -135,94 +150,91 @@ def _counted(start, taps, size, pad, include):
 
 
 @inline
-def _add(x, y):
-    for i in range(y.size):
-        y[i] += x[i]
+def _zero(y, b, count):
+    for i in range(count):
+        y[u8(b + i)] = 0
 
 
 @inline
-def _divide(x, y, count):
-    """y = x / count."""
-    divisor = y.dtype.type(max(1, count))
-    inverse = 1 / divisor
-    exact = count & (count - 1) == 0  # a power of two: then the product is the quotient
-    for i in range(y.size):
-        y[i] = x[i] * inverse if exact else x[i] / divisor
+def _add(x, a, y, b, count):
+    for i in range(count):
+        y[u8(b + i)] += x[u8(a + i)]
 
 
 @inline
-def _shift(x, y, start, c):
-    """The pixels [lo, hi) of y (Q * C) that, moved by ``start``, lie on x (W * C)."""
-    count, width = y.size // c, x.size // c
-    lo = min(count, max(0, -start))
-    return lo, max(lo, min(count, width - start))
+def _divide(x, a, y, b, count, taps):
+    """y[b:] = x[a:] / taps."""
+    divisor = y.dtype.type(max(1, taps))
+    inverse = y.dtype.type(1) / divisor
+    exact = taps & (taps - 1) == 0  # a power of two: then the product is the quotient
+    for i in range(count):
+        y[u8(b + i)] = x[u8(a + i)] * inverse if exact else x[u8(a + i)] / divisor
 
 
 @inline
-def _avg_rows(x, y, first, last, c, kh, kw, sh, sw, ph, pw, include):
-    """Rows [first, last) of the windows of one image: first the sums down the columns, then along the row."""
-    height, width, windows = x.shape[0], x.shape[1] // c, y.shape[1] // c
+def _avg_rows(t, blocks, x, y, c, kh, kw, sh, sw, ph, pw, include):
+    """Task t: some rows of windows of one image. First the sums down the columns, then along the row."""
+    rows, windows, height, width = y.shape[1], y.shape[2] // c, x.shape[1], x.shape[2] // c
+    n, b = t // blocks, t % blocks
     kept = windows if c < NARROW else 1
+    count = (kept - 1) * sw + 1
     column = np.empty(width * c, x.dtype)
-    total = np.empty(((kept - 1) * sw + 1) * c, x.dtype)
-    for o in range(first, last):
+    total = np.empty(count * c, x.dtype)
+    x, y = x.reshape(x.size), y.reshape(y.size)
+    for o in range(b * rows // blocks, (b + 1) * rows // blocks):
         h = o * sh - ph
-        tall = _counted(h, kh, height, ph, include)
-        column[:] = 0
+        _zero(column, 0, width * c)
         for i in range(max(0, h), min(height, h + kh)):
-            _add(x[i], column)
+            _add(x, (n * height + i) * width * c, column, 0, width * c)
         for r in range(0, windows, kept):
-            total[:] = 0
+            _zero(total, 0, count * c)
             for start in range(r * sw - pw, r * sw - pw + kw):
-                lo, hi = _shift(column, total, start, c)
-                _add(column[(start + lo) * c : (start + hi) * c], total[lo * c : hi * c])
-            for k in range(r, r + kept):
-                a, b = (k - r) * sw * c, k * c
-                _divide(total[a : a + c], y[o, b : b + c], tall * _counted(k * sw - pw, kw, width, pw, include))
+                lo, hi = _shift(start, count, width)
+                _add(column, (start + lo) * c, total, lo * c, (hi - lo) * c)
+            for k in range(kept):
+                taps = _counted(h, kh, height, ph, include) * _counted((r + k) * sw - pw, kw, width, pw, include)
+                _divide(total, k * sw * c, y, ((n * rows + o) * windows + r + k) * c, c, taps)
 
 
 @kernel
 def avg_forward(x, y, c, kh, kw, sh, sw, ph, pw, include):
     """y (N, OH, OW * C) of x (N, H, W * C); ``include`` (0 or 1): padding counts, as in PyTorch's ``count_include_pad``."""
-    images, rows, size = y.shape
-    blocks = _blocks(rows, rows * size * sh * sw)
-    for t in prange(images * blocks):
-        n, b = t // blocks, t % blocks
-        _avg_rows(x[n], y[n], b * rows // blocks, (b + 1) * rows // blocks, c, kh, kw, sh, sw, ph, pw, include)
+    blocks = _blocks(y.shape[1], y.shape[1] * y.shape[2] * sh * sw)
+    for t in prange(y.shape[0] * blocks):
+        _avg_rows(np.int64(t), blocks, x, y, c, kh, kw, sh, sw, ph, pw, include)
 
 
 @inline
-def _avg_backward_rows(grad, dx, first, last, c, kh, kw, sh, sw, ph, pw, include):
-    """Rows [first, last) of dx (H, W * C): the steps of ``_avg_rows`` turned round."""
-    height, width, windows = dx.shape[0], dx.shape[1] // c, grad.shape[1] // c
+def _avg_backward_rows(t, blocks, grad, dx, c, kh, kw, sh, sw, ph, pw, include):
+    """Task t: some rows of one image of dx, by the steps of ``_avg_rows`` turned round."""
+    rows, windows, height, width = grad.shape[1], grad.shape[2] // c, dx.shape[1], dx.shape[2] // c
+    n, b = t // blocks, t % blocks
+    first, last = b * height // blocks, (b + 1) * height // blocks
     kept = windows if c < NARROW else 1
+    count = (kept - 1) * sw + 1
     column = np.empty(width * c, dx.dtype)
-    total = np.empty(((kept - 1) * sw + 1) * c, dx.dtype)
-    total[:] = 0  # stays so between the windows that are kept
-    for i in range(first, last):
-        dx[i, :] = 0
+    total = np.empty(count * c, dx.dtype)
+    grad, dx = grad.reshape(grad.size), dx.reshape(dx.size)
+    _zero(total, 0, count * c)  # stays so between the windows that are kept
+    _zero(dx, (n * height + first) * width * c, (last - first) * width * c)
     begin = (first + ph - kh) // sh + 1  # the rows of windows that reach these rows
-    end = (last - 1 + ph) // sh + 1
-    for o in range(max(0, begin), min(grad.shape[0], end)):
+    for o in range(max(0, begin), min(rows, (last - 1 + ph) // sh + 1)):
         h = o * sh - ph
-        tall = _counted(h, kh, height, ph, include)
-        column[:] = 0
+        _zero(column, 0, width * c)
         for r in range(0, windows, kept):
-            for k in range(r, r + kept):
-                a, b = (k - r) * sw * c, k * c
-                _divide(grad[o, b : b + c], total[a : a + c], tall * _counted(k * sw - pw, kw, width, pw, include))
+            for k in range(kept):
+                taps = _counted(h, kh, height, ph, include) * _counted((r + k) * sw - pw, kw, width, pw, include)
+                _divide(grad, ((n * rows + o) * windows + r + k) * c, total, k * sw * c, c, taps)
             for start in range(r * sw - pw, r * sw - pw + kw):
-                lo, hi = _shift(column, total, start, c)
-                _add(total[lo * c : hi * c], column[(start + lo) * c : (start + hi) * c])
+                lo, hi = _shift(start, count, width)
+                _add(total, lo * c, column, (start + lo) * c, (hi - lo) * c)
         for i in range(max(first, h), min(last, h + kh)):
-            _add(column, dx[i])
+            _add(column, 0, dx, (n * height + i) * width * c, width * c)
 
 
 @kernel
 def avg_backward(grad, dx, c, kh, kw, sh, sw, ph, pw, include):
     """dx (N, H, W * C): the adjoint of ``avg_forward`` of grad (N, OH, OW * C)."""
-    images, rows, size = dx.shape
-    blocks = _blocks(rows, rows * size)
-    for t in prange(images * blocks):
-        n, b = t // blocks, t % blocks
-        _avg_backward_rows(grad[n], dx[n], b * rows // blocks, (b + 1) * rows // blocks, c, kh, kw, sh, sw, ph, pw, include)
+    blocks = _blocks(dx.shape[1], dx.shape[1] * dx.shape[2])
+    for t in prange(dx.shape[0] * blocks):
+        _avg_backward_rows(np.int64(t), blocks, grad, dx, c, kh, kw, sh, sw, ph, pw, include)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import prange
 
 from .launch import DOT, inline, kernel
@@ -52,8 +53,7 @@ def _add_rows(x, acc):
 @inline
 def _sum_slice(x, part, s):
     pixels, channels = x.shape
-    slices, width = part.shape
-    step = (pixels // slices + 1) * channels
+    step = (pixels // part.shape[0] + 1) * channels
     part[s].fill(0)
     _add_rows(x.reshape(-1)[s * step : (s + 1) * step], part[s])
 
@@ -76,7 +76,7 @@ def _fold(part, out):
 def channel_sum(x, part, out):
     """out (C,) = the sum over the pixels of x (P, C); part is scratch, shaped by ``channel_sum_scratch(P, C)``."""
     for s in prange(part.shape[0]):
-        _sum_slice(x, part, s)
+        _sum_slice(x, part, np.int64(s))
     _fold(part, out)
 
 
@@ -141,10 +141,9 @@ def _sum(x):
 
 
 @inline
-def _softmax_rows(x, y, t):
-    for r in row_task(x, t):
-        _, total = softmax_row(x[r], y[r])
-        scale_row(y[r], x.dtype.type(1) / total)
+def _softmax_row(x, y):
+    _, total = softmax_row(x, y)
+    scale_row(y, x.dtype.type(1) / total)
 
 
 @inline
@@ -173,14 +172,15 @@ def _log_softmax_backward_row(grad, y, dx):
 def softmax(x, y):
     """y = softmax of each row of x (R, K)."""
     for t in prange(row_tasks(x)):
-        _softmax_rows(x, y, t)
+        for r in row_task(x, np.int64(t)):
+            _softmax_row(x[r], y[r])
 
 
 @kernel
 def softmax_backward(grad, y, dx):
     """dx = y * (grad - sum(grad * y)), row by row; y = softmax(x)."""
     for t in prange(row_tasks(y)):
-        for r in row_task(y, t):
+        for r in row_task(y, np.int64(t)):
             _softmax_backward_row(grad[r], y[r], dx[r])
 
 
@@ -188,7 +188,7 @@ def softmax_backward(grad, y, dx):
 def log_softmax(x, y):
     """y = log(softmax) of each row of x (R, K)."""
     for t in prange(row_tasks(x)):
-        for r in row_task(x, t):
+        for r in row_task(x, np.int64(t)):
             _log_softmax_row(x[r], y[r])
 
 
@@ -196,5 +196,5 @@ def log_softmax(x, y):
 def log_softmax_backward(grad, y, dx):
     """dx = grad - exp(y) * sum(grad), row by row; y = log_softmax(x)."""
     for t in prange(row_tasks(y)):
-        for r in row_task(y, t):
+        for r in row_task(y, np.int64(t)):
             _log_softmax_backward_row(grad[r], y[r], dx[r])

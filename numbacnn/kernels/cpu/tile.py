@@ -23,6 +23,7 @@ With NUMBA_DISABLE_JIT=1 the same names are plain NumPy functions, so that every
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 import llvmlite.binding as llvm
 import numba
@@ -32,14 +33,16 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import NativeValue, intrinsic, models, register_model, typeof_impl, unbox
 
+_numba: Any = numba.config
+
 __all__ = ["FMA", "LANES", "REGISTERS", "Tile", "add_block", "columns", "outer", "row_count", "start", "store", "store_block", "zero"]
 
 
 def _features() -> tuple[set[str], str]:
     """The features that Numba compiles for, and the architecture."""
     triple = llvm.get_default_triple()
-    if numba.config.CPU_FEATURES is not None:
-        wanted = numba.config.CPU_FEATURES.split(",")
+    if _numba.CPU_FEATURES is not None:
+        wanted = _numba.CPU_FEATURES.split(",")
         return {f[1:] for f in wanted if f.startswith("+")}, triple
     return {name for name, on in llvm.get_host_cpu_features().items() if on}, triple
 
@@ -66,20 +69,12 @@ _SIZE = {"float32": 4, "float64": 8}
 class Tile:
     """The shape of a register tile: m rows of n vectors. m*n + n + 1 vectors must fit the register file."""
 
-    __slots__ = ("dtype", "m", "n")
+    __slots__ = ("columns", "dtype", "m", "n", "numba_type")
 
     def __init__(self, m: int, n: int, dtype: str = "float32") -> None:
         self.m, self.n, self.dtype = operator.index(m), operator.index(n), str(dtype)
-
-    @property
-    def lanes(self) -> int:
-        """Elements of one vector."""
-        return LANES * 4 // _SIZE[self.dtype]
-
-    @property
-    def columns(self) -> int:
-        """Elements of one row."""
-        return self.n * self.lanes
+        self.numba_type = TileShape(self.m, self.n, self.dtype)  # kept: a launch asks for it each time
+        self.columns = self.n * self.numba_type.lanes  # elements of a row
 
 
 class _Shaped(types.Type):
@@ -106,7 +101,7 @@ class Accumulators(_Shaped):
 
 @typeof_impl.register(Tile)
 def _typeof_tile(tile, context):
-    return TileShape(tile.m, tile.n, tile.dtype)
+    return tile.numba_type
 
 
 register_model(TileShape)(models.OpaqueModel)
@@ -158,7 +153,7 @@ def _table_entry(context, builder, table_type, table, t, r):
     return builder.load(_at(builder, _address(context, builder, table_type, table, t), r))
 
 
-if numba.config.DISABLE_JIT:
+if _numba.DISABLE_JIT:
 
     def zero(tile):
         return np.zeros((tile.m, tile.columns), tile.dtype)

@@ -7,5 +7,5 @@ Rules (each one was measured or bled for):
 - a thread block owns what it writes, sums have a fixed order, and there are no atomics: the same input gives the same bits;
 - tile extents are module constants, each ``cuda.shared.array`` stands on a line of its own, and device functions that use ``cuda``
   live beside their kernels: the simulator needs all three;
-- no warp shuffles: the simulator has none.
+- no warp shuffles: the simulator has none. No ``min`` and ``max``: the simulator has them, but Numba 0.68 cannot compile them for a GPU.
 """

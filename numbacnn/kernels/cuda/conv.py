@@ -124,7 +124,10 @@ def grad_weight(x, grad, y, H, W, C, OH, OW, OC, KH, KW, CI, CO, SH, SW, PH, PW,
     first = U(part * chunk)
     steps = U(U(OW + U(BK - 1)) // U(BK))
     buf = U(0)
-    for line in range(first, min(U(first + chunk), lines)):
+    last = U(first + chunk)
+    if last > lines:
+        last = lines
+    for line in range(first, last):
         n = U(U(line) // OH)
         h = I(I(U(U(U(line) - U(n * OH)) * SH)) + top)
         valid = m < M and h >= 0 and h < I(H)

@@ -48,7 +48,7 @@ def why_unavailable() -> str:
         error = cuda.cuda_error() or "the CUDA compiler (NVVM) cannot be found"
     except Exception as failure:  # a broken driver raises whatever it likes
         error = failure
-    return " ".join(str(error).split())
+    return " ".join(str(error).split()).rstrip(".:")
 
 
 def require_device() -> None:

@@ -76,9 +76,11 @@ def max_backward(grad, index, out, H, W, C, OH, OW, KH, KW, SH, SW, PH, PW, DH, 
 def span(o, S, P, K, size, include_pad):
     """The taps of window ``o`` along one axis that lie in the data, and how many the average counts."""
     start = I(I(o * S) - I(P))
-    stop = min(I(start + I(K)), I(size + P))
-    first = max(start, I(0))
-    last = min(stop, I(size))
+    stop = I(start + I(K))
+    if stop > I(size + P):
+        stop = I(size + P)
+    first = start if start > 0 else I(0)
+    last = stop if stop < I(size) else I(size)
     return first, last, I(stop - start) if include_pad else I(last - first)
 
 
@@ -106,7 +108,8 @@ def windows(h, S, P, K, count):
     first = U(0)
     if t >= K:
         first = U(U(U(t - K) // S) + U(1))
-    return first, min(U(U(t // S) + U(1)), count)
+    last = U(U(t // S) + U(1))
+    return first, last if last < count else count
 
 
 @cuda.jit

@@ -47,7 +47,9 @@ def reduce_rows(op, x, y, cols, chunk, slices):
     block = U(cuda.blockIdx.x)
     row = U(block // slices)
     first = U(U(block - U(row * slices)) * chunk)
-    last = min(U(first + chunk), cols)
+    last = U(first + chunk)
+    if last > cols:
+        last = cols
     base = U(row * cols)
     value = x.dtype.type(0)
     if op == MAX:
@@ -70,7 +72,9 @@ def reduce_columns(op, x, y, rows, cols, chunk):
     k = U(t - U(lane * U(COLUMNS)))
     c = U(U(U(cuda.blockIdx.x) * U(COLUMNS)) + k)
     first = U(U(cuda.blockIdx.y) * chunk)
-    last = min(U(first + chunk), rows)
+    last = U(first + chunk)
+    if last > rows:
+        last = rows
     value = x.dtype.type(0)
     if c < cols:
         if op == MAX:

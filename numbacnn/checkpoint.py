@@ -1,0 +1,247 @@
+"""Checkpoints: one safetensors file that holds all of a training run, written in one step or not at all.
+
+Tensors are named ``model.<name>`` (weights and buffers) and ``optim.<position>.<name>`` (moments). Everything else is JSON in the file's
+metadata, with a checksum over both. Reading one runs no code that the file brings along.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import FormatError, message
+from .tensor import Tensor
+
+__all__ = ["Checkpoint", "Preprocessing", "load", "load_weights", "save", "save_weights", "write_atomically"]
+
+FORMAT, VERSION = "numbacnn checkpoint", 1
+MODEL, OPTIM = "model.", "optim."
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a picture must go through before the model sees it.
+
+    Arguments:
+        input_shape: (C, H, W) of one picture.
+        mean, std: C numbers each, on the scale where white is 1: the model is given ``(bytes / 255 - mean) / std``.
+        background: "dark", "bright" or "mixed": the borders of the training pictures.
+    """
+
+    input_shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    background: str = "mixed"
+
+
+@dataclass
+class Checkpoint:
+    """The whole state of a training run, as arrays and as values that JSON can hold.
+
+    Arguments:
+        weights: the model's ``state_dict`` as NumPy arrays.
+        model: the name in ``numbacnn.models``, with ``model_args``; None for a network of the user's own.
+        classes: their names, in the order of the labels.
+        preprocessing: None where the training data were plain arrays.
+        optimizer: ``Optimizer.state_dict()``; None in a checkpoint that is for use only.
+        schedule: ``Schedule.state_dict()``, or None.
+        generators: ``library`` (the library's random numbers) and ``loader`` (seed, epoch and position of the batches).
+        progress: steps taken, the sums of the epoch that is going on, and the history of those that are over.
+        run: what the run was started with.
+    """
+
+    weights: dict[str, np.ndarray]
+    model: str | None = None
+    model_args: dict[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    preprocessing: Preprocessing | None = None
+    optimizer: dict[str, Any] | None = None
+    schedule: dict[str, Any] | None = None
+    generators: dict[str, Any] = field(default_factory=dict)
+    progress: dict[str, Any] = field(default_factory=dict)
+    run: dict[str, Any] = field(default_factory=dict)
+
+
+# -- writing ---------------------------------------------------------------------------------------------------------------------
+def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; at every moment ``path`` is the old file or the new one, whole.
+
+    Raises:
+        OSError: where the folder cannot be written.
+
+    >>> save("lenet.safetensors", Checkpoint({"weight": np.ones(3, np.float32)}))  # doctest: +SKIP
+    """
+    write_atomically(path, encode(checkpoint))
+
+
+def encode(checkpoint: Checkpoint) -> bytes:
+    """The bytes of a checkpoint's file; equal states give equal bytes."""
+    from safetensors.numpy import save as to_bytes
+
+    optimizer = checkpoint.optimizer or {"state": {}, "param_groups": []}
+    tensors = {MODEL + name: _c_ordered(value) for name, value in checkpoint.weights.items()}
+    for index, moments in optimizer["state"].items():
+        tensors |= {f"{OPTIM}{index}.{name}": _c_ordered(value) for name, value in moments.items()}
+    kept = {name: value for name, value in vars(checkpoint).items() if name not in ("weights", "optimizer", "preprocessing")}
+    kept["preprocessing"] = None if checkpoint.preprocessing is None else asdict(checkpoint.preprocessing)
+    kept["param_groups"] = None if checkpoint.optimizer is None else optimizer["param_groups"]
+    content = json.dumps(kept, sort_keys=True)
+    metadata = {"format": FORMAT, "version": str(VERSION), "checksum": _checksum(content, tensors), "content": content}
+    return to_bytes(tensors, metadata)
+
+
+def save_weights(path: str | os.PathLike[str], state_dict: Mapping[str, Any]) -> None:
+    """Write a ``state_dict`` (Tensors or arrays by name) alone, as a plain safetensors file that other libraries read too.
+
+    >>> save_weights("lenet.safetensors", model.state_dict())  # doctest: +SKIP
+    """
+    from safetensors.numpy import save as to_bytes
+
+    write_atomically(path, to_bytes({name: _c_ordered(value) for name, value in state_dict.items()}))
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+    """Replace a file by ``data`` in one step: neither a crash nor a power cut leaves part of it."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _c_ordered(value: Any) -> np.ndarray:
+    return np.array(value.detach() if isinstance(value, Tensor) else value, order="C")
+
+
+def _checksum(content: str, tensors: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(content.encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        digest.update(f"\0{name} {array.dtype} {array.shape}\0".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+# -- reading ---------------------------------------------------------------------------------------------------------------------
+def load(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        FormatError: the file is truncated, damaged, or no checkpoint of this library; the message names it and says why.
+        FileNotFoundError: there is none.
+
+    >>> load("runs/digits-lenet-modern/best.safetensors").classes  # doctest: +SKIP
+    ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
+    """
+    tensors, metadata = _read(path)
+    if metadata.get("format") != FORMAT:
+        raise _fault(path, "a checkpoint of numbacnn", "a safetensors file of another kind", "load_weights reads plain weights")
+    if metadata.get("version") != str(VERSION):
+        raise _fault(path, f"a checkpoint of version {VERSION}", f"version {metadata.get('version')}", "use the numbacnn that wrote it")
+    content = metadata.get("content", "")
+    if metadata.get("checksum") != _checksum(content, tensors):
+        raise _fault(path, "contents that agree with the checksum", "others", "the file is damaged: take another copy")
+    return _decode(path, content, tensors)
+
+
+def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """The arrays of a plain safetensors file, or the weights of a checkpoint, for ``Module.load_state_dict``.
+
+    Raises:
+        FormatError: the file is truncated, damaged, or no safetensors file.
+        FileNotFoundError: there is none.
+
+    >>> model.load_state_dict(load_weights("lenet.safetensors"))  # doctest: +SKIP
+    """
+    tensors, metadata = _read(path)
+    return load(path).weights if metadata.get("format") == FORMAT else tensors
+
+
+def _fault(path: str | os.PathLike[str], expected: str, received: str, hint: str = "") -> FormatError:
+    return FormatError(message("checkpoint", f"{os.fspath(path)} to be {expected}", received, hint))
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    from safetensors import safe_open
+
+    if not os.path.isfile(path):
+        received = "a folder" if os.path.isdir(path) else "no such file"
+        raise FileNotFoundError(message("checkpoint", f"a file {os.fspath(path)}", received))
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except Exception as error:  # the reader has many kinds, a dtype that NumPy lacks among them
+        if isinstance(error, PermissionError):
+            raise
+        raise _fault(path, "a whole safetensors file", " ".join(str(error).split()) or type(error).__name__) from error
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "model": (str, type(None)),
+    "model_args": (dict,),
+    "classes": (list,),
+    "preprocessing": (dict, type(None)),
+    "param_groups": (list, type(None)),
+    "schedule": (dict, type(None)),
+    "generators": (dict,),
+    "progress": (dict,),
+    "run": (dict,),
+}
+
+
+def _decode(path: str | os.PathLike[str], content: str, tensors: dict[str, np.ndarray]) -> Checkpoint:
+    try:
+        kept = json.loads(content)
+        if kept.keys() != _TYPES.keys():
+            raise ValueError(f"the entries {', '.join(sorted(kept))}")
+        if wrong := [name for name, kinds in _TYPES.items() if not isinstance(kept[name], kinds)]:
+            raise ValueError(f"{wrong[0]} of type {type(kept[wrong[0]]).__name__}")
+        groups, seen = kept.pop("param_groups"), kept.pop("preprocessing")
+        kept["classes"] = tuple(map(str, kept["classes"]))
+        weights, state = _split(tensors)
+        preprocessing = None if seen is None else _preprocessing(**seen)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise _fault(path, "a checkpoint with sound metadata", str(error)) from error
+    optimizer = None if groups is None else {"state": state, "param_groups": groups}
+    return Checkpoint(weights=weights, optimizer=optimizer, preprocessing=preprocessing, **kept)
+
+
+def _split(tensors: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[int, dict[str, np.ndarray]]]:
+    """Weights by name, and moments by position and name."""
+    weights, state = {}, {}
+    for name, value in tensors.items():
+        if name.startswith(MODEL):
+            weights[name.removeprefix(MODEL)] = value
+        else:
+            position, _, moment = name.removeprefix(OPTIM).partition(".")
+            state.setdefault(int(position), {})[moment] = value
+    return weights, state
+
+
+def _preprocessing(input_shape: list[int], mean: list[float], std: list[float], background: str) -> Preprocessing:
+    channels, height, width = (int(size) for size in input_shape)
+    if min(channels, height, width) < 1 or not len(mean) == len(std) == channels:
+        raise ValueError(f"preprocessing for {len(mean)} channels of pictures {tuple(input_shape)}")
+    return Preprocessing((channels, height, width), tuple(map(float, mean)), tuple(map(float, std)), str(background))

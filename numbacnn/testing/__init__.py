@@ -1,0 +1,27 @@
+"""Tools for testing: gradients against differences, adjoints, and the properties that a convolution or a pooling must have.
+
+``gradcheck`` and ``adjoint_check`` take functions of Tensors. ``properties`` holds the invariants as plain functions that take the
+operation as a callable on NumPy arrays, so that they judge any implementation; ``operations`` gives those of a device or the
+reference; ``strategies`` draws cases for them with Hypothesis (``pip install "numbacnn[test]"``), which nothing else here needs.
+
+>>> import numbacnn as nc
+>>> from numbacnn.testing import gradcheck
+>>> gradcheck(nc.Tensor.tanh, [nc.randn(3, dtype="float64", requires_grad=True)])
+True
+"""
+
+from .gradients import GradientError, adjoint_check, gradcheck
+from .operations import Operations, of_backend, of_reference
+from .properties import ConvCase, PoolCase, PropertyError
+
+__all__ = [
+    "ConvCase",
+    "GradientError",
+    "Operations",
+    "PoolCase",
+    "PropertyError",
+    "adjoint_check",
+    "gradcheck",
+    "of_backend",
+    "of_reference",
+]

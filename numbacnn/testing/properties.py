@@ -1,0 +1,408 @@
+"""What must hold for every convolution and pooling, as plain functions that take the operation as a callable.
+
+``conv`` is (x (N, C, H, W), w (OC, C/groups, KH, KW), Conv2dGeometry) -> y and ``pool`` (x, Pool2dGeometry) -> y, on NumPy arrays; so
+they judge any implementation, your own kernel included. A case carries a geometry and arrays that fit it; ``strategies`` draws them,
+of small integers, whose sums are exact: then results must be equal. ``rtol``, relative to the largest result, is for algorithms that
+round (Winograd).
+
+>>> from numbacnn import reference
+>>> case = ConvCase.of((2, 3, 5, 5), (4, 3, 3, 3), padding=1)
+>>> stride_is_subsampling(lambda x, w, g: reference.conv2d_forward(x, w, None, g), case)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..errors import message
+from ..geometry import Conv2dGeometry, Pool2dGeometry
+from .operations import Conv, ConvGrad, Pool, PoolGrad
+
+__all__ = [
+    "CONV_PROPERTIES",
+    "POOL_PROPERTIES",
+    "ConvCase",
+    "PoolCase",
+    "PropertyError",
+    "average_of_a_constant_is_the_constant",
+    "average_pooling_is_adjoint_to_its_gradient",
+    "channels_add_up",
+    "conv_batches_are_independent",
+    "conv_counts_windows",
+    "conv_ignores_the_layout",
+    "convolution_is_correlation_with_the_flipped_kernel",
+    "delta_is_the_identity",
+    "dilation_is_a_zero_stuffed_kernel",
+    "groups_are_a_block_diagonal_weight",
+    "holds_data_everywhere",
+    "input_gradient_is_adjoint",
+    "linear_in_the_input",
+    "linear_in_the_weight",
+    "max_gradient_keeps_its_mass",
+    "pointwise_is_a_matrix_product",
+    "pool_batches_are_independent",
+    "pool_counts_windows",
+    "pool_ignores_the_layout",
+    "pooling_leaves_channels_alone",
+    "stride_is_subsampling",
+    "translation_equivariant",
+    "weight_gradient_is_adjoint",
+]
+
+Pads: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
+
+
+class PropertyError(AssertionError):
+    """A property does not hold."""
+
+
+def _integers(shape: Sequence[int], seed: int, dtype: Any = np.float32) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-4, 5, tuple(shape)).astype(dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class ConvCase:
+    """A geometry with x (N, C, H, W), w (OC, C/groups, KH, KW) and grad (N, OC, OH, OW)."""
+
+    geometry: Conv2dGeometry
+    x: np.ndarray
+    w: np.ndarray
+    grad: np.ndarray
+
+    @classmethod
+    def of(cls, input_shape: Sequence[int], weight_shape: Sequence[int], seed: int = 0, dtype: Any = np.float32, **options: Any) -> ConvCase:
+        """Small integers for these shapes; ``options`` as for ``Conv2dGeometry.of``."""
+        g = Conv2dGeometry.of(input_shape, weight_shape, **options)
+        return cls(g, *(_integers(s, seed + i, dtype) for i, s in enumerate((input_shape, weight_shape, g.output_shape))))
+
+
+@dataclass(frozen=True, eq=False)
+class PoolCase:
+    """A geometry with x (N, C, H, W) and grad (N, C, OH, OW)."""
+
+    geometry: Pool2dGeometry
+    x: np.ndarray
+    grad: np.ndarray
+
+    @classmethod
+    def of(cls, input_shape: Sequence[int], kernel_size: Any, seed: int = 0, dtype: Any = np.float32, **options: Any) -> PoolCase:
+        """Small integers for these sizes; ``options`` as for ``Pool2dGeometry.of``."""
+        g = Pool2dGeometry.of(input_shape, kernel_size, **options)
+        return cls(g, _integers(input_shape, seed, dtype), _integers(g.output_shape, seed + 1, dtype))
+
+
+def _same(name: str, found: np.ndarray, wanted: np.ndarray, rtol: float = 0.0) -> None:
+    """Raise unless the two are equal, or as close as ``rtol`` times the largest wanted value."""
+    if found.shape != wanted.shape:
+        raise PropertyError(message(name, f"shape {wanted.shape}", f"shape {found.shape}"))
+    if not found.size:
+        return
+    # not <=, so that NaN counts as wrong
+    wrong = ~(np.abs(found.astype(np.float64) - wanted) <= rtol * np.abs(wanted.astype(np.float64)).max())
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        hint = f"{int(wrong.sum())} of {wrong.size} elements differ"
+        raise PropertyError(message(name, f"{wanted[at]} at {at}", f"{found[at]}", hint))
+
+
+def _number(name: str, found: float, wanted: float, rtol: float, scale: float) -> None:
+    if not abs(found - wanted) <= rtol * scale:
+        raise PropertyError(message(name, repr(wanted), repr(found)))
+
+
+def _starts(size: int, extent: int, stride: int, before: int, after: int) -> list[int]:
+    """Where windows start along an axis, by trying every position of the padded axis."""
+    return [at for at in range(-before, size + after - extent + 1) if (at + before) % stride == 0]
+
+
+def _extent(kernel: int, dilation: int) -> int:
+    return dilation * (kernel - 1) + 1
+
+
+def _padded(x: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
+    return np.pad(x, ((0, 0), (0, 0), *g.padding))
+
+
+def _dense(w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
+    """The weight (OC, C, KH, KW) of one group that does what ``w`` does in its groups."""
+    out = np.zeros((g.oc, g.c, g.kh, g.kw), w.dtype)
+    for k in range(g.groups):
+        o, c = g.oc // g.groups, g.c // g.groups
+        out[k * o : (k + 1) * o, k * c : (k + 1) * c] = w[k * o : (k + 1) * o]
+    return out
+
+
+def _stuffed(w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
+    """The kernel with zeros between its taps."""
+    out = np.zeros((*w.shape[:2], _extent(g.kh, g.dilation[0]), _extent(g.kw, g.dilation[1])), w.dtype)
+    out[:, :, :: g.dilation[0], :: g.dilation[1]] = w
+    return out
+
+
+# -- convolution -----------------------------------------------------------------------------------------------------------
+def conv_counts_windows(conv: Conv, case: ConvCase, rtol: float = 0.0) -> None:
+    """The output has a row and a column for every window that fits, counted one by one."""
+    g = case.geometry
+    rows = _starts(g.h, _extent(g.kh, g.dilation[0]), g.stride[0], *g.padding[0])
+    cols = _starts(g.w, _extent(g.kw, g.dilation[1]), g.stride[1], *g.padding[1])
+    wanted = (g.n, g.oc, len(rows), len(cols))
+    found = conv(case.x, case.w, g).shape
+    if found != wanted or g.output_shape != wanted:
+        raise PropertyError(message("conv_counts_windows", f"shape {wanted}", f"{found}, and {g.output_shape} by the geometry"))
+
+
+def convolution_is_correlation_with_the_flipped_kernel(conv: Conv, case: ConvCase, rtol: float = 0.0) -> None:
+    """With its kernel flipped it is the true convolution, as SciPy computes it."""
+    from scipy.signal import convolve
+
+    g = case.geometry
+    w, x = _stuffed(_dense(case.w, g), g)[:, :, ::-1, ::-1], _padded(case.x, g)
+    wanted = np.zeros(g.output_shape)
+    for n in range(g.n):
+        for o in range(g.oc):
+            for c in range(g.c):
+                full = convolve(x[n, c].astype(np.float64), w[o, c].astype(np.float64), "full", "direct")
+                valid = full[w.shape[2] - 1 : x.shape[2], w.shape[3] - 1 : x.shape[3]]
+                wanted[n, o] += valid[:: g.stride[0], :: g.stride[1]]
+    _same("convolution_is_correlation_with_the_flipped_kernel", conv(case.x, case.w, g), wanted, rtol)
+
+
+def translation_equivariant(conv: Conv, case: ConvCase, rtol: float = 0.0) -> None:
+    """An image moved by one stride gives an output moved by one pixel, where windows lie wholly in the image."""
+    g = case.geometry
+    extents = _extent(g.kh, g.dilation[0]), _extent(g.kw, g.dilation[1])
+    need = [e + 2 * s for e, s in zip(extents, g.stride)]
+    x = np.tile(case.x, (1, 1, -(-need[0] // g.h), -(-need[1] // g.w)))
+    moved = x[:, :, g.stride[0] :, g.stride[1] :]
+    whole, part = (replace(g, h=a.shape[2], w=a.shape[3]) for a in (x, moved))
+    y, z = conv(x, case.w, whole), conv(moved, case.w, part)
+    inside = []
+    for axis in (0, 1):
+        size, before = moved.shape[axis + 2], g.padding[axis][0]
+        rows = [i for i in range(z.shape[axis + 2]) if 0 <= i * g.stride[axis] - before <= size - extents[axis]]
+        inside.append(slice(rows[0], rows[-1] + 1))
+    rows, cols = inside
+    wanted = y[:, :, rows.start + 1 : rows.stop + 1, cols.start + 1 : cols.stop + 1]
+    _same("translation_equivariant", z[:, :, rows, cols], wanted, rtol)
+
+
+def linear_in_the_input(conv: Conv, case: ConvCase, rtol: float = 0.0) -> None:
+    """conv(2 a - 3 b, w) = 2 conv(a, w) - 3 conv(b, w)."""
+    g, a, b = case.geometry, case.x, case.x[:, :, ::-1, ::-1]
+    wanted = 2 * conv(a, case.w, g) - 3 * conv(b, case.w, g)
+    _same("linear_in_the_input", conv(2 * a - 3 * b, case.w, g), wanted, rtol)
+
+
+def linear_in_the_weight(conv: Conv, case: ConvCase, rtol: float = 0.0) -> None:
+    """conv(x, 2 a - 3 b) = 2 conv(x, a) - 3 conv(x, b)."""
+    g, a, b = case.geometry, case.w, case.w[::-1, ::-1]
+    wanted = 2 * conv(case.x, a, g) - 3 * conv(case.x, b, g)
+    _same("linear_in_the_weight", conv(case.x, 2 * a - 3 * b, g), wanted, rtol)
+
+
+def delta_is_the_identity(conv: Conv, case: ConvCase, rtol: float = 0.0) -> None:
+    """A kernel of one 1, with the padding that puts it over the pixel itself, changes nothing; at every tap."""
+    g = case.geometry
+    for i in range(g.kh):
+        for j in range(g.kw):
+            w = np.zeros((g.c, g.c // g.groups, g.kh, g.kw), case.w.dtype)
+            for c in range(g.c):
+                w[c, c % w.shape[1], i, j] = 1
+            dh, dw = g.dilation
+            pads: Pads = (dh * i, dh * (g.kh - 1 - i)), (dw * j, dw * (g.kw - 1 - j))
+            same = replace(g, oc=g.c, stride=(1, 1), padding=pads)
+            _same("delta_is_the_identity", conv(case.x, w, same), case.x, rtol)
+
+
+def pointwise_is_a_matrix_product(conv: Conv, case: ConvCase, rtol: float = 0.0) -> None:
+    """A 1x1 kernel multiplies the channels of each pixel by a matrix."""
+    g = replace(case.geometry, kh=1, kw=1, stride=(1, 1), padding=((0, 0), (0, 0)), groups=1)
+    w = np.resize(case.w, (g.oc, g.c))
+    wanted = np.moveaxis(np.moveaxis(case.x, 1, -1) @ w.T, -1, 1)
+    _same("pointwise_is_a_matrix_product", conv(case.x, w[:, :, None, None], g), wanted, rtol)
+
+
+def stride_is_subsampling(conv: Conv, case: ConvCase, rtol: float = 0.0) -> None:
+    """Stride s gives every s-th output of stride 1."""
+    g = case.geometry
+    wanted = conv(case.x, case.w, replace(g, stride=(1, 1)))[:, :, :: g.stride[0], :: g.stride[1]]
+    _same("stride_is_subsampling", conv(case.x, case.w, g), wanted, rtol)
+
+
+def dilation_is_a_zero_stuffed_kernel(conv: Conv, case: ConvCase, rtol: float = 0.0) -> None:
+    """Dilation d is a dense kernel with d - 1 zeros between its taps."""
+    g, w = case.geometry, _stuffed(case.w, case.geometry)
+    wanted = conv(case.x, w, replace(g, kh=w.shape[2], kw=w.shape[3], dilation=(1, 1)))
+    _same("dilation_is_a_zero_stuffed_kernel", conv(case.x, case.w, g), wanted, rtol)
+
+
+def groups_are_a_block_diagonal_weight(conv: Conv, case: ConvCase, rtol: float = 0.0) -> None:
+    """Groups do what one group with zeros between the blocks does."""
+    g = case.geometry
+    wanted = conv(case.x, _dense(case.w, g), replace(g, groups=1))
+    _same("groups_are_a_block_diagonal_weight", conv(case.x, case.w, g), wanted, rtol)
+
+
+def channels_add_up(conv: Conv, case: ConvCase, rtol: float = 0.0) -> None:
+    """The output is the sum over the input channels of one-channel convolutions."""
+    g, w = case.geometry, _dense(case.w, case.geometry)
+    one = replace(g, c=1, groups=1)
+    wanted = sum((conv(case.x[:, c : c + 1], w[:, c : c + 1], one) for c in range(g.c)), np.zeros(g.output_shape, case.x.dtype))
+    _same("channels_add_up", conv(case.x, case.w, g), wanted, rtol)
+
+
+def conv_batches_are_independent(conv: Conv, case: ConvCase, rtol: float = 0.0) -> None:
+    """Each image gives what it gives alone."""
+    g = case.geometry
+    y = conv(case.x, case.w, g)
+    for n in range(g.n):
+        _same("conv_batches_are_independent", y[n : n + 1], conv(case.x[n : n + 1], case.w, replace(g, n=1)), rtol)
+
+
+def conv_ignores_the_layout(conv: Conv, case: ConvCase, rtol: float = 0.0) -> None:
+    """The order of memory is not part of the meaning."""
+    g = case.geometry
+    wanted = conv(np.ascontiguousarray(case.x), np.ascontiguousarray(case.w), g)
+    _same("conv_ignores_the_layout", conv(case.x, case.w, g), wanted, rtol)
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a.astype(np.float64) * b).sum())
+
+
+def input_gradient_is_adjoint(conv: Conv, grad_input: ConvGrad, case: ConvCase, rtol: float = 0.0) -> None:
+    """<conv(x, w), g> = <x, grad_input(g, w)>."""
+    g = case.geometry
+    dx = grad_input(case.grad, case.w, g)
+    if dx.shape != case.x.shape:
+        raise PropertyError(message("input_gradient_is_adjoint", f"shape {case.x.shape}", f"shape {dx.shape}"))
+    y = conv(case.x, case.w, g)
+    _number("input_gradient_is_adjoint", _dot(case.x, dx), _dot(y, case.grad), rtol, _dot(np.abs(y), np.abs(case.grad)))
+
+
+def weight_gradient_is_adjoint(conv: Conv, grad_weight: ConvGrad, case: ConvCase, rtol: float = 0.0) -> None:
+    """<conv(x, w), g> = <w, grad_weight(g, x)>."""
+    g = case.geometry
+    dw = grad_weight(case.grad, case.x, g)
+    if dw.shape != case.w.shape:
+        raise PropertyError(message("weight_gradient_is_adjoint", f"shape {case.w.shape}", f"shape {dw.shape}"))
+    y = conv(case.x, case.w, g)
+    _number("weight_gradient_is_adjoint", _dot(case.w, dw), _dot(y, case.grad), rtol, _dot(np.abs(y), np.abs(case.grad)))
+
+
+CONV_PROPERTIES: tuple[Callable[..., None], ...] = (
+    conv_counts_windows,
+    convolution_is_correlation_with_the_flipped_kernel,
+    translation_equivariant,
+    linear_in_the_input,
+    linear_in_the_weight,
+    delta_is_the_identity,
+    pointwise_is_a_matrix_product,
+    stride_is_subsampling,
+    dilation_is_a_zero_stuffed_kernel,
+    groups_are_a_block_diagonal_weight,
+    channels_add_up,
+    conv_batches_are_independent,
+    conv_ignores_the_layout,
+)
+"""Those that take (conv, case)."""
+
+
+# -- pooling -----------------------------------------------------------------------------------------------------------------
+def _pool_starts(g: Pool2dGeometry) -> tuple[list[int], list[int]]:
+    """Where windows start, by trying every position; with ``ceil_mode`` one may stick out if it starts before the data end."""
+    found = []
+    for axis, size in enumerate((g.h, g.w)):
+        extent, stride, pad = _extent(g.kernel[axis], g.dilation[axis]), g.stride[axis], g.padding[axis]
+        starts = _starts(size, extent, stride, pad, pad)
+        following = starts[-1] + stride if starts else -pad
+        covered = starts[-1] + extent if starts else -pad
+        if g.ceil_mode and covered < size + pad and following < size:
+            starts.append(following)
+        found.append(starts)
+    return found[0], found[1]
+
+
+def holds_data_everywhere(g: Pool2dGeometry) -> bool:
+    """Whether no window lies wholly in padding (dilation can make one that does)."""
+    for axis, (size, starts) in enumerate(zip((g.h, g.w), _pool_starts(g))):
+        for start in starts:
+            if not any(0 <= start + k * g.dilation[axis] < size for k in range(g.kernel[axis])):
+                return False
+    return True
+
+
+def pool_counts_windows(pool: Pool, case: PoolCase, rtol: float = 0.0) -> None:
+    """The output has a row and a column for every window, counted one by one."""
+    g = case.geometry
+    rows, cols = _pool_starts(g)
+    wanted = (g.n, g.c, len(rows), len(cols))
+    found = pool(case.x, g).shape
+    if found != wanted or g.output_shape != wanted:
+        raise PropertyError(message("pool_counts_windows", f"shape {wanted}", f"{found}, and {g.output_shape} by the geometry"))
+
+
+def pooling_leaves_channels_alone(pool: Pool, case: PoolCase, rtol: float = 0.0) -> None:
+    """Each channel gives what it gives alone."""
+    g = case.geometry
+    y = pool(case.x, g)
+    for c in range(g.c):
+        _same("pooling_leaves_channels_alone", y[:, c : c + 1], pool(case.x[:, c : c + 1], replace(g, c=1)), rtol)
+
+
+def pool_batches_are_independent(pool: Pool, case: PoolCase, rtol: float = 0.0) -> None:
+    """Each image gives what it gives alone."""
+    g = case.geometry
+    y = pool(case.x, g)
+    for n in range(g.n):
+        _same("pool_batches_are_independent", y[n : n + 1], pool(case.x[n : n + 1], replace(g, n=1)), rtol)
+
+
+def pool_ignores_the_layout(pool: Pool, case: PoolCase, rtol: float = 0.0) -> None:
+    """The order of memory is not part of the meaning."""
+    _same("pool_ignores_the_layout", pool(case.x, case.geometry), pool(np.ascontiguousarray(case.x), case.geometry), rtol)
+
+
+def average_of_a_constant_is_the_constant(pool: Pool, case: PoolCase, rtol: float = 0.0) -> None:
+    """An average pooling of a constant image, without padding or not counting it."""
+    for g in (replace(case.geometry, dilation=(1, 1), count_include_pad=False), replace(case.geometry, dilation=(1, 1), padding=(0, 0))):
+        if min(g.oh, g.ow) < 1 or any(p > k // 2 for p, k in zip(g.padding, g.kernel)):
+            continue
+        x = np.full((g.n, g.c, g.h, g.w), 3, case.x.dtype)
+        _same("average_of_a_constant_is_the_constant", pool(x, g), np.full(g.output_shape, 3, case.x.dtype), rtol)
+
+
+def max_gradient_keeps_its_mass(max_grad: PoolGrad, case: PoolCase, rtol: float = 0.0) -> None:
+    """Max pooling hands on all of its gradient, image by image and channel by channel, where no window lies wholly in padding."""
+    g = case.geometry
+    if not holds_data_everywhere(g):
+        return
+    dx = max_grad(case.x, case.grad, g)
+    if dx.shape != case.x.shape:
+        raise PropertyError(message("max_gradient_keeps_its_mass", f"shape {case.x.shape}", f"shape {dx.shape}"))
+    _same("max_gradient_keeps_its_mass", dx.sum((2, 3)), case.grad.sum((2, 3)), rtol)
+
+
+def average_pooling_is_adjoint_to_its_gradient(pool: Pool, pool_grad: PoolGrad, case: PoolCase, rtol: float = 0.0) -> None:
+    """<pool(x), g> = <x, pool_grad(g)>."""
+    g = replace(case.geometry, dilation=(1, 1))
+    if min(g.oh, g.ow) < 1 or any(p > k // 2 for p, k in zip(g.padding, g.kernel)):
+        return
+    # multiples of every divisor that can occur: then the means are integers too
+    common = int(np.lcm.reduce([a * b for a in range(1, g.kernel[0] + 1) for b in range(1, g.kernel[1] + 1)]))
+    x, grad = case.x * common, np.resize(case.grad, g.output_shape).astype(case.x.dtype) * common
+    y, dx = pool(x, g), pool_grad(x, grad, g)
+    _number("average_pooling_is_adjoint_to_its_gradient", _dot(x, dx), _dot(y, grad), rtol, _dot(np.abs(y), np.abs(grad)))
+
+
+POOL_PROPERTIES: tuple[Callable[..., None], ...] = (
+    pool_counts_windows,
+    pooling_leaves_channels_alone,
+    pool_batches_are_independent,
+    pool_ignores_the_layout,
+)
+"""Those that take (pool, case), of maxima or averages."""

@@ -1,0 +1,108 @@
+"""Hypothesis strategies: shapes, memory layouts, and whole cases of convolution and pooling for ``properties``.
+
+Values are small integers, whose sums are exact in float32. Sizes are small and awkward: odd, one pixel, no image at all, asymmetric
+padding, strides larger than the kernel, more dilation than the image has pixels, groups, and arrays in any order of memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..errors import message
+from ..geometry import Conv2dGeometry, Pool2dGeometry
+from .properties import ConvCase, PoolCase
+
+try:
+    from hypothesis import strategies as st
+except ImportError as error:
+    hint = 'pip install "numbacnn[test]"'
+    raise ImportError(message("numbacnn.testing.strategies", "the package hypothesis", "none", hint)) from error
+
+__all__ = ["LAYOUTS", "arrays", "conv_cases", "pool_cases", "relayout"]
+
+LAYOUTS = ("C", "channels_last", "fortran", "reversed", "every_other", "cropped", "readonly")
+"""Orders of memory that ``relayout`` knows."""
+
+
+def relayout(a: np.ndarray, layout: str) -> np.ndarray:
+    """The same values in another order of memory: see ``LAYOUTS``.
+
+    >>> relayout(np.zeros((2, 3, 4, 5)), "channels_last").transpose(0, 2, 3, 1).flags.c_contiguous
+    True
+    """
+    if layout == "C":
+        return np.ascontiguousarray(a)
+    if layout == "channels_last":
+        return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1)
+    if layout == "fortran":
+        return np.asfortranarray(a)
+    if layout == "reversed":
+        back = (slice(None, None, -1),) * a.ndim
+        return np.ascontiguousarray(a[back])[back]
+    if layout in ("every_other", "cropped"):
+        # what lies between is NaN, so that reading it shows
+        step = 2 if layout == "every_other" else 1
+        room = np.full([size * step + 2 for size in a.shape], np.nan, a.dtype)
+        view = room[tuple(slice(1, 1 + size * step, step) for size in a.shape)]
+        view[...] = a
+        return view
+    if layout == "readonly":
+        out = a.copy()
+        out.flags.writeable = False
+        return out
+    raise ValueError(message("relayout", f"one of {', '.join(LAYOUTS)}", repr(layout)))
+
+
+@st.composite
+def arrays(draw: Callable[..., Any], shape: tuple[int, ...], dtype: Any = np.float32, largest: int = 4) -> np.ndarray:
+    """Integers between -largest and largest, in any layout."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return relayout(rng.integers(-largest, largest + 1, shape).astype(dtype), draw(st.sampled_from(LAYOUTS)))
+
+
+def _pair(largest: int, least: int = 1) -> Any:
+    return st.tuples(st.integers(least, largest), st.integers(least, largest))
+
+
+@st.composite
+def conv_cases(draw: Callable[..., Any], size: int = 9, channels: int = 4, kernel: int = 4, batch: int = 3, dtype: Any = np.float32) -> ConvCase:
+    """Convolutions of up to ``batch`` images (also none) of up to ``size`` pixels a side, ``channels`` channels a group."""
+    groups = draw(st.integers(1, 3))
+    c, oc = draw(st.integers(1, channels)) * groups, draw(st.integers(1, channels)) * groups
+    n = draw(st.integers(0, batch))
+    k, d = draw(_pair(kernel)), draw(_pair(3))
+    stride = draw(_pair(4))
+    axes = []
+    for axis in (0, 1):
+        extent = d[axis] * (k[axis] - 1) + 1
+        if draw(st.booleans()):  # 'same', asymmetric for an even extent
+            pads = (extent - 1) // 2, extent - 1 - (extent - 1) // 2
+        else:
+            pads = draw(st.tuples(st.integers(0, extent), st.integers(0, extent)))
+        least = max(1, extent - sum(pads))
+        axes.append((draw(st.integers(least, max(least, size))), pads))
+    (h, ph), (w, pw) = axes
+    g = Conv2dGeometry(n, c, h, w, oc, k[0], k[1], stride, (ph, pw), d, groups)
+    shapes = ((n, c, h, w), (oc, c // groups, *k), g.output_shape)
+    return ConvCase(g, *(draw(arrays(shape, dtype)) for shape in shapes))
+
+
+@st.composite
+def pool_cases(
+    draw: Callable[..., Any], size: int = 9, channels: int = 4, kernel: int = 4, batch: int = 3, dtype: Any = np.float32, dilation: int = 2
+) -> PoolCase:
+    """Poolings of up to ``batch`` images (also none) of up to ``size`` pixels a side; ``count_include_pad`` and ``ceil_mode`` vary."""
+    n, c = draw(st.integers(0, batch)), draw(st.integers(1, channels))
+    k, d, stride = draw(_pair(kernel)), draw(_pair(dilation)), draw(_pair(4))
+    axes = []
+    for axis in (0, 1):
+        extent = d[axis] * (k[axis] - 1) + 1
+        pad = draw(st.integers(0, extent // 2))
+        least = max(1, extent - 2 * pad)
+        axes.append((draw(st.integers(least, max(least, size))), pad))
+    (h, ph), (w, pw) = axes
+    g = Pool2dGeometry(n, c, h, w, k, stride, (ph, pw), d, draw(st.booleans()), draw(st.booleans()))
+    return PoolCase(g, draw(arrays((n, c, h, w), dtype)), draw(arrays(g.output_shape, dtype)))

@@ -1,0 +1,64 @@
+"""Settings that must be made before Numba is imported, Hypothesis profiles, and the implementations that tests run on."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+
+
+def _cache_folder() -> str:
+    """A fresh folder for compiled kernels, gone afterwards; or the one that NUMBACNN_TEST_CACHE names (for quick reruns)."""
+    kept = os.environ.get("NUMBACNN_TEST_CACHE")
+    if kept:
+        return kept
+    folder = tempfile.mkdtemp(prefix="numbacnn-test-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+os.environ["NUMBA_CACHE_DIR"] = _cache_folder()
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
+
+_common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture], "print_blob": True}
+settings.register_profile("default", max_examples=40, derandomize=True, database=None, **_common)
+settings.register_profile("search", max_examples=2000, **_common)  # HYPOTHESIS_PROFILE=search pytest: new cases each time
+settings.register_profile("simulator", max_examples=5, derandomize=True, database=None, **_common)
+settings.load_profile("simulator" if SIMULATED else os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def _devices() -> list[str]:
+    """The devices of this machine: ``cuda`` is one with a GPU or in the simulator."""
+    from numbacnn import cuda
+
+    return ["cpu"] + (["cuda"] if cuda.is_available() else [])
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "device" in metafunc.fixturenames:
+        metafunc.parametrize("device", _devices())
+    if "implementation" in metafunc.fixturenames:
+        metafunc.parametrize("implementation", ["reference", *_devices()], indirect=True)
+
+
+@pytest.fixture
+def backend(device: str):  # type: ignore[no-untyped-def]
+    """The backend of each device."""
+    from numbacnn import backends
+
+    return backends.get(device)
+
+
+@pytest.fixture
+def implementation(request: pytest.FixtureRequest):  # type: ignore[no-untyped-def]
+    """Convolution and pooling by each device and by the reference, on NumPy arrays."""
+    from numbacnn import backends
+    from numbacnn.testing import of_backend, of_reference
+
+    return of_reference() if request.param == "reference" else of_backend(backends.get(request.param))

@@ -1,0 +1,130 @@
+"""Summaries and receptive fields."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+import numbacnn as nc
+from numbacnn import nn
+from numbacnn.inspect import Field, receptive_field, summary
+
+TABLE = """\
+input (1, 1, 28, 28)
+-----------------------------------------------------------------------------------
+layer  type       output shape     parameters  multiply-adds  receptive field  jump
+-----------------------------------------------------------------------------------
+0      Conv2d     (1, 6, 28, 28)          156        117,600                5     1
+1      Sigmoid    (1, 6, 28, 28)            0              0                5     1
+2      AvgPool2d  (1, 6, 14, 14)            0              0                6     2
+3      Conv2d     (1, 16, 10, 10)       2,416        240,000               14     2
+4      Sigmoid    (1, 16, 10, 10)           0              0               14     2
+5      AvgPool2d  (1, 16, 5, 5)             0              0               16     4
+6      Flatten    (1, 400)                  0              0                -     -
+7      Linear     (1, 120)             48,120         48,000                -     -
+8      Sigmoid    (1, 120)                  0              0                -     -
+9      Linear     (1, 84)              10,164         10,080                -     -
+10     Sigmoid    (1, 84)                   0              0                -     -
+11     Linear     (1, 10)                 850            840                -     -
+-----------------------------------------------------------------------------------
+parameters 61,706, multiply-adds 416,520"""
+
+
+def exactly(kind: type[Exception], text: str) -> Any:
+    return pytest.raises(kind, match="^" + re.escape(text) + "$")
+
+
+def test_summary_of_lenet() -> None:
+    table = summary(nc.models.lenet(), (1, 28, 28))
+    assert str(table) == TABLE
+    assert (table.parameters, table.trainable, table.macs, len(table.rows)) == (61706, 61706, 416520, 12)
+    assert table.rows[3].type == "Conv2d" and table.rows[3].field == Field((14, 14), (2, 2), (-2, -2))
+    batch = summary(nc.models.lenet(), (256, 1, 28, 28))
+    assert batch.macs == 256 * table.macs and batch.rows[-1].output_shape == (256, 10)
+
+
+def test_summary_changes_nothing() -> None:
+    model = nn.Sequential(nn.LazyConv2d(4, 3), nn.Dropout(0.5), nn.Flatten(), nn.LazyLinear(2))
+    model[1].eval()
+    calls: list[int] = []
+    model[1].register_forward_hook(lambda *_: calls.append(1))
+    before, generator = repr(model), nc.get_rng_state()
+    table = summary(model, (2, 8, 8))
+    assert [row.type for row in table.rows] == ["Conv2d", "Dropout", "Flatten", "Linear"] and table.lazy and not calls
+    assert str(table).endswith("\nlazy layers took their sizes from this input, in a copy; the model itself is still lazy")
+    assert repr(model) == before and nc.get_rng_state() == generator
+    assert model.training and not model[1].training and len(model[1]._forward_hooks) == 1
+
+
+class Branches(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 4, 3, padding=1)
+        self.left = nn.Conv2d(4, 4, (1, 3), padding=(0, 1))
+        self.right = nn.MaxPool2d(3, stride=1, padding=1)
+        self.head = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: nc.Tensor) -> nc.Tensor:
+        x = self.stem(x)
+        return self.head(self.left(x) + self.right(x))
+
+
+def test_summary_follows_branches_up_to_where_they_join() -> None:
+    model = Branches()
+    model.stem.requires_grad_(False)
+    table = summary(model, (1, 8, 8))
+    sizes = {row.name: row.field and row.field.size for row in table.rows}
+    assert sizes == {"stem": (3, 3), "left": (3, 5), "right": (5, 5), "head": None}
+    assert "3x5" in str(table) and f"({4 * 9 + 4} frozen)" in str(table)
+
+
+def test_summary_of_a_perceptron_and_shared_layers() -> None:
+    shared = nn.Linear(8, 8)
+    table = summary(nn.Sequential(shared, nn.ReLU(), shared), (8,))
+    assert table.parameters == 72 and len(table.rows) == 3 and table.macs == 128 and table.rows[0].field is None
+    assert summary(nn.Sequential(shared), (5, 8)).rows[0].output_shape == (5, 8)
+    assert summary(nn.Linear(8, 2), (8,)).rows[0].name == ""
+    assert summary(nn.Conv2d(1, 2, 3).to(nc.float64), (1, 5, 5)).macs == 2 * 9 * 9
+
+
+def test_receptive_field_formulas() -> None:
+    assert receptive_field(nn.Conv2d(1, 1, (3, 5), stride=(2, 1), padding=(0, 2), dilation=(2, 1))) == [
+        ("", Field((5, 5), (2, 1), (0, -2)))
+    ]
+    assert receptive_field(nn.Conv2d(1, 1, 4, padding="same"))[0][1] == Field((4, 4), (1, 1), (-1, -1))
+    net = nn.Sequential(
+        nn.Sequential(nn.LazyConv2d(8, 3, groups=2), nn.ReLU()), nn.MaxPool2d(2), nn.Sequential(nn.Conv2d(8, 8, 3)), nn.Flatten()
+    )
+    names = [(name, field.size[0], field.jump[0], field.start[0]) for name, field in receptive_field(net)]
+    assert names == [("0.0", 3, 1, 0), ("1", 4, 2, 0), ("2.0", 8, 2, 0)]
+    deep = nn.Sequential(*(nn.Conv2d(1, 1, 3) for _ in range(10)))
+    assert receptive_field(deep)[-1][1].size == (21, 21)
+
+
+def test_receptive_field_is_where_the_gradient_is() -> None:
+    nc.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(2, 1, 3, stride=2, dilation=2))
+    field = receptive_field(net)[-1][1]
+    x = nc.randn(1, 1, 24, 20, requires_grad=True)
+    y = net(x)
+    unit = (1, 2)
+    y[0, 0, unit[0], unit[1]].backward()
+    rows, columns = np.nonzero(x.grad.numpy()[0, 0])
+    for axis, found in enumerate((rows, columns)):
+        first = field.start[axis] + unit[axis] * field.jump[axis]
+        assert (found.min(), found.max()) == (first, first + field.size[axis] - 1)
+
+
+def test_errors() -> None:
+    text = "[receptive_field] expected a chain of known layers in Sequential; received Branches at '0'; use summary, which runs it."
+    with exactly(TypeError, text):
+        receptive_field(nn.Sequential(Branches()))
+    text = "[receptive_field] expected a chain of known layers in Sequential; received Branches; use summary, which runs it."
+    with exactly(TypeError, text):
+        receptive_field(Branches())
+    text = "[summary] expected input_shape (C, H, W), (N, C, H, W), (features,) or (N, features); received (1, 0, 3)."
+    with exactly(nc.ShapeError, text):
+        summary(nn.ReLU(), (1, 0, 3))

@@ -1,0 +1,317 @@
+"""The memory-bound CPU kernels against NumPy, SciPy and plain loops; integers compare exactly."""
+
+import itertools
+
+import numba
+import numpy as np
+import pytest
+from scipy import special
+
+from numbacnn.kernels.cpu import elementwise, loss, optim, pool, reduce
+from numbacnn.kernels.cpu.launch import launch, set_num_threads
+
+DTYPES = ("float32", "float64")
+both = pytest.mark.parametrize("dtype", DTYPES)
+SIZES = (0, 1, 7, 100) if numba.config.DISABLE_JIT else (0, 1, 7, 4096, 8193)
+rng = np.random.default_rng(0)
+
+
+def run(driver, *args):
+    """Launch with two threads and again with one: the same bits, please. Returns the arrays of the first run."""
+    first, again = ([a.copy() if isinstance(a, np.ndarray) else a for a in args] for _ in range(2))
+    try:
+        with np.errstate(all="ignore"):  # without the compiler NumPy would warn of NaN
+            set_num_threads(min(2, numba.config.NUMBA_NUM_THREADS))
+            launch(driver, *first)
+            set_num_threads(1)
+            launch(driver, *again)
+    finally:
+        set_num_threads(None)
+    arrays = [(a, b) for a, b in zip(first, again) if isinstance(a, np.ndarray)]
+    assert all(a.tobytes() == b.tobytes() for a, b in arrays)
+    return [a for a, _ in arrays]
+
+
+def integers(shape, dtype, low=-8, high=9):
+    return rng.integers(low, high, shape).astype(dtype)
+
+
+def normal(shape, dtype):
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def tolerance(dtype):
+    return {"rtol": 2e-6, "atol": 2e-6} if dtype == "float32" else {"rtol": 1e-13, "atol": 1e-13}
+
+
+# -- elementwise -------------------------------------------------------------------------------------------------------
+def ulps(y, exact):
+    """The error of y (float32) in units of the last place of the float64 result."""
+    with np.errstate(over="ignore"):
+        rounded = np.abs(exact).astype("float32")
+    error = np.abs(y - exact) / np.spacing(np.minimum(rounded, np.finfo("float32").max))
+    return np.where((y == exact.astype("float32")) | (np.isnan(y) & np.isnan(exact)), 0, error)
+
+
+def sigmoid64(x):
+    e = np.exp(-np.abs(x))
+    return np.where(x < 0, e, 1) / (1 + e)
+
+
+@pytest.mark.parametrize("name, exact, worst", [("sigmoid", sigmoid64, 3), ("tanh", np.tanh, 3)])
+def test_every_kind_of_float32(name, exact, worst):
+    """Sampled evenly over all bit patterns: denormals, huge values, infinities and NaN."""
+    step = 20000003 if numba.config.DISABLE_JIT else 4099
+    x = np.arange(0, 1 << 32, step, dtype="uint64").astype("uint32").view("float32")
+    x = np.concatenate([x, np.array([0, -0.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 88.7, -87.4, -103.9, -104.1], "float32")])
+    (_, y) = run(getattr(elementwise, name), x, np.empty_like(x))
+    with np.errstate(all="ignore"):
+        assert ulps(y.astype("float64"), exact(x.astype("float64"))).max() < worst
+
+
+@both
+def test_exp_of_extreme_logits(dtype):
+    """exp itself, through the kernel that shows it: softmax of (x, 0)."""
+    for x in (-200.0, -103.9, -88.0, -1e-3, 0.0, 30.0, 1e30):
+        row = np.array([[x, 0]], dtype)
+        (_, y) = run(reduce.softmax, row, np.empty_like(row))
+        np.testing.assert_allclose(y, special.softmax(row.astype("float64"), 1), rtol=1e-6, atol=1e-45)
+
+
+@both
+@pytest.mark.parametrize("size", SIZES)
+def test_activations(dtype, size):
+    x, g = normal(size, dtype), normal(size, dtype)
+    e = np.empty_like(x)
+    np.testing.assert_array_equal(run(elementwise.relu, x, e)[1], np.maximum(x, 0))
+    np.testing.assert_allclose(run(elementwise.sigmoid, x, e)[1], special.expit(x), **tolerance(dtype))
+    np.testing.assert_allclose(run(elementwise.tanh, x, e)[1], np.tanh(x), **tolerance(dtype))
+    np.testing.assert_array_equal(run(elementwise.relu_backward, g, x, e)[2], np.where(x > 0, g, 0))
+    np.testing.assert_allclose(run(elementwise.sigmoid_backward, g, x, e)[2], g * x * (1 - x), **tolerance(dtype))
+    np.testing.assert_allclose(run(elementwise.tanh_backward, g, x, e)[2], g * (1 - x * x), **tolerance(dtype))
+
+
+def test_relu_keeps_nan():
+    x = np.array([np.nan, -1, 2, np.inf, -np.inf], "float32")
+    np.testing.assert_array_equal(run(elementwise.relu, x, np.empty_like(x))[1], np.array([np.nan, 0, 2, np.inf, 0], "float32"))
+
+
+# -- reductions --------------------------------------------------------------------------------------------------------
+@both
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (5, 6), (131, 10), (9, 300), (40000, 6), (5001, 16), (300, 130)])
+def test_channel_sum(dtype, shape):
+    if numba.config.DISABLE_JIT and shape[0] > 200:
+        pytest.skip("too slow without the compiler")
+    x = integers(shape, dtype)
+    part = np.full(reduce.channel_sum_scratch(*shape), np.nan, dtype)
+    out = run(reduce.channel_sum, x, part, np.empty(shape[1], dtype))[2]
+    np.testing.assert_array_equal(out, x.sum(0))
+
+
+@both
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (3, 10), (7, 257), (1000, 9)])
+def test_softmax(dtype, shape):
+    if numba.config.DISABLE_JIT and shape[0] > 200:
+        pytest.skip("too slow without the compiler")
+    x, g = 5 * normal(shape, dtype), normal(shape, dtype)
+    e = np.empty_like(x)
+    y, log_y = special.softmax(x.astype("float64"), 1), special.log_softmax(x.astype("float64"), 1)
+    np.testing.assert_allclose(run(reduce.softmax, x, e)[1], y, **tolerance(dtype))
+    np.testing.assert_allclose(run(reduce.log_softmax, x, e)[1], log_y, **tolerance(dtype))
+    expected = y * (g - (g * y).sum(1, keepdims=True))
+    np.testing.assert_allclose(run(reduce.softmax_backward, g, y.astype(dtype), e)[2], expected, rtol=1e-4, atol=1e-6)
+    expected = g - y * g.sum(1, keepdims=True)
+    np.testing.assert_allclose(run(reduce.log_softmax_backward, g, log_y.astype(dtype), e)[2], expected, rtol=1e-4, atol=3e-5)
+
+
+def test_softmax_of_infinite_and_missing():
+    x = np.array([[0, np.nan, 1], [-np.inf, 0, 0], [np.inf, 0, 1], [-np.inf] * 3], "float32")
+    y = run(reduce.softmax, x, np.empty_like(x))[1]
+    assert np.isnan(y[0]).all() and np.isnan(y[2]).any() and np.isnan(y[3]).all()
+    np.testing.assert_array_equal(y[1], np.array([0, 0.5, 0.5], "float32"))
+
+
+# -- pooling -----------------------------------------------------------------------------------------------------------
+WINDOWS = [
+    # (N, H, W, C), kernel, stride, padding, dilation, ceil
+    ((2, 6, 6, 6), (2, 2), (2, 2), (0, 0), (1, 1), False),
+    ((1, 5, 7, 16), (2, 3), (2, 1), (1, 1), (1, 1), True),
+    ((2, 7, 5, 3), (3, 3), (2, 2), (1, 1), (1, 1), False),
+    ((1, 8, 9, 33), (3, 2), (1, 2), (1, 0), (1, 1), True),
+    ((1, 6, 8, 40), (3, 3), (2, 2), (1, 1), (1, 1), False),
+    ((1, 9, 9, 2), (2, 3), (2, 2), (0, 1), (3, 2), False),
+    ((3, 4, 4, 1), (4, 4), (4, 4), (0, 0), (1, 1), False),
+    ((1, 7, 7, 5), (1, 2), (3, 3), (0, 0), (1, 1), False),
+    ((1, 7, 6, 2), (2, 2), (3, 3), (1, 1), (1, 1), True),
+    ((0, 4, 4, 3), (2, 2), (2, 2), (0, 0), (1, 1), False),
+    ((1, 64, 130, 7), (3, 3), (2, 2), (1, 1), (1, 1), False),
+    ((1, 60, 66, 36), (2, 2), (2, 2), (0, 0), (1, 1), False),
+]
+windows = pytest.mark.parametrize(
+    "shape, kernel, stride, padding, dilation, ceil",
+    WINDOWS[:-2] if numba.config.DISABLE_JIT else WINDOWS,
+    ids=lambda v: str(v).replace(" ", ""),
+)
+
+
+def outputs(size, kernel, stride, pad, dilation, ceil):
+    room = size + 2 * pad - dilation * (kernel - 1) - 1
+    count = (room + stride - 1 if ceil else room) // stride + 1
+    return count - 1 if ceil and (count - 1) * stride >= size + pad else count
+
+
+def each_window(shape, kernel, stride, padding, dilation, ceil):
+    """(n, oh, ow, rows, columns) of every window, rows and columns where it has data; and the output's (OH, OW)."""
+    n, *size, _ = shape
+    out = tuple(outputs(*v, ceil) for v in zip(size, kernel, stride, padding, dilation))
+
+    def taps(axis, o):
+        start = o * stride[axis] - padding[axis]
+        return [i for i in range(start, start + kernel[axis] * dilation[axis], dilation[axis]) if 0 <= i < size[axis]]
+
+    return out, [(i, a, b, taps(0, a), taps(1, b)) for i, a, b in itertools.product(range(n), *map(range, out))]
+
+
+def rows(x):
+    """(N, H, W, C) -> (N, H, W * C)."""
+    return x.reshape(x.shape[0], x.shape[1], x.shape[2] * x.shape[3])
+
+
+def max_oracle(x, *geometry):
+    (oh, ow), each = each_window(x.shape, *geometry)
+    n, _, w, c = x.shape
+    y, index = np.full((n, oh, ow, c), -np.inf, x.dtype), np.full((n, oh, ow, c), -1, "int32")
+    for i, a, b, hs, ws in each:
+        for h, k in itertools.product(hs, ws):
+            v = x[i, h, k]
+            take = (v > y[i, a, b]) | np.isnan(v) | (index[i, a, b] < 0)
+            y[i, a, b] = np.where(take, v, y[i, a, b])
+            index[i, a, b] = np.where(take, h * w + k, index[i, a, b])
+    return y, index
+
+
+def max_forward(x, kernel, stride, padding, dilation, out):
+    y = np.empty((x.shape[0], *out, x.shape[3]), x.dtype)
+    index = np.empty(y.shape, "int32")
+    _, value, where = run(pool.max_forward, rows(x), rows(y), rows(index), x.shape[3], *kernel, *stride, *padding, *dilation)
+    return value.reshape(y.shape), where.reshape(y.shape)
+
+
+@both
+@windows
+def test_max_pool(dtype, shape, kernel, stride, padding, dilation, ceil):
+    x = integers(shape, dtype, 0, 4)  # many ties
+    x[rng.random(shape) < 0.05] = np.nan
+    x[rng.random(shape) < 0.1] = -np.inf
+    y, index = max_oracle(x, kernel, stride, padding, dilation, ceil)
+    value, where = max_forward(x, kernel, stride, padding, dilation, y.shape[1:3])
+    np.testing.assert_array_equal(value, y)
+    np.testing.assert_array_equal(where, index)
+
+    grad = integers(y.shape, dtype)
+    expected = np.zeros((shape[0], shape[1] * shape[2], shape[3]), dtype)
+    for i, a, b, k in np.argwhere(index >= 0):
+        expected[i, index[i, a, b, k], k] += grad[i, a, b, k]
+    geometry = (shape[3], kernel[0], stride[0], padding[0], dilation[0])
+    dx = run(pool.max_backward, rows(grad), rows(index), rows(np.full(shape, np.nan, dtype)), *geometry)[2]
+    np.testing.assert_array_equal(dx.reshape(expected.shape), expected)
+
+
+def test_max_pool_of_padding_only():
+    """With dilation 2 and padding 1 the taps of the corner window step over the only pixel."""
+    x = np.ones((1, 1, 1, 2), "float32")
+    y, index = max_forward(x, (2, 2), (1, 1), (1, 1), (2, 2), (1, 1))
+    assert (y == -np.inf).all() and (index == -1).all()
+    dx = run(pool.max_backward, rows(y), rows(index), rows(x), 2, 2, 1, 1, 2)[2]
+    assert (dx == 0).all()
+
+
+def divisor(a, b, hs, ws, shape, kernel, stride, padding, include):
+    if not include:
+        return max(1, len(hs) * len(ws))
+    ends = [min(o * s - p + k, n + p) - (o * s - p) for o, n, k, s, p in zip((a, b), shape[1:3], kernel, stride, padding)]
+    return ends[0] * ends[1]
+
+
+@both
+@windows
+@pytest.mark.parametrize("include", [0, 1])
+def test_avg_pool(dtype, shape, kernel, stride, padding, dilation, ceil, include):
+    if dilation != (1, 1):
+        pytest.skip("averages have no dilation")
+    x = integers(shape, dtype)
+    out, each = each_window(shape, kernel, stride, padding, dilation, ceil)
+    y, dx = np.zeros((shape[0], *out, shape[3]), dtype), np.zeros(shape)
+    grad = integers(y.shape, dtype)
+    for i, a, b, hs, ws in each:
+        count = divisor(a, b, hs, ws, shape, kernel, stride, padding, include)
+        y[i, a, b] = x[i][np.ix_(hs, ws)].sum((0, 1)) / np.asarray(count, dtype)
+        dx[i][np.ix_(hs, ws)] += grad[i, a, b].astype("float64") / count
+    geometry = (shape[3], *kernel, *stride, *padding, include)
+    value = run(pool.avg_forward, rows(x), rows(np.full_like(y, np.nan)), *geometry)[1]
+    np.testing.assert_array_equal(value.reshape(y.shape), y)  # exact sums, one rounded division
+    got = run(pool.avg_backward, rows(grad), rows(np.full_like(x, np.nan)), *geometry)[1]
+    np.testing.assert_allclose(got.reshape(shape), dx, **tolerance(dtype))
+
+
+# -- loss --------------------------------------------------------------------------------------------------------------
+@both
+@pytest.mark.parametrize("shape", [(0, 4), (1, 1), (5, 10), (700, 11)])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+def test_cross_entropy(dtype, shape, smoothing):
+    if numba.config.DISABLE_JIT and shape[0] > 200:
+        pytest.skip("too slow without the compiler")
+    n, k = shape
+    z, labels, grad = 5 * normal(shape, dtype), rng.integers(0, k, n), normal(n, dtype)
+    e = np.empty_like(z)
+    q = (1 - smoothing) * np.eye(k)[labels] + smoothing / k
+    log_p = special.log_softmax(z.astype("float64"), 1)
+    _, _, losses, p = run(loss.cross_entropy_forward, z, labels, smoothing, np.empty(n, dtype), e)
+    np.testing.assert_allclose(losses, -(q * log_p).sum(1), **tolerance(dtype))
+    np.testing.assert_allclose(p, np.exp(log_p), **tolerance(dtype))
+    dz = run(loss.cross_entropy_backward, grad, np.exp(log_p).astype(dtype), labels, smoothing, e)[3]
+    np.testing.assert_allclose(dz, grad[:, None] * (np.exp(log_p) - q), **tolerance(dtype))
+
+
+def test_cross_entropy_of_impossible_classes():
+    z = np.array([[0, -np.inf, 0]], "float32")
+    losses = np.empty(1, "float32")
+    assert run(loss.cross_entropy_forward, z, np.array([0]), 0.0, losses, np.empty_like(z))[2] == np.float32(np.log(2))
+    assert run(loss.cross_entropy_forward, z, np.array([1]), 0.0, losses, np.empty_like(z))[2] == np.inf
+
+
+# -- optimisers --------------------------------------------------------------------------------------------------------
+@both
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("momentum, dampening, nesterov", [(0.0, 0.0, 0), (0.9, 0.3, 0), (0.9, 0.0, 1)])
+def test_sgd(dtype, size, momentum, dampening, nesterov):
+    w, lr, decay = normal(size, dtype), 0.1, 0.01
+    v = np.full(size if momentum else 1, np.nan, dtype)
+    expected, velocity = w.astype("float64"), np.zeros(size)
+    for first in (1, 0):
+        g = normal(size, dtype)
+        w, _, v = run(optim.sgd_step, w, g, v, lr, momentum, dampening, decay, nesterov, first)
+        d = g + decay * expected
+        velocity = d if first else momentum * velocity + (1 - dampening) * d
+        step = (d + momentum * velocity if nesterov else velocity) if momentum else d
+        expected = expected - lr * step
+        np.testing.assert_allclose(w, expected, **tolerance(dtype))
+    if not momentum:
+        assert np.isnan(v).all()
+
+
+@both
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("decoupled", [0, 1])
+def test_adam(dtype, size, decoupled):
+    w, m, v = normal(size, dtype), np.zeros(size, dtype), np.zeros(size, dtype)
+    lr, beta1, beta2, eps, decay = 0.1, 0.9, 0.99, 1e-3, 0.05
+    expected, em, ev = w.astype("float64"), np.zeros(size), np.zeros(size)
+    for step in (1, 2, 3):
+        g = normal(size, dtype)
+        w, _, m, v = run(optim.adam_step, w, g, m, v, step, lr, beta1, beta2, eps, decay, decoupled)
+        d = g + (0 if decoupled else decay) * expected
+        expected = expected * (1 - lr * decay * decoupled)
+        em, ev = beta1 * em + (1 - beta1) * d, beta2 * ev + (1 - beta2) * d * d
+        expected = expected - lr * (em / (1 - beta1**step)) / (np.sqrt(ev / (1 - beta2**step)) + eps)
+        np.testing.assert_allclose(w, expected, **tolerance(dtype))

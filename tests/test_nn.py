@@ -1,0 +1,530 @@
+"""Modules, layers, initial values and models."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+import re
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+import pytest
+
+import numbacnn as nc
+from numbacnn import nn
+
+TORCH = "needs PyTorch: pip install torch==2.13.0"
+
+LENET = """Sequential(
+  (0): Conv2d(1, 6, kernel_size=(5, 5), stride=(1, 1), padding=(2, 2))
+  (1): Sigmoid()
+  (2): AvgPool2d(kernel_size=2, stride=2, padding=0)
+  (3): Conv2d(6, 16, kernel_size=(5, 5), stride=(1, 1))
+  (4): Sigmoid()
+  (5): AvgPool2d(kernel_size=2, stride=2, padding=0)
+  (6): Flatten(start_dim=1, end_dim=-1)
+  (7): Linear(in_features=400, out_features=120, bias=True)
+  (8): Sigmoid()
+  (9): Linear(in_features=120, out_features=84, bias=True)
+  (10): Sigmoid()
+  (11): Linear(in_features=84, out_features=10, bias=True)
+)"""
+
+
+def exactly(kind: type[Exception], text: str) -> Any:
+    return pytest.raises(kind, match="^" + re.escape(text) + "$")
+
+
+class Tied(nn.Module):
+    """Two names for one parameter, and buffers of both sorts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(3, 3)
+        self.second = nn.Linear(3, 3)
+        self.second.weight = self.first.weight
+        self.register_buffer("count", nc.zeros(2))
+        self.register_buffer("cache", nc.zeros(2), persistent=False)
+        self.register_parameter("nothing", None)
+
+    def forward(self, x: nc.Tensor) -> nc.Tensor:
+        return self.second(self.first(x))
+
+
+def values(module: nn.Module) -> dict[str, np.ndarray]:
+    return {name: t.numpy().copy() for name, t in module.state_dict().items()}
+
+
+# -- the tree ----------------------------------------------------------------------------------------------------------
+def test_registration_order_and_names() -> None:
+    net = Tied()
+    assert [name for name, _ in net.named_parameters()] == ["first.weight", "first.bias", "second.bias"]
+    assert [name for name, _ in net.named_parameters("net", recurse=False)] == []
+    assert [name for name, _ in net.first.named_parameters("p")] == ["p.weight", "p.bias"]
+    assert [name for name, _ in net.named_buffers()] == ["count", "cache"]
+    assert len(list(net.buffers())) == 2
+    assert [name for name, _ in net.named_modules()] == ["", "first", "second"]
+    assert [name for name, _ in net.named_children()] == ["first", "second"]
+    assert list(net.children()) == [net.first, net.second] and next(iter(net.modules())) is net
+    assert list(net.state_dict()) == ["count", "first.weight", "first.bias", "second.weight", "second.bias"]
+    assert net.nothing is None and {"first", "count", "nothing"} <= set(dir(net))
+
+
+def test_attributes_move_between_the_tables() -> None:
+    net = nn.Module()
+    net.x = 3
+    net.x = nn.Parameter(nc.ones(2))
+    assert "x" not in net.__dict__ and len(list(net.parameters())) == 1
+    net.x = nn.ReLU()
+    assert not list(net.parameters()) and isinstance(net.x, nn.ReLU)
+    del net.x
+    assert not hasattr(net, "x")
+    net.register_buffer("b", nc.zeros(1), persistent=False)
+    net.b = nc.ones(1)
+    assert net.b.item() == 1 and not net.state_dict()
+    del net.b
+    net.plain = 1
+    del net.plain
+    assert not hasattr(net, "plain") and not hasattr(net, "b")
+    net.w = nn.Parameter(nc.ones(1))
+    net.w = None
+    assert net.w is None and not list(net.parameters())
+
+
+def test_modes_apply_and_gradients() -> None:
+    net = Tied()
+    order: list[nn.Module] = []
+    assert net.apply(order.append) is net and order == [net.first, net.second, net]
+    assert net.eval() is net and not any(module.training for module in net.modules())
+    assert net.train() is net and all(module.training for module in net.modules())
+    net(nc.ones(2, 3)).sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+    net.zero_grad(set_to_none=False)
+    assert all(p.grad is not None and not p.grad.numpy().any() for p in net.parameters())
+    net.zero_grad()
+    assert all(p.grad is None for p in net.parameters())
+    net.requires_grad_(False)
+    assert not any(p.requires_grad for p in net.parameters()) and not net(nc.ones(2, 3)).requires_grad
+
+
+def test_hooks() -> None:
+    net = nn.Sequential(nn.Identity(), nn.ReLU())
+    calls: list[str] = []
+    first = net[0].register_forward_hook(lambda module, args, output: calls.append(type(module).__name__))
+    second = net[0].register_forward_hook(lambda module, args, output: output + args[0])
+    assert net(nc.ones(1)).item() == 2 and calls == ["Identity"]
+    first.remove()
+    first.remove()
+    assert net(nc.ones(1)).item() == 2 and calls == ["Identity"]
+    second.remove()
+    assert net(nc.ones(1)).item() == 1
+
+
+def test_to_keeps_the_parameters() -> None:
+    net = Tied()
+    net.register_buffer("labels", nc.tensor([1, 2]))
+    parameters = list(net.parameters())
+    net(nc.ones(2, 3)).sum().backward()
+    assert net.to("cpu", dtype=nc.float64) is net
+    assert all(a is b for a, b in zip(parameters, net.parameters(), strict=True))
+    assert {str(p.dtype) for p in parameters} == {str(p.grad.dtype) for p in parameters} == {str(net.count.dtype)} == {"float64"}
+    assert str(net.labels.dtype) == "int64"
+    assert str(net(nc.ones(2, 3, dtype=nc.float64)).dtype) == "float64"
+    assert str(nn.LazyLinear(2).to(nc.float64)(nc.ones(1, 3, dtype=nc.float64)).dtype) == "float64"
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_copies_are_independent_and_keep_sharing(copied: Any) -> None:
+    net = Tied()
+    net(nc.ones(2, 3)).sum().backward()
+    twin = copied(net)
+    assert twin.second.weight is twin.first.weight is not net.first.weight
+    assert isinstance(twin.first.weight, nn.Parameter) and twin.first.weight.requires_grad
+    assert len(list(twin.parameters())) == 3
+    np.testing.assert_array_equal(twin.first.weight.grad.numpy(), net.first.weight.grad.numpy())
+    before = values(net)
+    with nc.no_grad():
+        twin.first.weight.fill_(7.0)
+    np.testing.assert_array_equal(values(net)["first.weight"], before["first.weight"])
+    assert not copied(nn.Parameter(nc.ones(2), requires_grad=False)).requires_grad
+    lazy = copied(nn.Sequential(nn.LazyLinear(2)))
+    assert lazy(nc.ones(1, 3)).shape == (1, 2)
+
+
+# -- state -------------------------------------------------------------------------------------------------------------
+def test_state_round_trip() -> None:
+    net, twin = nc.models.lenet(), nc.models.lenet()
+    parameters = list(twin.parameters())
+    assert twin.load_state_dict(net.state_dict()) == ([], [])
+    assert all(a is b for a, b in zip(parameters, twin.parameters(), strict=True))
+    x = nc.rand(2, 1, 28, 28)
+    np.testing.assert_array_equal(net(x).detach().numpy(), twin(x).detach().numpy())
+    arrays = {name: np.asarray(t).astype(np.float64) for name, t in net.state_dict().items()}
+    third = nc.models.lenet()
+    third.load_state_dict(arrays)
+    assert str(third[0].weight.dtype) == "float32"
+    np.testing.assert_array_equal(net(x).detach().numpy(), third(x).detach().numpy())
+    assert not any(t.requires_grad for t in net.state_dict().values())
+
+
+def test_loading_is_all_or_nothing() -> None:
+    net = Tied()
+    before = values(net)
+    state: dict[str, Any] = {name: nc.ones(*t.shape) for name, t in net.state_dict().items()}
+    del state["count"], state["first.bias"]
+    state |= {"more": nc.ones(1), "second.bias": nc.ones(4), "first.weight": np.ones((3, 2), np.float32)}
+    shapes = "first.weight (3, 2) in place of (3, 3), second.bias (4,) in place of (3,)"
+    text = "[load_state_dict] expected the names and shapes of Tied; received "
+    with exactly(ValueError, text + f"missing count, missing first.bias, unexpected more, {shapes}; nothing was loaded."):
+        net.load_state_dict(state)
+    with exactly(ValueError, text + f"{shapes}; nothing was loaded."):
+        net.load_state_dict(state, strict=False)
+    for name, array in values(net).items():
+        np.testing.assert_array_equal(array, before[name])
+    del state["second.bias"], state["first.weight"]
+    assert net.load_state_dict(state, strict=False) == (["count", "first.weight", "first.bias", "second.bias"], ["more"])
+    assert (values(net)["second.weight"] == 1).all()
+    with exactly(TypeError, "[load_state_dict] expected a mapping of names to tensors; received list."):
+        net.load_state_dict([])  # type: ignore[arg-type]
+
+
+# -- lazy layers -------------------------------------------------------------------------------------------------------
+def test_lazy_layers_become_ordinary() -> None:
+    net = nn.Sequential(nn.LazyConv2d(4, 3, padding=1, groups=2), nn.ReLU(), nn.Flatten(), nn.LazyLinear(5, bias=False))
+    assert repr(net[0]) == "LazyConv2d(0, 4, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), groups=2)"
+    assert repr(net[3]) == "LazyLinear(in_features=0, out_features=5, bias=False)"
+    assert repr(net[0].weight) == "<UninitializedParameter>"
+    optimizer = nc.optim.SGD(net.parameters(), lr=0.5)
+    text = "[UninitializedParameter] expected a parameter that has a shape; "
+    text += "received one of a lazy layer before its first forward; run one batch first."
+    for ask in (lambda p: p.shape, lambda p: p.ndim, lambda p: p.data, lambda p: p.numel()):
+        with exactly(RuntimeError, text):
+            ask(net[0].weight)
+    text = "[state_dict] expected parameters that have a shape; received uninitialized 0.weight, 0.bias, 3.weight; run one batch first."
+    with exactly(RuntimeError, text):
+        net.state_dict()
+    net.zero_grad()
+    optimizer.step()
+    assert net(nc.rand(2, 6, 4, 4)).shape == (2, 5)
+    assert type(net[0]) is nn.Conv2d and type(net[3]) is nn.Linear and type(net[0].weight) is nn.Parameter
+    assert net[0].weight.shape == (4, 3, 3, 3) and net[3].weight.shape == (5, 64) and net[0].in_channels == 6
+    before = values(net)
+    net(nc.rand(2, 6, 4, 4)).sum().backward()
+    optimizer.step()
+    assert (values(net)["3.weight"] != before["3.weight"]).any()
+    assert nn.LazyConv2d(2, 3)(nc.rand(3, 5, 5)).shape == (2, 3, 3)
+
+
+def test_lazy_layers_draw_as_ordinary_ones() -> None:
+    nc.manual_seed(5)
+    ready = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(12, 4))
+    nc.manual_seed(5)
+    lazy = nn.Sequential(nn.LazyConv2d(3, 3), nn.Flatten(), nn.LazyLinear(4))
+    lazy(nc.zeros(1, 2, 4, 4))
+    for name, array in values(lazy).items():
+        np.testing.assert_array_equal(array, values(ready)[name])
+
+
+def test_lazy_layers_load() -> None:
+    ready = nn.Sequential(nn.Conv2d(4, 2, 3, groups=2), nn.Flatten(), nn.Linear(8, 3))
+    lazy = nn.Sequential(nn.LazyConv2d(2, 3, groups=2), nn.Flatten(), nn.LazyLinear(3))
+    state: dict[str, Any] = dict(ready.state_dict())
+    text = "[load_state_dict] expected the names and shapes of Sequential; received "
+    with exactly(ValueError, text + "missing 0.weight, 0.bias of a lazy layer without its weight; nothing was loaded."):
+        lazy.load_state_dict({name: t for name, t in state.items() if name != "0.weight"})
+    with exactly(
+        ValueError, text + "0.weight (2, 2, 5, 5) in place of (2, 2, 3, 3), 2.weight (8,) in place of (3, 1); nothing was loaded."
+    ):
+        lazy.load_state_dict(state | {"0.weight": nc.ones(2, 2, 5, 5), "2.weight": nc.ones(8)})
+    assert type(lazy[0]) is nn.LazyConv2d
+    generator = nc.get_rng_state()
+    lazy.load_state_dict(state)
+    assert nc.get_rng_state() == generator and repr(lazy) == repr(ready)
+    for name, array in values(lazy).items():
+        np.testing.assert_array_equal(array, values(ready)[name])
+
+
+def test_lazy_errors_leave_the_layer_lazy() -> None:
+    layer = nn.LazyConv2d(4, 3, groups=2)
+    with exactly(nc.ShapeError, "[LazyConv2d] expected input channels C that groups = 2 divide; received C = 3."):
+        layer(nc.zeros(1, 3, 5, 5))
+    with exactly(nc.ShapeError, "[LazyConv2d] expected input (N, C, H, W) or (C, H, W); received input (5, 5)."):
+        layer(nc.zeros(5, 5))
+    with exactly(nc.ShapeError, "[LazyLinear] expected input (..., features) with at least one feature; received input ()."):
+        nn.LazyLinear(2)(nc.tensor(1.0))
+    assert layer(nc.zeros(1, 2, 5, 5)).shape == (1, 4, 3, 3)
+
+
+# -- containers and printing -------------------------------------------------------------------------------------------
+def test_repr_is_pytorchs() -> None:
+    assert repr(nc.models.lenet()) == LENET
+    assert repr(nn.Conv2d(4, 8, (3, 5), 2, (1, 2), 2, 2, False)) == (
+        "Conv2d(4, 8, kernel_size=(3, 5), stride=(2, 2), padding=(1, 2), dilation=(2, 2), groups=2, bias=False)"
+    )
+    assert repr(nn.Conv2d(1, 2, 3, padding="same")) == "Conv2d(1, 2, kernel_size=(3, 3), stride=(1, 1), padding=same)"
+    assert repr(nn.MaxPool2d((2, 3), padding=1, ceil_mode=True)) == (
+        "MaxPool2d(kernel_size=(2, 3), stride=(2, 3), padding=1, dilation=1, ceil_mode=True)"
+    )
+    assert repr(nn.Dropout(0.2)) == "Dropout(p=0.2, inplace=False)"
+    assert repr(nn.ReLU(inplace=True)) == "ReLU(inplace=True)"
+    assert [repr(m) for m in (nn.Tanh(), nn.Identity(1), nn.Softmax(1), nn.LogSoftmax(dim=1))] == [
+        "Tanh()",
+        "Identity()",
+        "Softmax(dim=1)",
+        "LogSoftmax(dim=1)",
+    ]
+    assert repr(nn.ModuleList([nn.ReLU(), nn.ReLU(), nn.Sequential(nn.Tanh())])) == (
+        "ModuleList(\n  (0-1): 2 x ReLU()\n  (2): Sequential(\n    (0): Tanh()\n  )\n)"
+    )
+    assert [repr(m) for m in (nn.Sequential(), nn.CrossEntropyLoss(), nn.NLLLoss(), nn.MSELoss(), nn.BCEWithLogitsLoss())] == [
+        "Sequential()",
+        "CrossEntropyLoss()",
+        "NLLLoss()",
+        "MSELoss()",
+        "BCEWithLogitsLoss()",
+    ]
+    assert repr(nn.Parameter(nc.ones(2))).startswith("Parameter containing:\ntensor([1., 1.]")
+
+
+def test_sequential_and_module_list() -> None:
+    net = nn.Sequential(OrderedDict(a=nn.Linear(2, 3), b=nn.ReLU()))
+    assert net.append(nn.Linear(3, 1)) is net and [name for name, _ in net.named_children()] == ["a", "b", "2"]
+    assert net[0] is net.a and net[-1] is net[2] and len(net) == 3 and list(net) == [net[0], net[1], net[2]]
+    part = net[:2]
+    assert isinstance(part, nn.Sequential) and part.a is net.a and len(part) == 2
+    net[1] = nn.Tanh()
+    assert isinstance(net.b, nn.Tanh)
+    modules = nn.ModuleList(nn.Linear(2, 2) for _ in range(3))
+    assert len(list(modules.parameters())) == 6 and isinstance(modules[1:], nn.ModuleList) and modules[1:][0] is modules[1]
+    twice = nn.ReLU()
+    assert len(nn.Sequential(twice, twice)) == 2 and len(list(nn.Sequential(twice, twice).children())) == 1
+    with exactly(IndexError, "[Sequential] expected an index from -3 to 2; received 3."):
+        net[3]
+
+
+# -- errors ------------------------------------------------------------------------------------------------------------
+class Late(nn.Module):
+    def __init__(self) -> None:
+        self.x = 1
+        super().__init__()
+
+
+def test_module_errors() -> None:
+    net = Tied()
+    with exactly(AttributeError, "'Tied' object has no attribute 'weight'"):
+        net.weight
+    with exactly(NotImplementedError, "[Module] expected a method forward; received none; define forward in Module."):
+        nn.Module()(1)
+    text = "[Late] expected super().__init__() before attributes are assigned; received 'x' first; call it at the top of __init__."
+    with exactly(AttributeError, text):
+        Late()
+    text = "[Linear] expected attribute 'weight' as a Parameter or None; received Tensor; wrap it in nn.Parameter, or assign to .data."
+    with exactly(TypeError, text):
+        net.first.weight = nc.ones(3, 3)
+    with exactly(TypeError, "[Tied] expected attribute 'first' as a Module or None; received int."):
+        net.first = 3
+    with exactly(TypeError, "[Tied] expected buffer 'count' as a Tensor or None; received int."):
+        net.count = 3
+    with exactly(TypeError, "[Tied] expected buffer 'b' as a Tensor or None; received int."):
+        net.register_buffer("b", 3)  # type: ignore[arg-type]
+    with exactly(TypeError, "[Tied] expected parameter 'p' as a Parameter or None; received Tensor."):
+        net.register_parameter("p", nc.ones(1))  # type: ignore[arg-type]
+    with exactly(TypeError, "[Sequential] expected submodule '0' as a Module or None; received function."):
+        nn.Sequential(lambda x: x)  # type: ignore[arg-type]
+    with exactly(ValueError, "[Tied] expected the name of a module as a string without dots; received 'a.b'."):
+        net.add_module("a.b", nn.ReLU())
+    with pytest.raises(KeyError) as caught:
+        net.register_buffer("first", nc.ones(1))
+    assert caught.value.args == ("[Tied] expected a name for the buffer that is not taken; received 'first'.",)
+    with exactly(nc.DTypeError, "[to] expected a device or a floating-point dtype; received int64; parameters have gradients."):
+        net.to(nc.int64)
+    with exactly(TypeError, "[Parameter] expected data as a Tensor; received list; wrap it in nc.tensor."):
+        nn.Parameter([1.0])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: nn.Conv2d(0, 1, 3), "[Conv2d] expected in_channels as an integer of at least 1; received 0."),
+        (lambda: nn.Conv2d(1, 2.5, 3), "[Conv2d] expected out_channels as an integer of at least 1; received 2.5."),
+        (lambda: nn.Conv2d(1, 1, 0), "[Conv2d] expected kernel_size as an integer or a pair (height, width) of at least 1; received 0."),
+        (lambda: nn.Conv2d(1, 1, 3, 0), "[Conv2d] expected stride as an integer or a pair (height, width) of at least 1; received 0."),
+        (
+            lambda: nn.Conv2d(1, 1, 3, 1, -1),
+            "[Conv2d] expected padding as an integer or a pair (height, width) of at least 0; received -1.",
+        ),
+        (lambda: nn.Conv2d(1, 1, 3, 1, "some"), "[Conv2d] expected padding as an integer, a pair, 'same' or 'valid'; received 'some'."),
+        (
+            lambda: nn.Conv2d(1, 1, 3, 2, "same"),
+            "[Conv2d] expected stride 1 with padding='same'; received stride (2, 2); give the padding as numbers.",
+        ),
+        (
+            lambda: nn.Conv2d(1, 1, 3, dilation=(1, 2, 3)),
+            "[Conv2d] expected dilation as an integer or a pair (height, width) of at least 1; received (1, 2, 3).",
+        ),
+        (lambda: nn.Conv2d(3, 4, 3, groups=2), "[Conv2d] expected groups that divide C = 3 and OC = 4; received groups = 2."),
+        (lambda: nn.LazyConv2d(3, 3, groups=2), "[LazyConv2d] expected groups that divide C = 2 and OC = 3; received groups = 2."),
+        (lambda: nn.LazyConv2d(0, 3), "[LazyConv2d] expected out_channels as an integer of at least 1; received 0."),
+        (lambda: nn.Conv2d(3, 4, 3, groups=0), "[Conv2d] expected groups as an integer of at least 1; received 0."),
+        (lambda: nn.Linear(-1, 2), "[Linear] expected in_features as an integer of at least 1; received -1."),
+        (lambda: nn.LazyLinear("2"), "[LazyLinear] expected out_features as an integer of at least 1; received '2'."),
+        (lambda: nn.Flatten(1.5), "[Flatten] expected start_dim and end_dim as integers; received 1.5 and -1."),
+        (lambda: nn.MaxPool2d(0), "[MaxPool2d] expected kernel_size as an integer or a pair (height, width) of at least 1; received 0."),
+        (
+            lambda: nn.MaxPool2d(2, padding=2),
+            "[MaxPool2d] expected padding of at most half the window's extent (2, 2); received padding (2, 2).",
+        ),
+        (lambda: nn.AvgPool2d(2, 0), "[AvgPool2d] expected stride as an integer or a pair (height, width) of at least 1; received 0."),
+        (lambda: nn.Softmax(None), "[Softmax] expected dim as an integer; received None; dim=1 is the classes' axis of (N, K)."),
+        (lambda: nn.Dropout(1.5), "[Dropout] expected p as a probability from 0 to 1; received 1.5."),
+        (lambda: nn.MSELoss(reduction="max"), "[MSELoss] expected reduction as 'mean', 'sum' or 'none'; received 'max'."),
+        (
+            lambda: nn.CrossEntropyLoss(label_smoothing=2),
+            "[CrossEntropyLoss] expected label_smoothing as a number from 0 to 1; received 2.",
+        ),
+        (lambda: nn.init.uniform_(nc.zeros(1), 2, 1), "[uniform_] expected bounds a <= b; received a = 2 and b = 1."),
+        (lambda: nn.init.normal_(nc.zeros(1), 0, -1), "[normal_] expected std of at least 0; received -1."),
+        (
+            lambda: nn.init.xavier_uniform_(nc.zeros(3)),
+            "[xavier_uniform_] expected a weight (out, in, ...) with at least two axes and one element; received shape (3,).",
+        ),
+        (
+            lambda: nn.init.kaiming_normal_(nc.zeros(3, 2), mode="fan"),
+            "[kaiming_normal_] expected mode as 'fan_in' or 'fan_out'; received 'fan'.",
+        ),
+        (
+            lambda: nn.init.calculate_gain("cos"),
+            "[calculate_gain] expected nonlinearity as one of linear, conv2d, sigmoid, tanh, relu, leaky_relu, selu; received 'cos'.",
+        ),
+        (lambda: nc.models.get("vgg"), "[models] expected the name of a network, one of lenet, lenet-modern; received 'vgg'."),
+    ],
+)
+def test_argument_errors(make: Any, text: str) -> None:
+    with exactly(ValueError, text):
+        make()
+
+
+# -- initial values ----------------------------------------------------------------------------------------------------
+def test_init_formulas() -> None:
+    nc.manual_seed(1)
+    weight = nc.zeros(64, 32, 3, 3)
+    fan_in, fan_out = 32 * 9, 64 * 9
+    uniform = {
+        math.sqrt(6 / (fan_in + fan_out)): lambda: nn.init.xavier_uniform_(weight),
+        2 * math.sqrt(6 / (fan_in + fan_out)) + 1e-9: lambda: nn.init.xavier_uniform_(weight, gain=2.0),
+        math.sqrt(2) * math.sqrt(3 / fan_in): lambda: nn.init.kaiming_uniform_(weight, nonlinearity="relu"),
+        math.sqrt(3 / fan_out): lambda: nn.init.kaiming_uniform_(weight, mode="fan_out", nonlinearity="linear"),
+        0.5: lambda: nn.init.uniform_(weight, -0.5, 0.5),
+    }
+    for bound, fill in uniform.items():
+        assert fill() is weight
+        largest = float(np.abs(weight.numpy()).max())
+        assert 0.999 * bound < largest <= bound * 1.0000001 and abs(weight.numpy().mean()) < 0.02 * bound
+    normal = {
+        math.sqrt(2 / (fan_in + fan_out)): lambda: nn.init.xavier_normal_(weight),
+        math.sqrt(2 / (1 + 0.04) / fan_in): lambda: nn.init.kaiming_normal_(weight, a=0.2),
+        3.0: lambda: nn.init.normal_(weight, 0.0, 3.0),
+    }
+    for std, fill in normal.items():
+        fill()
+        assert abs(weight.numpy().std() / std - 1) < 0.02
+    assert (nn.init.constant_(weight, 0.25).numpy() == 0.25).all()
+    assert (nn.init.ones_(weight).numpy() == 1).all() and not nn.init.zeros_(weight).numpy().any()
+
+
+def test_init_does_not_depend_on_dtype_or_layout() -> None:
+    nc.manual_seed(3)
+    plain = nn.init.normal_(nc.zeros(4, 3, 2, 2)).numpy().copy()
+    nc.manual_seed(3)
+    np.testing.assert_array_equal(nn.init.normal_(nc.zeros(4, 3, 2, 2, dtype=nc.float64)).numpy(), plain)
+    nc.manual_seed(3)
+    turned = nc.from_array(np.zeros((2, 2, 3, 4), np.float32).transpose(3, 2, 0, 1))
+    np.testing.assert_array_equal(nn.init.normal_(turned).numpy(), plain)
+
+
+def test_layers_start_as_pytorchs() -> None:
+    conv, linear = nn.Conv2d(8, 64, 3, groups=2), nn.Linear(100, 300)
+    for layer, fan_in in ((conv, 36), (linear, 100)):
+        for t in (layer.weight, layer.bias):
+            largest = float(np.abs(t.detach().numpy()).max())
+            assert 0.9 / math.sqrt(fan_in) < largest <= 1 / math.sqrt(fan_in)
+    nc.manual_seed(0)
+    first = values(nc.models.lenet())
+    nc.manual_seed(0)
+    second = values(nc.models.lenet())
+    assert all((first[name] == second[name]).all() for name in first)
+    assert (np.abs(first["7.weight"]) <= math.sqrt(6 / 520)).all() and np.abs(first["7.weight"]).max() > 0.09
+    assert all(p.array.flags.c_contiguous and str(p.dtype) == "float32" for p in nc.models.lenet().parameters())
+
+
+@pytest.mark.parametrize("nonlinearity", ["linear", "conv2d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"])
+def test_gain_is_pytorchs(nonlinearity: str) -> None:
+    torch = pytest.importorskip("torch", reason=TORCH)
+    assert nn.init.calculate_gain(nonlinearity) == torch.nn.init.calculate_gain(nonlinearity)
+    assert nn.init.calculate_gain("leaky_relu", 0.3) == torch.nn.init.calculate_gain("leaky_relu", 0.3)
+
+
+# -- layers and models -------------------------------------------------------------------------------------------------
+def test_dropout() -> None:
+    nc.manual_seed(0)
+    layer, x = nn.Dropout(0.25), nc.ones(100, 100)
+    y = layer(x).numpy()
+    assert set(np.unique(y)) == {np.float32(0), np.float32(1 / 0.75)} and abs((y == 0).mean() - 0.25) < 0.02
+    np.testing.assert_array_equal(layer.eval()(x).numpy(), x.numpy())
+
+
+def test_models() -> None:
+    for name, make in nc.models.registry.items():
+        assert nc.models.get(name) is make
+        assert make(classes=3, in_channels=2)(nc.rand(2, 2, 28, 28)).shape == (2, 3)
+    assert sum(p.numel() for p in nc.models.lenet().parameters()) == 61706
+    modern = repr(nc.models.lenet_modern())
+    assert modern.count("ReLU()") == 4 and modern.count("MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)") == 2
+
+
+def _torch_lenet(torch: Any, modern: bool) -> Any:
+    t = torch.nn
+    act, pool = (t.ReLU, t.MaxPool2d) if modern else (t.Sigmoid, t.AvgPool2d)
+    convolutions = [t.Conv2d(1, 6, 5, padding=2), act(), pool(2, 2), t.Conv2d(6, 16, 5), act(), pool(2, 2), t.Flatten()]
+    return t.Sequential(*convolutions, t.Linear(400, 120), act(), t.Linear(120, 84), act(), t.Linear(84, 10))
+
+
+@pytest.mark.parametrize("name", ["lenet", "lenet-modern"])
+def test_lenet_equals_pytorch(name: str) -> None:
+    torch = pytest.importorskip("torch", reason=TORCH)
+    theirs, ours = _torch_lenet(torch, name == "lenet-modern"), nc.models.get(name)()
+    ours.load_state_dict({key: value.numpy() for key, value in theirs.state_dict().items()})
+    assert repr(ours) == repr(theirs)
+    rng = np.random.default_rng(0)
+    x, labels = rng.standard_normal((4, 1, 28, 28)).astype(np.float32), rng.integers(0, 10, 4)
+    y, their_y = ours(nc.tensor(x)), theirs(torch.tensor(x))
+    np.testing.assert_allclose(y.detach().numpy(), their_y.detach().numpy(), atol=1e-5)
+    nn.CrossEntropyLoss(label_smoothing=0.1)(y, nc.tensor(labels)).backward()
+    torch.nn.CrossEntropyLoss(label_smoothing=0.1)(their_y, torch.tensor(labels)).backward()
+    for (key, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        np.testing.assert_allclose(mine.grad.numpy(), other.grad.numpy(), atol=1e-5, err_msg=key)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_losses_equal_pytorch(reduction: str) -> None:
+    torch = pytest.importorskip("torch", reason=TORCH)
+    rng = np.random.default_rng(0)
+    scores, labels = rng.standard_normal((6, 4)).astype(np.float32), rng.integers(0, 4, 6)
+    target = rng.random((6, 4)).astype(np.float32)
+    cases = [
+        ("CrossEntropyLoss", labels, {}),
+        ("CrossEntropyLoss", labels, {"label_smoothing": 0.2}),
+        ("NLLLoss", labels, {}),
+        ("MSELoss", target, {}),
+        ("BCEWithLogitsLoss", target, {}),
+    ]
+    for name, wanted, options in cases:
+        x, their_x = nc.tensor(scores, requires_grad=True), torch.tensor(scores, requires_grad=True)
+        loss = getattr(nn, name)(reduction=reduction, **options)(x, nc.tensor(wanted))
+        their_loss = getattr(torch.nn, name)(reduction=reduction, **options)(their_x, torch.tensor(wanted))
+        np.testing.assert_allclose(loss.detach().numpy(), their_loss.detach().numpy(), rtol=1e-5, atol=1e-6, err_msg=name)
+        (loss * 2).sum().backward()
+        (their_loss * 2).sum().backward()
+        np.testing.assert_allclose(x.grad.numpy(), their_x.grad.numpy(), rtol=1e-5, atol=1e-6, err_msg=name)

@@ -1,0 +1,414 @@
+"""Optimisers and learning-rate schedules."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import numbacnn as nc
+from numbacnn import optim
+
+TORCH = "needs PyTorch: pip install torch==2.13.0"
+
+CASES: list[tuple[str, dict[str, Any]]] = [
+    ("SGD", {"lr": 0.1}),
+    ("SGD", {"lr": 0.1, "weight_decay": 0.05}),
+    ("SGD", {"lr": 0.05, "momentum": 0.9}),
+    ("SGD", {"lr": 0.05, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.01}),
+    ("SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    ("Adam", {}),
+    ("Adam", {"lr": 0.02, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.1}),
+    ("AdamW", {"lr": 0.02}),
+    ("AdamW", {"lr": 0.02, "betas": (0.5, 0.9), "weight_decay": 0.3}),
+]
+
+
+def exactly(kind: type[Exception], text: str) -> Any:
+    return pytest.raises(kind, match="^" + re.escape(text) + "$")
+
+
+def parameters(seed: int = 0) -> list[nc.Tensor]:
+    rng = np.random.default_rng(seed)
+    params = [nc.tensor(rng.standard_normal(shape).astype(np.float32), requires_grad=True) for shape in ((5, 3, 2, 2), (37,), (4, 3))]
+    turned = nc.from_array(rng.standard_normal((2, 3, 4, 5)).astype(np.float32).transpose(0, 3, 1, 2), requires_grad=True)
+    return [*params, turned]  # the last lies channels-last in memory
+
+
+def gradients(params: list[Any], step: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(100 + step)
+    return [rng.standard_normal(tuple(p.shape)).astype(np.float32) for p in params]
+
+
+def advance(optimizer: Any, params: list[nc.Tensor], steps: range) -> None:
+    for step in steps:
+        for p, g in zip(params, gradients(params, step), strict=True):
+            p.grad = nc.tensor(g)
+        optimizer.step()
+
+
+def one(lr: float = 1.0, **options: Any) -> optim.SGD:
+    return optim.SGD([nc.zeros(1, requires_grad=True)], lr=lr, **options)
+
+
+# -- optimisers --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_trajectories_equal_pytorchs(name: str, options: dict[str, Any]) -> None:
+    torch = pytest.importorskip("torch", reason=TORCH)
+    ours = parameters()
+    theirs = [torch.tensor(p.detach().numpy().copy(), requires_grad=True) for p in ours]
+    mine, other = getattr(optim, name)(ours, **options), getattr(torch.optim, name)(theirs, **options)
+    for step in range(20):
+        for p, q, g in zip(ours, theirs, gradients(ours, step), strict=True):
+            p.grad, q.grad = nc.tensor(g), torch.tensor(g)
+        mine.step()
+        other.step()
+        for p, q in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-6, atol=1e-6)
+
+
+def _expected(name: str, w: np.ndarray, grads: list[np.ndarray], lr: float) -> np.ndarray:
+    """The published formulas in float64."""
+    w, v, m, s = w.astype(np.float64), 0.0, 0.0, 0.0
+    for step, g in enumerate(grads, 1):
+        if name == "SGD":
+            v = 0.9 * v + g
+            w = w - lr * v
+        else:
+            w = w * (1 - lr * 0.01) if name == "AdamW" else w
+            m, s = 0.9 * m + 0.1 * g, 0.999 * s + 0.001 * g * g
+            w = w - lr * (m / (1 - 0.9**step)) / (np.sqrt(s / (1 - 0.999**step)) + 1e-8)
+    return w
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+def test_trajectories_follow_the_formulas(name: str) -> None:
+    params = parameters()
+    start = [p.detach().numpy().copy() for p in params]
+    optimizer = getattr(optim, name)(params, lr=0.02, **({"momentum": 0.9} if name == "SGD" else {}))
+    advance(optimizer, params, range(20))
+    for index, p in enumerate(params):
+        wanted = _expected(name, start[index], [gradients(params, step)[index] for step in range(20)], 0.02)
+        np.testing.assert_allclose(p.detach().numpy(), wanted, rtol=1e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_a_saved_optimizer_goes_on_with_the_same_bits(name: str, options: dict[str, Any]) -> None:
+    straight = parameters()
+    advance(getattr(optim, name)(straight, **options), straight, range(12))
+    broken = parameters()
+    first = getattr(optim, name)(broken, **options)
+    advance(first, broken, range(5))
+    state = first.state_dict()
+    assert all(isinstance(array, np.ndarray) for moments in state["state"].values() for array in moments.values())
+    groups = json.loads(json.dumps(state["param_groups"]))
+    kept = {str(index): {key: array.copy() for key, array in moments.items()} for index, moments in state["state"].items()}
+    weights = [p.data.clone() for p in broken]
+    advance(first, broken, range(5, 6))  # what goes on in the old one does not reach into the saved state
+    for index, moments in state["state"].items():
+        for key, array in moments.items():
+            np.testing.assert_array_equal(array, kept[str(index)][key])
+    for p, w in zip(broken, weights, strict=True):
+        p.data = w
+    second = getattr(optim, name)(broken, **{**options, "lr": 123.0})
+    second.load_state_dict({"state": kept, "param_groups": groups})
+    assert second.param_groups[0]["lr"] == first.param_groups[0]["lr"]
+    advance(second, broken, range(5, 12))
+    for p, q in zip(straight, broken, strict=True):
+        np.testing.assert_array_equal(p.detach().numpy(), q.detach().numpy())
+
+
+def test_groups_zero_grad_and_parameters_without_gradients() -> None:
+    a, b, c, _ = parameters()
+    optimizer = optim.SGD([{"params": [a]}, {"params": b, "lr": 0.5}], lr=0.0)
+    optimizer.add_param_group({"params": [c], "momentum": 0.9})
+    assert [group["lr"] for group in optimizer.param_groups] == [0.0, 0.5, 0.0]
+    before = [p.detach().numpy().copy() for p in (a, b, c)]
+    a.grad, b.grad = nc.ones(*a.shape), nc.ones(*b.shape)
+    optimizer.step()
+    np.testing.assert_array_equal(a.detach().numpy(), before[0])
+    np.testing.assert_allclose(b.detach().numpy(), before[1] - 0.5, rtol=1e-6)
+    np.testing.assert_array_equal(c.detach().numpy(), before[2])
+    assert 2 not in optimizer.state
+    optimizer.zero_grad(set_to_none=False)
+    assert not a.grad.numpy().any() and c.grad is None
+    optimizer.zero_grad()
+    assert a.grad is None
+    assert [group["params"] for group in optimizer.state_dict()["param_groups"]] == [[0], [1], [2]]
+
+
+def test_a_step_is_a_write_that_backward_notices() -> None:
+    w = nc.ones(3, requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.1)
+    loss = (w * w).sum()
+    w.grad = nc.ones(3)
+    optimizer.step()
+    with pytest.raises(RuntimeError):
+        loss.backward()
+
+
+def test_repr() -> None:
+    assert repr(one(0.5)) == (
+        "SGD (\nParameter Group 0\n    dampening: 0.0\n    lr: 0.5\n    momentum: 0.0\n    nesterov: False\n    weight_decay: 0.0\n)"
+    )
+
+
+W = nc.zeros(2, requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "make", "text"),
+    [
+        (TypeError, lambda: optim.SGD(W), "[SGD] expected an iterable of parameters; received Tensor; wrap it in a list."),
+        (ValueError, lambda: optim.SGD([]), "[SGD] expected at least one parameter; received none."),
+        (ValueError, lambda: optim.Adam([W, W]), "[Adam] expected each parameter once; received one that is there already."),
+        (
+            ValueError,
+            lambda: optim.Adam([{"params": W}, {"params": [W]}]),
+            "[Adam] expected each parameter once; received one that is there already.",
+        ),
+        (TypeError, lambda: optim.SGD([3]), "[SGD] expected parameters that are Tensors; received int."),
+        (TypeError, lambda: optim.SGD([{"params": W}, W]), "[SGD] expected all groups as dicts with 'params'; received Tensor."),
+        (
+            ValueError,
+            lambda: optim.SGD([W * 2]),
+            "[SGD] expected parameters that are leaves; received the result of an operation; call detach() first.",
+        ),
+        (ValueError, lambda: optim.SGD([W], lr=-1), "[SGD] expected lr as a number of at least 0; received -1."),
+        (ValueError, lambda: optim.SGD([W], lr="1"), "[SGD] expected lr as a number of at least 0; received '1'."),
+        (ValueError, lambda: optim.SGD([W], momentum=float("nan")), "[SGD] expected momentum as a number of at least 0; received nan."),
+        (
+            ValueError,
+            lambda: optim.SGD([W], nesterov=True),
+            "[SGD] expected a momentum above 0 and no dampening with nesterov=True; received momentum = 0.0 and dampening = 0.0.",
+        ),
+        (ValueError, lambda: optim.AdamW([W], betas=0.9), "[AdamW] expected betas as a pair of numbers; received 0.9."),
+        (ValueError, lambda: optim.Adam([W], betas=(0.9, 1.0)), "[Adam] expected each of betas as a number in [0, 1); received 1.0."),
+        (ValueError, lambda: optim.Adam([W], eps=-1), "[Adam] expected eps as a number of at least 0; received -1."),
+        (TypeError, lambda: optim.StepLR(3, 1), "[StepLR] expected an Optimizer; received int."),
+        (ValueError, lambda: optim.StepLR(one(), 0), "[StepLR] expected step_size as an integer of at least 1; received 0."),
+        (ValueError, lambda: optim.StepLR(one(), 1, -1), "[StepLR] expected gamma as a number of at least 0; received -1."),
+        (
+            ValueError,
+            lambda: optim.CosineAnnealingLR(one(), 1.5),
+            "[CosineAnnealingLR] expected T_max as an integer of at least 1; received 1.5.",
+        ),
+        (
+            ValueError,
+            lambda: optim.CosineAnnealingLR(one(), 2, None),
+            "[CosineAnnealingLR] expected eta_min as a number of at least 0; received None.",
+        ),
+        (
+            ValueError,
+            lambda: optim.OneCycleLR(one(), 1.0, epochs=2),
+            "[OneCycleLR] expected total_steps, or epochs and steps_per_epoch; received epochs = 2 and steps_per_epoch = None.",
+        ),
+        (ValueError, lambda: optim.OneCycleLR(one(), 1.0, 0), "[OneCycleLR] expected total_steps as an integer of at least 1; received 0."),
+        (ValueError, lambda: optim.OneCycleLR(one(), -1.0, 5), "[OneCycleLR] expected max_lr as a number of at least 0; received -1.0."),
+        (
+            ValueError,
+            lambda: optim.OneCycleLR(one(), [1.0, 2.0], 5),
+            "[OneCycleLR] expected max_lr for each of 1 groups; received 2 values.",
+        ),
+        (
+            ValueError,
+            lambda: optim.OneCycleLR(one(), 1.0, 5, anneal_strategy="sin"),
+            "[OneCycleLR] expected anneal_strategy as 'cos' or 'linear'; received 'sin'.",
+        ),
+        (
+            ValueError,
+            lambda: optim.OneCycleLR(one(), 1.0, 5, max_momentum=1.0),
+            "[OneCycleLR] expected max_momentum as a number in [0, 1); received 1.0.",
+        ),
+        (
+            ValueError,
+            lambda: optim.OneCycleLR(one(), 1.0, 5, pct_start=2.0),
+            "[OneCycleLR] expected pct_start as a number from 0 to 1; received 2.0.",
+        ),
+        (
+            ValueError,
+            lambda: optim.OneCycleLR(one(), 1.0, 5, div_factor=0),
+            "[OneCycleLR] expected div_factor as a number above 0; received 0.",
+        ),
+        (
+            ValueError,
+            lambda: optim.LinearWarmup(one(), 3, -1),
+            "[LinearWarmup] expected start_factor as a number of at least 0; received -1.",
+        ),
+        (TypeError, lambda: optim.WarmUp(one(), 3), "[WarmUp] expected a schedule to go on with; received SGD."),
+        (
+            ValueError,
+            lambda: optim.WarmUp(optim.StepLR(one(), 1), 0),
+            "[WarmUp] expected steps as an integer of at least 1; received 0.",
+        ),
+    ],
+)
+def test_argument_errors(kind: type[Exception], make: Callable[[], Any], text: str) -> None:
+    with exactly(kind, text):
+        make()
+
+
+def test_step_judges_all_gradients_before_it_moves_any() -> None:
+    a, b = nc.zeros(2, requires_grad=True), nc.zeros(3, requires_grad=True)
+    optimizer = optim.SGD([a, b], lr=1.0)
+    a.grad, b.grad = nc.ones(2), nc.ones(4)
+    with exactly(nc.ShapeError, "[SGD] expected a gradient (3,) for parameter 1; received (4,)."):
+        optimizer.step()
+    b.grad = nc.ones(3, dtype=nc.float64)
+    with exactly(nc.DTypeError, "[SGD] expected a gradient in float32 on cpu for parameter 1; received float64 on cpu."):
+        optimizer.step()
+    assert not a.detach().numpy().any()
+
+
+def test_load_state_errors() -> None:
+    optimizer = optim.Adam([nc.zeros(2, requires_grad=True)])
+    state = optimizer.state_dict()
+    op = "[Adam.load_state_dict] expected "
+    with exactly(ValueError, op + "a mapping with 'state' and 'param_groups'; received 'list'."):
+        optimizer.load_state_dict([])  # type: ignore[arg-type]
+    with exactly(ValueError, op + "groups of [1] parameters; received groups of [2]."):
+        optimizer.load_state_dict(optim.Adam([nc.zeros(1), nc.zeros(1)]).state_dict())
+    with exactly(ValueError, op + "groups with lr, betas, eps, weight_decay; received a group without betas, eps."):
+        optimizer.load_state_dict(optim.SGD([nc.zeros(1)]).state_dict())
+    with exactly(ValueError, op + "positions below 1; received 7."):
+        optimizer.load_state_dict({**state, "state": {7: {}}})
+    moments = {"step": np.int64(1), "exp_avg": np.zeros(3, np.float32), "exp_avg_sq": np.zeros(2, np.float32)}
+    with exactly(ValueError, op + "exp_avg (2,) for parameter 0; received shape (3,)."):
+        optimizer.load_state_dict({**state, "state": {0: moments}})
+    assert not optimizer.state
+
+
+# -- schedules ---------------------------------------------------------------------------------------------------------
+def course(schedule: optim.Schedule, steps: int) -> list[float]:
+    rates = [schedule.get_last_lr()[0]]
+    for _ in range(steps):
+        schedule.step()
+        rates.append(schedule.get_last_lr()[0])
+        assert schedule.optimizer.param_groups[0]["lr"] == rates[-1]
+    return rates
+
+
+def test_schedules_follow_their_formulas() -> None:
+    rates = course(optim.StepLR(one(0.5), 3, 0.1), 9)
+    np.testing.assert_allclose(rates, [0.5 * 0.1 ** (t // 3) for t in range(10)], rtol=1e-12)
+    rates = course(optim.CosineAnnealingLR(one(0.5), 8, 0.1), 12)
+    np.testing.assert_allclose(rates, [0.1 + 0.2 * (1 + math.cos(math.pi * t / 8)) for t in range(13)], rtol=1e-12)
+    rates = course(optim.LinearWarmup(one(0.5), 4, 0.2), 6)
+    np.testing.assert_allclose(rates, [0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.5], rtol=1e-12)
+    optimizer = one(momentum=0.9)
+    schedule = optim.OneCycleLR(optimizer, 0.4, 11, pct_start=4 / 11, anneal_strategy="linear", div_factor=4.0, final_div_factor=10.0)
+    momenta, rates = [], []
+    for _ in range(11):
+        rates.append(optimizer.param_groups[0]["lr"])
+        momenta.append(optimizer.param_groups[0]["momentum"])
+        schedule.step()
+    np.testing.assert_allclose(rates, [0.1, 0.2, 0.3, 0.4] + [0.4 - 0.39 * k / 7 for k in range(1, 8)], rtol=1e-12)
+    np.testing.assert_allclose(momenta, [0.95 - 0.1 * k / 3 for k in range(4)] + [0.85 + 0.1 * k / 7 for k in range(1, 8)], rtol=1e-12)
+    with exactly(ValueError, "[OneCycleLR] expected at most total_steps = 11 steps; received step 12."):
+        schedule.step()
+    assert schedule.last_epoch == 11
+
+
+def test_warm_up_before_another_schedule() -> None:
+    rates = course(optim.WarmUp(optim.CosineAnnealingLR(one(), 6), 4, start_factor=0.0), 10)
+    np.testing.assert_allclose(rates, [0.0, 0.25, 0.5, 0.75] + [(1 + math.cos(math.pi * t / 6)) / 2 for t in range(7)], atol=1e-12)
+    optimizer = one(momentum=0.9)
+    rates = course(optim.WarmUp(optim.OneCycleLR(optimizer, 1.0, 5), 2, start_factor=0.5), 7)
+    inner = optim.OneCycleLR(one(momentum=0.9), 1.0, 5)
+    np.testing.assert_allclose(rates, [0.02, 0.03] + [inner.rates(t)[0] for t in range(6)], rtol=1e-12)
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 10])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_one_cycle_is_finite_at_its_corners(total: int, share: float) -> None:
+    rates = course(optim.OneCycleLR(one(), 1.0, total, pct_start=share), total - 1)
+    assert all(0 <= rate <= 1.0 for rate in rates)
+
+
+SCHEDULES: dict[str, Callable[[Any], optim.Schedule]] = {
+    "step": lambda o: optim.StepLR(o, 3),
+    "cosine": lambda o: optim.CosineAnnealingLR(o, 9, 0.01),
+    "one-cycle": lambda o: optim.OneCycleLR(o, 0.4, 20),
+    "one-cycle-epochs": lambda o: optim.OneCycleLR(o, [0.4], epochs=5, steps_per_epoch=4, cycle_momentum=False),
+    "warmup": lambda o: optim.LinearWarmup(o, 5),
+    "chain": lambda o: optim.WarmUp(optim.OneCycleLR(o, 0.4, 20), 5),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+def test_a_saved_schedule_goes_on_with_the_same_bits(name: str, kind: str) -> None:
+    def start() -> tuple[list[nc.Tensor], Any, optim.Schedule]:
+        params = parameters()
+        optimizer = optim.Adam(params, lr=0.1) if kind == "Adam" else optim.SGD(params, lr=0.1, momentum=0.9)
+        return params, optimizer, SCHEDULES[name](optimizer)
+
+    def go(params: list[nc.Tensor], optimizer: Any, schedule: optim.Schedule, steps: range) -> None:
+        for step in steps:
+            advance(optimizer, params, range(step, step + 1))
+            schedule.step()
+
+    straight = start()
+    go(*straight, range(12))
+    first = start()
+    go(*first, range(7))
+    second = start()
+    for p, q in zip(first[0], second[0], strict=True):
+        q.data = p.data.clone()
+    second[1].load_state_dict(first[1].state_dict())
+    second[2].load_state_dict(json.loads(json.dumps(first[2].state_dict())))
+    assert second[2].get_last_lr() == first[2].get_last_lr()
+    go(*second, range(7, 12))
+    for p, q in zip(straight[0], second[0], strict=True):
+        np.testing.assert_array_equal(p.detach().numpy(), q.detach().numpy())
+
+
+def test_a_schedule_does_not_load_anothers_state() -> None:
+    schedule = optim.StepLR(one(), 3)
+    text = "[StepLR.load_state_dict] expected the names base_lrs, gamma, last_epoch, step_size; "
+    with exactly(ValueError, text + "received T_max, base_lrs, eta_min, last_epoch."):
+        schedule.load_state_dict(optim.CosineAnnealingLR(one(), 3).state_dict())
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (lambda o: optim.StepLR(o, 3, 0.5), lambda s, o: s.StepLR(o, 3, 0.5)),
+        (lambda o: optim.CosineAnnealingLR(o, 7, 0.01), lambda s, o: s.CosineAnnealingLR(o, 7, 0.01)),
+        (lambda o: optim.OneCycleLR(o, 0.4, 20), lambda s, o: s.OneCycleLR(o, 0.4, 20)),
+        (lambda o: optim.OneCycleLR(o, 0.4, 23, pct_start=0.45), lambda s, o: s.OneCycleLR(o, 0.4, 23, pct_start=0.45)),
+        (lambda o: optim.OneCycleLR(o, 0.4, 20, pct_start=0.0), lambda s, o: s.OneCycleLR(o, 0.4, 20, pct_start=0.0)),
+        (
+            lambda o: optim.OneCycleLR(o, 0.4, epochs=4, steps_per_epoch=5, anneal_strategy="linear", div_factor=10.0),
+            lambda s, o: s.OneCycleLR(o, 0.4, epochs=4, steps_per_epoch=5, anneal_strategy="linear", div_factor=10.0),
+        ),
+        (lambda o: optim.LinearWarmup(o, 6, 0.2), lambda s, o: s.LinearLR(o, 0.2, 1.0, 6)),
+        (
+            lambda o: optim.WarmUp(optim.CosineAnnealingLR(o, 30), 6, 0.2),
+            lambda s, o: s.SequentialLR(o, [s.LinearLR(o, 0.2, 1.0, 6), s.CosineAnnealingLR(o, 30)], [6]),
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_schedules_equal_pytorchs(kind: str, ours: Any, theirs: Any) -> None:
+    torch = pytest.importorskip("torch", reason=TORCH)
+    mine = optim.SGD([nc.zeros(1)], lr=0.1, momentum=0.9) if kind == "SGD" else optim.Adam([nc.zeros(1)], lr=0.1)
+    weight = torch.zeros(1, requires_grad=True)
+    other = torch.optim.SGD([weight], lr=0.1, momentum=0.9) if kind == "SGD" else torch.optim.Adam([weight], lr=0.1)
+    schedule, their_schedule = ours(mine), theirs(torch.optim.lr_scheduler, other)
+    for _ in range(21):
+        group, their_group = mine.param_groups[0], other.param_groups[0]
+        assert group["lr"] == pytest.approx(their_group["lr"], rel=1e-9, abs=1e-15)
+        for key in ("momentum", "betas"):
+            if key in group:
+                assert group[key] == pytest.approx(their_group[key], rel=1e-12)
+        if schedule.last_epoch < 20:
+            other.step()
+            schedule.step()
+            their_schedule.step()

@@ -1,0 +1,179 @@
+"""Every CUDA kernel, compiled to PTX and assembled, without a GPU: types, float64 by accident, 64-bit division, spills, registers.
+
+The simulator sees none of this. A kernel without a row in ``signatures`` fails the test. Run as a script, this file compiles:
+
+    python tests/test_ptx.py FOLDER 9 0
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+REGISTERS = {"float32": 64, "float64": 80}  # 64: four blocks of 256 threads share a multiprocessor
+TILE_REGISTERS = {"float32": 144, "float64": 255}  # 144: three blocks of 128 threads; in float64 it only has to fit
+TILED = {"conv.gather", "conv.grad_weight", "matmul.matmul"}
+SHARED = 48 * 1024
+
+
+# -- the child: compiles with Numba's own CUDA target, which needs NVVM and no driver ------------------------------------------
+def signatures() -> dict[str, list[tuple[Any, ...]]]:
+    """kernel -> the argument types it is compiled for. What mixes in integers shows that they type at all."""
+    from numba import boolean, float32, float64, int32, int64, uint8, uint32
+    from numba.types import UniTuple
+
+    u, s = uint32, int32
+    flat, wide = UniTuple(int32, 1), UniTuple(int32, 4)
+    rows: dict[str, list[tuple[Any, ...]]] = {}
+
+    def row(kernel: str, *arguments: Any) -> None:
+        rows.setdefault(kernel, []).append(arguments)
+
+    def strided(tail: tuple[Any, ...], rank: Any, *dtypes: Any) -> tuple[Any, ...]:
+        return (rank, *(part for d in dtypes for part in (d[::1], s, rank)), *tail)
+
+    for t in (float32, float64, int64, uint8):
+        x = t[::1]
+        for rank in (flat, wide, UniTuple(int32, 8)) if t is float32 else (flat,):
+            row("copy.copy", *strided((u,), rank, t, t))
+            row("elementwise.unary", u, *strided((x, u), rank, t))
+            row("elementwise.binary", u, *strided((x, u), rank, t, t))
+            row("elementwise.compare", u, *strided((boolean[::1], u), rank, t, t))
+            row("elementwise.where", *strided((x, u), rank, boolean, t, t))
+        row("copy.copy", *strided((u,), flat, t, boolean))
+        row("copy.copy", *strided((u,), flat, boolean, t))
+        row("copy.copy", *strided((u,), flat, t, int64))
+        row("copy.copy", *strided((u,), flat, int64, t))
+        row("copy.fill", x, t, u)
+        row("reduce.reduce_rows", u, x, x, u, u, u)
+        row("reduce.reduce_columns", u, x, x, u, u, u)
+        row("reduce.argmax_rows", x, int64[::1], u)
+    row("elementwise.unary", u, *strided((boolean[::1], u), flat, float32))
+    row("elementwise.unary", u, *strided((boolean[::1], u), flat, uint8))
+    row("elementwise.where", *strided((boolean[::1], u), flat, boolean, boolean, boolean))
+    row("copy.copy", *strided((u,), flat, boolean, boolean))
+    row("copy.fill", boolean[::1], boolean, u)
+    row("matmul.matmul", *(int64[::1], u, u, u) * 2, int64[::1], u, int64[::1], u, u, u)
+    for t in (float32, float64):
+        x = t[::1]
+        row("elementwise.activation_backward", u, *strided((x, u), flat, t, t))
+        row("elementwise.activation_backward", u, *strided((x, u), wide, t, t))
+        row("reduce.softmax_rows", u, x, x, u)
+        row("reduce.softmax_backward_rows", u, x, x, x, u)
+        row("reduce.cross_entropy_forward", x, int64[::1], t, x, x, u)
+        row("reduce.cross_entropy_backward", x, x, int64[::1], t, x, u, u)
+        row("matmul.matmul", *(x, u, u, u) * 2, x, u, x, u, u, u)
+        row("conv.gather", x, x, x, u, x, *(u,) * 10, u, u, *(s,) * 4, u, u, u)
+        row("conv.grad_weight", x, x, x, *(u,) * 19)
+        row("conv.add_slices", x, x, u, u)
+        row("pool.max_forward", x, x, int32[::1], *(u,) * 14)
+        row("pool.max_backward", x, int32[::1], x, *(u,) * 14)
+        row("pool.avg_forward", x, x, *(u,) * 13)
+        row("pool.avg_backward", x, x, *(u,) * 13)
+        row("optim.sgd_step", x, x, x, *(t,) * 4, *(u,) * 4)
+        row("optim.adam_step", x, x, x, x, *(t,) * 9, u)
+    return rows
+
+
+def kernels() -> dict[str, Any]:
+    """Every kernel of ``numbacnn.kernels.cuda``, as module.name."""
+    import pkgutil
+
+    from numba.cuda.dispatcher import CUDADispatcher
+
+    import numbacnn.kernels.cuda as package
+
+    found = {}
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{info.name}")
+        for name, value in vars(module).items():
+            if isinstance(value, CUDADispatcher) and not value.targetoptions["device"] and value.py_func.__module__ == module.__name__:
+                found[f"{info.name}.{name}"] = value
+    return found
+
+
+def compile_all(folder: Path, cc: tuple[int, int]) -> None:
+    # Without numba-cuda, where it is installed: it needs NVRTC too. And without a device, whose model device functions would ask for.
+    sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "NumbaCudaFinder"]
+    import numba.cuda.dispatcher
+    from numba import cuda
+
+    numba.cuda.dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=cc)
+    rows, found = signatures(), kernels()
+    if rows.keys() != found.keys():
+        sys.exit(f"kernels without a row in signatures(), or rows without a kernel: {sorted(rows.keys() ^ found.keys())}")
+    for name, variants in rows.items():
+        for i, arguments in enumerate(variants):
+            kinds = {str(getattr(a, "dtype", a)) for a in arguments}
+            kind = next((k for k in ("float64", "float32") if k in kinds), "other")
+            ptx, _ = cuda.compile_ptx(found[name].py_func, arguments, cc=cc)
+            (folder / f"{name}.{i}.{kind}.ptx").write_text(ptx)
+
+
+# -- the tests ---------------------------------------------------------------------------------------------------------------
+def toolkit() -> Path | None:
+    """Where the ``ptx`` extra put NVVM and ptxas."""
+    spec = importlib.util.find_spec("nvidia")
+    roots = [p for place in (spec.submodule_search_locations or [] if spec else []) for p in sorted(Path(place).glob("cu*"), reverse=True)]
+    return next((r for r in roots if (r / "bin/ptxas").exists() and list(r.glob("lib/libnvvm.so*"))), None)
+
+
+pytestmark = pytest.mark.skipif(toolkit() is None, reason='no NVVM or ptxas here: pip install "numbacnn[ptx]"')
+
+
+@pytest.fixture(scope="module")
+def cuda_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheels' files in the places where Numba looks for a toolkit."""
+    home, root = tmp_path_factory.mktemp("cuda"), toolkit()
+    assert root is not None
+    (home / "nvvm/lib64").mkdir(parents=True)
+    library = next(root.glob("lib/libnvvm.so*")).resolve()
+    for name in ("libnvvm.so", library.name):
+        (home / "nvvm/lib64" / name).symlink_to(library)
+    (home / "nvvm/libdevice").symlink_to(root / "nvvm/libdevice")
+    return home
+
+
+def assemble(ptx: Path, arch: str) -> tuple[int, int, int]:
+    """(registers, spilled bytes, shared bytes) of a kernel, from ptxas."""
+    command = [str(toolkit() / "bin/ptxas"), "-v", f"-arch={arch}", str(ptx), "-o", os.devnull]  # type: ignore[operator]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    registers = int(re.search(r"Used (\d+) registers", text)[1])  # type: ignore[index]
+    spills = sum(int(n) for n in re.findall(r"(\d+) bytes (?:stack frame|spill)", text))
+    shared = re.search(r"(\d+) bytes smem", text)
+    return registers, spills, int(shared[1]) if shared else 0
+
+
+@pytest.mark.parametrize("cc", [(9, 0), (7, 5)], ids=["sm_90", "sm_75"])
+def test_every_kernel_compiles_well(cc: tuple[int, int], cuda_home: Path, tmp_path: Path) -> None:
+    path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_ENABLE_CUDASIM"} | {"CUDA_HOME": str(cuda_home), "PYTHONPATH": path}
+    command = [sys.executable, __file__, str(tmp_path), *map(str, cc)]
+    child = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert child.returncode == 0, child.stdout + child.stderr
+    wrong = []
+    for file in sorted(tmp_path.glob("*.ptx")):
+        module, name, _, kind, _ = file.name.split(".")
+        text = file.read_text()
+        registers, spills, shared = assemble(file, f"sm_{cc[0]}{cc[1]}")
+        print(f"{file.stem:50} {registers:4} registers {spills:4} bytes spilled {shared:6} bytes shared")
+        budget = TILE_REGISTERS if f"{module}.{name}" in TILED else REGISTERS
+        if spills or shared > SHARED or registers > budget.get(kind, 255):
+            wrong.append(f"{file.stem}: {registers} registers, {spills} bytes spilled, {shared} bytes shared")
+        if kind == "float32" and ".f64" in text:
+            wrong.append(f"{file.stem}: float64 in a float32 kernel")
+        if kind.startswith("float") and re.search(r"\b(div|rem)\.[su]64", text):
+            wrong.append(f"{file.stem}: 64-bit division")
+    assert not wrong, "\n".join(wrong)
+
+
+if __name__ == "__main__":
+    compile_all(Path(sys.argv[1]), (int(sys.argv[2]), int(sys.argv[3])))
