@@ -162,7 +162,7 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
         raise _fault(path, f"a checkpoint of version {VERSION}", f"version {metadata.get('version')}", "use the numbacnn that wrote it")
     content = metadata.get("content", "")
     if metadata.get("checksum") != _checksum(content, tensors):
-        raise _fault(path, "contents that agree with the checksum", "others", "the file is damaged: take another copy")
+        raise _fault(path, "as it was written", "contents that disagree with their checksum", "take another copy of the file")
     return _decode(path, content, tensors)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numba import prange
 
 from .launch import inline, kernel
+from .vecmath import lanes, plus, put, zeros
 
 __all__ = ["avg_backward", "avg_forward", "max_backward", "max_forward"]
 
@@ -144,12 +145,6 @@ def max_backward(grad, index, dx, c, kh, sh, ph, dh):
 
 # -- averages ----------------------------------------------------------------------------------------------------------
 @inline
-def _counted(start, taps, size, pad, include):
-    """How many taps of a window count: those on the padded extent, or those on data."""
-    return min(start + taps, size + pad) - start if include else min(start + taps, size) - max(start, 0)
-
-
-@inline
 def _zero(y, b, count):
     for i in range(count):
         y[u8(b + i)] = 0
@@ -172,28 +167,71 @@ def _divide(x, a, y, b, count, taps):
 
 
 @inline
+def _counted(start, taps, size, pad, include):
+    """How many taps of a window count: those on the padded extent, or those on data."""
+    return min(start + taps, size + pad) - start if include else min(start + taps, size) - max(start, 0)
+
+
+@inline
+def _divide_row(x, a, y, b, windows, c, tall, kw, sw, pw, width, include):
+    """y[b:] = x[a:] / how many taps count, for a row of windows; ``tall`` is that number vertically."""
+    k = 0
+    while k < windows:  # in runs of windows with the same divisor
+        taps = _counted(k * sw - pw, kw, width, pw, include)
+        end = k + 1
+        while end < windows and _counted(end * sw - pw, kw, width, pw, include) == taps:
+            end += 1
+        _divide(x, a + k * c, y, b + k * c, (end - k) * c, tall * taps)
+        k = end
+
+
+@inline
+def _sum_windows(column, total, windows, c, kw, sw):
+    """total (OW, C) = the sums of kw pixels of column, which starts where the first window does.
+
+    The spare lanes of each window's last vector spill into the next window, which is written later, or into the slack.
+    """
+    for k in range(windows):
+        for i in range(0, c, lanes(total)):
+            v = zeros(total)
+            for j in range(k * sw, k * sw + kw):
+                v = plus(v, column, j * c + i)
+            put(v, total, k * c + i)
+
+
+@inline
+def _spread_windows(total, column, windows, c, kw, sw):
+    """The adjoint: each pixel of column gets the sum over the windows [lo, hi) that cover it."""
+    lo = hi = 0
+    for p in range((windows - 1) * sw + kw):
+        if hi < windows and hi * sw <= p:
+            hi += 1
+        if lo * sw + kw <= p:
+            lo += 1
+        for i in range(0, c, lanes(total)):
+            v = zeros(total)
+            for k in range(lo, hi):
+                v = plus(v, total, k * c + i)
+            put(v, column, p * c + i)
+
+
+@inline
 def _avg_rows(t, blocks, x, y, c, kh, kw, sh, sw, ph, pw, include):
     """Task t: some rows of windows of one image. First the sums down the columns, then along the row."""
     rows, windows, height, width = y.shape[1], y.shape[2] // c, x.shape[1], x.shape[2] // c
     n, b = t // blocks, t % blocks
-    kept = windows if c < NARROW else 1
-    count = (kept - 1) * sw + 1
-    column = np.empty(width * c, x.dtype)
-    total = np.empty(count * c, x.dtype)
+    extent = (windows - 1) * sw + kw  # of a row of windows, in pixels
+    column = np.empty(extent * c + lanes(x), x.dtype)
+    total = np.empty(windows * c + lanes(x), x.dtype)
     x, y = x.reshape(x.size), y.reshape(y.size)
     for o in range(b * rows // blocks, (b + 1) * rows // blocks):
         h = o * sh - ph
-        _zero(column, 0, width * c)
+        _zero(column, 0, column.size)
         for i in range(max(0, h), min(height, h + kh)):
-            _add(x, (n * height + i) * width * c, column, 0, width * c)
-        for r in range(0, windows, kept):
-            _zero(total, 0, count * c)
-            for start in range(r * sw - pw, r * sw - pw + kw):
-                lo, hi = _shift(start, count, width)
-                _add(column, (start + lo) * c, total, lo * c, (hi - lo) * c)
-            for k in range(kept):
-                taps = _counted(h, kh, height, ph, include) * _counted((r + k) * sw - pw, kw, width, pw, include)
-                _divide(total, k * sw * c, y, ((n * rows + o) * windows + r + k) * c, c, taps)
+            _add(x, (n * height + i) * width * c, column, pw * c, min(width, extent - pw) * c)
+        _sum_windows(column, total, windows, c, kw, sw)
+        tall = _counted(h, kh, height, ph, include)
+        _divide_row(total, 0, y, (n * rows + o) * windows * c, windows, c, tall, kw, sw, pw, width, include)
 
 
 @kernel
@@ -210,26 +248,19 @@ def _avg_backward_rows(t, blocks, grad, dx, c, kh, kw, sh, sw, ph, pw, include):
     rows, windows, height, width = grad.shape[1], grad.shape[2] // c, dx.shape[1], dx.shape[2] // c
     n, b = t // blocks, t % blocks
     first, last = b * height // blocks, (b + 1) * height // blocks
-    kept = windows if c < NARROW else 1
-    count = (kept - 1) * sw + 1
-    column = np.empty(width * c, dx.dtype)
-    total = np.empty(count * c, dx.dtype)
+    extent = (windows - 1) * sw + kw
+    column = np.empty(extent * c + lanes(dx), dx.dtype)
+    total = np.empty(windows * c + lanes(dx), dx.dtype)
     grad, dx = grad.reshape(grad.size), dx.reshape(dx.size)
-    _zero(total, 0, count * c)  # stays so between the windows that are kept
     _zero(dx, (n * height + first) * width * c, (last - first) * width * c)
     begin = (first + ph - kh) // sh + 1  # the rows of windows that reach these rows
     for o in range(max(0, begin), min(rows, (last - 1 + ph) // sh + 1)):
         h = o * sh - ph
-        _zero(column, 0, width * c)
-        for r in range(0, windows, kept):
-            for k in range(kept):
-                taps = _counted(h, kh, height, ph, include) * _counted((r + k) * sw - pw, kw, width, pw, include)
-                _divide(grad, ((n * rows + o) * windows + r + k) * c, total, k * sw * c, c, taps)
-            for start in range(r * sw - pw, r * sw - pw + kw):
-                lo, hi = _shift(start, count, width)
-                _add(total, lo * c, column, (start + lo) * c, (hi - lo) * c)
+        tall = _counted(h, kh, height, ph, include)
+        _divide_row(grad, (n * rows + o) * windows * c, total, 0, windows, c, tall, kw, sw, pw, width, include)
+        _spread_windows(total, column, windows, c, kw, sw)
         for i in range(max(first, h), min(last, h + kh)):
-            _add(column, 0, dx, (n * height + i) * width * c, width * c)
+            _add(column, pw * c, dx, (n * height + i) * width * c, min(width, extent - pw) * c)
 
 
 @kernel
