@@ -17,12 +17,15 @@ from typing import Any
 
 import numpy as np
 
+from . import models, random
 from .errors import FormatError, message
+from .nn import Module
 from .tensor import Tensor
 
-__all__ = ["Checkpoint", "Preprocessing", "load", "load_weights", "save", "save_weights", "write_atomically"]
+__all__ = ["Checkpoint", "Preprocessing", "background", "load", "load_weights", "save", "save_weights", "write_atomically"]
 
-FORMAT, VERSION = "numbacnn checkpoint", 1
+FORMAT, VERSION = "numbacnn checkpoint", "1"
+DARK, BRIGHT = 85, 170
 MODEL, OPTIM = "model.", "optim."
 
 
@@ -40,6 +43,16 @@ class Preprocessing:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     background: str = "mixed"
+
+
+def background(images: np.ndarray) -> str:
+    """ "dark", "bright" or "mixed": the median of the pixels along the borders of pictures (N, H, W, C), bytes.
+
+    >>> background(np.zeros((1, 8, 8, 1), np.uint8))
+    'dark'
+    """
+    middle = float(np.median(np.concatenate([images[:, [0, -1]].ravel(), images[:, :, [0, -1]].ravel()])))
+    return "dark" if middle < DARK else "bright" if middle > BRIGHT else "mixed"
 
 
 @dataclass
@@ -69,6 +82,25 @@ class Checkpoint:
     progress: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
 
+    def network(self) -> Module:
+        """The network with its weights, in evaluation mode, on the CPU.
+
+        Raises:
+            ValueError: it is a network of the user's own, or not the one of this name any more.
+
+        >>> load("runs/digits-lenet-modern/best.safetensors").network()  # doctest: +SKIP
+        """
+        if self.model is None:
+            hint = "make the network and call load_state_dict(checkpoint.weights)"
+            raise ValueError(message("checkpoint", "a network of numbacnn.models", "a network of your own", hint))
+        state = random.get_rng_state()
+        try:
+            network = models.get(self.model)(**self.model_args)
+        finally:
+            random.set_rng_state(state)  # the initial values are not wanted
+        network.load_state_dict(self.weights)
+        return network.eval()
+
 
 # -- writing ---------------------------------------------------------------------------------------------------------------------
 def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
@@ -94,8 +126,8 @@ def encode(checkpoint: Checkpoint) -> bytes:
     kept["preprocessing"] = None if checkpoint.preprocessing is None else asdict(checkpoint.preprocessing)
     kept["param_groups"] = None if checkpoint.optimizer is None else optimizer["param_groups"]
     content = json.dumps(kept, sort_keys=True)
-    metadata = {"format": FORMAT, "version": str(VERSION), "checksum": _checksum(content, tensors), "content": content}
-    return to_bytes(tensors, metadata)
+    # one entry: several would be written in an order that changes from call to call
+    return to_bytes(tensors, {FORMAT: f"{VERSION} {_checksum(content, tensors)} {content}"})
 
 
 def save_weights(path: str | os.PathLike[str], state_dict: Mapping[str, Any]) -> None:
@@ -156,12 +188,13 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
     tensors, metadata = _read(path)
-    if metadata.get("format") != FORMAT:
+    if FORMAT not in metadata:
         raise _fault(path, "a checkpoint of numbacnn", "a safetensors file of another kind", "load_weights reads plain weights")
-    if metadata.get("version") != str(VERSION):
-        raise _fault(path, f"a checkpoint of version {VERSION}", f"version {metadata.get('version')}", "use the numbacnn that wrote it")
-    content = metadata.get("content", "")
-    if metadata.get("checksum") != _checksum(content, tensors):
+    version, _, rest = metadata[FORMAT].partition(" ")
+    if version != VERSION:
+        raise _fault(path, f"a checkpoint of version {VERSION}", f"version {version}", "use the numbacnn that wrote it")
+    checksum, _, content = rest.partition(" ")
+    if checksum != _checksum(content, tensors):
         raise _fault(path, "as it was written", "contents that disagree with their checksum", "take another copy of the file")
     return _decode(path, content, tensors)
 
@@ -176,7 +209,7 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     >>> model.load_state_dict(load_weights("lenet.safetensors"))  # doctest: +SKIP
     """
     tensors, metadata = _read(path)
-    return load(path).weights if metadata.get("format") == FORMAT else tensors
+    return load(path).weights if FORMAT in metadata else tensors
 
 
 def _fault(path: str | os.PathLike[str], expected: str, received: str, hint: str = "") -> FormatError:
@@ -230,7 +263,8 @@ def _decode(path: str | os.PathLike[str], content: str, tensors: dict[str, np.nd
 
 def _split(tensors: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[int, dict[str, np.ndarray]]]:
     """Weights by name, and moments by position and name."""
-    weights, state = {}, {}
+    weights: dict[str, np.ndarray] = {}
+    state: dict[int, dict[str, np.ndarray]] = {}
     for name, value in tensors.items():
         if name.startswith(MODEL):
             weights[name.removeprefix(MODEL)] = value

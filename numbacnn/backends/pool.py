@@ -20,7 +20,12 @@ __all__ = ["BufferPool"]
 SMALL = 1 << 15
 """Bytes below which NumPy's own allocation is quick enough."""
 
-_FREE = sys.getrefcount(np.empty(0)) + 2  # the list's reference, and the loop variable's
+
+def _references(buffers: list[np.ndarray], i: int) -> int:
+    return sys.getrefcount(buffers[i])
+
+
+_FREE = _references([np.empty(0)], 0)  # measured: what a call adds to the list's own reference differs between Python versions
 
 
 class BufferPool:
@@ -45,9 +50,9 @@ class BufferPool:
         size = -(-size // SMALL) * SMALL
         row = self._buffers.setdefault(size, [])
         self._buffers.move_to_end(size)
-        for buffer in row:
-            if sys.getrefcount(buffer) == _FREE:
-                return buffer
+        for i in range(len(row)):
+            if _references(row, i) == _FREE:
+                return row[i]
         buffer = np.empty(size, np.uint8)
         row.append(buffer)
         self._held += size

@@ -101,8 +101,9 @@ def _same(name: str, found: np.ndarray, wanted: np.ndarray, rtol: float = 0.0) -
         raise PropertyError(message(name, f"shape {wanted.shape}", f"shape {found.shape}"))
     if not found.size:
         return
-    # not <=, so that NaN counts as wrong
-    wrong = ~(np.abs(found.astype(np.float64) - wanted) <= rtol * np.abs(wanted.astype(np.float64)).max())
+    wrong = found != wanted  # NaN is always wrong
+    if rtol:
+        wrong &= ~(np.abs(found.astype(np.float64) - wanted) <= rtol * np.abs(wanted.astype(np.float64)).max())
     if wrong.any():
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
         hint = f"{int(wrong.sum())} of {wrong.size} elements differ"

@@ -67,6 +67,11 @@ def _pair(largest: int, least: int = 1) -> Any:
     return st.tuples(st.integers(least, largest), st.integers(least, largest))
 
 
+def _side(draw: Callable[..., Any], least: int, size: int) -> int:
+    """Pixels along an axis; often as few as a window needs."""
+    return least if draw(st.booleans()) else draw(st.integers(least, max(least, size)))
+
+
 @st.composite
 def conv_cases(draw: Callable[..., Any], size: int = 9, channels: int = 4, kernel: int = 4, batch: int = 3, dtype: Any = np.float32) -> ConvCase:
     """Convolutions of up to ``batch`` images (also none) of up to ``size`` pixels a side, ``channels`` channels a group."""
@@ -83,7 +88,7 @@ def conv_cases(draw: Callable[..., Any], size: int = 9, channels: int = 4, kerne
         else:
             pads = draw(st.tuples(st.integers(0, extent), st.integers(0, extent)))
         least = max(1, extent - sum(pads))
-        axes.append((draw(st.integers(least, max(least, size))), pads))
+        axes.append((_side(draw, least, size), pads))
     (h, ph), (w, pw) = axes
     g = Conv2dGeometry(n, c, h, w, oc, k[0], k[1], stride, (ph, pw), d, groups)
     shapes = ((n, c, h, w), (oc, c // groups, *k), g.output_shape)
@@ -102,7 +107,7 @@ def pool_cases(
         extent = d[axis] * (k[axis] - 1) + 1
         pad = draw(st.integers(0, extent // 2))
         least = max(1, extent - 2 * pad)
-        axes.append((draw(st.integers(least, max(least, size))), pad))
+        axes.append((_side(draw, least, size), pad))
     (h, ph), (w, pw) = axes
     g = Pool2dGeometry(n, c, h, w, k, stride, (ph, pw), d, draw(st.booleans()), draw(st.booleans()))
     return PoolCase(g, draw(arrays((n, c, h, w), dtype)), draw(arrays(g.output_shape, dtype)))

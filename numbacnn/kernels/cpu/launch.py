@@ -110,7 +110,8 @@ def launch(driver: Any, *args: Any) -> None:
         return
     current = _layer or layer()
     if current == "none":
-        driver(*args)
+        with np.errstate(all="ignore"):  # compiled kernels do not warn either
+            driver(*args)
         return
     wanted = config.threads or default_threads()
     if getattr(_applied, "threads", None) != wanted:  # Numba's setting belongs to the calling thread

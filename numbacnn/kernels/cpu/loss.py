@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import prange
 
 from .launch import inline, kernel
-from .reduce import row_task, row_tasks, scale_row, softmax_row
+from .reduce import scale_row, softmax_row
 
 __all__ = ["cross_entropy_backward", "cross_entropy_forward"]
 
@@ -19,7 +17,7 @@ def _forward(logits, label, smoothing, softmax):
     one = logits.dtype.type(1)
     m, total = softmax_row(logits, softmax)
     scale_row(softmax, one / total)
-    log_total = logits.dtype.type(math.log(total))
+    log_total = np.log(total)
     loss = log_total - (logits[label] - m)
     if smoothing > 0:
         mean = logits.dtype.type(0)
@@ -41,14 +39,12 @@ def _backward(grad, softmax, label, smoothing, dlogits):
 @kernel
 def cross_entropy_forward(logits, labels, smoothing, losses, softmax):
     """losses (N,) and softmax (N, K), which the backward pass needs; smoothing as in PyTorch's ``label_smoothing``."""
-    for t in prange(row_tasks(logits)):
-        for n in row_task(logits, np.int64(t)):
-            losses[n] = _forward(logits[n], labels[n], logits.dtype.type(smoothing), softmax[n])
+    for n in prange(logits.shape[0]):
+        losses[n] = _forward(logits[n], labels[n], logits.dtype.type(smoothing), softmax[n])
 
 
 @kernel
 def cross_entropy_backward(grad, softmax, labels, smoothing, dlogits):
     """dlogits (N, K) = grad (N, 1) * (softmax - q); grad (N,) is that of the losses."""
-    for t in prange(row_tasks(softmax)):
-        for n in row_task(softmax, np.int64(t)):
-            _backward(grad[n], softmax[n], labels[n], softmax.dtype.type(smoothing), dlogits[n])
+    for n in prange(softmax.shape[0]):
+        _backward(grad[n], softmax[n], labels[n], softmax.dtype.type(smoothing), dlogits[n])

@@ -2,9 +2,9 @@
 
 Indices are cast to unsigned: Numba then leaves out its test for negative ones, and LLVM vectorises short loops without fuss.
 
-Where there are few channels, a pixel does not fill a vector. So a whole row of windows is taken at once, as if the horizontal
-stride were 1 (then pixels and channels are one long contiguous run), and every stride-th window is kept. With many channels each
-window is a run of its own. Both are the same code: ``kept`` windows a run, ``count`` at stride 1.
+Where there are few channels, a pixel does not fill a vector. Averages then use explicit vectors with spare lanes. Maxima take a
+whole row of windows at once, as if the horizontal stride were 1 (pixels and channels are then one long contiguous run), and keep
+every stride-th window; with many channels each window is a run of its own: ``kept`` windows a run, ``count`` at stride 1.
 
 A task owns some rows of one image of what it writes; how many, the shape decides.
 """
@@ -29,13 +29,6 @@ i4 = np.int32
 def _blocks(rows, size):
     """How many tasks share an image of ``rows`` rows and ``size`` elements."""
     return max(1, min(rows, size // TASK))
-
-
-@inline
-def _shift(start, count, width):
-    """The neighbours [lo, hi) among ``count`` for which 0 <= start + i < width."""
-    lo = min(count, max(0, -start))
-    return lo, max(lo, min(count, width - start))
 
 
 # -- maxima ------------------------------------------------------------------------------------------------------------
@@ -67,7 +60,8 @@ def _max_run(x, image, h, w, height, width, best, tap, count, c, kh, kw, dh, dw)
         if 0 <= row < height:
             for j in range(kw):
                 start = w + j * dw
-                lo, hi = _shift(start, count, width)
+                lo = min(count, max(0, -start))  # the windows [lo, hi) whose tap is on the row
+                hi = max(lo, min(count, width - start))
                 a = image + (row * width + start + lo) * c
                 _larger(x, a, best, tap, lo * c, (hi - lo) * c, i4(i * dh * width + j * dw))
 
@@ -145,25 +139,14 @@ def max_backward(grad, index, dx, c, kh, sh, ph, dh):
 
 # -- averages ----------------------------------------------------------------------------------------------------------
 @inline
-def _zero(y, b, count):
-    for i in range(count):
-        y[u8(b + i)] = 0
-
-
-@inline
-def _add(x, a, y, b, count):
-    for i in range(count):
-        y[u8(b + i)] += x[u8(a + i)]
-
-
-@inline
-def _divide(x, a, y, b, count, taps):
-    """y[b:] = x[a:] / taps."""
-    divisor = y.dtype.type(max(1, taps))
-    inverse = y.dtype.type(1) / divisor
-    exact = taps & (taps - 1) == 0  # a power of two: then the product is the quotient
-    for i in range(count):
-        y[u8(b + i)] = x[u8(a + i)] * inverse if exact else x[u8(a + i)] / divisor
+def _add(x, a, y, b, count, fresh):
+    """y[b:] += x[a:]; where ``fresh``, y holds nothing yet."""
+    if fresh:
+        for i in range(count):
+            y[u8(b + i)] = x[u8(a + i)]
+    else:
+        for i in range(count):
+            y[u8(b + i)] += x[u8(a + i)]
 
 
 @inline
@@ -181,7 +164,9 @@ def _divide_row(x, a, y, b, windows, c, tall, kw, sw, pw, width, include):
         end = k + 1
         while end < windows and _counted(end * sw - pw, kw, width, pw, include) == taps:
             end += 1
-        _divide(x, a + k * c, y, b + k * c, (end - k) * c, tall * taps)
+        divisor = y.dtype.type(max(1, tall * taps))
+        for i in range(k * c, end * c):
+            y[u8(b + i)] = x[u8(a + i)] / divisor
         k = end
 
 
@@ -221,14 +206,13 @@ def _avg_rows(t, blocks, x, y, c, kh, kw, sh, sw, ph, pw, include):
     rows, windows, height, width = y.shape[1], y.shape[2] // c, x.shape[1], x.shape[2] // c
     n, b = t // blocks, t % blocks
     extent = (windows - 1) * sw + kw  # of a row of windows, in pixels
-    column = np.empty(extent * c + lanes(x), x.dtype)
+    column = np.zeros(extent * c + lanes(x), x.dtype)  # its padding stays zero
     total = np.empty(windows * c + lanes(x), x.dtype)
     x, y = x.reshape(x.size), y.reshape(y.size)
     for o in range(b * rows // blocks, (b + 1) * rows // blocks):
         h = o * sh - ph
-        _zero(column, 0, column.size)
         for i in range(max(0, h), min(height, h + kh)):
-            _add(x, (n * height + i) * width * c, column, pw * c, min(width, extent - pw) * c)
+            _add(x, (n * height + i) * width * c, column, pw * c, min(width, extent - pw) * c, i == max(0, h))
         _sum_windows(column, total, windows, c, kw, sw)
         tall = _counted(h, kh, height, ph, include)
         _divide_row(total, 0, y, (n * rows + o) * windows * c, windows, c, tall, kw, sw, pw, width, include)
@@ -252,7 +236,12 @@ def _avg_backward_rows(t, blocks, grad, dx, c, kh, kw, sh, sw, ph, pw, include):
     column = np.empty(extent * c + lanes(dx), dx.dtype)
     total = np.empty(windows * c + lanes(dx), dx.dtype)
     grad, dx = grad.reshape(grad.size), dx.reshape(dx.size)
-    _zero(dx, (n * height + first) * width * c, (last - first) * width * c)
+    seen = min(width, extent - pw)  # pixels of a row that windows reach
+    done = first  # rows before this one hold sums
+    if kh < sh or seen < width or (rows - 1) * sh - ph + kh < height:  # windows leave gaps
+        for i in range((n * height + first) * width * c, (n * height + last) * width * c):
+            dx[u8(i)] = 0
+        done = last
     begin = (first + ph - kh) // sh + 1  # the rows of windows that reach these rows
     for o in range(max(0, begin), min(rows, (last - 1 + ph) // sh + 1)):
         h = o * sh - ph
@@ -260,7 +249,8 @@ def _avg_backward_rows(t, blocks, grad, dx, c, kh, kw, sh, sw, ph, pw, include):
         _divide_row(grad, (n * rows + o) * windows * c, total, 0, windows, c, tall, kw, sw, pw, width, include)
         _spread_windows(total, column, windows, c, kw, sw)
         for i in range(max(first, h), min(last, h + kh)):
-            _add(column, pw * c, dx, (n * height + i) * width * c, min(width, extent - pw) * c)
+            _add(column, pw * c, dx, (n * height + i) * width * c, seen * c, i >= done)
+        done = max(done, min(last, h + kh))
 
 
 @kernel

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import prange
 
@@ -15,8 +13,6 @@ __all__ = [
     "channel_sum_scratch",
     "log_softmax",
     "log_softmax_backward",
-    "row_task",
-    "row_tasks",
     "softmax",
     "softmax_backward",
     "softmax_row",
@@ -25,6 +21,7 @@ __all__ = [
 WIDE = 128  # elements: so many sums run side by side, however few channels there are
 SLICE = 1 << 14  # elements of a slice, at least
 SLICES = 64
+u8 = np.uint64  # an index that Numba does not test for being negative
 
 
 def channel_sum_scratch(pixels: int, channels: int) -> tuple[int, int]:
@@ -35,41 +32,39 @@ def channel_sum_scratch(pixels: int, channels: int) -> tuple[int, int]:
 
 
 @inline
-def _add_rows(x, acc):
-    """acc (width,) += the sum of x (any number of whole pixels), width after width."""
-    width = acc.size
-    quads = x.size // (4 * width)
-    for q in range(quads):
-        o = 4 * q * width
-        a, b, c, d = x[o : o + width], x[o + width : o + 2 * width], x[o + 2 * width : o + 3 * width], x[o + 3 * width : o + 4 * width]
-        for j in range(width):
-            acc[j] += (a[j] + b[j]) + (c[j] + d[j])
-    for o in range(4 * quads * width, x.size, width):
-        rest = x[o : o + width]
-        for j in range(rest.size):
-            acc[j] += rest[j]
-
-
-@inline
 def _sum_slice(x, part, s):
+    """Row s of part (slices, width) = the sums of slice s of x (P, C), width after width."""
     pixels, channels = x.shape
-    step = (pixels // part.shape[0] + 1) * channels
-    part[s].fill(0)
-    _add_rows(x.reshape(-1)[s * step : (s + 1) * step], part[s])
+    slices, width = part.shape
+    flat, acc = x.reshape(x.size), part[s]
+    step = (pixels // slices + 1) * channels
+    o, end = min(x.size, s * step), min(x.size, (s + 1) * step)
+    for j in range(width):
+        acc[j] = 0
+    while o + 4 * width <= end:  # four at once: fewer loads and stores of acc
+        for j in range(width):
+            a, b = flat[u8(o + j)], flat[u8(o + width + j)]
+            c, d = flat[u8(o + 2 * width + j)], flat[u8(o + 3 * width + j)]
+            acc[j] += (a + b) + (c + d)
+        o += 4 * width
+    while o < end:
+        for j in range(min(width, end - o)):
+            acc[j] += flat[u8(o + j)]
+        o += width
 
 
 @inline
 def _fold(part, out):
-    """out (C,) = the sum of part (slices, pixels * C)."""
+    """out (C,) = the sum of part (slices, pixels * C), slice after slice and pixel after pixel."""
     total = part[0]
     for s in range(1, part.shape[0]):
         row = part[s]
         for j in range(total.size):
             total[j] += row[j]
-    out.fill(0)
-    for o in range(0, total.size, out.size):
-        for c in range(out.size):
-            out[c] += total[o + c]
+    for c in range(out.size):
+        out[c] = total[c]
+        for j in range(c + out.size, total.size, out.size):
+            out[c] += total[j]
 
 
 @kernel
@@ -82,25 +77,9 @@ def channel_sum(x, part, out):
 
 # -- softmax over the rows of (R, K) -----------------------------------------------------------------------------------
 @inline
-def row_tasks(x):
-    """How many tasks the rows of x (R, K) make: some 4096 elements each."""
-    rows, columns = x.shape
-    step = max(1, 4096 // max(1, columns))
-    return (rows + step - 1) // step if columns else 0
-
-
-@inline
-def row_task(x, t):
-    """The rows of task t."""
-    rows, columns = x.shape
-    step = max(1, 4096 // columns)
-    return range(t * step, min(rows, (t + 1) * step))
-
-
-@inline
 def _maximum(x):
-    m = x[0]
-    for k in range(1, x.size):
+    m = x.dtype.type(-np.inf)
+    for k in range(x.size):
         m = x[k] if x[k] > m else m  # a NaN that this misses comes back with the sum
     return m
 
@@ -149,7 +128,7 @@ def _softmax_row(x, y):
 @inline
 def _log_softmax_row(x, y):
     m, total = softmax_row(x, y)
-    shift = x.dtype.type(math.log(total))
+    shift = np.log(total)
     for k in range(x.size):
         y[k] = (x[k] - m) - shift
 
@@ -171,30 +150,26 @@ def _log_softmax_backward_row(grad, y, dx):
 @kernel
 def softmax(x, y):
     """y = softmax of each row of x (R, K)."""
-    for t in prange(row_tasks(x)):
-        for r in row_task(x, np.int64(t)):
-            _softmax_row(x[r], y[r])
+    for r in prange(x.shape[0]):
+        _softmax_row(x[r], y[r])
 
 
 @kernel
 def softmax_backward(grad, y, dx):
     """dx = y * (grad - sum(grad * y)), row by row; y = softmax(x)."""
-    for t in prange(row_tasks(y)):
-        for r in row_task(y, np.int64(t)):
-            _softmax_backward_row(grad[r], y[r], dx[r])
+    for r in prange(y.shape[0]):
+        _softmax_backward_row(grad[r], y[r], dx[r])
 
 
 @kernel
 def log_softmax(x, y):
     """y = log(softmax) of each row of x (R, K)."""
-    for t in prange(row_tasks(x)):
-        for r in row_task(x, np.int64(t)):
-            _log_softmax_row(x[r], y[r])
+    for r in prange(x.shape[0]):
+        _log_softmax_row(x[r], y[r])
 
 
 @kernel
 def log_softmax_backward(grad, y, dx):
     """dx = grad - exp(y) * sum(grad), row by row; y = log_softmax(x)."""
-    for t in prange(row_tasks(y)):
-        for r in row_task(y, np.int64(t)):
-            _log_softmax_backward_row(grad[r], y[r], dx[r])
+    for r in prange(y.shape[0]):
+        _log_softmax_backward_row(grad[r], y[r], dx[r])

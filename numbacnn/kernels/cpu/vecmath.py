@@ -3,7 +3,7 @@
 For float32 the functions are polynomials without branches, written so that NaN, infinities, overflow and denormals come out right;
 float64, which only tests and gradient checks use, takes libm's. With NUMBA_DISABLE_JIT=1 the plain NumPy functions run.
 
-Largest error over all float32 arguments, against float64 (with fused multiply-add): exp 0.9, sigmoid 2.4, tanh 2.0 ulp.
+Largest error over the whole float32 range, against float64 (with fused multiply-add): exp 1.0, sigmoid 2.4, tanh 2.4 ulp.
 
 Source: the range reduction and the polynomial of Cephes' ``expf`` (S. Moshier, 1992), rounding by a large constant as in
 N. Shibata and F. Petrogalli, "SLEEF", IEEE TPDS 31 (2020).
@@ -81,7 +81,6 @@ def _power_of_two(n):
     return i4((n + 127) << 23).view(f4)
 
 
-@inline
 def _exp(x):
     x = LARGEST if x > LARGEST else x  # NaN stays
     x = SMALLEST if x < SMALLEST else x
@@ -91,13 +90,11 @@ def _exp(x):
     return (p + ONE) * _power_of_two(half) * _power_of_two(i4(n - half))
 
 
-@inline
 def _sigmoid(x):
-    e = _exp(-abs(x))  # small results keep their digits: nothing cancels or overflows
+    e = exp(-abs(x))  # small results keep their digits: nothing cancels or overflows
     return (e if x < 0 else ONE) / (ONE + e)
 
 
-@inline
 def _tanh(x):
     a = abs(x)
     a = ONE_BEFORE if a > ONE_BEFORE else a
@@ -108,25 +105,22 @@ def _tanh(x):
     return i4(f4(y).view(i4) | (f4(x).view(i4) & SIGN)).view(f4)
 
 
-@inline
 def _sigmoid_double(x):
     e = math.exp(-abs(x))
     return (e if x < 0 else 1.0) / (1.0 + e)
 
 
 def _by_type(function, single, double):
-    """Compile ``function`` as ``single`` for float32 and as ``double`` for float64."""
+    """Compile ``function`` from ``single`` for float32 and from ``double`` for float64."""
 
     @overload(function, jit_options={"fastmath": set(CONTRACT), "error_model": "numpy"})
     def choose(x):
-        if x == types.float32:
-            return lambda x: single(x)
-        return lambda x: double(x)
+        return single if x == types.float32 else double
 
 
-_by_type(exp, _exp, math.exp)
+_by_type(exp, _exp, lambda x: math.exp(x))
 _by_type(sigmoid, _sigmoid, _sigmoid_double)
-_by_type(tanh, _tanh, math.tanh)
+_by_type(tanh, _tanh, lambda x: math.tanh(x))
 
 
 # -- vectors: a register tile of one row and one column ----------------------------------------------------------------

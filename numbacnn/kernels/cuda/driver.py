@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -68,10 +70,21 @@ def _argument(value: Any) -> Any:
     return value
 
 
+def _configure(kernel: Any, grid: tuple[int, ...], block: int) -> Any:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Grid size")  # small layers have few blocks, and that is no mistake
+        return kernel[grid, block]
+
+
+# Numba itself keeps 128 configurations a kernel, which a deep net with several batch sizes outgrows.
+# Not in the simulator, where kernel[...] changes the kernel.
+_configured = _configure if SIMULATED else functools.lru_cache(maxsize=4096)(_configure)
+
+
 def launch(kernel: Any, grid: Sequence[int], block: int, *args: Any) -> None:
     """Launch ``kernel`` on ``grid`` blocks of ``block`` threads; an empty grid is no work."""
     if all(grid):
-        kernel[tuple(grid), block](*[_argument(a) for a in args])
+        _configured(kernel, tuple(grid), block)(*[_argument(a) for a in args])
 
 
 def launch_flat(kernel: Any, n: int, *args: Any) -> None:

@@ -1,0 +1,65 @@
+"""The properties of convolution and pooling on the CUDA backend: in the simulator (``test_simulator.py``), or on a GPU. Tiny shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import small_tiles
+from hypothesis import given
+
+from numbacnn import backends, cuda
+from numbacnn.kernels.cuda.driver import SIMULATED
+from numbacnn.testing import ConvCase, Operations, PoolCase, of_backend, properties
+from numbacnn.testing.strategies import conv_cases, pool_cases
+
+pytestmark = [
+    pytest.mark.skipif(not cuda.is_available(), reason="needs a GPU or NUMBA_ENABLE_CUDASIM=1; test_simulator.py runs it simulated"),
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),
+]
+
+CONVS = conv_cases(size=4, channels=2, kernel=2, batch=2)
+POOLS = pool_cases(size=4, channels=2, kernel=3, batch=2)
+AVERAGES = pool_cases(size=4, channels=2, kernel=3, batch=2, dilation=1)
+
+
+@pytest.fixture
+def ops(monkeypatch: pytest.MonkeyPatch) -> Iterator[Operations]:
+    if SIMULATED:
+        small_tiles.use(monkeypatch)
+    return of_backend(backends.get("cuda"))
+
+
+@pytest.mark.parametrize("holds", properties.CONV_PROPERTIES, ids=lambda f: f.__name__)
+@given(case=CONVS)
+def test_convolution(ops: Operations, holds: Callable[..., None], case: ConvCase) -> None:
+    holds(ops.conv2d, case)
+
+
+@given(case=CONVS)
+def test_convolution_is_adjoint_to_its_gradients(ops: Operations, case: ConvCase) -> None:
+    properties.input_gradient_is_adjoint(ops.conv2d, ops.conv2d_grad_input, case)
+    properties.weight_gradient_is_adjoint(ops.conv2d, ops.conv2d_grad_weight, case)
+
+
+@pytest.mark.parametrize("holds", properties.POOL_PROPERTIES, ids=lambda f: f.__name__)
+@given(case=POOLS)
+def test_max_pooling(ops: Operations, holds: Callable[..., None], case: PoolCase) -> None:
+    holds(ops.max_pool2d, case)
+
+
+@pytest.mark.parametrize("holds", properties.POOL_PROPERTIES, ids=lambda f: f.__name__)
+@given(case=AVERAGES)
+def test_average_pooling(ops: Operations, holds: Callable[..., None], case: PoolCase) -> None:
+    holds(ops.avg_pool2d, case)
+
+
+@given(case=POOLS)
+def test_max_pooling_keeps_the_mass_of_its_gradient(ops: Operations, case: PoolCase) -> None:
+    properties.max_gradient_keeps_its_mass(ops.max_pool2d_grad, case)
+
+
+@given(case=AVERAGES)
+def test_average_pooling_of_constants_and_its_adjoint(ops: Operations, case: PoolCase) -> None:
+    properties.average_of_a_constant_is_the_constant(ops.avg_pool2d, case)
+    properties.average_pooling_is_adjoint_to_its_gradient(ops.avg_pool2d, ops.avg_pool2d_grad, case)

@@ -1,0 +1,379 @@
+"""The CPU's dense kernels against the reference: equal on small integers, whose float32 sums are exact, whatever the shape."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from numbacnn import backends, reference
+from numbacnn.backends import cpu_plan
+from numbacnn.backends.cpu import CpuBackend
+from numbacnn.geometry import Conv2dGeometry
+from numbacnn.kernels.cpu import launch
+from numbacnn.kernels.cpu.tile import LANES
+from numbacnn.testing import ConvCase
+from numbacnn.testing.strategies import relayout
+
+ROOT = Path(__file__).parents[1]
+WIDE, NARROW = cpu_plan.WIDE[0], cpu_plan.NARROW[0]  # rows of the two tiles
+
+
+@pytest.fixture
+def cpu() -> CpuBackend:
+    return backends.get("cpu")  # type: ignore[return-value]
+
+
+def ints(*shape: int, seed: int = 0, dtype: Any = np.float32) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-4, 5, shape).astype(dtype)
+
+
+def equal(found: np.ndarray, wanted: np.ndarray) -> None:
+    assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
+    np.testing.assert_array_equal(found, wanted)
+
+
+def check(xp: CpuBackend, case: ConvCase, bias: bool = True) -> None:
+    """Forward and both gradients."""
+    g = case.geometry
+    b = ints(g.oc, seed=9, dtype=case.x.dtype) if bias else None
+    equal(xp.conv2d_forward(case.x, case.w, b, g), reference.conv2d_forward(case.x, case.w, b, g))
+    equal(xp.conv2d_grad_input(case.grad, case.w, g), reference.conv2d_grad_input(case.grad, case.w, g))
+    equal(xp.conv2d_grad_weight(case.grad, case.x, g), reference.conv2d_grad_weight(case.grad, case.x, g))
+
+
+# -- geometries ----------------------------------------------------------------------------------------------------------------
+def _drawn(count: int, seed: int) -> Iterator[tuple[Any, ...]]:
+    """(input shape, weight shape, options): every parameter varies, sizes lean to the small and the odd."""
+    rng = np.random.default_rng(seed)
+    while count:
+        groups = int(rng.choice([1, 1, 1, 2, 3]))
+        c, oc = (int(rng.choice([1, 2, 3, 5, 8, 17])) * groups for _ in range(2))
+        n, h, w = int(rng.choice([0, 1, 2, 3, 7])), int(rng.integers(1, 12)), int(rng.integers(1, 12))
+        kh, kw = (int(k) for k in rng.integers(1, 6, 2))
+        options = {
+            "stride": tuple(int(s) for s in rng.choice([1, 1, 2, 3, 5], 2)),
+            "padding": tuple(int(p) for p in rng.choice([0, 1, 2, 3, 6], 2)),
+            "dilation": tuple(int(d) for d in rng.choice([1, 1, 2, 3], 2)),
+            "groups": groups,
+        }
+        try:
+            Conv2dGeometry.of((n, c, h, w), (oc, c // groups, kh, kw), **options)  # type: ignore[arg-type]
+        except ValueError:
+            continue
+        count -= 1
+        yield (n, c, h, w), (oc, c // groups, kh, kw), options
+
+
+SPECIAL: list[tuple[Any, ...]] = [
+    # images smaller than a tile, so that one tile holds several
+    ((64, 3, 1, 1), (5, 3, 1, 1), {}),
+    ((33, 3, 1, 1), (5, 3, 3, 3), {"padding": 1}),
+    ((9, 2, 1, 2), (3, 2, 1, 1), {}),
+    ((50, 4, 2, 2), (6, 4, 2, 2), {"padding": 1, "stride": 2}),
+    ((7, 1, 3, 1), (1, 1, 3, 1), {}),
+    # as many pixels as a tile has rows, one fewer, one more
+    *(((1, 3, 1, p), (4, 3, 1, 1), {}) for rows in (WIDE, NARROW) for p in (rows - 1, rows, rows + 1, 2 * rows, 2 * rows + 1)),
+    # output channels around the width of a vector, of a tile, and of several tiles
+    *(((2, 3, 5, 5), (oc, 3, 3, 3), {"padding": 1}) for oc in (LANES - 1, LANES, LANES + 1, 2 * LANES, 2 * LANES + 1, 5 * LANES + 3)),
+    # the same for the input's, which are the outputs of the input gradient
+    *(((2, c, 5, 5), (3, c, 3, 3), {"padding": 1}) for c in (LANES - 1, LANES + 1, 2 * LANES, 2 * LANES + 1, 4 * LANES + 5)),
+    ((2, 3 * (LANES + 1), 5, 5), (3 * (LANES + 2), LANES + 1, 3, 3), {"groups": 3}),
+    ((2, 12, 6, 6), (12, 1, 3, 3), {"groups": 12, "padding": 1}),  # depthwise
+    # many pixels: several tasks, chunks and blocks
+    ((3, 2, 40, 41), (3, 2, 3, 3), {"padding": 1}),
+    ((300, 4, 3, 3), (20, 4, 2, 2), {}),
+    ((2, 70, 9, 9), (70, 70, 1, 1), {}),
+    # few pixels and many channels: the tasks share out the channels
+    ((1, 40, 3, 3), (200, 40, 3, 3), {"padding": 1}),
+    # a stride beyond the kernel leaves pixels that no window sees; padding beyond it gives windows that see no pixel
+    ((2, 3, 11, 11), (4, 3, 2, 2), {"stride": 5}),
+    ((2, 3, 2, 2), (4, 3, 2, 2), {"padding": 7}),
+    ((1, 2, 1, 1), (2, 2, 3, 3), {"padding": 4, "dilation": 3, "stride": 2}),
+    # asymmetric padding
+    ((2, 3, 5, 6), (4, 3, 2, 4), {"padding": "same"}),
+    ((2, 3, 5, 6), (4, 3, 4, 2), {"padding": "same", "dilation": (3, 2)}),
+    # LeNet
+    ((5, 1, 28, 28), (6, 1, 5, 5), {"padding": 2}),
+    ((5, 6, 14, 14), (16, 6, 5, 5), {}),
+]
+
+
+def test_a_drawn_set_of_geometries(cpu: CpuBackend) -> None:
+    for i, (x, w, options) in enumerate(_drawn(250, seed=1)):
+        check(cpu, ConvCase.of(x, w, seed=3 * i, **options), bias=i % 3 > 0)
+
+
+def test_a_drawn_set_of_geometries_in_float64(cpu: CpuBackend) -> None:
+    for i, (x, w, options) in enumerate(_drawn(60, seed=2)):
+        check(cpu, ConvCase.of(x, w, seed=3 * i, dtype=np.float64, **options), bias=i % 3 > 0)
+
+
+@pytest.mark.parametrize(("x", "w", "options"), SPECIAL, ids=str)
+def test_special_geometries(cpu: CpuBackend, x: tuple[int, ...], w: tuple[int, ...], options: dict[str, Any]) -> None:
+    check(cpu, ConvCase.of(x, w, **options))
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "fortran", "reversed", "every_other", "readonly"])
+def test_layouts(cpu: CpuBackend, layout: str) -> None:
+    case = ConvCase.of((2, 3, 6, 5), (4, 3, 3, 2), padding=1, stride=2)
+    check(cpu, ConvCase(case.geometry, relayout(case.x, layout), relayout(case.w, layout), relayout(case.grad, layout)))
+
+
+def test_a_gradient_of_zero_strides(cpu: CpuBackend) -> None:
+    """What ``sum().backward()`` hands down."""
+    case = ConvCase.of((2, 3, 6, 5), (4, 3, 3, 2), padding=1)
+    check(cpu, ConvCase(case.geometry, case.x, case.w, np.broadcast_to(np.float32(3), case.grad.shape)))
+
+
+def test_results_are_channels_last_and_weight_gradients_c_ordered(cpu: CpuBackend) -> None:
+    case = ConvCase.of((2, 3, 6, 5), (4, 3, 3, 2), padding=1)
+    g = case.geometry
+    for y in (cpu.conv2d_forward(case.x, case.w, None, g), cpu.conv2d_grad_input(case.grad, case.w, g)):
+        assert y.transpose(0, 2, 3, 1).flags.c_contiguous
+    assert cpu.conv2d_grad_weight(case.grad, case.x, g).flags.c_contiguous
+
+
+# -- matrix products -----------------------------------------------------------------------------------------------------------
+MATRICES = [
+    (1, 1, 1),
+    (1, 7, 3),
+    (WIDE, 3, LANES),
+    (WIDE + 1, 5, LANES + 1),
+    (NARROW - 1, 2, 2 * LANES + 1),
+    (256, 400, 120),
+    (3, 130, 84),
+    (200, 1, 10),
+    (2 * WIDE, 33, 5 * LANES),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("m", "k", "n"), MATRICES)
+def test_matmul_and_linear(cpu: CpuBackend, m: int, k: int, n: int, dtype: str) -> None:
+    a, b, bias, grad = (ints(*s, seed=i, dtype=dtype) for i, s in enumerate([(m, k), (k, n), (n,), (m, n)]))
+    equal(cpu.matmul(a, b), a @ b)
+    equal(cpu.matmul(a, np.asfortranarray(b)), a @ b)
+    equal(cpu.matmul(np.asfortranarray(a), relayout(b, "every_other")), a @ b)
+    w = np.ascontiguousarray(b.T)
+    equal(cpu.linear_forward(a, w, bias), a @ b + bias)
+    equal(cpu.linear_forward(relayout(a, "reversed"), relayout(w, "fortran"), None), a @ b)
+    equal(cpu.linear_grad_input(grad, w), grad @ w)
+    equal(cpu.linear_grad_weight(grad, a), grad.T @ a)
+    equal(cpu.channel_sum(grad), grad.sum(0))
+
+
+@pytest.mark.parametrize(("m", "k", "n"), [(0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0)])
+def test_matrices_without_elements(cpu: CpuBackend, m: int, k: int, n: int) -> None:
+    a, w, bias, grad = ints(m, k), ints(n, k), ints(n), ints(m, n)
+    equal(cpu.matmul(a, np.ascontiguousarray(w.T)), a @ w.T)
+    equal(cpu.linear_forward(a, w, bias), a @ w.T + bias)
+    equal(cpu.linear_grad_input(grad, w), grad @ w)
+    equal(cpu.linear_grad_weight(grad, a), grad.T @ a)
+    equal(cpu.channel_sum(grad), grad.sum(0))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (7, 1, 9, 9), (1, 40, 3, 3), (300, 2, 5, 5), (4, 6), (3, 5, 7), (2, 3, 1, 2, 2)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_channel_sum(cpu: CpuBackend, shape: tuple[int, ...], dtype: str) -> None:
+    x = ints(*shape, dtype=dtype)
+    equal(cpu.channel_sum(x), x.sum((0, *range(2, x.ndim))))
+
+
+# -- memory --------------------------------------------------------------------------------------------------------------------
+ROOM = 256  # elements of guard on either side
+
+
+class GuardedPool:
+    """Buffers in the middle of larger ones full of NaN: what reads outside spreads NaN, what writes outside is found by ``check``."""
+
+    def __init__(self) -> None:
+        self.rooms: list[tuple[np.ndarray, int]] = []
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> np.ndarray:
+        size = math.prod(shape)
+        room = np.full((size + 2 * ROOM) * np.dtype(dtype).itemsize, 255, np.uint8)  # NaN in every floating-point dtype
+        self.rooms.append((room, ROOM * np.dtype(dtype).itemsize))
+        return room.view(dtype)[ROOM : ROOM + size].reshape(shape)
+
+    def guarded(self, a: np.ndarray) -> np.ndarray:
+        """A copy of ``a``, images channels-last: the kernels need not copy it again."""
+        memory = np.moveaxis(a, 1, -1) if a.ndim == 4 else a
+        out = self.empty(memory.shape, a.dtype)
+        out[...] = memory
+        return np.moveaxis(out, -1, 1) if a.ndim == 4 else out
+
+    def weight(self, a: np.ndarray) -> np.ndarray:
+        return self.guarded(a.reshape(-1)).reshape(a.shape)
+
+    def check(self) -> None:
+        for room, edge in self.rooms:
+            assert (room[:edge] == 255).all(), "written before the buffer"
+            assert (room[-edge:] == 255).all(), "written behind the buffer"
+
+
+@pytest.fixture
+def guarded(cpu: CpuBackend, monkeypatch: pytest.MonkeyPatch) -> Iterator[GuardedPool]:
+    pool = GuardedPool()
+    monkeypatch.setattr(cpu, "buffers", pool)
+    yield pool
+    pool.check()
+
+
+def test_the_guards_see_a_write_outside() -> None:
+    for at in (-1, 3):
+        pool = GuardedPool()
+        inner = pool.empty((3,), np.float32)
+        room = pool.rooms[0][0].view(np.float32)
+        inner[:] = 1
+        pool.check()
+        room[ROOM + at] = 0
+        with pytest.raises(AssertionError, match="written"):
+            pool.check()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_convolution_stays_inside_its_memory(cpu: CpuBackend, guarded: GuardedPool, dtype: str) -> None:
+    cases = [*SPECIAL, *_drawn(60, seed=3)] if dtype == "float32" else [*SPECIAL[::3], *_drawn(20, seed=4)]
+    for x, w, options in cases:
+        guarded.rooms = []
+        case = ConvCase.of(x, w, dtype=dtype, **options)
+        check(cpu, ConvCase(case.geometry, guarded.guarded(case.x), guarded.weight(case.w), guarded.guarded(case.grad)))
+        guarded.check()
+
+
+def test_matrix_products_stay_inside_their_memory(cpu: CpuBackend, guarded: GuardedPool) -> None:
+    for m, k, n in MATRICES:
+        guarded.rooms = []
+        a, w, bias, grad = (guarded.guarded(ints(*s, seed=i)) for i, s in enumerate([(m, k), (n, k), (n,), (m, n)]))
+        equal(cpu.linear_forward(a, w, bias), a @ w.T + bias)
+        equal(cpu.matmul(a, np.asarray(w.T)), a @ w.T)
+        equal(cpu.linear_grad_input(grad, w), grad @ w)
+        equal(cpu.linear_grad_weight(grad, a), grad.T @ a)
+        equal(cpu.channel_sum(grad), grad.sum(0))
+        guarded.check()
+
+
+# -- the same bits ---------------------------------------------------------------------------------------------------------------
+def _bits(xp: CpuBackend, case: ConvCase) -> list[bytes]:
+    g = case.geometry
+    arrays = (
+        xp.conv2d_forward(case.x, case.w, None, g),
+        xp.conv2d_grad_input(case.grad, case.w, g),
+        xp.conv2d_grad_weight(case.grad, case.x, g),
+        xp.channel_sum(case.grad),
+    )
+    return [np.ascontiguousarray(a).tobytes() for a in arrays]
+
+
+def _real(x: Any, w: Any, options: dict[str, Any]) -> ConvCase:
+    """Values whose sums round, so that the order of additions shows."""
+    case = ConvCase.of(x, w, **options)
+    rng = np.random.default_rng(0)
+    return ConvCase(case.geometry, *(rng.standard_normal(a.shape).astype(np.float32) for a in (case.x, case.w, case.grad)))
+
+
+ROUNDING = [_real(*case) for case in SPECIAL[-12:]] + [_real((40, 3, 17, 19), (20, 3, 3, 3), {"padding": 1})]
+
+
+def test_bits_do_not_depend_on_the_threads(cpu: CpuBackend) -> None:
+    import numba
+
+    if numba.config.NUMBA_NUM_THREADS == 1:
+        pytest.skip("needs the threading layer to have two threads")
+    found = []
+    for threads in (1, 2):
+        launch.set_num_threads(threads)
+        found.append([_bits(cpu, case) for case in ROUNDING])
+    launch.set_num_threads(None)
+    assert found[0] == found[1]
+
+
+def test_bits_do_not_depend_on_the_layout(cpu: CpuBackend) -> None:
+    for case in ROUNDING:
+        wanted = _bits(cpu, case)
+        for layout in ("channels_last", "reversed"):
+            assert _bits(cpu, ConvCase(case.geometry, *(relayout(a, layout) for a in (case.x, case.w, case.grad)))) == wanted
+
+
+def test_the_serial_twins_give_the_same_bits(cpu: CpuBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a forked child and a tiny launch under workqueue run."""
+    cases = ROUNDING[-2:]
+    wanted = [_bits(cpu, case) for case in cases]
+
+    def serially(driver: Any, *args: Any) -> None:
+        launch._serial(driver)(*args)
+
+    monkeypatch.setattr("numbacnn.backends.cpu.launch", serially)
+    assert [_bits(cpu, case) for case in cases] == wanted
+
+
+# -- other processors, and none ----------------------------------------------------------------------------------------------------
+CHILD = """
+import numpy as np
+from numbacnn import backends, reference
+from numbacnn.kernels.cpu import tile
+from numbacnn.testing import ConvCase
+xp = backends.get("cpu")
+cases = [
+    ((2, 3, 5, 4), (4, 3, 3, 2), dict(padding=1, stride=2)),
+    ((3, 4, 1, 1), (6, 2, 1, 1), dict(groups=2)),
+    ((1, 2, 4, 4), (9, 2, 3, 3), dict(padding="same", dilation=2)),
+    ((0, 2, 4, 4), (3, 2, 3, 3), dict()),
+]
+for dtype in {dtypes!r}:
+    for x, w, options in cases:
+        case = ConvCase.of(x, w, dtype=dtype, **options)
+        g, b = case.geometry, np.arange(case.geometry.oc, dtype=dtype)
+        for found, wanted in (
+            (xp.conv2d_forward(case.x, case.w, b, g), reference.conv2d_forward(case.x, case.w, b, g)),
+            (xp.conv2d_grad_input(case.grad, case.w, g), reference.conv2d_grad_input(case.grad, case.w, g)),
+            (xp.conv2d_grad_weight(case.grad, case.x, g), reference.conv2d_grad_weight(case.grad, case.x, g)),
+            (xp.linear_forward(case.grad.reshape(g.n, g.oc * g.oh * g.ow), np.ones((3, g.oc * g.oh * g.ow), dtype), None),
+             np.repeat(case.grad.sum((1, 2, 3))[:, None], 3, 1)),
+        ):
+            np.testing.assert_array_equal(found, wanted)
+            if found.dtype != wanted.dtype:
+                raise SystemExit(str(found.dtype))
+print(tile.LANES, tile.REGISTERS, tile.FMA)
+"""
+
+
+def run(code: str, **environment: str) -> str:
+    """What a fresh interpreter prints."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_CPU", "NUMBA_DISABLE"))}
+    child = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=inherited | environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert child.returncode == 0, child.stdout + child.stderr
+    return child.stdout
+
+
+def test_without_the_compiler() -> None:
+    """Every kernel is plain Python under NUMBA_DISABLE_JIT=1."""
+    assert run(CHILD.format(dtypes=["float32", "float64"]), NUMBA_DISABLE_JIT="1").split()[2] in ("True", "False")
+
+
+TARGETS = [
+    ("x86-64", "+sse2", "4 16 False", "sse2"),
+    ("haswell", "+avx,+avx2,+fma", "8 16 True", "avx2"),
+    ("skylake-avx512", "+avx,+avx2,+fma,+avx512f,+avx512vl,+avx512dq,+avx512bw", "16 32 True", "avx512f"),
+]
+
+
+@pytest.mark.parametrize(("cpu_name", "features", "wanted", "needed"), TARGETS, ids=[t[0] for t in TARGETS])
+def test_another_processor(cpu_name: str, features: str, wanted: str, needed: str) -> None:
+    """Lanes follow the target, also where a multiply-add must be two instructions."""
+    import llvmlite.binding as llvm
+
+    if not llvm.get_host_cpu_features().get(needed, False):
+        pytest.skip(f"needs an AVX processor with {needed}" if needed.startswith("avx") else "needs an AVX processor (this is no x86)")
+    found = run(CHILD.format(dtypes=["float32"]), NUMBA_CPU_NAME=cpu_name, NUMBA_CPU_FEATURES=features)
+    assert found.strip() == wanted

@@ -1,0 +1,235 @@
+"""The properties of convolution and pooling, on the reference and on every device. In the simulator: ``test_cuda_properties.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from numbacnn import testing
+from numbacnn.geometry import Conv2dGeometry, Pool2dGeometry
+from numbacnn.testing import ConvCase, Operations, PoolCase, PropertyError, properties
+from numbacnn.testing.strategies import LAYOUTS, conv_cases, pool_cases, relayout
+
+name = lambda f: f.__name__
+
+
+@pytest.mark.parametrize("holds", properties.CONV_PROPERTIES, ids=name)
+@given(case=conv_cases())
+def test_convolution(implementation: Operations, holds: Callable[..., None], case: ConvCase) -> None:
+    holds(implementation.conv2d, case)
+
+
+@given(case=conv_cases())
+def test_convolution_is_adjoint_to_its_gradients(implementation: Operations, case: ConvCase) -> None:
+    properties.input_gradient_is_adjoint(implementation.conv2d, implementation.conv2d_grad_input, case)
+    properties.weight_gradient_is_adjoint(implementation.conv2d, implementation.conv2d_grad_weight, case)
+
+
+@pytest.mark.parametrize("holds", properties.POOL_PROPERTIES, ids=name)
+@given(case=pool_cases())
+def test_max_pooling(implementation: Operations, holds: Callable[..., None], case: PoolCase) -> None:
+    holds(implementation.max_pool2d, case)
+
+
+@given(case=pool_cases())
+def test_max_pooling_keeps_the_mass_of_its_gradient(implementation: Operations, case: PoolCase) -> None:
+    properties.max_gradient_keeps_its_mass(implementation.max_pool2d_grad, case)
+
+
+@pytest.mark.parametrize("holds", properties.POOL_PROPERTIES, ids=name)
+@given(case=pool_cases(dilation=1))
+def test_average_pooling(implementation: Operations, holds: Callable[..., None], case: PoolCase) -> None:
+    holds(implementation.avg_pool2d, case)
+
+
+@given(case=pool_cases(dilation=1))
+def test_average_pooling_of_constants_and_its_adjoint(implementation: Operations, case: PoolCase) -> None:
+    properties.average_of_a_constant_is_the_constant(implementation.avg_pool2d, case)
+    properties.average_pooling_is_adjoint_to_its_gradient(implementation.avg_pool2d, implementation.avg_pool2d_grad, case)
+
+
+# -- the properties themselves: each must be able to fail --------------------------------------------------------------------
+def _case(**options: object) -> ConvCase:
+    return ConvCase.of((2, 4, 7, 9), (6, 2, 3, 2), groups=2, **options)
+
+
+REFERENCE = testing.of_reference()
+
+
+def _unpadded(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
+    """The first pixels of each row are wrong."""
+    y = REFERENCE.conv2d(x, w, g).copy()
+    y[..., 0] += 1
+    return y
+
+
+def _flipped(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
+    return REFERENCE.conv2d(x, w[:, :, ::-1, ::-1], g)
+
+
+def _squared(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
+    return REFERENCE.conv2d(x, w, g) ** 2
+
+
+def _mixed(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
+    y = REFERENCE.conv2d(x, w, g)
+    return y + y.sum(0, keepdims=True) if len(y) > 1 else y
+
+
+def _positional(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
+    return REFERENCE.conv2d(x, w, g) * np.arange(1, g.ow + 1, dtype=x.dtype)
+
+
+def _in_memory_order(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
+    return REFERENCE.conv2d(np.asarray(x.ravel("K").reshape(x.shape)), w, g)
+
+
+def _one_short(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
+    return REFERENCE.conv2d(x, w, g)[..., 1:]
+
+
+def _ignores(**fixed: object) -> Callable[..., np.ndarray]:
+    """A convolution that takes no notice of some of its geometry."""
+    def conv(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
+        y = REFERENCE.conv2d(x, w, replace(g, **fixed))  # type: ignore[arg-type]
+        return np.resize(y, g.output_shape)
+
+    return conv
+
+
+def _rolled_groups(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
+    return REFERENCE.conv2d(np.roll(x, g.c // g.groups, 1) if g.groups > 1 else x, w, g)
+
+
+def _first_channel_twice(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
+    if g.c == 1:
+        return REFERENCE.conv2d(x, w, g)
+    one = REFERENCE.conv2d(x[:, :1], w[:, :1], replace(g, c=1, groups=1))
+    return REFERENCE.conv2d(x, w, g) + one
+
+
+BROKEN: list[tuple[Callable[..., None], Callable[..., np.ndarray]]] = [
+    (properties.conv_counts_windows, _one_short),
+    (properties.convolution_is_correlation_with_the_flipped_kernel, _flipped),
+    (properties.translation_equivariant, _positional),
+    (properties.linear_in_the_input, _squared),
+    (properties.linear_in_the_weight, _squared),
+    (properties.delta_is_the_identity, _flipped),
+    (properties.pointwise_is_a_matrix_product, _unpadded),
+    (properties.stride_is_subsampling, _ignores(stride=(1, 1))),
+    (properties.dilation_is_a_zero_stuffed_kernel, _ignores(dilation=(1, 1))),
+    (properties.groups_are_a_block_diagonal_weight, _rolled_groups),
+    (properties.channels_add_up, _first_channel_twice),
+    (properties.conv_batches_are_independent, _mixed),
+    (properties.conv_ignores_the_layout, _in_memory_order),
+]
+
+
+@pytest.mark.parametrize(("holds", "conv"), BROKEN, ids=[name(b[0]) for b in BROKEN])
+def test_each_convolution_property_can_fail(holds: Callable[..., None], conv: Callable[..., np.ndarray]) -> None:
+    case = _case(stride=(2, 3), padding=1, dilation=2)
+    case = ConvCase(case.geometry, relayout(case.x, "channels_last"), case.w, case.grad)
+    holds(REFERENCE.conv2d, case)
+    with pytest.raises(PropertyError, match=r"^\[" + holds.__name__ + r"\] expected .*; received "):
+        holds(conv, case)
+
+
+def test_every_convolution_property_has_a_broken_convolution() -> None:
+    assert [b[0] for b in BROKEN] == list(properties.CONV_PROPERTIES)
+
+
+def test_each_pooling_property_can_fail() -> None:
+    case = PoolCase.of((2, 3, 7, 7), 3, padding=1, stride=2)
+    case = PoolCase(case.geometry, relayout(case.x, "channels_last"), case.grad)
+    ops = REFERENCE
+
+    def mixed(axis: int) -> Callable[[np.ndarray, Pool2dGeometry], np.ndarray]:
+        return lambda x, g: ops.max_pool2d(x, g) + x.sum() * (x.shape[axis] > 1)
+
+    with pytest.raises(PropertyError, match="^.pool_counts_windows"):
+        properties.pool_counts_windows(lambda x, g: ops.max_pool2d(x, g)[:, :, 1:], case)
+    with pytest.raises(PropertyError, match="^.pooling_leaves_channels_alone"):
+        properties.pooling_leaves_channels_alone(mixed(1), case)
+    with pytest.raises(PropertyError, match="^.pool_batches_are_independent"):
+        properties.pool_batches_are_independent(mixed(0), case)
+    with pytest.raises(PropertyError, match="^.pool_ignores_the_layout"):
+        properties.pool_ignores_the_layout(lambda x, g: ops.max_pool2d(x.ravel("K").reshape(x.shape), g), case)
+    with pytest.raises(PropertyError, match="^.average_of_a_constant_is_the_constant"):
+        properties.average_of_a_constant_is_the_constant(lambda x, g: ops.avg_pool2d(x, g) + np.float32(1e-6), case)
+    with pytest.raises(PropertyError, match="^.max_gradient_keeps_its_mass"):
+        properties.max_gradient_keeps_its_mass(ops.avg_pool2d_grad, case)
+    with pytest.raises(PropertyError, match="^.average_pooling_is_adjoint_to_its_gradient"):
+        properties.average_pooling_is_adjoint_to_its_gradient(ops.avg_pool2d, ops.max_pool2d_grad, case)
+
+
+def test_each_adjoint_can_fail() -> None:
+    case = _case()
+    ops = REFERENCE
+    with pytest.raises(PropertyError, match="^.input_gradient_is_adjoint"):
+        properties.input_gradient_is_adjoint(ops.conv2d, lambda grad, w, g: ops.conv2d_grad_input(grad, w[..., ::-1, :], g), case)
+    with pytest.raises(PropertyError, match="^.weight_gradient_is_adjoint"):
+        properties.weight_gradient_is_adjoint(ops.conv2d, lambda grad, x, g: ops.conv2d_grad_weight(grad, x[..., ::-1, :], g), case)
+
+
+def test_a_failure_says_where_and_by_how_much() -> None:
+    case = _case(padding=1)
+
+    def off(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
+        y = REFERENCE.conv2d(x, w, g).copy()
+        y[1, 2, 3, 4] = np.nan
+        return y
+
+    wanted = REFERENCE.conv2d(case.x, case.w, case.geometry)[1, 2, 3, 4]
+    with pytest.raises(PropertyError) as error:
+        properties._same("conv", off(case.x, case.w, case.geometry), REFERENCE.conv2d(case.x, case.w, case.geometry))
+    assert str(error.value) == f"[conv] expected {wanted} at (1, 2, 3, 4); received nan; 1 of {6 * 2 * 7 * 10} elements differ."
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_relayout_keeps_the_values(layout: str) -> None:
+    a = np.arange(120, dtype=np.float32).reshape(2, 3, 4, 5)
+    np.testing.assert_array_equal(relayout(a, layout), a)
+
+
+def test_relayout_rejects_an_unknown_layout() -> None:
+    with pytest.raises(ValueError) as error:
+        relayout(np.zeros(3), "striped")
+    assert str(error.value) == (
+        "[relayout] expected one of C, channels_last, fortran, reversed, every_other, cropped, readonly; received 'striped'."
+    )
+
+
+CONV_KINDS: dict[str, Callable[[Conv2dGeometry], bool]] = {
+    "no image": lambda g: g.n == 0,
+    "one pixel": lambda g: (g.h, g.w) == (1, 1) and g.n > 0,
+    "asymmetric padding": lambda g: g.padding[0][0] != g.padding[0][1],
+    "groups of several channels": lambda g: g.groups > 1 and g.c // g.groups > 1,
+    "a stride beyond the kernel": lambda g: g.stride[0] > g.kh,
+    "a dilation beyond the image": lambda g: g.dilation[0] > g.h and g.kh > 1,
+    "an odd size": lambda g: g.h != g.w and g.h % 2 == 1,
+}
+POOL_KINDS: dict[str, Callable[[Pool2dGeometry], bool]] = {
+    "no image": lambda g: g.n == 0,
+    "one pixel": lambda g: (g.h, g.w) == (1, 1) and g.n > 0,
+    "a window that sticks out": lambda g: g.ceil_mode and g.oh != replace(g, ceil_mode=False).oh,
+    "a window in padding only": lambda g: not properties.holds_data_everywhere(g),
+    "padding that does not count": lambda g: g.padding != (0, 0) and not g.count_include_pad,
+}
+
+
+def test_strategies_draw_the_awkward_cases() -> None:
+    """Each kind of case that the strategies promise does come up."""
+    seen: set[str] = set()
+
+    @settings(max_examples=200)
+    @given(conv=conv_cases(), pool=pool_cases())
+    def look(conv: ConvCase, pool: PoolCase) -> None:
+        seen.update(f"conv: {kind}" for kind, met in CONV_KINDS.items() if met(conv.geometry))
+        seen.update(f"pool: {kind}" for kind, met in POOL_KINDS.items() if met(pool.geometry))
+
+    look()
+    assert seen == {f"conv: {kind}" for kind in CONV_KINDS} | {f"pool: {kind}" for kind in POOL_KINDS}

@@ -1,0 +1,502 @@
+"""Training: the loop, and runs that are interrupted in every way and end as if nothing had happened."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import numbacnn as nc
+from numbacnn import checkpoint, nn, training
+from numbacnn.data import Dataset
+from numbacnn.nn.functional import cross_entropy
+from numbacnn.training import Epoch, Evaluation, History, Interrupted, evaluate, fit, predict
+
+STEPS = 9  # three epochs of three batches
+PROGRAM = """
+import os, signal, sys
+import numpy as np
+import numbacnn as nc
+from numbacnn import nn
+from numbacnn.data import Dataset, RandomCrop
+from numbacnn.training import fit
+
+def dataset(n, seed):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 3
+    images = rng.integers(0, 120, (n, 8, 8, 1), np.uint8)
+    images[np.arange(n), 2 * labels + 1] += 120
+    return Dataset(images, labels, ("a", "b", "c"), "stripes", 0.4, 0.3)
+
+def network():
+    nc.manual_seed(7)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.2), nn.Linear(36, 3)
+    )
+
+def options(**more):
+    return dict(epochs=3, batch_size=20, lr=0.02, transform=RandomCrop(padding=1), seed=3, progress=False) | more
+
+def run(out, **more):
+    net = network()
+    return net, fit(net, dataset(50, 0), dataset(12, 1), out=out, **options(**more))
+
+if __name__ == "__main__":
+    out, step, every = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    from numbacnn import optim
+    update, steps = optim.Optimizer.step, 0
+    def deadly(self):
+        global steps
+        steps += 1
+        if steps == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        update(self)
+    optim.Optimizer.step = deadly
+    run(out, checkpoint_every=every or None, resume=os.path.exists(out))
+"""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """PROGRAM as a module; its path is what a subprocess runs."""
+    path = tmp_path_factory.mktemp("program") / "program.py"
+    path.write_text(PROGRAM)
+    spec = importlib.util.spec_from_file_location("program", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def whole(program: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    program.run(folder)
+    return folder
+
+
+def state(path: Path) -> dict[str, Any]:
+    """All of a checkpoint but the times."""
+    found = vars(checkpoint.load(path))
+    weights = {name: (value.dtype, value.shape, value.tobytes()) for name, value in found.pop("weights").items()}
+    optimizer = found.pop("optimizer")
+    moments = {key: {name: v.tobytes() for name, v in value.items()} for key, value in optimizer["state"].items()}
+    found["run"].pop("time")
+    found["progress"].pop("seconds")
+    for epoch in found["progress"]["history"]:
+        del epoch["seconds"], epoch["images_per_second"]
+    return {**found, "weights": weights, "moments": moments, "groups": optimizer["param_groups"]}
+
+
+def assert_same_run(folder: Path, whole: Path) -> None:
+    for name in (training.LAST, training.BEST):
+        assert state(folder / name) == state(whole / name)
+    lines = [(path / training.LOG).read_text().splitlines() for path in (folder, whole)]
+    assert len(lines[0]) == len(lines[1]) == 4
+    assert not [file for file in folder.iterdir() if file.name.startswith(".")]
+
+
+class Crash(Exception):
+    pass
+
+
+def crash_at(step: int, what: Any = None) -> Any:
+    """An ``Optimizer.step`` that fails, or does ``what``, at its n-th call."""
+    update, count = nc.optim.Optimizer.step, 0
+
+    def step_or_crash(self: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == step and what is None:
+            raise Crash
+        update(self)
+        if count == step:
+            what()
+
+    return step_or_crash
+
+
+# -- resumed runs ----------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("every", [1, 2, None])
+def test_a_crash_at_any_step(program: Any, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int | None) -> None:
+    for step in range(1, STEPS + 1):
+        folder = tmp_path / str(step)
+        with monkeypatch.context() as patch:
+            patch.setattr(nc.optim.Optimizer, "step", crash_at(step))
+            with pytest.raises(Crash):
+                program.run(folder, checkpoint_every=every)
+        net, history = program.run(folder, checkpoint_every=every, resume=True)
+        assert_same_run(folder, whole)
+        assert len(history) == 3
+        last = checkpoint.load(folder / training.LAST).weights
+        assert all((np.array(t) == last[name]).all() for name, t in net.state_dict().items())
+
+
+def test_a_crash_at_any_write(program: Any, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, writes = checkpoint.write_atomically, 0
+
+    def failing(path: Any, data: bytes) -> None:
+        nonlocal writes
+        writes -= 1
+        if writes == 0:
+            raise Crash
+        write(path, data)
+
+    for last in range(2, 12, 2):  # the first write is the checkpoint before the first step
+        folder, writes = tmp_path / str(last), last
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint, "write_atomically", failing)
+            with pytest.raises(Crash):
+                program.run(folder)
+        program.run(folder, resume=True)
+        assert_same_run(folder, whole)
+
+
+def test_killed_in_the_middle_of_an_epoch(program: Any, whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    for step, every in ((5, 1), (2, 2), (0, 0)):
+        command = [sys.executable, program.__file__, str(folder), str(step), str(every)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == (-signal.SIGKILL if step else 0), done.stderr
+    assert_same_run(folder, whole)
+
+
+def test_a_finished_run_is_left_as_it_is(program: Any, whole: Path, tmp_path: Path) -> None:
+    _, history = program.run(tmp_path / "run")
+    (tmp_path / "run" / training.LOG).unlink()
+    _, again = program.run(tmp_path / "run", resume=True)
+    assert again.epochs == history.epochs
+    assert_same_run(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_bits_do_not_depend_on_threads(program: Any, whole: Path, tmp_path: Path, threads: int) -> None:
+    import numba
+
+    if threads > numba.config.NUMBA_NUM_THREADS:
+        pytest.skip(f"needs the threading layer to have {threads} threads")
+    before = nc.config.threads
+    program.run(tmp_path / "run", threads=threads)
+    assert nc.config.threads == before
+    assert_same_run(tmp_path / "run", whole)
+
+
+def test_resumed_by_path_from_the_best(program: Any, whole: Path, tmp_path: Path) -> None:
+    program.run(tmp_path / "run")
+    program.run(tmp_path / "new", resume=tmp_path / "run" / training.BEST)
+    assert state(tmp_path / "new" / training.LAST) == state(whole / training.LAST)
+    _, history = program.run(None, resume=str(tmp_path / "run"))
+    assert history.folder == tmp_path / "run"
+
+
+def test_more_epochs_where_the_rate_is_constant(program: Any, tmp_path: Path) -> None:
+    program.run(tmp_path / "a", schedule=None, epochs=2)
+    program.run(tmp_path / "a", schedule=None, epochs=3, resume=True)
+    program.run(tmp_path / "b", schedule=None, epochs=3)
+    assert state(tmp_path / "a" / training.LAST) == state(tmp_path / "b" / training.LAST)
+
+
+def test_a_resumed_run_must_be_the_same(program: Any, whole: Path) -> None:
+    wanted = "[fit] expected the run as it began, with batch_size 20, seed 3; received batch_size 10, seed 4; "
+    with pytest.raises(ValueError, match=f"^{re.escape(wanted)}resume with the same arguments, or start anew.$"):
+        program.run(whole, batch_size=10, seed=4, resume=True)
+    with pytest.raises(ValueError, match=r"^\[fit\] expected the run as it began, with epochs 3; received epochs 4; resume with "):
+        program.run(whole, epochs=4, resume=True)
+    net = program.network()
+    with pytest.raises(
+        ValueError, match=r"with train 'stripes .* crc32 [0-9a-f]{8}'; received train 'stripes .* crc32 [0-9a-f]{8}'; resume"
+    ):
+        fit(net, program.dataset(50, 9), program.dataset(12, 1), out=whole, resume=True, **program.options())
+
+
+def test_weights_for_use_only_are_no_run(program: Any, tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / training.LAST, checkpoint.Checkpoint({}))
+    wanted = "[fit] expected the checkpoint of a training run; received weights for use only; start a run, without resume."
+    with pytest.raises(ValueError, match=f"^{re.escape(wanted)}$"):
+        program.run(tmp_path, resume=True)
+
+
+def test_where_runs_may_be(program: Any, whole: Path, tmp_path: Path) -> None:
+    wanted = (
+        f"[fit] expected a folder without a run; received the run in {whole}; pass resume=True to go on with it, or take another folder."
+    )
+    with pytest.raises(FileExistsError, match=f"^{re.escape(wanted)}$"):
+        program.run(whole)
+    wanted = "[fit] expected out=folder with resume=True; received none; or give the checkpoint: resume=path."
+    with pytest.raises(ValueError, match=f"^{re.escape(wanted)}$"):
+        program.run(None, resume=True)
+    wanted = f"[checkpoint] expected a file {tmp_path / training.LAST}; received no such file."
+    with pytest.raises(FileNotFoundError, match=f"^{re.escape(wanted)}$"):
+        program.run(tmp_path, resume=True)
+
+
+# -- Ctrl-C ----------------------------------------------------------------------------------------------------------------------
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_saves(program: Any, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    folder, handler = tmp_path / "run", signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(nc.optim.Optimizer, "step", crash_at(5, interrupt))
+        with pytest.raises(Interrupted) as stopped:
+            program.run(folder)
+    where = "stopped after step 5, in epoch 2 of 3"
+    assert str(stopped.value) == f"[fit] {where}; saved in {folder}; go on with fit(..., out={str(folder)!r}, resume=True)."
+    assert stopped.value.folder == folder
+    assert capsys.readouterr().err == "\nstopping after this step (Ctrl-C again: at once) ...\n"
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert checkpoint.load(folder / training.LAST).progress["step"] == 5
+    program.run(folder, resume=True)
+    assert_same_run(folder, whole)
+
+
+def test_ctrl_c_without_a_folder(program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nc.optim.Optimizer, "step", crash_at(1, interrupt))
+    wanted = "[fit] stopped after step 1, in epoch 1 of 3; nothing is saved without out=folder."
+    with pytest.raises(Interrupted, match=f"^{re.escape(wanted)}$"):
+        program.run(None)
+
+
+def test_ctrl_c_twice_stops_at_once(program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def twice() -> None:
+        interrupt()
+        interrupt()
+
+    monkeypatch.setattr(nc.optim.Optimizer, "step", crash_at(1, twice))
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        program.run(None)
+    assert not isinstance(stopped.value, Interrupted)
+
+
+def test_it_trains_in_another_thread(program: Any, whole: Path, tmp_path: Path) -> None:
+    thread = threading.Thread(target=program.run, args=(tmp_path / "run",))
+    thread.start()
+    thread.join()
+    assert_same_run(tmp_path / "run", whole)
+
+
+# -- losses that are no longer finite --------------------------------------------------------------------------------------------
+def test_nan_stops_and_keeps_the_last_good_checkpoint(program: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    steps = 0
+
+    def loss(logits: nc.Tensor, y: nc.Tensor) -> nc.Tensor:
+        nonlocal steps
+        steps += 1
+        return cross_entropy(logits, y) * (float("nan") if steps == 6 else 1.0)
+
+    hint = (
+        f"try a learning rate of 0.002, look for wild values in the data, or go back to {folder / training.LAST}, the last good checkpoint"
+    )
+    received = "received nan in epoch 2, step 5 (learning rate 0.0122)"
+    with pytest.raises(FloatingPointError, match=f"^{re.escape(f'[fit] expected a finite loss; {received}; {hint}.')}$"):
+        program.run(folder, loss=loss, checkpoint_every=1)
+    kept = checkpoint.load(folder / training.LAST)
+    assert kept.progress["step"] == 4
+    assert all(np.isfinite(w).all() for w in kept.weights.values())
+
+
+def test_weights_that_are_not_finite_are_not_saved(program: Any, tmp_path: Path) -> None:
+    def ruin(params: Any, lr: float) -> nc.optim.Optimizer:
+        return nc.optim.SGD(params, 1e38)
+
+    with pytest.raises(FloatingPointError, match=r"^\[fit\] expected a finite loss; received (nan|inf|-inf) in epoch 1, step \d+ "):
+        program.run(tmp_path / "run", optimizer=ruin, schedule=None, checkpoint_every=1)
+    assert all(np.isfinite(w).all() for w in checkpoint.load(tmp_path / "run" / training.LAST).weights.values())
+
+
+def test_losses_may_be_read_late(program: Any, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(training.READ_STEPS, "cpu", 4)
+    program.run(tmp_path / "run")
+    assert_same_run(tmp_path / "run", whole)
+
+
+# -- what fit gives and writes ---------------------------------------------------------------------------------------------------
+def test_the_files_of_a_run(program: Any, tmp_path: Path, capsys: Any) -> None:
+    folder = tmp_path / "run"
+    _, history = program.run(folder, progress=True, notes={"why": "a test"})
+    assert sorted(file.name for file in folder.iterdir()) == ["best.safetensors", "curve.png", "last.safetensors", "log.jsonl"]
+    head, *lines = [json.loads(line) for line in (folder / training.LOG).read_text().splitlines()]
+    assert (
+        head["notes"] == {"why": "a test"}
+        and head["parameters"] == 151
+        and set(head["versions"]) == {"numbacnn", "python", "numpy", "numba"}
+    )
+    assert head["options"]["model"] == "Sequential" and head["options"]["transform"] == "RandomCrop(size=None, padding=1)"
+    assert [Epoch(**line) for line in lines] == history.epochs
+    assert (folder / training.CURVE).read_bytes().startswith(b"\x89PNG")
+    out = capsys.readouterr().out.splitlines()
+    shape = r"epoch   \d   train loss \d\.\d{4} accuracy \d\.\d{4}   test loss \d\.\d{4} accuracy \d\.\d{4}   [\d,]+ images/s"
+    assert len(out) == 3 and all(re.fullmatch(shape, line) for line in out)
+
+
+def test_the_best_checkpoint_is_of_the_best_epoch(program: Any, whole: Path) -> None:
+    history = checkpoint.load(whole / training.LAST).progress["history"]
+    best = History([Epoch(**epoch) for epoch in history]).best.epoch
+    saved = checkpoint.load(whole / training.BEST)
+    assert len(saved.progress["history"]) == best
+    net = program.network()
+    net.load_state_dict(saved.weights)
+    assert evaluate(net, program.dataset(12, 1)).loss == history[best - 1]["test_loss"]
+
+
+def test_it_learns_and_the_last_weights_stay_in_the_model(program: Any) -> None:
+    net, history = program.run(None, epochs=12)
+    assert history.last.test_accuracy == 1.0 and history.column("train_loss")[0] > 2 * history.last.train_loss
+    assert evaluate(net, program.dataset(12, 1)).accuracy == 1.0
+
+
+def test_a_network_by_name_and_arrays(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((12, 1, 28, 28)).astype(np.float32), np.arange(12) % 3
+    options: dict[str, Any] = {"epochs": 1, "batch_size": 4, "seed": 5, "progress": False}
+    history = fit("lenet-modern", (x, y), out=tmp_path / "a", **options)
+    assert history.last.test_loss is None and str(history).endswith(" images/s") and "test" not in str(history)
+    saved = checkpoint.load(tmp_path / "a" / training.BEST)
+    assert saved.model_args == {"classes": 3, "in_channels": 1} and saved.preprocessing is None
+    assert predict(saved.network(), (x, y)).shape == (12, 3)
+    nc.manual_seed(5)
+    net = nc.models.lenet_modern(3)
+    fit(net, (x, y), out=tmp_path / "b", **options)
+    other = checkpoint.load(tmp_path / "b" / training.LAST)
+    assert all((other.weights[name] == w).all() for name, w in saved.weights.items())
+    assert other.model is None
+
+
+def test_lazy_layers(program: Any) -> None:
+    net = nn.Sequential(nn.LazyConv2d(2, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(3))
+    fit(net, program.dataset(12, 0), epochs=1, progress=False)
+    assert net[3].weight.shape == (3, 72)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "adamw", nc.optim.SGD])
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine", None, functools.partial(nc.optim.StepLR, gamma=0.5)])
+def test_optimisers_and_schedules(program: Any, optimizer: Any, schedule: Any) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    history = fit(net, program.dataset(30, 0), epochs=2, lr=1e-3, optimizer=optimizer, schedule=schedule, progress=False)
+    assert np.isfinite(history.last.train_loss)
+
+
+def test_without_matplotlib(program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    program.run(tmp_path / "run", epochs=1)
+    said = capsys.readouterr().err
+    assert said.startswith("no curve.png: [plots] expected matplotlib to be installed; received ")
+    assert said.endswith('; run: pip install "numbacnn[demo]".\n') and said.count("\n") == 1
+    assert not (tmp_path / "run" / training.CURVE).exists()
+
+
+# -- evaluate --------------------------------------------------------------------------------------------------------------------
+class Given(nn.Module):
+    """The logits (N, K) that it was made with, in order."""
+
+    def __init__(self, logits: np.ndarray) -> None:
+        super().__init__()
+        self.logits, self.at = logits, 0
+
+    def forward(self, x: nc.Tensor) -> nc.Tensor:
+        assert not self.training and not nc.is_grad_enabled()
+        self.at += len(x)
+        return nc.from_array(self.logits[self.at - len(x) : self.at])
+
+
+def evaluated() -> tuple[Given, Dataset, Evaluation]:
+    logits = np.array([[5, 0, 0], [0, 5, 0], [0, 5, 0], [0, 0, 5], [5, 0, 0]], np.float32)
+    data = Dataset(np.zeros((5, 2, 2, 1), np.uint8), np.array([0, 1, 1, 1, 2]), ("a", "b", "c"))
+    net = Given(logits)
+    return net, data, evaluate(net, data, batch_size=2)
+
+
+def test_evaluate() -> None:
+    net, data, found = evaluated()
+    assert net.training
+    assert found.confusion.dtype == np.int64 and found.confusion.tolist() == [[1, 0, 0], [0, 2, 1], [1, 0, 0]]
+    assert found.accuracy == 0.6 and found.classes == ("a", "b", "c")
+    shifted = net.logits - np.log(np.exp(net.logits).sum(1, keepdims=True))
+    assert found.loss == pytest.approx(-shifted[np.arange(5), data.labels].mean(), rel=1e-6)
+
+
+def test_report() -> None:
+    _, _, found = evaluated()
+    assert str(found) == f"loss {found.loss:.4f}, accuracy 0.6000 (3 of 5)"
+    assert found.report() == "\n".join(
+        [
+            "class  images  precision  recall  taken for",
+            "a           1     0.5000  1.0000  -",
+            "b           3     1.0000  0.6667  c (1)",
+            "c           1     0.0000  0.0000  a (1)",
+            "",
+            str(found),
+        ]
+    )
+
+
+def test_evaluate_a_loader_and_no_data() -> None:
+    net, data, found = evaluated()
+    net.at = 0
+    assert evaluate(net, nc.data.DataLoader(data, 3)).loss == pytest.approx(found.loss)
+    with pytest.raises(ValueError, match=r"^\[evaluate\] expected at least one example; received none\.$"):
+        evaluate(net, data[:0])
+
+
+def test_predict() -> None:
+    net, data, _ = evaluated()
+    net.at = 0
+    found = predict(net, data, batch_size=2)
+    assert found.shape == (5, 3) and found.sum(1) == pytest.approx(np.ones(5)) and (found.argmax(1) == net.logits.argmax(1)).all()
+
+
+# -- arguments -------------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"epochs": 0}, ValueError, "[fit] expected epochs as an integer of at least 1; received 0."),
+        ({"batch_size": 2.5}, ValueError, "[fit] expected batch_size as an integer of at least 1; received 2.5."),
+        ({"checkpoint_every": True}, ValueError, "[fit] expected checkpoint_every as an integer of at least 1; received True."),
+        ({"optimizer": "x"}, ValueError, "[fit] expected optimizer as one of sgd, momentum, adam, adamw, or a function; received 'x'."),
+        ({"schedule": "x"}, ValueError, "[fit] expected schedule as one of one-cycle, cosine, or a function; received 'x'."),
+        ({"model": 7}, TypeError, "[fit] expected a Module, or the name of one in numbacnn.models; received int."),
+        (
+            {"train": (np.zeros((2, 4)), np.zeros(2))},
+            nc.DTypeError,
+            "[fit] expected labels of an integer dtype; received float64; labels are class indices.",
+        ),
+        (
+            {"model": nn.Identity()},
+            nc.ShapeError,
+            "[fit] expected logits (N, classes) from the model, N = 12; received shape (12, 1, 8, 8); "
+            "end the model with Flatten and Linear.",
+        ),
+    ],
+)
+def test_wrong_arguments(program: Any, options: dict[str, Any], error: type[Exception], text: str) -> None:
+    if isinstance(options.get("model"), nn.Identity):
+        options["model"].scale = nn.Parameter(nc.ones(1))
+    arguments = {"model": program.network(), "train": program.dataset(12, 0), "progress": False, **options}
+    with pytest.raises(error, match=f"^{re.escape(text)}$"):
+        fit(**arguments)
+
+
+def test_no_data(program: Any) -> None:
+    with pytest.raises(ValueError, match=r"^\[fit\] expected at least one example; received none\.$"):
+        fit(program.network(), program.dataset(12, 0)[:0])
+
+
+def test_recipes() -> None:
+    book = {"epochs": 10, "batch_size": 256, "lr": 0.9, "optimizer": "sgd", "schedule": None}
+    assert training.recipe("fashion-mnist", "lenet") == training.recipe("mnist", "lenet") == book
+    assert training.recipe("digits", "lenet-modern")["optimizer"] == "adamw"
