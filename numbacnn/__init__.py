@@ -39,7 +39,15 @@ from .tensor import (
 __version__ = "0.1.0"
 
 
+_METHODS = frozenset(
+    "abs argmax clamp exp flatten log log1p log_softmax matmul max mean min mm norm permute relu reshape sigmoid softmax sqrt squeeze sum tanh "
+    "transpose unsqueeze".split()
+)
+
+
 def __getattr__(name: str) -> _Any:
+    if name in _METHODS:  # torch.abs(x) is x.abs()
+        return getattr(Tensor, name)
     if name in ("get_num_threads", "set_num_threads"):  # they live beside the kernels, which are not imported before they are needed
         return getattr(_importlib.import_module(".kernels.cpu.launch", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -54,6 +54,7 @@ def curve(history: History, path: str | Path) -> None:
                 axes.plot(epochs, values, color=colour, linewidth=2, marker=marker, label=f"{part} {values[-1]:.4f}")
         axes.set_title(title, loc="left", color=INK, fontsize=12, fontweight="bold")
         axes.set_xlabel("epoch", color=MUTED)
+        axes.set_xlim(0.5, len(epochs) + 0.5)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(MUTED)
@@ -106,7 +107,7 @@ def kernels(model: Module, path: str | Path) -> None:
     limit = float(np.abs(weight).max()) or 1.0
     columns = min(8, len(weight))
     rows = math.ceil(len(weight) / columns)
-    figure = _figure(1.15 * columns + 0.9, 1.25 * rows + 0.5)
+    figure = _figure(max(1.15 * columns + 0.9, 3.6), 1.25 * rows + 0.5)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.ravel():
         axes.axis("off")
@@ -121,7 +122,14 @@ def kernels(model: Module, path: str | Path) -> None:
         bar.outline.set_visible(False)
         bar.ax.tick_params(colors=MUTED, labelsize=8)
     size = f"{weight.shape[2]}x{weight.shape[3]}"
-    figure.suptitle(f"First layer: {len(weight)} kernels of {size}", x=0.02, ha="left", color=INK, fontsize=12, fontweight="bold")
+    figure.suptitle(
+        f"First layer: {len(weight)} kernel{'s' * (len(weight) > 1)} of {size}",
+        x=0.02,
+        ha="left",
+        color=INK,
+        fontsize=12,
+        fontweight="bold",
+    )
     _write(figure, path)
 
 
@@ -148,7 +156,7 @@ def predictions(data: Dataset, probabilities: np.ndarray, path: str | Path, colu
         axes.imshow(data.images[i].squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         text, truth = data.classes[guess[i]], data.classes[data.labels[i]]
         title = f"{text} {sure[i]:.0%}" + (f"\nnot {truth}" if wrong[i] else "")
-        axes.set_title(title, color=WRONG if wrong[i] else INK, fontsize=8.5 if len(text) < 8 else 7)
+        axes.set_title(title, color=WRONG if wrong[i] else INK, fontsize=8.5 if max(map(len, data.classes)) < 8 else 7)
     count = f"{wrong.sum():,} of {len(wrong):,} wrong"
     figure.suptitle(f"Predictions: {count}", x=0.01, ha="left", color=INK, fontsize=12, fontweight="bold")
     _write(figure, path)

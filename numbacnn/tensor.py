@@ -152,7 +152,7 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
     result = Tensor(op.forward(backends.get(first.device), *arrays), device or first.device)
     if op.view and backends.get(first.device).shares_memory(result.array, first.array):
         result._version, result._base = first._version, first
-    if any(op.needs):
+    if any(op.needs) and is_floating(result.dtype):
         result._node = Node(op, inputs, result)
     else:
         op.saved = ()
@@ -463,10 +463,14 @@ class Tensor:
         return self._write(..., self - other)
 
     def __imul__(self, other: Operand) -> Tensor:
-        return self._write(..., self * other)
+        return self._write(..., self._kept() * other)
 
     def __itruediv__(self, other: Operand) -> Tensor:
-        return self._write(..., self / other)
+        return self._write(..., self._kept() / other)
+
+    def _kept(self) -> Tensor:
+        """Itself, or a copy for backward where operations are recorded: it is about to be overwritten."""
+        return self.clone() if _mode.grad else self
 
     def add_(self, other: Operand) -> Tensor:
         return self.__iadd__(other)
@@ -641,8 +645,9 @@ class Tensor:
         found = (-self).max(dim, keepdim)
         return -found if dim is None else Extremes(-found.values, found.indices)
 
-    def argmax(self, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Tensor:
+    def argmax(self, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, axis: builtins.int | None = None) -> Tensor:
         """int64 positions of the first maximum: in the flattened tensor, or along an axis."""
+        dim = dim if axis is None else axis
         if not self.numel():
             raise ShapeError(message("argmax", "a tensor with elements", f"shape {self.shape}"))
         xp = backends.get(self.device)
@@ -900,13 +905,20 @@ def tensor(data: Any, *, dtype: Any = None, device: str = "cpu", requires_grad: 
         array = np.array(data)
     else:
         try:
-            array = np.array([np.asarray(d) for d in data] if _holds_tensors(data) else data)
+            array = _joined(data) if _holds_tensors(data) else np.array(data)
         except ValueError:
             raise ShapeError(message("tensor", "nested lists of equal lengths", "unequal ones")) from None
         if not isinstance(data, (np.ndarray, np.generic)) and array.dtype == np.float64 and not _holds_tensors(data):
             array = array.astype(np.float32)
     array = array.astype(as_dtype("tensor", dtype if dtype is not None else array.dtype), copy=False)
     return from_array(array, device, requires_grad)
+
+
+def _joined(data: Sequence[Any]) -> np.ndarray:
+    """An array of Tensors, arrays and numbers; Python floats count as float32 here too."""
+    parts = [d if isinstance(d, np.ndarray) else np.asarray(tensor(d)) for d in data]
+    array = np.array(parts)
+    return array if any(p.dtype == np.float64 for p in parts) or array.dtype != np.float64 else array.astype(np.float32)
 
 
 def _holds_tensors(data: Any) -> bool:
@@ -927,14 +939,14 @@ def _checked_sizes(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
     return found
 
 
-def zeros(*size: Any, dtype: Any = float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Zeros: ``zeros(2, 3)`` or ``zeros((2, 3))``."""
-    return full(_checked_sizes("zeros", size), 0, dtype=dtype, device=device, requires_grad=requires_grad)
+def zeros(*sizes: Any, size: Any = None, dtype: Any = float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """Zeros: ``zeros(2, 3)``, ``zeros((2, 3))`` or ``zeros(size=(2, 3))``."""
+    return full(_checked_sizes("zeros", sizes if size is None else (size,)), 0, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def ones(*size: Any, dtype: Any = float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Ones: ``ones(2, 3)`` or ``ones((2, 3))``."""
-    return full(_checked_sizes("ones", size), 1, dtype=dtype, device=device, requires_grad=requires_grad)
+def ones(*sizes: Any, size: Any = None, dtype: Any = float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """Ones: ``ones(2, 3)``, ``ones((2, 3))`` or ``ones(size=(2, 3))``."""
+    return full(_checked_sizes("ones", sizes if size is None else (size,)), 1, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def zeros_like(x: Tensor) -> Tensor:
@@ -958,14 +970,14 @@ def _drawn(op: str, size: tuple[Any, ...], draw: Callable[..., np.ndarray], dtyp
     return from_array(np.asarray(draw(size=_checked_sizes(op, size), dtype=found)), device, requires_grad)
 
 
-def rand(*size: Any, dtype: Any = float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+def rand(*sizes: Any, size: Any = None, dtype: Any = float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Uniform on [0, 1), from the library's generator."""
-    return _drawn("rand", size, random.generator().random, dtype, device, requires_grad)
+    return _drawn("rand", sizes if size is None else (size,), random.generator().random, dtype, device, requires_grad)
 
 
-def randn(*size: Any, dtype: Any = float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+def randn(*sizes: Any, size: Any = None, dtype: Any = float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Standard normal, from the library's generator."""
-    return _drawn("randn", size, random.generator().standard_normal, dtype, device, requires_grad)
+    return _drawn("randn", sizes if size is None else (size,), random.generator().standard_normal, dtype, device, requires_grad)
 
 
 def normal(mean: float, std: float, size: Sequence[int], *, device: str = "cpu", requires_grad: bool = False) -> Tensor:

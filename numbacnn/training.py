@@ -136,7 +136,7 @@ class History:
 
     @property
     def best(self) -> Epoch:
-        """The first epoch with the highest (test) accuracy; equal ones are told apart by the loss."""
+        """The first epoch with the highest (test) accuracy; equal ones are told apart by the loss. ValueError where there is none yet."""
         return max(self.epochs, key=lambda epoch: epoch.score)
 
     def __str__(self) -> str:
@@ -332,7 +332,7 @@ def fit(
     run = _Run(network, name, model_args, loader, test, mover, plan, loss, options, dict(notes or {}), folder, checkpoint_every, progress)
     if saved is not None:
         run.restore(saved)
-    elif folder is not None:
+    if folder is not None and not (folder / LAST).exists():
         run.save()
     with _using(threads), _StopSignal() as stop:
         while len(run.history) < epochs:
@@ -586,7 +586,7 @@ class _Run:
         if self.progress:
             print(epoch, flush=True)
         if self.folder is not None:
-            self.save(best=self.history.best is epoch)
+            self.save()
 
     def finish(self) -> None:
         if self.folder is None:
@@ -614,12 +614,14 @@ class _Run:
         return FloatingPointError(message("fit", "a finite loss", received, hint))
 
     # -- state ---------------------------------------------------------------------------------------------------------
-    def save(self, best: bool = False) -> None:
+    def save(self) -> None:
         """Write the last checkpoint, and before it the best: a kill in between repeats the epoch, and loses nothing."""
         self.read_losses()
         checkpoint = self.checkpoint()
         if not all(np.isfinite(w).all() for w in checkpoint.weights.values()):
             raise self.diverged(math.nan, self.step)
+        between_epochs = len(self.history) > 0 and self.meter.images == 0
+        best = between_epochs and self.history.best is self.history.last
         data = files.encode(checkpoint)
         for name in (BEST, LAST) if best else (LAST,):
             files.write_atomically(self._folder / name, data)

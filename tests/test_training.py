@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import numbacnn as nc
-from numbacnn import checkpoint, nn, training
+from numbacnn import checkpoint, nn, plots, training
 from numbacnn.data import Dataset
 from numbacnn.nn.functional import cross_entropy
 from numbacnn.training import Epoch, Evaluation, History, Interrupted, evaluate, fit, predict
@@ -106,6 +106,15 @@ def assert_same_run(folder: Path, whole: Path) -> None:
     lines = [(path / training.LOG).read_text().splitlines() for path in (folder, whole)]
     assert len(lines[0]) == len(lines[1]) == 4
     assert not [file for file in folder.iterdir() if file.name.startswith(".")]
+
+
+draw_curve = plots.curve
+
+
+@pytest.fixture(autouse=True)
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take longer than the training."""
+    monkeypatch.setattr(plots, "curve", lambda history, path: None)
 
 
 class Crash(Exception):
@@ -302,7 +311,7 @@ def test_nan_stops_and_keeps_the_last_good_checkpoint(program: Any, tmp_path: Pa
     hint = (
         f"try a learning rate of 0.002, look for wild values in the data, or go back to {folder / training.LAST}, the last good checkpoint"
     )
-    received = "received nan in epoch 2, step 5 (learning rate 0.0122)"
+    received = "received nan in epoch 2, step 5 (learning rate 0.0141)"
     with pytest.raises(FloatingPointError, match=f"^{re.escape(f'[fit] expected a finite loss; {received}; {hint}.')}$"):
         program.run(folder, loss=loss, checkpoint_every=1)
     kept = checkpoint.load(folder / training.LAST)
@@ -326,7 +335,8 @@ def test_losses_may_be_read_late(program: Any, whole: Path, tmp_path: Path, monk
 
 
 # -- what fit gives and writes ---------------------------------------------------------------------------------------------------
-def test_the_files_of_a_run(program: Any, tmp_path: Path, capsys: Any) -> None:
+def test_the_files_of_a_run(program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(plots, "curve", draw_curve)
     folder = tmp_path / "run"
     _, history = program.run(folder, progress=True, notes={"why": "a test"})
     assert sorted(file.name for file in folder.iterdir()) == ["best.safetensors", "curve.png", "last.safetensors", "log.jsonl"]
@@ -392,6 +402,7 @@ def test_optimisers_and_schedules(program: Any, optimizer: Any, schedule: Any) -
 
 
 def test_without_matplotlib(program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(plots, "curve", draw_curve)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     program.run(tmp_path / "run", epochs=1)
     said = capsys.readouterr().err

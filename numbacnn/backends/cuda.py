@@ -557,5 +557,8 @@ class CudaBackend:
         decays = (0.0, 1 - lr * decay) if decoupled else (decay, 1.0)
         self._step(optim.adam_step, (w, m, v), grad, (rate, beta1, 1 - beta1, beta2, 1 - beta2, eps, *decays, root), ())
 
+    def empty_cache(self) -> None:
+        """Nothing is kept: a buffer is freed with the last array that refers to it."""
+
     def synchronize(self) -> None:
         driver.cuda.synchronize()

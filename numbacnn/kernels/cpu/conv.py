@@ -151,7 +151,8 @@ def contract(tile, x, at, taps, length, packed, bias, y, to, images, x_image, y_
                 acc = start(tile, bias, gb * NR)
                 acc = _sum_runs(tile, acc, x, at, t, n * x_image + g * x_group, taps, length, weights, gb * K * NR)
                 o = n * y_image + g * y_group + channel
-                if p + M <= stop and (lanes == NR or (dense and p + M < stop)):
+                behind = (stop - p - M) * y_group  # elements of this task that are still to be written
+                if behind >= 0 and (lanes == NR or (dense and behind >= NR - lanes)):
                     store(acc, y, to, t, o)
                 else:
                     _store_ragged(tile, acc, scratch, min(M, stop - p), lanes, y, to, t, o)

@@ -27,12 +27,11 @@ def _momentum(w, grad, velocity, lr, keep, take, decay, nesterov):
 
 
 @inline
-def _adam(w, grad, m, v, rate, beta1, beta2, eps, root, shrink, decay):
-    one = w.dtype.type(1)
+def _adam(w, grad, m, v, rate, take1, keep2, take2, eps, root, shrink, decay):
     for i in range(w.size):
         g = grad[i] + decay * w[i]
-        m[i] += (one - beta1) * (g - m[i])
-        v[i] = beta2 * v[i] + (one - beta2) * (g * g)
+        m[i] += take1 * (g - m[i])
+        v[i] = keep2 * v[i] + take2 * (g * g)
         w[i] = shrink * w[i] - rate * (m[i] / (np.sqrt(v[i]) / root + eps))
 
 
@@ -64,7 +63,9 @@ def _adam_block(w, grad, m, v, step, lr, beta1, beta2, eps, decay, decoupled):
     rate = lr / (1 - beta1**step)
     root = np.sqrt(1 - beta2**step)
     shrink = real(1 - lr * decay) if decoupled else real(1)
-    _adam(w, grad, m, v, real(rate), real(beta1), real(beta2), real(eps), real(root), shrink, real(0) if decoupled else real(decay))
+    added = real(0) if decoupled else real(decay)
+    # 1 - beta in double: in single precision it would lose four digits
+    _adam(w, grad, m, v, real(rate), real(1 - beta1), real(beta2), real(1 - beta2), real(eps), real(root), shrink, added)
 
 
 @kernel

@@ -1,0 +1,63 @@
+"""Section 6.6: LeNet, layer by layer, and a plain training loop.
+
+By default it learns the digits that scikit-learn carries, in seconds. So few images need Adam to leave the sigmoids' plateau;
+``--data fashion-mnist`` takes the book's recipe (SGD, learning rate 0.9, batches of 256), and downloads 30 MB the first time.
+"""
+
+import numpy as np
+from _common import BLUE, INK, RED, curve, matrix, options, panels, save
+
+import numbacnn as nc
+from numbacnn import nn
+
+parser = options(__doc__)
+parser.add_argument("--data", choices=("digits", "fashion-mnist"), default="digits")
+args = parser.parse_args()
+nc.manual_seed(0)
+net = nc.models.lenet()
+
+X = nc.rand(1, 1, 28, 28)
+shapes = []
+for layer in net:
+    X = layer(X)
+    shapes.append(X.shape)
+    print(f"{type(layer).__name__:>10}: {X.shape}")
+assert shapes[0] == (1, 6, 28, 28) and shapes[2] == (1, 6, 14, 14) and shapes[5] == (1, 16, 5, 5)
+assert shapes[6:] == [(1, 400), (1, 120), (1, 120), (1, 84), (1, 84), (1, 10)]
+assert sum(p.numel() for p in net.parameters()) == 61_706
+
+if args.data == "digits":
+    train, test = nc.data.digits()
+    optimiser, batch, epochs, least = nc.optim.Adam(net.parameters(), lr=5e-3), 32, 10, 0.9
+else:
+    train, test = nc.data.fashion_mnist()
+    optimiser, batch, epochs, least = nc.optim.SGD(net.parameters(), lr=0.9), 256, 10, 0.65
+
+loss = nn.CrossEntropyLoss()
+losses, accuracies = [], []
+for epoch in range(epochs):
+    total = 0.0
+    for X, y in nc.data.DataLoader(train, batch, shuffle=True, seed=epoch):
+        value = loss(net(X), y)
+        optimiser.zero_grad()
+        value.backward()
+        optimiser.step()
+        total += value.item() * len(y)
+    with nc.no_grad():
+        right = sum((net(X).argmax(1) == y).sum().item() for X, y in nc.data.DataLoader(test, 512))
+    losses.append(total / len(train))
+    accuracies.append(right / len(test))
+    print(f"epoch {epoch + 1:2}: training loss {losses[-1]:.3f}, test accuracy {accuracies[-1]:.3f}")
+assert accuracies[-1] > least
+
+figure, axes = panels(1, 3, 12, 3.4, f"Section 6.6: LeNet learns {train.name}", width_ratios=(1.3, 0.65, 1))
+axes[0, 0].plot(range(1, epochs + 1), losses, color=BLUE, marker="o", markersize=4, label="training loss")
+axes[0, 0].plot(range(1, epochs + 1), accuracies, color=RED, marker="o", markersize=4, label="test accuracy")
+axes[0, 0].legend(frameon=False, labelcolor=INK)
+curve(axes[0, 0], f"test accuracy {accuracies[-1]:.1%}", "epoch")
+picture = test.images[0].transpose(2, 0, 1) / np.float32(255)
+matrix(axes[0, 1], picture[0], test.classes[test.labels[0]], cmap="Greys")
+with nc.no_grad():
+    maps = np.pad(net[0](nc.tensor(picture)).numpy(), ((0, 0), (1, 1), (1, 1)))
+matrix(axes[0, 2], np.block([[*maps[:3]], [*maps[3:]]]), "what the first layer's six kernels make of it")
+save(figure, args.out, "s66_lenet")

@@ -1,0 +1,333 @@
+"""The command line, command by command, with its texts and exit codes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import numbacnn as nc
+from numbacnn import checkpoint, cli, doctor, plots, training
+from numbacnn.checkpoint import Checkpoint, Preprocessing
+from numbacnn.cli import main
+
+PIL = pytest.importorskip("PIL.Image", reason='needs pillow: pip install "numbacnn[demo]"')
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, and fewer digits."""
+    train, test = nc.data.digits()
+    monkeypatch.setitem(cli.SETS, "digits", lambda: (train[:128], test[:60]))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """``run("train", "--epochs", "1")`` -> (exit code, stdout, stderr)."""
+    monkeypatch.setattr(nc.config, "quiet", True)
+
+    def call(*words: str) -> tuple[int, str, str]:
+        code = main(words)
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that knows the digits."""
+    out = tmp_path_factory.mktemp("trained") / "run"
+    train, test = nc.data.digits()
+    arguments = {**training.recipe("digits", "lenet-modern"), "transform": None, "epochs": 5}
+    training.fit("lenet-modern", train, test, **arguments, out=out, progress=False, notes={"data": "digits", "channels": 1})
+    return out
+
+
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("curve", "kernels", "predictions"):
+        monkeypatch.setattr(plots, name, lambda *args: None)
+
+
+# -- train -----------------------------------------------------------------------------------------------------------------------
+def test_train_writes_a_run(run: Run, folder: Path) -> None:
+    code, out, err = run("train", "--epochs", "2")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    what = "lenet-modern on digits (128 images, 60 to test on), 2 epochs of batches of 64, adamw, rate 0.01 (one-cycle), seed 0"
+    assert lines[0] == f"{what} -> {Path('runs') / 'digits-lenet-modern'}"
+    assert lines[1].startswith("epoch   1   train loss ") and lines[2].startswith("epoch   2   train loss ")
+    assert "test accuracy" in lines and re.search(r"^test accuracy 0\.\d{4} \(best 0\.\d{4}, epoch \d\) in \d+\.\d s$", out, re.M)
+    assert lines[-1] == f"next: numbacnn predict --checkpoint {Path('runs') / 'digits-lenet-modern'} IMAGE"
+    files = ["best.safetensors", "curve.png", "kernels.png", "last.safetensors", "log.jsonl", "predictions.png"]
+    written = folder / "runs" / "digits-lenet-modern"
+    assert sorted(file.name for file in written.iterdir()) == files
+    for name in ("curve.png", "kernels.png", "predictions.png"):
+        with PIL.open(written / name) as picture:
+            assert picture.width > 800 and len(set(picture.convert("L").tobytes())) > 20
+
+
+def test_a_second_run_gets_a_folder_of_its_own(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_pictures(monkeypatch)
+    for _ in range(3):
+        assert run("train", "--epochs", "1")[0] == 0
+    assert sorted(file.name for file in (folder / "runs").iterdir()) == [f"digits-lenet-modern{n}" for n in ("", "-2", "-3")]
+
+
+def test_the_options_reach_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_pictures(monkeypatch)
+    options = "--model lenet --epochs 1 --batch-size 32 --lr 0.5 --optimizer sgd --schedule constant --seed 4 --out here --threads 1"
+    assert run("train", *options.split())[0] == 0
+    assert nc.get_num_threads() == 1
+    nc.set_num_threads(None)
+    found = checkpoint.load("here/last.safetensors").run["options"]
+    wanted = {"model": "lenet", "epochs": 1, "batch_size": 32, "lr": 0.5, "optimizer": "sgd", "schedule": None, "seed": 4}
+    assert wanted.items() <= found.items()
+
+
+def test_ctrl_c_and_resume(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_pictures(monkeypatch)
+    assert run("train", "--epochs", "2", "--out", "runs/whole")[0] == 0
+    update, steps = nc.optim.Optimizer.step, 0
+
+    def interrupted(self: Any) -> None:
+        nonlocal steps
+        steps += 1
+        update(self)
+        if steps == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nc.optim.Optimizer, "step", interrupted)
+        code, _, err = run("train", "--epochs", "2", "--out", "runs/part")
+    assert code == 130
+    stopped = "numbacnn: stopped after step 3, in epoch 2 of 2; saved. Go on with: numbacnn train --resume runs/part\n"
+    assert err == "\nstopping after this step (Ctrl-C again: at once) ...\n" + stopped.replace("/", os.sep)
+    assert run("train", "--resume")[0] == 0  # the newest
+    whole, part = (checkpoint.load(f"runs/{name}/last.safetensors") for name in ("whole", "part"))
+    assert all((part.weights[name] == w).all() for name, w in whole.weights.items())
+    assert run("train", "--resume", "runs/whole")[0] == 0
+
+
+def test_a_folder_of_pictures(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_pictures(monkeypatch)
+    rng = np.random.default_rng(0)
+    for name, level in (("dim", 60), ("lit", 190)):
+        (folder / "shots" / name).mkdir(parents=True)
+        for i in range(10):
+            PIL.fromarray(rng.integers(level, level + 60, (20, 30, 3), np.uint8)).save(folder / "shots" / name / f"{i}.png")
+    code, out, _ = run("train", "--data", "shots", "--channels", "3", "--epochs", "2", "--batch-size", "4")
+    assert code == 0 and out.startswith("lenet-modern on shots (16 images, 4 to test on), 2 epochs")
+    assert checkpoint.load("runs/shots-lenet-modern/best.safetensors").classes == ("dim", "lit")
+    code, out, _ = run("evaluate")
+    assert code == 0 and "on the 4 test images of shots" in out
+    code, out, _ = run("predict", str(folder / "shots" / "lit" / "3.png"), "--top", "2")
+    assert code == 0 and len(out.splitlines()) == 4
+
+
+def test_divergence(run: Run) -> None:
+    code, _, err = run("train", "--lr", "1e30", "--optimizer", "sgd", "--epochs", "3")
+    assert code == 1
+    assert re.fullmatch(
+        r"numbacnn: \[fit\] expected a finite loss; received \S+ in epoch \d, step \d .*, the last good checkpoint\.\n", err
+    )
+
+
+def test_the_first_ctrl_c_in_a_process_of_its_own(folder: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(nc.__file__).parents[1]), *sys.path]), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "numbacnn", "train", "--epochs", "500"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith("epoch   1 "):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert re.search(r"^numbacnn: stopped after step \d+, in epoch \d+ of 500; saved\. Go on with: numbacnn train --resume \S+$", err, re.M)
+    assert "Traceback" not in err
+
+
+# -- evaluate, predict, summary --------------------------------------------------------------------------------------------------
+def test_evaluate(run: Run, trained: Path) -> None:
+    code, out, err = run("evaluate", str(trained))
+    assert (code, err) == (0, "")
+    head, columns, *rows, _, total = out.splitlines()
+    assert head == f"{trained / 'best.safetensors'} on the 60 test images of digits"
+    assert columns.split() == ["class", "images", "precision", "recall", "taken", "for"] and len(rows) == 10
+    assert re.fullmatch(r"loss \d\.\d{4}, accuracy 0\.\d{4} \(\d\d of 60\)", total)
+
+
+def test_predict(run: Run, trained: Path) -> None:
+    _, test = nc.data.digits()
+    network = checkpoint.load(trained / "best.safetensors").network()
+    found = training.predict(network, test)
+    sure = int(np.flatnonzero(found.argmax(1) == test.labels)[0])
+    image, name = test.images[sure].squeeze(), test.classes[test.labels[sure]]
+    ink = np.pad(image, 2)
+    PIL.fromarray(image).save("plain.png")
+    PIL.fromarray(255 - ink).convert("RGB").resize((300, 300)).save("paper.jpg")
+    code, out, err = run("predict", "--checkpoint", str(trained), "--top", "2", "plain.png", "paper.jpg")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == f"lenet-modern from {trained / 'best.safetensors'}"
+    assert [lines[1], lines[4]] == ["plain.png", "paper.jpg (as a negative)"]
+    assert re.fullmatch(rf"  {name}  +{found[sure].max():.2%}  #+", lines[2])
+    assert lines[5].startswith(f"  {name}  ") and len(lines) == 7
+    code, out, _ = run("predict", "--checkpoint", str(trained), "--invert", "no", "paper.jpg")
+    assert code == 0 and "negative" not in out
+    code, out, _ = run("predict", "--checkpoint", str(trained), "--invert", "yes", "plain.png")
+    assert code == 0 and "plain.png (as a negative)" in out
+
+
+@pytest.mark.parametrize(("invert", "grey", "seen", "wanted"), [
+    ("auto", 255, "dark", True), ("auto", 0, "dark", False), ("auto", 0, "bright", True), ("auto", 255, "mixed", False),
+    ("auto", 120, "dark", False), ("yes", 0, "dark", True), ("no", 255, "dark", False),
+])  # fmt: skip
+def test_when_a_negative_is_taken(invert: str, grey: int, seen: str, wanted: bool) -> None:
+    picture = np.full((8, 8, 1), grey, np.uint8)
+    assert cli._is_negative(picture, Preprocessing((1, 8, 8), (0.0,), (1.0,), seen), invert) is wanted
+
+
+def test_summary(run: Run, trained: Path) -> None:
+    code, default, _ = run("summary")
+    assert code == 0 and default.splitlines()[-1] == "parameters 61,706, multiply-adds 416,520"
+    assert run("summary", str(trained)) == (0, default, "")
+    assert "Sigmoid" in run("summary", "--model", "lenet")[1]
+
+
+# -- doctor and warmup -----------------------------------------------------------------------------------------------------------
+def test_doctor(run: Run) -> None:
+    code, out, err = run("doctor")
+    assert (code, err) == (0, "") and out.endswith("all is well on the CPU\n")
+    rows = {line.split()[0]: line for line in out.splitlines() if line.startswith("  ")}
+    assert {"numbacnn", "python", "numpy", "numba", "llvmlite", "demo", "name", "features", "layer", "threads", "state"} <= rows.keys()
+    assert re.search(r"kernels use +(16|8|4) float32 lanes, (16|32) vector registers, (no )?fused multiply-add", out)
+    assert re.search(r"kernel cache +\S+ \(writable, \d+\.\d MB\)", out)
+
+
+def test_doctor_says_how_to_mend(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = doctor.version
+    monkeypatch.setattr(doctor, "version", lambda name: None if name in ("matplotlib", "pillow") else version(name))
+    assert '  demo          missing matplotlib, pillow: pip install "numbacnn[demo]"\n' in run("doctor")[1]
+    monkeypatch.setattr(doctor, "version", lambda name: None if name in ("scipy", "tqdm") else version(name))
+    code, out, _ = run("doctor")
+    assert code == 1 and "  scipy         missing: pip install scipy\n" in out and out.endswith('to mend: pip install "scipy tqdm"\n')
+
+
+def test_doctor_survives_what_is_broken(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def broken() -> Any:
+        raise OSError("libcuda is of another world")
+
+    monkeypatch.setattr(doctor, "_cuda", broken)
+    code, out, _ = run("doctor")
+    assert code == 1 and "failed: OSError: libcuda is of another world\n" in out and out.endswith("not healthy: see above\n")
+
+
+def test_doctor_and_the_cache(tmp_path: Path) -> None:
+    class Kernel:
+        def __init__(self, folder: Path | None) -> None:
+            self.stats = type("Stats", (), {"cache_path": folder and str(folder)})
+
+    assert doctor._cache(Kernel(None)).startswith("none: kernels are compiled in every process; set NUMBA_CACHE_DIR")
+    assert doctor._cache(Kernel(tmp_path)) == f"{tmp_path} (writable, 0.0 MB)"
+    (tmp_path / "file").touch()
+    assert doctor._cache(Kernel(tmp_path / "file" / "x")).startswith(f"failed: {tmp_path / 'file' / 'x'} cannot be written (")
+
+
+def test_the_extras_are_those_of_the_package() -> None:
+    path = Path(nc.__file__).parents[1] / "pyproject.toml"
+    if not path.exists():
+        pytest.skip("needs the source folder: there is no pyproject.toml beside an installed package")
+    extras = tomllib.loads(path.read_text())["project"]["optional-dependencies"]
+    for name, packages in doctor.EXTRAS.items():
+        stated = {re.split(r"[\[>=<]", package)[0] for package in extras[name] if not package.startswith("numbacnn")}
+        assert stated == set(packages)
+
+
+def test_warmup(run: Run) -> None:
+    code, out, err = run("warmup", "--model", "lenet-modern", "--verbose")
+    assert (code, err) == (0, "")
+    *kernels, total = out.splitlines()
+    assert all(re.fullmatch(r"(compiled|loaded  )  +\d+\.\d ms  \w+", line) for line in kernels)
+    summary = r"\d+ kernels compiled in \d+\.\d s, \d+ loaded from the cache in \d+\.\d s; \d+\.\d s in all"
+    assert re.fullmatch(summary, total)
+
+
+# -- mistakes --------------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("words", "text"), [
+    ("train --data nowhere", "--data: expected one of digits, mnist, fashion-mnist, or a folder of pictures; received 'nowhere'"),
+    ("train --resume x --epochs 3 --lr 1", "train --resume takes its options from the run; received --epochs, --lr"),
+    ("train --resume", f"no run in runs{os.sep}: name a checkpoint, or train a network first with: numbacnn train"),
+    ("predict x.png", f"no run in runs{os.sep}: name a checkpoint, or train a network first with: numbacnn train"),
+    ("summary x --model lenet", "summary: expected a checkpoint or --model; received both"),
+])  # fmt: skip
+def test_wrong_usage(run: Run, words: str, text: str) -> None:
+    assert run(*words.split()) == (2, "", f"numbacnn: {text}\n")
+
+
+@pytest.mark.parametrize(("words", "text"), [
+    ("", "the following arguments are required: COMMAND"),
+    ("train --lr -1", "argument --lr: '-1' is not a positive number"),
+    ("train --epochs 0", "argument --epochs: '0' is not at least 1"),
+    ("train --seed x", "argument --seed: 'x' is not a whole number"),
+    ("train --lr nan", "argument --lr: 'nan' is not a positive number"),
+])  # fmt: skip
+def test_what_argparse_refuses(run: Run, words: str, text: str) -> None:
+    code, out, err = run(*words.split())
+    assert (code, out) == (2, "") and err.endswith(f"error: {text}\n")
+
+
+def test_failures_are_one_line(run: Run, trained: Path, folder: Path) -> None:
+    (folder / "text").write_text("no picture")
+    words = f"expected {folder / 'text'} to be a picture; received "
+    code, out, err = run("predict", "--checkpoint", str(trained), str(folder / "text"))
+    assert (code, out) == (1, "") and err.startswith(f"numbacnn: [read_image] {words}") and err.count("\n") == 1
+    code, out, err = run("evaluate", "text")
+    assert code == 1 and err.startswith("numbacnn: [checkpoint] expected text to be a whole safetensors file; received ")
+    assert (
+        run("evaluate", str(folder))[2] == f"numbacnn: [checkpoint] expected a file {folder / 'best.safetensors'}; received no such file.\n"
+    )
+
+
+def test_a_folder_that_holds_a_run(run: Run, trained: Path) -> None:
+    wanted = f"numbacnn: --out: {trained} holds a run already; go on with it: numbacnn train --resume {trained}\n"
+    assert run("train", "--out", str(trained)) == (2, "", wanted)
+
+
+def test_checkpoints_that_other_programs_wrote(run: Run) -> None:
+    checkpoint.save("a", Checkpoint({}))
+    hint = "train on a Dataset, not on bare arrays"
+    text = f"[checkpoint] expected a to say what its pictures went through; received a checkpoint without preprocessing; {hint}."
+    assert run("evaluate", "a") == (1, "", f"numbacnn: {text}\n")
+    checkpoint.save("b", Checkpoint({}, preprocessing=Preprocessing((1, 8, 8), (0.0,), (1.0,))))
+    assert run("evaluate", "b") == (2, "", "numbacnn: evaluate b: the checkpoint does not say what it was trained on; pass --data\n")
+    text = "[train] expected a run of this command; received b of fit; resume it in Python: fit(..., resume=path)."
+    assert run("train", "--resume", "b") == (1, "", f"numbacnn: {text}\n")
+
+
+def test_data_of_another_kind(run: Run, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, test = nc.data.digits(8)
+    monkeypatch.setitem(cli.SETS, "digits", lambda: (train, test))
+    names = ", ".join("0123456789")
+    wanted = f"data with pictures (C, H, W) = (1, 28, 28) and classes {names}; received (1, 8, 8) and {names}"
+    assert run("evaluate", str(trained)) == (1, "", f"numbacnn: [evaluate] expected {wanted}.\n")
+
+
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_help(run: Run, word: str) -> None:
+    code, out, err = run(word)
+    assert (code, err) == (0, "") and "numbacnn" in out

@@ -1,0 +1,859 @@
+"""The same values, gradients and verdicts as PyTorch, over 600 drawn geometries, a table of expressions, and LeNet."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import numbacnn as nc
+from numbacnn import nn
+from numbacnn.geometry import Pool2dGeometry
+from numbacnn.nn import functional as F
+from numbacnn.testing.properties import holds_data_everywhere
+
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch==2.13.0")
+torch.set_num_threads(1)
+TF = torch.nn.functional
+
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
+
+
+def ints(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-4, 5, shape).astype(np.float32)
+
+
+def ours(a: np.ndarray, grad: bool = True) -> nc.Tensor:
+    return nc.tensor(a, requires_grad=grad)
+
+
+def theirs(a: np.ndarray, grad: bool = True) -> Any:
+    return torch.from_numpy(a.copy()).requires_grad_(grad)
+
+
+def verdict(call: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    try:
+        return call(), None
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        return None, error
+
+
+def compare(mine: Callable[..., Any], other: Callable[..., Any], arrays: list[np.ndarray | None], rtol: float, where: object) -> bool:
+    """Both raise, or both accept with the same output and gradients; whether they accept."""
+    a = [None if x is None else ours(x) for x in arrays]
+    b = [None if x is None else theirs(x) for x in arrays]
+    y, failure = verdict(lambda: mine(*a))
+    z, other_failure = verdict(lambda: other(*b))
+    assert (failure is None) == (other_failure is None), f"{where}: ours {failure!r}; PyTorch's {other_failure!r}"
+    if failure is not None:
+        assert isinstance(failure, nc.ShapeError), failure
+        return False
+    assert y.shape == tuple(z.shape), where
+    grad = ints(*y.shape, seed=99)
+    z.backward(torch.from_numpy(grad))
+    y.backward(nc.tensor(grad))
+    pairs = [(y.detach(), z.detach())] + [(s.grad, t.grad) for s, t in zip(a, b) if s is not None]
+    for found, wanted in pairs:
+        assert found.shape == tuple(wanted.shape), where
+        # relative to the largest: PyTorch's own rounding, also on integers, depends on its algorithm
+        scale = float(wanted.abs().max()) if wanted.numel() else 0.0
+        np.testing.assert_allclose(np.asarray(found), wanted.numpy(), rtol=0, atol=rtol * scale, err_msg=str(where))
+    return True
+
+
+# -- convolution and pooling ---------------------------------------------------------------------------------------------------
+def _pairs(rng: np.random.Generator, choices: list[int]) -> Any:
+    """An integer or a pair."""
+    a, b = (int(v) for v in rng.choice(choices, 2))
+    return a if rng.random() < 0.3 else (a, b)
+
+
+def _convolutions() -> Iterator[tuple[Any, ...]]:
+    rng = np.random.default_rng(10)
+    while True:
+        groups = int(rng.choice([1, 1, 2, 3]))
+        c, oc = (int(rng.integers(1, 5)) * groups for _ in range(2))
+        n, h, w = int(rng.choice([0, 1, 1, 2, 3])), int(rng.choice([1, 2, 3, 5, 8, 11])), int(rng.choice([1, 2, 3, 6, 9]))
+        kh, kw = (int(v) for v in rng.choice([1, 2, 3, 4, 5], 2))
+        stride, dilation = _pairs(rng, [1, 1, 2, 3]), _pairs(rng, [1, 1, 2, 3])
+        padding = _pairs(rng, [0, 0, 1, 2, 4]) if rng.random() < 0.8 else str(rng.choice(["same", "valid"]))
+        if rng.random() < 0.05:  # a weight that does not fit
+            oc, c = oc + 1, c + groups
+        yield (n, c, h, w), (oc, c // groups, kh, kw), dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
+
+
+def test_drawn_convolutions() -> None:
+    accepted = refused = 0
+    for i, (x, w, options) in enumerate(_convolutions()):
+        bias = ints(w[0], seed=i + 2) if i % 3 else None
+        arrays = [ints(*x, seed=i), ints(*w, seed=i + 1), bias]
+        fine = compare(
+            lambda x, w, b, o=options: F.conv2d(x, w, b, **o), lambda x, w, b, o=options: TF.conv2d(x, w, b, **o), arrays, 1e-5, (x, w, options)
+        )
+        accepted, refused = accepted + fine, refused + (not fine)
+        if accepted == 300:
+            break
+    assert refused >= 50
+
+
+def test_convolution_of_one_image_without_a_batch_axis() -> None:
+    compare(lambda x, w: F.conv2d(x, w, padding=1), lambda x, w: TF.conv2d(x, w, padding=1), [ints(3, 5, 6), ints(4, 3, 3, 3)], 1e-6, "3-d")
+    compare(lambda x: F.max_pool2d(x, 2), lambda x: TF.max_pool2d(x, 2), [ints(3, 5, 6)], 0, "3-d")
+    compare(lambda x: F.avg_pool2d(x, 2), lambda x: TF.avg_pool2d(x, 2), [ints(3, 5, 6)], 1e-6, "3-d")
+
+
+WRONG_CONVOLUTIONS = [
+    ((2, 3, 5, 5), (4, 2, 3, 3), {}),  # channels
+    ((2, 3, 5, 5), (4, 3, 6, 3), {}),  # a kernel larger than the image
+    ((2, 3, 5, 5), (4, 3, 3, 3), dict(dilation=3)),
+    ((2, 3, 5, 5), (4, 1, 3, 3), dict(groups=2)),
+    ((2, 4, 5, 5), (3, 2, 3, 3), dict(groups=2)),
+    ((2, 3, 5, 5), (4, 3, 3, 3), dict(stride=0)),
+    ((2, 3, 5, 5), (4, 3, 3, 3), dict(stride=(1, 0))),
+    ((2, 3, 5, 5), (4, 3, 3, 3), dict(padding=-1)),
+    ((2, 3, 5, 5), (4, 3, 3, 3), dict(padding="same", stride=2)),
+    ((2, 3, 5, 5), (4, 3, 3, 3), dict(padding="full")),
+    ((2, 3, 5, 5), (4, 3, 3, 3), dict(dilation=0)),
+    ((2, 3, 5, 5), (4, 3, 3, 3), dict(groups=0)),
+    ((2, 3, 5), (4, 3, 3), {}),
+    ((5, 5), (1, 1, 3, 3), {}),
+    ((2, 3, 0, 5), (4, 3, 3, 3), {}),
+]
+
+
+@pytest.mark.parametrize(("x", "w", "options"), WRONG_CONVOLUTIONS, ids=str)
+def test_what_pytorch_refuses(x: Any, w: Any, options: Any) -> None:
+    assert not compare(lambda x, w: F.conv2d(x, w, **options), lambda x, w: TF.conv2d(x, w, **options), [ints(*x), ints(*w)], 0, options)
+
+
+def _poolings(dilated: bool) -> Iterator[tuple[tuple[int, ...], dict[str, Any]]]:
+    rng = np.random.default_rng(11 + dilated)
+    while True:
+        shape = (int(rng.choice([0, 1, 2, 3])), int(rng.integers(1, 6)), *(int(v) for v in rng.choice([1, 2, 3, 4, 5, 7, 10], 2)))
+        options: dict[str, Any] = {
+            "kernel_size": _pairs(rng, [1, 2, 2, 3, 3, 4]),
+            "stride": None if rng.random() < 0.3 else _pairs(rng, [1, 2, 3, 5]),
+            "padding": _pairs(rng, [0, 0, 1, 1, 2]),
+            "ceil_mode": bool(rng.random() < 0.5),
+        }
+        if dilated:
+            options["dilation"] = _pairs(rng, [1, 1, 2, 3])
+            try:
+                if not holds_data_everywhere(Pool2dGeometry.of(shape, **options)):
+                    continue  # PyTorch 2.13 crashes there
+            except ValueError:
+                pass
+        else:
+            options["count_include_pad"] = bool(rng.random() < 0.5)
+        yield shape, options
+
+
+def test_drawn_max_poolings() -> None:
+    accepted = refused = 0
+    for i, (shape, o) in enumerate(_poolings(dilated=True)):
+        # few different values: ties are common, and the first of them gets the gradient
+        fine = compare(lambda x, o=o: F.max_pool2d(x, **o), lambda x, o=o: TF.max_pool2d(x, **o), [ints(*shape, seed=i)], 0, (shape, o))
+        accepted, refused = accepted + fine, refused + (not fine)
+        if accepted == 150:
+            break
+    assert refused >= 50
+
+
+def test_drawn_average_poolings() -> None:
+    accepted = refused = 0
+    for i, (shape, o) in enumerate(_poolings(dilated=False)):
+        fine = compare(lambda x, o=o: F.avg_pool2d(x, **o), lambda x, o=o: TF.avg_pool2d(x, **o), [ints(*shape, seed=i)], 1e-6, (shape, o))
+        accepted, refused = accepted + fine, refused + (not fine)
+        if accepted == 150:
+            break
+    assert refused >= 50
+
+
+@pytest.mark.parametrize("channels", [1, 3, 40])
+def test_nan_and_infinity_in_max_pooling(channels: int) -> None:
+    rng = np.random.default_rng(5)
+    for seed in range(10):
+        x = ints(2, channels, 7, 7, seed=seed)
+        for value in (np.nan, np.inf, -np.inf):
+            x[rng.random(x.shape) < 0.15] = value
+        a, b = ours(x), theirs(x)
+        y, z = F.max_pool2d(a, 3, 2, 1), TF.max_pool2d(b, 3, 2, 1)
+        np.testing.assert_array_equal(np.asarray(y.detach()), z.detach().numpy())
+        y.backward(nc.ones(y.shape))
+        z.backward(torch.ones(z.shape))
+        np.testing.assert_array_equal(a.grad.numpy(), b.grad.numpy())
+
+
+def test_nan_and_infinity_in_convolution_and_average_pooling() -> None:
+    x, w = ints(1, 2, 6, 6), ints(3, 2, 3, 3, seed=1)
+    x[0, 0, 1, 1], x[0, 1, 4, 4], x[0, 1, 0, 5] = np.nan, np.inf, -np.inf
+    np.testing.assert_array_equal(F.conv2d(ours(x, False), ours(w, False)).numpy(), TF.conv2d(theirs(x, False), theirs(w, False)).numpy())
+    np.testing.assert_array_equal(F.avg_pool2d(ours(x, False), 2).numpy(), TF.avg_pool2d(theirs(x, False), 2).numpy())
+
+
+WRONG_POOLINGS = [
+    ((2, 3, 5, 5), dict(kernel_size=6)),
+    ((2, 3, 5, 5), dict(kernel_size=0)),
+    ((2, 3, 5, 5), dict(kernel_size=2, stride=0)),
+    ((2, 3, 5, 5), dict(kernel_size=2, padding=2)),
+    ((2, 3, 5, 5), dict(kernel_size=2, padding=-1)),
+    ((2, 3, 0, 5), dict(kernel_size=2)),
+    ((2, 0, 5, 5), dict(kernel_size=2)),
+    ((5, 5), dict(kernel_size=2)),
+]
+
+
+@pytest.mark.parametrize(("shape", "options"), WRONG_POOLINGS, ids=str)
+def test_poolings_that_pytorch_refuses(shape: Any, options: Any) -> None:
+    for mine, other in ((F.max_pool2d, TF.max_pool2d), (F.avg_pool2d, TF.avg_pool2d)):
+        assert not compare(lambda x, f=mine: f(x, **options), lambda x, f=other: f(x, **options), [ints(*shape)], 0, options)
+
+
+# -- the tensor API: expressions in x (3, 4), y (4,), p (3, 4) positive, i (3, 4) int64, m (3, 4) bool, s 0-d float64, k 0-d int64, c (3,) classes --
+EXPRESSIONS = """
+x + y
+x - 2
+2 - x
+x * i
+x / i
+i / k
+i / 2
+i * 2.5
+i + m
+m + m
+m * 2
+m + 0.5
+x + s
+s + 1
+s * i
+k + i
+k * 1.5
+i.to(torch.int32) + k
+i.to(torch.uint8) + i.to(torch.int8)
+i.to(torch.uint8) + 1
+i.to(torch.int8) * 2.0
+x ** 2
+x ** 3
+p ** 0.5
+p ** x
+2 ** x
+p ** -1
+i ** 2
+-x
+abs(x)
+x.abs()
+x @ y
+y @ x.T
+x @ x.t()
+x.T @ x
+i @ i.T
+x.reshape(2, 3, 2) @ x.reshape(2, 2, 3)
+x.reshape(2, 3, 2) @ x.reshape(2, 6)
+x.reshape(1, 3, 4) @ x.reshape(2, 1, 4, 3 // 2)
+x.matmul(y)
+x.sum()
+x.sum(0)
+x.sum(dim=1)
+x.sum(dim=-1, keepdim=True)
+x.sum((0, 1))
+x.sum(axis=0)
+i.sum()
+m.sum()
+m.sum(1)
+x.mean()
+x.mean(0)
+x.mean(dim=(0, 1), keepdim=True)
+x.max()
+x.max(0).values
+x.max(dim=1).indices
+x.max(1, keepdim=True).values
+x.max(1, keepdim=True)[1]
+x.min()
+x.min(dim=0).values
+x.min(dim=0).indices
+i.max()
+i.min()
+i.max(dim=1).values
+x.argmax()
+x.argmax(dim=1)
+x.argmax(0, keepdim=True)
+x.argmax(axis=1)
+i.argmax()
+x.norm()
+x.exp()
+p.log()
+p.sqrt()
+p.log1p()
+i.exp()
+(p.long() + 1).log()
+x.relu()
+x.sigmoid()
+x.tanh()
+x.softmax(0)
+x.softmax(dim=1)
+x.log_softmax(dim=-1)
+x.softmax(-2)
+(100 * x).softmax(1)
+(1000 * x).log_softmax(1)
+(100 * x).sigmoid()
+(100 * x).tanh()
+x.clamp(-1, 1)
+x.clamp(min=0)
+x.clamp(max=0.5)
+i.clamp(0, 2)
+x.clamp(min=0.5)
+i.clamp(min=0.5)
+x[0]
+x[-1]
+x[1, 2]
+x[:, 1]
+x[1:, ::2]
+x[..., 0]
+x[None]
+x[:, None, 1]
+x[[0, 2]]
+x[[0, 2], [1, 3]]
+x[m]
+x[x > 0]
+x[k]
+x[:, k]
+x[c[:3]]
+x[torch.tensor([True, False, True])]
+x[torch.tensor([], dtype=torch.int64)]
+x == y
+x != 0
+x < y
+x <= 0
+x > i
+x >= 0.5
+i == 2
+m == True
+~m
+x.reshape(4, 3)
+x.reshape(2, -1)
+x.reshape(-1)
+x.view(2, 6)
+x.view(-1, 2)
+x.T.reshape(12)
+x.flatten()
+x.reshape(1, 2, 2, 3).flatten(1)
+x.reshape(1, 2, 2, 3).flatten(1, 2)
+x.reshape(1, 2, 2, 3).flatten(-2)
+s.flatten()
+x.permute(1, 0)
+x.reshape(2, 2, 3).permute(2, 0, 1)
+x.reshape(2, 2, 3).transpose(0, -1)
+x.T
+x.t()
+y.t()
+x.unsqueeze(0)
+x.unsqueeze(-1)
+x.unsqueeze(1).squeeze(1)
+x.reshape(1, 3, 1, 4).squeeze()
+x.reshape(1, 3, 1, 4).squeeze(0)
+x.squeeze(0)
+y.expand(3, 4)
+y.expand(2, 3, -1)
+x.unsqueeze(1).expand(-1, 2, 4)
+torch.cat([x, x])
+torch.cat((x, x), 1)
+torch.cat([x, x], dim=-1)
+torch.cat([x, i])
+torch.cat([x, x[:0]])
+torch.stack([x, x])
+torch.stack((x, x), dim=-1)
+torch.stack([y, y], 1)
+torch.where(x > 0, x, 0.0)
+torch.where(m, x, y)
+torch.where(m, i, 0)
+torch.where(m, 1.0, x)
+torch.maximum(x, y)
+torch.minimum(x, y)
+torch.zeros(2, 3)
+torch.zeros((2, 3))
+torch.zeros(size=(2, 3))
+torch.ones(size=(2,))
+torch.rand(size=(2, 3)).shape == torch.randn(size=(2, 3)).shape
+torch.abs(x)
+torch.matmul(x, y)
+torch.exp(x)
+torch.sum(x, 0)
+torch.max(x)
+torch.softmax(x, 1)
+torch.ones(2, dtype=torch.int64)
+torch.full((2, 2), 7)
+torch.full((2, 2), 7.0)
+torch.full((2,), True)
+torch.zeros_like(i)
+torch.ones_like(x)
+torch.arange(5)
+torch.arange(2, 7)
+torch.arange(0, 1, 0.25)
+torch.arange(5, dtype=torch.float32)
+torch.arange(10, 0, -3)
+torch.tensor(3)
+torch.tensor(3.5)
+torch.tensor(True)
+torch.tensor([1, 2])
+torch.tensor([1, 2.5])
+torch.tensor([[True], [False]])
+torch.tensor([])
+torch.tensor([1.5], dtype=torch.int64)
+torch.tensor([x[0, 0].detach(), 2.0])
+x.to(torch.float64)
+x.double()
+x.long()
+x.int()
+x.bool()
+x.float()
+i.float()
+m.float()
+x.type(torch.int32)
+x.clone()
+x.detach()
+x.contiguous()
+x.numel()
+x.dim()
+x.ndim
+x.size(0)
+x.size(-1)
+len(x)
+x[0, 0].item()
+i[0, 0].item()
+m[0, 0].item()
+x.tolist()
+m.all()
+m.any()
+m.sum().item()
+float(x[0, 0].detach())
+int(k)
+bool(m[0, 0])
+f"{x[0, 0]:.3f}"
+f"{k:d}"
+[float(r.sum()) for r in x.detach()]
+x[:0].sum()
+x[:0].sum(0)
+x[:0].sum(1)
+x[:0].mean(1)
+torch.nn.functional.mse_loss(x, p)
+torch.nn.functional.mse_loss(x, p, reduction="sum")
+torch.nn.functional.mse_loss(x, p, reduction="none")
+torch.nn.functional.cross_entropy(x, c)
+torch.nn.functional.cross_entropy(x, c, reduction="sum")
+torch.nn.functional.cross_entropy(x, c, reduction="none")
+torch.nn.functional.cross_entropy(x, c, label_smoothing=0.1)
+torch.nn.functional.cross_entropy(x, c, label_smoothing=1.0, reduction="none")
+torch.nn.functional.cross_entropy(50 * x, c)
+torch.nn.functional.cross_entropy(y, k)
+torch.nn.functional.cross_entropy(x.reshape(1, 3, 2, 2), (i[0].clamp(0, 2)).reshape(1, 2, 2))
+torch.nn.functional.cross_entropy(x[:0], c[:0], reduction="sum")
+torch.nn.functional.nll_loss(x.log_softmax(1), c)
+torch.nn.functional.nll_loss(x, c, reduction="sum")
+torch.nn.functional.nll_loss(x, c, reduction="none")
+torch.nn.functional.binary_cross_entropy_with_logits(x, m.float())
+torch.nn.functional.binary_cross_entropy_with_logits(30 * x, p / 3, reduction="sum")
+torch.nn.functional.binary_cross_entropy_with_logits(x, p / 3, reduction="none")
+torch.nn.functional.linear(x, x)
+torch.nn.functional.linear(y, x, x[:, 0])
+torch.nn.functional.linear(x.reshape(3, 1, 4), x)
+torch.nn.functional.softmax(x, dim=1)
+torch.nn.functional.log_softmax(x, dim=0)
+torch.nn.functional.relu(x)
+torch.nn.functional.sigmoid(x)
+torch.nn.functional.tanh(x)
+torch.nn.functional.dropout(x, 0.0)
+torch.nn.functional.dropout(x, 0.7, training=False)
+torch.nn.functional.dropout(x, 1.0)
+""".strip().splitlines()
+
+
+def _names(library: Any) -> dict[str, Any]:
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((3, 4)).astype(np.float32)
+    make = library.tensor
+    return {
+        "torch": library,
+        "x": make(x, requires_grad=True),
+        "y": make(x[1] * 2 - 1, requires_grad=True),
+        "p": make(np.abs(x) + np.float32(0.25), requires_grad=True),
+        "i": make(rng.integers(0, 9, (3, 4))),
+        "m": make(rng.random((3, 4)) < 0.5),
+        "s": make(np.float64(1.75), requires_grad=True) if library is nc else make(1.75, dtype=torch.float64, requires_grad=True),
+        "c": make(np.array([3, 0, 1])),
+        "k": make(2),
+    }
+
+
+def _numbers(value: Any) -> tuple[str, np.ndarray]:
+    """dtype and values of a Tensor of either library, or of plain Python objects."""
+    if isinstance(value, torch.Tensor):
+        return str(value.dtype).removeprefix("torch."), value.detach().numpy()
+    if isinstance(value, nc.Tensor):
+        return str(value.dtype), np.asarray(value)
+    return type(value).__name__, np.asarray(value)
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_expression(expression: str) -> None:
+    """Value, dtype and shape, and the gradients of whatever it depends on."""
+    a, b = _names(nc), _names(torch)
+    found, failure = verdict(lambda: eval(expression, a))
+    wanted, other_failure = verdict(lambda: eval(expression, b))
+    assert (failure is None) == (other_failure is None), f"ours {failure!r}; PyTorch's {other_failure!r}"
+    if failure is not None:
+        return
+    (dtype, values), (wanted_dtype, wanted_values) = _numbers(found), _numbers(wanted)
+    assert dtype == wanted_dtype
+    assert values.shape == wanted_values.shape
+    if wanted_values.dtype.kind in "US":
+        assert values == wanted_values
+        return
+    close = {"rtol": 2e-6, "atol": 1e-6} if wanted_values.dtype.kind == "f" else {"rtol": 0, "atol": 0}
+    np.testing.assert_allclose(values, wanted_values, **close)
+    if not isinstance(wanted, torch.Tensor):
+        return
+    assert found.requires_grad == wanted.requires_grad
+    if wanted.requires_grad:
+        grad = np.random.default_rng(1).standard_normal(values.shape).astype(values.dtype)
+        found.backward(nc.tensor(grad))
+        wanted.backward(torch.from_numpy(grad))
+        for name in "xyps":
+            mine, other = a[name].grad, b[name].grad
+            assert (mine is None) == (other is None), name
+            if mine is not None:
+                np.testing.assert_allclose(mine.numpy(), other.numpy(), rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float64"]
+
+
+def _operand(library: Any, dtype: str, kind: str) -> Any:
+    name = getattr(library, "bool_" if library is nc and dtype == "bool" else dtype)
+    return library.tensor([1, 2], dtype=name) if kind == "tensor" else library.tensor(1, dtype=name)
+
+
+@pytest.mark.parametrize("op", ["+", "*", "/", "<"])
+def test_promotion_of_every_pair(op: str) -> None:
+    """Tensors, 0-d tensors and Python scalars of every dtype."""
+    calculate = eval(f"lambda a, b: a {op} b")
+    for da in DTYPES:
+        for kind in ("tensor", "0-d"):
+            a, b = _operand(nc, da, kind), _operand(torch, da, kind)
+            for scalar in (True, 2, 2.0):
+                assert _numbers(calculate(a, scalar))[0] == _numbers(calculate(b, scalar))[0], (da, kind, scalar)
+                assert _numbers(calculate(scalar, a))[0] == _numbers(calculate(scalar, b))[0], (scalar, da, kind)
+            for db in DTYPES:
+                for other in ("tensor", "0-d"):
+                    found = calculate(a, _operand(nc, db, other))
+                    wanted = calculate(b, _operand(torch, db, other))
+                    assert _numbers(found)[0] == _numbers(wanted)[0], (da, kind, db, other)
+
+
+# -- writing --------------------------------------------------------------------------------------------------------------------
+WRITES = [
+    "z = torch.zeros(3, 4); z[1] = x[0]; out = z * x",
+    "z = torch.zeros(3, 4); z[:, 1:3] = x[:, :2]; z[0, 0] = y[1]; out = z ** 2",
+    "z = x * 1; z[1, 2] = 5.0; out = z * z",
+    "z = x * 1; z[m] = 0.0; out = z * x",
+    "z = x * 1; z[m] = y[0]; out = z * x",
+    "z = x * 1; z[[0, 2]] = y; out = z.sum(0)",
+    "z = torch.zeros(2, 2)\nfor i in range(2):\n    for j in range(2):\n        z[i, j] = (x[i:i + 2, j:j + 2] * p[:2, :2]).sum()\nout = z",
+    "z = x * 1; z += y; out = z * y",
+    "z = x * 1; z -= 2; z *= y; out = z",
+    "z = x * 1; z /= p; out = z",
+    "z = x * 1; z[0] = z[0] + y; out = z",
+    "z = x * 1; z *= 2; z /= y; z *= z * 1; out = z",
+    "z = torch.zeros(3, 4); z[...] = x; out = z",
+    "z = torch.ones(3, 4); z[:, None][0, 0] = 3.0; out = z * x",
+    "z = torch.zeros(3, 4, dtype=torch.int64); z[0] = 2; z += 1; out = z",
+    "z = torch.zeros(4, dtype=torch.int64); z[m[0]] = 7; out = z",
+]
+
+
+@pytest.mark.parametrize("code", WRITES)
+def test_in_place_writes(code: str) -> None:
+    a, b = _names(nc), _names(torch)
+    exec(code, a)
+    exec(code, b)
+    np.testing.assert_allclose(np.asarray(a["out"]), b["out"].detach().numpy(), rtol=1e-6, atol=1e-6)
+    assert a["out"].requires_grad == b["out"].requires_grad
+    if b["out"].requires_grad:
+        a["out"].sum().backward()
+        b["out"].sum().backward()
+    for name in "xyp":
+        assert (a[name].grad is None) == (b[name].grad is None), name
+        if b[name].grad is not None:
+            np.testing.assert_allclose(a[name].grad.numpy(), b[name].grad.numpy(), rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+REFUSED = [
+    "x[0] = 1.0",
+    "x += 1",
+    "i += 0.5",
+    "m += 1",
+    "x.numpy()",
+    "x + torch.zeros(3)",
+    "x @ x",
+    "x.reshape(5, 2)",
+    "x.reshape(-1, -1)",
+    "x.permute(0)",
+    "x.permute(0, 0)",
+    "x.transpose(0, 2)",
+    "x.sum(2)",
+    "x.sum((0, 0))",
+    "x.softmax(2)",
+    "x.argmax(3)",
+    "x[3]",
+    "x[0, 4]",
+    "x[0, 0, 0]",
+    "x[1.5]",
+    "x.item()",
+    "bool(x)",
+    "float(x)",
+    "x.backward()",
+    "i.mean()",
+    "i.backward()",
+    "x.expand(2, 4)",
+    "x.expand(4)",
+    "torch.cat([])",
+    "torch.cat([x, y])",
+    "torch.stack([x, y])",
+    "torch.stack([])",
+    "torch.zeros(-1)",
+    "len(k)",
+    "x.reshape(1, 3, 4).t()",
+    "i.requires_grad_()",
+    "x[:0].max()",
+    "x[:0].argmax()",
+    "x.sum().backward(torch.ones(2))",
+    "torch.tensor([[1], [2, 3]])",
+    "torch.tensor('a')",
+    "torch.nn.functional.cross_entropy(x, i)",
+    "torch.nn.functional.cross_entropy(x, c + 4)",
+    "torch.nn.functional.cross_entropy(x, c[:2])",
+    "torch.nn.functional.cross_entropy(x, c, label_smoothing=1.5)",
+    "torch.nn.functional.cross_entropy(x, c, reduction='all')",
+    "torch.nn.functional.linear(x, y[:3].reshape(1, 3))",
+    "torch.nn.functional.dropout(x, 1.5)",
+    "torch.where(x, x, 0.0)",
+    "~x",
+    "~torch.tensor(1.0)",
+    "y.backward(torch.ones(3))",
+    "z = x * 2; z.requires_grad = False",
+    "z = x * 2; w = z * z; z += 1; w.sum().backward()",
+    "z = (x * 2).sum(); z.backward(); z.backward()",
+    "z = x * 2; z.numpy()",
+]
+
+
+@pytest.mark.parametrize("code", REFUSED)
+def test_both_refuse(code: str) -> None:
+    for names in (_names(nc), _names(torch)):
+        with pytest.raises((RuntimeError, ValueError, TypeError, IndexError)):
+            exec(code, names)
+
+
+# -- LeNet ---------------------------------------------------------------------------------------------------------------------
+def _lenet(library: Any, layers: Any) -> Any:
+    return layers.Sequential(
+        layers.Conv2d(1, 6, kernel_size=5, padding=2),
+        layers.Sigmoid(),
+        layers.AvgPool2d(kernel_size=2, stride=2),
+        layers.Conv2d(6, 16, kernel_size=5),
+        layers.Sigmoid(),
+        layers.AvgPool2d(kernel_size=2, stride=2),
+        layers.Flatten(),
+        layers.Linear(16 * 5 * 5, 120),
+        layers.Sigmoid(),
+        layers.Linear(120, 84),
+        layers.Sigmoid(),
+        layers.Linear(84, 10),
+    )
+
+
+def _modern(library: Any, layers: Any) -> Any:
+    return layers.Sequential(
+        layers.Conv2d(1, 6, 5, padding=2),
+        layers.ReLU(),
+        layers.MaxPool2d(2),
+        layers.Conv2d(6, 16, 5),
+        layers.ReLU(),
+        layers.MaxPool2d(2),
+        layers.Flatten(),
+        layers.Linear(400, 120),
+        layers.ReLU(),
+        layers.Linear(120, 84),
+        layers.ReLU(),
+        layers.Linear(84, 10),
+    )
+
+
+@pytest.mark.parametrize("build", [_lenet, _modern])
+def test_lenet_with_equal_weights(build: Callable[..., Any]) -> None:
+    """Outputs and gradients equal to 1e-5 of the largest of each tensor."""
+    torch.manual_seed(0)
+    net, other = build(nc, nn), build(torch, torch.nn)
+    net.load_state_dict({k: nc.tensor(v.numpy()) for k, v in other.state_dict().items()})
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((16, 1, 28, 28)).astype(np.float32)
+    labels = rng.integers(0, 10, 16)
+    y, z = net(nc.tensor(x)), other(torch.from_numpy(x))
+    np.testing.assert_allclose(np.asarray(y.detach()), z.detach().numpy(), rtol=0, atol=1e-5 * float(z.abs().max()))
+    loss, other_loss = nn.CrossEntropyLoss()(y, nc.tensor(labels)), torch.nn.CrossEntropyLoss()(z, torch.from_numpy(labels))
+    assert abs(loss.item() - other_loss.item()) <= 1e-5
+    loss.backward()
+    other_loss.backward()
+    for (name, p), (other_name, q) in zip(net.named_parameters(), other.named_parameters()):
+        assert name == other_name
+        np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=0, atol=1e-5 * float(q.grad.abs().max()), err_msg=name)
+
+
+# -- the book, chapter 6 ---------------------------------------------------------------------------------------------------------
+LISTINGS = {
+    "6.2.1 corr2d": """
+def corr2d(X, K):
+    h, w = K.shape
+    Y = torch.zeros((X.shape[0] - h + 1, X.shape[1] - w + 1))
+    for i in range(Y.shape[0]):
+        for j in range(Y.shape[1]):
+            Y[i, j] = (X[i:i + h, j:j + w] * K).sum()
+    return Y
+X = torch.tensor([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0], [6.0, 7.0, 8.0]])
+K = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
+out = corr2d(X, K)
+""",
+    "6.2.2 a layer of one's own": """
+def corr2d(X, K):
+    h, w = K.shape
+    Y = torch.zeros((X.shape[0] - h + 1, X.shape[1] - w + 1))
+    for i in range(Y.shape[0]):
+        for j in range(Y.shape[1]):
+            Y[i, j] = (X[i:i + h, j:j + w] * K).sum()
+    return Y
+class Conv2D(nn.Module):
+    def __init__(self, kernel_size):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(kernel_size))
+        self.bias = nn.Parameter(torch.zeros(1))
+    def forward(self, x):
+        return corr2d(x, self.weight) + self.bias
+layer = Conv2D((2, 2))
+X = torch.arange(12.0).reshape(3, 4)
+Y = layer(X)
+(Y ** 2).sum().backward()
+out = torch.cat([Y.detach().reshape(-1), layer.weight.grad.reshape(-1), layer.bias.grad])
+""",
+    "6.2.4 learning a kernel": """
+X = torch.ones((6, 8))
+X[:, 2:6] = 0
+K = torch.tensor([[1.0, -1.0]])
+Y = torch.nn.functional.conv2d(X.reshape(1, 1, 6, 8), K.reshape(1, 1, 1, 2))
+conv2d = nn.Conv2d(1, 1, kernel_size=(1, 2), bias=False)
+with torch.no_grad():
+    conv2d.weight[:] = 0.1
+X = X.reshape((1, 1, 6, 8))
+Y = Y.reshape((1, 1, 6, 7))
+lr = 3e-2
+for i in range(10):
+    Y_hat = conv2d(X)
+    l = (Y_hat - Y) ** 2
+    conv2d.zero_grad()
+    l.sum().backward()
+    conv2d.weight.data[:] -= lr * conv2d.weight.grad
+    text = f'epoch {i + 1}, loss {l.sum():.3f}'
+out = conv2d.weight.data.reshape((1, 2))
+""",
+    "6.3 padding and stride": """
+def comp_conv2d(conv2d, X):
+    X = X.reshape((1, 1) + X.shape)
+    Y = conv2d(X)
+    return Y.reshape(Y.shape[2:])
+X = torch.rand(size=(8, 8))
+shapes = []
+for conv2d in (nn.Conv2d(1, 1, kernel_size=3, padding=1), nn.Conv2d(1, 1, kernel_size=(5, 3), padding=(2, 1)),
+               nn.Conv2d(1, 1, kernel_size=3, padding=1, stride=2), nn.Conv2d(1, 1, kernel_size=(3, 5), padding=(0, 1), stride=(3, 4))):
+    shapes.append(list(comp_conv2d(conv2d, X).shape))
+out = torch.tensor(shapes)
+""",
+    "6.4.3 1x1 convolution": """
+def corr2d_multi_in_out_1x1(X, K):
+    c_i, h, w = X.shape
+    c_o = K.shape[0]
+    X = X.reshape((c_i, h * w))
+    K = K.reshape((c_o, c_i))
+    Y = torch.matmul(K, X)
+    return Y.reshape((c_o, h, w))
+X = torch.arange(27.0).reshape(3, 3, 3)
+K = torch.arange(6.0).reshape(2, 3, 1, 1)
+Y1 = corr2d_multi_in_out_1x1(X, K)
+Y2 = torch.nn.functional.conv2d(X.reshape(1, 3, 3, 3), K)[0]
+assert float(torch.abs(Y1 - Y2).sum()) < 1e-6
+out = Y1
+""",
+    "6.5.1 pool2d": """
+def pool2d(X, pool_size, mode='max'):
+    p_h, p_w = pool_size
+    Y = torch.zeros((X.shape[0] - p_h + 1, X.shape[1] - p_w + 1))
+    for i in range(Y.shape[0]):
+        for j in range(Y.shape[1]):
+            if mode == 'max':
+                Y[i, j] = X[i: i + p_h, j: j + p_w].max()
+            elif mode == 'avg':
+                Y[i, j] = X[i: i + p_h, j: j + p_w].mean()
+    return Y
+X = torch.tensor([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0], [6.0, 7.0, 8.0]])
+out = torch.stack([pool2d(X, (2, 2)), pool2d(X, (2, 2), 'avg')])
+""",
+    "6.5.2 padding and stride of pooling": """
+X = torch.arange(16, dtype=torch.float32).reshape((1, 1, 4, 4))
+X = torch.cat((X, X + 1), 1)
+out = torch.cat([nn.MaxPool2d(3, padding=1, stride=2)(X).reshape(-1), nn.MaxPool2d((2, 3), padding=(0, 1), stride=(2, 3))(X).reshape(-1),
+                 nn.MaxPool2d(3)(X).reshape(-1)])
+""",
+    "6.6 LeNet's shapes": """
+net = nn.Sequential(
+    nn.Conv2d(1, 6, kernel_size=5, padding=2), nn.Sigmoid(),
+    nn.AvgPool2d(kernel_size=2, stride=2),
+    nn.Conv2d(6, 16, kernel_size=5), nn.Sigmoid(),
+    nn.AvgPool2d(kernel_size=2, stride=2),
+    nn.Flatten(),
+    nn.Linear(16 * 5 * 5, 120), nn.Sigmoid(),
+    nn.Linear(120, 84), nn.Sigmoid(),
+    nn.Linear(84, 10))
+def init_weights(m):
+    if type(m) == nn.Linear or type(m) == nn.Conv2d:
+        nn.init.xavier_uniform_(m.weight)
+net.apply(init_weights)
+X = torch.rand(1, 1, 28, 28)
+lines = []
+for layer in net:
+    X = layer(X)
+    lines.append([len(X.shape), X.numel()])
+X = torch.rand(4, 1, 28, 28)
+y = torch.tensor([0, 1, 2, 3])
+optimizer = torch.optim.SGD(net.parameters(), lr=0.9)
+loss = nn.CrossEntropyLoss()
+net.train()
+optimizer.zero_grad()
+l = loss(net(X), y)
+l.backward()
+optimizer.step()
+with torch.no_grad():
+    net.eval()
+    right = (net(X).argmax(axis=1) == y).float().sum()
+out = torch.tensor(lines)
+""",
+}
+
+
+@pytest.mark.parametrize("title", LISTINGS)
+def test_listing_of_the_book(title: str) -> None:
+    found, wanted = {"torch": nc, "nn": nn}, {"torch": torch, "nn": torch.nn}
+    exec(LISTINGS[title], found)
+    exec(LISTINGS[title], wanted)
+    np.testing.assert_allclose(np.asarray(found["out"]), wanted["out"].detach().numpy(), rtol=1e-5, atol=1e-6)
+    with contextlib.suppress(KeyError):
+        assert found["text"] == wanted["text"]
