@@ -34,9 +34,10 @@ print("largest response to the image on its side:", lying.abs().max().item())
 assert lying.tolist() == [[0] * 5] * 8  # horizontal edges: neighbours along a row are equal
 assert corr2d(X.t(), K.t()).tolist() == Y.t().tolist()  # set the kernel upright as well, and all is found again
 
-figure, axes = panels(2, 3, 9.4, 6.6, "Section 6.2: the kernel [1, -1] sees vertical edges only")
-for row, (image, name) in enumerate(((X, "image (6, 8)"), (X.t(), "the image on its side (8, 6)"))):
-    matrix(axes[row, 0], image, name, numbers=True, cmap="Greys_r", frame=(8, 8))
-    matrix(axes[row, 1], corr2d(image, K), "kernel [1, -1], lying" + (": both edges", ": nothing")[row], 1.4, numbers=True, frame=(8, 8))
-    matrix(axes[row, 2], corr2d(image, K.t()), "kernel [1, -1], upright" + (": nothing", ": both edges")[row], 1.4, numbers=True, frame=(8, 8))
+figure, axes = panels(2, 3, 9.4, 5.8, "Section 6.2: the kernel [1, -1] sees vertical edges only", height_ratios=(6, 8))
+for row, image in enumerate((X, X.t())):
+    shown = {"numbers": True, "frame": (image.shape[0], 8)}
+    matrix(axes[row, 0], image, ("image (6, 8)", "the image on its side (8, 6)")[row], cmap="Greys_r", **shown)
+    matrix(axes[row, 1], corr2d(image, K), "kernel [1, -1], lying" + (": both edges", ": nothing")[row], 1.4, **shown)
+    matrix(axes[row, 2], corr2d(image, K.t()), "kernel [1, -1], upright" + (": nothing", ": both edges")[row], 1.4, **shown)
 save(figure, args.out, "s62_corr2d_edges")

@@ -18,7 +18,8 @@ net = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3), nn.AvgPool2d(2), nn.
 for parameter in net.parameters():
     parameter.data[:] = 1 / 9  # positive weights, so that nothing cancels
 
-figure, axes = panels(1, len(net), 13, 3.4, "Section 6.2: what a pixel of each layer sees of the image; grey: its gradient, red: by arithmetic")
+heading = "Section 6.2: what a pixel of each layer sees of the image; grey: its gradient, red: by arithmetic"
+figure, axes = panels(1, len(net), 13, 3.1, heading)
 for depth, (name, field) in enumerate(nc.inspect.receptive_field(net)):
     X = nc.zeros((1, 1, S, S), requires_grad=True)
     Y = net[: depth + 1](X)

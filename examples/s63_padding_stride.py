@@ -3,7 +3,7 @@
 Along each axis: output = (input + padding on both sides - kernel + stride) // stride.
 """
 
-from _common import BLUE, MUTED, RED, curve, options, panels, save
+from _common import BLUE, INK, MUTED, RED, options, panels, save
 from matplotlib.patches import Rectangle
 
 import numbacnn as nc
@@ -46,8 +46,8 @@ for ax, (kernel, padding, stride, expected) in zip(axes[0], cases):
         ax.add_patch(Rectangle((j * sw - pw, i * sh - ph), kw, kh, fill=False, edgecolor=colour, linewidth=2.2))
     for i in range(oh):
         for j in range(ow):
-            ax.plot(j * sw - pw + kw / 2, i * sh - ph + kh / 2, marker="o", markersize=3.5, color="#1f2430")
-    curve(ax, f"kernel {kernel}, padding {padding},\nstride {stride}: output {output}", "")
+            ax.plot(j * sw - pw + kw / 2, i * sh - ph + kh / 2, marker="o", markersize=3.5, color=INK)
+    ax.set_title(f"kernel {kernel}, padding {padding},\nstride {stride}: output {output}", color=INK, fontsize=10)
     ax.set(xlim=(-1.3, W + 1.3), ylim=(H + 2.3, -2.3), aspect="equal")
     ax.axis("off")
 

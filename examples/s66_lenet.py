@@ -16,8 +16,7 @@ args = parser.parse_args()
 nc.manual_seed(0)
 net = nc.models.lenet()
 
-X = nc.rand(1, 1, 28, 28)
-shapes = []
+X, shapes = nc.rand(1, 1, 28, 28), []
 for layer in net:
     X = layer(X)
     shapes.append(X.shape)
@@ -27,17 +26,17 @@ assert shapes[6:] == [(1, 400), (1, 120), (1, 120), (1, 84), (1, 84), (1, 10)]
 assert sum(p.numel() for p in net.parameters()) == 61_706
 
 if args.data == "digits":
-    train, test = nc.data.digits()
-    optimiser, batch, epochs, least = nc.optim.Adam(net.parameters(), lr=5e-3), 32, 10, 0.9
+    (train, test), batch, least = nc.data.digits(), 32, 0.9
+    optimiser = nc.optim.Adam(net.parameters(), lr=5e-3)
 else:
-    train, test = nc.data.fashion_mnist()
-    optimiser, batch, epochs, least = nc.optim.SGD(net.parameters(), lr=0.9), 256, 10, 0.65
+    (train, test), batch, least = nc.data.fashion_mnist(), 256, 0.65
+    optimiser = nc.optim.SGD(net.parameters(), lr=0.9)
 
-loss = nn.CrossEntropyLoss()
-losses, accuracies = [], []
-for epoch in range(epochs):
+loader = nc.data.DataLoader(train, batch, shuffle=True)
+loss, losses, accuracies = nn.CrossEntropyLoss(), [], []
+for epoch in range(1, 11):
     total = 0.0
-    for X, y in nc.data.DataLoader(train, batch, shuffle=True, seed=epoch):
+    for X, y in loader:
         value = loss(net(X), y)
         optimiser.zero_grad()
         value.backward()
@@ -45,18 +44,17 @@ for epoch in range(epochs):
         total += value.item() * len(y)
     with nc.no_grad():
         right = sum((net(X).argmax(1) == y).sum().item() for X, y in nc.data.DataLoader(test, 512))
-    losses.append(total / len(train))
-    accuracies.append(right / len(test))
-    print(f"epoch {epoch + 1:2}: training loss {losses[-1]:.3f}, test accuracy {accuracies[-1]:.3f}")
+    losses, accuracies = [*losses, total / len(train)], [*accuracies, right / len(test)]
+    print(f"epoch {epoch:2}: training loss {losses[-1]:.3f}, test accuracy {accuracies[-1]:.3f}")
 assert accuracies[-1] > least
 
 figure, axes = panels(1, 3, 12, 3.4, f"Section 6.6: LeNet learns {train.name}", width_ratios=(1.3, 0.65, 1))
-axes[0, 0].plot(range(1, epochs + 1), losses, color=BLUE, marker="o", markersize=4, label="training loss")
-axes[0, 0].plot(range(1, epochs + 1), accuracies, color=RED, marker="o", markersize=4, label="test accuracy")
+for values, colour, name in ((losses, BLUE, "training loss"), (accuracies, RED, "test accuracy")):
+    axes[0, 0].plot(range(1, 11), values, color=colour, marker="o", markersize=4, label=name)
 axes[0, 0].legend(frameon=False, labelcolor=INK)
 curve(axes[0, 0], f"test accuracy {accuracies[-1]:.1%}", "epoch")
-picture = test.images[0].transpose(2, 0, 1) / np.float32(255)
-matrix(axes[0, 1], picture[0], test.classes[test.labels[0]], cmap="Greys")
+picture, label = test.images[3].transpose(2, 0, 1) / np.float32(255), test.labels[3]
+matrix(axes[0, 1], picture[0], f"a test image: {test.classes[label]}", cmap="Greys")
 with nc.no_grad():
     maps = np.pad(net[0](nc.tensor(picture)).numpy(), ((0, 0), (1, 1), (1, 1)))
 matrix(axes[0, 2], np.block([[*maps[:3]], [*maps[3:]]]), "what the first layer's six kernels make of it")

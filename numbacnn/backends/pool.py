@@ -34,7 +34,7 @@ class BufferPool:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._buffers: OrderedDict[int, list[np.ndarray]] = OrderedDict()  # by size in bytes
-        self._held = 0
+        self.held = 0
         self._lock = threading.Lock()
 
     def empty(self, shape: Sequence[int], dtype: Any) -> np.ndarray:
@@ -55,18 +55,18 @@ class BufferPool:
                 return row[i]
         buffer = np.empty(size, np.uint8)
         row.append(buffer)
-        self._held += size
+        self.held += size
         self._trim()
         return buffer
 
     def _trim(self) -> None:
         """Let go of the longest unused sizes; buffers in use are then freed by their users."""
-        while self._held > self.limit and len(self._buffers) > 1:
+        while self.held > self.limit and len(self._buffers) > 1:
             size, row = self._buffers.popitem(last=False)
-            self._held -= size * len(row)
+            self.held -= size * len(row)
 
     def clear(self) -> None:
         """Forget all buffers."""
         with self._lock:
             self._buffers.clear()
-            self._held = 0
+            self.held = 0

@@ -1,0 +1,884 @@
+"""Tensor and the tape: gradients of every operation against differences, in-place rules, memory, NumPy, and every error's text."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import inspect
+import multiprocessing
+import operator
+import pickle
+import re
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import numbacnn as nc
+from numbacnn import ops
+from numbacnn.nn import functional as F
+from numbacnn.tensor import apply
+from numbacnn.testing import GradientError, adjoint_check, gradcheck
+
+E, R, S = ops.elementwise, ops.reduce, ops.shape
+
+
+def real(*shape: int, seed: int = 0, low: float | None = None) -> nc.Tensor:
+    """float64, with a gradient; values above ``low`` where given."""
+    a = np.random.default_rng(seed).standard_normal(shape)
+    return nc.tensor(a if low is None else np.abs(a) + low, requires_grad=True)
+
+
+def spread(*shape: int, seed: int = 0) -> nc.Tensor:
+    """float64 values that are all at least 0.1 apart and away from 0: no kinks nearby."""
+    count = int(np.prod(shape))
+    a = np.random.default_rng(seed).permutation(count) * 0.1 - 0.1 * count / 2 + 0.03
+    return nc.tensor(a.reshape(shape), requires_grad=True)
+
+
+def exactly(kind: type[BaseException], text: str) -> Any:
+    return pytest.raises(kind, match="^" + re.escape(text) + "$")
+
+
+# -- every operation against differences -------------------------------------------------------------------------------------
+MASK = nc.tensor([[True, False, True], [False, True, False]])
+
+GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tensor]]]] = {
+    E.Absolute: [(abs, [spread(3, 4)])],
+    E.Add: [
+        (operator.add, [real(2, 3), real(2, 3, seed=1)]),
+        (operator.add, [real(2, 1, 3), real(4, 1, seed=1)]),
+        (operator.add, [real(3), real(seed=1)]),
+        (lambda x: x + x + 1.0, [real(2, 3)]),
+    ],
+    E.Cast: [(lambda x: x.clone() * 2.0, [real(3)]), (lambda x: x.to("float64").clone(), [real(2, 2)])],
+    E.Divide: [
+        (operator.truediv, [real(2, 3), real(2, 3, seed=1, low=0.5)]),
+        (operator.truediv, [real(3, 1), real(1, 4, seed=1, low=0.5)]),
+        (lambda x: 2.0 / x, [real(3, low=0.5)]),
+        (lambda x: x / x, [real(3, low=0.5)]),
+    ],
+    E.Exp: [(nc.Tensor.exp, [real(3, 4)])],
+    E.Log: [(nc.Tensor.log, [real(3, low=0.5)])],
+    E.Log1p: [(nc.Tensor.log1p, [real(3, low=0.5)])],
+    E.Maximum: [(nc.maximum, [spread(3, 4), spread(3, 4, seed=1) + 0.04]), (lambda x: nc.maximum(x, 0.0), [spread(7)])],
+    E.Minimum: [(nc.minimum, [spread(3, 4), spread(4, seed=1) + 0.04]), (lambda x: nc.minimum(0.0, x), [spread(7)])],
+    E.Multiply: [
+        (operator.mul, [real(2, 3), real(2, 3, seed=1)]),
+        (operator.mul, [real(2, 1, 3), real(4, 1, seed=1)]),
+        (lambda x: x * x, [real(3)]),
+        (lambda x: 3.0 * x, [real(3)]),
+    ],
+    E.Negative: [(operator.neg, [real(3)])],
+    E.Power: [
+        (lambda x: x**3, [real(4)]),
+        (lambda x: x**-1.5, [real(4, low=0.5)]),
+        (operator.pow, [real(3, low=0.5), real(3, seed=1)]),
+        (operator.pow, [real(3, 1, low=0.5), real(2, seed=1)]),
+        (lambda x: 2.5**x, [real(4)]),
+    ],
+    E.Relu: [(nc.Tensor.relu, [spread(5, 3)]), (nc.Tensor.relu, [spread(2, 3, 2, 2)])],
+    E.Sigmoid: [(nc.Tensor.sigmoid, [real(5, 3)])],
+    E.Sqrt: [(nc.Tensor.sqrt, [real(5, low=0.5)])],
+    E.Subtract: [(operator.sub, [real(2, 3), real(3, seed=1)]), (lambda x: 1.0 - x, [real(3)])],
+    E.Tanh: [(nc.Tensor.tanh, [real(5, 3)])],
+    E.Where: [
+        (lambda a, b: nc.where(MASK, a, b), [real(2, 3), real(3, seed=1)]),
+        (lambda a: nc.where(MASK, a, 1.0), [real(1, 3)]),
+        (lambda a: nc.where(MASK, 0.0, a), [real()]),
+    ],
+    R.Sum: [
+        (nc.Tensor.sum, [real(2, 3)]),
+        (lambda x: x.sum((0, 2)), [real(2, 3, 2)]),
+        (lambda x: x.sum(1, keepdim=True), [real(2, 3, 2, 2)]),
+        (lambda x: x.mean(dim=-1), [real(2, 3)]),
+        (nc.Tensor.mean, [real(2, 2, 1, 3)]),
+        (nc.Tensor.sum, [real()]),
+    ],
+    R.Max: [
+        (nc.Tensor.max, [spread(3, 4)]),
+        (lambda x: x.max(0).values, [spread(3, 4)]),
+        (lambda x: x.max(2, keepdim=True).values, [spread(2, 2, 3, 2)]),
+        (lambda x: x.min(1).values, [spread(3, 4)]),
+    ],
+    R.Softmax: [(lambda x: x.softmax(1), [real(3, 4)]), (lambda x: x.softmax(0), [real(3, 4)]), (lambda x: x.softmax(1), [real(2, 3, 2, 2)])],
+    R.LogSoftmax: [(lambda x: x.log_softmax(-1), [real(3, 4)]), (lambda x: x.log_softmax(0), [real(3, 2, 2)])],
+    S.Reshape: [(lambda x: x.reshape(3, 2) * x.reshape(3, 2), [real(2, 3)]), (lambda x: x.reshape(-1), [real(2, 3, 2, 2)])],
+    S.Transpose: [(lambda x: x.permute(2, 0, 1), [real(2, 3, 4)]), (lambda x: x.T @ x, [real(2, 3)])],
+    S.Broadcast: [(lambda x: x.expand(2, 3, 4), [real(3, 1)]), (lambda x: x.expand(2, -1), [real(3)])],
+    S.GetItem: [
+        (lambda x: x[1], [real(3, 4)]),
+        (lambda x: x[1, 2], [real(3, 4)]),
+        (lambda x: x[::2, None, 1:], [real(3, 4)]),
+        (lambda x: x[..., 0], [real(2, 3, 2, 2)]),
+        (lambda x: x[[0, 0, 2], [1, 1, 0]], [real(3, 4)]),  # one element twice
+        (lambda x: x[MASK], [real(2, 3)]),
+        (lambda x: x[nc.tensor([2, 0, 2])], [real(3, 2)]),
+        (lambda x: nc.stack(list(x)) * x, [real(3)]),
+    ],
+    S.SetItem: [
+        (lambda x, v: _written(x, 1, v), [real(3, 4), real(4, seed=1)]),
+        (lambda x, v: _written(x, (slice(None), 2), v), [real(3, 4), real(seed=1)]),
+        (lambda x, v: _written(x, [0, 2], v), [real(3, 4), real(1, 4, seed=1)]),
+        (lambda x, v: _written(x, MASK, v), [real(2, 3), real(3, seed=1)]),
+        (lambda x: _written(x, 0, 5.0), [real(3)]),
+        (lambda v: _written(nc.zeros(2, 2, dtype="float64"), 0, v), [real(2)]),
+    ],
+    S.Concatenate: [
+        (lambda a, b: nc.cat([a, b, a], 1), [real(2, 3), real(2, 1, seed=1)]),
+        (lambda a, b: nc.stack([a, b], -1), [real(2, 3), real(2, 3, seed=1)]),
+        (lambda a, b: nc.cat([a, b], 1), [real(2, 1, 2, 3), real(2, 3, 2, 3, seed=1)]),
+        (lambda a: nc.cat([nc.zeros(2, dtype="float64"), a]), [real(2)]),
+    ],
+    ops.linear.Matmul: [
+        (operator.matmul, [real(3, 4), real(4, 2, seed=1)]),
+        (operator.matmul, [real(4), real(4, seed=1)]),
+        (operator.matmul, [real(4), real(4, 2, seed=1)]),
+        (operator.matmul, [real(3, 4), real(4, seed=1)]),
+        (operator.matmul, [real(2, 3, 4), real(4, 2, seed=1)]),
+        (operator.matmul, [real(2, 1, 2, 3), real(3, 3, 2, seed=1)]),
+        (lambda a: a @ a, [real(3, 3)]),
+    ],
+    ops.linear.Linear: [
+        (F.linear, [real(3, 4), real(2, 4, seed=1), real(2, seed=2)]),
+        (F.linear, [real(2, 2, 3), real(2, 3, seed=1)]),
+        (F.linear, [real(3), real(2, 3, seed=1), real(2, seed=2)]),
+    ],
+    ops.loss.CrossEntropy: [
+        (lambda x: F.cross_entropy(x, nc.tensor([0, 2, 1])), [real(3, 4)]),
+        (lambda x: F.cross_entropy(x, nc.tensor([0, 2, 1]), label_smoothing=0.2, reduction="none"), [real(3, 4)]),
+        (lambda x: F.cross_entropy(x, nc.tensor([[0, 2], [1, 1]]), reduction="sum"), [real(2, 3, 2)]),
+    ],
+    ops.conv.Conv2d: [
+        (lambda x, w, b: F.conv2d(x, w, b, padding=1), [real(2, 2, 3, 4), real(3, 2, 3, 3, seed=1), real(3, seed=2)]),
+        (lambda x, w: F.conv2d(x, w, stride=2, padding="valid", dilation=2), [real(1, 1, 5, 6), real(2, 1, 2, 2, seed=1)]),
+        (lambda x, w: F.conv2d(x, w, groups=2, padding="same"), [real(1, 4, 3, 3), real(2, 2, 2, 2, seed=1)]),
+        (lambda x, w: F.conv2d(x, w), [real(2, 3, 3), real(2, 2, 2, 2, seed=1)]),
+    ],
+    ops.pool.MaxPool2d: [
+        (lambda x: F.max_pool2d(x, 2), [spread(2, 2, 4, 5)]),
+        (lambda x: F.max_pool2d(x, 3, 2, 1, ceil_mode=True), [spread(1, 2, 5, 4)]),
+        (lambda x: F.max_pool2d(x, 2, 1, dilation=2), [spread(1, 1, 4, 4)]),
+    ],
+    ops.pool.AvgPool2d: [
+        (lambda x: F.avg_pool2d(x, 2), [real(2, 2, 4, 5)]),
+        (lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True), [real(1, 2, 5, 4)]),
+        (lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True, count_include_pad=False), [real(1, 2, 5, 4)]),
+    ],
+}
+
+
+def _written(x: nc.Tensor, index: Any, value: Any) -> nc.Tensor:
+    y = x * 2.0
+    y[index] = value
+    return y * y
+
+
+def _operations() -> set[type[ops.Op]]:
+    found = set()
+    for module in vars(ops).values():
+        if inspect.ismodule(module):
+            classes = {c for _, c in inspect.getmembers(module, inspect.isclass) if issubclass(c, ops.Op) and c.__module__ == module.__name__}
+            found |= {c for c in classes if not c.__name__.startswith("_") and c is not ops.Op}
+    return found
+
+
+def test_every_operation_has_a_row() -> None:
+    assert _operations() == set(GRADIENTS)
+
+
+@pytest.mark.parametrize("op", GRADIENTS, ids=lambda c: c.__name__)
+def test_gradient(op: type[ops.Op], monkeypatch: pytest.MonkeyPatch) -> None:
+    walked = []
+    backward = op.backward
+    monkeypatch.setattr(op, "backward", lambda self, xp, grad: walked.append(1) or backward(self, xp, grad))
+    for f, inputs in GRADIENTS[op]:
+        walked.clear()
+        assert gradcheck(f, inputs)
+        assert walked, "the row does not go through the operation"
+
+
+@pytest.mark.parametrize("f", [F.mse_loss, F.binary_cross_entropy_with_logits], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_composed_losses(f: Callable[..., nc.Tensor], reduction: str) -> None:
+    assert gradcheck(lambda x, y: f(x, y, reduction=reduction), [spread(3, 4), real(3, 4, low=0.1)])
+
+
+def test_nll_loss() -> None:
+    assert gradcheck(lambda x: F.nll_loss(x.log_softmax(1), nc.tensor([2, 0])), [real(2, 3)])
+    assert gradcheck(lambda x: F.nll_loss(x, nc.tensor([[2], [0]]), reduction="none"), [real(2, 3, 1)])
+
+
+@pytest.mark.parametrize("wanted", [(True, False, False), (False, True, False), (False, False, True), (True, False, True)])
+def test_only_the_wanted_gradients_are_computed(wanted: tuple[bool, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = nc.backends.get("cpu")
+    called = []
+    for name in ("conv2d_grad_input", "conv2d_grad_weight", "channel_sum"):
+        method = getattr(cpu, name)
+        monkeypatch.setattr(cpu, name, lambda *a, name=name, method=method: called.append(name) or method(*a))
+    shapes = ((1, 2, 3, 3), (2, 2, 2, 2), (2,))
+    x, w, b = (nc.tensor(np.ones(s, np.float32), requires_grad=r) for s, r in zip(shapes, wanted))
+    F.conv2d(x, w, b).sum().backward()
+    assert called == [n for n, r in zip(("conv2d_grad_input", "conv2d_grad_weight", "channel_sum"), wanted) if r]
+    assert tuple(t.grad is not None for t in (x, w, b)) == wanted
+
+
+# -- gradcheck itself ------------------------------------------------------------------------------------------------------------
+class _Wrong(nc.Function):
+    """x squared, whose gradient is wrong at one element."""
+
+    @staticmethod
+    def forward(ctx: Any, x: nc.Tensor) -> nc.Tensor:
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx: Any, grad: nc.Tensor) -> nc.Tensor:
+        (x,) = ctx.saved_tensors
+        factor = np.full(x.shape, 2.0)
+        factor[1, 0] = 2.5
+        return grad * x * factor
+
+
+def test_gradcheck_finds_the_worst_element() -> None:
+    x = nc.tensor([[1.0, 2.0], [3.0, 4.0]], dtype="float64", requires_grad=True)
+    with pytest.raises(GradientError) as error:
+        gradcheck(lambda x: _Wrong.apply(x).sum(), [x])
+    text = str(error.value)
+    assert text.startswith("[gradcheck of input 0 at (1, 0)] expected ")
+    wanted, found = (float(v) for v in re.findall(r"expected (\S+) \(central difference\); received (\S+);", text)[0])
+    assert found == wanted * 1.25 or abs(found - wanted * 1.25) < 1e-6
+    assert text.endswith("times what atol + rtol |g| allows.")
+    with pytest.raises(GradientError, match=r"^\[gradcheck of input 0 along direction \d\]"):
+        gradcheck(lambda x: _Wrong.apply(x).sum(), [x], directions=3)
+    assert x.grad is None
+
+
+def test_gradcheck_finds_nan_and_a_missing_gradient() -> None:
+    x = real(3)
+    with pytest.raises(GradientError, match="received nan"):
+        gradcheck(lambda x: (x * float("nan")).sum() + x.sum(), [x])
+    with pytest.raises(GradientError, match="received 0;"):
+        gradcheck(lambda x: x.detach() + x * 0.0, [x])
+
+
+def test_gradcheck_judges_its_arguments() -> None:
+    with exactly(nc.DTypeError, "[gradcheck] expected float64 inputs; received float32; float32 is too coarse for differences."):
+        gradcheck(nc.Tensor.exp, [nc.ones(2, requires_grad=True)])
+    with exactly(ValueError, "[gradcheck] expected at least one input that requires a gradient; received none."):
+        gradcheck(nc.Tensor.exp, [nc.ones(2, dtype="float64")])
+
+
+def test_adjoint_check() -> None:
+    x, w = (nc.tensor(np.arange(12, dtype=np.float32).reshape(s) - 5, requires_grad=True) for s in ((1, 1, 4, 3), (3, 1, 2, 2)))
+    assert adjoint_check(lambda x, w: F.conv2d(x, w, padding=1), [x, w])
+    with pytest.raises(GradientError, match=r"^\[adjoint_check of input 0\] expected <x, gradient> = <f\(x\), g> = -?[\d.]+; received -?[\d.]+\.$"):
+        adjoint_check(lambda x: x * x, [nc.tensor([1.0, 2.0, 3.0], requires_grad=True)])
+
+
+# -- the walk ------------------------------------------------------------------------------------------------------------------
+def test_gradients_add_up_over_paths_and_walks() -> None:
+    x = nc.tensor([2.0, 3.0], requires_grad=True)
+    y = x * x
+    z = (y + y * x).sum()
+    z.backward(retain_graph=True)
+    assert x.grad.tolist() == [2 * 2 + 3 * 4, 2 * 3 + 3 * 9]
+    z.backward()
+    assert x.grad.tolist() == [2 * 16, 2 * 33]
+
+
+def test_a_leaf_can_be_walked_from() -> None:
+    x = nc.tensor(2.0, requires_grad=True)
+    x.backward()
+    x.backward(nc.tensor(3.0))
+    assert x.grad.item() == 4
+
+
+def test_gradients_never_share_memory_with_anything() -> None:
+    x, y = nc.zeros(3, requires_grad=True), nc.zeros(3, requires_grad=True)
+    seed = nc.ones(3)
+    (x + y).backward(seed)
+    seed.data[:] = 7
+    x.grad.data[:] = 5
+    assert y.grad.tolist() == [1, 1, 1]
+
+
+def test_ten_thousand_operations_deep() -> None:
+    assert sys.getrecursionlimit() < 10_000
+    x = nc.tensor(1.0, requires_grad=True)
+    y = x
+    for _ in range(10_000):
+        y = y + 1.0
+    y.backward()
+    assert (y.item(), x.grad.item()) == (10_001, 1)
+    y = x
+    for _ in range(10_000):
+        y = y * 1.0
+    del y  # a graph that is never walked
+    y = x * 1.0
+    for _ in range(10_000):
+        y[...] = y * 1.0
+    y.backward()
+    assert x.grad.item() == 2
+
+
+def test_a_second_walk_says_so() -> None:
+    x = nc.ones(2, requires_grad=True)
+    y = (x * x).sum()
+    y.backward()
+    with exactly(
+        RuntimeError,
+        "[backward] expected a graph that was not walked yet; received one that was freed; pass retain_graph=True to the first walk.",
+    ):
+        y.backward()
+    z = (x * x).exp()
+    (z + 1).sum().backward()
+    with pytest.raises(RuntimeError, match="one that was freed"):
+        (z * 2).sum().backward()
+
+
+def test_what_backward_needed_is_freed() -> None:
+    x = nc.zeros(50, 50, requires_grad=True)
+    hidden = x.exp()
+    buffer = weakref.ref(hidden.array)
+    y = (hidden * 2).sum()
+    del hidden
+    gc.collect()
+    assert buffer() is not None, "backward needs it"
+    y.backward()
+    gc.collect()
+    assert buffer() is None
+
+
+def test_without_a_gradient_nothing_is_kept() -> None:
+    x = nc.zeros(50, 50)
+    y = x.exp()
+    buffer = weakref.ref(y.array)
+    z = (y * 2).tanh()
+    del y
+    gc.collect()
+    assert buffer() is None and z.is_leaf
+    w = nc.zeros(50, 50, requires_grad=True)
+    with nc.no_grad():
+        assert not nc.is_grad_enabled()
+        assert (w * 2).is_leaf
+    assert nc.is_grad_enabled()
+
+    @nc.no_grad()
+    def silent() -> nc.Tensor:
+        return w * 2
+
+    assert silent().is_leaf and not silent().requires_grad and (w * 2).requires_grad
+
+
+def test_no_grad_belongs_to_its_thread() -> None:
+    seen = []
+    with nc.no_grad():
+        thread = threading.Thread(target=lambda: seen.append(nc.is_grad_enabled()))
+        thread.start()
+        thread.join()
+    assert seen == [True]
+
+
+def test_integers_carry_no_gradient() -> None:
+    x = nc.tensor([1.5, 2.5], requires_grad=True)
+    for y in (x.long(), x.bool(), x > 2, x.argmax(), x.max(0).indices):
+        assert not y.requires_grad
+
+
+# -- writing in place ------------------------------------------------------------------------------------------------------------
+SAVED = "[backward] expected the values that {} saved; received values changed by an in-place write; write to a clone() instead."
+
+OVERWRITTEN: list[tuple[str, Callable[[nc.Tensor], tuple[nc.Tensor, nc.Tensor]]]] = [
+    ("Exp", lambda x: (lambda y: (y, y))(x.exp())),
+    ("Sigmoid", lambda x: (lambda y: (y, y))(x.sigmoid())),
+    ("Multiply", lambda x: (lambda y: (y * y, y))(x + 0.0)),
+    ("Multiply", lambda x: (lambda y: (y * x, y[0]))(x + 0.0)),  # through a view
+    ("Multiply", lambda x: (lambda y: (y[1:] * x[1:], y))(x + 0.0)),  # of a view
+    ("Multiply", lambda x: (lambda y: (y * x, y.detach()))(x + 0.0)),
+    ("Multiply", lambda x: (lambda y: (y.T * x, y.reshape(-1)))(x + 0.0)),
+    ("Divide", lambda x: (lambda y: (x / y, y))(nc.ones(2))),
+    ("Max", lambda x: (lambda y: (y.max(), y))(x + 0.0)),
+    ("Log", lambda x: (lambda y: (y.log(), y))(x + 0.0)),
+    ("Maximum", lambda x: (lambda y: (nc.maximum(y, 0.0), y))(x + 0.0)),
+    ("Power", lambda x: (lambda y: (y**2, y))(x + 0.0)),
+    ("Matmul", lambda x: (lambda y: (x @ y, y))(nc.ones(2))),
+    ("LogSoftmax", lambda x: (lambda y: (y, y))(x.log_softmax(0))),
+    ("Conv2d", lambda x: (lambda w: (F.conv2d(x.reshape(1, 1, 1, 2), w), w))(nc.ones(1, 1, 1, 1))),
+    ("Linear", lambda x: (lambda w: (F.linear(x, w), w))(nc.ones(1, 2))),
+]
+
+
+@pytest.mark.parametrize(("name", "make"), OVERWRITTEN, ids=[f"{n}-{i}" for i, (n, _) in enumerate(OVERWRITTEN)])
+def test_overwriting_what_backward_needs(name: str, make: Callable[..., Any]) -> None:
+    x = nc.tensor([1.0, 2.0], requires_grad=True)
+    for write in (lambda t: t.zero_(), lambda t: t.__setitem__(0 if t.ndim else ..., 5.0)):
+        y, target = make(x)
+        with nc.no_grad():
+            write(target)
+        with exactly(RuntimeError, SAVED.format(name)):
+            y.sum().backward()
+
+
+def test_overwriting_what_backward_does_not_need() -> None:
+    x = nc.tensor([1.0, 2.0], requires_grad=True)
+    y = x + 1.0
+    z = (y + 2.0).sum()
+    with nc.no_grad():
+        y.zero_()
+    z.backward()
+    w = nc.ones(2)
+    z = (x * w).sum()
+    with nc.no_grad():
+        x.add_(1.0)  # only w is saved: w's gradient is not wanted
+    z.backward()
+    assert x.grad.tolist() == [2, 2]
+
+
+def test_in_place_arithmetic_under_no_grad() -> None:
+    w = nc.tensor([1.0, 2.0], requires_grad=True)
+    same, array = w, w.array
+    (w * w).sum().backward()
+    with nc.no_grad():
+        w -= 0.5 * w.grad
+        w += 1
+        w *= 2
+        w /= 4
+    assert w is same and w.array is array and w.is_leaf and w.tolist() == [0.5, 0.5]
+    w.data[:] -= 0.5
+    assert w.tolist() == [0, 0]
+    w.grad.zero_()
+    assert w.grad.tolist() == [0, 0]
+
+
+def test_in_place_arithmetic_that_is_recorded() -> None:
+    x = nc.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1.0
+    y += 1.0
+    y *= y * 1.0
+    y /= 2.0
+    y -= x
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), (x.detach() + 1 - 1).numpy())
+
+
+def test_writes_that_cannot_be_recorded() -> None:
+    x = nc.ones(3, requires_grad=True)
+    text = "[write] expected a tensor that is not a leaf with a gradient; received such a leaf; write under no_grad()."
+    with exactly(RuntimeError, text):
+        x[0] = 1.0
+    with exactly(RuntimeError, text):
+        x += 1
+    y = x * 2
+    with pytest.raises(RuntimeError, match=r"^\[write\] expected a tensor that owns its memory; received a view"):
+        y[0:2] += x[0]
+    assert x.tolist() == [1, 1, 1] and y.tolist() == [2, 2, 2]
+
+
+def test_the_books_way_of_writing() -> None:
+    x, k = nc.arange(9.0).reshape(3, 3), nc.ones(2, 2, requires_grad=True)
+    y = nc.zeros((2, 2))
+    for i in range(2):
+        for j in range(2):
+            y[i, j] = (x[i : i + 2, j : j + 2] * k).sum()
+    assert y.tolist() == [[8, 12], [20, 24]]
+    y.sum().backward()
+    assert k.grad.tolist() == [[8, 12], [20, 24]]
+
+
+# -- a function of one's own --------------------------------------------------------------------------------------------------------
+class Scaled(nc.Function):
+    """a * b + a, with None for the flag."""
+
+    @staticmethod
+    def forward(ctx: Any, a: nc.Tensor, b: nc.Tensor, flag: bool) -> nc.Tensor:
+        ctx.save_for_backward(a, b)
+        ctx.flag = flag
+        assert not nc.is_grad_enabled()
+        return a * b + a
+
+    @staticmethod
+    def backward(ctx: Any, grad: nc.Tensor) -> Any:
+        a, b = ctx.saved_tensors
+        assert ctx.needs_input_grad == (True, True, False) and ctx.flag
+        return grad * (b + 1), grad * a, None
+
+
+def test_a_function_of_ones_own() -> None:
+    assert gradcheck(lambda a, b: Scaled.apply(a, b, True), [real(3), real(3, seed=1)])
+    assert Scaled.apply(nc.ones(2), nc.ones(2), True).is_leaf
+
+
+def _function(forward: Any, backward: Any) -> type[nc.Function]:
+    return type("Mine", (nc.Function,), {"forward": staticmethod(forward), "backward": staticmethod(backward)})
+
+
+def test_what_a_function_can_get_wrong() -> None:
+    x = nc.ones(3, requires_grad=True)
+    with exactly(TypeError, "[Mine] expected one Tensor from forward; received int."):
+        _function(lambda ctx, x: 3, None).apply(x)
+    with exactly(nc.ShapeError, "[Mine] expected 1 gradients from backward, one an argument; received 2."):
+        _function(lambda ctx, x: x * 2, lambda ctx, g: (g, g)).apply(x).sum().backward()
+    with exactly(nc.ShapeError, "[backward] expected a gradient of shape (3,) from _UserOp; received shape (2,)."):
+        _function(lambda ctx, x: x * 2, lambda ctx, g: g[:2]).apply(x).sum().backward()
+    with exactly(TypeError, "[Function] expected a static method forward(ctx, ...); received none."):
+        nc.Function.apply(x)
+    with exactly(TypeError, "[Function] expected a static method backward(ctx, grad); received none."):
+        type("Half", (nc.Function,), {"forward": staticmethod(lambda ctx, x: x * 2)}).apply(x).sum().backward()
+    y = x * 1
+    z = Scaled.apply(y, y, True)
+    with nc.no_grad():
+        y.zero_()
+    with exactly(
+        RuntimeError, "[backward] expected the saved tensors; received tensors changed by an in-place write; write to a clone() instead."
+    ):
+        z.sum().backward()
+    half = _function(lambda ctx, a, b: a + b, lambda ctx, g: (None, g)).apply(x, x)
+    half.sum().backward()
+    assert x.grad.tolist() == [1, 1, 1]
+
+
+def test_an_op_whose_gradient_has_the_wrong_shape() -> None:
+    class Half(ops.Op):
+        def forward(self, xp: Any, x: Any) -> Any:
+            return x
+
+        def backward(self, xp: Any, grad: Any) -> Any:
+            return (grad[:1],)
+
+    with exactly(nc.ShapeError, "[backward] expected a gradient of shape (3,) from Half; received shape (1,)."):
+        apply(Half(), nc.ones(3, requires_grad=True)).sum().backward()
+
+
+# -- copies, processes, NumPy ------------------------------------------------------------------------------------------------------
+def _pairs() -> list[nc.Tensor]:
+    x = nc.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    (x * x).sum().backward()
+    return [x, nc.arange(3), nc.tensor(True), nc.zeros(2, 3, 4, 5, dtype="float64").permute(0, 3, 1, 2)]
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, copy.copy, lambda t: pickle.loads(pickle.dumps(t))], ids=["deepcopy", "copy", "pickle"])
+def test_copies(how: Callable[[nc.Tensor], nc.Tensor]) -> None:
+    for t in _pairs():
+        other = how(t)
+        assert (type(other), other.shape, other.dtype, other.requires_grad) == (type(t), t.shape, t.dtype, t.requires_grad)
+        assert other.tolist() == t.tolist() and not np.shares_memory(other.array, t.array)
+        assert (other.grad is None) == (t.grad is None)
+        if t.grad is not None:
+            assert other.grad.tolist() == t.grad.tolist() and not np.shares_memory(other.grad.array, t.grad.array)
+    shared = copy.deepcopy([t, t])
+    assert shared[0] is shared[1]
+    with exactly(RuntimeError, "[copy] expected a leaf; received the result of an operation; call detach() first."):
+        how(nc.ones(2, requires_grad=True) * 2)
+
+
+def test_another_process() -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as workers:
+        found = workers.map_async(operator.neg, [nc.tensor([1.0, 2.0]), nc.arange(3)]).get(timeout=60)
+    assert [t.tolist() for t in found] == [[-1, -2], [0, -1, -2]]
+
+
+@pytest.mark.parametrize("op", [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow, operator.lt, operator.eq])
+def test_numpy_on_either_side(op: Callable[..., Any]) -> None:
+    t, a = nc.tensor([1.0, 2.0, 4.0]), np.array([3.0, 2.0, 1.0], np.float32)
+    for found, wanted in ((op(t, a), op(np.asarray(t), a)), (op(a, t), op(a, np.asarray(t)))):
+        assert isinstance(found, nc.Tensor) and found.dtype == wanted.dtype
+        assert found.tolist() == wanted.tolist()
+    for number in (np.float32(2), np.float64(2), np.int64(2)):
+        for found, wanted in ((op(t, number), op(np.asarray(t), 2)), (op(number, t), op(2, np.asarray(t)))):
+            assert isinstance(found, nc.Tensor) and found.tolist() == wanted.tolist() and found.dtype in (nc.float32, nc.bool_)
+
+
+def test_numpy_matrices_on_either_side() -> None:
+    t, a = nc.arange(6.0).reshape(2, 3), np.arange(6, dtype=np.float32).reshape(3, 2)
+    for found, wanted in ((t @ a, np.asarray(t) @ a), (a @ t, a @ np.asarray(t))):
+        assert isinstance(found, nc.Tensor)
+        np.testing.assert_array_equal(np.asarray(found), wanted)
+    x = nc.tensor([1.0, 2.0], requires_grad=True)
+    (np.array([3.0, 4.0], np.float32) * x).sum().backward()
+    assert x.grad.tolist() == [3, 4]
+
+
+def test_arrays_and_memory() -> None:
+    a = np.zeros((2, 3), np.float32)
+    copied, shared = nc.tensor(a), nc.from_array(a)
+    a[0, 0] = 5
+    assert copied[0, 0].item() == 0 and shared[0, 0].item() == 5
+    assert np.asarray(shared) is shared.numpy() is a
+    assert np.asarray(shared, dtype=np.float64).dtype == np.float64
+    assert not np.shares_memory(np.array(shared), a)
+    a.flags.writeable = False
+    fixed = nc.from_array(a)
+    fixed[0, 0] = 1.0
+    assert a[0, 0] == 5
+    assert np.sqrt(np.asarray(nc.tensor([4.0]))).tolist() == [2]
+    for dtype in ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"):
+        assert nc.tensor(np.ones(2, dtype)).dtype == dtype
+    assert nc.tensor(np.float64(1.5)).dtype == nc.float64
+    assert nc.tensor([np.float64(1.5)]).dtype in (nc.float32, nc.float64)
+    view = nc.arange(6.0).reshape(2, 3)[:, 1:]
+    view[:] = 0.0
+    base = nc.arange(6.0)
+    base.reshape(2, 3)[:, 1:] = 0.0
+    assert base.tolist() == [0, 0, 0, 3, 0, 0]
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (2, 3, 4), (0, 3, 2, 2)])
+def test_random_numbers_do_not_depend_on_the_layout(shape: tuple[int, ...]) -> None:
+    nc.manual_seed(3)
+    a = nc.rand(shape)
+    nc.manual_seed(3)
+    b = nc.rand(int(np.prod(shape)))
+    assert a.reshape(-1).tolist() == b.tolist()
+    nc.manual_seed(3)
+    state = nc.get_rng_state()
+    first = nc.randn(4).tolist()
+    nc.set_rng_state(state)
+    assert nc.randn(4).tolist() == first
+
+
+# -- dtypes, as PyTorch has them ------------------------------------------------------------------------------------------------------
+T, Z = "tensor", "0-d"
+PROMOTION = [
+    (("float32", T), ("int64", T), "float32"),
+    (("float32", T), ("float64", T), "float64"),
+    (("float32", T), ("float64", Z), "float32"),
+    (("float32", Z), ("float64", T), "float64"),
+    (("float64", Z), ("int64", T), "float64"),
+    (("float32", Z), ("int64", T), "float32"),
+    (("int32", T), ("int64", Z), "int32"),
+    (("int32", T), ("int64", T), "int64"),
+    (("uint8", T), ("int8", T), "int16"),
+    (("uint8", T), ("int64", Z), "uint8"),
+    (("uint8", Z), ("int8", T), "int8"),
+    (("bool", T), ("int64", Z), "int64"),
+    (("bool", T), ("uint8", T), "uint8"),
+    (("bool", T), ("bool", Z), "bool"),
+    (("bool", T), ("float64", Z), "float64"),
+    (("int8", T), ("int16", T), "int16"),
+    (("float32", Z), ("float64", Z), "float64"),
+    (("int64", Z), ("int32", Z), "int64"),
+]
+
+
+@pytest.mark.parametrize(("a", "b", "wanted"), PROMOTION, ids=str)
+def test_promotion(a: tuple[str, str], b: tuple[str, str], wanted: str) -> None:
+    x, y = (nc.tensor(np.ones((2,) if rank == T else (), dtype)) for dtype, rank in (a, b))
+    assert (x + y).dtype == wanted and (y + x).dtype == wanted and (x * y).dtype == wanted
+    assert nc.where(nc.tensor([True, False]), x, y).dtype == wanted
+
+
+SCALARS = [
+    ("float32", 2, "float32"),
+    ("float32", 2.5, "float32"),
+    ("float64", 2.5, "float64"),
+    ("int64", 2.5, "float32"),
+    ("int32", 2, "int32"),
+    ("uint8", 2, "uint8"),
+    ("int8", True, "int8"),
+    ("bool", True, "bool"),
+    ("bool", 2, "int64"),
+    ("bool", 2.5, "float32"),
+]
+
+
+@pytest.mark.parametrize(("dtype", "scalar", "wanted"), SCALARS, ids=str)
+def test_promotion_with_scalars(dtype: str, scalar: Any, wanted: str) -> None:
+    for shape in ((2,), ()):
+        x = nc.tensor(np.ones(shape, dtype))
+        assert (x + scalar).dtype == wanted and (scalar * x).dtype == wanted
+
+
+def test_dtypes_of_functions() -> None:
+    i = nc.arange(4)
+    assert (i / 2).dtype == (i / i.to("int32")).dtype == i.exp().dtype == i.sigmoid().dtype == nc.float32
+    assert i.sum().dtype == (i > 1).sum().dtype == i.to("uint8").sum().dtype == i.argmax().dtype == nc.int64
+    assert i.max().dtype == nc.int64 and i.to("int8").max().dtype == nc.int8
+    assert (i.double() / 2).dtype == nc.float64
+    assert nc.tensor(1).dtype == nc.int64 and nc.tensor(1.0).dtype == nc.float32 and nc.tensor(True).dtype == nc.bool_
+    assert nc.tensor([1, 2.0]).dtype == nc.float32 and nc.arange(3.0).dtype == nc.float32 and nc.arange(3).dtype == nc.int64
+
+
+# -- text ------------------------------------------------------------------------------------------------------------------------
+TEXTS = [
+    (nc.tensor([1.0, 2.5]), "tensor([1.0, 2.5])"),
+    (nc.tensor([1.0, 2.0]), "tensor([1., 2.])"),
+    (nc.tensor([[1, 2], [3, 4]]), "tensor([[1, 2],\n        [3, 4]])"),
+    (nc.tensor(3), "tensor(3)"),
+    (nc.tensor([True]), "tensor([ True])"),
+    (nc.tensor([1.0], dtype="float64"), "tensor([1.], dtype=float64)"),
+    (nc.tensor([1.0], requires_grad=True), "tensor([1.], requires_grad=True)"),
+    (nc.zeros(0), "tensor([])"),
+]
+
+
+@pytest.mark.parametrize(("t", "text"), TEXTS, ids=lambda v: v if isinstance(v, str) else "")
+def test_repr(t: nc.Tensor, text: str) -> None:
+    assert repr(t) == str(t) == f"{t}" == text or (t.ndim == 0 and repr(t) == text)
+
+
+def test_formatting_of_numbers() -> None:
+    assert f"{nc.tensor(3.14159):.2f}|{nc.tensor(7):d}|{nc.tensor(0.5)}|{nc.tensor(2.0, requires_grad=True):.1e}" == "3.14|7|0.5|2.0e+00"
+    assert (float(nc.tensor([2.5])), int(nc.tensor(7)), bool(nc.tensor([0.0])), [10, 20][nc.tensor(1)]) == (2.5, 7, False, 20)
+    assert isinstance(nc.tensor(1).item(), int) and isinstance(nc.tensor(1.0).item(), float) and nc.tensor(True).item() is True
+
+
+# -- every error of tensor.py and functional.py ------------------------------------------------------------------------------------------
+x, y, i, m = nc.ones(3, 4), nc.ones(4), nc.arange(3), nc.tensor([True, False, True])
+image, kernel = nc.ones(2, 3, 5, 5), nc.ones(4, 3, 3, 3)
+leaf = nc.ones(3, requires_grad=True)
+
+ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
+    (lambda: setattr(leaf * 2, "requires_grad", False), RuntimeError, "[requires_grad] expected a leaf; received the result of an operation; use detach()."),
+    (lambda: i.requires_grad_(), nc.DTypeError, "[requires_grad] expected a floating-point tensor; received int64."),
+    (lambda: setattr(x, "data", y), nc.ShapeError, "[data] expected a tensor of shape (3, 4); received shape (4,)."),
+    (
+        lambda: (leaf * 2).retain_grad(),
+        RuntimeError,
+        "[retain_grad] expected a leaf; received the result of an operation; differentiate with respect to a leaf.",
+    ),
+    (lambda: leaf.numpy(), RuntimeError, "[numpy] expected a tensor without a gradient; received one that requires it; call detach().numpy()."),
+    (lambda: x.item(), nc.ShapeError, "[item] expected a tensor of one element; received shape (3, 4)."),
+    (lambda: x.backward(), RuntimeError, "[backward] expected a tensor that requires a gradient; received one that does not."),
+    (
+        lambda: (leaf * 2).backward(),
+        nc.ShapeError,
+        "[backward] expected a gradient of shape (3,); received none; only one element can do without.",
+    ),
+    (lambda: (leaf * 2).backward(y), nc.ShapeError, "[backward] expected a gradient of shape (3,); received shape (4,)."),
+    (lambda: ~x, nc.DTypeError, "[invert] expected a bool tensor; received float32."),
+    (lambda: len(nc.tensor(1)), TypeError, "[len] expected a tensor with axes; received a 0-d tensor."),
+    (lambda: x.flatten(1, 0), nc.ShapeError, "[flatten] expected start_dim before end_dim; received 1 and 0."),
+    (lambda: x.permute(0, 0), nc.ShapeError, "[permute] expected each of the 2 axes once; received (0, 0)."),
+    (lambda: image.t(), nc.ShapeError, "[t] expected a tensor of at most two axes; received shape (2, 3, 5, 5); use transpose or permute."),
+    (lambda: x.expand(2, 4), nc.ShapeError, "[expand] expected sizes that shape (3, 4) can be repeated to; received (2, 4)."),
+    (lambda: i.mean(), nc.DTypeError, "[mean] expected a floating-point tensor; received int64; convert it with .float()."),
+    (lambda: x[:0].max(), nc.ShapeError, "[max] expected a tensor with elements; received shape (0, 4)."),
+    (lambda: x[:0].argmax(), nc.ShapeError, "[argmax] expected a tensor with elements; received shape (0, 4)."),
+    (lambda: bool(x), nc.ShapeError, "[bool] expected a tensor of one element; received shape (3, 4); use .any() or .all()."),
+    (lambda: x + "a", nc.DTypeError, "[operand] expected a Tensor, an array or a number; received str."),
+    (lambda: i.__setitem__(0, 1.5), nc.DTypeError, "[write] expected values that fit int64; received float32; convert them with .to()."),
+    (lambda: m.__iadd__(i), nc.DTypeError, "[write] expected values that fit bool; received int64; convert them with .to()."),
+    (lambda: x + leaf, nc.ShapeError, "[add] expected shapes that broadcast to each other; received (3, 4) and (3,)."),
+    (lambda: x < leaf, nc.ShapeError, "[less] expected shapes that broadcast to each other; received (3, 4) and (3,)."),
+    (lambda: nc.maximum(x, leaf), nc.ShapeError, "[maximum] expected shapes that broadcast to each other; received (3, 4) and (3,)."),
+    (lambda: x @ x, nc.ShapeError, "[matmul] expected (..., M, K) @ (..., K, N); received (3, 4) @ (3, 4)."),
+    (
+        lambda: nc.ones(2, 3, 4) @ nc.ones(3, 4, 2),
+        nc.ShapeError,
+        "[matmul] expected shapes that broadcast to each other; received (2,) and (3,).",
+    ),
+    (lambda: x.sum(2), nc.ShapeError, "[sum] expected an axis of a tensor with 2 axes; received 2."),
+    (lambda: x.softmax(-3), nc.ShapeError, "[softmax] expected an axis of a tensor with 2 axes; received -3."),
+    (lambda: x.mean((0, -2)), nc.ShapeError, "[mean] expected each axis once; received (0, -2)."),
+    (lambda: x.reshape(5, 2), nc.ShapeError, "[reshape] expected a shape of 12 elements; received (5, 2) from (3, 4)."),
+    (lambda: x.reshape(-1, -1), nc.ShapeError, "[reshape] expected a shape of 12 elements; received (-1, -1) from (3, 4)."),
+    (lambda: x.view(-1, 5), nc.ShapeError, "[reshape] expected a shape of 12 elements; received (-1, 5) from (3, 4)."),
+    (lambda: nc.tensor([[1], [2, 3]]), nc.ShapeError, "[tensor] expected nested lists of equal lengths; received unequal ones."),
+    (
+        lambda: nc.tensor([1j]),
+        nc.DTypeError,
+        "[tensor] expected one of the dtypes float32, float64, int8, int16, int32, int64, uint8, bool; received complex128.",
+    ),
+    (
+        lambda: nc.zeros(2, dtype="half"),
+        nc.DTypeError,
+        "[full] expected one of the dtypes float32, float64, int8, int16, int32, int64, uint8, bool; received float16.",
+    ),
+    (
+        lambda: x.to("tpu"),
+        nc.DTypeError,
+        "[to] expected one of the dtypes float32, float64, int8, int16, int32, int64, uint8, bool; received 'tpu'.",
+    ),
+    (lambda: nc.zeros(2, device="tpu"), nc.DeviceError, "[device] expected one of 'cpu' and 'cuda'; received 'tpu'."),
+    (lambda: nc.zeros(2, -1), nc.ShapeError, "[zeros] expected sizes of at least 0; received (2, -1)."),
+    (lambda: nc.rand(-1), nc.ShapeError, "[rand] expected sizes of at least 0; received (-1,)."),
+    (lambda: nc.randn(2, dtype="int64"), nc.DTypeError, "[randn] expected a floating-point dtype; received int64."),
+    (lambda: nc.normal(0, -1, (2,)), ValueError, "[normal] expected std of at least 0; received -1."),
+    (lambda: nc.cat([]), nc.ShapeError, "[cat] expected at least one tensor; received none."),
+    (lambda: nc.cat([x, y]), nc.ShapeError, "[cat] expected shapes that are equal but for axis 0; received (3, 4), (4,)."),
+    (lambda: nc.stack([]), nc.ShapeError, "[stack] expected at least one tensor; received none."),
+    (lambda: nc.stack([x, y]), nc.ShapeError, "[stack] expected tensors of one shape; received (3, 4), (4,)."),
+    (lambda: nc.where(x, x, x), nc.DTypeError, "[where] expected a bool condition; received float32."),
+    (lambda: apply(E.Add(), 1.0, 2.0), TypeError, "[Add] expected at least one Tensor; received none."),
+    (
+        lambda: F.conv2d(image, kernel.double()),
+        nc.DTypeError,
+        "[conv2d] expected floating-point tensors of one dtype; received float32, float64; convert them with .to().",
+    ),
+    (
+        lambda: F.conv2d(image.long(), kernel.long()),
+        nc.DTypeError,
+        "[conv2d] expected floating-point tensors of one dtype; received int64, int64; convert them with .to().",
+    ),
+    (
+        lambda: F.max_pool2d(image.long(), 2),
+        nc.DTypeError,
+        "[max_pool2d] expected floating-point tensors of one dtype; received int64; convert them with .to().",
+    ),
+    (
+        lambda: F.avg_pool2d(image.long(), 2),
+        nc.DTypeError,
+        "[avg_pool2d] expected floating-point tensors of one dtype; received int64; convert them with .to().",
+    ),
+    (lambda: F.conv2d(image, kernel, y[:3]), nc.ShapeError, "[conv2d] expected bias (4,); received bias (3,)."),
+    (lambda: F.linear(x, y), nc.ShapeError, "[linear] expected weight (O, I); received weight (4,)."),
+    (
+        lambda: F.linear(x, nc.ones(2, 3)),
+        nc.ShapeError,
+        "[linear] expected input (..., I) with I = 3 to match weight (2, 3); received input (3, 4).",
+    ),
+    (lambda: F.linear(x, x, y), nc.ShapeError, "[linear] expected bias (3,); received bias (4,)."),
+    (lambda: F.dropout(x, 1.5), ValueError, "[dropout] expected a probability between 0 and 1; received p = 1.5."),
+    (lambda: F.mse_loss(x, x, reduction="all"), ValueError, "[mse_loss] expected reduction 'mean', 'sum' or 'none'; received 'all'."),
+    (lambda: F.cross_entropy(x, leaf), nc.DTypeError, "[cross_entropy] expected class indices as integers; received float32."),
+    (
+        lambda: F.cross_entropy(x.long(), i),
+        nc.DTypeError,
+        "[cross_entropy] expected floating-point tensors of one dtype; received int64; convert them with .to().",
+    ),
+    (lambda: F.nll_loss(nc.tensor(1.0), i), nc.ShapeError, "[nll_loss] expected scores (N, K, ...) or (K,); received scores ()."),
+    (
+        lambda: F.cross_entropy(x, nc.arange(4)),
+        nc.ShapeError,
+        "[cross_entropy] expected labels (3,) to match scores (3, 4); received labels (4,).",
+    ),
+    (
+        lambda: F.cross_entropy(x, i + 2),
+        ValueError,
+        "[cross_entropy] expected labels between 0 and 3; received labels between 2 and 4.",
+    ),
+    (lambda: F.nll_loss(x, i - 1), ValueError, "[nll_loss] expected labels between 0 and 3; received labels between -1 and 1."),
+    (
+        lambda: F.cross_entropy(x, i, label_smoothing=-0.1),
+        ValueError,
+        "[cross_entropy] expected label_smoothing between 0 and 1; received -0.1.",
+    ),
+    (lambda: F.mse_loss(x, y), nc.ShapeError, "[mse_loss] expected a target (3, 4) to match the input; received target (4,)."),
+    (
+        lambda: F.binary_cross_entropy_with_logits(x, x.double()),
+        nc.DTypeError,
+        "[binary_cross_entropy_with_logits] expected floating-point tensors of one dtype; received float32, float64; convert them with .to().",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "kind", "text"), ERRORS, ids=[text for _, _, text in ERRORS])
+def test_error(call: Callable[[], Any], kind: type[BaseException], text: str) -> None:
+    with exactly(kind, text):
+        call()
+
+
+def test_every_error_has_its_test() -> None:
+    """Each ``message(`` of the two files is met by a text above, judged by its beginning."""
+    import numbacnn.tensor
+
+    here = inspect.getsource(sys.modules[__name__])
+    for module in (numbacnn.tensor, F):
+        for call in re.findall(r'message\(\s*f?"?([\w.()]+)"?, f?"([^"{]*)', inspect.getsource(module)):
+            if call[1]:
+                assert call[1] in here, call

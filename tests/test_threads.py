@@ -1,0 +1,205 @@
+"""The same bits for any number of threads and any threading layer; threads, forks and caches do no harm."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import numbacnn as nc
+
+STEPS = """
+    import hashlib, sys
+    import numpy as np
+    import numbacnn as nc
+    from numbacnn.kernels.cpu import launch
+
+    def weights(steps):
+        found = hashlib.sha256()
+        for name in ("lenet", "lenet-modern"):
+            nc.manual_seed(0)
+            rng = np.random.default_rng(0)
+            net = nc.models.get(name)()
+            optimizer = nc.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+            for _ in range(steps):
+                x = nc.tensor(rng.standard_normal((37, 1, 28, 28), dtype=np.float32))
+                optimizer.zero_grad()
+                nc.nn.functional.cross_entropy(net(x), nc.tensor(rng.integers(0, 10, 37))).backward()
+                optimizer.step()
+            for p in net.parameters():
+                found.update(np.ascontiguousarray(p.detach().numpy()))
+        return found.hexdigest()
+"""
+
+
+def run(code, timeout=300, **env):
+    """What a process of its own prints; it shares the cache of compiled kernels."""
+    source = textwrap.dedent(STEPS) + textwrap.dedent(code)
+    environment = {**os.environ, "NUMBACNN_QUIET": "1", **env}
+    result = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=timeout, env=environment)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout.strip()
+
+
+def layers():
+    """The threading layers that this machine has."""
+    found = ["omp", "workqueue"]
+    probe = "import numba; numba.config.THREADING_LAYER = 'tbb'; numba.get_num_threads(); print(numba.threading_layer())"
+    if subprocess.run([sys.executable, "-c", probe], capture_output=True).returncode == 0:
+        found.append("tbb")
+    return found
+
+
+@pytest.fixture(scope="module")
+def bits():
+    """The weights after 20 steps, for one to four threads in one process: all the same."""
+    found = run(
+        """
+        for threads in (1, 2, 3, 4):
+            nc.set_num_threads(threads)
+            print(weights(20))
+        """,
+        NUMBA_NUM_THREADS="4",
+    ).split()
+    assert len(found) == 4
+    assert len(set(found)) == 1
+    return found[0]
+
+
+def test_the_number_of_threads_does_not_matter(bits):
+    assert len(bits) == 64
+
+
+@pytest.mark.parametrize("layer", layers())
+def test_the_threading_layer_does_not_matter(bits, layer):
+    printed = run("print(launch.layer(), weights(20))", NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="3").split()
+    assert printed == [layer, bits]
+
+
+@pytest.mark.parametrize("layer", layers())
+def test_eight_python_threads_at_once(layer):
+    printed = run(
+        """
+        import concurrent.futures
+        rng = np.random.default_rng(0)
+        x = nc.tensor(rng.standard_normal((16, 8, 20, 20), dtype=np.float32))
+        w = nc.tensor(rng.standard_normal((16, 8, 3, 3), dtype=np.float32))
+        wanted = nc.nn.functional.conv2d(x, w).relu().numpy().copy()
+
+        def work(_):
+            return all((nc.nn.functional.conv2d(x, w).relu().numpy() == wanted).all() for _ in range(25))
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            print(all(pool.map(work, range(8))))
+        """,
+        NUMBA_THREADING_LAYER=layer,
+    )
+    assert printed == "True"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork, which Windows lacks")
+@pytest.mark.parametrize("layer", layers())
+def test_forked_children_work(layer):
+    """A child, and its child: OpenMP would kill the one and hang the other."""
+    printed = run(
+        """
+        import os
+        x = nc.ones(4, 3, 12, 12)
+        w = nc.ones(5, 3, 3, 3)
+        nc.nn.functional.conv2d(x, w)
+
+        def child(depth):
+            pid = os.fork()
+            if pid:
+                return os.waitpid(pid, 0)[1]
+            ok = (nc.nn.functional.conv2d(x, w).numpy() == 27).all()
+            if depth:
+                ok = ok and child(depth - 1) == 0
+            os._exit(0 if ok else 1)
+
+        print(child(1))
+        """,
+        NUMBA_THREADING_LAYER=layer,
+    )
+    assert printed == "0"
+
+
+def test_a_second_process_compiles_nothing():
+    code = """
+        import numba.core.event as event
+
+        class Compilations(event.Listener):
+            count = 0
+            def on_start(self, event):
+                Compilations.count += event.data["dispatcher"] in launch.KERNELS
+            def on_end(self, event):
+                pass
+
+        event.register("numba:compile", Compilations())
+        weights(1)
+        print(Compilations.count)
+    """
+    run(code)
+    assert run(code) == "0"
+
+
+def test_without_a_folder_that_can_be_written(tmp_path):
+    """A read-only package and no home folder: everything works, compiled anew each time."""
+    if os.geteuid() == 0:
+        code = "import numba.core.caching as c\nc.CacheImpl._locator_classes = []\n"  # root may write anywhere: take the folders away
+    else:
+        code = ""
+    code += "import numpy as np\nimport numbacnn as nc\nprint(nc.ones(3).relu().sum().item())"
+    env = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "HOME", "XDG_CACHE_HOME")}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env={**env, "HOME": "/nonexistent"})
+    assert result.stdout.strip() == "3.0", result.stderr[-2000:]
+
+
+def test_a_compilation_says_so(tmp_path):
+    code = "import numbacnn as nc; nc.ones(3).relu()"
+    for wanted in (1, 0):  # cold, then warm
+        env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "NUMBACNN_QUIET": "0"}
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env=env)
+        assert result.returncode == 0
+        assert result.stderr.count("numbacnn: compiling kernels for this processor; they are kept on disk for the next run ...") == wanted
+
+
+def test_set_num_threads_judges_its_argument():
+    limit = int(run("import numba; print(numba.config.NUMBA_NUM_THREADS)"))
+    for wrong in (0, limit + 1):
+        with pytest.raises(ValueError) as error:
+            nc.set_num_threads(wrong)
+        hint = "set the environment's NUMBA_NUM_THREADS for more"
+        assert str(error.value) == f"[set_num_threads] expected 1 to {limit} threads; received {wrong}; {hint}."
+    before = nc.config.threads
+    nc.set_num_threads(1)
+    assert nc.get_num_threads() == 1
+    nc.set_num_threads(before)
+
+
+def test_buffers_are_not_reused_while_seen():
+    """The free list hands out no memory that a view, a NumPy array or a memoryview still shows."""
+    pool = nc.backends.get("cpu").buffers
+    first = pool.empty((100, 100), np.float32)
+    address = first.ctypes.data
+    view = first[5:, ::2]
+    del first
+    assert pool.empty((100, 100), np.float32).ctypes.data != address
+    keeper = memoryview(view)
+    del view
+    assert pool.empty((100, 100), np.float32).ctypes.data != address
+    del keeper
+    assert pool.empty((100, 100), np.float32).ctypes.data == address
+
+
+def test_the_free_list_is_bounded_and_can_be_emptied():
+    pool = type(nc.backends.get("cpu").buffers)(limit=1 << 20)
+    for i in range(20):
+        pool.empty((1 << 16, 1 + i), np.uint8)
+    assert pool.held <= (1 << 20) + (1 << 16) * 20
+    pool.clear()
+    assert pool.held == 0
