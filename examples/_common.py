@@ -25,10 +25,7 @@ def panels(rows, columns, width, height, title, **grid):
 
 
 def matrix(axes, values, title, limit=None, numbers=False, cmap="RdBu_r", frame=None):
-    """Draw a matrix: white is 0, red positive, blue negative, and ``limit`` has the strongest colour.
-
-    ``numbers`` writes each value into its cell; a ``frame`` (rows, columns) leaves room around a small matrix, to draw it to scale.
-    """
+    """Draw a matrix: white is 0, red positive, blue negative, ``limit`` the strongest; ``frame`` (rows, columns) leaves room around it."""
     values = np.asarray(values, dtype=float)
     limit = limit or np.abs(values).max() or 1.0
     image = axes.imshow(values, cmap=cmap, vmin=-limit if cmap == "RdBu_r" else 0, vmax=limit, interpolation="nearest")

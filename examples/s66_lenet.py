@@ -1,6 +1,6 @@
 """Section 6.6: LeNet, layer by layer, and a plain training loop.
 
-By default it learns the digits that scikit-learn carries, in seconds. So few images need Adam to leave the sigmoids' plateau;
+By default it learns the digits that scikit-learn carries, in seconds; so few images need Adam to leave the sigmoids' plateau.
 ``--data fashion-mnist`` takes the book's recipe (SGD, learning rate 0.9, batches of 256), and downloads 30 MB the first time.
 """
 
@@ -13,6 +13,7 @@ from numbacnn import nn
 parser = options(__doc__)
 parser.add_argument("--data", choices=("digits", "fashion-mnist"), default="digits")
 args = parser.parse_args()
+
 nc.manual_seed(0)
 net = nc.models.lenet()
 
@@ -21,16 +22,13 @@ for layer in net:
     X = layer(X)
     shapes.append(X.shape)
     print(f"{type(layer).__name__:>10}: {X.shape}")
-assert shapes[0] == (1, 6, 28, 28) and shapes[2] == (1, 6, 14, 14) and shapes[5] == (1, 16, 5, 5)
-assert shapes[6:] == [(1, 400), (1, 120), (1, 120), (1, 84), (1, 84), (1, 10)]
+assert [shape[1:] for shape in shapes[::3]] == [(6, 28, 28), (16, 10, 10), (400,), (84,)] and shapes[-1] == (1, 10)
 assert sum(p.numel() for p in net.parameters()) == 61_706
 
 if args.data == "digits":
-    (train, test), batch, least = nc.data.digits(), 32, 0.9
-    optimiser = nc.optim.Adam(net.parameters(), lr=5e-3)
+    (train, test), batch, optimiser, least = nc.data.digits(), 32, nc.optim.Adam(net.parameters(), lr=5e-3), 0.9
 else:
-    (train, test), batch, least = nc.data.fashion_mnist(), 256, 0.65
-    optimiser = nc.optim.SGD(net.parameters(), lr=0.9)
+    (train, test), batch, optimiser, least = nc.data.fashion_mnist(), 256, nc.optim.SGD(net.parameters(), lr=0.9), 0.65
 
 loader = nc.data.DataLoader(train, batch, shuffle=True)
 loss, losses, accuracies = nn.CrossEntropyLoss(), [], []
@@ -53,8 +51,8 @@ for values, colour, name in ((losses, BLUE, "training loss"), (accuracies, RED, 
     axes[0, 0].plot(range(1, 11), values, color=colour, marker="o", markersize=4, label=name)
 axes[0, 0].legend(frameon=False, labelcolor=INK)
 curve(axes[0, 0], f"test accuracy {accuracies[-1]:.1%}", "epoch")
-picture, label = test.images[3].transpose(2, 0, 1) / np.float32(255), test.labels[3]
-matrix(axes[0, 1], picture[0], f"a test image: {test.classes[label]}", cmap="Greys")
+picture = test.images[3].transpose(2, 0, 1) / np.float32(255)  # (1, 28, 28)
+matrix(axes[0, 1], picture[0], f"a test image: {test.classes[test.labels[3]]}", cmap="Greys")
 with nc.no_grad():
     maps = np.pad(net[0](nc.tensor(picture)).numpy(), ((0, 0), (1, 1), (1, 1)))
 matrix(axes[0, 2], np.block([[*maps[:3]], [*maps[3:]]]), "what the first layer's six kernels make of it")

@@ -390,7 +390,7 @@ def _network(model: Module | str, train: Data) -> tuple[str | None, dict[str, An
     if isinstance(train, Dataset):
         args = {"classes": len(train.classes), "in_channels": train.input_shape[0]}
     else:
-        args = {"classes": int(np.max(train[1])) + 1, "in_channels": int(np.shape(train[0])[1])}
+        args = {"classes": int(np.asarray(train[1]).max()) + 1, "in_channels": int(train[0].shape[1])}
     return model, args, models.get(model)(**args)
 
 

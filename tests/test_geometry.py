@@ -1,6 +1,11 @@
-"""Output sizes against counting, and the whole text of every error."""
+"""Windows counted one by one, and the whole text of every error."""
 
 from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,155 +14,137 @@ from hypothesis import strategies as st
 from numbacnn.errors import ShapeError
 from numbacnn.geometry import Conv2dGeometry, Pool2dGeometry, output_size, pair
 
-
-def windows(size, kernel, stride, before, after, dilation):
-    """Count the windows that lie in the padded axis."""
-    extent = dilation * (kernel - 1) + 1
-    return len([first for first in range(0, size + before + after, stride) if first + extent <= size + before + after])
+SIZES = st.integers(1, 12)
 
 
-@given(st.integers(1, 12), st.integers(1, 5), st.integers(1, 4), st.integers(0, 3), st.integers(0, 3), st.integers(1, 3))
-def test_output_size_counts_windows(size, kernel, stride, before, after, dilation):
-    assert max(0, output_size(size, kernel, stride, before, after, dilation)) == windows(size, kernel, stride, before, after, dilation)
+def count(size: int, kernel: int, stride: int, before: int, after: int, dilation: int, ceil: bool) -> int:
+    """Walk over the padded axis; with ``ceil`` a last window may stick out behind, and none starts in the padding behind the data."""
+    windows, start, extent = 0, -before, dilation * (kernel - 1) + 1
+    while start + extent <= size + after and not (ceil and start >= size):
+        windows, start = windows + 1, start + stride
+    covered_to_the_end = windows > 0 and start - stride + extent == size + after
+    if ceil and windows and not covered_to_the_end and start < size:
+        windows += 1
+    return windows
 
 
-@given(st.integers(1, 12), st.integers(1, 5), st.integers(1, 4), st.integers(0, 2), st.integers(1, 3))
-def test_ceil_mode_adds_a_window_that_starts_in_the_data(size, kernel, stride, padding, dilation):
-    extent = dilation * (kernel - 1) + 1
-    if size + 2 * padding < extent or padding > extent // 2:  # such poolings are refused
-        return
-    starts = list(range(0, size + 2 * padding - extent + 1, stride))
-    sticking_out = starts[-1] + stride
-    if starts[-1] + extent < size + 2 * padding and sticking_out < size + padding:
-        starts.append(sticking_out)
-    assert output_size(size, kernel, stride, padding, padding, dilation, ceil=True) == len(starts)
+@given(
+    size=SIZES,
+    kernel=st.integers(1, 5),
+    stride=st.integers(1, 5),
+    before=st.integers(0, 4),
+    after=st.integers(0, 4),
+    dilation=st.integers(1, 3),
+    ceil=st.booleans(),
+)
+def test_output_size(size: int, kernel: int, stride: int, before: int, after: int, dilation: int, ceil: bool) -> None:
+    found = output_size(size, kernel, stride, before, after, dilation, ceil)
+    wanted = count(size, kernel, stride, before, after, dilation, ceil)
+    if wanted:
+        assert found == wanted
+    elif not ceil:
+        assert found <= 0
 
 
-def test_same_keeps_the_size_and_puts_the_odd_pixel_behind():
-    g = Conv2dGeometry.of((2, 3, 7, 8), (4, 3, 4, 3), padding="same", dilation=(1, 3))
-    assert g.padding == ((1, 2), (3, 3))
-    assert g.output_shape == (2, 4, 7, 8)
+def test_the_formulas_of_the_book() -> None:
+    assert Conv2dGeometry.of((1, 1, 8, 8), (1, 1, 3, 3), padding=1).output_shape == (1, 1, 8, 8)
+    assert Conv2dGeometry.of((1, 1, 8, 8), (1, 1, 5, 3), padding=(2, 1)).output_shape == (1, 1, 8, 8)
+    assert Conv2dGeometry.of((1, 1, 8, 8), (1, 1, 3, 3), padding=1, stride=2).output_shape == (1, 1, 4, 4)
+    assert Conv2dGeometry.of((1, 1, 8, 8), (1, 1, 3, 5), padding=(0, 1), stride=(3, 4)).output_shape == (1, 1, 2, 2)
 
 
-def test_valid_is_no_padding():
-    assert Conv2dGeometry.of((2, 3, 7, 8), (4, 3, 4, 3), padding="valid").output_shape == (2, 4, 4, 6)
+@given(h=SIZES, w=SIZES, kh=st.integers(1, 5), kw=st.integers(1, 5), d=st.integers(1, 3))
+def test_same_and_valid(h: int, w: int, kh: int, kw: int, d: int) -> None:
+    same = Conv2dGeometry.of((1, 1, h, w), (1, 1, kh, kw), padding="same", dilation=d)
+    assert same.output_shape[2:] == (h, w)
+    assert all(after - before in (0, 1) for before, after in same.padding)
+    if h > d * (kh - 1) and w > d * (kw - 1):
+        assert Conv2dGeometry.of((1, 1, h, w), (1, 1, kh, kw), padding="valid", dilation=d).padding == ((0, 0), (0, 0))
 
 
-def test_macs():
-    assert Conv2dGeometry.of((2, 4, 5, 5), (6, 2, 3, 3), groups=2).macs == 2 * 6 * 3 * 3 * 2 * 3 * 3
+def test_multiply_adds_counted_one_by_one() -> None:
+    g = Conv2dGeometry.of((2, 4, 5, 6), (6, 2, 3, 2), stride=(2, 1), padding=1, groups=2)
+    assert g.macs == sum(1 for _ in range(g.n * g.oc * g.oh * g.ow) for _ in range(2 * 3 * 2))
 
 
-def test_geometries_are_keys():
-    assert len({Conv2dGeometry.of((1, 1, 5, 5), (1, 1, 3, 3), stride=s) for s in (1, (1, 1), [1, 1])}) == 1
+def test_geometries_are_values() -> None:
+    a, b = (Conv2dGeometry.of((1, 2, 5, 5), (3, 2, 3, 3), padding=p) for p in (1, (1, 1)))
+    assert a == b and hash(a) == hash(b)
+    assert a != Conv2dGeometry.of((1, 2, 5, 5), (3, 2, 3, 3))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        a.n = 3  # type: ignore[misc]
+    p, q = Pool2dGeometry.of((1, 2, 6, 6), 2), Pool2dGeometry.of((1, 2, 6, 6), (2, 2), [2, 2])
+    assert p == q and hash(p) == hash(q) and p.stride == (2, 2)
 
 
-CONV = [
-    ((8, 3), (6, 3, 5, 5), {}, "[conv2d] expected input (N, C, H, W) or (C, H, W); received input (8, 3)."),
+def test_pair_takes_integers_of_any_kind() -> None:
+    import numpy as np
+
+    assert pair("conv2d", "stride", np.int64(2), 1) == (2, 2)  # type: ignore[arg-type]
+    assert pair("conv2d", "stride", [1, np.int32(3)], 1) == (1, 3)
+    assert type(pair("conv2d", "stride", np.int64(2), 1)[0]) is int  # type: ignore[arg-type]
+
+
+def conv(*shapes: Any, **options: Any) -> Callable[[], Any]:
+    return lambda: Conv2dGeometry.of(*shapes, **options)
+
+
+def pool(*args: Any, **options: Any) -> Callable[[], Any]:
+    return lambda: Pool2dGeometry.of(*args, **options)
+
+
+X, W = (8, 3, 28, 28), (6, 3, 5, 5)
+ERRORS = [
+    (conv((28, 28), W), "[conv2d] expected input (N, C, H, W) or (C, H, W); received input (28, 28)."),
+    (conv((8, 3, 0, 28), W), "[conv2d] expected input (N, C, H, W) with C, H and W of at least 1; received input (8, 3, 0, 28)."),
+    (conv(X, (6, 3, 5)), "[conv2d] expected weight (OC, C/groups, KH, KW) with sizes of at least 1; received weight (6, 3, 5)."),
+    (conv(X, (6, 3, 0, 5)), "[conv2d] expected weight (OC, C/groups, KH, KW) with sizes of at least 1; received weight (6, 3, 0, 5)."),
+    (conv(X, W, stride=0), "[conv2d] expected stride as an integer or a pair (height, width) of at least 1; received 0."),
+    (conv(X, W, stride=(1, 2, 3)), "[conv2d] expected stride as an integer or a pair (height, width) of at least 1; received (1, 2, 3)."),
+    (conv(X, W, stride=1.5), "[conv2d] expected stride as an integer or a pair (height, width) of at least 1; received 1.5."),
+    (conv(X, W, dilation=(1, -1)), "[conv2d] expected dilation as an integer or a pair (height, width) of at least 1; received (1, -1)."),
+    (conv(X, W, padding=-1), "[conv2d] expected padding as an integer or a pair (height, width) of at least 0; received -1."),
+    (conv(X, W, padding="full"), "[conv2d] expected padding as an integer, a pair, 'same' or 'valid'; received 'full'."),
     (
-        (8, 3, 0, 5),
-        (6, 3, 5, 5),
-        {},
-        "[conv2d] expected input (N, C, H, W) with C, H and W of at least 1; received input (8, 3, 0, 5).",
+        conv(X, W, padding="same", stride=2),
+        "[conv2d] expected stride 1 with padding='same'; received stride (2, 2); give the padding as numbers.",
     ),
+    (conv(X, W, groups=2), "[conv2d] expected groups that divide C = 3 and OC = 6; received groups = 2."),
+    (conv(X, W, groups=0), "[conv2d] expected groups that divide C = 3 and OC = 6; received groups = 0."),
+    (conv(X, W, groups=1.0), "[conv2d] expected groups that divide C = 3 and OC = 6; received groups = 1.0."),
     (
-        (8, 3, 9, 9),
-        (6, 5, 5),
-        {},
-        "[conv2d] expected weight (OC, C/groups, KH, KW) with sizes of at least 1; received weight (6, 5, 5).",
-    ),
-    (
-        (8, 3, 28, 28),
-        (6, 1, 5, 5),
-        {},
+        conv(X, (6, 1, 5, 5)),
         "[conv2d] expected weight (OC, C/groups, KH, KW) with C/groups = 3 to match input (8, 3, 28, 28) and groups = 1; "
         "received weight (6, 1, 5, 5).",
     ),
-    ((8, 4, 9, 9), (6, 2, 5, 5), {"groups": 4}, "[conv2d] expected groups that divide C = 4 and OC = 6; received groups = 4."),
-    ((8, 4, 9, 9), (6, 2, 5, 5), {"groups": 0}, "[conv2d] expected groups that divide C = 4 and OC = 6; received groups = 0."),
+    (conv((8, 3, 4, 9), W), "[conv2d] expected a padded input of at least the kernel's extent (5, 5); received padded input (4, 9)."),
     (
-        (1, 1, 3, 4),
-        (1, 1, 5, 2),
-        {"padding": (0, 1)},
-        "[conv2d] expected a padded input of at least the kernel's extent (5, 2); received padded input (3, 6).",
+        conv((8, 3, 8, 20), W, dilation=(3, 1), padding=(2, 0)),
+        "[conv2d] expected a padded input of at least the kernel's extent (13, 5); received padded input (12, 20).",
     ),
+    (conv((28, 28), W, op="Conv2d"), "[Conv2d] expected input (N, C, H, W) or (C, H, W); received input (28, 28)."),
+    (pool((28, 28), 2), "[max_pool2d] expected input (N, C, H, W) or (C, H, W); received input (28, 28)."),
+    (pool((2, 0, 5, 5), 2), "[max_pool2d] expected input (N, C, H, W) with C, H and W of at least 1; received input (2, 0, 5, 5)."),
+    (pool(X, 0), "[max_pool2d] expected kernel_size as an integer or a pair (height, width) of at least 1; received 0."),
+    (pool(X, 2, (2, 0)), "[max_pool2d] expected stride as an integer or a pair (height, width) of at least 1; received (2, 0)."),
+    (pool(X, 2, padding=-1), "[max_pool2d] expected padding as an integer or a pair (height, width) of at least 0; received -1."),
+    (pool(X, 2, dilation=0), "[max_pool2d] expected dilation as an integer or a pair (height, width) of at least 1; received 0."),
+    (pool(X, (2, 3), padding=2), "[max_pool2d] expected padding of at most half the kernel (2, 3); received padding (2, 2)."),
+    (pool(X, 3, padding=(1, 2), dilation=2), "[max_pool2d] expected padding of at most half the kernel (3, 3); received padding (1, 2)."),
     (
-        (1, 1, 9, 9),
-        (1, 1, 3, 3),
-        {"padding": "same", "stride": 2},
-        "[conv2d] expected stride 1 with padding='same'; received stride (2, 2); give the padding as numbers.",
-    ),
-    (
-        (1, 1, 9, 9),
-        (1, 1, 3, 3),
-        {"padding": "full"},
-        "[conv2d] expected padding as an integer, a pair, 'same' or 'valid'; received 'full'.",
-    ),
-    (
-        (1, 1, 9, 9),
-        (1, 1, 3, 3),
-        {"padding": -1},
-        "[conv2d] expected padding as an integer or a pair (height, width) of at least 0; received -1.",
-    ),
-    (
-        (1, 1, 9, 9),
-        (1, 1, 3, 3),
-        {"stride": 0},
-        "[conv2d] expected stride as an integer or a pair (height, width) of at least 1; received 0.",
-    ),
-    (
-        (1, 1, 9, 9),
-        (1, 1, 3, 3),
-        {"dilation": (1, 2, 3)},
-        "[conv2d] expected dilation as an integer or a pair (height, width) of at least 1; received (1, 2, 3).",
+        pool((2, 3, 4, 9), 5, op="avg_pool2d"),
+        "[avg_pool2d] expected a padded input of at least the window's extent (5, 5); received padded input (4, 9).",
     ),
 ]
 
 
-@pytest.mark.parametrize(("x", "w", "options", "text"), CONV)
-def test_conv_errors(x, w, options, text):
-    with pytest.raises(ShapeError) as error:
-        Conv2dGeometry.of(x, w, **options)
-    assert str(error.value) == text
+@pytest.mark.parametrize(("call", "text"), ERRORS, ids=[text for _, text in ERRORS])
+def test_error(call: Callable[[], Any], text: str) -> None:
+    with pytest.raises(ShapeError, match="^" + re.escape(text) + "$"):
+        call()
 
 
-POOL = [
-    ((8, 9, 9), (2,), {}, "[max_pool2d] expected input (N, C, H, W) or (C, H, W); received input (8, 9, 9)."),
-    (
-        (1, 1, 9, 9),
-        (1.5,),
-        {},
-        "[max_pool2d] expected kernel_size as an integer or a pair (height, width) of at least 1; received 1.5.",
-    ),
-    (
-        (1, 1, 9, 9),
-        (3,),
-        {"padding": 2},
-        "[max_pool2d] expected padding of at most half the window's extent (3, 3); received padding (2, 2).",
-    ),
-    (
-        (1, 1, 3, 9),
-        (4,),
-        {},
-        "[max_pool2d] expected a padded input of at least the window's extent (4, 4); received padded input (3, 9).",
-    ),
-    (
-        (1, 1, 9, 9),
-        (2,),
-        {"stride": 0, "op": "avg_pool2d"},
-        "[avg_pool2d] expected stride as an integer or a pair (height, width) of at least 1; received 0.",
-    ),
-]
-
-
-@pytest.mark.parametrize(("x", "kernel", "options", "text"), POOL)
-def test_pool_errors(x, kernel, options, text):
-    with pytest.raises(ShapeError) as error:
-        Pool2dGeometry.of(x, *kernel, **options)
-    assert str(error.value) == text
-
-
-def test_pair_takes_anything_that_is_an_integer():
-    import numpy as np
-
-    assert pair("conv2d", "stride", np.int64(3), 1) == (3, 3)
-    assert pair("conv2d", "stride", [1, np.int32(2)], 1) == (1, 2)
+@pytest.mark.parametrize("n", [0, 1, 5])
+def test_any_number_of_images(n: int) -> None:
+    assert Conv2dGeometry.of((n, 1, 3, 3), (2, 1, 2, 2)).output_shape == (n, 2, 2, 2)
+    assert Pool2dGeometry.of((n, 1, 3, 3), 2).output_shape == (n, 1, 1, 1)

@@ -49,7 +49,7 @@ def check(xp: CpuBackend, case: ConvCase, bias: bool = True) -> None:
     equal(xp.conv2d_grad_weight(case.grad, case.x, g), reference.conv2d_grad_weight(case.grad, case.x, g))
 
 
-# -- geometries ----------------------------------------------------------------------------------------------------------------
+# -- geometries ------------------------------------------------------------------------------------------------------------
 def _drawn(count: int, seed: int) -> Iterator[tuple[Any, ...]]:
     """(input shape, weight shape, options): every parameter varies, sizes lean to the small and the odd."""
     rng = np.random.default_rng(seed)
@@ -141,7 +141,7 @@ def test_results_are_channels_last_and_weight_gradients_c_ordered(cpu: CpuBacken
     assert cpu.conv2d_grad_weight(case.grad, case.x, g).flags.c_contiguous
 
 
-# -- matrix products -----------------------------------------------------------------------------------------------------------
+# -- matrix products -------------------------------------------------------------------------------------------------------
 MATRICES = [
     (1, 1, 1),
     (1, 7, 3),
@@ -187,7 +187,7 @@ def test_channel_sum(cpu: CpuBackend, shape: tuple[int, ...], dtype: str) -> Non
     equal(cpu.channel_sum(x), x.sum((0, *range(2, x.ndim))))
 
 
-# -- memory --------------------------------------------------------------------------------------------------------------------
+# -- memory ----------------------------------------------------------------------------------------------------------------
 ROOM = 256  # elements of guard on either side
 
 
@@ -261,7 +261,7 @@ def test_matrix_products_stay_inside_their_memory(cpu: CpuBackend, guarded: Guar
         guarded.check()
 
 
-# -- the same bits ---------------------------------------------------------------------------------------------------------------
+# -- the same bits ---------------------------------------------------------------------------------------------------------
 def _bits(xp: CpuBackend, case: ConvCase) -> list[bytes]:
     g = case.geometry
     arrays = (
@@ -315,7 +315,7 @@ def test_the_serial_twins_give_the_same_bits(cpu: CpuBackend, monkeypatch: pytes
     assert [_bits(cpu, case) for case in cases] == wanted
 
 
-# -- other processors, and none ----------------------------------------------------------------------------------------------------
+# -- other processors, and none --------------------------------------------------------------------------------------------
 CHILD = """
 import numpy as np
 from numbacnn import backends, reference

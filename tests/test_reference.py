@@ -1,88 +1,167 @@
-"""The reference against SciPy, which nobody here wrote, and the chapter's functions against the book's figures."""
+"""The reference against SciPy and against definitions written out as loops."""
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import numpy as np
 import pytest
-from scipy import signal
+from hypothesis import given
+from scipy.signal import convolve, correlate
 
 import numbacnn as nc
 from numbacnn import reference
-from numbacnn.errors import ShapeError
-from numbacnn.geometry import Conv2dGeometry
-
-rng = np.random.default_rng(0)
+from numbacnn.testing import ConvCase, PoolCase
+from numbacnn.testing.strategies import conv_cases, pool_cases
 
 
-@pytest.mark.parametrize(("x", "k"), [((6, 8), (1, 2)), ((5, 5), (5, 5)), ((1, 1), (1, 1)), ((7, 4), (3, 2))])
-def test_corr2d_and_convolve2d_are_scipys(x, k):
-    image, kernel = rng.integers(-9, 9, x).astype(float), rng.integers(-9, 9, k).astype(float)
-    np.testing.assert_array_equal(reference.corr2d(image, kernel), signal.correlate2d(image, kernel, mode="valid"))
-    np.testing.assert_array_equal(reference.convolve2d(image, kernel), signal.convolve2d(image, kernel, mode="valid"))
+def ints(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-4, 5, shape).astype(np.float64)
 
 
-def test_the_books_figures():
-    x, k = nc.arange(9.0).reshape(3, 3), nc.arange(4.0).reshape(2, 2)
-    assert nc.corr2d(x, k).tolist() == [[19, 25], [37, 43]]
-    assert nc.pool2d(x, (2, 2)).tolist() == [[4, 5], [7, 8]]
-    assert nc.pool2d(x, (2, 2), "avg").tolist() == [[2, 3], [5, 6]]
-    xs = nc.stack([x, x + 1])
-    ks = nc.stack([k, k + 1])
-    assert nc.corr2d_multi_in(xs, ks).tolist() == [[56, 72], [104, 120]]
-    found = nc.stack(nc.corr2d_multi_in_out(xs, nc.stack([ks, ks + 1, ks + 2])))
-    assert found.tolist() == [[[56, 72], [104, 120]], [[76, 100], [148, 172]], [[96, 128], [192, 224]]]
+# -- the chapter's functions -----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("image", "kernel"), [((6, 8), (1, 2)), ((5, 5), (5, 5)), ((4, 7), (3, 2)), ((1, 1), (1, 1)), ((9, 3), (4, 3))])
+def test_corr2d_and_convolve2d(image: tuple[int, int], kernel: tuple[int, int]) -> None:
+    x, k = ints(*image), ints(*kernel, seed=1)
+    np.testing.assert_array_equal(reference.corr2d(x, k), correlate(x, k, "valid", "direct"))
+    np.testing.assert_array_equal(reference.convolve2d(x, k), convolve(x, k, "valid", "direct"))
+    np.testing.assert_array_equal(reference.convolve2d(x, k[::-1, ::-1]), reference.corr2d(x, k))
 
 
-def test_gradients_flow_through_corr2d():
-    x, k = nc.rand(5, 6), nc.rand(2, 3).requires_grad_()
-    nc.corr2d(x, k).sum().backward()
-    assert k.grad is not None
-    np.testing.assert_allclose(k.grad.numpy(), signal.correlate2d(x.numpy(), np.ones((4, 4)), mode="valid"), rtol=1e-6)
+def test_channels() -> None:
+    x, k = ints(3, 6, 5), ints(4, 3, 2, 3, seed=1)
+    wanted = [correlate(x, k[o], "valid", "direct")[0] for o in range(4)]
+    np.testing.assert_array_equal(reference.corr2d_multi_in(x, k[0]), wanted[0])
+    np.testing.assert_array_equal(np.stack(reference.corr2d_multi_in_out(x, k)), wanted)
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("groups", [1, 2])
-def test_conv2d_is_scipys(stride, groups):
-    g = Conv2dGeometry.of((2, 4, 7, 8), (6, 4 // groups, 3, 2), stride, (1, 2), 1, groups)
-    x, w = rng.integers(-5, 6, (2, 4, 7, 8)).astype(float), rng.integers(-5, 6, (6, 4 // groups, 3, 2)).astype(float)
-    found = reference.conv2d_forward(x, w, None, g)
-    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (2, 2)))
-    for n in range(2):
-        for o in range(6):
-            group = o // (6 // groups)
-            channels = padded[n, group * (4 // groups) : (group + 1) * (4 // groups)]
-            wanted = sum(signal.correlate2d(c, k, mode="valid") for c, k in zip(channels, w[o]))
-            np.testing.assert_array_equal(found[n, o], wanted[::stride, ::stride])
+@pytest.mark.parametrize("size", [(2, 2), (1, 3), (4, 5)])
+def test_pool2d(size: tuple[int, int]) -> None:
+    x = ints(4, 5)
+    windows = [[x[i : i + size[0], j : j + size[1]] for j in range(5 - size[1] + 1)] for i in range(4 - size[0] + 1)]
+    np.testing.assert_array_equal(reference.pool2d(x, size), [[w.max() for w in row] for row in windows])
+    np.testing.assert_allclose(reference.pool2d(x, size, "avg"), [[w.mean() for w in row] for row in windows], rtol=1e-15, atol=1e-15)
 
 
-ERRORS = [
+def test_the_book_reads_the_same_in_tensors() -> None:
+    x, k = nc.arange(9.0).reshape(3, 3), nc.arange(4.0).reshape(2, 2).requires_grad_()
+    y = nc.corr2d(x, k)
+    assert y.tolist() == [[19, 25], [37, 43]]
+    y.sum().backward()
+    assert k.grad.tolist() == [[8, 12], [20, 24]]
+    k.grad = None
+    nc.convolve2d(x, k).sum().backward()
+    assert k.grad.tolist() == [[24, 20], [12, 8]]
+    many = nc.stack(nc.corr2d_multi_in_out(nc.stack([x, x + 1]), nc.stack([nc.stack([k, k + 1]), nc.stack([k + 1, k])])))
+    assert many[0].tolist() == [[56, 72], [104, 120]]
+
+
+SMALL = "an image (H, W) of at least the kernel's size"
+ERRORS: list[tuple[Any, str]] = [
+    (lambda: reference.corr2d(ints(2, 2), ints(3, 1)), f"[corr2d] expected {SMALL} (3, 1); received image (2, 2)."),
+    (lambda: reference.corr2d(ints(3, 3, 3), ints(2, 2)), f"[corr2d] expected {SMALL} (2, 2); received image (3, 3, 3)."),
+    (lambda: reference.convolve2d(ints(2, 2), ints(1, 3)), f"[convolve2d] expected {SMALL} (1, 3); received image (2, 2)."),
     (
-        lambda: nc.corr2d(nc.ones(2, 2), nc.ones(3, 1)),
-        "[corr2d] expected an image (H, W) of at least the kernel's size (3, 1); received image (2, 2).",
+        lambda: reference.corr2d_multi_in(ints(2, 3, 3), ints(3, 2, 2)),
+        "[corr2d_multi_in] expected a kernel (C, KH, KW) with C = 2; received kernel (3, 2, 2).",
     ),
-    (
-        lambda: nc.convolve2d(np.ones(4), np.ones((1, 1))),
-        "[convolve2d] expected an image (H, W) of at least the kernel's size (1, 1); received image (4,).",
-    ),
-    (
-        lambda: nc.corr2d_multi_in(nc.ones(2, 3, 3), nc.ones(1, 2, 2)),
-        "[corr2d_multi_in] expected a kernel (C, KH, KW) with C = 2; received kernel (1, 2, 2).",
-    ),
-    (
-        lambda: nc.pool2d(nc.ones(3, 3), (4, 1)),
-        "[pool2d] expected an image (H, W) of at least the kernel's size (4, 1); received image (3, 3).",
-    ),
+    (lambda: reference.pool2d(ints(3, 3), (2, 2), "min"), "[pool2d] expected mode 'max' or 'avg'; received 'min'."),  # type: ignore[arg-type]
+    (lambda: reference.pool2d(ints(3, 3), (4, 2)), f"[pool2d] expected {SMALL} (4, 2); received image (3, 3)."),
 ]
 
 
-@pytest.mark.parametrize(("call", "text"), ERRORS)
-def test_errors(call, text):
-    with pytest.raises(ShapeError) as error:
+@pytest.mark.parametrize(("call", "text"), ERRORS, ids=[text for _, text in ERRORS])
+def test_errors(call: Any, text: str) -> None:
+    with pytest.raises(ValueError, match="^" + re.escape(text) + "$"):
         call()
-    assert str(error.value) == text
 
 
-def test_pool_mode():
-    with pytest.raises(ValueError) as error:
-        nc.pool2d(nc.ones(3, 3), (2, 2), "median")  # type: ignore[arg-type]
-    assert str(error.value) == "[pool2d] expected mode 'max' or 'avg'; received 'median'."
+# -- convolution against SciPy's correlate ---------------------------------------------------------------------------------
+def _spread(a: np.ndarray, step: tuple[int, int]) -> np.ndarray:
+    """Zeros between the pixels."""
+    out = np.zeros((*a.shape[:2], (a.shape[2] - 1) * step[0] + 1, (a.shape[3] - 1) * step[1] + 1))
+    out[:, :, :: step[0], :: step[1]] = a
+    return out
+
+
+@given(case=conv_cases(dtype=np.float64))
+def test_forward(case: ConvCase) -> None:
+    g = case.geometry
+    x, w, b = np.pad(case.x, ((0, 0), (0, 0), *g.padding)), _spread(case.w, g.dilation), np.arange(g.oc, dtype=np.float64)
+    y = reference.conv2d_forward(case.x, case.w, b, g)
+    cg, og = g.c // g.groups, g.oc // g.groups
+    for n in range(g.n):
+        for o in range(g.oc):
+            channels = x[n, o // og * cg : (o // og + 1) * cg]
+            wanted = correlate(channels, w[o], "valid", "direct")[0, :: g.stride[0], :: g.stride[1]]
+            np.testing.assert_array_equal(y[n, o], wanted + b[o])
+
+
+@given(case=conv_cases(dtype=np.float64))
+def test_gradients(case: ConvCase) -> None:
+    """dx is the full convolution of the spread gradient with the kernel; dw is x correlated with the spread gradient."""
+    g = case.geometry
+    (top, _bottom), (left, _right) = g.padding
+    x, w, dy = np.pad(case.x, ((0, 0), (0, 0), *g.padding)), _spread(case.w, g.dilation), _spread(case.grad, g.stride)
+    cg, og = g.c // g.groups, g.oc // g.groups
+    dx, dw = np.zeros_like(x), np.zeros(case.w.shape)
+    for n in range(g.n):
+        for o in range(g.oc):
+            for c in range(cg):
+                at = o // og * cg + c
+                full = convolve(dy[n, o], w[o, c], "full", "direct")
+                dx[n, at, : full.shape[0], : full.shape[1]] += full
+                taps = correlate(x[n, at], dy[n, o], "valid", "direct")
+                dw[o, c] += taps[:: g.dilation[0], :: g.dilation[1]][: g.kh, : g.kw]
+    inner = dx[:, :, top : top + g.h, left : left + g.w]
+    np.testing.assert_array_equal(reference.conv2d_grad_input(case.grad, case.w, g), inner)
+    np.testing.assert_array_equal(reference.conv2d_grad_weight(case.grad, case.x, g), dw)
+
+
+# -- pooling against its definition, window by window ----------------------------------------------------------------------
+@given(case=pool_cases(dtype=np.float64))
+def test_max_pooling(case: PoolCase) -> None:
+    g = case.geometry
+    y, index = reference.max_pool2d_forward(case.x, g)
+    dx = np.zeros(case.x.shape)
+    for n, c, i, j in np.ndindex(*g.output_shape):
+        best = None
+        for a in range(g.kernel[0]):
+            for b in range(g.kernel[1]):
+                h, w = i * g.stride[0] - g.padding[0] + a * g.dilation[0], j * g.stride[1] - g.padding[1] + b * g.dilation[1]
+                if 0 <= h < g.h and 0 <= w < g.w and (best is None or case.x[n, c, h, w] > case.x[n, c, best[0], best[1]]):
+                    best = h, w
+        if best is None:
+            assert y[n, c, i, j] == -np.inf and index[n, c, i, j] == -1
+        else:
+            assert y[n, c, i, j] == case.x[n, c, best[0], best[1]] and index[n, c, i, j] == best[0] * g.w + best[1]
+            dx[n, c, best[0], best[1]] += case.grad[n, c, i, j]
+    np.testing.assert_array_equal(reference.max_pool2d_backward(case.grad, index, g), dx)
+
+
+@given(case=pool_cases(dtype=np.float64, dilation=1))
+def test_average_pooling(case: PoolCase) -> None:
+    g = case.geometry
+    (ph, pw), (kh, kw) = g.padding, g.kernel
+    x = np.pad(case.x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+    data = np.pad(np.ones((g.h, g.w)), ((ph, ph), (pw, pw)))
+    wanted, dx = np.zeros(g.output_shape), np.zeros(x.shape)
+    for i in range(g.oh):
+        for j in range(g.ow):
+            # a window that sticks out behind the padding is cut off there
+            window = (slice(i * g.stride[0], i * g.stride[0] + kh), slice(j * g.stride[1], j * g.stride[1] + kw))
+            count = data[window].size if g.count_include_pad else data[window].sum()
+            wanted[:, :, i, j] = x[:, :, window[0], window[1]].sum((2, 3)) / count
+            dx[:, :, window[0], window[1]] += (case.grad[:, :, i, j] / count)[:, :, None, None]
+    np.testing.assert_allclose(reference.avg_pool2d_forward(case.x, g), wanted, rtol=1e-14, atol=1e-14)
+    found = reference.avg_pool2d_backward(case.grad, g)
+    np.testing.assert_allclose(found, dx[:, :, ph : ph + g.h, pw : pw + g.w], rtol=1e-13, atol=1e-13)
+
+
+def test_maxima_of_nan_and_infinity() -> None:
+    x = np.array([[[[1.0, np.nan, -np.inf, -np.inf], [np.inf, 2.0, -np.inf, -np.inf]]]])
+    g = PoolCase.of((1, 1, 2, 4), 2).geometry
+    y, index = reference.max_pool2d_forward(x, g)
+    np.testing.assert_array_equal(y, [[[[np.nan, -np.inf]]]])
+    assert index.tolist() == [[[[1, 2]]]]

@@ -64,7 +64,7 @@ def compare(mine: Callable[..., Any], other: Callable[..., Any], arrays: list[np
     return True
 
 
-# -- convolution and pooling ---------------------------------------------------------------------------------------------------
+# -- convolution and pooling -----------------------------------------------------------------------------------------------
 def _pairs(rng: np.random.Generator, choices: list[int]) -> Any:
     """An integer or a pair."""
     a, b = (int(v) for v in rng.choice(choices, 2))
@@ -82,7 +82,7 @@ def _convolutions() -> Iterator[tuple[Any, ...]]:
         padding = _pairs(rng, [0, 0, 1, 2, 4]) if rng.random() < 0.8 else str(rng.choice(["same", "valid"]))
         if rng.random() < 0.05:  # a weight that does not fit
             oc, c = oc + 1, c + groups
-        yield (n, c, h, w), (oc, c // groups, kh, kw), dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
+        yield (n, c, h, w), (oc, c // groups, kh, kw), {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
 
 
 def test_drawn_convolutions() -> None:
@@ -91,7 +91,11 @@ def test_drawn_convolutions() -> None:
         bias = ints(w[0], seed=i + 2) if i % 3 else None
         arrays = [ints(*x, seed=i), ints(*w, seed=i + 1), bias]
         fine = compare(
-            lambda x, w, b, o=options: F.conv2d(x, w, b, **o), lambda x, w, b, o=options: TF.conv2d(x, w, b, **o), arrays, 1e-5, (x, w, options)
+            lambda x, w, b, o=options: F.conv2d(x, w, b, **o),
+            lambda x, w, b, o=options: TF.conv2d(x, w, b, **o),
+            arrays,
+            1e-5,
+            (x, w, options),
         )
         accepted, refused = accepted + fine, refused + (not fine)
         if accepted == 300:
@@ -108,16 +112,16 @@ def test_convolution_of_one_image_without_a_batch_axis() -> None:
 WRONG_CONVOLUTIONS = [
     ((2, 3, 5, 5), (4, 2, 3, 3), {}),  # channels
     ((2, 3, 5, 5), (4, 3, 6, 3), {}),  # a kernel larger than the image
-    ((2, 3, 5, 5), (4, 3, 3, 3), dict(dilation=3)),
-    ((2, 3, 5, 5), (4, 1, 3, 3), dict(groups=2)),
-    ((2, 4, 5, 5), (3, 2, 3, 3), dict(groups=2)),
-    ((2, 3, 5, 5), (4, 3, 3, 3), dict(stride=0)),
-    ((2, 3, 5, 5), (4, 3, 3, 3), dict(stride=(1, 0))),
-    ((2, 3, 5, 5), (4, 3, 3, 3), dict(padding=-1)),
-    ((2, 3, 5, 5), (4, 3, 3, 3), dict(padding="same", stride=2)),
-    ((2, 3, 5, 5), (4, 3, 3, 3), dict(padding="full")),
-    ((2, 3, 5, 5), (4, 3, 3, 3), dict(dilation=0)),
-    ((2, 3, 5, 5), (4, 3, 3, 3), dict(groups=0)),
+    ((2, 3, 5, 5), (4, 3, 3, 3), {"dilation": 3}),
+    ((2, 3, 5, 5), (4, 1, 3, 3), {"groups": 2}),
+    ((2, 4, 5, 5), (3, 2, 3, 3), {"groups": 2}),
+    ((2, 3, 5, 5), (4, 3, 3, 3), {"stride": 0}),
+    ((2, 3, 5, 5), (4, 3, 3, 3), {"stride": (1, 0)}),
+    ((2, 3, 5, 5), (4, 3, 3, 3), {"padding": -1}),
+    ((2, 3, 5, 5), (4, 3, 3, 3), {"padding": "same", "stride": 2}),
+    ((2, 3, 5, 5), (4, 3, 3, 3), {"padding": "full"}),
+    ((2, 3, 5, 5), (4, 3, 3, 3), {"dilation": 0}),
+    ((2, 3, 5, 5), (4, 3, 3, 3), {"groups": 0}),
     ((2, 3, 5), (4, 3, 3), {}),
     ((5, 5), (1, 1, 3, 3), {}),
     ((2, 3, 0, 5), (4, 3, 3, 3), {}),
@@ -195,14 +199,14 @@ def test_nan_and_infinity_in_convolution_and_average_pooling() -> None:
 
 
 WRONG_POOLINGS = [
-    ((2, 3, 5, 5), dict(kernel_size=6)),
-    ((2, 3, 5, 5), dict(kernel_size=0)),
-    ((2, 3, 5, 5), dict(kernel_size=2, stride=0)),
-    ((2, 3, 5, 5), dict(kernel_size=2, padding=2)),
-    ((2, 3, 5, 5), dict(kernel_size=2, padding=-1)),
-    ((2, 3, 0, 5), dict(kernel_size=2)),
-    ((2, 0, 5, 5), dict(kernel_size=2)),
-    ((5, 5), dict(kernel_size=2)),
+    ((2, 3, 5, 5), {"kernel_size": 6}),
+    ((2, 3, 5, 5), {"kernel_size": 0}),
+    ((2, 3, 5, 5), {"kernel_size": 2, "stride": 0}),
+    ((2, 3, 5, 5), {"kernel_size": 2, "padding": 2}),
+    ((2, 3, 5, 5), {"kernel_size": 2, "padding": -1}),
+    ((2, 3, 0, 5), {"kernel_size": 2}),
+    ((2, 0, 5, 5), {"kernel_size": 2}),
+    ((5, 5), {"kernel_size": 2}),
 ]
 
 
@@ -212,7 +216,8 @@ def test_poolings_that_pytorch_refuses(shape: Any, options: Any) -> None:
         assert not compare(lambda x, f=mine: f(x, **options), lambda x, f=other: f(x, **options), [ints(*shape)], 0, options)
 
 
-# -- the tensor API: expressions in x (3, 4), y (4,), p (3, 4) positive, i (3, 4) int64, m (3, 4) bool, s 0-d float64, k 0-d int64, c (3,) classes --
+# -- the tensor API ----------------------------------------------------------------------------------------------------
+# x (3, 4), y (4,), p (3, 4) positive, i (3, 4) int64, m (3, 4) bool, s 0-d float64, k 0-d int64, c (3,) classes
 EXPRESSIONS = """
 x + y
 x - 2
@@ -552,7 +557,7 @@ def test_promotion_of_every_pair(op: str) -> None:
                     assert _numbers(found)[0] == _numbers(wanted)[0], (da, kind, db, other)
 
 
-# -- writing --------------------------------------------------------------------------------------------------------------------
+# -- writing ---------------------------------------------------------------------------------------------------------------
 WRITES = [
     "z = torch.zeros(3, 4); z[1] = x[0]; out = z * x",
     "z = torch.zeros(3, 4); z[:, 1:3] = x[:, :2]; z[0, 0] = y[1]; out = z ** 2",
@@ -656,7 +661,7 @@ def test_both_refuse(code: str) -> None:
             exec(code, names)
 
 
-# -- LeNet ---------------------------------------------------------------------------------------------------------------------
+# -- LeNet -----------------------------------------------------------------------------------------------------------------
 def _lenet(library: Any, layers: Any) -> Any:
     return layers.Sequential(
         layers.Conv2d(1, 6, kernel_size=5, padding=2),
@@ -711,7 +716,7 @@ def test_lenet_with_equal_weights(build: Callable[..., Any]) -> None:
         np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=0, atol=1e-5 * float(q.grad.abs().max()), err_msg=name)
 
 
-# -- the book, chapter 6 ---------------------------------------------------------------------------------------------------------
+# -- the book, chapter 6 ---------------------------------------------------------------------------------------------------
 LISTINGS = {
     "6.2.1 corr2d": """
 def corr2d(X, K):

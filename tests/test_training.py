@@ -379,9 +379,10 @@ def test_a_network_by_name_and_arrays(tmp_path: Path) -> None:
     saved = checkpoint.load(tmp_path / "a" / training.BEST)
     assert saved.model_args == {"classes": 3, "in_channels": 1} and saved.preprocessing is None
     assert predict(saved.network(), (x, y)).shape == (12, 3)
+    assert fit("lenet-modern", (nc.tensor(x), nc.tensor(y)), **options).last.train_loss == history.last.train_loss
     nc.manual_seed(5)
     net = nc.models.lenet_modern(3)
-    fit(net, (x, y), out=tmp_path / "b", **options)
+    fit(net, (nc.tensor(x), nc.tensor(y)), out=tmp_path / "b", **options)
     other = checkpoint.load(tmp_path / "b" / training.LAST)
     assert all((other.weights[name] == w).all() for name, w in saved.weights.items())
     assert other.model is None

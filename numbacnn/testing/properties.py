@@ -74,7 +74,9 @@ class ConvCase:
     grad: np.ndarray
 
     @classmethod
-    def of(cls, input_shape: Sequence[int], weight_shape: Sequence[int], seed: int = 0, dtype: Any = np.float32, **options: Any) -> ConvCase:
+    def of(
+        cls, input_shape: Sequence[int], weight_shape: Sequence[int], seed: int = 0, dtype: Any = np.float32, **options: Any
+    ) -> ConvCase:
         """Small integers for these shapes; ``options`` as for ``Conv2dGeometry.of``."""
         g = Conv2dGeometry.of(input_shape, weight_shape, **options)
         return cls(g, *(_integers(s, seed + i, dtype) for i, s in enumerate((input_shape, weight_shape, g.output_shape))))
@@ -184,8 +186,8 @@ def translation_equivariant(conv: Conv, case: ConvCase, rtol: float = 0.0) -> No
     inside = []
     for axis in (0, 1):
         size, before = moved.shape[axis + 2], g.padding[axis][0]
-        rows = [i for i in range(z.shape[axis + 2]) if 0 <= i * g.stride[axis] - before <= size - extents[axis]]
-        inside.append(slice(rows[0], rows[-1] + 1))
+        whole_windows = [i for i in range(z.shape[axis + 2]) if 0 <= i * g.stride[axis] - before <= size - extents[axis]]
+        inside.append(slice(whole_windows[0], whole_windows[-1] + 1))
     rows, cols = inside
     wanted = y[:, :, rows.start + 1 : rows.stop + 1, cols.start + 1 : cols.stop + 1]
     _same("translation_equivariant", z[:, :, rows, cols], wanted, rtol)

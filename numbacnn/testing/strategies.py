@@ -73,7 +73,9 @@ def _side(draw: Callable[..., Any], least: int, size: int) -> int:
 
 
 @st.composite
-def conv_cases(draw: Callable[..., Any], size: int = 9, channels: int = 4, kernel: int = 4, batch: int = 3, dtype: Any = np.float32) -> ConvCase:
+def conv_cases(
+    draw: Callable[..., Any], size: int = 9, channels: int = 4, kernel: int = 4, batch: int = 3, dtype: Any = np.float32
+) -> ConvCase:
     """Convolutions of up to ``batch`` images (also none) of up to ``size`` pixels a side, ``channels`` channels a group."""
     groups = draw(st.integers(1, 3))
     c, oc = draw(st.integers(1, channels)) * groups, draw(st.integers(1, channels)) * groups
