@@ -48,7 +48,7 @@ for name, pool in pools.items():
     print(f"{name:>11}: {shares[name]:.0%} of the response changes")
 assert shares["no pooling"] > 1.5 * shares["max 2x2"] and shares["max 2x2"] > 1.5 * shares["max 4x4"]
 
-heading = "Section 6.5: the edges of a digit and of the digit moved by one pixel (changes: mean of 1,437 digits)"
+heading = "Section 6.5: the edges of a digit and of the digit moved by one pixel (changes: over all 1,437 digits)"
 figure, axes = panels(2, 5, 12, 5.3, heading)
 for row, (x, title) in enumerate(((digits, "a digit\n"), (moved, "moved by one pixel"))):
     matrix(axes[row, 0], x[SHOWN, 0], title, cmap="Greys")

@@ -7,12 +7,13 @@ Importing the package compiles and imports no kernel; a device's kernels come wi
 import importlib as _importlib
 from typing import Any as _Any
 
-from . import config, cuda, data, inspect, models, nn, optim
+from . import checkpoint, config, cuda, data, inspect, models, nn, optim
 from .backends import device, empty_cache
 from .dtypes import bool_, float32, float64, int8, int16, int32, int64, uint8
 from .errors import DeviceError, DTypeError, FormatError, ShapeError
 from .random import get_rng_state, manual_seed, set_rng_state
 from .reference import convolve2d, corr2d, corr2d_multi_in, corr2d_multi_in_out, pool2d
+from .results import Evaluation, History
 from .tensor import (
     Function,
     Tensor,
@@ -35,14 +36,15 @@ from .tensor import (
     zeros,
     zeros_like,
 )
+from .training import evaluate, fit, predict
 
 __version__ = "0.1.0"
 
 
-_METHODS = frozenset(
-    "abs argmax clamp exp flatten log log1p log_softmax matmul max mean min mm norm permute relu reshape sigmoid softmax sqrt squeeze sum tanh "
-    "transpose unsqueeze".split()
-)
+_METHODS = """
+    abs argmax clamp exp flatten log log1p log_softmax matmul max mean min mm norm permute relu reshape sigmoid softmax sqrt squeeze sum
+    tanh transpose unsqueeze
+""".split()  # noqa: SIM905
 
 
 def __getattr__(name: str) -> _Any:

@@ -35,7 +35,7 @@ def as_dtype(op: str, dtype: Any) -> DType:
         found = np.dtype(dtype)
     except TypeError:
         found = None
-    if found not in _SUPPORTED:
+    if found is None or found not in _SUPPORTED:  # None equals float64 in NumPy's eyes
         raise DTypeError(message(op, f"one of the dtypes {_NAMES}", repr(dtype) if found is None else str(found)))
     return found  # type: ignore[return-value]
 

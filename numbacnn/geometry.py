@@ -191,8 +191,8 @@ class Pool2dGeometry:
         pads = pair(op, "padding", padding, 0)
         dilations = pair(op, "dilation", dilation, 1)
         extent = (dilations[0] * (kernel[0] - 1) + 1, dilations[1] * (kernel[1] - 1) + 1)
-        if pads[0] > extent[0] // 2 or pads[1] > extent[1] // 2:
-            raise ShapeError(message(op, f"padding of at most half the window's extent {extent}", f"padding {pads}"))
+        if pads[0] > kernel[0] // 2 or pads[1] > kernel[1] // 2:
+            raise ShapeError(message(op, f"padding of at most half the kernel {kernel}", f"padding {pads}"))
         geometry = cls(n, c, h, w, kernel, strides, pads, dilations, bool(ceil_mode), bool(count_include_pad))
         if min(geometry.oh, geometry.ow) < 1:
             padded = (h + 2 * pads[0], w + 2 * pads[1])

@@ -6,7 +6,7 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +14,7 @@ from .checkpoint import write_atomically
 from .data import Dataset
 from .data.dataset import require
 from .nn import Conv2d, Module
-
-if TYPE_CHECKING:
-    from .training import History
+from .results import History
 
 __all__ = ["curve", "kernels", "predictions", "text_curve"]
 

@@ -207,6 +207,8 @@ class Tensor:
     grad: Tensor | None
 
     def __init__(self, array: Any, device: str = "cpu", requires_grad: bool = False) -> None:
+        if not hasattr(array, "dtype"):
+            raise DTypeError(message("Tensor", "an array of a backend", type(array).__name__, "make a Tensor of it with tensor()"))
         self.array, self.device = array, device
         self.grad: Tensor | None = None
         self._node: Node | None = None
@@ -316,8 +318,9 @@ class Tensor:
         """On another device ("cpu", "cuda") or in another dtype; the same tensor where nothing changes."""
         if isinstance(target, Tensor):
             return self.to(target.device).to(target.dtype)
-        if isinstance(target, str) and target in ("cpu", "cuda"):
-            return self if target == self.device else apply(_Move(self.device, target), self, device=target)
+        if isinstance(target, str) and target in ("cpu", "cuda", "cuda:0"):
+            device = backends.device(target)
+            return self if device == self.device else apply(_Move(self.device, device), self, device=device)
         dtype = as_dtype("to", target)
         return self if dtype == self.dtype else apply(elementwise.Cast(dtype), self)
 

@@ -20,6 +20,8 @@ def _cache_folder() -> str:
 
 os.environ["NUMBA_CACHE_DIR"] = _cache_folder()
 os.environ.setdefault("MPLBACKEND", "agg")
+# thousands of tiny launches: on a busy machine threads that spin while they wait for each other starve
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "numbacnn"
 
 # From the bottom up; rooms in one row are siblings and do not import each other.
 LAYERS = [
-    {"errors", "config"},
+    {"errors", "config", "results"},
     {"geometry", "dtypes", "random"},
     {"reference", "kernels.cpu", "kernels.cuda"},
     {"backends"},

@@ -107,12 +107,12 @@ SPECIAL: list[tuple[Any, ...]] = [
 
 
 def test_a_drawn_set_of_geometries(cpu: CpuBackend) -> None:
-    for i, (x, w, options) in enumerate(_drawn(250, seed=1)):
+    for i, (x, w, options) in enumerate(_drawn(200, seed=1)):
         check(cpu, ConvCase.of(x, w, seed=3 * i, **options), bias=i % 3 > 0)
 
 
 def test_a_drawn_set_of_geometries_in_float64(cpu: CpuBackend) -> None:
-    for i, (x, w, options) in enumerate(_drawn(60, seed=2)):
+    for i, (x, w, options) in enumerate(_drawn(40, seed=2)):
         check(cpu, ConvCase.of(x, w, seed=3 * i, dtype=np.float64, **options), bias=i % 3 > 0)
 
 

@@ -374,7 +374,7 @@ def test_module_errors() -> None:
         (lambda: nn.MaxPool2d(0), "[MaxPool2d] expected kernel_size as an integer or a pair (height, width) of at least 1; received 0."),
         (
             lambda: nn.MaxPool2d(2, padding=2),
-            "[MaxPool2d] expected padding of at most half the window's extent (2, 2); received padding (2, 2).",
+            "[MaxPool2d] expected padding of at most half the kernel (2, 2); received padding (2, 2).",
         ),
         (lambda: nn.AvgPool2d(2, 0), "[AvgPool2d] expected stride as an integer or a pair (height, width) of at least 1; received 0."),
         (lambda: nn.Softmax(None), "[Softmax] expected dim as an integer; received None; dim=1 is the classes' axis of (N, K)."),

@@ -28,12 +28,12 @@ def get(device: str) -> Backend:
 
 
 def device(name: str) -> str:
-    """The name of a device, checked: ``x.to(device("cuda"))``.
+    """The name of a device, checked: ``x.to(device("cuda"))``. "cuda:0" is "cuda": one GPU is used.
 
     Raises:
         DeviceError: where it is unknown or cannot be used.
     """
-    return get(name).name
+    return get("cuda" if name == "cuda:0" else name).name
 
 
 def empty_cache() -> None:

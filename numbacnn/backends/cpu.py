@@ -86,7 +86,8 @@ class CpuBackend:
         return np.array(x, order="C") if 0 in x.strides else np.array(x, order="K")
 
     def astype(self, x: Array, dtype: Any) -> Array:
-        return x.astype(dtype)
+        with np.errstate(all="ignore"):
+            return x.astype(dtype)
 
     def item(self, x: Array) -> Any:
         return x.item()
@@ -106,7 +107,10 @@ class CpuBackend:
 
     # -- indexing
     def getitem(self, x: Array, index: Any) -> Array:
-        return np.asarray(x[index])
+        found = x[index]
+        if isinstance(found, np.ndarray):
+            return found
+        return x[(*index, ...) if isinstance(index, tuple) else (index, ...)]  # one element: a view too, not a scalar
 
     def setitem(self, x: Array, index: Any, value: Any) -> None:
         x[index] = value
@@ -130,7 +134,8 @@ class CpuBackend:
     def unary(self, name: str, x: Array) -> Array:
         if name in ("relu", "sigmoid", "tanh"):
             return self._map(getattr(elementwise, name), x)
-        return getattr(np, name)(x)
+        with np.errstate(all="ignore"):
+            return np.asarray(getattr(np, name)(x))
 
     def _map(self, kernel: Any, *arrays: Array) -> Array:
         """A kernel over flat memory, on arrays of one shape."""
@@ -140,7 +145,8 @@ class CpuBackend:
         return _logical(out)
 
     def binary(self, name: str, a: Any, b: Any) -> Array:
-        return np.asarray(getattr(np, name)(a, b))
+        with np.errstate(all="ignore"):  # infinities and NaNs are results here, not warnings
+            return np.asarray(getattr(np, name)(a, b))
 
     def compare(self, name: str, a: Any, b: Any) -> Array:
         return np.asarray(getattr(np, name)(a, b))
