@@ -43,6 +43,23 @@ def _scanlines(x: Array) -> Array:
     return x.reshape(n, h, w * c)
 
 
+def _widen(w: Array, g: Conv2dGeometry, r: int) -> Array:
+    """Weights (OC, C, KH, KW) for superpixels of r pixels: (r * OC, C, KH, KW + (r - 1) * stride), each pixel's taps moved along."""
+    wide = np.zeros((r, g.oc, g.c, g.kh, g.kw + (r - 1) * g.stride[1]), w.dtype)
+    for i in range(r):
+        wide[i, ..., i * g.stride[1] : i * g.stride[1] + g.kw] = w
+    return wide.reshape(r * g.oc, *wide.shape[2:])
+
+
+def _narrow(wide: Array, g: Conv2dGeometry, r: int) -> Array:
+    """The adjoint of ``_widen``: the gradient of the weights from that of the widened ones, added in order."""
+    parts = wide.reshape(r, g.oc, *wide.shape[1:])
+    w = parts[0, ..., : g.kw].copy()
+    for i in range(1, r):
+        w += parts[i, ..., i * g.stride[1] : i * g.stride[1] + g.kw]
+    return w
+
+
 class CpuBackend:
     """See ``backends.base.Backend``."""
 
@@ -226,7 +243,7 @@ class CpuBackend:
     def linear_grad_weight(self, grad: Array, x: Array) -> Array:
         out = np.zeros((grad.shape[1], x.shape[1]), x.dtype)
         if out.size and len(x):
-            plan = cpu_plan.matmul_t_plan(*x.shape, grad.shape[1], x.dtype.name, conv.BLOCK)
+            plan = cpu_plan.matmul_t_plan(*x.shape, grad.shape[1], x.dtype.name)
             self._correlate(plan, self._contiguous(x), self._contiguous(grad), out)
         return out
 
@@ -241,10 +258,17 @@ class CpuBackend:
     def conv2d_forward(self, x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry) -> Array:
         out = self.empty(geometry.output_shape, x.dtype)
         if geometry.n:
+            r = cpu_plan.superpixel(geometry, x.dtype.name)
+            if r > 1:
+                w, geometry = _widen(w, geometry, r), cpu_plan.widened(geometry, r)
+                b = None if b is None else np.tile(b, r)
             self._contract(cpu_plan.forward_plan(geometry, x.dtype.name), self._contiguous(x), self._c_ordered(w), b, out)
         return out
 
     def conv2d_grad_input(self, grad: Array, w: Array, geometry: Conv2dGeometry) -> Array:
+        forward = cpu_plan.flipped(geometry)
+        if forward is not None and cpu_plan.superpixel(forward, grad.dtype.name) > 1:
+            return self.conv2d_forward(grad, w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3), None, forward)
         out = self.empty((geometry.n, geometry.c, geometry.h, geometry.w), grad.dtype)
         if geometry.n:
             plans = cpu_plan.grad_input_plans(geometry, grad.dtype.name)
@@ -254,11 +278,12 @@ class CpuBackend:
         return out
 
     def conv2d_grad_weight(self, grad: Array, x: Array, geometry: Conv2dGeometry) -> Array:
-        g = geometry
+        r = cpu_plan.superpixel(geometry, x.dtype.name)
+        g = cpu_plan.widened(geometry, r) if r > 1 else geometry
         out = np.zeros((g.oc, g.c // g.groups, g.kh, g.kw), x.dtype)
         if g.n:
-            self._correlate(cpu_plan.grad_weight_plan(g, x.dtype.name, conv.BLOCK), self._contiguous(x), self._contiguous(grad), out)
-        return out
+            self._correlate(cpu_plan.grad_weight_plan(g, x.dtype.name), self._contiguous(x), self._contiguous(grad), out)
+        return _narrow(out, geometry, r) if r > 1 else out
 
     def _padded(self, x: Array, pads: tuple[int, int, int, int]) -> Array:
         """x (N, H, W, C) with zeros around it; x itself where there are none to add."""
@@ -267,7 +292,7 @@ class CpuBackend:
         top, bottom, left, right = pads
         n, h, w, c = x.shape
         out = self.buffers.empty((n, h + top + bottom, w + left + right, c), x.dtype)
-        launch(conv.pad, x, top, left, out)
+        launch(conv.pad, x.reshape(-1), h, w * c, out.reshape(-1), out.shape[1], out.shape[2] * c, top, left * c)
         return out
 
     def _contract(self, p: Contraction, x: Array, w: Array, bias: Array | None, out: Array, padded: bool = False) -> None:
@@ -316,6 +341,7 @@ class CpuBackend:
             p.x_image,
             p.x_group,
             p.y_group,
+            p.strip,
             p.splits,
         )
         launch(conv.unpack, part, p.offsets, p.group_stride, p.lane_stride, p.y_group, out.reshape(-1))

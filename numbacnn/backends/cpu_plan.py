@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 
 from ..geometry import Conv2dGeometry
+from ..kernels.cpu import conv
 from ..kernels.cpu.tile import REGISTERS, Tile
 
 __all__ = ["Contraction", "Correlation", "forward_plan", "grad_input_plans", "grad_weight_plan", "matmul_plan", "matmul_t_plan", "tile_for"]
@@ -26,6 +28,44 @@ def tile_for(channels: int, dtype: str) -> Tile:
     """A tile one vector wide where the output channels fit into it."""
     narrow = Tile(*NARROW, dtype)
     return narrow if channels <= narrow.columns else Tile(*WIDE, dtype)
+
+
+@functools.lru_cache(maxsize=256)
+def superpixel(g: Conv2dGeometry, dtype: str) -> int:
+    """How many neighbouring output pixels to take together as one pixel with so many times the channels; 1: do not.
+
+    In channels-last memory r pixels of OC channels are one of r * OC channels. So a convolution with few output channels, which
+    would leave lanes of the vectors idle, is also one with more of them, a stride r times as wide and a kernel
+    (r - 1) * stride columns wider, whose added taps are zero. Chosen by the vector operations that an original pixel costs; a tile
+    one vector wide counts double, because it loads a number for every multiplication.
+    """
+    if g.groups > 1 or g.dilation[1] > 1:
+        return 1
+    fitting = Tile(*WIDE, dtype).columns // g.oc
+
+    def cost(r: int) -> float:
+        tile = tile_for(r * g.oc, dtype)
+        return (g.kw + (r - 1) * g.stride[1]) * tile.n / r * (2 if tile.n == 1 else 1)
+
+    return min((r for r in range(1, max(1, fitting) + 1) if g.ow % r == 0), key=cost)
+
+
+def widened(g: Conv2dGeometry, r: int) -> Conv2dGeometry:
+    """The geometry of the same convolution on superpixels."""
+    return replace(g, oc=r * g.oc, kw=g.kw + (r - 1) * g.stride[1], stride=(g.stride[0], r * g.stride[1]))
+
+
+def flipped(g: Conv2dGeometry) -> Conv2dGeometry | None:
+    """The input gradient as a forward convolution of the output's gradient; None where it is not one."""
+    (top, bottom), (left, right) = ((d * (k - 1) - before, d * (k - 1) - after) for d, k, (before, after) in _axes(g))
+    if g.stride != (1, 1) or g.groups > 1 or min(top, bottom, left, right) < 0:
+        return None
+    return Conv2dGeometry(g.n, g.oc, g.oh, g.ow, g.c, g.kh, g.kw, (1, 1), ((top, bottom), (left, right)), g.dilation)
+
+
+def _axes(g: Conv2dGeometry) -> Iterator[tuple[int, int, tuple[int, int]]]:
+    """Dilation, kernel and padding of each axis."""
+    return zip(g.dilation, (g.kh, g.kw), g.padding)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +110,7 @@ class Correlation:
     y_group: int
     groups: int
     chunks: int
+    strip: int
     splits: int
     offsets: np.ndarray
     group_stride: int
@@ -271,14 +312,14 @@ def _correlation(
     offsets: np.ndarray,
     group_stride: int,
     lane_stride: int,
-    block: int,
 ) -> Correlation:
-    tiles = -(-len(rows) // tile.m)
-    padded = np.concatenate([rows, np.repeat(rows[-1:], tiles * tile.m - len(rows))])
-    bytes_per_chunk = groups * -(-y_group // tile.columns) * tile.columns * len(padded) * itemsize
-    blocks_of_pixels = max(1, -(-images * len(at) // block))
-    chunks = max(1, min(TASKS, blocks_of_pixels, PART_BYTES // bytes_per_chunk))
-    splits = min(tiles, -(-TASKS // chunks)) if chunks < 8 else 1
+    blocks = -(-y_group // tile.columns)
+    strip = conv.STRIP * tile.m if blocks >= conv.MANY else tile.m
+    strips = -(-len(rows) // strip)
+    padded = np.concatenate([rows, np.repeat(rows[-1:], strips * strip - len(rows))])
+    chunks = min(TASKS, -(-images * len(at) // conv.BLOCK), PART_BYTES // (groups * blocks * tile.columns * len(padded) * itemsize))
+    chunks = max(1, chunks)
+    splits = min(strips, -(-TASKS // chunks)) if chunks < 8 else 1
     return Correlation(
         tile,
         pads,
@@ -290,6 +331,7 @@ def _correlation(
         y_group,
         groups,
         chunks,
+        strip,
         splits,
         offsets,
         group_stride,
@@ -298,8 +340,8 @@ def _correlation(
 
 
 @functools.lru_cache(maxsize=256)
-def grad_weight_plan(g: Conv2dGeometry, dtype: str, block: int) -> Correlation:
-    """dw from x and dy, in blocks of so many pixels."""
+def grad_weight_plan(g: Conv2dGeometry, dtype: str) -> Correlation:
+    """dw from x and dy."""
     (top, bottom), (left, right) = g.padding
     hp, wp, cg, ocg = g.h + top + bottom, g.w + left + right, g.c // g.groups, g.oc // g.groups
     at = _grid(np.arange(g.oh) * g.stride[0] * wp * g.c, np.arange(g.ow) * g.stride[1] * g.c)
@@ -318,7 +360,6 @@ def grad_weight_plan(g: Conv2dGeometry, dtype: str, block: int) -> Correlation:
         _weight_offsets(g),
         ocg * cg * g.kh * g.kw,
         cg * g.kh * g.kw,
-        block,
     )
 
 
@@ -351,7 +392,7 @@ def matmul_plan(m: int, k: int, n: int, row_stride: int, column_stride: int, dty
 
 
 @functools.lru_cache(maxsize=256)
-def matmul_t_plan(m: int, i: int, o: int, dtype: str, block: int) -> Correlation:
+def matmul_t_plan(m: int, i: int, o: int, dtype: str) -> Correlation:
     """(M, I)^T, (M, O) -> (O, I): the weight gradient of a linear layer."""
     return _correlation(
         tile_for(o, dtype),
@@ -367,5 +408,4 @@ def matmul_t_plan(m: int, i: int, o: int, dtype: str, block: int) -> Correlation
         np.arange(i),
         0,
         i,
-        block,
     )

@@ -22,7 +22,7 @@ from numba import prange
 from .launch import inline, kernel
 from .tile import add_block, columns, outer, row_count, start, store, store_block, zero
 
-__all__ = ["BLOCK", "contract", "correlate", "pack", "pad", "unpack"]
+__all__ = ["BLOCK", "MANY", "STRIP", "contract", "correlate", "pack", "pad", "unpack"]
 
 BLOCK = 128
 """Pixels over which ``correlate`` sums in registers: their panel of the output gradient stays in the first-level cache."""
@@ -30,30 +30,35 @@ BLOCK = 128
 DENSE = 64
 """Channels of an output gradient up to which such a panel need not be copied together."""
 
+STRIP = 5
+"""Tiles of (tap, channel) rows that share a panel of the input."""
+
+MANY = 8
+"""Blocks of output channels from which on such a panel pays."""
+
 
 @inline
-def _pad_row(x, n, i, left, row):
-    """row (WP, C): row i of image n with zeros on both sides, or zeros where there is no such row."""
-    height, channels = x.shape[1], x.shape[3]
-    flat = row.reshape(-1)
-    if i < 0 or i >= height:
-        flat[:] = 0
-    else:
-        inner = x[n, i].reshape(-1)
-        first = left * channels
-        flat[:first] = 0
-        flat[first : first + inner.size] = inner
-        flat[first + inner.size :] = 0
+def _pad_row(x, first, size, out, o, left, width):
+    """``width`` elements of flat out from o on: zeros, with ``size`` elements of flat x from ``first`` after the ``left`` first ones."""
+    for i in range(o, o + left):
+        out[i] = 0
+    for i in range(size):
+        out[o + left + i] = x[first + i]
+    for i in range(o + left + size, o + width):
+        out[i] = 0
 
 
 @kernel
-def pad(x, top, left, out):
-    """out (N, HP, WP, C): x (N, H, W, C) with zeros around it, rows of x from ``top`` on, columns from ``left`` on."""
-    rows = out.shape[1]
-    for task in prange(x.shape[0] * rows):
-        n = task // rows
-        i = task - n * rows
-        _pad_row(x, n, i - top, left, out[n, i])
+def pad(x, rows, size, out, out_rows, width, top, left):
+    """Flat x of images with ``rows`` rows of ``size`` elements -> flat out, ``out_rows`` rows of ``width``, zeros around x.
+
+    In out, the rows of x come after ``top`` rows of zeros and their elements after ``left`` zeros.
+    """
+    for task in prange(len(out) // width):
+        n = task // out_rows
+        i = task - n * out_rows - top
+        inside = 0 <= i < rows
+        _pad_row(x, (n * rows + i) * size, size if inside else 0, out, task * width, left, width)
 
 
 @kernel
@@ -159,13 +164,32 @@ def contract(tile, x, at, taps, length, packed, bias, y, to, images, x_image, y_
 
 
 @inline
-def _panel(grad, first, stop, width, o, lanes, NR, panel):
-    """Pixels first .. stop of the output gradient, channels from o on, side by side; zeros in the spare lanes."""
+def _grad_panel(grad, first, stop, width, o, lanes, NR, panel, at):
+    """Pixels first .. stop of the output gradient, channels from o on, side by side in panel from ``at``; zeros in the spare lanes."""
     for p in range(first, stop):
+        out = panel[at : at + NR]
+        channels = grad[p * width + o : p * width + o + lanes]
         for v in range(lanes):
-            panel[(p - first) * NR + v] = grad[p * width + o + v]
+            out[v] = channels[v]
         for v in range(lanes, NR):
-            panel[(p - first) * NR + v] = 0
+            out[v] = 0
+        at += NR
+
+
+@inline
+def _input_panel(x, starts, count, shift, rows, k, size, panel):
+    """What ``count`` pixels see at the offsets rows[k : k + size], pixel after pixel."""
+    contiguous = rows[k + size - 1] - rows[k] == size - 1
+    for p in range(count):
+        first = starts[p] + shift
+        out = panel[p * size : (p + 1) * size]
+        if contiguous:
+            seen = x[first + rows[k] : first + rows[k] + size]
+            for r in range(size):
+                out[r] = seen[r]
+        else:
+            for r in range(size):
+                out[r] = x[first + rows[k + r]]
 
 
 @inline
@@ -187,12 +211,32 @@ def _clear(x, first, count):
         x[i] = 0
 
 
+@inline
+def _sum_pixels(tile, acc, count, x, rows, k, starts, shift, grad, o, step):
+    """acc[r, :] += x at row k + r of the pixel's window times the pixel's output gradient (at o, ``step`` elements a pixel)."""
+    for p in range(count):
+        acc = outer(acc, x, rows, k, starts[p] + shift, grad, o)
+        o += step
+    return acc
+
+
+@inline
+def _count(x, step):
+    """0, step, 2 * step ..."""
+    for i in range(len(x)):
+        x[i] = i * step
+
+
 @kernel
-def correlate(tile, x, at, rows, grad, part, images, x_image, x_group, y_group, splits):
+def correlate(tile, x, at, rows, grad, part, images, x_image, x_group, y_group, strip, splits):
     """part (chunks, G, B, KP, NR): sums over each chunk's pixels of x[window of the pixel, rows[k]] * grad (images, pixels, G * y_group).
 
-    ``rows`` holds the offsets of (tap, channel) in a window, repeated at its end to KP, a multiple of the tile's rows. A task owns
-    every ``splits``-th row of tiles of one chunk. The number of chunks depends on the shapes only: so do the bits.
+    ``rows`` holds the offsets of (tap, channel) in a window, repeated at its end to KP, a multiple of ``strip``. A task owns every
+    ``splits``-th strip of one chunk. The number of chunks depends on the shapes only: so do the bits.
+
+    A strip of several tiles' rows meets many output channels: what its pixels see is copied together first, because pixels lie far
+    apart in x, at distances that fall into the same few sets of the cache. An output gradient of few channels is read in place,
+    into the next pixel's channels too, whose sums nobody wants; of many channels, each block's panel is copied together.
     """
     chunks, groups, blocks, KP, NR = part.shape
     M = row_count(tile)
@@ -200,30 +244,37 @@ def correlate(tile, x, at, rows, grad, part, images, x_image, x_group, y_group, 
     total = images * pixels
     width = groups * y_group
     sums = part.reshape(-1)
+    gather = strip > M
     for task in prange(chunks * splits):
         chunk = task // splits
         split = task - chunk * splits
-        panel = np.empty(BLOCK * NR, part.dtype)
-        starts = np.empty(BLOCK, np.int64)
+        grads = np.empty(blocks * BLOCK * NR, part.dtype)
+        window = np.empty(BLOCK * strip, part.dtype)
+        starts, steps, near = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64), np.empty(strip, np.int64)
+        _count(steps, strip)
+        _count(near, 1)
         for gb in range(groups * blocks):
-            for k in range(split * M, KP, splits * M):
-                _clear(sums, ((chunk * groups * blocks + gb) * KP + k) * NR, M * NR)
+            for k in range(split * strip, KP, splits * strip):
+                _clear(sums, ((chunk * groups * blocks + gb) * KP + k) * NR, strip * NR)
         for first in range(chunk * BLOCK, total, chunks * BLOCK):
-            stop = min(first + BLOCK, total)
-            _starts(at, first, stop, pixels, x_image, starts)
-            # narrow rows lie close together: read in place, into the next pixel's channels too, whose sums nobody wants
-            in_place = width <= DENSE and stop * width + NR <= len(grad)
-            source = grad if in_place else panel
-            step = width if in_place else NR
-            for gb in range(groups * blocks):
-                g = gb // blocks
-                channel = (gb - g * blocks) * NR
-                o = g * y_group + channel
-                b = first * width + o if in_place else 0
+            count = min(BLOCK, total - first)
+            _starts(at, first, first + count, pixels, x_image, starts)
+            in_place = width <= DENSE and (first + count) * width + NR <= len(grad)
+            source, step = (grad, width) if in_place else (grads, NR)
+            for g in range(groups):
                 if not in_place:
-                    _panel(grad, first, stop, width, o, min(NR, y_group - channel), NR, panel)
-                for k in range(split * M, KP, splits * M):
-                    acc = zero(tile)
-                    for p in range(stop - first):
-                        acc = outer(acc, x, rows, k, starts[p] + g * x_group, source, b + p * step)
-                    add_block(acc, sums, ((chunk * groups * blocks + gb) * KP + k) * NR, NR)
+                    for b in range(blocks):
+                        o = g * y_group + b * NR
+                        _grad_panel(grad, first, first + count, width, o, min(NR, y_group - b * NR), NR, grads, b * BLOCK * NR)
+                for strip0 in range(split * strip, KP, splits * strip):
+                    if gather:
+                        _input_panel(x, starts, count, g * x_group, rows, strip0, strip, window)
+                    seen, seen_at, offsets = (window, steps, near) if gather else (x, starts, rows)
+                    shift, base = (0, strip0) if gather else (g * x_group, 0)
+                    for b in range(blocks):
+                        o = first * width + g * y_group + b * NR if in_place else b * BLOCK * NR
+                        for k in range(strip0, strip0 + strip, M):
+                            acc = zero(tile)
+                            for p in range(count):
+                                acc = outer(acc, seen, offsets, k - base, seen_at[p] + shift, source, o + p * step)
+                            add_block(acc, sums, (((chunk * groups + g) * blocks + b) * KP + k) * NR, NR)
