@@ -259,22 +259,23 @@ def correlate(tile, x, at, rows, grad, part, images, x_image, x_group, y_group, 
         for first in range(chunk * BLOCK, total, chunks * BLOCK):
             count = min(BLOCK, total - first)
             _starts(at, first, first + count, pixels, x_image, starts)
+            # choices as numbers, not as branches inside the loops: LLVM would make a copy of the loops for each
             in_place = width <= DENSE and (first + count) * width + NR <= len(grad)
-            source, step = (grad, width) if in_place else (grads, NR)
+            source, step, origin = (grad, width, first * width) if in_place else (grads, NR, 0)
+            group_step, block_step, copied = (y_group, NR, 0) if in_place else (0, BLOCK * NR, blocks)
+            seen, seen_at, offsets = (window, steps, near) if gather else (x, starts, rows)
+            shift, gathered = (0, count) if gather else (x_group, 0)
             for g in range(groups):
-                if not in_place:
-                    for b in range(blocks):
-                        o = g * y_group + b * NR
-                        _grad_panel(grad, first, first + count, width, o, min(NR, y_group - b * NR), NR, grads, b * BLOCK * NR)
+                for b in range(copied):
+                    o = g * y_group + b * NR
+                    _grad_panel(grad, first, first + count, width, o, min(NR, y_group - b * NR), NR, grads, b * BLOCK * NR)
                 for strip0 in range(split * strip, KP, splits * strip):
-                    if gather:
-                        _input_panel(x, starts, count, g * x_group, rows, strip0, strip, window)
-                    seen, seen_at, offsets = (window, steps, near) if gather else (x, starts, rows)
-                    shift, base = (0, strip0) if gather else (g * x_group, 0)
+                    _input_panel(x, starts, gathered, g * x_group, rows, strip0, strip, window)
                     for b in range(blocks):
-                        o = first * width + g * y_group + b * NR if in_place else b * BLOCK * NR
+                        o = origin + g * group_step + b * block_step
                         for k in range(strip0, strip0 + strip, M):
+                            t = k - strip0 if gather else k
                             acc = zero(tile)
                             for p in range(count):
-                                acc = outer(acc, seen, offsets, k - base, seen_at[p] + shift, source, o + p * step)
+                                acc = outer(acc, seen, offsets, t, seen_at[p] + g * shift, source, o + p * step)
                             add_block(acc, sums, (((chunk * groups + g) * blocks + b) * KP + k) * NR, NR)

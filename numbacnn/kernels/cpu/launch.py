@@ -49,7 +49,7 @@ SOURCES = _sources()
 def _compile(function: Callable, parallel: bool, fastmath: frozenset[str]) -> Any:
     # the name is part of the cache's key, the options and the other files are not
     function.__qualname__ = f"{function.__name__}_{'-'.join(sorted(fastmath))}_{SOURCES}"
-    options: Any = {"parallel": parallel, "fastmath": set(fastmath), "error_model": "numpy", "nogil": True}
+    options: Any = {"parallel": parallel, "fastmath": set(fastmath), "error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # no folder for the cache can be written
@@ -73,7 +73,7 @@ def inline(function: Callable | None = None, *, fastmath: frozenset[str] = CONTR
     """Make a serial function for drivers to call; it is compiled into each of them."""
     if function is None:
         return lambda f: inline(f, fastmath=fastmath)
-    return njit(fastmath=set(fastmath), error_model="numpy")(function)
+    return njit(fastmath=set(fastmath), error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 
 
 @functools.cache
