@@ -47,7 +47,14 @@ _METHODS = """
 """.split()  # noqa: SIM905
 
 
+_DTYPES = {"bool": bool_, "short": int16, "int": int32, "long": int64, "float": float32, "double": float64}
+
+
 def __getattr__(name: str) -> _Any:
+    if name in _DTYPES:
+        return _DTYPES[name]
+    if name == "testing":  # it needs Hypothesis
+        return _importlib.import_module(".testing", __name__)
     if name in _METHODS:  # torch.abs(x) is x.abs()
         return getattr(Tensor, name)
     if name in ("get_num_threads", "set_num_threads"):  # they live beside the kernels, which are not imported before they are needed

@@ -283,11 +283,6 @@ class Tensor:
         """Say that the memory was written to by other means."""
         self._version.count += 1
 
-    def retain_grad(self) -> None:
-        """Only leaves keep gradients."""
-        if self._node is not None:
-            raise RuntimeError(message("retain_grad", "a leaf", "the result of an operation", "differentiate with respect to a leaf"))
-
     # -- to other worlds
     def numpy(self) -> np.ndarray:
         """A NumPy array of the values; on the CPU it shares memory.
@@ -314,8 +309,12 @@ class Tensor:
     def tolist(self) -> Any:
         return np.asarray(self).tolist()
 
-    def to(self, target: Any) -> Tensor:
-        """On another device ("cpu", "cuda") or in another dtype; the same tensor where nothing changes."""
+    def to(self, *targets: Any, device: str | None = None, dtype: Any = None) -> Tensor:
+        """On another device ("cpu", "cuda"), in another dtype, or both; the same tensor where nothing changes."""
+        wanted = [*targets, *(t for t in (device, dtype) if t is not None)]
+        return functools.reduce(Tensor._to, wanted, self)
+
+    def _to(self, target: Any) -> Tensor:
         if isinstance(target, Tensor):
             return self.to(target.device).to(target.dtype)
         if isinstance(target, str) and target in ("cpu", "cuda", "cuda:0"):
@@ -497,10 +496,14 @@ class Tensor:
         return self._write(..., other)
 
     # -- comparison: bool tensors
-    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+    def __eq__(self, other: object) -> Any:
+        if other is None:
+            return False
         return _compare("equal", self, other)
 
-    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+    def __ne__(self, other: object) -> Any:
+        if other is None:
+            return True
         return _compare("not_equal", self, other)
 
     def __lt__(self, other: Any) -> Tensor:
@@ -541,6 +544,8 @@ class Tensor:
             value = _scalar(value)
             _check_cast(_scalar_dtype(value), self.dtype)
         recorded = _mode.grad and (self.requires_grad or (isinstance(value, Tensor) and value.requires_grad))
+        if isinstance(value, Tensor):
+            value = self._fitting(index, value)
         if not recorded:
             xp.setitem(self.array, index, value.array if isinstance(value, Tensor) else value)
             self.bump_version()
@@ -554,6 +559,16 @@ class Tensor:
         self._node = written._node
         self.bump_version()
         return self
+
+    def _fitting(self, index: Any, value: Tensor) -> Tensor:
+        """``value`` without leading axes of size 1 that the place to be written does not have; ShapeError where it does not fit."""
+        place = np.broadcast_to(np.empty((), np.bool_), self.shape)[index].shape
+        while value.ndim > len(place) and value.shape[0] == 1:
+            value = value.reshape(value.shape[1:])
+        own = (1,) * (len(place) - value.ndim) + value.shape
+        if len(own) != len(place) or any(o not in (1, p) for o, p in zip(own, place)):
+            raise ShapeError(message("write", f"values that fit shape {place}", f"shape {value.shape}"))
+        return value
 
     def __len__(self) -> builtins.int:
         if not self.ndim:
@@ -633,7 +648,7 @@ class Tensor:
         axes = _axes("mean", dim if axis is None else axis, self.ndim)
         count = math.prod(self.shape[a] for a in axes)
         total = apply(reduce.Sum(axes, keepdim or keepdims), self)
-        return total * (1 / count if count else math.nan)
+        return total / (count or math.nan)
 
     def max(self, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Any:
         """The largest element; along an axis ``(values, indices)``. Equal maxima share the gradient."""
@@ -645,8 +660,9 @@ class Tensor:
 
     def min(self, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Any:
         """The smallest element; along an axis ``(values, indices)``."""
-        found = (-self).max(dim, keepdim)
-        return -found if dim is None else Extremes(-found.values, found.indices)
+        wide = self if is_floating(self.dtype) else self.long()  # minus would wrap around in unsigned integers
+        found = (-wide).max(dim, keepdim)
+        return (-found).to(self.dtype) if dim is None else Extremes((-found.values).to(self.dtype), found.indices)
 
     def argmax(self, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, axis: builtins.int | None = None) -> Tensor:
         """int64 positions of the first maximum: in the flattened tensor, or along an axis."""
@@ -843,7 +859,7 @@ def _index(index: Any) -> Any:
     if isinstance(index, tuple):
         return tuple(_index(i) for i in index)
     if isinstance(index, (Tensor, list)):
-        array = np.asarray(index)
+        array = np.array(index)  # a copy: backward must see what forward saw
         return array.astype(np.int64) if not array.size else array
     return index
 
@@ -1032,7 +1048,7 @@ def where(condition: Tensor, a: Any, b: Any) -> Tensor:
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):
         a = _as_tensor(a, condition.device)
     a, b = _operands(a, b)
-    return apply(elementwise.Where(condition.array), a, b)
+    return apply(elementwise.Where(backends.get(condition.device).copy(condition.array)), a, b)
 
 
 # -- a user's own function ---------------------------------------------------------------------------------------------------------

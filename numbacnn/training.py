@@ -131,7 +131,7 @@ def evaluate(model: Module, data: Data | DataLoader, *, loss: Loss = cross_entro
         if not seen:
             raise ValueError(message("evaluate", "at least one example", "none"))
     losses, guesses, labels = ([np.asarray(t) for t in column] for column in zip(*seen))
-    truth = np.concatenate(labels)
+    truth = np.concatenate(labels).astype(np.int64)
     total = math.fsum(float(value) * len(y) for value, y in zip(losses, labels))
     confusion = np.bincount(truth * classes + np.concatenate(guesses), minlength=classes * classes).reshape(classes, classes)
     names = loader.dataset.classes if isinstance(loader.dataset, Dataset) else ()
@@ -271,6 +271,8 @@ def _places(out: str | Path | None, resume: bool | str | Path) -> tuple[Path | N
         return folder, folder / LAST
     source = Path(resume)
     source = source / LAST if source.is_dir() else source
+    if folder is not None and folder.resolve() != source.parent.resolve() and (folder / LAST).exists():
+        raise FileExistsError(message("fit", "a folder without a run", f"the run in {folder}", "take another folder for the resumed run"))
     return folder or source.parent, source
 
 

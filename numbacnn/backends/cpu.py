@@ -20,7 +20,6 @@ from .pool import BufferPool
 __all__ = ["CpuBackend", "create"]
 
 Array = np.ndarray
-_UFUNCS = {"add", "subtract", "multiply", "divide", "power", "maximum", "minimum"}
 
 
 _CHANNELS_LAST = {3: (0, 2, 1), 4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}

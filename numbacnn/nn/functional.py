@@ -215,7 +215,7 @@ def _class_rows(op: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]
         raise ValueError(message(op, f"labels between 0 and {classes - 1}", f"labels between {labels.min()} and {labels.max()}"))
     if input.ndim > 2:
         input = input.permute(0, *range(2, input.ndim), 1)
-    return input.reshape(int(labels.size), classes), target.reshape(int(labels.size)).long()
+    return input.reshape(int(labels.size), classes), target.reshape(int(labels.size)).long().clone()
 
 
 def cross_entropy(input: Tensor, target: Tensor, *, label_smoothing: float = 0.0, reduction: Reduction = "mean") -> Tensor:

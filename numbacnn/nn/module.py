@@ -306,14 +306,14 @@ class Module:
     def to(self, *targets: Any, device: str | None = None, dtype: Any = None) -> Self:
         """Move all parameters, their gradients and buffers to a device, or convert the floating ones to a dtype, or both.
 
-        The parameters stay the same objects, so an optimiser made before goes on with them.
+        The parameters stay the same objects. Make the optimiser afterwards: the moments of an older one stay where they are.
 
         >>> import numbacnn as nc
         >>> str(nc.nn.Linear(2, 3).to(nc.float64).weight.dtype)
         'float64'
         """
         wanted = [target for target in (*targets, device, dtype) if target is not None]
-        devices = [target for target in wanted if isinstance(target, str) and target in ("cpu", "cuda")]
+        devices = [target for target in wanted if isinstance(target, str) and target in ("cpu", "cuda", "cuda:0")]
         dtypes = [as_dtype("to", target) for target in wanted if target not in devices]
         if not all(map(is_floating, dtypes)):
             raise DTypeError(message("to", "a device or a floating-point dtype", ", ".join(map(str, dtypes)), "parameters have gradients"))

@@ -179,7 +179,9 @@ def _grad_panel(grad, first, stop, width, o, lanes, NR, panel, at):
 @inline
 def _input_panel(x, starts, count, shift, rows, k, size, panel):
     """What ``count`` pixels see at the offsets rows[k : k + size], pixel after pixel."""
-    contiguous = rows[k + size - 1] - rows[k] == size - 1
+    contiguous = True
+    for r in range(size):  # each of them: the repeated rows at the end may span as much by chance
+        contiguous = contiguous and rows[k + r] - rows[k] == r
     for p in range(count):
         first = starts[p] + shift
         out = panel[p * size : (p + 1) * size]
@@ -209,15 +211,6 @@ def _starts(at, first, stop, pixels, x_image, starts):
 def _clear(x, first, count):
     for i in range(first, first + count):
         x[i] = 0
-
-
-@inline
-def _sum_pixels(tile, acc, count, x, rows, k, starts, shift, grad, o, step):
-    """acc[r, :] += x at row k + r of the pixel's window times the pixel's output gradient (at o, ``step`` elements a pixel)."""
-    for p in range(count):
-        acc = outer(acc, x, rows, k, starts[p] + shift, grad, o)
-        o += step
-    return acc
 
 
 @inline

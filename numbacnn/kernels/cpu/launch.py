@@ -73,7 +73,8 @@ def inline(function: Callable | None = None, *, fastmath: frozenset[str] = CONTR
     """Make a serial function for drivers to call; it is compiled into each of them."""
     if function is None:
         return lambda f: inline(f, fastmath=fastmath)
-    return njit(fastmath=set(fastmath), error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    options: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # nobody but a driver calls it
+    return njit(fastmath=set(fastmath), error_model="numpy", **options)(function)
 
 
 @functools.cache

@@ -1,0 +1,91 @@
+"""Bugs that were found and mended; each of these tests was seen to fail before."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import numbacnn as nc
+from numbacnn import backends, reference
+from numbacnn.geometry import Conv2dGeometry
+
+rng = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(("x", "w"), [((1, 1, 2, 28), (128, 1, 2, 2)), ((1, 3, 2, 7), (128, 3, 2, 3)), ((2, 16, 5, 5), (130, 16, 3, 3))])
+def test_weight_gradient_of_strips_that_end_in_repeated_rows(x, w):
+    """The last strip's repeated offsets may span as much as contiguous ones."""
+    g = Conv2dGeometry.of(x, w)
+    image = rng.integers(-3, 4, x).astype(np.float32)
+    grad = rng.integers(-3, 4, g.output_shape).astype(np.float32)
+    np.testing.assert_array_equal(backends.get("cpu").conv2d_grad_weight(grad, image, g), reference.conv2d_grad_weight(grad, image, g))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "int64"])
+def test_minimum_of_integers(dtype):
+    x = nc.tensor(np.array([[5, 0], [9, 7]], dtype))
+    assert x.min().item() == 0
+    assert x.min().dtype == x.dtype
+    assert x.min(1).values.tolist() == [0, 7]
+    assert nc.tensor([True, False]).min().item() is False
+
+
+def test_mean_of_ones_is_one():
+    assert all(nc.ones(n).mean().item() == 1 for n in range(1, 300))
+
+
+def test_writing_a_value_with_leading_ones():
+    v = nc.ones(1, 3).requires_grad_()
+    y = nc.zeros(3)
+    y[:] = v
+    y.sum().backward()
+    assert v.grad is not None
+    assert v.grad.tolist() == [[1, 1, 1]]
+
+
+def test_writing_a_value_that_does_not_fit():
+    y = nc.zeros(3)
+    for write in (lambda: y.__setitem__(slice(2), nc.ones(4)), lambda: y.copy_(nc.ones(2, 3))):
+        with pytest.raises(nc.ShapeError) as error:
+            write()
+        assert str(error.value).startswith("[write] expected values that fit shape (")
+
+
+def test_backward_sees_the_indices_that_forward_saw():
+    x = nc.arange(4.0).requires_grad_()
+    i, c, labels = nc.tensor([0, 1]), nc.tensor([True, False, True, False]), nc.tensor([0])
+    y = x[i].sum() + nc.where(c, x, 0.0).sum() + nc.nn.functional.cross_entropy(nc.stack([x, x])[:1], labels)
+    i[0], c[0], labels[0] = 3, False, 3
+    y.backward()
+    softmax = np.exp(np.arange(4.0)) / np.exp(np.arange(4.0)).sum()
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), np.array([2, 1, 1, 0]) + softmax - [1, 0, 0, 0], rtol=1e-6)
+
+
+def test_evaluate_takes_small_integers():
+    x = nc.tensor(np.eye(40, dtype=np.float32))
+    found = nc.evaluate(nc.nn.Identity(), (x.numpy(), np.arange(40, dtype=np.uint8)))
+    assert found.accuracy == 1
+    assert found.confusion.trace() == 40
+
+
+def test_names_of_dtypes_and_devices():
+    x = nc.ones(2).to("cpu", nc.double)
+    assert x.dtype == nc.float64
+    assert x.to(device="cpu", dtype=nc.long).dtype == nc.int64
+    assert (nc.bool, nc.float, nc.int, nc.short) == (nc.bool_, nc.float32, nc.int32, nc.int16)
+    assert (x == None) is False  # noqa: E711
+    assert (x != None) is True  # noqa: E711
+    with pytest.raises(nc.DTypeError) as error:
+        nc.Tensor([1.0])
+    assert str(error.value) == "[Tensor] expected an array of a backend; received list; make a Tensor of it with tensor()."
+
+
+def test_an_infinity_stays_in_its_superpixel():
+    """Few output channels: neighbouring pixels are one pixel of more channels, and 0 * inf is NaN; farther it does not reach."""
+    x = nc.ones(1, 1, 1, 65)
+    x[0, 0, 0, 32] = float("inf")
+    y = nc.nn.functional.conv2d(x, nc.ones(1, 1, 1, 2)).numpy()[0, 0, 0]
+    lanes = np.flatnonzero(~np.isfinite(y))
+    assert {31, 32} <= set(lanes)
+    assert lanes.max() - lanes.min() < 48
