@@ -81,11 +81,9 @@ def test_names_of_dtypes_and_devices():
     assert str(error.value) == "[Tensor] expected an array of a backend; received list; make a Tensor of it with tensor()."
 
 
-def test_an_infinity_stays_in_its_superpixel():
-    """Few output channels: neighbouring pixels are one pixel of more channels, and 0 * inf is NaN; farther it does not reach."""
+def test_an_infinity_reaches_its_own_windows_only():
+    """Few output channels: neighbouring pixels are computed as one pixel of more channels, with added taps of zero."""
     x = nc.ones(1, 1, 1, 65)
     x[0, 0, 0, 32] = float("inf")
     y = nc.nn.functional.conv2d(x, nc.ones(1, 1, 1, 2)).numpy()[0, 0, 0]
-    lanes = np.flatnonzero(~np.isfinite(y))
-    assert {31, 32} <= set(lanes)
-    assert lanes.max() - lanes.min() < 48
+    assert np.flatnonzero(~np.isfinite(y)).tolist() == [31, 32]

@@ -59,6 +59,12 @@ def _narrow(wide: Array, g: Conv2dGeometry, r: int) -> Array:
     return w
 
 
+def _finite(x: Array) -> bool:
+    """Whether no element is infinite or NaN; False as well where their sum overflows."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(_memory(x).sum()))
+
+
 class CpuBackend:
     """See ``backends.base.Backend``."""
 
@@ -258,7 +264,7 @@ class CpuBackend:
         out = self.empty(geometry.output_shape, x.dtype)
         if geometry.n:
             r = cpu_plan.superpixel(geometry, x.dtype.name)
-            if r > 1:
+            if r > 1 and _finite(x):
                 w, geometry = _widen(w, geometry, r), cpu_plan.widened(geometry, r)
                 b = None if b is None else np.tile(b, r)
             self._contract(cpu_plan.forward_plan(geometry, x.dtype.name), self._contiguous(x), self._c_ordered(w), b, out)

@@ -39,7 +39,7 @@ def superpixel(g: Conv2dGeometry, dtype: str) -> int:
     (r - 1) * stride columns wider, whose added taps are zero. Chosen by the vector operations that an original pixel costs; a tile
     one vector wide counts double, because it loads a number for every multiplication.
 
-    An infinity or NaN in the input also reaches the neighbours in its superpixel (0 * inf is NaN).
+    Not for an input that is not finite: the added taps would carry it to the neighbours (0 * inf is NaN).
     """
     if g.groups > 1 or g.dilation[1] > 1:
         return 1
