@@ -1,4 +1,4 @@
-"""Bugs that were found and mended; each of these tests was seen to fail before."""
+"""Bugs that were found and mended; with the cases that showed them."""
 
 from __future__ import annotations
 
