@@ -311,7 +311,7 @@ def test_the_serial_twins_give_the_same_bits(cpu: CpuBackend, monkeypatch: pytes
     def serially(driver: Any, *args: Any) -> None:
         launch._serial(driver)(*args)
 
-    monkeypatch.setattr("numbacnn.backends.cpu.launch", serially)
+    monkeypatch.setattr("numbacnn.backends.cpu_conv.launch", serially)
     assert [_bits(cpu, case) for case in cases] == wanted
 
 

@@ -18,12 +18,18 @@ STEPS = """
     import numbacnn as nc
     from numbacnn.kernels.cpu import launch
 
+    def wide():
+        # a net for the algorithms that LeNet does not take: depthwise and Winograd
+        nn = nc.nn
+        layers = [nn.Conv2d(1, 32, 3, stride=2), nn.Conv2d(32, 32, 3, groups=32), nn.Conv2d(32, 64, 3, padding=1), nn.AvgPool2d(11)]
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64, 10))
+
     def weights(steps):
         found = hashlib.sha256()
-        for name in ("lenet", "lenet-modern"):
+        for make in (nc.models.get("lenet"), nc.models.get("lenet-modern"), wide):
             nc.manual_seed(0)
             rng = np.random.default_rng(0)
-            net = nc.models.get(name)()
+            net = make()
             optimizer = nc.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
             for _ in range(steps):
                 x = nc.tensor(rng.standard_normal((37, 1, 28, 28), dtype=np.float32))

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..geometry import Conv2dGeometry, Pool2dGeometry
-from ..kernels.cpu import conv, elementwise, loss, optim, pool, reduce
+from ..kernels.cpu import elementwise, loss, optim, pool, reduce
 from ..kernels.cpu.launch import launch
-from . import cpu_plan
-from .cpu_plan import Contraction, Correlation
+from . import cpu_conv, cpu_plan
 from .pool import BufferPool
 
 __all__ = ["CpuBackend", "create"]
@@ -40,29 +39,6 @@ def _scanlines(x: Array) -> Array:
     """(N, H, W, C) as rows (N, H, W * C)."""
     n, h, w, c = x.shape
     return x.reshape(n, h, w * c)
-
-
-def _widen(w: Array, g: Conv2dGeometry, r: int) -> Array:
-    """Weights (OC, C, KH, KW) for superpixels of r pixels: (r * OC, C, KH, KW + (r - 1) * stride), each pixel's taps moved along."""
-    wide = np.zeros((r, g.oc, g.c, g.kh, g.kw + (r - 1) * g.stride[1]), w.dtype)
-    for i in range(r):
-        wide[i, ..., i * g.stride[1] : i * g.stride[1] + g.kw] = w
-    return wide.reshape(r * g.oc, *wide.shape[2:])
-
-
-def _narrow(wide: Array, g: Conv2dGeometry, r: int) -> Array:
-    """The adjoint of ``_widen``: the gradient of the weights from that of the widened ones, added in order."""
-    parts = wide.reshape(r, g.oc, *wide.shape[1:])
-    w = parts[0, ..., : g.kw].copy()
-    for i in range(1, r):
-        w += parts[i, ..., i * g.stride[1] : i * g.stride[1] + g.kw]
-    return w
-
-
-def _finite(x: Array) -> bool:
-    """Whether no element is infinite or NaN; False as well where their sum overflows."""
-    with np.errstate(all="ignore"):
-        return bool(np.isfinite(_memory(x).sum()))
 
 
 class CpuBackend:
@@ -242,14 +218,16 @@ class CpuBackend:
         if 0 in sizes[:3]:
             out[...] = 0 if bias is None else bias
             return out
-        self._contract(cpu_plan.matmul_plan(*sizes, a.dtype.name), self._contiguous(a), self._c_ordered(b), bias, out)
+        plan = cpu_plan.matmul_plan(*sizes, a.dtype.name)
+        packed = cpu_conv.pack(self.buffers, plan, self._c_ordered(b))
+        cpu_conv.contract(plan, self._contiguous(a), packed, bias, out)
         return out
 
     def linear_grad_weight(self, grad: Array, x: Array) -> Array:
         out = np.zeros((grad.shape[1], x.shape[1]), x.dtype)
         if out.size and len(x):
             plan = cpu_plan.matmul_t_plan(*x.shape, grad.shape[1], x.dtype.name)
-            self._correlate(plan, self._contiguous(x), self._contiguous(grad), out)
+            cpu_conv.correlate(self.buffers, plan, self._contiguous(x), self._contiguous(grad), out)
         return out
 
     def channel_sum(self, grad: Array) -> Array:
@@ -263,93 +241,21 @@ class CpuBackend:
     def conv2d_forward(self, x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry) -> Array:
         out = self.empty(geometry.output_shape, x.dtype)
         if geometry.n:
-            r = cpu_plan.superpixel(geometry, x.dtype.name)
-            if r > 1 and _finite(x):
-                w, geometry = _widen(w, geometry, r), cpu_plan.widened(geometry, r)
-                b = None if b is None else np.tile(b, r)
-            self._contract(cpu_plan.forward_plan(geometry, x.dtype.name), self._contiguous(x), self._c_ordered(w), b, out)
+            cpu_conv.forward(self.buffers, self._contiguous(x), self._c_ordered(w), b, geometry, _memory(out))
         return out
 
     def conv2d_grad_input(self, grad: Array, w: Array, geometry: Conv2dGeometry) -> Array:
-        forward = cpu_plan.flipped(geometry)
-        if forward is not None and cpu_plan.superpixel(forward, grad.dtype.name) > 1:
-            return self.conv2d_forward(grad, w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3), None, forward)
         out = self.empty((geometry.n, geometry.c, geometry.h, geometry.w), grad.dtype)
         if geometry.n:
-            plans = cpu_plan.grad_input_plans(geometry, grad.dtype.name)
-            padded = self._padded(self._contiguous(grad), plans[0].pads)
-            for plan in plans:
-                self._contract(plan, padded, self._c_ordered(w), None, out, padded=True)
+            cpu_conv.grad_input(self.buffers, self._contiguous(grad), self._c_ordered(w), geometry, _memory(out))
         return out
 
     def conv2d_grad_weight(self, grad: Array, x: Array, geometry: Conv2dGeometry) -> Array:
-        r = cpu_plan.superpixel(geometry, x.dtype.name)
-        g = cpu_plan.widened(geometry, r) if r > 1 else geometry
+        g = geometry
         out = np.zeros((g.oc, g.c // g.groups, g.kh, g.kw), x.dtype)
         if g.n:
-            self._correlate(cpu_plan.grad_weight_plan(g, x.dtype.name), self._contiguous(x), self._contiguous(grad), out)
-        return _narrow(out, geometry, r) if r > 1 else out
-
-    def _padded(self, x: Array, pads: tuple[int, int, int, int]) -> Array:
-        """x (N, H, W, C) with zeros around it; x itself where there are none to add."""
-        if not any(pads):
-            return x
-        top, bottom, left, right = pads
-        n, h, w, c = x.shape
-        out = self.buffers.empty((n, h + top + bottom, w + left + right, c), x.dtype)
-        launch(conv.pad, x.reshape(-1), h, w * c, out.reshape(-1), out.shape[1], out.shape[2] * c, top, left * c)
+            cpu_conv.grad_weight(self.buffers, self._contiguous(grad), self._contiguous(x), g, out)
         return out
-
-    def _contract(self, p: Contraction, x: Array, w: Array, bias: Array | None, out: Array, padded: bool = False) -> None:
-        """Run a plan of ``conv.contract`` on input (N, H, W, C) or (M, K) and C-ordered weights."""
-        if not padded:
-            x = self._padded(x, p.pads)
-        packed = self.buffers.empty(p.packed_shape, x.dtype)
-        launch(conv.pack, w.reshape(-1), p.offsets, p.group_stride, p.lane_stride, p.y_group, packed)
-        lanes = np.zeros((p.groups, p.packed_shape[1] * p.tile.columns), x.dtype)
-        if bias is not None:
-            lanes[:, : p.y_group] = bias.reshape(p.groups, p.y_group)
-        launch(
-            conv.contract,
-            p.tile,
-            x.reshape(-1),
-            p.at,
-            p.taps,
-            p.length,
-            packed,
-            lanes.reshape(-1),
-            _memory(out).reshape(-1),
-            p.to,
-            p.images,
-            p.x_image,
-            p.y_image,
-            p.x_group,
-            p.y_group,
-            p.span,
-            p.splits,
-            p.dense,
-        )
-
-    def _correlate(self, p: Correlation, x: Array, grad: Array, out: Array) -> None:
-        """Run a plan of ``conv.correlate`` into a C-ordered weight gradient."""
-        x = self._padded(x, p.pads)
-        part = self.buffers.empty(p.part_shape, x.dtype)
-        launch(
-            conv.correlate,
-            p.tile,
-            x.reshape(-1),
-            p.at,
-            p.rows,
-            grad.reshape(-1),
-            part,
-            p.images,
-            p.x_image,
-            p.x_group,
-            p.y_group,
-            p.strip,
-            p.splits,
-        )
-        launch(conv.unpack, part, p.offsets, p.group_stride, p.lane_stride, p.y_group, out.reshape(-1))
 
     def max_pool2d_forward(self, x: Array, geometry: Pool2dGeometry) -> tuple[Array, Array]:
         g = geometry

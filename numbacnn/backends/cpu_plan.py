@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 
 from ..geometry import Conv2dGeometry
-from ..kernels.cpu import conv
+from ..kernels.cpu import conv, depthwise, winograd
 from ..kernels.cpu.tile import REGISTERS, Tile
 
 __all__ = ["Contraction", "Correlation", "forward_plan", "grad_input_plans", "grad_weight_plan", "matmul_plan", "matmul_t_plan", "tile_for"]
@@ -57,8 +57,9 @@ def widened(g: Conv2dGeometry, r: int) -> Conv2dGeometry:
     return replace(g, oc=r * g.oc, kw=g.kw + (r - 1) * g.stride[1], stride=(g.stride[0], r * g.stride[1]))
 
 
-def flipped(g: Conv2dGeometry) -> Conv2dGeometry | None:
-    """The input gradient as a forward convolution of the output's gradient; None where it is not one."""
+@functools.lru_cache(maxsize=256)
+def turned(g: Conv2dGeometry) -> Conv2dGeometry | None:
+    """The input gradient as a forward convolution of the output's gradient with the kernels turned around; None where it is not one."""
     (top, bottom), (left, right) = ((d * (k - 1) - before, d * (k - 1) - after) for d, k, (before, after) in _axes(g))
     if g.stride != (1, 1) or g.groups > 1 or min(top, bottom, left, right) < 0:
         return None
@@ -314,14 +315,15 @@ def _correlation(
     offsets: np.ndarray,
     group_stride: int,
     lane_stride: int,
+    most_chunks: int = TASKS,
 ) -> Correlation:
     blocks = -(-y_group // tile.columns)
     strip = conv.STRIP * tile.m if blocks >= conv.MANY else tile.m
     strips = -(-len(rows) // strip)
     padded = np.concatenate([rows, np.repeat(rows[-1:], strips * strip - len(rows))])
-    chunks = min(TASKS, -(-images * len(at) // conv.BLOCK), PART_BYTES // (groups * blocks * tile.columns * len(padded) * itemsize))
+    chunks = min(most_chunks, -(-images * len(at) // conv.BLOCK), PART_BYTES // (groups * blocks * tile.columns * len(padded) * itemsize))
     chunks = max(1, chunks)
-    splits = min(strips, -(-TASKS // chunks)) if chunks < 8 else 1
+    splits = min(strips, -(-TASKS // (chunks * groups))) if chunks * groups < 8 else 1
     return Correlation(
         tile,
         pads,
@@ -411,3 +413,67 @@ def matmul_t_plan(m: int, i: int, o: int, dtype: str) -> Correlation:
         0,
         i,
     )
+
+
+def depthwise_chunks(g: Conv2dGeometry) -> int:
+    """How many partial sums a depthwise weight gradient has."""
+    return min(TASKS, g.n * -(-g.oh * g.ow // depthwise.BLOCK))
+
+
+# -- Winograd --------------------------------------------------------------------------------------------------------------
+PATCHES_BYTES = 1 << 22
+"""What the transformed patches of input and output may occupy: they stay in the last-level cache, or its share of one."""
+FEWEST_PATCHES = 192
+"""Patches for which it pays to read the transformed weights."""
+MOVED = 27
+"""Multiplications in whose time an element is written to that cache and read again: measured."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WinogradPlan:
+    """Some rows of patches."""
+
+    where: tuple[int, int, int, int]  # rows and columns of patches in an image; the first of these rows, and how many
+    patches: int
+    contraction: Contraction
+    correlation: Correlation
+
+
+def _patch_grid(g: Conv2dGeometry) -> tuple[int, int]:
+    return -(-g.oh // winograd.SIZE), -(-g.ow // winograd.SIZE)
+
+
+@functools.lru_cache(maxsize=1024)
+def winograd_pays(g: Conv2dGeometry) -> bool:
+    """Whether fewer multiplications make up for the transforms of patches and weights."""
+    rows, columns = _patch_grid(g)
+    patches, weights = g.n * rows * columns, g.c * g.oc
+    direct = 9 * weights * (g.n * g.oh * g.ow + MOVED)
+    return winograd.PLACES * (weights * (patches + MOVED) + MOVED * patches * (g.c + g.oc)) < direct
+
+
+@functools.lru_cache(maxsize=256)
+def winograd_plans(g: Conv2dGeometry) -> tuple[WinogradPlan, ...]:
+    """Plans for a few rows of patches each."""
+    rows, columns = _patch_grid(g)
+    fitting = max(FEWEST_PATCHES, PATCHES_BYTES // (4 * winograd.PLACES * (g.c + g.oc)))
+    step = max(1, fitting // columns)
+    total = g.n * rows
+    return tuple(_winograd_plan((rows, columns, first, min(step, total - first)), g.c, g.oc) for first in range(0, total, step))
+
+
+def _winograd_plan(where: tuple[int, int, int, int], c: int, oc: int) -> WinogradPlan:
+    patches = where[1] * where[3]
+    return WinogradPlan(where, patches, *_places_plans(patches, c, oc))
+
+
+@functools.lru_cache(maxsize=256)
+def _places_plans(patches: int, c: int, oc: int) -> tuple[Contraction, Correlation]:
+    """The matrix products of the 36 places, as groups: every task takes all patches of its places."""
+    places, tile, start = winograd.PLACES, tile_for(oc, "float32"), np.zeros(1, np.int64)
+    at, to, k = np.arange(patches) * places * c, np.arange(patches) * places * oc, np.arange(c)
+    product = _contraction(
+        tile, _NO_PADS, at, start, c, to, 1, patches * places * c, patches * places * oc, c, oc, places, False, 4, k, 0, 0
+    )
+    product = replace(product, span=-(-patches // tile.m) * tile.m, splits=places)
+    return product, _correlation(tile, _NO_PADS, at, k, 1, patches * places * c, c, oc, places, 4, k, 0, 0, most_chunks=1)

@@ -133,8 +133,8 @@ def contract(tile, x, at, taps, length, packed, bias, y, to, images, x_image, y_
     """y[n, pixel, g, :] = bias + sum over runs and channels of x times packed (G, B, K, NR); x and y are flat.
 
     ``x_image`` and ``y_image`` are the sizes of an image, ``x_group`` and ``y_group`` the channels of a group. A task owns ``span``
-    pixels (a multiple of the tile's rows) and every ``splits``-th block of output channels. ``dense``: pixels follow each other in y
-    and no other task writes between them, so that a store wider than the channels may spill onto what is written next.
+    pixels (a multiple of the tile's rows) and one of ``splits`` shares of the blocks of output channels. ``dense``: pixels follow each
+    other in y and no other task writes between them, so that a store wider than the channels may spill onto what is written next.
     """
     groups, blocks, K, NR = packed.shape
     M = row_count(tile)
@@ -146,7 +146,8 @@ def contract(tile, x, at, taps, length, packed, bias, y, to, images, x_image, y_
         stop = min((s + 1) * span, total)
         scratch = np.empty(M * NR, y.dtype)
         # from the last block to the first: what a ragged last block spills is the next pixel's first block, written later
-        for gb in range(groups * blocks - 1 - (task - s * splits), -1, -splits):
+        part = task - s * splits
+        for gb in range((part + 1) * groups * blocks // splits - 1, part * groups * blocks // splits - 1, -1):
             g = gb // blocks
             channel = (gb - g * blocks) * NR
             lanes = min(NR, y_group - channel)
@@ -221,11 +222,12 @@ def _count(x, step):
 
 
 @kernel
-def correlate(tile, x, at, rows, grad, part, images, x_image, x_group, y_group, strip, splits):
+def correlate(tile, x, at, rows, grad, part, images, x_image, x_group, y_group, strip, splits, fresh):
     """part (chunks, G, B, KP, NR): sums over each chunk's pixels of x[window of the pixel, rows[k]] * grad (images, pixels, G * y_group).
 
     ``rows`` holds the offsets of (tap, channel) in a window, repeated at its end to KP, a multiple of ``strip``. A task owns every
-    ``splits``-th strip of one chunk. The number of chunks depends on the shapes only: so do the bits.
+    ``splits``-th strip of one group and chunk. The number of chunks depends on the shapes only: so do the bits. Where not ``fresh``,
+    the sums go on from what part holds.
 
     A strip of several tiles' rows meets many output channels: what its pixels see is copied together first, because pixels lie far
     apart in x, at distances that fall into the same few sets of the cache. An output gradient of few channels is read in place,
@@ -238,37 +240,38 @@ def correlate(tile, x, at, rows, grad, part, images, x_image, x_group, y_group, 
     width = groups * y_group
     sums = part.reshape(-1)
     gather = strip > M
-    for task in prange(chunks * splits):
-        chunk = task // splits
-        split = task - chunk * splits
+    for task in prange(chunks * groups * splits):
+        cg = task // splits
+        split = task - cg * splits
+        chunk = cg // groups
+        g = cg - chunk * groups
         grads = np.empty(blocks * BLOCK * NR, part.dtype)
         window = np.empty(BLOCK * strip, part.dtype)
         starts, steps, near = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64), np.empty(strip, np.int64)
         _count(steps, strip)
         _count(near, 1)
-        for gb in range(groups * blocks):
+        for b in range(blocks if fresh else 0):
             for k in range(split * strip, KP, splits * strip):
-                _clear(sums, ((chunk * groups * blocks + gb) * KP + k) * NR, strip * NR)
+                _clear(sums, ((cg * blocks + b) * KP + k) * NR, strip * NR)
         for first in range(chunk * BLOCK, total, chunks * BLOCK):
             count = min(BLOCK, total - first)
             _starts(at, first, first + count, pixels, x_image, starts)
             # choices as numbers, not as branches inside the loops: LLVM would make a copy of the loops for each
             in_place = width <= DENSE and (first + count) * width + NR <= len(grad)
-            source, step, origin = (grad, width, first * width) if in_place else (grads, NR, 0)
-            group_step, block_step, copied = (y_group, NR, 0) if in_place else (0, BLOCK * NR, blocks)
+            source, step, origin = (grad, width, first * width + g * y_group) if in_place else (grads, NR, 0)
+            block_step, copied = (NR, 0) if in_place else (BLOCK * NR, blocks)
             seen, seen_at, offsets = (window, steps, near) if gather else (x, starts, rows)
-            shift, gathered = (0, count) if gather else (x_group, 0)
-            for g in range(groups):
-                for b in range(copied):
-                    o = g * y_group + b * NR
-                    _grad_panel(grad, first, first + count, width, o, min(NR, y_group - b * NR), NR, grads, b * BLOCK * NR)
-                for strip0 in range(split * strip, KP, splits * strip):
-                    _input_panel(x, starts, gathered, g * x_group, rows, strip0, strip, window)
-                    for b in range(blocks):
-                        o = origin + g * group_step + b * block_step
-                        for k in range(strip0, strip0 + strip, M):
-                            t = k - strip0 if gather else k
-                            acc = zero(tile)
-                            for p in range(count):
-                                acc = outer(acc, seen, offsets, t, seen_at[p] + g * shift, source, o + p * step)
-                            add_block(acc, sums, (((chunk * groups + g) * blocks + b) * KP + k) * NR, NR)
+            shift, gathered = (0, count) if gather else (g * x_group, 0)
+            for b in range(copied):
+                o = g * y_group + b * NR
+                _grad_panel(grad, first, first + count, width, o, min(NR, y_group - b * NR), NR, grads, b * BLOCK * NR)
+            for strip0 in range(split * strip, KP, splits * strip):
+                _input_panel(x, starts, gathered, g * x_group, rows, strip0, strip, window)
+                for b in range(blocks):
+                    o = origin + b * block_step
+                    for k in range(strip0, strip0 + strip, M):
+                        t = k - strip0 if gather else k
+                        acc = zero(tile)
+                        for p in range(count):
+                            acc = outer(acc, seen, offsets, t, seen_at[p] + shift, source, o + p * step)
+                        add_block(acc, sums, ((cg * blocks + b) * KP + k) * NR, NR)

@@ -15,7 +15,7 @@ import numpy as np
 from numba import prange
 
 from .launch import inline, kernel
-from .vecmath import lanes, plus, put, zeros
+from .vector import lanes, load, put, zeros
 
 __all__ = ["avg_backward", "avg_forward", "max_backward", "max_forward"]
 
@@ -180,7 +180,7 @@ def _sum_windows(column, total, windows, c, kw, sw):
         for i in range(0, c, lanes(total)):
             v = zeros(total)
             for j in range(k * sw, k * sw + kw):
-                v = plus(v, column, j * c + i)
+                v = v + load(column, j * c + i)
             put(v, total, k * c + i)
 
 
@@ -196,7 +196,7 @@ def _spread_windows(total, column, windows, c, kw, sw):
         for i in range(0, c, lanes(total)):
             v = zeros(total)
             for k in range(lo, hi):
-                v = plus(v, total, k * c + i)
+                v = v + load(total, k * c + i)
             put(v, column, p * c + i)
 
 

@@ -1,4 +1,4 @@
-"""exp, tanh and sigmoid that LLVM vectorises (calls of libm stay scalar, and Numba has no SVML), and explicit vectors.
+"""exp, tanh and sigmoid that LLVM vectorises (calls of libm stay scalar, and Numba has no SVML).
 
 For float32 the functions are polynomials without branches, written so that NaN, infinities, overflow and denormals come out right;
 float64, which only tests and gradient checks use, takes libm's. With NUMBA_DISABLE_JIT=1 the plain NumPy functions run.
@@ -7,25 +7,19 @@ Largest error over the whole float32 range, against float64 (with fused multiply
 
 Source: the range reduction and the polynomial of Cephes' ``expf`` (S. Moshier, 1992), rounding by a large constant as in
 N. Shibata and F. Petrogalli, "SLEEF", IEEE TPDS 31 (2020).
-
-The vectors serve loops over few channels, which LLVM leaves scalar: ``v = zeros(x)``, ``v = plus(v, x, i)`` and ``put(v, y, i)``
-work on ``lanes(x)`` neighbours at once, whatever they are. So x and y must be scratch with slack behind.
 """
 
 from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
 from .launch import CONTRACT, inline
-from .tile import I64, LANES, Accumulators, _address, _load_vector, _store_vector
 
-__all__ = ["exp", "lanes", "plus", "put", "sigmoid", "tanh", "zeros"]
+__all__ = ["exp", "sigmoid", "tanh"]
 
 f4 = np.float32
 i4 = np.int32
@@ -121,57 +115,3 @@ def _by_type(function, single, double):
 _by_type(exp, _exp, lambda x: math.exp(x))
 _by_type(sigmoid, _sigmoid, _sigmoid_double)
 _by_type(tanh, _tanh, lambda x: math.tanh(x))
-
-
-# -- vectors: a register tile of one row and one column ----------------------------------------------------------------
-if numba.config.DISABLE_JIT:
-
-    def lanes(x):
-        return LANES * 4 // x.itemsize
-
-    def zeros(x):
-        return np.zeros(lanes(x), x.dtype)
-
-    def plus(v, x, i):
-        return v + x[i : i + v.size]
-
-    def put(v, y, i):
-        y[i : i + v.size] = v
-
-else:
-
-    def _vector(x):
-        return Accumulators(1, 1, x.dtype.name)
-
-    @intrinsic
-    def lanes(typingctx, x):
-        """Elements of a vector, as a compile-time constant."""
-        return types.int64(x), lambda context, builder, sig, args: ir.Constant(I64, _vector(x).lanes)
-
-    @intrinsic
-    def zeros(typingctx, x):
-        """A vector of zeros of x's type."""
-        v = _vector(x)
-        return v(x), lambda context, builder, sig, args: ir.Constant(ir.ArrayType(v.vector, 1), None)
-
-    @intrinsic
-    def plus(typingctx, v, x, i):
-        """v + x[i : i + lanes]."""
-
-        def codegen(context, builder, sig, args):
-            old, x, i = args
-            data = _load_vector(builder, v, _address(context, builder, sig.args[1], x, i))
-            return builder.insert_value(old, builder.fadd(builder.extract_value(old, 0), data), 0)
-
-        return v(v, x, types.int64), codegen
-
-    @intrinsic
-    def put(typingctx, v, y, i):
-        """y[i : i + lanes] = v."""
-
-        def codegen(context, builder, sig, args):
-            value, y, i = args
-            _store_vector(builder, v, builder.extract_value(value, 0), _address(context, builder, sig.args[1], y, i))
-            return context.get_dummy_value()
-
-        return types.void(v, y, types.int64), codegen

@@ -1,0 +1,327 @@
+"""Convolutions on the CPU: which algorithm takes one, and how it runs its kernels.
+
+``ALGORITHMS`` is ordered, special ones first, the general one last. The first that does not decline takes a pass of a geometry;
+with ``config.explain`` it is printed, and why the others declined.
+
+Activations are C-contiguous (N, H, W, C), weights C-ordered (OC, C/groups, KH, KW).
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+
+from .. import config
+from ..geometry import Conv2dGeometry
+from ..kernels.cpu import conv, depthwise, winograd
+from ..kernels.cpu.launch import launch
+from ..kernels.cpu.tile import LANES
+from . import cpu_plan
+from .cpu_plan import Contraction, Correlation, WinogradPlan
+from .pool import BufferPool
+
+__all__ = ["ALGORITHMS", "Algorithm", "choose", "contract", "correlate", "forward", "grad_input", "grad_weight", "pack"]
+
+Array = np.ndarray
+
+
+# -- the general kernels -----------------------------------------------------------------------------------------------
+def padded(buffers: BufferPool, x: Array, pads: tuple[int, int, int, int]) -> Array:
+    """x (N, H, W, C) with zeros around it; x itself where there are none to add."""
+    if not any(pads):
+        return x
+    top, bottom, left, right = pads
+    n, h, w, c = x.shape
+    out = buffers.empty((n, h + top + bottom, w + left + right, c), x.dtype)
+    launch(conv.pad, x.reshape(-1), h, w * c, out.reshape(-1), out.shape[1], out.shape[2] * c, top, left * c)
+    return out
+
+
+def pack(buffers: BufferPool, p: Contraction, w: Array) -> Array:
+    """The weights in the order in which ``contract`` reads them."""
+    packed = buffers.empty(p.packed_shape, w.dtype)
+    launch(conv.pack, w.reshape(-1), p.offsets, p.group_stride, p.lane_stride, p.y_group, packed)
+    return packed
+
+
+def contract(p: Contraction, x: Array, packed: Array, bias: Array | None, out: Array) -> None:
+    """Run a plan on an input that is padded as the plan says."""
+    lanes = np.zeros((p.groups, p.packed_shape[1] * p.tile.columns), x.dtype)
+    if bias is not None:
+        lanes[:, : p.y_group] = bias.reshape(p.groups, p.y_group)
+    tables = p.at, p.taps, p.length, packed, lanes.reshape(-1)
+    sizes = p.images, p.x_image, p.y_image, p.x_group, p.y_group, p.span, p.splits, p.dense
+    launch(conv.contract, p.tile, x.reshape(-1), *tables, out.reshape(-1), p.to, *sizes)
+
+
+def _sums(p: Correlation, x: Array, grad: Array, part: Array, fresh: bool = True) -> None:
+    """Run ``conv.correlate`` on an input that is padded as the plan says."""
+    sizes = p.images, p.x_image, p.x_group, p.y_group, p.strip, p.splits, fresh
+    launch(conv.correlate, p.tile, x.reshape(-1), p.at, p.rows, grad.reshape(-1), part, *sizes)
+
+
+def correlate(buffers: BufferPool, p: Correlation, x: Array, grad: Array, out: Array) -> None:
+    """Run a plan into a C-ordered weight gradient."""
+    part = buffers.empty(p.part_shape, x.dtype)
+    _sums(p, padded(buffers, x, p.pads), grad, part)
+    launch(conv.unpack, part, p.offsets, p.group_stride, p.lane_stride, p.y_group, out.reshape(-1))
+
+
+# -- algorithms ----------------------------------------------------------------------------------------------------------
+class Algorithm:
+    """One way to convolve. ``forward`` takes weights that ``pack`` put in its order; results are written to ``out``."""
+
+    name = ""
+
+    def declines(self, g: Conv2dGeometry, dtype: str) -> str:
+        """Why it does not take this geometry; empty where it does."""
+        raise NotImplementedError
+
+    def declines_grad_input(self, g: Conv2dGeometry, dtype: str) -> str:
+        """The same for the input gradient, most often a convolution of the output's gradient with the kernels turned around."""
+        turned = cpu_plan.turned(g)
+        return "the input gradient is no plain convolution" if turned is None else self.declines(turned, dtype)
+
+    def pack(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
+        raise NotImplementedError
+
+    def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, g: Conv2dGeometry, out: Array) -> None:
+        raise NotImplementedError
+
+    def pack_turned(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
+        """``pack`` for the input gradient: kernels turned around, input and output channels exchanged; g is that convolution's."""
+        return self.pack(buffers, w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3), g)
+
+    def grad_input(self, buffers: BufferPool, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
+        turned = cpu_plan.turned(g)
+        if turned is None:
+            raise NotImplementedError
+        self.forward(buffers, grad, self.pack_turned(buffers, w, turned), None, turned, out)
+
+    def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
+        raise NotImplementedError
+
+
+class Direct(Algorithm):
+    """A register tile over windows, for every geometry."""
+
+    name = "direct"
+
+    def declines(self, g: Conv2dGeometry, dtype: str) -> str:
+        return ""
+
+    def declines_grad_input(self, g: Conv2dGeometry, dtype: str) -> str:
+        return ""
+
+    def pack(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
+        return pack(buffers, cpu_plan.forward_plan(g, w.dtype.name), w)
+
+    def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, g: Conv2dGeometry, out: Array) -> None:
+        plan = cpu_plan.forward_plan(g, x.dtype.name)
+        contract(plan, padded(buffers, x, plan.pads), packed, bias, out)
+
+    def grad_input(self, buffers: BufferPool, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
+        plans = cpu_plan.grad_input_plans(g, grad.dtype.name)
+        grad = padded(buffers, grad, plans[0].pads)
+        for plan in plans:
+            contract(plan, grad, pack(buffers, plan, w), None, out)
+
+    def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
+        correlate(buffers, cpu_plan.grad_weight_plan(g, x.dtype.name), x, grad, out)
+
+
+class Superpixels(Algorithm):
+    """Few output channels: neighbouring pixels are one with more channels, see ``cpu_plan.superpixel``."""
+
+    name = "superpixels"
+
+    def declines(self, g: Conv2dGeometry, dtype: str) -> str:
+        return "" if cpu_plan.superpixel(g, dtype) > 1 else "the channels fill the vectors as they are, or a row can't be shared out"
+
+    def pack(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
+        r = cpu_plan.superpixel(g, w.dtype.name)
+        return DIRECT.pack(buffers, _widen(w, g, r), cpu_plan.widened(g, r))
+
+    def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, g: Conv2dGeometry, out: Array) -> None:
+        r = cpu_plan.superpixel(g, x.dtype.name)
+        DIRECT.forward(buffers, x, packed, None if bias is None else np.tile(bias, r), cpu_plan.widened(g, r), out)
+
+    def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
+        r = cpu_plan.superpixel(g, x.dtype.name)
+        wide = cpu_plan.widened(g, r)
+        found = np.empty((wide.oc, wide.c, wide.kh, wide.kw), x.dtype)
+        DIRECT.grad_weight(buffers, grad, x, wide, found)
+        _narrow(found, g, r, out)
+
+
+def _widen(w: Array, g: Conv2dGeometry, r: int) -> Array:
+    """Weights (OC, C, KH, KW) for superpixels of r pixels: (r * OC, C, KH, KW + (r - 1) * stride), each pixel's taps moved along."""
+    wide = np.zeros((r, g.oc, g.c, g.kh, g.kw + (r - 1) * g.stride[1]), w.dtype)
+    for i in range(r):
+        wide[i, ..., i * g.stride[1] : i * g.stride[1] + g.kw] = w
+    return wide.reshape(r * g.oc, *wide.shape[2:])
+
+
+def _narrow(wide: Array, g: Conv2dGeometry, r: int, out: Array) -> None:
+    """The adjoint of ``_widen``: out = the gradient of the weights from that of the widened ones, added in order."""
+    parts = wide.reshape(r, g.oc, *wide.shape[1:])
+    out[...] = parts[0, ..., : g.kw]
+    for i in range(1, r):
+        out += parts[i, ..., i * g.stride[1] : i * g.stride[1] + g.kw]
+
+
+class Depthwise(Algorithm):
+    """One channel to a group: vectors of channels, no sum over them."""
+
+    name = "depthwise"
+
+    def declines(self, g: Conv2dGeometry, dtype: str) -> str:
+        if not g.groups == g.c == g.oc:
+            return "not one channel to a group"
+        return "" if g.c >= LANES else f"fewer than {LANES} channels"
+
+    def declines_grad_input(self, g: Conv2dGeometry, dtype: str) -> str:
+        return self.declines(g, dtype)
+
+    def pack(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
+        return self._pack(w, cpu_plan.forward_plan(g, w.dtype.name))
+
+    @staticmethod
+    def _pack(w: Array, p: Contraction) -> Array:
+        """(taps, C)."""
+        return np.ascontiguousarray(w.reshape(len(w), -1)[:, p.offsets].T)
+
+    @staticmethod
+    def _contract(p: Contraction, x: Array, packed: Array, bias: Array | None, out: Array) -> None:
+        bias = np.zeros(p.groups, x.dtype) if bias is None else bias
+        sizes = p.images, p.x_image, p.y_image, p.span, p.tile.m
+        launch(depthwise.contract, x.reshape(-1), p.at, p.taps, packed.reshape(-1), bias, out.reshape(-1), p.to, *sizes)
+
+    def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, g: Conv2dGeometry, out: Array) -> None:
+        plan = cpu_plan.forward_plan(g, x.dtype.name)
+        self._contract(plan, padded(buffers, x, plan.pads), packed, bias, out)
+
+    def grad_input(self, buffers: BufferPool, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
+        plans = cpu_plan.grad_input_plans(g, grad.dtype.name)
+        grad = padded(buffers, grad, plans[0].pads)
+        for plan in plans:
+            self._contract(plan, grad, self._pack(w, plan), None, out)
+
+    def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
+        p = cpu_plan.grad_weight_plan(g, x.dtype.name)
+        lanes = LANES * 4 // x.itemsize
+        part = buffers.empty((cpu_plan.depthwise_chunks(g), len(p.offsets), -(-g.c // lanes) * lanes), x.dtype)
+        sizes = p.images, p.x_image, g.c, p.tile.m
+        launch(depthwise.correlate, padded(buffers, x, p.pads).reshape(-1), p.at, p.rows, grad.reshape(-1), part, *sizes)
+        total = functools.reduce(np.add, part)
+        ragged = g.c % lanes  # the last vector's last lanes hold the channels that fill no vector
+        out.reshape(g.c, -1)[...] = np.concatenate([total[:, : g.c - ragged], total[:, total.shape[1] - ragged :]], 1).T
+
+
+class Winograd(Algorithm):
+    """F(4x4, 3x3)."""
+
+    name = "winograd"
+
+    def declines(self, g: Conv2dGeometry, dtype: str) -> str:
+        if not config.winograd:
+            return "config.winograd is off"
+        if (g.kh, g.kw, g.stride, g.dilation, g.groups, dtype) != (3, 3, (1, 1), (1, 1), 1, "float32"):
+            return "not a plain 3x3 convolution of stride 1 in float32"
+        if min(g.c, g.oc) < LANES:
+            return f"fewer than {LANES} channels"
+        return "" if cpu_plan.winograd_pays(g) else "the transforms would cost more than they save"
+
+    def pack(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
+        return self._pack(buffers, w, (0, 1), 9, 9 * g.c, g)
+
+    def pack_turned(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
+        return self._pack(buffers, w, (8, -1), 9 * g.oc, 9, g)  # from the last tap to the first
+
+    @staticmethod
+    def _pack(buffers: BufferPool, w: Array, taps: tuple[int, int], k_stride: int, lane_stride: int, g: Conv2dGeometry) -> Array:
+        columns = cpu_plan.tile_for(g.oc, "float32").columns
+        packed = buffers.empty((winograd.PLACES, -(-g.oc // columns), g.c, columns), w.dtype)
+        launch(winograd.weights, w.reshape(-1), *taps, k_stride, lane_stride, g.oc, packed)
+        return packed
+
+    def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, g: Conv2dGeometry, out: Array) -> None:
+        bias = np.zeros(g.oc, x.dtype) if bias is None else bias
+        for plan, patches in self._patches(buffers, x, g):
+            products = buffers.empty((plan.patches, winograd.PLACES, g.oc), x.dtype)
+            contract(plan.contraction, patches, packed, None, products)
+            launch(winograd.output_patches, products.reshape(-1), bias, g.oh, g.ow, g.oc, *plan.where, out.reshape(-1))
+
+    def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
+        part = None
+        for plan, patches in self._patches(buffers, x, g):
+            grads = buffers.empty((plan.patches, winograd.PLACES, g.oc), x.dtype)
+            launch(winograd.grad_patches, grad.reshape(-1), g.oh, g.ow, g.oc, *plan.where, grads.reshape(-1))
+            fresh = part is None
+            part = buffers.empty(plan.correlation.part_shape, x.dtype) if part is None else part
+            _sums(plan.correlation, patches, grads, part, fresh)
+        launch(winograd.grad_weights, part, g.c, g.oc, out.reshape(-1))
+
+    @staticmethod
+    def _patches(buffers: BufferPool, x: Array, g: Conv2dGeometry) -> Iterator[tuple[WinogradPlan, Array]]:
+        """The transformed patches of x, so many rows of them at a time as stay in the cache."""
+        for plan in cpu_plan.winograd_plans(g):
+            patches = buffers.empty((plan.patches, winograd.PLACES, g.c), x.dtype)
+            pads = g.padding[0][0], g.padding[1][0]
+            launch(winograd.input_patches, x.reshape(-1), g.h, g.w, g.c, *pads, *plan.where, patches.reshape(-1))
+            yield plan, patches
+
+
+DIRECT, SUPERPIXELS = Direct(), Superpixels()
+ALGORITHMS: tuple[Algorithm, ...] = (Depthwise(), Winograd(), SUPERPIXELS, DIRECT)
+
+
+# -- choice --------------------------------------------------------------------------------------------------------------
+def choose(op: str, g: Conv2dGeometry, dtype: str) -> Algorithm:
+    """The first algorithm that takes this pass: ``op`` is "forward", "grad_input" or "grad_weight"."""
+    return _choose(op, g, dtype, config.winograd, config.explain)
+
+
+@functools.lru_cache(maxsize=1024)
+def _choose(op: str, g: Conv2dGeometry, dtype: str, winograd_on: bool, explain: bool) -> Algorithm:
+    declined = []
+    for algorithm in ALGORITHMS:
+        reason = algorithm.declines_grad_input(g, dtype) if op == "grad_input" else algorithm.declines(g, dtype)
+        if not reason:
+            break
+        declined.append(f"{algorithm.name}: {reason}")
+    if explain:
+        what = f"({g.n}, {g.c}, {g.h}, {g.w}) * ({g.oc}, {g.c // g.groups}, {g.kh}, {g.kw}), stride {g.stride}, padding {g.padding}"
+        print(f"[conv2d {op}] {what}: {algorithm.name}" + "".join(f"\n    not {line}" for line in declined), file=sys.stderr)
+    return algorithm
+
+
+def _finite(x: Array) -> bool:
+    """Whether no element is infinite or NaN; False as well where their sum overflows."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(x.sum()))
+
+
+def _chosen(op: str, g: Conv2dGeometry, x: Array) -> Algorithm:
+    algorithm = choose(op, g, x.dtype.name)
+    # the zero taps that superpixels add would carry an infinity to neighbours, as NaN
+    return DIRECT if algorithm is SUPERPIXELS and not _finite(x) else algorithm
+
+
+def forward(buffers: BufferPool, x: Array, w: Array, bias: Array | None, g: Conv2dGeometry, out: Array) -> None:
+    """out (N, OH, OW, OC) = x * w + bias."""
+    algorithm = _chosen("forward", g, x)
+    algorithm.forward(buffers, x, algorithm.pack(buffers, w, g), bias, g, out)
+
+
+def grad_input(buffers: BufferPool, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
+    """out (N, H, W, C) from the output's gradient."""
+    _chosen("grad_input", g, grad).grad_input(buffers, grad, w, g, out)
+
+
+def grad_weight(buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
+    """out (OC, C/groups, KH, KW) from the output's gradient and the input."""
+    choose("grad_weight", g, x.dtype.name).grad_weight(buffers, grad, x, g, out)

@@ -1,0 +1,123 @@
+"""A SIMD vector as a Numba value: ``load``, ``put``, ``zeros`` and the operators ``+``, ``-`` and ``*`` (a number may come first).
+
+    v = TWO * load(x, i) + load(x, j)
+    put(v, y, k)                                  # y[k : k + lanes(y)] = v
+
+It serves loops that LLVM would leave scalar, or could not prove free of overlaps: few channels, and transforms that read and write a
+dozen places at once. Arrays are flat, C-contiguous memory and nothing is checked: a vector reads and writes all its lanes.
+With NUMBA_DISABLE_JIT=1 a vector is a small NumPy array.
+"""
+
+from __future__ import annotations
+
+import operator
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
+
+from .tile import _FLOAT, _SIZE, FMA, I64, LANES, _address
+
+__all__ = ["lanes", "load", "put", "zeros"]
+
+
+if numba.config.DISABLE_JIT:
+
+    def lanes(x):
+        return LANES * 4 // x.itemsize
+
+    def load(x, i):
+        return x[i : i + lanes(x)].copy()
+
+    def zeros(x):
+        return np.zeros(lanes(x), x.dtype)
+
+    def put(v, y, i):
+        y[i : i + v.size] = v
+
+else:
+
+    class Vector(types.Type):
+        """The type of a vector of elements of a float type."""
+
+        def __init__(self, dtype: types.Float) -> None:
+            self.dtype = dtype
+            self.size = _SIZE[dtype.name]
+            self.llvm = ir.VectorType(_FLOAT[dtype.name], LANES * 4 // self.size)
+            super().__init__(name=f"Vector{self.llvm.count}_{dtype.name}{'' if FMA else '_nofma'}")
+
+    @register_model(Vector)
+    class _VectorModel(models.PrimitiveModel):
+        def __init__(self, dmm, fe_type):
+            super().__init__(dmm, fe_type, fe_type.llvm)
+
+    def _splat(builder, vector, number):
+        i32 = ir.IntType(32)
+        undefined = ir.Constant(vector.llvm, ir.Undefined)
+        first = builder.insert_element(undefined, number, ir.Constant(i32, 0))
+        return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(i32, vector.llvm.count), [0] * vector.llvm.count))
+
+    def _pointer(context, builder, vector, array_type, array, index):
+        return builder.bitcast(_address(context, builder, array_type, array, index), vector.llvm.as_pointer())
+
+    @intrinsic
+    def lanes(typingctx, x):
+        """Elements of a vector, as a compile-time constant."""
+        return types.int64(x), lambda context, builder, sig, args: ir.Constant(I64, Vector(x.dtype).llvm.count)
+
+    @intrinsic
+    def load(typingctx, x, i):
+        """x[i : i + lanes]."""
+        vector = Vector(x.dtype)
+
+        def codegen(context, builder, sig, args):
+            # element alignment: NumPy guarantees no more; LLVM would assume the whole vector's and fault
+            return builder.load(_pointer(context, builder, vector, sig.args[0], *args), align=vector.size)
+
+        return vector(x, types.int64), codegen
+
+    @intrinsic
+    def zeros(typingctx, x):
+        """A vector of zeros of x's type."""
+        vector = Vector(x.dtype)
+        return vector(x), lambda context, builder, sig, args: ir.Constant(vector.llvm, None)
+
+    @intrinsic
+    def put(typingctx, v, y, i):
+        """y[i : i + lanes] = v."""
+
+        def codegen(context, builder, sig, args):
+            builder.store(args[0], _pointer(context, builder, v, sig.args[1], *args[1:]), align=v.size)
+            return context.get_dummy_value()
+
+        return types.void(v, y, types.int64), codegen
+
+    @infer_global(operator.add)
+    @infer_global(operator.sub)
+    @infer_global(operator.mul)
+    class _OfTwo(AbstractTemplate):
+        def generic(self, args, kws):
+            if len(args) == 2 and isinstance(args[1], Vector) and args[0] in (args[1], args[1].dtype):
+                return signature(args[1], *args)
+            return None
+
+    FLAGS = ("contract",)  # a product that is added to something is one fused operation, where the processor has it
+
+    @lower_builtin(operator.add, Vector, Vector)
+    def _add(context, builder, sig, args):
+        return builder.fadd(*args, flags=FLAGS)
+
+    @lower_builtin(operator.sub, Vector, Vector)
+    def _subtract(context, builder, sig, args):
+        return builder.fsub(*args, flags=FLAGS)
+
+    @lower_builtin(operator.mul, Vector, Vector)
+    def _multiply(context, builder, sig, args):
+        return builder.fmul(*args, flags=FLAGS)
+
+    @lower_builtin(operator.mul, types.Float, Vector)
+    def _scale(context, builder, sig, args):
+        return builder.fmul(_splat(builder, sig.return_type, args[0]), args[1], flags=FLAGS)

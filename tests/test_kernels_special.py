@@ -1,0 +1,199 @@
+"""The CPU's special convolutions, Winograd and depthwise, and which algorithm is chosen."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from numbacnn import backends, config, reference
+from numbacnn.backends import cpu_conv, cpu_plan
+from numbacnn.backends.cpu import CpuBackend
+from numbacnn.geometry import Conv2dGeometry
+from numbacnn.testing import ConvCase
+
+ROOT = Path(__file__).parents[1]
+WINOGRAD = next(a for a in cpu_conv.ALGORITHMS if a.name == "winograd")
+
+
+@pytest.fixture
+def cpu() -> CpuBackend:
+    return backends.get("cpu")  # type: ignore[return-value]
+
+
+def gaussian(x: tuple[int, ...], w: tuple[int, ...], **options: object) -> ConvCase:
+    """A case of normally distributed numbers; positive ones would hide errors in their mean."""
+    case = ConvCase.of(x, w, **options)
+    rng = np.random.default_rng(0)
+    draw = lambda a: np.ascontiguousarray(rng.standard_normal(a.shape).astype(np.float32))
+    return ConvCase(case.geometry, draw(case.x), draw(case.w), draw(case.grad))
+
+
+def last(x: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+
+
+def winograd(cpu: CpuBackend, case: ConvCase, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All passes, whether or not they pay."""
+    g, buffers = case.geometry, cpu.buffers
+    y = np.full((g.n, g.oh, g.ow, g.oc), np.nan, np.float32)
+    dx = np.full((g.n, g.h, g.w, g.c), np.nan, np.float32)
+    dw = np.full(case.w.shape, np.nan, np.float32)
+    WINOGRAD.forward(buffers, last(case.x), WINOGRAD.pack(buffers, case.w, g), bias, g, y)
+    WINOGRAD.grad_input(buffers, last(case.grad), case.w, g, dx)
+    WINOGRAD.grad_weight(buffers, last(case.grad), last(case.x), g, dw)
+    return y.transpose(0, 3, 1, 2), dx.transpose(0, 3, 1, 2), dw
+
+
+def error(found: np.ndarray, exact: np.ndarray) -> float:
+    """Relative rms."""
+    return float(np.sqrt(((found - exact) ** 2).mean() / (exact**2).mean()))
+
+
+SHAPES = [
+    ((2, 16, 20, 17), (24, 16, 3, 3), 1),  # ragged patches and blocks
+    ((3, 33, 8, 8), (17, 33, 3, 3), 0),  # ragged vectors
+    ((1, 40, 5, 4), (64, 40, 3, 3), 2),  # padding beyond "same"
+    ((1, 16, 3, 3), (16, 16, 3, 3), (0, 1)),  # less than a patch
+    ((2, 64, 14, 14), (128, 64, 3, 3), (2, 0)),  # other paddings for each axis
+    ((1, 512, 7, 7), (16, 512, 3, 3), 1),  # long sums
+]
+
+
+@pytest.mark.parametrize("chunk", [None, 1])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_winograd_is_as_exact_as_it_says(cpu: CpuBackend, monkeypatch: pytest.MonkeyPatch, shape: tuple, chunk: int | None) -> None:
+    """Against float64, all patches at once and one row of them at a time."""
+    if chunk:
+        monkeypatch.setattr(cpu_plan, "FEWEST_PATCHES", chunk)
+        monkeypatch.setattr(cpu_plan, "PATCHES_BYTES", chunk)
+    cpu_plan.winograd_plans.cache_clear()
+    case = gaussian(*shape[:2], padding=shape[2])
+    g, bias = case.geometry, np.linspace(-1, 1, case.geometry.oc, dtype=np.float32)
+    x, w, grad = (a.astype(np.float64) for a in (case.x, case.w, case.grad))
+    y, dx, dw = winograd(cpu, case, bias)
+    cpu_plan.winograd_plans.cache_clear()
+    assert error(y, reference.conv2d_forward(x, w, bias.astype(np.float64), g)) < 5e-6
+    assert error(dx, reference.conv2d_grad_input(grad, w, g)) < 5e-6
+    assert error(dw, reference.conv2d_grad_weight(grad, x, g)) < 5e-6
+
+
+def test_a_nan_stays_in_its_patch(cpu: CpuBackend) -> None:
+    case = gaussian((1, 16, 16, 16), (16, 16, 3, 3), padding=1)
+    case.x[0, 3, 5, 6] = np.nan
+    y, _, _ = winograd(cpu, case, np.zeros(16, np.float32))
+    spoilt = np.isnan(y).any((0, 1))
+    wanted = np.zeros((16, 16), bool)
+    wanted[4:8, 4:8] = True
+    np.testing.assert_array_equal(spoilt, wanted)
+
+
+# -- depthwise: small integers, whose float32 sums are exact -----------------------------------------------------------------
+DEPTHWISE = [
+    ((2, 16, 9, 11), 3, {"padding": 1}),
+    ((2, 20, 9, 11), 3, {"padding": 1, "stride": 2}),  # a ragged vector
+    ((2, 33, 19, 21), 3, {"padding": 1, "stride": 2, "dilation": 2}),
+    ((1, 8, 5, 5), 5, {"padding": 2}),
+    ((3, 37, 20, 20), (3, 5), {"stride": (2, 1), "padding": (0, 2)}),
+    ((1, 16, 1, 1), 1, {}),
+    ((2, 16, 40, 40), 3, {"padding": 1}),  # more than one block of pixels
+]
+
+
+@pytest.mark.parametrize("shape", DEPTHWISE, ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_depthwise(cpu: CpuBackend, shape: tuple, dtype: type) -> None:
+    x, k, options = shape
+    case = ConvCase.of(x, (x[1], 1, *(k if isinstance(k, tuple) else (k, k))), groups=x[1], dtype=dtype, **options)
+    g, b = case.geometry, np.arange(x[1]).astype(dtype)
+    for op in ("forward", "grad_input", "grad_weight"):
+        assert cpu_conv.choose(op, g, np.dtype(dtype).name).name == "depthwise"
+    np.testing.assert_array_equal(cpu.conv2d_forward(case.x, case.w, b, g), reference.conv2d_forward(case.x, case.w, b, g))
+    np.testing.assert_array_equal(cpu.conv2d_grad_input(case.grad, case.w, g), reference.conv2d_grad_input(case.grad, case.w, g))
+    np.testing.assert_array_equal(cpu.conv2d_grad_weight(case.grad, case.x, g), reference.conv2d_grad_weight(case.grad, case.x, g))
+
+
+# -- choice ------------------------------------------------------------------------------------------------------------------
+def geometry(x: tuple[int, ...], w: tuple[int, ...], **options: object) -> Conv2dGeometry:
+    return ConvCase.of(x, w, **options).geometry
+
+
+@pytest.mark.parametrize(
+    ("g", "dtype", "wanted"),
+    [
+        (geometry((4, 64, 56, 56), (64, 64, 3, 3), padding=1), "float32", "winograd"),
+        (geometry((4, 64, 56, 56), (64, 64, 3, 3), padding=1), "float64", "direct"),
+        (geometry((4, 64, 56, 56), (64, 64, 3, 3), stride=2), "float32", "direct"),
+        (geometry((1, 512, 2, 2), (512, 512, 3, 3), padding=1), "float32", "direct"),  # the weights would cost more than they save
+        (geometry((2, 16, 8, 8), (16, 1, 3, 3), groups=16), "float32", "depthwise"),
+        (geometry((2, 2, 8, 8), (2, 1, 3, 3), groups=2), "float32", "direct"),
+        (geometry((8, 1, 28, 28), (6, 1, 5, 5), padding=2), "float32", "superpixels"),
+    ],
+)
+def test_the_first_that_does_not_decline(g: Conv2dGeometry, dtype: str, wanted: str) -> None:
+    assert cpu_conv.choose("forward", g, dtype).name == wanted
+
+
+@pytest.fixture
+def _restored() -> Iterator[None]:
+    yield
+    config.winograd, config.explain = True, False
+
+
+@pytest.mark.usefixtures("_restored")
+def test_winograd_can_be_switched_off() -> None:
+    g = geometry((4, 64, 56, 56), (64, 64, 3, 3), padding=1)
+    config.winograd = False
+    assert [cpu_conv.choose(op, g, "float32").name for op in ("forward", "grad_input", "grad_weight")] == ["direct"] * 3
+
+
+@pytest.mark.usefixtures("_restored")
+def test_the_choice_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    g = geometry((4, 64, 9, 8), (32, 64, 3, 3), stride=(2, 1))
+    config.explain = True
+    cpu_conv.choose("grad_input", g, "float32")
+    assert capsys.readouterr().err.splitlines() == [
+        "[conv2d grad_input] (4, 64, 9, 8) * (32, 64, 3, 3), stride (2, 1), padding ((0, 0), (0, 0)): direct",
+        "    not depthwise: not one channel to a group",
+        "    not winograd: the input gradient is no plain convolution",
+        "    not superpixels: the input gradient is no plain convolution",
+    ]
+    cpu_conv.choose("grad_input", g, "float32")
+    assert capsys.readouterr().err == ""  # once for each geometry
+
+
+# -- other processors, and none ------------------------------------------------------------------------------------------------
+CHILD = """
+import sys
+sys.path.insert(0, "tests")
+import numpy as np
+import test_kernels_special as t
+cpu = t.backends.get("cpu")
+t.test_winograd_is_as_exact_as_it_says(cpu, None, t.SHAPES[{shape}], None)
+t.test_depthwise(cpu, t.DEPTHWISE[{shape}], np.float32)
+"""
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"NUMBA_DISABLE_JIT": "1"},
+        {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+sse2"},
+        {"NUMBA_CPU_NAME": "sandybridge", "NUMBA_CPU_FEATURES": "+avx"},
+    ],
+    ids=lambda e: "-".join(e.values()),
+)
+def test_another_processor(environment: dict[str, str]) -> None:
+    """Four lanes, no fused multiply-add, and no compiler at all."""
+    import llvmlite.binding as llvm
+
+    if not llvm.get_host_cpu_features().get("avx", False):
+        pytest.skip("needs an AVX processor (this is no x86)")
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_CPU", "NUMBA_DISABLE"))}
+    code = CHILD.format(shape=3 if "NUMBA_DISABLE_JIT" in environment else 1)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=inherited | environment, timeout=300, check=True)
