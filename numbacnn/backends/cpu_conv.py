@@ -48,13 +48,13 @@ def pack(buffers: BufferPool, p: Contraction, w: Array) -> Array:
 
 
 def contract(p: Contraction, x: Array, packed: Array, bias: Array | None, out: Array) -> None:
-    """Run a plan on an input that is padded as the plan says."""
+    """Run a plan."""
     lanes = np.zeros((p.groups, p.packed_shape[1] * p.tile.columns), x.dtype)
     if bias is not None:
         lanes[:, : p.y_group] = bias.reshape(p.groups, p.y_group)
-    tables = p.at, p.taps, p.length, packed, lanes.reshape(-1)
-    sizes = p.images, p.x_image, p.y_image, p.x_group, p.y_group, p.span, p.splits, p.dense
-    launch(conv.contract, p.tile, x.reshape(-1), *tables, out.reshape(-1), p.to, *sizes)
+    tables = p.at, p.to, p.classes, p.taps, p.rows
+    sizes = p.images, p.x_image, p.y_image, p.x_group, p.y_group, p.shares, p.splits, p.dense
+    launch(conv.contract, p.tile, x.reshape(-1), *tables, packed, lanes.reshape(-1), out.reshape(-1), *sizes)
 
 
 def _sums(p: Correlation, x: Array, grad: Array, part: Array, fresh: bool = True) -> None:
@@ -120,14 +120,11 @@ class Direct(Algorithm):
         return pack(buffers, cpu_plan.forward_plan(g, w.dtype.name), w)
 
     def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, g: Conv2dGeometry, out: Array) -> None:
-        plan = cpu_plan.forward_plan(g, x.dtype.name)
-        contract(plan, padded(buffers, x, plan.pads), packed, bias, out)
+        contract(cpu_plan.forward_plan(g, x.dtype.name), x, packed, bias, out)
 
     def grad_input(self, buffers: BufferPool, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
-        plans = cpu_plan.grad_input_plans(g, grad.dtype.name)
-        grad = padded(buffers, grad, plans[0].pads)
-        for plan in plans:
-            contract(plan, grad, pack(buffers, plan, w), None, out)
+        plan = cpu_plan.grad_input_plan(g, grad.dtype.name)
+        contract(plan, grad, pack(buffers, plan, w), None, out)
 
     def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         correlate(buffers, cpu_plan.grad_weight_plan(g, x.dtype.name), x, grad, out)
@@ -197,18 +194,16 @@ class Depthwise(Algorithm):
     @staticmethod
     def _contract(p: Contraction, x: Array, packed: Array, bias: Array | None, out: Array) -> None:
         bias = np.zeros(p.groups, x.dtype) if bias is None else bias
-        sizes = p.images, p.x_image, p.y_image, p.span, p.tile.m
-        launch(depthwise.contract, x.reshape(-1), p.at, p.taps, packed.reshape(-1), bias, out.reshape(-1), p.to, *sizes)
+        tables = p.at, p.to, p.classes, p.taps, p.rows
+        sizes = p.images, p.x_image, p.y_image, cpu_plan.depthwise_shares(p)
+        launch(depthwise.contract, x.reshape(-1), *tables, packed.reshape(-1), bias, out.reshape(-1), *sizes)
 
     def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, g: Conv2dGeometry, out: Array) -> None:
-        plan = cpu_plan.forward_plan(g, x.dtype.name)
-        self._contract(plan, padded(buffers, x, plan.pads), packed, bias, out)
+        self._contract(cpu_plan.forward_plan(g, x.dtype.name), x, packed, bias, out)
 
     def grad_input(self, buffers: BufferPool, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
-        plans = cpu_plan.grad_input_plans(g, grad.dtype.name)
-        grad = padded(buffers, grad, plans[0].pads)
-        for plan in plans:
-            self._contract(plan, grad, self._pack(w, plan), None, out)
+        plan = cpu_plan.grad_input_plan(g, grad.dtype.name)
+        self._contract(plan, grad, self._pack(w, plan), None, out)
 
     def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         p = cpu_plan.grad_weight_plan(g, x.dtype.name)

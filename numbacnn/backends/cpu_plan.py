@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from ..geometry import Conv2dGeometry
 from ..kernels.cpu import conv, depthwise, winograd
 from ..kernels.cpu.tile import REGISTERS, Tile
 
-__all__ = ["Contraction", "Correlation", "forward_plan", "grad_input_plans", "grad_weight_plan", "matmul_plan", "matmul_t_plan", "tile_for"]
+__all__ = ["Contraction", "Correlation", "forward_plan", "grad_input_plan", "grad_weight_plan", "matmul_plan", "matmul_t_plan", "tile_for"]
 
 WIDE, NARROW = ((14, 2), (14, 1)) if REGISTERS == 32 else ((6, 2), (8, 1))
 SPAN_BYTES = 1 << 17
@@ -76,18 +76,18 @@ class Contraction:
     """The arguments of ``kernels.cpu.conv.contract`` and of the packing before it, but for the arrays of values."""
 
     tile: Tile
-    pads: tuple[int, int, int, int]  # top, bottom, left, right of the input
     at: np.ndarray
-    taps: np.ndarray
-    length: int
     to: np.ndarray
+    classes: np.ndarray
+    taps: np.ndarray
+    rows: np.ndarray
     images: int
     x_image: int
     y_image: int
     x_group: int
     y_group: int
     groups: int
-    span: int
+    shares: int
     splits: int
     dense: bool
     offsets: np.ndarray  # of the weights, for ``pack``
@@ -142,94 +142,148 @@ def _with_tail(offsets: np.ndarray, image: int, images: int, rows: int) -> np.nd
     return np.concatenate([offsets, crossing, last])
 
 
-def _cut(total: int, rows: int, blocks: int, bytes_per_pixel: int) -> tuple[int, int]:
-    """(span, splits): pixels of a task, and into how many the blocks of output channels are dealt."""
-    tiles = -(-total // rows)
-    fitting = max(8, SPAN_BYTES // max(1, bytes_per_pixel * rows))
-    span = max(1, min(fitting, -(-tiles // TASKS)))
-    if span < 8:  # few pixels: rather share out the channels than read the weights for a handful of pixels
-        span = min(tiles, 8)
-    tasks = -(-tiles // span)
-    return span * rows, min(blocks, max(1, TASKS // tasks)) if tasks < 8 else 1
+def _cut(tiles: int, blocks: int, tile_bytes: int) -> tuple[int, int]:
+    """(shares, splits): into how many tasks the tiles are shared out, and each of them by blocks of output channels."""
+    size = max(1, min(max(8, SPAN_BYTES // max(1, tile_bytes)), -(-tiles // TASKS)))
+    if size < 8:  # few pixels: rather share out the channels than read the weights for a handful of pixels
+        size = min(tiles, 8)
+    shares = -(-tiles // size)
+    return shares, min(blocks, max(1, TASKS // shares)) if shares < 8 else 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """Positions of the result along one axis that see the same taps.
+
+    A position sees tap ``taps[i]`` (as the packed weights are ordered) at element ``starts[position] + shifts[i]`` of the input.
+    """
+
+    positions: np.ndarray
+    starts: np.ndarray
+    taps: tuple[int, ...]
+    shifts: tuple[int, ...]
+
+
+def _alike(seen: dict[int, tuple[int, tuple[tuple[int, int], ...]]]) -> list[_Axis]:
+    """Group positions, each with its start and its (tap, shift)s, by the latter."""
+    groups: dict[tuple[tuple[int, int], ...], list[int]] = {}
+    for position, (_, taps) in seen.items():
+        groups.setdefault(taps, []).append(position)
+    return [
+        _Axis(np.array(found), np.array([seen[p][0] for p in found]), tuple(k for k, _ in taps), tuple(s for _, s in taps))
+        for taps, found in groups.items()
+    ]
+
+
+def _forward_axis(size: int, outputs: int, kernel: int, stride: int, before: int, dilation: int) -> list[_Axis]:
+    """Output o sees tap k at input o * stride - before + k * dilation, where that exists."""
+    seen = {}
+    for o in range(outputs):
+        start = o * stride - before
+        seen[o] = start, tuple((k, k * dilation) for k in range(kernel) if 0 <= start + k * dilation < size)
+    return _alike(seen)
+
+
+def _grad_axis(size: int, outputs: int, kernel: int, stride: int, before: int, dilation: int) -> list[_Axis]:
+    """Input i gets tap k of output (i + before - k * dilation) / stride, where that is whole and exists; the last tap comes first."""
+    seen = {}
+    for i in range(size):
+        start = (i + before) // stride
+        taps = []
+        for k in reversed(range(kernel)):
+            o, rest = divmod(i + before - k * dilation, stride)
+            if rest == 0 and 0 <= o < outputs:
+                taps.append((kernel - 1 - k, o - start))
+        seen[i] = start, tuple(taps)
+    return _alike(seen)
+
+
+def _consecutive(numbers: tuple[int, ...]) -> bool:
+    return all(b - a == 1 for a, b in pairwise(numbers))
+
+
+@dataclass(frozen=True, slots=True)
+class _Class:
+    """Pixels that see the same taps: where they lie in input and output, and runs of ``length``, at these offsets, of these weights."""
+
+    at: np.ndarray
+    to: np.ndarray
+    taps: np.ndarray
+    rows: np.ndarray
+    length: int
+
+
+def _classes(axes: tuple[list[_Axis], list[_Axis]], kw: int, depth: int, x: tuple[int, int], y: tuple[int, int]) -> list[_Class]:
+    """All pairs of a row's and a column's taps. ``depth`` channels are summed; x and y are (elements of a row, of a pixel)."""
+    found = []
+    for row, col in product(*axes):
+        at = _grid(row.starts * x[0], col.starts * x[1])
+        to = _grid(row.positions * y[0], col.positions * y[1])
+        taps, shifts, length = col.taps[:1], col.shifts[:1], depth * len(col.taps)
+        if not (depth == x[1] and _consecutive(col.taps) and _consecutive(col.shifts)):  # other taps or groups lie between them
+            taps, shifts, length = col.taps, col.shifts, depth
+        down, across = np.array(row.taps, np.int64), np.array(taps, np.int64)
+        offsets = _grid(np.array(row.shifts, np.int64) * x[0], np.array(shifts, np.int64) * x[1])
+        found.append(_Class(at, to, offsets, _grid(down * kw * depth, across * depth), length))
+    return found
 
 
 def _contraction(
-    tile: Tile,
-    pads: tuple[int, int, int, int],
-    at: np.ndarray,
-    taps: np.ndarray,
-    length: int,
-    to: np.ndarray,
+    classes: list[_Class],
+    dtype: str,
     images: int,
     x_image: int,
     y_image: int,
     x_group: int,
     y_group: int,
     groups: int,
-    dense: bool,
-    itemsize: int,
     offsets: np.ndarray,
     group_stride: int,
     lane_stride: int,
 ) -> Contraction:
-    total = images * len(to)
-    span, splits = _cut(total, tile.m, groups * -(-y_group // tile.columns), -(-x_image * images // max(1, total)) * itemsize)
+    tile = tile_for(y_group, dtype)
+    tiles = sum(-(-images * len(k.at) // tile.m) for k in classes)
+    pixels = sum(len(k.at) for k in classes)
+    tile_bytes = -(-x_image // max(1, pixels)) * tile.m * np.dtype(dtype).itemsize
+    shares, splits = _cut(tiles, groups * -(-y_group // tile.columns), tile_bytes)
+    sizes = np.array([(len(k.at), len(k.taps)) for k in classes]).reshape(-1, 2)
+    entries, runs = (np.concatenate([[0], np.cumsum(n)]) for n in (sizes[:, 0] + 2 * tile.m, sizes[:, 1]))
+    table = [(entries[i], len(k.at), runs[i], runs[i + 1], k.length) for i, k in enumerate(classes)]
     return Contraction(
         tile,
-        pads,
-        _with_tail(at, x_image, images, tile.m),
-        taps,
-        length,
-        _with_tail(to, y_image, images, tile.m),
+        np.concatenate([_with_tail(k.at, x_image, images, tile.m) for k in classes]),
+        np.concatenate([_with_tail(k.to, y_image, images, tile.m) for k in classes]),
+        np.array(table, np.int64),
+        np.concatenate([k.taps for k in classes]),
+        np.concatenate([k.rows for k in classes]),
         images,
         x_image,
         y_image,
         x_group,
         y_group,
         groups,
-        span,
+        shares,
         splits,
-        dense and groups == 1 and splits == 1,
+        len(classes) == 1 and groups == 1 and splits == 1,
         offsets,
         group_stride,
         lane_stride,
     )
 
 
+def _parameters(g: Conv2dGeometry) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Input size, output size, kernel, stride, padding before and dilation of the two axes."""
+    return tuple(zip((g.h, g.w), (g.oh, g.ow), (g.kh, g.kw), g.stride, (g.padding[0][0], g.padding[1][0]), g.dilation))  # type: ignore[return-value]
+
+
 @functools.lru_cache(maxsize=256)
 def forward_plan(g: Conv2dGeometry, dtype: str) -> Contraction:
     """y = x * w."""
-    (top, bottom), (left, right) = g.padding
-    hp, wp, cg, ocg = g.h + top + bottom, g.w + left + right, g.c // g.groups, g.oc // g.groups
-    at = _grid(np.arange(g.oh) * g.stride[0] * wp * g.c, np.arange(g.ow) * g.stride[1] * g.c)
-    taps, length = _runs(g, wp)
-    return _contraction(
-        tile_for(ocg, dtype),
-        (top, bottom, left, right),
-        at,
-        taps,
-        length,
-        np.arange(g.oh * g.ow) * g.oc,
-        g.n,
-        hp * wp * g.c,
-        g.oh * g.ow * g.oc,
-        cg,
-        ocg,
-        g.groups,
-        True,
-        np.dtype(dtype).itemsize,
-        _weight_offsets(g),
-        ocg * cg * g.kh * g.kw,
-        cg * g.kh * g.kw,
-    )
-
-
-def _runs(g: Conv2dGeometry, wp: int) -> tuple[np.ndarray, int]:
-    """Where the contiguous runs of a window start, and their length: whole kernel rows where nothing lies between the taps."""
-    down = np.arange(g.kh) * g.dilation[0] * wp * g.c
-    if g.groups == 1 and (g.dilation[1] == 1 or g.kw == 1):
-        return _grid(down), g.kw * g.c
-    return _grid(down, np.arange(g.kw) * g.dilation[1] * g.c), g.c // g.groups
+    cg, ocg = g.c // g.groups, g.oc // g.groups
+    rows, columns = (_forward_axis(*axis) for axis in _parameters(g))
+    classes = _classes((rows, columns), g.kw, cg, (g.w * g.c, g.c), (g.ow * g.oc, g.oc))
+    sizes = g.n, g.h * g.w * g.c, g.oh * g.ow * g.oc, cg, ocg, g.groups
+    return _contraction(classes, dtype, *sizes, _weight_offsets(g), ocg * cg * g.kh * g.kw, cg * g.kh * g.kw)
 
 
 def _weight_offsets(g: Conv2dGeometry) -> np.ndarray:
@@ -237,68 +291,15 @@ def _weight_offsets(g: Conv2dGeometry) -> np.ndarray:
     return _grid(np.arange(g.kh) * g.kw, np.arange(g.kw), np.arange(g.c // g.groups) * g.kh * g.kw)
 
 
-@dataclass(frozen=True, slots=True)
-class _Phase:
-    """Along one axis: input positions ``start, start + stride, ...`` (``count`` of them) see the taps, at these output positions."""
-
-    start: int
-    count: int
-    taps: tuple[int, ...]
-    shifts: tuple[int, ...]
-
-
-def _phases(size: int, kernel: int, stride: int, before: int, dilation: int) -> list[_Phase]:
-    """Input position i gets tap k of output position (i + before - k * dilation) / stride where that is whole."""
-    found = []
-    for start in range(min(stride, size)):
-        taps = tuple(k for k in range(kernel) if (start + before - k * dilation) % stride == 0)
-        shifts = tuple((start + before - k * dilation) // stride for k in taps)
-        found.append(_Phase(start, -(-(size - start) // stride), taps, shifts))
-    return found
-
-
-def _reach(phases: list[_Phase], outputs: int) -> tuple[int, int]:
-    """How far the phases look outside the outputs, before and behind."""
-    lowest = min((s for p in phases for s in p.shifts), default=0)
-    highest = max((s + p.count - 1 for p in phases for s in p.shifts), default=0)
-    return max(0, -lowest), max(0, highest - (outputs - 1))
-
-
 @functools.lru_cache(maxsize=256)
-def grad_input_plans(g: Conv2dGeometry, dtype: str) -> tuple[Contraction, ...]:
-    """dx from dy: for each phase of the stride a dense contraction of the padded dy with the taps that meet it."""
-    rows = _phases(g.h, g.kh, g.stride[0], g.padding[0][0], g.dilation[0])
-    cols = _phases(g.w, g.kw, g.stride[1], g.padding[1][0], g.dilation[1])
-    (top, bottom), (left, right) = _reach(rows, g.oh), _reach(cols, g.ow)
-    hq, wq, cg, ocg = g.oh + top + bottom, g.ow + left + right, g.c // g.groups, g.oc // g.groups
-    plans = []
-    for row, col in product(rows, cols):
-        at = _grid((np.arange(row.count) + top) * wq * g.oc, (np.arange(col.count) + left) * g.oc)
-        taps = _grid(np.array(row.shifts, np.int64) * wq * g.oc, np.array(col.shifts, np.int64) * g.oc)
-        to = _grid((np.arange(row.count) * g.stride[0] + row.start) * g.w * g.c, (np.arange(col.count) * g.stride[1] + col.start) * g.c)
-        offsets = _grid(np.array(row.taps, np.int64) * g.kw, np.array(col.taps, np.int64), np.arange(ocg) * cg * g.kh * g.kw)
-        plans.append(
-            _contraction(
-                tile_for(cg, dtype),
-                (top, bottom, left, right),
-                at,
-                taps,
-                ocg,
-                to,
-                g.n,
-                hq * wq * g.oc,
-                g.h * g.w * g.c,
-                ocg,
-                cg,
-                g.groups,
-                g.stride == (1, 1),
-                np.dtype(dtype).itemsize,
-                offsets,
-                ocg * cg * g.kh * g.kw,
-                g.kh * g.kw,
-            )
-        )
-    return tuple(plans)
+def grad_input_plan(g: Conv2dGeometry, dtype: str) -> Contraction:
+    """dx from dy."""
+    cg, ocg, taps = g.c // g.groups, g.oc // g.groups, g.kh * g.kw
+    rows, columns = (_grad_axis(*axis) for axis in _parameters(g))
+    classes = _classes((rows, columns), g.kw, ocg, (g.ow * g.oc, g.oc), (g.w * g.c, g.c))
+    sizes = g.n, g.oh * g.ow * g.oc, g.h * g.w * g.c, ocg, cg, g.groups
+    offsets = _grid(np.arange(g.kh)[::-1] * g.kw, np.arange(g.kw)[::-1], np.arange(ocg) * cg * taps)
+    return _contraction(classes, dtype, *sizes, offsets, ocg * cg * taps, taps)
 
 
 def _correlation(
@@ -373,26 +374,12 @@ _NO_PADS = (0, 0, 0, 0)
 @functools.lru_cache(maxsize=256)
 def matmul_plan(m: int, k: int, n: int, row_stride: int, column_stride: int, dtype: str) -> Contraction:
     """(M, K) @ (K, N), element (k, n) of the second at k * row_stride + n * column_stride: m pixels, one run of k channels."""
-    run = np.zeros(1, np.int64)
-    return _contraction(
-        tile_for(n, dtype),
-        _NO_PADS,
-        np.arange(m) * k,
-        run,
-        k,
-        np.arange(m) * n,
-        1,
-        m * k,
-        m * n,
-        k,
-        n,
-        1,
-        True,
-        np.dtype(dtype).itemsize,
-        np.arange(k) * row_stride,
-        0,
-        column_stride,
-    )
+    rows = _one_run(np.arange(m) * k, np.arange(m) * n, k)
+    return _contraction([rows], dtype, 1, m * k, m * n, k, n, 1, np.arange(k) * row_stride, 0, column_stride)
+
+
+def _one_run(at: np.ndarray, to: np.ndarray, length: int) -> _Class:
+    return _Class(at, to, np.zeros(1, np.int64), np.zeros(1, np.int64), length)
 
 
 @functools.lru_cache(maxsize=256)
@@ -413,6 +400,12 @@ def matmul_t_plan(m: int, i: int, o: int, dtype: str) -> Correlation:
         0,
         i,
     )
+
+
+def depthwise_shares(p: Contraction) -> int:
+    """Into how many tasks an image is shared out: some 1,000 vectors each, so that their input stays in the first-level cache."""
+    pixels = int(p.classes[:, 1].sum())
+    return max(1, pixels * p.groups // 4096)
 
 
 def depthwise_chunks(g: Conv2dGeometry) -> int:
@@ -470,10 +463,11 @@ def _winograd_plan(where: tuple[int, int, int, int], c: int, oc: int) -> Winogra
 @functools.lru_cache(maxsize=256)
 def _places_plans(patches: int, c: int, oc: int) -> tuple[Contraction, Correlation]:
     """The matrix products of the 36 places, as groups: every task takes all patches of its places."""
-    places, tile, start = winograd.PLACES, tile_for(oc, "float32"), np.zeros(1, np.int64)
-    at, to, k = np.arange(patches) * places * c, np.arange(patches) * places * oc, np.arange(c)
-    product = _contraction(
-        tile, _NO_PADS, at, start, c, to, 1, patches * places * c, patches * places * oc, c, oc, places, False, 4, k, 0, 0
+    places, k = winograd.PLACES, np.arange(c)
+    at, to = np.arange(patches) * places * c, np.arange(patches) * places * oc
+    x_image, y_image = patches * places * c, patches * places * oc
+    product = _contraction([_one_run(at, to, c)], "float32", 1, x_image, y_image, c, oc, places, k, 0, 0)
+    tile = tile_for(oc, "float32")
+    return replace(product, shares=1, splits=places), _correlation(
+        tile, _NO_PADS, at, k, 1, x_image, c, oc, places, 4, k, 0, 0, most_chunks=1
     )
-    product = replace(product, span=-(-patches // tile.m) * tile.m, splits=places)
-    return product, _correlation(tile, _NO_PADS, at, k, 1, patches * places * c, c, oc, places, 4, k, 0, 0, most_chunks=1)

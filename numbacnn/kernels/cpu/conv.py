@@ -1,17 +1,21 @@
 """Convolution in all directions, and every matrix product, as two loops around a register tile.
 
-Memory is channels-last, so what one kernel row sees of the input is a contiguous run. Three tables say where things lie:
+Memory is channels-last, so what one kernel row sees of the input is a contiguous run. Tables say where things lie:
 
-    at[p]    where output pixel p's window starts in an image of the input    (stride, image border)
-    taps[r]  where run r of the window starts, relative to that               (kernel rows, dilation)
-    to[p]    where pixel p of the output lies in its image                     (for the input gradient: every stride-th pixel)
+    at[p]      where pixel p's window starts in an image of the input       (stride; before the image, where there is padding)
+    taps[r]    where run r of the window starts, relative to that           (kernel rows, dilation)
+    rows[r]    which of the packed weights it meets
+    to[p]      where pixel p of the output lies in its image
 
-``contract``    tile = pixels x output channels, summed over runs and channels: the forward pass, the input gradient (the same on
-                the padded output gradient with other weights), linear layers and matrix products
-``correlate``   tile = (tap, channel) x output channels, summed over pixels: the weight gradient
+Pixels near the border see fewer taps, and each pixel of an input gradient only those that the stride brings to it. So pixels come in
+classes that see the same taps: padding is never copied, and no zero is multiplied.
 
-Both tables end with entries for a tile that crosses into the next images, and for the last, ragged tile, whose spare rows point
-at a pixel that exists. So no input is ever read outside its buffer.
+``contract``    tile = pixels x output channels, summed over runs and channels: the forward pass, the input gradient (of the output's
+                gradient, with other weights), linear layers and matrix products
+``correlate``   tile = (tap, channel) x output channels, summed over pixels: the weight gradient, of a padded input
+
+The tables of pixels end with entries for a tile that crosses into the next images, and for the last, ragged tile, whose spare rows
+point at a pixel that exists. So no input is ever read outside its buffer.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from numba import prange
 
 from .launch import inline, kernel
 from .tile import add_block, columns, outer, row_count, start, store, store_block, zero
+from .vector import lanes, load, put
 
 __all__ = ["BLOCK", "MANY", "STRIP", "contract", "correlate", "pack", "pad", "unpack"]
 
@@ -62,8 +67,8 @@ def pad(x, rows, size, out, out_rows, width, top, left):
 
 
 @kernel
-def pack(w, offsets, group_stride, lane_stride, lanes, packed):
-    """packed (G, B, K, NR): for each k, NR output channels side by side; zeros past the ``lanes`` channels of a group.
+def pack(w, offsets, group_stride, lane_stride, channels, packed):
+    """packed (G, B, K, NR): for each k, NR output channels side by side; zeros past the ``channels`` of a group.
 
     w is flat; channel v of group g lies at g * group_stride + v * lane_stride + offsets[k].
     """
@@ -75,7 +80,7 @@ def pack(w, offsets, group_stride, lane_stride, lanes, packed):
         s = task - gb * slices
         g = gb // blocks
         b = gb - g * blocks
-        used = min(NR, lanes - b * NR)
+        used = min(NR, channels - b * NR)
         base = g * group_stride + b * NR * lane_stride
         for k in range(s * step, min(K, (s + 1) * step)):
             row = packed[g, b, k]
@@ -87,7 +92,7 @@ def pack(w, offsets, group_stride, lane_stride, lanes, packed):
 
 
 @kernel
-def unpack(part, offsets, group_stride, lane_stride, lanes, w):
+def unpack(part, offsets, group_stride, lane_stride, channels, w):
     """The reverse of ``pack`` for sums: part (chunks, G, B, K, NR) -> flat w, the chunks added in index order."""
     chunks, groups, blocks, _, NR = part.shape
     step = 256
@@ -104,75 +109,91 @@ def unpack(part, offsets, group_stride, lane_stride, lanes, w):
                 other = part[chunk, g, b, k]
                 for v in range(NR):
                     first[v] += other[v]
-            for v in range(min(NR, lanes - b * NR)):
+            for v in range(min(NR, channels - b * NR)):
                 w[base + offsets[k] + v * lane_stride] = first[v]
 
 
 @inline
-def _sum_runs(tile, acc, x, at, t, q, taps, length, packed, b):
-    """acc[r, :] += the window of tile row r (at x[at[t + r] + q]) times the packed weights from b on."""
-    for r in range(len(taps)):
-        first = q + taps[r]
+def _sum_runs(tile, acc, x, at, t, q, taps, rows, first, last, length, packed, b):
+    """acc[r, :] += runs ``first`` to ``last`` of the window of tile row r (at x[at[t + r] + q]) times the packed weights from b on."""
+    for r in range(first, last):
+        a = q + taps[r]
+        w = b + rows[r] * columns(tile)
         for c in range(length):
-            acc = outer(acc, x, at, t, first + c, packed, b)
-            b += columns(tile)
+            acc = outer(acc, x, at, t, a + c, packed, w)
+            w += columns(tile)
     return acc
 
 
 @inline
-def _store_ragged(tile, acc, scratch, rows, lanes, y, to, t, o):
-    """Store only so many rows and lanes of the tile."""
+def _store_ragged(tile, acc, scratch, rows, count, y, to, t, o):
+    """Store only so many rows and elements of them."""
     store_block(acc, scratch, 0, columns(tile))
+    L = lanes(scratch)
     for r in range(rows):
-        for v in range(lanes):
-            y[to[t + r] + o + v] = scratch[r * columns(tile) + v]
+        s, d = r * columns(tile), to[t + r] + o
+        if count < L:
+            for v in range(count):
+                y[d + v] = scratch[s + v]
+        else:
+            for v in range(0, count, L):  # the last vector may repeat some elements
+                i = min(v, count - L)
+                put(load(scratch, s + i), y, d + i)
 
 
 @kernel
-def contract(tile, x, at, taps, length, packed, bias, y, to, images, x_image, y_image, x_group, y_group, span, splits, dense):
+def contract(
+    tile, x, at, to, classes, taps, rows, packed, bias, y, images, x_image, y_image, x_group, y_group, shares, splits, dense
+):  # fmt: skip
     """y[n, pixel, g, :] = bias + sum over runs and channels of x times packed (G, B, K, NR); x and y are flat.
 
-    ``x_image`` and ``y_image`` are the sizes of an image, ``x_group`` and ``y_group`` the channels of a group. A task owns ``span``
-    pixels (a multiple of the tile's rows) and one of ``splits`` shares of the blocks of output channels. ``dense``: pixels follow each
-    other in y and no other task writes between them, so that a store wider than the channels may spill onto what is written next.
+    Row i of ``classes``: a class's first entry in ``at`` and ``to``, its pixels in an image, its first run and the one after its
+    last, and their length. ``x_image`` and ``y_image`` are the sizes of an image, ``x_group`` and ``y_group`` the channels of a group.
+
+    A task owns a share of each class's tiles, of all images, and one of ``splits`` shares of the blocks of output channels.
+    ``dense``: pixels follow each other in y and no other task writes between them, so that a store wider than the channels may spill
+    onto what is written next.
     """
     groups, blocks, K, NR = packed.shape
     M = row_count(tile)
-    pixels = len(to) - 2 * M
-    total = images * pixels
     weights = packed.reshape(-1)
-    for task in prange((total + span - 1) // span * splits):
+    for task in prange(shares * splits):
         s = task // splits
-        stop = min((s + 1) * span, total)
+        split = task - s * splits
         scratch = np.empty(M * NR, y.dtype)
         # from the last block to the first: what a ragged last block spills is the next pixel's first block, written later
-        part = task - s * splits
-        for gb in range((part + 1) * groups * blocks // splits - 1, part * groups * blocks // splits - 1, -1):
+        for gb in range((split + 1) * groups * blocks // splits - 1, split * groups * blocks // splits - 1, -1):
             g = gb // blocks
             channel = (gb - g * blocks) * NR
-            lanes = min(NR, y_group - channel)
-            for p in range(s * span, stop, M):
-                n = p // pixels
-                t = p - n * pixels if p + M <= total else pixels + M
-                acc = start(tile, bias, gb * NR)
-                acc = _sum_runs(tile, acc, x, at, t, n * x_image + g * x_group, taps, length, weights, gb * K * NR)
-                o = n * y_image + g * y_group + channel
-                behind = (stop - p - M) * y_group  # elements of this task that are still to be written
-                if behind >= 0 and (lanes == NR or (dense and behind >= NR - lanes)):
-                    store(acc, y, to, t, o)
-                else:
-                    _store_ragged(tile, acc, scratch, min(M, stop - p), lanes, y, to, t, o)
+            used = min(NR, y_group - channel)
+            for k in range(len(classes)):
+                entry, pixels = classes[k, 0], classes[k, 1]
+                total = images * pixels
+                tiles = (total + M - 1) // M
+                stop = min(tiles * (s + 1) // shares * M, total)
+                for p in range(tiles * s // shares * M, stop, M):
+                    n = p // pixels
+                    t = entry + (p - n * pixels if p + M <= total else pixels + M)
+                    acc = start(tile, bias, gb * NR)
+                    q = n * x_image + g * x_group
+                    acc = _sum_runs(tile, acc, x, at, t, q, taps, rows, classes[k, 2], classes[k, 3], classes[k, 4], weights, gb * K * NR)
+                    o = n * y_image + g * y_group + channel
+                    behind = (stop - p - M) * y_group  # elements of this task that are still to be written
+                    if behind >= 0 and (used == NR or (dense and behind >= NR - used)):
+                        store(acc, y, to, t, o)
+                    else:
+                        _store_ragged(tile, acc, scratch, min(M, stop - p), used, y, to, t, o)
 
 
 @inline
-def _grad_panel(grad, first, stop, width, o, lanes, NR, panel, at):
+def _grad_panel(grad, first, stop, width, o, used, NR, panel, at):
     """Pixels first .. stop of the output gradient, channels from o on, side by side in panel from ``at``; zeros in the spare lanes."""
     for p in range(first, stop):
         out = panel[at : at + NR]
-        channels = grad[p * width + o : p * width + o + lanes]
-        for v in range(lanes):
+        channels = grad[p * width + o : p * width + o + used]
+        for v in range(used):
             out[v] = channels[v]
-        for v in range(lanes, NR):
+        for v in range(used, NR):
             out[v] = 0
         at += NR
 

@@ -1,7 +1,7 @@
 """Depthwise convolution: one channel to a group, so a vector holds neighbouring channels. The tables are those of ``conv``.
 
-A task owns ``span`` pixels, or for the weight gradient every so many blocks of pixels; ``spare`` is how many entries the two tails
-of a table have each. There are at least as many channels as a vector has lanes; the last vector may repeat some of them.
+There are at least as many channels as a vector has lanes; the last vector may repeat some of them. ``spare`` is how many entries
+the two tails of a table have each.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ BLOCK = 256
 
 
 @inline
-def _pixel(x, a, taps, w, c, C, v):
+def _pixel(x, a, taps, rows, first, last, w, c, C, v):
     """v + one pixel's window (at x[a]) times the weights, one vector of channels from c on."""
-    for r in range(len(taps)):
-        v = v + load(x, a + taps[r] + c) * load(w, r * C + c)
+    for r in range(first, last):
+        v = v + load(x, a + taps[r] + c) * load(w, rows[r] * C + c)
     return v
 
 
 @inline
-def _four_pixels(x, a0, a1, a2, a3, taps, w, c, C, v):
+def _four_pixels(x, a0, a1, a2, a3, taps, rows, first, last, w, c, C, v):
     """The same for four pixels, which share the weights."""
     v0, v1, v2, v3 = v, v, v, v
-    for r in range(len(taps)):
-        weight = load(w, r * C + c)
+    for r in range(first, last):
+        weight = load(w, rows[r] * C + c)
         t = taps[r] + c
         v0 = v0 + load(x, a0 + t) * weight
         v1 = v1 + load(x, a1 + t) * weight
@@ -40,33 +40,38 @@ def _four_pixels(x, a0, a1, a2, a3, taps, w, c, C, v):
 
 
 @inline
-def _pixels(x, image, at, first, count, taps, w, bias, y, out_image, to, C):
-    """``count`` pixels of one image, from table entry ``first`` on."""
+def _pixels(x, image, at, begin, end, taps, rows, first, last, w, bias, y, out_image, to, C):
+    """Table entries ``begin`` to ``end`` of one image, whose windows hold runs ``first`` to ``last``."""
     L = lanes(x)
+    fours = begin + (end - begin) // 4 * 4
     for block in range(0, C, L):
         c = min(block, C - L)
         b = load(bias, c)
-        for p in range(first, first + count - 3, 4):
+        for p in range(begin, fours, 4):
             a0, a1, a2, a3 = image + at[p], image + at[p + 1], image + at[p + 2], image + at[p + 3]
-            v0, v1, v2, v3 = _four_pixels(x, a0, a1, a2, a3, taps, w, c, C, b)
+            v0, v1, v2, v3 = _four_pixels(x, a0, a1, a2, a3, taps, rows, first, last, w, c, C, b)
             put(v0, y, out_image + to[p] + c)
             put(v1, y, out_image + to[p + 1] + c)
             put(v2, y, out_image + to[p + 2] + c)
             put(v3, y, out_image + to[p + 3] + c)
-        for p in range(first + count // 4 * 4, first + count):
-            put(_pixel(x, image + at[p], taps, w, c, C, b), y, out_image + to[p] + c)
+        for p in range(fours, end):
+            put(_pixel(x, image + at[p], taps, rows, first, last, w, c, C, b), y, out_image + to[p] + c)
 
 
 @kernel
-def contract(x, at, taps, w, bias, y, to, images, x_image, y_image, span, spare):
-    """y[n, pixel, :] = bias + sum over taps of x times w (taps, C), all flat: the forward pass and the input gradient."""
+def contract(x, at, to, classes, taps, rows, w, bias, y, images, x_image, y_image, shares):
+    """y[n, pixel, :] = bias + sum over taps of x times w (taps, C), all flat: the forward pass and the input gradient.
+
+    A task owns a share of each class's pixels of one image.
+    """
     C = len(bias)
-    pixels = len(to) - 2 * spare
-    rows = (pixels + span - 1) // span
-    for task in prange(images * rows):
-        n = task // rows
-        first = (task - n * rows) * span
-        _pixels(x, n * x_image, at, first, min(span, pixels - first), taps, w, bias, y, n * y_image, to, C)
+    for task in prange(images * shares):
+        n = task // shares
+        s = task - n * shares
+        for k in range(len(classes)):
+            entry, pixels, first, last = classes[k, 0], classes[k, 1], classes[k, 2], classes[k, 3]
+            begin, end = entry + pixels * s // shares, entry + pixels * (s + 1) // shares
+            _pixels(x, n * x_image, at, begin, end, taps, rows, first, last, w, bias, y, n * y_image, to, C)
 
 
 @inline
