@@ -55,7 +55,7 @@ LAYERS = {  # maximum pooling also moves the maxima's places
     "average pool 2x2, LeNet": Layer("AvgPool2d", (2, 2), IMAGES, 256 * 6 * 14 * 14),
     "max pool 3x3, stride 2, 64 @ 112": Layer("MaxPool2d", (3, 2, 1), (16, 64, 112, 112), 16 * 64 * 56 * 56, (1, 2), (1, 2)),
     "average pool 2x2, 64 @ 56": Layer("AvgPool2d", (2, 2), RESNET, 32 * 64 * 28 * 28),
-    "global average pool, 512 @ 7": Layer("AvgPool2d", (7,), (256, 512, 7, 7), 256 * 512),
+    "global average pool, 512 @ 7": Layer("AdaptiveAvgPool2d", (1,), (256, 512, 7, 7), 256 * 512),
     **{f"{name}, LeNet": _map(name, IMAGES) for name in ACTIVATIONS},
     **{f"{name}, 64 @ 56": _map(name, RESNET) for name in ACTIVATIONS},
     "softmax, 256 x 10": _map("Softmax", (256, 10), 1),

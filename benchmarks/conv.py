@@ -136,7 +136,7 @@ MAKERS: Makers = {"numbacnn": ours, "torch": theirs}
 
 # -- what the times come to ------------------------------------------------------------------------------------------------------
 def cell(row: Row, peak: float) -> str:
-    """As "1.20 (1.15), 0.350 ms, 80 %"."""
+    """As "1.20 (1.15), 0.35 ms, 80%"."""
     seconds = row["numbacnn_best"]
     return f"{ratios(row)}, {seconds * 1e3:.3g} ms, {layer(row).gflop / seconds / peak:.0%}"
 

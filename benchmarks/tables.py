@@ -67,7 +67,8 @@ def _processor() -> str:
 def report(name: str, title: str, table: Table, rows: list[Row], summary: dict[str, float], args: argparse.Namespace) -> None:
     """Print the table and what it comes to; with ``--out`` write both into ``name.md``, and the rows into ``name.json``."""
     facts = machine(args.threads)
-    parts = [f"**{title}**", markdown(table), "; ".join(f"{what} {value:.2f}" for what, value in summary.items())]
+    summary = {what: value for what, value in summary.items() if not math.isnan(value)}  # no ratios without a peer
+    parts = [f"**{title}**", markdown(table), "; ".join(f"{what}: {value:.2f}" for what, value in summary.items())]
     parts.append("<sub>" + ", ".join(f"{key} {value}" for key, value in facts.items()) + "</sub>")
     text = "\n\n".join(part for part in parts if part) + "\n"
     print(text)
