@@ -1,57 +1,153 @@
-"""Two libraries in two processes that take turns.
+"""Several libraries in processes of their own that take turns.
 
 In one process their thread pools would spin against each other. Each side is a worker that reads a request a line and answers with
-its times; the parent asks one, then the other, round after round, so that a change in the machine's speed meets both.
+its times; the parent asks one, then the other, round after round, so that a change in the machine's speed meets all of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
-import math
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-SIDES = ("numbacnn", "torch")
+SIDES = {"numbacnn": (), "torch": ("torch",), "onnxruntime": ("onnxruntime", "onnx")}
+"""The sides, ours first, and the packages that each needs."""
+
+Case = dict[str, Any]
+Ways = list[Callable[[], object]]
+Makers = Mapping[str, Callable[[Case], Ways]]
+"""For each side, what turns a case into the ways to run it; the quickest way counts."""
 
 
+def arguments(description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of each side")
+    parser.add_argument("--rounds", type=int, default=4, help="turns of each side")
+    parser.add_argument("--seconds", type=float, default=0.3, help="of one turn")
+    parser.add_argument("--out", type=Path, help="a folder for the rows (JSON) and the table (Markdown)")
+    parser.add_argument("--worker", choices=SIDES, help=argparse.SUPPRESS)
+    return parser
+
+
+def environment(threads: int, **more: str) -> dict[str, str]:
+    """A child's environment: so many threads, how they wait left to each library, and no word about compiling."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_", "MKL_"))}
+    return kept | {"OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads), "NUMBACNN_QUIET": "1"} | more
+
+
+# -- the parent --------------------------------------------------------------------------------------------------------------
 class Worker:
     """One side, in a process of its own."""
 
     def __init__(self, module: str, side: str, threads: int) -> None:
-        env = dict(os.environ, OMP_NUM_THREADS=str(threads), NUMBA_NUM_THREADS=str(max(threads, os.cpu_count() or 1)), NUMBACNN_QUIET="1")
+        self.name = f"{module}, {side}, {threads} threads"
         command = [sys.executable, "-m", module, "--worker", side, "--threads", str(threads)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(threads))
 
     def ask(self, **request: Any) -> Any:
         stdin, stdout = self.process.stdin, self.process.stdout
         if stdin is None or stdout is None:
-            raise RuntimeError("the worker has no pipes")
+            raise RuntimeError(f"the worker has no pipes: {self.name}")
         stdin.write(json.dumps(request) + "\n")
         stdin.flush()
         answer = stdout.readline()
         if not answer:
-            raise RuntimeError("the worker stopped")
+            raise RuntimeError(f"the worker stopped: {self.name}")
         return json.loads(answer)
 
     def close(self) -> None:
-        if self.process.stdin:
-            self.process.stdin.close()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe:
+                pipe.close()
         self.process.wait()
 
 
-def serve(answer: Callable[[dict[str, Any]], Any]) -> None:
-    """The worker's loop."""
+def available(makers: Iterable[str]) -> list[str]:
+    """The sides whose packages are installed."""
+    return [side for side in makers if all(map(importlib.util.find_spec, SIDES[side]))]
+
+
+def compare(
+    module: str, makers: Makers, cases: Iterable[Case], args: argparse.Namespace, threads: Iterable[int] = ()
+) -> list[dict[str, Any]]:
+    """Ask all sides for every case, ``args.rounds`` times in turn; a row a case with the best and the median of each side.
+
+    With ``threads``, every side runs once with each number of them, and its name in the row is "numbacnn 2".
+    """
+    sides = available(makers)
+    if threads:
+        workers = {f"{side} {n}": Worker(module, side, n) for side in sides for n in threads}
+    else:
+        workers = {side: Worker(module, side, args.threads) for side in sides}
+    rows = []
+    for case in cases:
+        times: dict[str, list[float]] = {name: [] for name in workers}
+        for _ in range(args.rounds):
+            for name, worker in workers.items():
+                times[name] += worker.ask(case=case, seconds=args.seconds)
+        row = dict(case)
+        for name, found in times.items():
+            row[f"{name}_best"], row[f"{name}_median"] = min(found), statistics.median(found)
+        rows.append(row)
+        print(row, file=sys.stderr, flush=True)
+    for worker in workers.values():
+        worker.close()
+    return rows
+
+
+def peaks(threads: int) -> dict[str, float]:
+    """What ``benchmarks.peak`` finds, in a process of its own: ``gflops`` and ``gb_s``."""
+    command = [sys.executable, "-m", "benchmarks.peak", "--threads", str(threads)]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment(threads)).stdout)
+
+
+# -- a worker ----------------------------------------------------------------------------------------------------------------
+def work(makers: Makers, args: argparse.Namespace) -> None:
+    """Answer the parent's requests with the times of the quickest way; cases with ``mode="inference"`` run in inference mode."""
+    set_threads(args.worker, args.threads)
+    held: Case | None = None
+    ways: Ways = []
     for line in sys.stdin:
-        print(json.dumps(answer(json.loads(line))), flush=True)
+        request = json.loads(line)
+        if request["case"] != held:
+            ways = []  # the last case's arrays go before the next one's come
+            held, ways = request["case"], makers[args.worker](request["case"])
+        with inference_mode(args.worker) if held.get("mode") == "inference" else contextlib.nullcontext():
+            found = min((timed(way, request["seconds"]) for way in ways), key=min)
+        print(json.dumps(found), flush=True)
+
+
+def set_threads(side: str, threads: int) -> None:
+    if side == "numbacnn":
+        import numbacnn
+
+        numbacnn.set_num_threads(threads)
+    elif side == "torch":
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def inference_mode(side: str) -> Any:
+    """The side's context for inference; it is entered once a turn, so what is prepared in it is prepared by the warm-up."""
+    if side == "numbacnn":
+        import numbacnn
+
+        return getattr(numbacnn, "inference_mode", numbacnn.no_grad)()
+    if side == "torch":
+        import torch
+
+        return torch.inference_mode()
+    return contextlib.nullcontext()
 
 
 def timed(run: Callable[[], object], seconds: float, least: int = 3) -> list[float]:
@@ -64,72 +160,3 @@ def timed(run: Callable[[], object], seconds: float, least: int = 3) -> list[flo
         run()
         times.append(time.perf_counter() - start)
     return times
-
-
-def compare(module: str, cases: Iterable[dict[str, Any]], args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Ask both sides for every case, ``args.rounds`` times in turn; a row a case with the best and the median of each side."""
-    sides = [side for side in SIDES if side == "numbacnn" or importlib.util.find_spec(side)]
-    workers = {side: Worker(module, side, args.threads) for side in sides}
-    rows = []
-    for case in cases:
-        times: dict[str, list[float]] = {side: [] for side in sides}
-        for _ in range(args.rounds):
-            for side, worker in workers.items():
-                times[side] += worker.ask(case=case, seconds=args.seconds)
-        row = dict(case)
-        for side in sides:
-            row[f"{side}_best"], row[f"{side}_median"] = min(times[side]), statistics.median(times[side])
-        rows.append(row)
-    for worker in workers.values():
-        worker.close()
-    return rows
-
-
-def ratio(row: dict[str, Any], of: str = "best") -> float:
-    """PyTorch's time over ours; NaN without PyTorch."""
-    return row.get(f"torch_{of}", math.nan) / row[f"numbacnn_{of}"]
-
-
-def geometric_mean(values: Iterable[float]) -> float:
-    found = list(values)
-    return math.exp(sum(map(math.log, found)) / len(found))
-
-
-def arguments(description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of both sides")
-    parser.add_argument("--rounds", type=int, default=4, help="turns of each side")
-    parser.add_argument("--seconds", type=float, default=0.3, help="of one turn")
-    parser.add_argument("--json", type=Path, help="write the rows into this file")
-    parser.add_argument("--worker", choices=SIDES, help=argparse.SUPPRESS)
-    return parser
-
-
-def machine() -> dict[str, str]:
-    """What the figures depend on."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {"python": platform.python_version(), "processor": _processor()}
-    for package in ("numpy", "numba", "llvmlite", "torch"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
-def _processor() -> str:
-    import llvmlite.binding as llvm
-
-    return f"{llvm.get_host_cpu_name()}, {os.cpu_count()} CPUs"
-
-
-def report(title: str, header: list[str], lines: list[list[str]], rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
-    """Print a Markdown table, and write the rows as JSON where asked."""
-    facts = machine()
-    print(f"## {title}\n\n" + ", ".join(f"{k} {v}" for k, v in facts.items()) + f", {args.threads} threads\n")
-    print("| " + " | ".join(header) + " |\n|" + " --- |" * len(header))
-    for line in lines:
-        print("| " + " | ".join(line) + " |")
-    if args.json:
-        args.json.write_text(json.dumps({"title": title, "machine": facts, "threads": args.threads, "rows": rows}, indent=1))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import os
 import statistics
 import subprocess
 import sys
@@ -12,7 +10,8 @@ import tempfile
 import time
 from typing import Any
 
-from .alternate import arguments, report
+from .alternate import arguments, available, environment
+from .tables import report
 
 OURS = """
 import numbacnn as nc
@@ -34,9 +33,9 @@ optimiser.step()
 """
 
 
-def seconds(script: str, cache: str) -> float:
+def seconds(script: str, cache: str, threads: int) -> float:
     """Wall time of a process that runs the script; it leaves at once, so the time is that of its work."""
-    env = dict(os.environ, NUMBA_CACHE_DIR=cache, NUMBACNN_QUIET="1")
+    env = environment(threads, NUMBA_CACHE_DIR=cache)
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", script + "\nimport os; os._exit(0)"], check=True, env=env)
     return time.perf_counter() - start
@@ -45,16 +44,18 @@ def seconds(script: str, cache: str) -> float:
 def main() -> None:
     args: argparse.Namespace = arguments(__doc__.splitlines()[0]).parse_args()
     times: dict[str, list[float]] = {"cold cache": [], "warm cache": [], "import numbacnn": [], "PyTorch": []}
+    peer = "torch" in available(["torch"])
     with tempfile.TemporaryDirectory() as cache:
-        times["cold cache"].append(seconds(OURS, cache))
+        times["cold cache"].append(seconds(OURS, cache, args.threads))
         for _ in range(max(3, args.rounds)):
-            times["warm cache"].append(seconds(OURS, cache))
-            times["import numbacnn"].append(seconds("import numbacnn", cache))
-            if importlib.util.find_spec("torch"):
-                times["PyTorch"].append(seconds(THEIRS, cache))
+            times["warm cache"].append(seconds(OURS, cache, args.threads))
+            times["import numbacnn"].append(seconds("import numbacnn", cache, args.threads))
+            if peer:
+                times["PyTorch"].append(seconds(THEIRS, cache, args.threads))
     rows: list[dict[str, Any]] = [{"what": name, "best": min(t), "median": statistics.median(t)} for name, t in times.items() if t]
-    lines = [[row["what"], f"{row['best']:.2f}", f"{row['median']:.2f}"] for row in rows]
-    report("Process start to the end of the first LeNet training step", ["", "s, best", "median"], lines, rows, args)
+    lines = [["", "s, best", "median"]] + [[row["what"], f"{row['best']:.2f}", f"{row['median']:.2f}"] for row in rows]
+    summary = {"PyTorch's over ours, warm": min(times["PyTorch"]) / min(times["warm cache"])} if peer else {}
+    report("startup", "Process start to the end of the first LeNet training step", lines, rows, summary, args)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,79 @@
+"""From rows to figures and tables: ratios, means, Markdown and JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+from collections.abc import Callable, Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+Table = list[list[str]]
+"""Lines of cells, the header first."""
+
+
+def ratio(row: Row, of: str = "best") -> float:
+    """PyTorch's time over ours; NaN without PyTorch."""
+    return row.get(f"torch_{of}", math.nan) / row[f"numbacnn_{of}"]
+
+
+def ratios(row: Row) -> str:
+    """Both ratios as text, the medians' in brackets: "1.20 (1.15)"."""
+    return f"{ratio(row):.2f} ({ratio(row, 'median'):.2f})" if "torch_best" in row else "-"
+
+
+def geometric_mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return math.exp(sum(map(math.log, found)) / len(found)) if found else math.nan
+
+
+def pivot(rows: Iterable[Row], down: str, across: str, cell: Callable[[Row], str]) -> Table:
+    """One line for each value of ``down``, one column for each of ``across``, in order of appearance; "-" where there is no row."""
+    found = {(row[down], row[across]): cell(row) for row in rows}
+    lines, columns = (list(dict.fromkeys(key[i] for key in found)) for i in (0, 1))
+    return [[down, *map(str, columns)]] + [[str(line), *(found.get((line, column), "-") for column in columns)] for line in lines]
+
+
+def markdown(table: Table) -> str:
+    lines = ["| " + " | ".join(line) + " |" for line in table]
+    return "\n".join([lines[0], "|" + " --- |" * len(table[0]), *lines[1:]])
+
+
+def machine(threads: int) -> dict[str, str]:
+    """What the figures depend on."""
+    found = {"processor": _processor(), "threads": str(threads), "Python": platform.python_version()}
+    for package in ("numpy", "numba", "llvmlite", "torch", "onnxruntime"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _processor() -> str:
+    import llvmlite.binding as llvm
+
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{(names or [platform.processor()])[0]} ({llvm.get_host_cpu_name()}), {os.cpu_count()} CPUs"
+
+
+def report(name: str, title: str, table: Table, rows: list[Row], summary: dict[str, float], args: argparse.Namespace) -> None:
+    """Print the table and what it comes to; with ``--out`` write both into ``name.md``, and the rows into ``name.json``."""
+    facts = machine(args.threads)
+    summary = {what: value for what, value in summary.items() if not math.isnan(value)}  # no ratios without a peer
+    parts = [f"**{title}**", markdown(table), "; ".join(f"{what}: {value:.2f}" for what, value in summary.items())]
+    parts.append("<sub>" + ", ".join(f"{key} {value}" for key, value in facts.items()) + "</sub>")
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    print(text)
+    if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
+        (args.out / f"{name}.md").write_text(text, encoding="utf-8")
+        found = {"title": title, "machine": facts, "summary": summary, "rows": rows}
+        (args.out / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

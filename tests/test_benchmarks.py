@@ -1,0 +1,262 @@
+"""What the benchmarks compute beside times: ratios, tables, floors of work; and that both sides do the same. Speed is not tested."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.append(str(ROOT))  # the benchmarks are not installed
+
+from benchmarks import alternate, bandwidth, conv, lenet, readme, tables, train  # noqa: E402
+
+ROW = {"numbacnn_best": 2.0, "numbacnn_median": 4.0, "torch_best": 3.0, "torch_median": 5.0}
+
+
+# -- figures and tables --------------------------------------------------------------------------------------------------------
+def test_a_ratio_above_one_is_a_win() -> None:
+    assert tables.ratio(ROW) == 1.5
+    assert tables.ratio(ROW, "median") == 1.25
+    assert tables.ratios(ROW) == "1.50 (1.25)"
+
+
+def test_without_pytorch_there_is_no_ratio() -> None:
+    alone = {"numbacnn_best": 2.0, "numbacnn_median": 4.0}
+    assert math.isnan(tables.ratio(alone))
+    assert tables.ratios(alone) == "-"
+
+
+def test_geometric_mean() -> None:
+    assert tables.geometric_mean([0.5, 2, 8]) == pytest.approx(2)
+    assert tables.geometric_mean(iter([3.0])) == pytest.approx(3)
+    assert math.isnan(tables.geometric_mean([]))
+
+
+def test_pivot_keeps_the_order_and_marks_gaps() -> None:
+    rows = [
+        {"op": op, "pass": p, "t": t} for op, p, t in (("b", "forward", 1), ("b", "backward", 2), ("a", "step", 3), ("a", "forward", 4))
+    ]
+    table = tables.pivot(rows, "op", "pass", lambda row: str(row["t"]))
+    assert table == [["op", "forward", "backward", "step"], ["b", "1", "2", "-"], ["a", "4", "-", "3"]]
+
+
+def test_markdown() -> None:
+    assert tables.markdown([["a", "b"], ["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+
+
+def test_a_report_says_what_it_depends_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "new" / "folder"
+    args = argparse.Namespace(threads=3, out=out)
+    tables.report("name", "A title", [["a"], ["1"]], [ROW], {"worst": 0.516, "without a peer": math.nan}, args)
+    text = (out / "name.md").read_text(encoding="utf-8")
+    assert capsys.readouterr().out == text + "\n"
+    title, table, summary, facts = text.rstrip("\n").split("\n\n")
+    assert (title, table, summary) == ("**A title**", "| a |\n| --- |\n| 1 |", "worst: 0.52")
+    found = json.loads((out / "name.json").read_text(encoding="utf-8"))
+    assert found["rows"] == [ROW]
+    assert found["summary"] == {"worst": 0.516}
+    assert found["machine"]["threads"] == "3"
+    assert found["machine"]["numpy"] == np.__version__
+    assert all(f"{key} {value}" in facts for key, value in found["machine"].items())
+
+
+def test_without_a_folder_a_report_only_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tables.report("name", "A title", [["a"], ["1"]], [ROW], {}, argparse.Namespace(threads=1, out=None))
+    assert capsys.readouterr().out.startswith("**A title**\n\n| a |")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_readme_takes_the_tables_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "one.md").write_text("new\n")
+    text = "before\n<!-- one.md -->\nold\n<!-- end -->\nbetween\n<!-- two.md -->\nkept\n<!-- end -->\nafter\n"
+    wanted = text.replace("old", "new")
+    assert readme.filled(text, tmp_path) == wanted
+    assert readme.filled(wanted, tmp_path) == wanted
+
+
+def test_every_place_in_the_readme_is_a_benchmark() -> None:
+    names = [place[1] for place in readme.PLACE.finditer((ROOT / "README.md").read_text(encoding="utf-8"))]
+    assert len(names) == len(set(names))
+    assert {Path(name).parent for name in names} == {Path("benchmarks/results")}
+    modules = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
+    assert all(Path(name).stem.split("_")[0] in modules for name in names)
+
+
+# -- how much work there is ------------------------------------------------------------------------------------------------------
+def test_the_layers() -> None:
+    assert len(conv.LAYERS) >= 16
+    assert [name for name, layer in conv.LAYERS.items() if layer.plain_3x3] == [
+        "64 @ 224, 3x3",
+        "64 @ 56, 3x3",
+        "128 @ 28, 3x3",
+        "256 @ 14, 3x3",
+    ]
+    assert conv.LAYERS["LeNet 1 > 6 @ 28, 5x5"].gflop == pytest.approx(2e-9 * 256 * 28 * 28 * 6 * 25)
+    assert conv.LAYERS["128 @ 56, 3x3, depthwise, stride 2"].gflop == pytest.approx(2e-9 * 8 * 28 * 28 * 128 * 9)
+    assert conv.layer({"layer": "64 @ 56, 3x3", "batch": 16}).n == 16
+
+
+def test_the_summary_names_the_worst() -> None:
+    plain, other = "64 @ 56, 3x3", "512 @ 7, 3x3"
+    rows = [
+        {"layer": layer, "pass": "forward", "numbacnn_best": 1.0, "torch_best": t}
+        for layer, t in ((plain, 2.0), ("128 @ 28, 3x3", 8.0), (other, 0.5))
+    ]
+    found = conv.summary(rows)
+    assert found["geometric mean"] == pytest.approx(2)
+    assert found["worst"] == 0.5
+    assert found["3x3 stride 1, 64 to 256 channels, forward"] == pytest.approx(4)
+    assert found["its worst, forward"] == 2
+
+
+def test_bytes() -> None:
+    n = 32 * 64 * 56 * 56
+    for name, direction, wanted in (
+        ("ReLU, 64 @ 56", "forward", 8 * n),  # read, write
+        ("ReLU, 64 @ 56", "backward", 12 * n),  # the gradient and the output read, written
+        ("batch norm, 64 @ 56", "forward", 12 * n),
+        ("average pool 2x2, 64 @ 56", "backward", 5 * n),
+        ("bias gradient, 64 @ 56", "backward", 4 * n),
+    ):
+        assert bandwidth.gigabytes({"operation": name, "pass": direction}) == pytest.approx(1e-9 * wanted)
+    step = {"operation": "Adam, LeNet", "pass": "step", "optimiser": "Adam", "size": "LeNet"}
+    assert bandwidth.gigabytes(step) == pytest.approx(1e-9 * 28 * 61706)
+
+
+def test_an_epoch_has_at_least_twenty_steps() -> None:
+    found = [lenet.images({"batch": n, "mode": "training"}) for n in (256, 32, 1)]
+    assert found == [5120, 640, 256]
+    assert lenet.images({"batch": 256, "mode": "inference"}) == 256
+
+
+# -- the processes -----------------------------------------------------------------------------------------------------------------
+def test_a_child_gets_the_threads_and_no_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    found = alternate.environment(3, NUMBA_CACHE_DIR="there")
+    assert "OMP_WAIT_POLICY" not in found
+    assert (found["OMP_NUM_THREADS"], found["NUMBA_NUM_THREADS"], found["NUMBA_CACHE_DIR"]) == ("3", "3", "there")
+
+
+def test_timed_warms_up_and_runs_often_enough() -> None:
+    runs: list[None] = []
+    assert len(alternate.timed(lambda: runs.append(None), 0.0, least=4)) == 4
+    assert len(runs) == 5
+
+
+def test_a_worker_answers_and_one_that_stopped_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    worker = alternate.Worker("benchmarks.lenet", "numbacnn", 1)
+    try:
+        times = worker.ask(case={"model": "lenet", "batch": 1, "mode": "inference"}, seconds=0)
+        assert len(times) >= 3 and min(times) > 0
+        with pytest.raises(RuntimeError, match=r"^the worker stopped: benchmarks\.lenet, numbacnn, 1 threads$"):
+            worker.ask(case={"model": "none", "batch": 1, "mode": "inference"}, seconds=0)
+    finally:
+        worker.close()
+
+
+def test_the_quickest_way_counts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = []
+
+    def ways(case: alternate.Case) -> alternate.Ways:
+        asked.append(case)
+        return [lambda: time.sleep(0.05), lambda: None]
+
+    lines = [json.dumps({"case": {"at": n}, "seconds": 0}) for n in (1, 1, 2)]
+    monkeypatch.setattr(sys, "stdin", lines)
+    alternate.work({"onnxruntime": ways}, argparse.Namespace(worker="onnxruntime", threads=1))
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(answers) == 3 and max(map(min, answers)) < 0.05
+    assert asked == [{"at": 1}, {"at": 2}]  # made once for turns that follow each other
+
+
+# -- both sides do the same ----------------------------------------------------------------------------------------------------------
+def same(found: Any, wanted: Any, rtol: float = 1e-4) -> None:
+    found, wanted = (np.asarray(a.detach().numpy() if hasattr(a, "detach") else a) for a in (found, wanted))
+    assert found.shape == wanted.shape
+    np.testing.assert_allclose(found, wanted, rtol=rtol, atol=rtol * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("direction", conv.PASSES)
+@pytest.mark.parametrize("name", list(conv.LAYERS))
+def test_convolutions_agree(name: str, direction: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="needs PyTorch: pip install torch==2.13.0")
+    layer = conv.LAYERS[name]
+    depthwise = layer.groups == layer.c > 1
+    few = {"n": 1, "h": min(layer.h, 9), "c": min(layer.c, 8), "oc": min(layer.oc, 8), "groups": min(layer.groups, 8 if depthwise else 2)}
+    monkeypatch.setitem(conv.LAYERS, name, replace(layer, **few))
+    case = {"layer": name, "pass": direction}
+    (mine,) = (way() for way in conv.ours(case))
+    at = conv.PASSES[1:].index(direction) if direction != "forward" else None
+    for way in conv.theirs(case):
+        result: Any = way()
+        same(mine, result if at is None else result[at])
+
+
+@pytest.mark.parametrize("name", list(bandwidth.LAYERS))
+def test_layers_bound_by_memory_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    nn = pytest.importorskip("torch", reason="needs PyTorch: pip install torch==2.13.0").nn
+    import numbacnn as nc
+
+    layer = bandwidth.LAYERS[name]
+    if not hasattr(nc.nn, layer.name):
+        pytest.skip(f"nn.{layer.name} is not there")
+    assert hasattr(nn, layer.name)
+    shape = (2, *layer.shape[1:]) if len(layer.shape) == 2 else (2, layer.shape[1], 14, 14)
+    monkeypatch.setitem(bandwidth.LAYERS, name, replace(layer, shape=shape))
+    case = {"operation": name, "pass": "forward"}
+    (mine,) = (way() for way in bandwidth.ours(case))
+    for way in bandwidth.theirs(case):
+        same(mine, way())
+    for way in bandwidth.ours({"operation": name, "pass": "backward"}) + bandwidth.theirs({"operation": name, "pass": "backward"}):
+        way()  # can be repeated
+        way()
+
+
+@pytest.mark.parametrize("name", list(bandwidth.LAYERS))
+def test_the_stated_output_is_the_layer_s(name: str) -> None:
+    from numbacnn.geometry import Pool2dGeometry
+
+    layer = bandwidth.LAYERS[name]
+    if layer.name == "AdaptiveAvgPool2d":
+        assert layer.output == math.prod(layer.shape[:2])
+    elif "Pool" in layer.name:
+        assert layer.output == math.prod(Pool2dGeometry.of(layer.shape, *layer.arguments).output_shape)
+    elif layer.output > 1:
+        assert layer.output == math.prod(layer.shape)
+
+
+@pytest.mark.parametrize("model", lenet.MODELS)
+def test_the_exported_lenet_is_ours(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason='needs ONNX Runtime: pip install -e ".[bench]"')
+    pytest.importorskip("onnx")
+    import numbacnn as nc
+
+    net = nc.models.get(model)()
+    monkeypatch.setattr(nc.models, "get", lambda name: lambda: net)
+    session = onnxruntime.InferenceSession(lenet.exported(model), providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(0).random((3, 1, 28, 28), np.float32)
+    same(net(nc.tensor(x)), session.run(None, {"x": x})[0])
+
+
+@pytest.mark.parametrize("net", [*train.NETS.values(), train.LENET], ids=lambda net: f"{net.name}-{net.shape[-1]}")
+def test_networks_have_the_same_parameters(net: train.Net) -> None:
+    pytest.importorskip("torch", reason="needs PyTorch: pip install torch==2.13.0")
+    import numbacnn as nc
+    from benchmarks import torch_nets
+
+    if not hasattr(nc.models, net.name):
+        pytest.skip(f"models.{net.name} is not there")
+    mine = getattr(nc.models, net.name)(classes=10, **net.arguments)
+    other = getattr(torch_nets, net.name)(**net.arguments)
+    assert [tuple(p.shape) for p in mine.parameters()] == [tuple(p.shape) for p in other.parameters()]
