@@ -59,7 +59,7 @@ def contract(p: Contraction, x: Array, packed: Array, bias: Array | None, out: A
 
 def _sums(p: Correlation, x: Array, grad: Array, part: Array, fresh: bool = True) -> None:
     """Run ``conv.correlate`` on an input that is padded as the plan says."""
-    sizes = p.images, p.x_image, p.x_group, p.y_group, p.strip, p.splits, fresh
+    sizes = p.images, p.x_image, p.x_group, p.y_group, p.strip, p.shares, p.splits, fresh
     launch(conv.correlate, p.tile, x.reshape(-1), p.at, p.rows, grad.reshape(-1), part, *sizes)
 
 

@@ -16,10 +16,12 @@ from ..kernels.cpu.tile import REGISTERS, Tile
 __all__ = ["Contraction", "Correlation", "forward_plan", "grad_input_plan", "grad_weight_plan", "matmul_plan", "matmul_t_plan", "tile_for"]
 
 WIDE, NARROW = ((14, 2), (14, 1)) if REGISTERS == 32 else ((6, 2), (8, 1))
-SPAN_BYTES = 1 << 17
-"""What a task's pixels should occupy: they stay in the second-level cache while the blocks of weights pass by."""
+SPAN_BYTES = 1 << 18
+"""What a task's pixels should occupy, input and output: they stay in the second-level cache while the blocks of weights pass by."""
 TASKS = 32
 """Tasks that a kernel is cut into where the shape allows it: a fixed number, so that the bits do not depend on the threads."""
+BLOCKS = 4
+"""Blocks of output channels that a panel of the input should serve at least."""
 PART_BYTES = 1 << 21
 """What the partial sums of a weight gradient may occupy, unless a single chunk takes more."""
 
@@ -114,6 +116,7 @@ class Correlation:
     groups: int
     chunks: int
     strip: int
+    shares: int
     splits: int
     offsets: np.ndarray
     group_stride: int
@@ -144,11 +147,9 @@ def _with_tail(offsets: np.ndarray, image: int, images: int, rows: int) -> np.nd
 
 def _cut(tiles: int, blocks: int, tile_bytes: int) -> tuple[int, int]:
     """(shares, splits): into how many tasks the tiles are shared out, and each of them by blocks of output channels."""
-    size = max(1, min(max(8, SPAN_BYTES // max(1, tile_bytes)), -(-tiles // TASKS)))
-    if size < 8:  # few pixels: rather share out the channels than read the weights for a handful of pixels
-        size = min(tiles, 8)
-    shares = -(-tiles // size)
-    return shares, min(blocks, max(1, TASKS // shares)) if shares < 8 else 1
+    size = min(SPAN_BYTES // max(1, tile_bytes), tiles * blocks // TASKS)
+    shares = -(-tiles // max(1, min(tiles, 8), size))  # eight tiles at least, for which it pays to read the weights
+    return shares, min(blocks, -(-TASKS // max(1, shares)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +245,7 @@ def _contraction(
     tile = tile_for(y_group, dtype)
     tiles = sum(-(-images * len(k.at) // tile.m) for k in classes)
     pixels = sum(len(k.at) for k in classes)
-    tile_bytes = -(-x_image // max(1, pixels)) * tile.m * np.dtype(dtype).itemsize
+    tile_bytes = (x_image + y_image) * tile.m * np.dtype(dtype).itemsize // max(1, pixels)
     shares, splits = _cut(tiles, groups * -(-y_group // tile.columns), tile_bytes)
     sizes = np.array([(len(k.at), len(k.taps)) for k in classes]).reshape(-1, 2)
     entries, runs = (np.concatenate([[0], np.cumsum(n)]) for n in (sizes[:, 0] + 2 * tile.m, sizes[:, 1]))
@@ -322,9 +323,12 @@ def _correlation(
     strip = conv.STRIP * tile.m if blocks >= conv.MANY else tile.m
     strips = -(-len(rows) // strip)
     padded = np.concatenate([rows, np.repeat(rows[-1:], strips * strip - len(rows))])
-    chunks = min(most_chunks, -(-images * len(at) // conv.BLOCK), PART_BYTES // (groups * blocks * tile.columns * len(padded) * itemsize))
-    chunks = max(1, chunks)
-    splits = min(strips, -(-TASKS // (chunks * groups))) if chunks * groups < 8 else 1
+    part_bytes = groups * blocks * tile.columns * len(padded) * itemsize
+    chunks = max(1, min(most_chunks, -(-images * len(at) // conv.BLOCK), PART_BYTES // part_bytes))
+    # few chunks: share out the blocks of output channels, as long as an input panel still serves several, then the strips
+    wanted = -(-TASKS // (chunks * groups)) if chunks * groups < 8 else 1
+    shares = min(wanted, max(1, blocks // BLOCKS))
+    splits = min(strips, -(-wanted // shares))
     return Correlation(
         tile,
         pads,
@@ -337,6 +341,7 @@ def _correlation(
         groups,
         chunks,
         strip,
+        shares,
         splits,
         offsets,
         group_stride,

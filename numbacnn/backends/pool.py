@@ -20,6 +20,9 @@ __all__ = ["BufferPool"]
 SMALL = 1 << 15
 """Bytes below which NumPy's own allocation is quick enough."""
 
+LINE = 64
+"""Bytes of a cache line, on whose borders buffers start: vectors then do not straddle two."""
+
 
 def _references(buffers: list[np.ndarray], i: int) -> int:
     return sys.getrefcount(buffers[i])
@@ -43,8 +46,9 @@ class BufferPool:
         if size < SMALL:
             return np.empty(shape, dtype)
         with self._lock:
-            buffer = self._take(size)
-        return buffer[:size].view(dtype).reshape(shape)
+            buffer = self._take(size + LINE)
+        start = -buffer.ctypes.data % LINE
+        return buffer[start : start + size].view(dtype).reshape(shape)
 
     def _take(self, size: int) -> np.ndarray:
         size = -(-size // SMALL) * SMALL

@@ -29,6 +29,8 @@ from .vector import lanes, load, put
 
 __all__ = ["BLOCK", "MANY", "STRIP", "contract", "correlate", "pack", "pad", "unpack"]
 
+u8 = np.uint64  # an index that is never negative: Numba leaves out its test
+
 BLOCK = 128
 """Pixels over which ``correlate`` sums in registers: their panel of the output gradient stays in the first-level cache."""
 
@@ -117,8 +119,8 @@ def unpack(part, offsets, group_stride, lane_stride, channels, w):
 def _sum_runs(tile, acc, x, at, t, q, taps, rows, first, last, length, packed, b):
     """acc[r, :] += runs ``first`` to ``last`` of the window of tile row r (at x[at[t + r] + q]) times the packed weights from b on."""
     for r in range(first, last):
-        a = q + taps[r]
-        w = b + rows[r] * columns(tile)
+        a = q + taps[u8(r)]
+        w = b + rows[u8(r)] * columns(tile)
         for c in range(length):
             acc = outer(acc, x, at, t, a + c, packed, w)
             w += columns(tile)
@@ -230,12 +232,6 @@ def _starts(at, first, stop, pixels, x_image, starts):
 
 
 @inline
-def _clear(x, first, count):
-    for i in range(first, first + count):
-        x[i] = 0
-
-
-@inline
 def _count(x, step):
     """0, step, 2 * step ..."""
     for i in range(len(x)):
@@ -243,12 +239,12 @@ def _count(x, step):
 
 
 @kernel
-def correlate(tile, x, at, rows, grad, part, images, x_image, x_group, y_group, strip, splits, fresh):
+def correlate(tile, x, at, rows, grad, part, images, x_image, x_group, y_group, strip, shares, splits, fresh):
     """part (chunks, G, B, KP, NR): sums over each chunk's pixels of x[window of the pixel, rows[k]] * grad (images, pixels, G * y_group).
 
-    ``rows`` holds the offsets of (tap, channel) in a window, repeated at its end to KP, a multiple of ``strip``. A task owns every
-    ``splits``-th strip of one group and chunk. The number of chunks depends on the shapes only: so do the bits. Where not ``fresh``,
-    the sums go on from what part holds.
+    ``rows`` holds the offsets of (tap, channel) in a window, repeated at its end to KP, a multiple of ``strip``. A task owns, of one
+    group and chunk, one of ``shares`` shares of the blocks and every ``splits``-th strip. The number of chunks depends on the shapes
+    only: so do the bits. Where not ``fresh``, the sums go on from what part holds.
 
     A strip of several tiles' rows meets many output channels: what its pixels see is copied together first, because pixels lie far
     apart in x, at distances that fall into the same few sets of the cache. An output gradient of few channels is read in place,
@@ -261,38 +257,41 @@ def correlate(tile, x, at, rows, grad, part, images, x_image, x_group, y_group, 
     width = groups * y_group
     sums = part.reshape(-1)
     gather = strip > M
-    for task in prange(chunks * groups * splits):
-        cg = task // splits
-        split = task - cg * splits
+    for task in prange(chunks * groups * shares * splits):
+        cgs = task // splits
+        split = task - cgs * splits
+        cg = cgs // shares
         chunk = cg // groups
         g = cg - chunk * groups
-        grads = np.empty(blocks * BLOCK * NR, part.dtype)
+        block0, block1 = (cgs - cg * shares) * blocks // shares, (cgs - cg * shares + 1) * blocks // shares
+        grads = np.empty((block1 - block0) * BLOCK * NR, part.dtype)
         window = np.empty(BLOCK * strip, part.dtype)
         starts, steps, near = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64), np.empty(strip, np.int64)
         _count(steps, strip)
         _count(near, 1)
-        for b in range(blocks if fresh else 0):
-            for k in range(split * strip, KP, splits * strip):
-                _clear(sums, ((cg * blocks + b) * KP + k) * NR, strip * NR)
         for first in range(chunk * BLOCK, total, chunks * BLOCK):
             count = min(BLOCK, total - first)
             _starts(at, first, first + count, pixels, x_image, starts)
             # choices as numbers, not as branches inside the loops: LLVM would make a copy of the loops for each
             in_place = width <= DENSE and (first + count) * width + NR <= len(grad)
             source, step, origin = (grad, width, first * width + g * y_group) if in_place else (grads, NR, 0)
-            block_step, copied = (NR, 0) if in_place else (BLOCK * NR, blocks)
+            block_step, copied = (NR, block0) if in_place else (BLOCK * NR, block1)
             seen, seen_at, offsets = (window, steps, near) if gather else (x, starts, rows)
             shift, gathered = (0, count) if gather else (g * x_group, 0)
-            for b in range(copied):
+            for b in range(block0, copied):
                 o = g * y_group + b * NR
-                _grad_panel(grad, first, first + count, width, o, min(NR, y_group - b * NR), NR, grads, b * BLOCK * NR)
+                _grad_panel(grad, first, first + count, width, o, min(NR, y_group - b * NR), NR, grads, (b - block0) * BLOCK * NR)
             for strip0 in range(split * strip, KP, splits * strip):
                 _input_panel(x, starts, gathered, g * x_group, rows, strip0, strip, window)
-                for b in range(blocks):
-                    o = origin + b * block_step
+                for b in range(block0, block1):
+                    o = origin + (b if in_place else b - block0) * block_step
                     for k in range(strip0, strip0 + strip, M):
                         t = k - strip0 if gather else k
                         acc = zero(tile)
                         for p in range(count):
                             acc = outer(acc, seen, offsets, t, seen_at[p] + shift, source, o + p * step)
-                        add_block(acc, sums, ((cg * blocks + b) * KP + k) * NR, NR)
+                        to = ((cg * blocks + b) * KP + k) * NR
+                        if fresh and first == chunk * BLOCK:
+                            store_block(acc, sums, to, NR)
+                        else:
+                            add_block(acc, sums, to, NR)

@@ -6,14 +6,17 @@ the two tails of a table have each.
 
 from __future__ import annotations
 
+import numpy as np
 from numba import prange
 
 from .launch import inline, kernel
 from .vector import lanes, load, put, zeros
 
+u8 = np.uint64  # an index that is never negative: Numba leaves out its test
+
 __all__ = ["BLOCK", "contract", "correlate"]
 
-BLOCK = 256
+BLOCK = 32
 """Pixels after which a task of ``correlate`` goes on to its next block."""
 
 
@@ -21,7 +24,7 @@ BLOCK = 256
 def _pixel(x, a, taps, rows, first, last, w, c, C, v):
     """v + one pixel's window (at x[a]) times the weights, one vector of channels from c on."""
     for r in range(first, last):
-        v = v + load(x, a + taps[r] + c) * load(w, rows[r] * C + c)
+        v = v + load(x, a + taps[u8(r)] + c) * load(w, rows[u8(r)] * C + c)
     return v
 
 
@@ -30,8 +33,8 @@ def _four_pixels(x, a0, a1, a2, a3, taps, rows, first, last, w, c, C, v):
     """The same for four pixels, which share the weights."""
     v0, v1, v2, v3 = v, v, v, v
     for r in range(first, last):
-        weight = load(w, rows[r] * C + c)
-        t = taps[r] + c
+        weight = load(w, rows[u8(r)] * C + c)
+        t = taps[u8(r)] + c
         v0 = v0 + load(x, a0 + t) * weight
         v1 = v1 + load(x, a1 + t) * weight
         v2 = v2 + load(x, a2 + t) * weight
@@ -44,18 +47,20 @@ def _pixels(x, image, at, begin, end, taps, rows, first, last, w, bias, y, out_i
     """Table entries ``begin`` to ``end`` of one image, whose windows hold runs ``first`` to ``last``."""
     L = lanes(x)
     fours = begin + (end - begin) // 4 * 4
-    for block in range(0, C, L):
-        c = min(block, C - L)
-        b = load(bias, c)
-        for p in range(begin, fours, 4):
-            a0, a1, a2, a3 = image + at[p], image + at[p + 1], image + at[p + 2], image + at[p + 3]
-            v0, v1, v2, v3 = _four_pixels(x, a0, a1, a2, a3, taps, rows, first, last, w, c, C, b)
-            put(v0, y, out_image + to[p] + c)
-            put(v1, y, out_image + to[p + 1] + c)
-            put(v2, y, out_image + to[p + 2] + c)
-            put(v3, y, out_image + to[p + 3] + c)
-        for p in range(fours, end):
-            put(_pixel(x, image + at[p], taps, rows, first, last, w, c, C, b), y, out_image + to[p] + c)
+    for p in range(begin, fours, 4):
+        a0, a1, a2, a3 = image + at[p], image + at[p + 1], image + at[p + 2], image + at[p + 3]
+        o0, o1, o2, o3 = out_image + to[p], out_image + to[p + 1], out_image + to[p + 2], out_image + to[p + 3]
+        for block in range(0, C, L):
+            c = min(block, C - L)
+            v0, v1, v2, v3 = _four_pixels(x, a0, a1, a2, a3, taps, rows, first, last, w, c, C, load(bias, c))
+            put(v0, y, o0 + c)
+            put(v1, y, o1 + c)
+            put(v2, y, o2 + c)
+            put(v3, y, o3 + c)
+    for p in range(fours, end):
+        for block in range(0, C, L):
+            c = min(block, C - L)
+            put(_pixel(x, image + at[p], taps, rows, first, last, w, c, C, load(bias, c)), y, out_image + to[p] + c)
 
 
 @kernel
@@ -79,12 +84,12 @@ def _tap_sum(x, a, tap, at, grad, g, first, count, C, v0):
     """v0 + the sum over ``count`` pixels of x at a tap times grad, one vector of channels."""
     v1, v2, v3 = zeros(x), zeros(x), zeros(x)  # four sums, for one alone would wait for each addition
     for p in range(first, first + count - 3, 4):
-        v0 = v0 + load(x, a + at[p] + tap) * load(grad, g + p * C)
-        v1 = v1 + load(x, a + at[p + 1] + tap) * load(grad, g + (p + 1) * C)
-        v2 = v2 + load(x, a + at[p + 2] + tap) * load(grad, g + (p + 2) * C)
-        v3 = v3 + load(x, a + at[p + 3] + tap) * load(grad, g + (p + 3) * C)
+        v0 = v0 + load(x, a + at[u8(p)] + tap) * load(grad, g + p * C)
+        v1 = v1 + load(x, a + at[u8(p + 1)] + tap) * load(grad, g + (p + 1) * C)
+        v2 = v2 + load(x, a + at[u8(p + 2)] + tap) * load(grad, g + (p + 2) * C)
+        v3 = v3 + load(x, a + at[u8(p + 3)] + tap) * load(grad, g + (p + 3) * C)
     for p in range(first + count // 4 * 4, first + count):
-        v0 = v0 + load(x, a + at[p] + tap) * load(grad, g + p * C)
+        v0 = v0 + load(x, a + at[u8(p)] + tap) * load(grad, g + p * C)
     return (v0 + v1) + (v2 + v3)
 
 

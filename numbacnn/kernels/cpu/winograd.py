@@ -225,7 +225,8 @@ def _weight(g, scratch, u, o, step):
 def weights(w, origin, tap, k_stride, lane_stride, channels, u):
     """u (36, B, K, NR) = G g G' of the kernels g[i, j] = w[origin + (3 i + j) * tap + k * k_stride + channel * lane_stride].
 
-    ``tap`` is -1, from the last tap on, for the input gradient, whose kernels are turned around.
+    ``tap`` is -1, from the last tap on, for the input gradient, whose kernels are turned around. A slice goes through scratch: the 36
+    places lie so far apart that their lines would drive each other out of the cache.
     """
     _, blocks, K, NR = u.shape
     L = lanes(w)
@@ -234,17 +235,27 @@ def weights(w, origin, tap, k_stride, lane_stride, channels, u):
     for task in prange(blocks * slices):
         b = task // slices
         s = task - b * slices
-        g, scratch = np.zeros(9 * L, w.dtype), np.empty(18 * L, w.dtype)
+        count = min(SLICE, K - s * SLICE)
+        g, scratch, near = np.zeros(9 * L, w.dtype), np.empty(18 * L, w.dtype), np.empty(PLACES * SLICE * NR, w.dtype)
         for v in range(0, NR, L):
             used = max(0, min(L, channels - b * NR - v))
             for l in range(9 * L if used < L else 0):
                 g[l] = 0
-            for k in range(s * SLICE, min(K, (s + 1) * SLICE)):
+            for k in range(count):
                 for l in range(used):
-                    at = origin + k * k_stride + (b * NR + v + l) * lane_stride
+                    at = origin + (s * SLICE + k) * k_stride + (b * NR + v + l) * lane_stride
                     for i in range(9):
                         g[i * L + l] = w[at + i * tap]
-                _weight(g, scratch, flat, (b * K + k) * NR + v, blocks * K * NR)
+                _weight(g, scratch, near, k * NR + v, SLICE * NR)
+        _copy_places(near, 0, SLICE * NR, flat, (b * K + s * SLICE) * NR, blocks * K * NR, count * NR)
+
+
+@inline
+def _copy_places(x, a, x_step, y, b, y_step, count):
+    """``count`` elements, a multiple of the lanes, for each place."""
+    for place in range(PLACES):
+        for i in range(0, count, lanes(x)):
+            put(load(x, a + place * x_step + i), y, b + place * y_step + i)
 
 
 @inline
@@ -273,11 +284,13 @@ def grad_weights(part, K, channels, w):
     for task in prange(blocks * slices):
         b = task // slices
         s = task - b * slices
-        g, scratch = np.empty(9 * L, w.dtype), np.empty(18 * L, w.dtype)
+        count = min(SLICE, K - s * SLICE)
+        g, scratch, near = np.empty(9 * L, w.dtype), np.empty(18 * L, w.dtype), np.empty(PLACES * SLICE * NR, w.dtype)
+        _copy_places(flat, (b * KP + s * SLICE) * NR, blocks * KP * NR, near, 0, SLICE * NR, count * NR)
         for v in range(0, NR, L):
-            for k in range(s * SLICE, min(K, (s + 1) * SLICE)):
-                _grad_weight(flat, (b * KP + k) * NR + v, blocks * KP * NR, scratch, g)
+            for k in range(count):
+                _grad_weight(near, k * NR + v, SLICE * NR, scratch, g)
                 for l in range(min(L, channels - b * NR - v)):
-                    at = ((b * NR + v + l) * K + k) * 9
+                    at = ((b * NR + v + l) * K + s * SLICE + k) * 9
                     for i in range(9):
                         w[at + i] = g[i * L + l]
