@@ -19,3 +19,6 @@ winograd: bool = True
 
 explain: bool = os.environ.get("NUMBACNN_EXPLAIN", "0") == "1"
 """Print which algorithm takes each convolution, and why the others declined."""
+
+fuse: bool = True
+"""Let ``nn.Sequential`` have a convolution or linear layer apply the activation behind it, in one pass over memory."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 
 from ..errors import DeviceError, message
-from .base import Array, Backend
+from .base import ACTIVATIONS, Array, Backend
 
-__all__ = ["Array", "Backend", "device", "empty_cache", "get"]
+__all__ = ["ACTIVATIONS", "Array", "Backend", "device", "empty_cache", "get"]
 
 _MODULES = {"cpu": ".cpu", "cuda": ".cuda"}
 _loaded: dict[str, Backend] = {}

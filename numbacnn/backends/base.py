@@ -17,13 +17,14 @@ import numpy as np
 
 from ..geometry import Conv2dGeometry, Pool2dGeometry
 
-__all__ = ["BINARY", "COMPARISON", "UNARY", "Array", "Backend"]
+__all__ = ["ACTIVATIONS", "BINARY", "COMPARISON", "UNARY", "Array", "Backend"]
 
 Array: TypeAlias = Any
 """An array of the backend's own kind."""
 
 UNARY = ("negative", "exp", "log", "log1p", "sqrt", "absolute", "sign", "logical_not", "relu", "sigmoid", "tanh")
 BINARY = ("add", "subtract", "multiply", "divide", "power", "maximum", "minimum")
+ACTIVATIONS = ("none", "relu", "sigmoid", "tanh")  # what a convolution or a linear layer applies to its result
 COMPARISON = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
 
 
@@ -72,13 +73,16 @@ class Backend(Protocol):
 
     # -- dense -----------------------------------------------------------------------------------------------------------
     def matmul(self, a: Array, b: Array) -> Array: ...  # (M, K) @ (K, N)
-    def linear_forward(self, x: Array, w: Array, b: Array | None) -> Array: ...  # x (N, I), w (O, I), b (O,) -> (N, O)
+    def linear_forward(self, x: Array, w: Array, b: Array | None, activation: str = ...) -> Array: ...  # x (N, I), w (O, I) -> (N, O)
     def linear_grad_input(self, grad: Array, w: Array) -> Array: ...  # -> (N, I)
     def linear_grad_weight(self, grad: Array, x: Array) -> Array: ...  # -> (O, I), C-ordered
     def channel_sum(self, grad: Array) -> Array: ...  # (N, C, ...) -> (C,): the gradient of a bias
+    def activation_backward(
+        self, activation: str, grad: Array, y: Array
+    ) -> tuple[Array, Array]: ...  # the gradient before it; its channel_sum
 
     # -- windows: x (N, C, H, W), w (OC, C/groups, KH, KW) ---------------------------------------------------------------
-    def conv2d_forward(self, x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry) -> Array: ...
+    def conv2d_forward(self, x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry, activation: str = ...) -> Array: ...
     def conv2d_grad_input(self, grad: Array, w: Array, geometry: Conv2dGeometry) -> Array: ...
     def conv2d_grad_weight(self, grad: Array, x: Array, geometry: Conv2dGeometry) -> Array: ...  # C-ordered
     def max_pool2d_forward(self, x: Array, geometry: Pool2dGeometry) -> tuple[Array, Array]: ...  # y, and int32 h * W + w of each maximum

@@ -206,21 +206,21 @@ class CpuBackend:
             return self._matmul(a, b.T, None, (m, k, n, 1, k))
         return self._matmul(a, b, None, (m, k, n, n, 1))
 
-    def linear_forward(self, x: Array, w: Array, b: Array | None) -> Array:
-        return self._matmul(x, w, b, (*x.shape, w.shape[0], 1, w.shape[1]))
+    def linear_forward(self, x: Array, w: Array, b: Array | None, activation: str = "none") -> Array:
+        return self._matmul(x, w, b, (*x.shape, w.shape[0], 1, w.shape[1]), activation)
 
     def linear_grad_input(self, grad: Array, w: Array) -> Array:
         return self._matmul(grad, w, None, (*grad.shape, w.shape[1], w.shape[1], 1))
 
-    def _matmul(self, a: Array, b: Array, bias: Array | None, sizes: tuple[int, int, int, int, int]) -> Array:
+    def _matmul(self, a: Array, b: Array, bias: Array | None, sizes: tuple[int, int, int, int, int], activation: str = "none") -> Array:
         """(M, K) @ (K, N); ``sizes`` is M, K, N and the strides of K and N in ``b``."""
         out = self.empty((sizes[0], sizes[2]), a.dtype)
         if 0 in sizes[:3]:
             out[...] = 0 if bias is None else bias
-            return out
+            return out if activation == "none" else self.unary(activation, out)
         plan = cpu_plan.matmul_plan(*sizes, a.dtype.name)
         packed = cpu_conv.pack(self.buffers, plan, self._c_ordered(b))
-        cpu_conv.contract(plan, self._contiguous(a), packed, bias, out)
+        cpu_conv.contract(plan, self._contiguous(a), packed, bias, out, elementwise.ACTIVATIONS.index(activation))
         return out
 
     def linear_grad_weight(self, grad: Array, x: Array) -> Array:
@@ -231,17 +231,25 @@ class CpuBackend:
         return out
 
     def channel_sum(self, grad: Array) -> Array:
-        out = np.zeros(grad.shape[1], grad.dtype)
+        return self.activation_backward("none", grad, grad)[1]
+
+    def activation_backward(self, activation: str, grad: Array, y: Array) -> tuple[Array, Array]:
+        kind = elementwise.ACTIVATIONS.index(activation)
+        total = np.zeros(grad.shape[1], grad.dtype)
+        memory = self._contiguous(grad)
+        dx = self.buffers.empty(memory.shape, memory.dtype) if kind else memory
         if grad.size:
-            rows = self._contiguous(grad).reshape(-1, len(out))
-            launch(reduce.channel_sum, rows, self.buffers.empty(reduce.channel_sum_scratch(*rows.shape), grad.dtype), out)
-        return out
+            pixels = dx.reshape(-1, len(total))
+            part = self.buffers.empty(reduce.channel_sum_scratch(*pixels.shape), grad.dtype)
+            launch(reduce.channel_sum, memory.reshape(-1), self._contiguous(y).reshape(-1), kind, pixels, part, total)
+        return _logical(dx), total
 
     # -- windows
-    def conv2d_forward(self, x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry) -> Array:
+    def conv2d_forward(self, x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry, activation: str = "none") -> Array:
         out = self.empty(geometry.output_shape, x.dtype)
         if geometry.n:
-            cpu_conv.forward(self.buffers, self._contiguous(x), self._c_ordered(w), b, geometry, _memory(out))
+            kind = elementwise.ACTIVATIONS.index(activation)
+            cpu_conv.forward(self.buffers, self._contiguous(x), self._c_ordered(w), b, kind, geometry, _memory(out))
         return out
 
     def conv2d_grad_input(self, grad: Array, w: Array, geometry: Conv2dGeometry) -> Array:

@@ -47,13 +47,13 @@ def pack(buffers: BufferPool, p: Contraction, w: Array) -> Array:
     return packed
 
 
-def contract(p: Contraction, x: Array, packed: Array, bias: Array | None, out: Array) -> None:
-    """Run a plan."""
+def contract(p: Contraction, x: Array, packed: Array, bias: Array | None, out: Array, kind: int = 0) -> None:
+    """Run a plan; ``kind`` is the activation's place in ACTIVATIONS."""
     lanes = np.zeros((p.groups, p.packed_shape[1] * p.tile.columns), x.dtype)
     if bias is not None:
         lanes[:, : p.y_group] = bias.reshape(p.groups, p.y_group)
     tables = p.at, p.to, p.classes, p.taps, p.rows
-    sizes = p.images, p.x_image, p.y_image, p.x_group, p.y_group, p.shares, p.splits, p.dense
+    sizes = p.images, p.x_image, p.y_image, p.x_group, p.y_group, p.shares, p.splits, p.dense, kind
     launch(conv.contract, p.tile, x.reshape(-1), *tables, packed, lanes.reshape(-1), out.reshape(-1), *sizes)
 
 
@@ -72,7 +72,7 @@ def correlate(buffers: BufferPool, p: Correlation, x: Array, grad: Array, out: A
 
 # -- algorithms ----------------------------------------------------------------------------------------------------------
 class Algorithm:
-    """One way to convolve. ``forward`` takes weights that ``pack`` put in its order; results are written to ``out``."""
+    """One way to convolve. ``forward`` takes weights that ``pack`` put in its order, and the activation's place in ACTIVATIONS."""
 
     name = ""
 
@@ -88,7 +88,7 @@ class Algorithm:
     def pack(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
         raise NotImplementedError
 
-    def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, g: Conv2dGeometry, out: Array) -> None:
+    def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
         raise NotImplementedError
 
     def pack_turned(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
@@ -99,7 +99,7 @@ class Algorithm:
         turned = cpu_plan.turned(g)
         if turned is None:
             raise NotImplementedError
-        self.forward(buffers, grad, self.pack_turned(buffers, w, turned), None, turned, out)
+        self.forward(buffers, grad, self.pack_turned(buffers, w, turned), None, 0, turned, out)
 
     def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         raise NotImplementedError
@@ -119,8 +119,8 @@ class Direct(Algorithm):
     def pack(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
         return pack(buffers, cpu_plan.forward_plan(g, w.dtype.name), w)
 
-    def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, g: Conv2dGeometry, out: Array) -> None:
-        contract(cpu_plan.forward_plan(g, x.dtype.name), x, packed, bias, out)
+    def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
+        contract(cpu_plan.forward_plan(g, x.dtype.name), x, packed, bias, out, kind)
 
     def grad_input(self, buffers: BufferPool, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
         plan = cpu_plan.grad_input_plan(g, grad.dtype.name)
@@ -142,9 +142,9 @@ class Superpixels(Algorithm):
         r = cpu_plan.superpixel(g, w.dtype.name)
         return DIRECT.pack(buffers, _widen(w, g, r), cpu_plan.widened(g, r))
 
-    def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, g: Conv2dGeometry, out: Array) -> None:
+    def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
         r = cpu_plan.superpixel(g, x.dtype.name)
-        DIRECT.forward(buffers, x, packed, None if bias is None else np.tile(bias, r), cpu_plan.widened(g, r), out)
+        DIRECT.forward(buffers, x, packed, None if bias is None else np.tile(bias, r), kind, cpu_plan.widened(g, r), out)
 
     def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         r = cpu_plan.superpixel(g, x.dtype.name)
@@ -192,18 +192,18 @@ class Depthwise(Algorithm):
         return np.ascontiguousarray(w.reshape(len(w), -1)[:, p.offsets].T)
 
     @staticmethod
-    def _contract(p: Contraction, x: Array, packed: Array, bias: Array | None, out: Array) -> None:
+    def _contract(p: Contraction, x: Array, packed: Array, bias: Array | None, kind: int, out: Array) -> None:
         bias = np.zeros(p.groups, x.dtype) if bias is None else bias
         tables = p.at, p.to, p.classes, p.taps, p.rows
-        sizes = p.images, p.x_image, p.y_image, cpu_plan.depthwise_shares(p)
+        sizes = p.images, p.x_image, p.y_image, cpu_plan.depthwise_shares(p), kind
         launch(depthwise.contract, x.reshape(-1), *tables, packed.reshape(-1), bias, out.reshape(-1), *sizes)
 
-    def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, g: Conv2dGeometry, out: Array) -> None:
-        self._contract(cpu_plan.forward_plan(g, x.dtype.name), x, packed, bias, out)
+    def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
+        self._contract(cpu_plan.forward_plan(g, x.dtype.name), x, packed, bias, kind, out)
 
     def grad_input(self, buffers: BufferPool, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
         plan = cpu_plan.grad_input_plan(g, grad.dtype.name)
-        self._contract(plan, grad, self._pack(w, plan), None, out)
+        self._contract(plan, grad, self._pack(w, plan), None, 0, out)
 
     def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         p = cpu_plan.grad_weight_plan(g, x.dtype.name)
@@ -243,12 +243,12 @@ class Winograd(Algorithm):
         launch(winograd.weights, w.reshape(-1), *taps, k_stride, lane_stride, g.oc, packed)
         return packed
 
-    def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, g: Conv2dGeometry, out: Array) -> None:
+    def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
         bias = np.zeros(g.oc, x.dtype) if bias is None else bias
         for plan, patches in self._patches(buffers, x, g):
             products = buffers.empty((plan.patches, winograd.PLACES, g.oc), x.dtype)
             contract(plan.contraction, patches, packed, None, products)
-            launch(winograd.output_patches, products.reshape(-1), bias, g.oh, g.ow, g.oc, *plan.where, out.reshape(-1))
+            launch(winograd.output_patches, products.reshape(-1), bias, g.oh, g.ow, g.oc, *plan.where, kind, out.reshape(-1))
 
     def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         part = None
@@ -306,10 +306,10 @@ def _chosen(op: str, g: Conv2dGeometry, x: Array) -> Algorithm:
     return DIRECT if algorithm is SUPERPIXELS and not _finite(x) else algorithm
 
 
-def forward(buffers: BufferPool, x: Array, w: Array, bias: Array | None, g: Conv2dGeometry, out: Array) -> None:
-    """out (N, OH, OW, OC) = x * w + bias."""
+def forward(buffers: BufferPool, x: Array, w: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
+    """out (N, OH, OW, OC) = f(x * w + bias) with f = ACTIVATIONS[kind]."""
     algorithm = _chosen("forward", g, x)
-    algorithm.forward(buffers, x, algorithm.pack(buffers, w, g), bias, g, out)
+    algorithm.forward(buffers, x, algorithm.pack(buffers, w, g), bias, kind, g, out)
 
 
 def grad_input(buffers: BufferPool, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:

@@ -388,8 +388,11 @@ class CudaBackend:
     def matmul(self, a: CudaArray, b: CudaArray) -> CudaArray:
         return self._matmul(a, b, None)
 
-    def linear_forward(self, x: CudaArray, w: CudaArray, b: CudaArray | None) -> CudaArray:
-        return self._matmul(x, self.transpose(w, (1, 0)), b)
+    def linear_forward(self, x: CudaArray, w: CudaArray, b: CudaArray | None, activation: str = "none") -> CudaArray:
+        return self._activated(self._matmul(x, self.transpose(w, (1, 0)), b), activation)
+
+    def _activated(self, x: CudaArray, activation: str) -> CudaArray:
+        return x if activation == "none" else self.unary(activation, x)
 
     def linear_grad_input(self, grad: CudaArray, w: CudaArray) -> CudaArray:
         return self._matmul(grad, w, None)
@@ -400,6 +403,10 @@ class CudaBackend:
     def channel_sum(self, grad: CudaArray) -> CudaArray:
         return self._reduce(reduce.SUM, grad, (0, *range(2, grad.ndim)), False)
 
+    def activation_backward(self, activation: str, grad: CudaArray, y: CudaArray) -> tuple[CudaArray, CudaArray]:
+        before = grad if activation == "none" else getattr(self, f"{activation}_backward")(grad, y)
+        return before, self.channel_sum(before)
+
     # -- convolution ---------------------------------------------------------------------------------------------------
     def _packed(self, w: CudaArray, groups: int, axes: tuple[int, ...]) -> Any:
         """w (OC, C/G, KH, KW) as flat memory of its five axes (G, OC/G, C/G, KH, KW) in another order."""
@@ -407,7 +414,9 @@ class CudaBackend:
         five = self.reshape(w, (groups, oc // groups, ci, kh, kw))
         return self._flat(self._ordered(five, axes))
 
-    def conv2d_forward(self, x: CudaArray, w: CudaArray, b: CudaArray | None, geometry: Conv2dGeometry) -> CudaArray:
+    def conv2d_forward(
+        self, x: CudaArray, w: CudaArray, b: CudaArray | None, geometry: Conv2dGeometry, activation: str = "none"
+    ) -> CudaArray:
         g = geometry
         (top, _), (left, _) = g.padding
         out = self._empty(g.output_shape, x.dtype, channels_last(4))
@@ -415,7 +424,7 @@ class CudaBackend:
         extra = (out.buffer, 0) if b is None else (self._flat(self.contiguous(b)), 1)
         sizes = (g.h, g.w, g.c, g.oh, g.ow, g.oc, g.kh, g.kw, g.c // g.groups, g.oc // g.groups)
         self._gather(x, packed, extra, out, sizes, g.stride, (-top, -left), g.dilation, (1, 1))
-        return out
+        return self._activated(out, activation)
 
     def conv2d_grad_input(self, grad: CudaArray, w: CudaArray, geometry: Conv2dGeometry) -> CudaArray:
         g = geometry

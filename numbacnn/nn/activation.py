@@ -20,6 +20,8 @@ class ReLU(Module):
     array([0., 2.], dtype=float32)
     """
 
+    activation = "relu"
+
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = bool(inplace)
@@ -34,12 +36,16 @@ class ReLU(Module):
 class Sigmoid(Module):
     """``1 / (1 + exp(-x))``, elementwise."""
 
+    activation = "sigmoid"
+
     def forward(self, x: Tensor) -> Tensor:
         return F.sigmoid(x)
 
 
 class Tanh(Module):
     """``tanh(x)``, elementwise."""
+
+    activation = "tanh"
 
     def forward(self, x: Tensor) -> Tensor:
         return F.tanh(x)

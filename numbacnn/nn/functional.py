@@ -45,6 +45,11 @@ def _vector(op: str, bias: Tensor | None, size: int) -> None:
         raise ShapeError(message(op, f"bias ({size},)", f"bias {bias.shape}"))
 
 
+def _known(op: str, activation: str) -> None:
+    if activation not in backends.ACTIVATIONS:
+        raise ValueError(message(op, f"activation as one of {', '.join(backends.ACTIVATIONS)}", repr(activation)))
+
+
 def conv2d(
     input: Tensor,
     weight: Tensor,
@@ -53,6 +58,7 @@ def conv2d(
     padding: Padding = 0,
     dilation: IntPair = 1,
     groups: int = 1,
+    activation: str = "none",
 ) -> Tensor:
     """Cross-correlation of images with kernels, plus a bias.
 
@@ -64,6 +70,7 @@ def conv2d(
         padding: zeros on each side, in pixels; 'valid' is none, 'same' keeps the size (stride 1).
         dilation: distance between the taps of a kernel, in pixels.
         groups: input and output channels in so many groups that do not see each other.
+        activation: 'none', 'relu', 'sigmoid' or 'tanh': applied to the result while it is in the cache, to the same bits.
 
     Returns:
         (N, OC, OH, OW) with OH = (H + 2 padding - dilation (KH - 1) - 1) // stride + 1, or without N.
@@ -76,11 +83,12 @@ def conv2d(
     (1, 1, 2, 2)
     """
     if input.ndim == 3:
-        return conv2d(input.unsqueeze(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
+        return conv2d(input.unsqueeze(0), weight, bias, stride, padding, dilation, groups, activation).squeeze(0)
     geometry = Conv2dGeometry.of(input.shape, weight.shape, stride, padding, dilation, groups)
     _vector("conv2d", bias, geometry.oc)
     _one_dtype("conv2d", input, weight, bias)
-    return apply(conv.Conv2d(geometry), input, weight, bias)
+    _known("conv2d", activation)
+    return apply(conv.Conv2d(geometry, activation), input, weight, bias)
 
 
 def max_pool2d(
@@ -130,8 +138,10 @@ def avg_pool2d(
     return apply(pool.AvgPool2d(geometry), input)
 
 
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "none") -> Tensor:
     """``input @ weight.T + bias`` for input (..., I), weight (O, I) and bias (O,) -> (..., O).
+
+    ``activation`` ('none', 'relu', 'sigmoid' or 'tanh') is applied to the result while it is in the cache, to the same bits.
 
     >>> import numbacnn as nc
     >>> linear(nc.ones(2, 3), nc.ones(4, 3)).shape
@@ -144,10 +154,12 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise ShapeError(message("linear", expected, f"input {input.shape}"))
     _vector("linear", bias, weight.shape[0])
     _one_dtype("linear", input, weight, bias)
+    _known("linear", activation)
     if input.ndim == 2:
-        return apply(dense.Linear(), input, weight, bias)
+        return apply(dense.Linear(activation), input, weight, bias)
     rows = int(np.prod(input.shape[:-1]))
-    return apply(dense.Linear(), input.reshape(rows, input.shape[-1]), weight, bias).reshape(*input.shape[:-1], weight.shape[0])
+    found = apply(dense.Linear(activation), input.reshape(rows, input.shape[-1]), weight, bias)
+    return found.reshape(*input.shape[:-1], weight.shape[0])
 
 
 def relu(input: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ class Linear(Module):
     Linear(in_features=400, out_features=120, bias=True)
     """
 
+    takes_activation = True
     weight: Parameter
     bias: Parameter | None
 
@@ -40,8 +41,8 @@ class Linear(Module):
         """Draw PyTorch's default values anew."""
         init.default_(self.weight, self.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
+    def forward(self, x: Tensor, activation: str = "none") -> Tensor:
+        return F.linear(x, self.weight, self.bias, activation)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
@@ -76,11 +77,11 @@ class LazyLinear(Linear, LazyModule):
     def _set_size(self, size: int) -> None:
         self.in_features = size
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, activation: str = "none") -> Tensor:
         if x.ndim < 1 or x.shape[-1] < 1:
             raise ShapeError(message("LazyLinear", "input (..., features) with at least one feature", f"input {x.shape}"))
         self.materialize(x.shape[-1])
-        return Linear.forward(self, x)
+        return Linear.forward(self, x, activation)
 
 
 class Flatten(Module):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
 
+from .. import config
 from ..dtypes import as_dtype, is_floating
 from ..errors import DTypeError, message
 from ..tensor import Tensor, from_array, no_grad
@@ -517,6 +518,8 @@ class Sequential(_Container):
     """Modules called one after the other, each on the output of the one before.
 
     Takes the modules, or one OrderedDict of names and modules. Supports indexing, slicing, ``len``, iteration and ``append``.
+    A convolution or linear layer applies the ReLU, Sigmoid or Tanh behind it itself, to the same bits, where neither has hooks;
+    ``nc.config.fuse = False`` calls them one by one.
 
     >>> import numbacnn as nc
     >>> net = nc.nn.Sequential(nc.nn.Flatten(), nc.nn.Linear(4, 2))
@@ -536,9 +539,20 @@ class Sequential(_Container):
         return type(self)(OrderedDict(items))
 
     def forward(self, x: Any) -> Any:
-        for module in self:
-            x = module(x)
+        modules: list[Any] = [*self, None]
+        i = 0
+        while modules[i] is not None:
+            activation = _fused(modules[i], modules[i + 1])
+            x = modules[i].forward(x, activation) if activation else modules[i](x)
+            i += 2 if activation else 1
         return x
+
+
+def _fused(module: Module, following: Module | None) -> str | None:
+    """The name of the activation that follows, where ``module`` can apply it: for these very classes, which nobody has extended."""
+    if not config.fuse or "takes_activation" not in vars(type(module)) or following is None:
+        return None
+    return None if module._forward_hooks or following._forward_hooks else vars(type(following)).get("activation")
 
 
 class ModuleList(_Container):

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from ..backends import Array, Backend
 from ..geometry import Conv2dGeometry
-from .base import Gradients, Op
+from .linear import Dense
 
 __all__ = ["Conv2d"]
 
 
-class Conv2d(Op):
+class Conv2d(Dense):
     """x (N, C, H, W), w (OC, C/groups, KH, KW), optionally b (OC,) -> (N, OC, OH, OW)."""
 
-    fresh = True
-
-    def __init__(self, geometry: Conv2dGeometry) -> None:
+    def __init__(self, geometry: Conv2dGeometry, activation: str = "none") -> None:
+        super().__init__(activation)
         self.geometry = geometry
 
-    def forward(self, xp: Backend, x: Array, w: Array, b: Array | None = None) -> Array:
-        self.saved = (x, w)
-        self.kept = tuple(i for i in (0, 1) if self.needs[1 - i])
-        return xp.conv2d_forward(x, w, b, self.geometry)
+    def product(self, xp: Backend, x: Array, w: Array, b: Array | None) -> Array:
+        return xp.conv2d_forward(x, w, b, self.geometry, self.activation)
 
-    def backward(self, xp: Backend, grad: Array) -> Gradients:
-        x, w = self.saved
-        return (
-            xp.conv2d_grad_input(grad, w, self.geometry) if self.needs[0] else None,
-            xp.conv2d_grad_weight(grad, x, self.geometry) if self.needs[1] else None,
-            xp.channel_sum(grad) if self.needs[2] else None,
-        )
+    def grad_input(self, xp: Backend, grad: Array, w: Array) -> Array:
+        return xp.conv2d_grad_input(grad, w, self.geometry)
+
+    def grad_weight(self, xp: Backend, grad: Array, x: Array) -> Array:
+        return xp.conv2d_grad_weight(grad, x, self.geometry)

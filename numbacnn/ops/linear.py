@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..backends import Array, Backend
 from .base import Gradients, Op
 
-__all__ = ["Linear", "Matmul"]
+__all__ = ["Dense", "Linear", "Matmul"]
 
 
 class Matmul(Op):
@@ -26,20 +26,51 @@ class Matmul(Op):
         )
 
 
-class Linear(Op):
-    """x (N, I), w (O, I), optionally b (O,): x @ w.T + b."""
+class Dense(Op):
+    """An activation of a product of an input and weights, plus a bias: what linear layers and convolutions share."""
 
     fresh = True
 
+    def __init__(self, activation: str = "none") -> None:
+        self.activation = activation
+
     def forward(self, xp: Backend, x: Array, w: Array, b: Array | None = None) -> Array:
-        self.saved = (x, w)
-        self.kept = tuple(i for i in (0, 1) if self.needs[1 - i])
-        return xp.linear_forward(x, w, b)
+        y = self.product(xp, x, w, b)
+        self.saved = (x, w) if self.activation == "none" else (x, w, y)
+        self.kept = tuple(i for i in (0, 1) if self.needs[1 - i]) + ((-1,) if len(self.saved) == 3 else ())
+        return y
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
-        x, w = self.saved
+        x, w, *y = self.saved
+        total = None
+        if y:
+            grad, total = xp.activation_backward(self.activation, grad, *y)
+        elif self.needs[2]:
+            total = xp.channel_sum(grad)
         return (
-            xp.linear_grad_input(grad, w) if self.needs[0] else None,
-            xp.linear_grad_weight(grad, x) if self.needs[1] else None,
-            xp.channel_sum(grad) if self.needs[2] else None,
+            self.grad_input(xp, grad, w) if self.needs[0] else None,
+            self.grad_weight(xp, grad, x) if self.needs[1] else None,
+            total if self.needs[2] else None,
         )
+
+    def product(self, xp: Backend, x: Array, w: Array, b: Array | None) -> Array:
+        raise NotImplementedError
+
+    def grad_input(self, xp: Backend, grad: Array, w: Array) -> Array:
+        raise NotImplementedError
+
+    def grad_weight(self, xp: Backend, grad: Array, x: Array) -> Array:
+        raise NotImplementedError
+
+
+class Linear(Dense):
+    """x (N, I), w (O, I), optionally b (O,): x @ w.T + b."""
+
+    def product(self, xp: Backend, x: Array, w: Array, b: Array | None) -> Array:
+        return xp.linear_forward(x, w, b, self.activation)
+
+    def grad_input(self, xp: Backend, grad: Array, w: Array) -> Array:
+        return xp.linear_grad_input(grad, w)
+
+    def grad_weight(self, xp: Backend, grad: Array, x: Array) -> Array:
+        return xp.linear_grad_weight(grad, x)

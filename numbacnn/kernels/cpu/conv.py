@@ -23,6 +23,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from .elementwise import activate
 from .launch import inline, kernel
 from .tile import add_block, columns, outer, row_count, start, store, store_block, zero
 from .vector import lanes, load, put
@@ -128,15 +129,16 @@ def _sum_runs(tile, acc, x, at, t, q, taps, rows, first, last, length, packed, b
 
 
 @inline
-def _store_ragged(tile, acc, scratch, rows, count, y, to, t, o):
-    """Store only so many rows and elements of them."""
+def _store_part(tile, acc, scratch, kind, rows, count, y, to, t, o):
+    """Store only so many rows and elements of them, after an activation."""
     store_block(acc, scratch, 0, columns(tile))
+    activate(scratch, kind)
     L = lanes(scratch)
     for r in range(rows):
-        s, d = r * columns(tile), to[t + r] + o
+        s, d = r * columns(tile), to[u8(t + r)] + o
         if count < L:
             for v in range(count):
-                y[d + v] = scratch[s + v]
+                y[u8(d + v)] = scratch[u8(s + v)]
         else:
             for v in range(0, count, L):  # the last vector may repeat some elements
                 i = min(v, count - L)
@@ -145,9 +147,9 @@ def _store_ragged(tile, acc, scratch, rows, count, y, to, t, o):
 
 @kernel
 def contract(
-    tile, x, at, to, classes, taps, rows, packed, bias, y, images, x_image, y_image, x_group, y_group, shares, splits, dense
+    tile, x, at, to, classes, taps, rows, packed, bias, y, images, x_image, y_image, x_group, y_group, shares, splits, dense, kind
 ):  # fmt: skip
-    """y[n, pixel, g, :] = bias + sum over runs and channels of x times packed (G, B, K, NR); x and y are flat.
+    """y[n, pixel, g, :] = f(bias + sum over runs and channels of x times packed (G, B, K, NR)), f = ACTIVATIONS[kind]; x and y are flat.
 
     Row i of ``classes``: a class's first entry in ``at`` and ``to``, its pixels in an image, its first run and the one after its
     last, and their length. ``x_image`` and ``y_image`` are the sizes of an image, ``x_group`` and ``y_group`` the channels of a group.
@@ -181,10 +183,10 @@ def contract(
                     acc = _sum_runs(tile, acc, x, at, t, q, taps, rows, classes[k, 2], classes[k, 3], classes[k, 4], weights, gb * K * NR)
                     o = n * y_image + g * y_group + channel
                     behind = (stop - p - M) * y_group  # elements of this task that are still to be written
-                    if behind >= 0 and (used == NR or (dense and behind >= NR - used)):
+                    if kind == 0 and behind >= 0 and (used == NR or (dense and behind >= NR - used)):
                         store(acc, y, to, t, o)
                     else:
-                        _store_ragged(tile, acc, scratch, min(M, stop - p), used, y, to, t, o)
+                        _store_part(tile, acc, scratch, kind, min(M, stop - p), used, y, to, t, o)
 
 
 @inline

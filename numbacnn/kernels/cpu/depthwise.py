@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from .elementwise import activate
 from .launch import inline, kernel
 from .vector import lanes, load, put, zeros
 
@@ -43,7 +44,7 @@ def _four_pixels(x, a0, a1, a2, a3, taps, rows, first, last, w, c, C, v):
 
 
 @inline
-def _pixels(x, image, at, begin, end, taps, rows, first, last, w, bias, y, out_image, to, C):
+def _pixels(x, image, at, begin, end, taps, rows, first, last, w, bias, y, out_image, to, C, kind):
     """Table entries ``begin`` to ``end`` of one image, whose windows hold runs ``first`` to ``last``."""
     L = lanes(x)
     fours = begin + (end - begin) // 4 * 4
@@ -61,11 +62,16 @@ def _pixels(x, image, at, begin, end, taps, rows, first, last, w, bias, y, out_i
         for block in range(0, C, L):
             c = min(block, C - L)
             put(_pixel(x, image + at[p], taps, rows, first, last, w, c, C, load(bias, c)), y, out_image + to[p] + c)
+    if kind:
+        for p in range(begin, end):
+            activate(y[out_image + to[p] : out_image + to[p] + C], kind)
 
 
 @kernel
-def contract(x, at, to, classes, taps, rows, w, bias, y, images, x_image, y_image, shares):
-    """y[n, pixel, :] = bias + sum over taps of x times w (taps, C), all flat: the forward pass and the input gradient.
+def contract(x, at, to, classes, taps, rows, w, bias, y, images, x_image, y_image, shares, kind):
+    """y[n, pixel, :] = f(bias + sum over taps of x times w (taps, C)), all flat: the forward pass and the input gradient.
+
+    f = ACTIVATIONS[kind].
 
     A task owns a share of each class's pixels of one image.
     """
@@ -76,7 +82,7 @@ def contract(x, at, to, classes, taps, rows, w, bias, y, images, x_image, y_imag
         for k in range(len(classes)):
             entry, pixels, first, last = classes[k, 0], classes[k, 1], classes[k, 2], classes[k, 3]
             begin, end = entry + pixels * s // shares, entry + pixels * (s + 1) // shares
-            _pixels(x, n * x_image, at, begin, end, taps, rows, first, last, w, bias, y, n * y_image, to, C)
+            _pixels(x, n * x_image, at, begin, end, taps, rows, first, last, w, bias, y, n * y_image, to, C, kind)
 
 
 @inline

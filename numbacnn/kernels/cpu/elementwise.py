@@ -8,9 +8,24 @@ from .launch import inline, kernel
 from .vecmath import sigmoid as _sigmoid
 from .vecmath import tanh as _tanh
 
-__all__ = ["block", "blocks", "relu", "relu_backward", "sigmoid", "sigmoid_backward", "tanh", "tanh_backward"]
+__all__ = [
+    "ACTIVATIONS",
+    "activate",
+    "block",
+    "blocks",
+    "derive",
+    "relu",
+    "relu_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "tanh",
+    "tanh_backward",
+]
 
 BLOCK = 4096
+
+ACTIVATIONS = ("none", "relu", "sigmoid", "tanh")
+"""What other kernels can apply to their result; they are told its place in this list."""
 
 
 @inline
@@ -63,6 +78,28 @@ def _tanh_backward(grad, y, dx):
     one = y.dtype.type(1)
     for i in range(dx.size):
         dx[i] = grad[i] * (one - y[i] * y[i])
+
+
+@inline
+def activate(x, kind):
+    """x = ACTIVATIONS[kind](x)."""
+    if kind == 1:
+        _relu(x, x)
+    elif kind == 2:
+        _sigmoid_block(x, x)
+    elif kind == 3:
+        _tanh_block(x, x)
+
+
+@inline
+def derive(grad, y, kind, dx):
+    """dx = the gradient of what ACTIVATIONS[kind] made y of; kind is not 0."""
+    if kind == 1:
+        _relu_backward(grad, y, dx)
+    elif kind == 2:
+        _sigmoid_backward(grad, y, dx)
+    else:
+        _tanh_backward(grad, y, dx)
 
 
 @kernel

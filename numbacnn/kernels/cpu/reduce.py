@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from .elementwise import derive
 from .launch import DOT, inline, kernel
 from .vecmath import exp
 
@@ -32,8 +33,8 @@ def channel_sum_scratch(pixels: int, channels: int) -> tuple[int, int]:
 
 
 @inline
-def _sum_slice(x, part, s):
-    """Row s of part (slices, width) = the sums of slice s of x (P, C), width after width."""
+def _sum_slice(grad, y, kind, x, part, s):
+    """Row s of part (slices, width) = the sums of slice s of x (P, C), width after width; before, x = what ``derive`` gives."""
     pixels, channels = x.shape
     slices, width = part.shape
     flat, acc = x.reshape(x.size), part[s]
@@ -42,11 +43,15 @@ def _sum_slice(x, part, s):
     for j in range(width):
         acc[j] = 0
     while o + 4 * width <= end:  # four at once: fewer loads and stores of acc
+        if kind:
+            derive(grad[o : o + 4 * width], y[o : o + 4 * width], kind, flat[o : o + 4 * width])
         for j in range(width):
             a, b = flat[u8(o + j)], flat[u8(o + width + j)]
             c, d = flat[u8(o + 2 * width + j)], flat[u8(o + 3 * width + j)]
             acc[j] += (a + b) + (c + d)
         o += 4 * width
+    if kind:
+        derive(grad[o:end], y[o:end], kind, flat[o:end])
     while o < end:
         for j in range(min(width, end - o)):
             acc[j] += flat[u8(o + j)]
@@ -68,10 +73,13 @@ def _fold(part, out):
 
 
 @kernel
-def channel_sum(x, part, out):
-    """out (C,) = the sum over the pixels of x (P, C); part is scratch, shaped by ``channel_sum_scratch(P, C)``."""
+def channel_sum(grad, y, kind, x, part, out):
+    """out (C,) = the sum over the pixels of x (P, C); part is scratch, shaped by ``channel_sum_scratch(P, C)``.
+
+    Where kind is not 0, x is first made of flat grad and y: the gradient of what ACTIVATIONS[kind] made y of.
+    """
     for s in prange(part.shape[0]):
-        _sum_slice(x, part, np.int64(s))
+        _sum_slice(grad, y, kind, x, part, np.int64(s))
     _fold(part, out)
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from .elementwise import activate
 from .launch import inline, kernel
 from .vector import lanes, load, put
 
@@ -194,8 +195,8 @@ def _output_patch(m, at, C, c, bias, scratch, y, o, row, high, wide):
 
 
 @kernel
-def output_patches(m, bias, height, width, C, rows, columns, first, count, y):
-    """flat y (N, OH, OW, C) = A' m A + bias for the patches m (count * columns, 36, C)."""
+def output_patches(m, bias, height, width, C, rows, columns, first, count, kind, y):
+    """flat y (N, OH, OW, C) = f(A' m A + bias) for the patches m (count * columns, 36, C); f = ACTIVATIONS[kind]."""
     L = lanes(m)
     for task in prange(count):
         n = (first + task) // rows
@@ -207,6 +208,8 @@ def output_patches(m, bias, height, width, C, rows, columns, first, count, y):
             for c in range(0, C, L):
                 at = (task * columns + t) * PLACES * C
                 _output_patch(m, at, C, min(c, C - L), bias, scratch, y, o, width * C, min(SIZE, height - h), min(SIZE, width - w))
+        if kind:
+            activate(y[(n * height + h) * width * C : (n * height + min(height, h + SIZE)) * width * C], kind)
 
 
 @inline

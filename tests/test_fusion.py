@@ -1,0 +1,119 @@
+"""An activation applied by the layer before it: the same bits, and only where nobody could tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import numbacnn as nc
+from numbacnn import nn
+from numbacnn.backends.cpu import CpuBackend
+from numbacnn.nn import functional as F
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    yield
+    nc.config.fuse = True
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The activations that convolutions and linear layers were told to apply, and those that ran alone."""
+    seen: list[str] = []
+
+    def watch(name: str) -> None:
+        original = getattr(CpuBackend, name)
+        monkeypatch.setattr(CpuBackend, name, lambda self, *args: (seen.append(args[-1]), original(self, *args))[1])
+
+    watch("conv2d_forward")
+    watch("linear_forward")
+    unary = CpuBackend.unary
+    monkeypatch.setattr(CpuBackend, "unary", lambda self, name, x: (seen.append(f"{name} alone"), unary(self, name, x))[1])
+    return seen
+
+
+def net(activation: type[nn.Module]) -> nn.Sequential:
+    """A layer for each algorithm: superpixels, Winograd, direct with ragged channels, depthwise, linear."""
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2),
+        activation(),
+        nn.Conv2d(6, 32, 3, stride=2),
+        activation(),
+        nn.Conv2d(32, 64, 3, padding=1),
+        activation(),
+        nn.Conv2d(64, 64, 3, groups=64),
+        activation(),
+        nn.Flatten(),
+        nn.Linear(64 * 11 * 11, 21),
+        activation(),
+        nn.Linear(21, 10),
+    )
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Sigmoid, nn.Tanh])
+@pytest.mark.parametrize("dtype", [nc.float32, nc.float64])
+def test_the_same_bits(activation: type[nn.Module], dtype: Any) -> None:
+    found = []
+    for fuse in (True, False):
+        nc.config.fuse = fuse
+        nc.manual_seed(0)
+        model = net(activation).to(dtype)
+        x = nc.randn(20, 1, 28, 28).to(dtype).requires_grad_()
+        loss = F.cross_entropy(model(x), nc.tensor(np.arange(20) % 10))
+        loss.backward()
+        found.append([loss.detach().numpy(), x.grad.numpy(), *(p.grad.numpy() for p in model.parameters())])
+    for fused, apart in zip(*found):
+        np.testing.assert_array_equal(fused, apart)
+
+
+def test_sequential_fuses(calls: list[str]) -> None:
+    net(nn.ReLU)(nc.randn(2, 1, 28, 28))
+    assert calls == ["relu", "relu", "relu", "relu", "relu", "none"]
+
+
+def test_it_can_be_switched_off(calls: list[str]) -> None:
+    nc.config.fuse = False
+    nn.Sequential(nn.Linear(3, 2), nn.Tanh())(nc.randn(2, 3))
+    assert calls == ["none", "tanh alone"]
+
+
+class Shifted(nn.Sigmoid):
+    def forward(self, x: nc.Tensor) -> nc.Tensor:
+        return super().forward(x - 1)
+
+
+class Doubled(nn.Linear):
+    def forward(self, x: nc.Tensor) -> nc.Tensor:  # type: ignore[override]
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize("layers", [(nn.Linear(3, 2), Shifted()), (Doubled(3, 2), nn.Sigmoid()), (nn.Flatten(), nn.Sigmoid())])
+def test_classes_that_somebody_extended_are_called(layers: tuple[nn.Module, ...], calls: list[str]) -> None:
+    x = nc.randn(4, 3)
+    found = nn.Sequential(*layers)(x)
+    assert calls[-1] == "sigmoid alone"
+    np.testing.assert_array_equal(found.detach().numpy(), layers[1](layers[0](x)).detach().numpy())
+
+
+def test_hooks_see_every_layer(calls: list[str]) -> None:
+    for hooked in (0, 1):
+        model = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+        seen: list[Any] = []
+        model[hooked].register_forward_hook(lambda module, args, output, seen=seen: seen.append(output))
+        model(nc.randn(4, 3))
+        assert len(seen) == 1
+    assert calls == ["none", "relu alone"] * 2
+
+
+def test_an_unknown_activation() -> None:
+    expected = "expected activation as one of none, relu, sigmoid, tanh; received 'gelu'."
+    with pytest.raises(ValueError) as caught:
+        F.linear(nc.ones(2, 3), nc.ones(4, 3), activation="gelu")
+    assert str(caught.value) == f"[linear] {expected}"
+    with pytest.raises(ValueError) as caught:
+        F.conv2d(nc.ones(1, 1, 3, 3), nc.ones(1, 1, 2, 2), activation="gelu")
+    assert str(caught.value) == f"[conv2d] {expected}"
