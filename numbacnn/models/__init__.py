@@ -5,23 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import message
-from ..nn import Sequential
+from ..nn import Module
 from .lenet import lenet, lenet_modern
+from .resnet import resnet18
+from .vgg import vgg11, vgg11_bn
 
-__all__ = ["get", "lenet", "lenet_modern", "registry"]
+__all__ = ["get", "lenet", "lenet_modern", "registry", "resnet18", "vgg11", "vgg11_bn"]
 
-registry: dict[str, Callable[..., Sequential]] = {"lenet": lenet, "lenet-modern": lenet_modern}
+registry: dict[str, Callable[..., Module]] = {
+    "lenet": lenet,
+    "lenet-modern": lenet_modern,
+    "resnet18": resnet18,
+    "vgg11": vgg11,
+    "vgg11-bn": vgg11_bn,
+}
 """The command line's names for the functions that make a network from ``classes`` and ``in_channels``."""
 
 
-def get(name: str) -> Callable[..., Sequential]:
+def get(name: str) -> Callable[..., Module]:
     """The function that makes the network of this name.
 
     Raises:
         ValueError: where there is none.
 
-    >>> get("lenet")(classes=10)[0]
-    Conv2d(1, 6, kernel_size=(5, 5), stride=(1, 1), padding=(2, 2))
+    >>> get("lenet") is lenet
+    True
     """
     if name not in registry:
         raise ValueError(message("models", f"the name of a network, one of {', '.join(registry)}", repr(name)))

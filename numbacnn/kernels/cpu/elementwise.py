@@ -1,4 +1,4 @@
-"""Activations on flat arrays of one size and type. A task is a fixed block, so that no bit depends on the number of threads."""
+"""Activations and sums on flat arrays of one size and type. A task is a fixed block, so that no bit depends on the number of threads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .launch import inline, kernel
 from .vecmath import sigmoid as _sigmoid
 from .vecmath import tanh as _tanh
 
-__all__ = ["block", "blocks", "relu", "relu_backward", "sigmoid", "sigmoid_backward", "tanh", "tanh_backward"]
+__all__ = ["add", "block", "blocks", "relu", "relu_backward", "sigmoid", "sigmoid_backward", "tanh", "tanh_backward"]
 
 BLOCK = 4096
 
@@ -23,6 +23,12 @@ def blocks(x):
 def block(x, b):
     """Block b of x."""
     return x[b * BLOCK : (b + 1) * BLOCK]
+
+
+@inline
+def _add(a, b, y):
+    for i in range(y.size):
+        y[i] = a[i] + b[i]
 
 
 @inline
@@ -63,6 +69,13 @@ def _tanh_backward(grad, y, dx):
     one = y.dtype.type(1)
     for i in range(dx.size):
         dx[i] = grad[i] * (one - y[i] * y[i])
+
+
+@kernel
+def add(a, b, y):
+    """y = a + b."""
+    for t in prange(blocks(y)):
+        _add(block(a, t), block(b, t), block(y, t))
 
 
 @kernel
