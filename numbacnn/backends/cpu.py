@@ -422,27 +422,25 @@ class CpuBackend:
         if not x.size:
             return self.empty(x.shape, x.dtype), np.zeros(x.shape[1]), np.ones(x.shape[1])
         memory = self._contiguous(x)
-        if training:
-            mean, var = self._moments(memory)
-            if running_mean is not None and running_var is not None:
-                n = x.size // x.shape[1]
-                running_mean[...] = (1 - momentum) * running_mean + momentum * mean
-                running_var[...] = (1 - momentum) * running_var + momentum * (var * n / (n - 1))
-        else:
-            mean, var = np.array(running_mean, np.float64), np.array(running_var, np.float64)
         with np.errstate(all="ignore"):
+            if not training:
+                mean, var = np.array(running_mean, np.float64), np.array(running_var, np.float64)
+            else:
+                mean, var = self._moments(memory)
+                if running_mean is not None and running_var is not None:
+                    n = x.size // x.shape[1]
+                    running_mean[...] = (1 - momentum) * running_mean + momentum * mean
+                    running_var[...] = (1 - momentum) * running_var + momentum * (var * n / (n - 1))
             invstd = 1 / np.sqrt(var + eps)
-            scale = (invstd if weight is None else invstd * weight).astype(x.dtype)
-            shift = (0 if bias is None else bias) - mean * scale
-        return self._affine(memory, scale, shift), mean, invstd
+            scale = invstd if weight is None else invstd * weight
+            return self._affine(memory, mean, scale, 0 if bias is None else bias), mean, invstd
 
     def _moments(self, x: Array) -> tuple[Array, Array]:
         """The mean and the variance (C,) of the channels of x (N, ..., C), in float64."""
         center = x[(0,) * (x.ndim - 1)].astype(np.float64)
         center[~np.isfinite(center)] = 0  # else the mean of an infinity and numbers would be NaN
-        with np.errstate(all="ignore"):
-            total, square = self._channel_sums(norm.moments, center, x) / (x.size // x.shape[-1])
-            return center + total, np.maximum(square - total * total, 0)
+        total, square = self._channel_sums(norm.moments, center, x) / (x.size // x.shape[-1])
+        return center + total, np.maximum(square - total * total, 0)
 
     def _channel_sums(self, kernel: Any, center: Array, *arrays: Array) -> Array:
         """The two sums (2, C) that a kernel of ``norm`` takes around ``center``."""
@@ -452,32 +450,36 @@ class CpuBackend:
         launch(kernel, *rows, np.resize(center, scratch[2]), self.buffers.empty(scratch, np.float64), out)
         return out
 
-    def _affine(self, x: Array, scale: Array, shift: Array) -> Array:
-        """x (N, ..., C) * scale + shift; with logical axes."""
-        out, width = self.buffers.empty(x.shape, x.dtype), norm.scratch(x.size // x.shape[-1], x.shape[-1])[2]
-        launch(norm.affine, x.reshape(-1), *(np.resize(v, width).astype(x.dtype) for v in (scale, shift)), out.reshape(-1))
+    def _affine(self, x: Array, center: Array | float, scale: Array, shift: Array | float) -> Array:
+        """(x (N, ..., C) - center) * scale + shift; with logical axes."""
+        out = self.buffers.empty(x.shape, x.dtype)
+        launch(norm.affine, x.reshape(-1), *self._repeated(x, center, scale, shift), out.reshape(-1))
         return _logical(out)
+
+    @staticmethod
+    def _repeated(x: Array, *values: Array | float) -> list[Array]:
+        """Values of the channels of x (N, ..., C), in its dtype, repeated as the kernels of ``norm`` want them."""
+        width = norm.scratch(x.size // x.shape[-1], x.shape[-1])[2]
+        return [np.resize(v, width).astype(x.dtype) for v in values]
 
     def batch_norm_backward(
         self, grad: Array, x: Array, weight: Array | None, mean: Array, invstd: Array, training: bool, needs: tuple[bool, ...]
     ) -> tuple[Array | None, Array | None, Array | None]:
-        dx, (total, product) = None, np.zeros((2, len(mean)))
-        g = self._contiguous(grad)
+        g, dx = self._contiguous(grad), None
+        total = product = np.zeros(len(mean))
         if g.size and (training or needs[1] or needs[2]):
             memory = self._contiguous(x)
             total, product = self._channel_sums(norm.grad_moments, mean, g, memory)
-        scale = invstd if weight is None else invstd * weight
-        if needs[0] and training and g.size:
-            dx, n = self.buffers.empty(g.shape, g.dtype), g.size // len(mean)
-            width = norm.scratch(n, len(mean))[2]
-            factors = (scale, mean, -scale * invstd * invstd * product / n, -scale * total / n)
-            launch(
-                norm.grad_input, g.reshape(-1), memory.reshape(-1), *(np.resize(f, width).astype(g.dtype) for f in factors), dx.reshape(-1)
-            )
-            dx = _logical(dx)
-        elif needs[0]:
-            dx = self._affine(g, scale, np.zeros(len(mean)))
-        return dx, (product * invstd).astype(grad.dtype) if needs[1] else None, total.astype(grad.dtype) if needs[2] else None
+        with np.errstate(all="ignore"):
+            scale = invstd if weight is None else invstd * weight
+            if needs[0] and not (training and g.size):
+                dx = self._affine(g, 0, scale, 0)
+            elif needs[0]:
+                dx, n = self.buffers.empty(g.shape, g.dtype), g.size // len(mean)
+                factors = self._repeated(g, scale, mean, -scale * invstd * invstd * product / n, -scale * total / n)
+                launch(norm.grad_input, g.reshape(-1), memory.reshape(-1), *factors, dx.reshape(-1))
+                dx = _logical(dx)
+            return dx, (product * invstd).astype(grad.dtype) if needs[1] else None, total.astype(grad.dtype) if needs[2] else None
 
     # -- loss
     def cross_entropy_forward(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]:

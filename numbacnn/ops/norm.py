@@ -15,6 +15,8 @@ class BatchNorm(Op):
     running ones, through which no gradient flows.
     """
 
+    fresh = True
+
     def __init__(self, running_mean: Array | None, running_var: Array | None, training: bool, momentum: float, eps: float) -> None:
         self.mean, self.var = running_mean, running_var
         self.training, self.momentum, self.eps = training, momentum, eps

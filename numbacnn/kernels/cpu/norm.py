@@ -128,19 +128,19 @@ def _step(width):
 
 
 @inline
-def _affine_task(x, scale, shift, y, t):
+def _affine_task(x, center, scale, shift, y, t):
     step = _step(scale.size)
     end = min(x.size, (t + 1) * step)
     for o in range(t * step, end, scale.size):
         for j in range(min(scale.size, end - o)):
-            y[u8(o + j)] = x[u8(o + j)] * scale[u8(j)] + shift[u8(j)]
+            y[u8(o + j)] = (x[u8(o + j)] - center[u8(j)]) * scale[u8(j)] + shift[u8(j)]
 
 
 @kernel
-def affine(x, scale, shift, y):
-    """y = x * scale + shift, all flat; scale and shift (width,) repeat the values of the channels."""
+def affine(x, center, scale, shift, y):
+    """y = (x - center) * scale + shift, all flat; the middle three (width,) repeat the values of the channels."""
     for t in prange((x.size + _step(scale.size) - 1) // _step(scale.size)):
-        _affine_task(x, scale, shift, y, np.int64(t))
+        _affine_task(x, center, scale, shift, y, np.int64(t))
 
 
 @inline
