@@ -10,7 +10,7 @@ from .lenet import lenet, lenet_modern
 from .resnet import resnet18
 from .vgg import vgg11, vgg11_bn
 
-__all__ = ["get", "lenet", "lenet_modern", "registry", "resnet18", "vgg11", "vgg11_bn"]
+__all__ = ["get", "lenet", "lenet_modern", "registry", "resnet18", "shapes", "vgg11", "vgg11_bn"]
 
 registry: dict[str, Callable[..., Module]] = {
     "lenet": lenet,
@@ -19,7 +19,16 @@ registry: dict[str, Callable[..., Module]] = {
     "vgg11": vgg11,
     "vgg11-bn": vgg11_bn,
 }
-"""The command line's names for the functions that make a network from ``classes`` and ``in_channels``."""
+"""Names for the functions that make a network from ``classes`` and ``in_channels``."""
+
+shapes: dict[str, tuple[int, int, int]] = {
+    "lenet": (1, 28, 28),
+    "lenet-modern": (1, 28, 28),
+    "resnet18": (3, 224, 224),
+    "vgg11": (3, 224, 224),
+    "vgg11-bn": (3, 224, 224),
+}
+"""The images (C, H, W) that each takes unless told otherwise."""
 
 
 def get(name: str) -> Callable[..., Module]:
