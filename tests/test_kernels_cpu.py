@@ -120,7 +120,8 @@ def test_add_and_gelu(dtype, size):
     t = np.tanh(inner)
     np.testing.assert_allclose(run(gelu.gelu_tanh, x, e)[1], wide / 2 * (1 + t), **tolerance(dtype))
     slope = (1 + t) / 2 + wide / 2 * (1 - t * t) * root * (1 + 3 * 0.044715 * wide * wide)
-    np.testing.assert_allclose(run(gelu.gelu_tanh_backward, g, x, e)[2], g * slope, **tolerance(dtype))
+    close = tolerance(dtype) | {"atol": 4 * tolerance(dtype)["atol"]}  # 1 + t and 1 - t * t cancel, and are multiplied by x and x**3
+    np.testing.assert_allclose(run(gelu.gelu_tanh_backward, g, x, e)[2], g * slope, **close)
 
 
 def test_relu_keeps_nan():
