@@ -210,6 +210,28 @@ def test_activations_stay_channels_last() -> None:
     assert (forward, cpu.conversions - before - forward) == (1, 1)
 
 
+@pytest.mark.parametrize("shape", [(2, 16, 40, 40), (1, 3, 2, 2)], ids=str)
+def test_residual_additions(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large ones are one pass of a kernel, the result lies channels-last, and backward hands the gradient itself to both sides."""
+    cpu = nc.backends.get("cpu")
+    rng, launched, before = np.random.default_rng(0), [], cpu.conversions
+    n, c, h, w = shape
+    a, b = (rng.standard_normal((n, h, w, c), np.float32).transpose(0, 3, 1, 2) for _ in range(2))
+    one_pass = cpu._map
+    monkeypatch.setattr(cpu, "_map", lambda kernel, *arrays: launched.append(kernel.__name__) or one_pass(kernel, *arrays))
+    y = cpu.binary("add", a, b)
+    np.testing.assert_array_equal(y, a + b)
+    assert y.transpose(0, 2, 3, 1).flags.c_contiguous and cpu.conversions == before
+    assert len(launched) == (y.size >= 1 << 15)
+    for other in (np.ascontiguousarray(b), b[:, :1], 1.0):  # what lies otherwise is NumPy's
+        np.testing.assert_array_equal(cpu.binary("add", a, other), a + other)
+    assert len(launched) == (y.size >= 1 << 15)
+    op = nc.ops.elementwise.Add()
+    op.needs = (True, True)
+    op.forward(cpu, a, b)
+    assert all(g is y for g in op.backward(cpu, y))
+
+
 def test_summaries() -> None:
     table = nc.inspect.summary(nc.models.resnet18(10, stem="cifar"), (3, 32, 32))
     assert (table.parameters, table.macs) == (11_173_962, 555_422_720)

@@ -270,7 +270,7 @@ def test_repr_is_pytorchs() -> None:
     assert repr(nn.Dropout(0.2)) == "Dropout(p=0.2, inplace=False)"
     assert repr(nn.ReLU(inplace=True)) == "ReLU(inplace=True)"
     assert repr(nn.BatchNorm1d(3, momentum=None, affine=False)) == (
-        "BatchNorm1d(3, eps=1e-05, momentum=None, affine=False, track_running_stats=True)"
+        "BatchNorm1d(3, eps=1e-05, momentum=None, affine=False, bias=False, track_running_stats=True)"
     )
     assert [repr(m) for m in (nn.AdaptiveAvgPool2d((1, None)), nn.GELU(), nn.GELU("tanh"))] == [
         "AdaptiveAvgPool2d(output_size=(1, None))",

@@ -230,13 +230,16 @@ def test_drawn_adaptive_poolings() -> None:
 NORMED = [(4, 3, 5, 6), (2, 70, 3, 3), (7, 10), (3, 1, 1, 2), (5, 4, 9), (2, 600, 2, 1)]
 
 
-@pytest.mark.parametrize("options", [{}, {"momentum": None}, {"momentum": 0.3, "affine": False}, {"track_running_stats": False}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"momentum": None}, {"momentum": 0.3, "affine": False}, {"track_running_stats": False, "bias": False}], ids=str
+)
 @pytest.mark.parametrize("shape", NORMED, ids=str)
 def test_batch_norm_over_several_steps(shape: tuple[int, ...], options: dict[str, Any]) -> None:
     """Outputs, gradients and every buffer, in training and then in evaluation; the data's mean is 20 times their deviation."""
     name = "BatchNorm2d" if len(shape) == 4 else "BatchNorm1d"
     mine, other = getattr(nn, name)(shape[1], **options), getattr(torch.nn, name)(shape[1], **options)
     assert list(mine.state_dict()) == list(other.state_dict())
+    assert repr(mine) == repr(other)
     for p in other.parameters():
         torch.nn.init.normal_(p)
     mine.load_state_dict({k: v.numpy() for k, v in other.state_dict().items()})

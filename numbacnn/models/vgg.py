@@ -85,7 +85,7 @@ def vgg11_bn(classes: int = 1000, in_channels: int = 3, head: Head = "imagenet")
     >>> nc.models.vgg11_bn(10, head="cifar").features[:3]
     Sequential(
       (0): Conv2d(3, 64, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
-      (1): BatchNorm2d(64, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)
+      (1): BatchNorm2d(64, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
       (2): ReLU(inplace=True)
     )
     """

@@ -29,13 +29,15 @@ class _BatchNorm(Module):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.num_features = positive(type(self).__name__, "num_features", num_features)
         self.eps, self.momentum = eps, momentum
         self.affine, self.track_running_stats = bool(affine), bool(track_running_stats)
-        for name in ("weight", "bias"):
-            self.register_parameter(name, Parameter.zeros((self.num_features,)) if affine else None)
+        for name, wanted in (("weight", affine), ("bias", affine and bias)):
+            self.register_parameter(name, Parameter.zeros((self.num_features,)) if wanted else None)
         self.register_buffer("running_mean", zeros(self.num_features) if track_running_stats else None)
         self.register_buffer("running_var", ones(self.num_features) if track_running_stats else None)
         self.register_buffer("num_batches_tracked", tensor(0) if track_running_stats else None)
@@ -51,8 +53,9 @@ class _BatchNorm(Module):
     def reset_parameters(self) -> None:
         """Weight 1, bias 0, and no batch seen."""
         self.reset_running_stats()
-        if self.weight is not None and self.bias is not None:
+        if self.weight is not None:
             init.ones_(self.weight)
+        if self.bias is not None:
             init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -77,7 +80,7 @@ class _BatchNorm(Module):
     def extra_repr(self) -> str:
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
 
@@ -87,15 +90,16 @@ class BatchNorm2d(_BatchNorm):
     In training the statistics are the batch's, and running ones follow them by the share ``momentum`` (None: the average of all
     batches), the variance without bias; in evaluation the running ones are used. After Ioffe and Szegedy (2015).
 
-    ``weight`` (start 1) and ``bias`` (start 0) are absent without ``affine``; the buffers ``running_mean``, ``running_var`` and
-    ``num_batches_tracked`` without ``track_running_stats``: evaluation then uses the batch's statistics too.
+    ``weight`` (start 1) and ``bias`` (start 0) are absent without ``affine``, and the latter with ``bias=False``. The buffers
+    ``running_mean``, ``running_var`` and ``num_batches_tracked`` are absent without ``track_running_stats``: evaluation then uses the
+    batch's statistics too.
 
     Raises:
         ShapeError: where the input is not (N, C, H, W), or has one value per channel in training.
 
     >>> import numbacnn as nc
     >>> nc.nn.BatchNorm2d(16)
-    BatchNorm2d(16, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)
+    BatchNorm2d(16, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
     """
 
     _shapes: ClassVar[dict[int, str]] = {4: "(N, C, H, W)"}
