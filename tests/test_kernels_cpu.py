@@ -9,6 +9,7 @@ from scipy import special
 
 from numbacnn.kernels.cpu import adaptive, elementwise, gelu, loss, norm, optim, pool, reduce
 from numbacnn.kernels.cpu.launch import launch, set_num_threads
+from numbacnn.kernels.cpu.tile import FMA
 
 DTYPES = ("float32", "float64")
 both = pytest.mark.parametrize("dtype", DTYPES)
@@ -58,7 +59,8 @@ def sigmoid64(x):
     return np.where(x < 0, e, 1) / (1 + e)
 
 
-EXACT = [(elementwise.sigmoid, sigmoid64, 3), (elementwise.tanh, np.tanh, 3), (gelu.erf, special.erf, 1.2)]
+ERF = 1.2 if FMA or numba.config.DISABLE_JIT else 1.4  # units in the last place
+EXACT = [(elementwise.sigmoid, sigmoid64, 3), (elementwise.tanh, np.tanh, 3), (gelu.erf, special.erf, ERF)]
 
 
 @pytest.mark.parametrize("kernel, exact, worst", EXACT, ids=["sigmoid", "tanh", "erf"])
@@ -98,7 +100,7 @@ def test_erf_where_its_formula_changes():
     near = np.concatenate([np.float32(c) + np.arange(-2000, 2000, dtype="float32") * np.spacing(np.float32(c)) for c in (0.92, 4, 3.92)])
     x = np.concatenate([near, -near])
     y = run(gelu.erf, x, np.empty_like(x))[1]
-    assert ulps(y.astype("float64"), special.erf(x.astype("float64"))).max() < 1.2
+    assert ulps(y.astype("float64"), special.erf(x.astype("float64"))).max() < ERF
     np.testing.assert_array_equal(y[: near.size], -y[near.size :])
     special_values = np.array([np.inf, -np.inf, np.nan, -0.0, 1e-45], "float32")
     y = run(gelu.erf, special_values, np.empty_like(special_values))[1]
