@@ -42,7 +42,7 @@ __version__ = "0.1.0"
 
 
 _METHODS = """
-    abs argmax clamp exp flatten log log1p log_softmax matmul max mean min mm norm permute relu reshape sigmoid softmax sqrt squeeze sum
+    abs argmax clamp erf exp flatten log log1p log_softmax matmul max mean min mm norm permute relu reshape sigmoid softmax sqrt squeeze sum
     tanh transpose unsqueeze
 """.split()  # noqa: SIM905
 

@@ -343,7 +343,8 @@ def _summary(args: argparse.Namespace) -> None:
     if args.checkpoint is not None and args.model is not None:
         raise UsageError("summary: expected a checkpoint or --model; received both")
     if args.checkpoint is None:
-        print(inspect.summary(models.get(args.model or "lenet-modern")(), (1, 28, 28)))
+        name = args.model or "lenet-modern"
+        print(inspect.summary(models.get(name)(), models.shapes[name]))
         return
     path, saved = _checkpoint(args.checkpoint)
     print(inspect.summary(saved.network(), _seen(path, saved).input_shape))
@@ -360,4 +361,5 @@ def _doctor(args: argparse.Namespace) -> int:
 def _warmup(args: argparse.Namespace) -> None:
     from .doctor import warm_up
 
-    print(warm_up([args.model] if args.model else sorted(models.registry), args.verbose))
+    small = [name for name in sorted(models.registry) if models.shapes[name] == (1, 28, 28)]  # what ``train`` takes unless told otherwise
+    print(warm_up([args.model] if args.model else small, args.verbose))

@@ -13,9 +13,20 @@ from typing import Literal, TypeAlias
 
 from .errors import ShapeError, message
 
-__all__ = ["Conv2dGeometry", "IntPair", "Padding", "Pool2dGeometry", "output_size", "pair"]
+__all__ = [
+    "AdaptivePool2dGeometry",
+    "AdaptiveSize",
+    "Conv2dGeometry",
+    "IntPair",
+    "Padding",
+    "Pool2dGeometry",
+    "adaptive_size",
+    "output_size",
+    "pair",
+]
 
 IntPair: TypeAlias = int | Sequence[int]
+AdaptiveSize: TypeAlias = int | Sequence[int | None] | None
 Padding: TypeAlias = int | Sequence[int] | Literal["same", "valid"]
 
 
@@ -210,3 +221,50 @@ class Pool2dGeometry:
     @property
     def output_shape(self) -> tuple[int, int, int, int]:
         return self.n, self.c, self.oh, self.ow
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptivePool2dGeometry:
+    """A 2-d pooling to OH x OW windows of nearly equal sizes: window o covers the rows floor(o H / OH) to ceil((o + 1) H / OH)."""
+
+    n: int
+    c: int
+    h: int
+    w: int
+    oh: int
+    ow: int
+
+    @classmethod
+    def of(cls, input_shape: Sequence[int], output_size: AdaptiveSize, op: str = "adaptive_avg_pool2d") -> AdaptivePool2dGeometry:
+        """Judge a pooling of input (N, C, H, W); None in ``output_size`` keeps an axis as it is.
+
+        Raises:
+            ShapeError: where the sizes make no sense.
+
+        >>> AdaptivePool2dGeometry.of((8, 6, 7, 5), (1, None)).output_shape
+        (8, 6, 1, 5)
+        """
+        n, c, h, w = _image(op, input_shape)
+        oh, ow = adaptive_size(op, output_size)
+        return cls(n, c, h, w, oh or h, ow or w)
+
+    @property
+    def output_shape(self) -> tuple[int, int, int, int]:
+        return self.n, self.c, self.oh, self.ow
+
+
+def adaptive_size(op: str, output_size: AdaptiveSize) -> tuple[int | None, int | None]:
+    """``output_size`` as (height, width), each an integer of at least 1, or None for that of the input.
+
+    >>> adaptive_size("adaptive_avg_pool2d", 7)
+    (7, 7)
+    """
+    values = tuple(output_size) if isinstance(output_size, Sequence) and not isinstance(output_size, str) else (output_size,) * 2
+    try:
+        sizes = tuple(None if v is None else operator.index(v) for v in values)  # type: ignore[arg-type]
+    except TypeError:
+        sizes = ()
+    if len(sizes) != 2 or any(v is not None and v < 1 for v in sizes):
+        expected = "output_size as an integer of at least 1, None, or a pair (height, width) of such"
+        raise ShapeError(message(op, expected, repr(output_size)))
+    return sizes[0], sizes[1]

@@ -18,8 +18,8 @@ from .tensor import Tensor, no_grad, zeros
 __all__ = ["Field", "Row", "Summary", "receptive_field", "summary"]
 
 _WINDOWS = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
-_POINTWISE = (nn.Identity, nn.ReLU, nn.Sigmoid, nn.Tanh, nn.Dropout)
-_GLOBAL = (nn.Flatten, nn.Linear)
+_POINTWISE = (nn.Identity, nn.BatchNorm2d, nn.ReLU, nn.GELU, nn.Sigmoid, nn.Tanh, nn.Dropout)
+_GLOBAL = (nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear)
 
 Pair = tuple[int, int]
 
@@ -116,7 +116,8 @@ def _chain(model: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
 def receptive_field(model: nn.Module) -> list[tuple[str, Field]]:
     """The receptive field behind each convolution and pooling of a chain, by pure arithmetic: no forward is run.
 
-    A chain is a layer, or a ``Sequential`` of chains. It ends at the first layer whose units see everything (``Flatten``, ``Linear``).
+    A chain is a layer, or a ``Sequential`` of chains. It ends at the first layer whose units see everything:
+    ``Flatten``, ``Linear`` or ``AdaptiveAvgPool2d``.
 
     Raises:
         TypeError: where a module on the way is neither a known layer nor a ``Sequential``.

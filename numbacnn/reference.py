@@ -12,11 +12,14 @@ from typing import Any, Literal
 import numpy as np
 
 from .errors import ShapeError, message
-from .geometry import Conv2dGeometry, Pool2dGeometry
+from .geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
 
 __all__ = [
+    "adaptive_avg_pool2d_backward",
+    "adaptive_avg_pool2d_forward",
     "avg_pool2d_backward",
     "avg_pool2d_forward",
+    "batch_norm",
     "conv2d_forward",
     "conv2d_grad_input",
     "conv2d_grad_weight",
@@ -219,3 +222,37 @@ def avg_pool2d_backward(grad: np.ndarray, g: Pool2dGeometry) -> np.ndarray:
         for h, w in cells:
             x[:, :, h, w] += grad[:, :, i, j] / _divisor(g, i, j, cells)
     return x
+
+
+def _adaptive(g: AdaptivePool2dGeometry) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
+    """Each output position, and the rows and columns that it covers: from floor(o H / OH) to ceil((o + 1) H / OH)."""
+    for i in range(g.oh):
+        for j in range(g.ow):
+            rows = slice(i * g.h // g.oh, -(-(i + 1) * g.h // g.oh))
+            yield i, j, (rows, slice(j * g.w // g.ow, -(-(j + 1) * g.w // g.ow)))
+
+
+def adaptive_avg_pool2d_forward(x: np.ndarray, g: AdaptivePool2dGeometry) -> np.ndarray:
+    """The mean of each window."""
+    y = np.zeros(g.output_shape, x.dtype)
+    for i, j, (rows, cols) in _adaptive(g):
+        y[:, :, i, j] = x[:, :, rows, cols].mean((2, 3))
+    return y
+
+
+def adaptive_avg_pool2d_backward(grad: np.ndarray, g: AdaptivePool2dGeometry) -> np.ndarray:
+    """Each window's gradient in equal shares."""
+    x = np.zeros((g.n, g.c, g.h, g.w), grad.dtype)
+    for i, j, (rows, cols) in _adaptive(g):
+        part = x[:, :, rows, cols]
+        part += grad[:, :, i, j, None, None] / x.dtype.type(part.shape[2] * part.shape[3])
+    return x
+
+
+# -- normalisation -------------------------------------------------------------------------------------------------------------------
+def batch_norm(x: np.ndarray, eps: float) -> np.ndarray:
+    """x (N, C, ...) with mean 0 and variance 1 (but for eps) in each channel; worked out in float64."""
+    axes = (0, *range(2, x.ndim))
+    wide = x.astype(np.float64)
+    moved = wide - wide.mean(axes, keepdims=True)
+    return (moved / np.sqrt((moved * moved).mean(axes, keepdims=True) + eps)).astype(x.dtype)

@@ -681,6 +681,10 @@ class Tensor:
         return (self * self).sum().sqrt()
 
     # -- functions
+    def erf(self) -> Tensor:
+        """The error function."""
+        return apply(elementwise.Erf(), _floating(self))
+
     def exp(self) -> Tensor:
         return apply(elementwise.Exp(), _floating(self))
 

@@ -47,6 +47,17 @@ def exactly(kind: type[BaseException], text: str) -> Any:
 # -- every operation against differences -----------------------------------------------------------------------------------
 MASK = nc.tensor([[True, False, True], [False, True, False]])
 
+
+def _normed(training: bool) -> Callable[..., nc.Tensor]:
+    """Batch normalisation with running statistics of its own, which it must not differentiate through."""
+
+    def f(x: nc.Tensor, w: nc.Tensor | None = None, b: nc.Tensor | None = None) -> nc.Tensor:
+        c = x.shape[1]
+        return F.batch_norm(x, real(c, seed=5).detach(), real(c, seed=6, low=0.5).detach(), w, b, training)
+
+    return f
+
+
 GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tensor]]]] = {
     E.Absolute: [(abs, [spread(3, 4)])],
     E.Add: [
@@ -62,7 +73,13 @@ GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tenso
         (lambda x: 2.0 / x, [real(3, low=0.5)]),
         (lambda x: x / x, [real(3, low=0.5)]),
     ],
+    E.Erf: [(nc.Tensor.erf, [real(5, 3)])],
     E.Exp: [(nc.Tensor.exp, [real(3, 4)])],
+    E.Gelu: [
+        (F.gelu, [real(5, 3)]),
+        (F.gelu, [real(2, 3, 2, 2)]),
+        (lambda x: F.gelu(x, approximate="tanh"), [real(5, 3)]),
+    ],
     E.Log: [(nc.Tensor.log, [real(3, low=0.5)])],
     E.Log1p: [(nc.Tensor.log1p, [real(3, low=0.5)])],
     E.Maximum: [(nc.maximum, [spread(3, 4), spread(3, 4, seed=1) + 0.04]), (lambda x: nc.maximum(x, 0.0), [spread(7)])],
@@ -167,6 +184,20 @@ GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tenso
         (lambda x: F.max_pool2d(x, 2), [spread(2, 2, 4, 5)]),
         (lambda x: F.max_pool2d(x, 3, 2, 1, ceil_mode=True), [spread(1, 2, 5, 4)]),
         (lambda x: F.max_pool2d(x, 2, 1, dilation=2), [spread(1, 1, 4, 4)]),
+    ],
+    ops.norm.BatchNorm: [
+        (_normed(training=True), [real(3, 2, 2, 3), real(2, seed=1), real(2, seed=2)]),
+        (_normed(training=True), [real(5, 3)]),
+        (lambda x, w: F.batch_norm(x, None, None, weight=w, training=True), [real(2, 3, 4), real(3, seed=1)]),
+        (lambda x, b: F.batch_norm(x, None, None, bias=b, training=True), [real(2, 3, 4), real(3, seed=1)]),
+        (_normed(training=False), [real(3, 2, 2, 3), real(2, seed=1), real(2, seed=2)]),
+        (lambda w: _normed(training=True)(real(4, 3), w), [real(3, seed=1)]),
+        (lambda x: _normed(training=False)(x), [real(4, 3)]),
+    ],
+    ops.pool.AdaptiveAvgPool2d: [
+        (lambda x: F.adaptive_avg_pool2d(x, 1), [real(2, 2, 3, 4)]),
+        (lambda x: F.adaptive_avg_pool2d(x, (3, 2)), [real(1, 2, 5, 4)]),
+        (lambda x: F.adaptive_avg_pool2d(x, (None, 7)), [real(2, 3, 4)]),
     ],
     ops.pool.AvgPool2d: [
         (lambda x: F.avg_pool2d(x, 2), [real(2, 2, 4, 5)]),
@@ -418,6 +449,10 @@ OVERWRITTEN: list[tuple[str, Callable[[nc.Tensor], tuple[nc.Tensor, nc.Tensor]]]
     ("LogSoftmax", lambda x: (lambda y: (y, y))(x.log_softmax(0))),
     ("Conv2d", lambda x: (lambda w: (F.conv2d(x.reshape(1, 1, 1, 2), w), w))(nc.ones(1, 1, 1, 1))),
     ("Linear", lambda x: (lambda w: (F.linear(x, w), w))(nc.ones(1, 2))),
+    ("Gelu", lambda x: (lambda y: (F.gelu(y), y))(x + 0.0)),
+    ("Erf", lambda x: (lambda y: (y.erf(), y))(x + 0.0)),
+    ("BatchNorm", lambda x: (lambda y: (F.batch_norm(y, None, None, training=True), y))((x + 0.0).reshape(2, 1) * 1.0)),
+    ("BatchNorm", lambda x: (lambda w: (F.batch_norm(x.reshape(2, 1), None, None, w, training=True), w))(nc.ones(1))),
 ]
 
 
@@ -851,6 +886,54 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
         lambda: F.avg_pool2d(image.long(), 2),
         nc.DTypeError,
         "[avg_pool2d] expected floating-point tensors of one dtype; received int64; convert them with .to().",
+    ),
+    (
+        lambda: F.adaptive_avg_pool2d(image.long(), 2),
+        nc.DTypeError,
+        "[adaptive_avg_pool2d] expected floating-point tensors of one dtype; received int64; convert them with .to().",
+    ),
+    (
+        lambda: F.gelu(i),
+        nc.DTypeError,
+        "[gelu] expected floating-point tensors of one dtype; received int64; convert them with .to().",
+    ),
+    (lambda: F.gelu(x, "erf"), ValueError, "[gelu] expected approximate 'none' or 'tanh'; received 'erf'."),
+    (
+        lambda: F.batch_norm(y, y, y),
+        nc.ShapeError,
+        "[batch_norm] expected input (N, C) or (N, C, ...); received input (4,).",
+    ),
+    (
+        lambda: F.batch_norm(x, y, y, leaf),
+        nc.ShapeError,
+        "[batch_norm] expected weight (4,) to match input (3, 4); received weight (3,).",
+    ),
+    (
+        lambda: F.batch_norm(x, y, y[:3]),
+        nc.ShapeError,
+        "[batch_norm] expected running_var (4,) to match input (3, 4); received running_var (3,).",
+    ),
+    (
+        lambda: F.batch_norm(x, y, None, training=True),
+        ValueError,
+        "[batch_norm] expected both running statistics, or neither and training=True; "
+        "received running_mean given and running_var None with training=True.",
+    ),
+    (
+        lambda: F.batch_norm(x, None, None),
+        ValueError,
+        "[batch_norm] expected both running statistics, or neither and training=True; "
+        "received running_mean None and running_var None with training=False.",
+    ),
+    (
+        lambda: F.batch_norm(x[:1], y, y, training=True),
+        nc.ShapeError,
+        "[batch_norm] expected more than one value per channel in training; received input (1, 4); take a larger batch, or eval().",
+    ),
+    (
+        lambda: F.batch_norm(x, y, y, y.double()),
+        nc.DTypeError,
+        "[batch_norm] expected floating-point tensors of one dtype; received float32, float64, float32, float32; convert them with .to().",
     ),
     (lambda: F.conv2d(image, kernel, y[:3]), nc.ShapeError, "[conv2d] expected bias (4,); received bias (3,)."),
     (lambda: F.linear(x, y), nc.ShapeError, "[linear] expected weight (O, I); received weight (4,)."),

@@ -210,6 +210,7 @@ def test_summary(run: Run, trained: Path) -> None:
     assert code == 0 and default.splitlines()[-1] == "parameters 61,706, multiply-adds 416,520"
     assert run("summary", str(trained)) == (0, default, "")
     assert "Sigmoid" in run("summary", "--model", "lenet")[1]
+    assert run("summary", "--model", "resnet18")[1].splitlines()[-1] == "parameters 11,689,512, multiply-adds 1,814,073,344"
 
 
 # -- doctor and warmup -----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Inputs are small integers wherever sums are exact, and then the results are equa
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -13,10 +14,13 @@ import pytest
 import small_tiles
 from numba import config
 
+import numbacnn as nc
 from numbacnn.backends import cuda as backend
 from numbacnn.errors import DeviceError, ShapeError
-from numbacnn.geometry import Conv2dGeometry, Pool2dGeometry
+from numbacnn.geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
 from numbacnn.kernels.cuda import tile
+from numbacnn.models.resnet import BasicBlock
+from numbacnn.nn import functional as F
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
 
@@ -186,6 +190,7 @@ UNARY = {
     "sqrt": np.sqrt,
     "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
     "tanh": np.tanh,
+    "erf": np.vectorize(math.erf),
 }
 
 
@@ -196,12 +201,12 @@ def test_exact_unary(xp: backend.CudaBackend, name: str, dtype: str) -> None:
     same(xp, xp.unary(name, xp.from_numpy(a)), wanted)
 
 
-@pytest.mark.parametrize("name", ["exp", "log", "log1p", "sqrt", "sigmoid", "tanh"])
+@pytest.mark.parametrize("name", ["exp", "log", "log1p", "sqrt", "sigmoid", "tanh", "erf"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_smooth_unary(xp: backend.CudaBackend, name: str, dtype: str) -> None:
     a = np.array([0.25, 1, 3, 0, -0.5, -200, 900, np.inf, -np.inf, np.nan], dtype)
     with np.errstate(all="ignore"):
-        close(xp, xp.unary(name, xp.from_numpy(a)), UNARY[name](a))
+        close(xp, xp.unary(name, xp.from_numpy(a)), UNARY[name](a).astype(dtype))
 
 
 SHAPES = [((2, 3, 4, 5), (2, 3, 4, 5)), ((2, 3, 4, 5), (3, 1, 1)), ((3, 1), (1, 4)), ((), (3,)), ((2, 0), (1,))]
@@ -256,6 +261,25 @@ def test_activation_backward(xp: backend.CudaBackend) -> None:
     same(xp, xp.relu_backward(*args), np.where(y > 0, g, 0))
     same(xp, xp.sigmoid_backward(*args), g * y * (1 - y))
     same(xp, xp.tanh_backward(*args), g * (1 - y * y))
+
+
+@pytest.mark.parametrize("approximate", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gelu(xp: backend.CudaBackend, dtype: str, approximate: bool) -> None:
+    a = nhwc(np.linspace(-6, 6, 36).reshape(2, 3, 2, 3).astype(dtype))
+    g = ints(2, 3, 2, 3, dtype=dtype)
+
+    def f(v: np.ndarray) -> np.ndarray:
+        if approximate:
+            return v / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3)))
+        return v / 2 * (1 + np.vectorize(math.erf)(v / math.sqrt(2)))
+
+    wide = a.astype("float64")
+    close(xp, xp.gelu(xp.from_numpy(a), approximate), f(wide).astype(dtype))
+    slope = (f(wide + 1e-5) - f(wide - 1e-5)) / 2e-5  # exact to 1e-9
+    found = xp.to_numpy(xp.gelu_backward(xp.from_numpy(g), xp.from_numpy(a), approximate))
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, g * slope, rtol=1e-5 if dtype == "float32" else 1e-7, atol=1e-5 if dtype == "float32" else 1e-7)
 
 
 # -- reductions ------------------------------------------------------------------------------------------------------------
@@ -481,6 +505,98 @@ def test_avg_pool2d(xp: backend.CudaBackend, case: Any, include: bool) -> None:
             dx[:, :, rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1] += (grad[..., oh, ow] / count)[..., None, None]
     close(xp, xp.avg_pool2d_forward(xp.from_numpy(a), g), y)
     close(xp, xp.avg_pool2d_backward(xp.from_numpy(grad), g), dx)
+
+
+@pytest.mark.parametrize("sizes", [((2, 3, 5, 4), 1), ((1, 2, 7, 5), (3, 2)), ((2, 1, 2, 3), (5, 4)), ((0, 2, 3, 3), 2)], ids=str)
+def test_adaptive_avg_pool2d(xp: backend.CudaBackend, sizes: Any) -> None:
+    shape, out = sizes
+    g = AdaptivePool2dGeometry.of(shape, out)
+    a, grad = ints(*shape).astype("float64"), ints(*g.output_shape, seed=1).astype("float64")
+    y, dx = np.zeros(g.output_shape), np.zeros(shape)
+    for i, j in np.ndindex(g.oh, g.ow):
+        rows, cols = (slice(o * n // k, -(-(o + 1) * n // k)) for o, n, k in ((i, g.h, g.oh), (j, g.w, g.ow)))
+        y[..., i, j] = a[:, :, rows, cols].sum((2, 3)) / a[0:1, 0, rows, cols].size if a.size else 0
+        part = dx[:, :, rows, cols]
+        part += (grad[..., i, j] / (part.shape[2] * part.shape[3]))[..., None, None]
+    close(xp, xp.adaptive_avg_pool2d_forward(xp.from_numpy(a), g), y)
+    close(xp, xp.adaptive_avg_pool2d_backward(xp.from_numpy(nhwc(grad)), g), dx)
+
+
+# -- batch normalisation -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(2, 5, 3, 4), (9, 3), (3, 1, 2), (1, 6, 2, 1)], ids=str)
+@pytest.mark.parametrize("affine", [True, False])
+def test_batch_norm(xp: backend.CudaBackend, shape: Any, dtype: str, affine: bool) -> None:
+    """Training, its gradients and running statistics; then evaluation with them. A mean of 50 must not cost digits."""
+    c, axes = shape[1], (0, *range(2, len(shape)))
+    n = math.prod(shape) // c
+    a, g = ints(*shape, dtype=dtype) + np.asarray(50, dtype), ints(*shape, dtype=dtype, seed=1)
+    w, b = (ints(c, dtype=dtype, low=1, seed=2), ints(c, dtype=dtype, seed=3)) if affine else (None, None)
+    per = lambda v: np.asarray(v, "float64").reshape(c, *[1] * (len(shape) - 2))
+    wide = a.astype("float64")
+    mean, var = wide.mean(axes), wide.var(axes)
+    xhat = (wide - per(mean)) / np.sqrt(per(var) + 1e-3)
+    scale, shift = per(np.ones(c) if w is None else w), per(np.zeros(c) if b is None else b)
+    running = [xp.full((c,), v, dtype) for v in (0.0, 1.0)]
+    params = [None if p is None else xp.from_numpy(p) for p in (w, b)]
+    x = xp.from_numpy(nhwc(a))
+    y, m, s = xp.batch_norm_forward(x, *params, *running, True, 0.25, 1e-3)
+    near = {"rtol": 2e-5, "atol": 2e-5} if dtype == "float32" else {"rtol": 1e-11, "atol": 1e-11}
+    assert xp.channels_last(y) is y
+
+    def check(found: Any, wanted: np.ndarray) -> None:
+        got = xp.to_numpy(found)
+        assert (got.shape, got.dtype) == (wanted.shape, dtype)
+        np.testing.assert_allclose(got, wanted, **near)
+
+    check(y, xhat * scale + shift)
+    moved = [0.25 * mean, 0.75 + 0.25 * var * n / (n - 1)]
+    for found, wanted in zip(running, moved):
+        check(found, wanted)
+    dx, dw, db = xp.batch_norm_backward(xp.from_numpy(g), x, params[0], m, s, True, (True, True, True))
+    check(db, g.sum(axes))
+    check(dw, (g * xhat).sum(axes))
+    spread = per(g.mean(axes)) + xhat * per((g * xhat).mean(axes))
+    check(dx, scale / np.sqrt(per(var) + 1e-3) * (g - spread))
+
+    y, m, s = xp.batch_norm_forward(x, *params, *running, False, 0.25, 1e-3)
+    still = (wide - per(moved[0])) / np.sqrt(per(moved[1]) + 1e-3)
+    check(y, still * scale + shift)
+    check(running[0], moved[0])
+    dx, dw, db = xp.batch_norm_backward(xp.from_numpy(g), x, params[0], m, s, False, (True, True, False))
+    check(dx, g * scale / np.sqrt(per(moved[1]) + 1e-3))
+    check(dw, (g * still).sum(axes))
+    assert db is None
+    alone = xp.batch_norm_backward(xp.from_numpy(g), x, params[0], m, s, False, (True, False, False))
+    check(alone[0], g * scale / np.sqrt(per(moved[1]) + 1e-3))
+    assert alone[1:] == (None, None)
+
+
+def test_batch_norm_of_no_image(xp: backend.CudaBackend) -> None:
+    x = xp.from_numpy(np.zeros((0, 3, 2, 2), "float32"))
+    running = [xp.full((3,), v, "float32") for v in (0.0, 1.0)]
+    y, mean, invstd = xp.batch_norm_forward(x, None, None, *running, True, 0.5, 1e-5)
+    assert y.shape == x.shape
+    same(xp, running[0], np.zeros(3, "float32"))
+    dx, dw, db = xp.batch_norm_backward(y, x, None, mean, invstd, True, (True, True, True))
+    assert dx is not None and dx.shape == x.shape
+    for found in (dw, db):
+        same(xp, found, np.zeros(3, "float32"))
+
+
+def test_a_residual_block_on_this_device(xp: backend.CudaBackend) -> None:
+    """The same gradients as on the CPU, through Tensors."""
+    nc.manual_seed(0)
+    block = BasicBlock(2, 3, stride=2)
+    x, found = ints(2, 2, 3, 3), []
+    for device in ("cpu", "cuda"):
+        twin = copy.deepcopy(block).to(device)
+        leaf = nc.tensor(x, device=device, requires_grad=True)
+        y = F.gelu(F.adaptive_avg_pool2d(twin(leaf), 1))
+        (y * y).sum().backward()
+        found.append([np.asarray(t.detach().cpu()) for t in (y, leaf.grad, *(p.grad for p in twin.parameters()), *twin.buffers())])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 # -- optimisers --------------------------------------------------------------------------------------------------------------

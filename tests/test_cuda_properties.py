@@ -1,17 +1,18 @@
-"""The properties of convolution and pooling on the CUDA backend: in the simulator (``test_simulator.py``), or on a GPU. Tiny shapes."""
+"""The properties of the operations on the CUDA backend: in the simulator (``test_simulator.py``), or on a GPU. Tiny shapes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 import small_tiles
 from hypothesis import given
 
 from numbacnn import backends, cuda
 from numbacnn.kernels.cuda.driver import SIMULATED
-from numbacnn.testing import ConvCase, Operations, PoolCase, of_backend, properties
-from numbacnn.testing.strategies import conv_cases, pool_cases
+from numbacnn.testing import AdaptiveCase, ConvCase, Operations, PoolCase, of_backend, properties
+from numbacnn.testing.strategies import adaptive_cases, conv_cases, images, pool_cases
 
 pytestmark = [
     pytest.mark.skipif(not cuda.is_available(), reason="needs a GPU or NUMBA_ENABLE_CUDASIM=1; test_simulator.py runs it simulated"),
@@ -63,3 +64,16 @@ def test_max_pooling_keeps_the_mass_of_its_gradient(ops: Operations, case: PoolC
 def test_average_pooling_of_constants_and_its_adjoint(ops: Operations, case: PoolCase) -> None:
     properties.average_of_a_constant_is_the_constant(ops.avg_pool2d, case)
     properties.average_pooling_is_adjoint_to_its_gradient(ops.avg_pool2d, ops.avg_pool2d_grad, case)
+
+
+@given(case=adaptive_cases(size=5, channels=2, batch=2))
+def test_adaptive_average_pooling(ops: Operations, case: AdaptiveCase) -> None:
+    properties.adaptive_average_of_a_constant_is_the_constant(ops.adaptive_avg_pool2d, case)
+    properties.adaptive_windows_that_divide_are_plain_windows(ops.adaptive_avg_pool2d, ops.avg_pool2d, case)
+    properties.adaptive_pooling_is_adjoint_to_its_gradient(ops.adaptive_avg_pool2d, ops.adaptive_avg_pool2d_grad, case)
+
+
+@pytest.mark.parametrize("holds", properties.NORM_PROPERTIES, ids=lambda f: f.__name__)
+@given(x=images(size=4, channels=3, batch=2))
+def test_batch_normalisation(ops: Operations, holds: Callable[..., None], x: np.ndarray) -> None:
+    holds(ops.batch_norm, x)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numbacnn.errors import ShapeError
-from numbacnn.geometry import Conv2dGeometry, Pool2dGeometry, output_size, pair
+from numbacnn.geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry, output_size, pair
 
 SIZES = st.integers(1, 12)
 
@@ -138,6 +138,24 @@ ERRORS = [
         "[avg_pool2d] expected a padded input of at least the window's extent (5, 5); received padded input (4, 9).",
     ),
 ]
+
+
+SIZE = "[adaptive_avg_pool2d] expected output_size as an integer of at least 1, None, or a pair (height, width) of such; received "
+ERRORS += [
+    (lambda size=size: AdaptivePool2dGeometry.of(X, size), f"{SIZE}{size!r}.") for size in (0, (1, -1), (1, 2, 3), 1.5, "same", (None,))
+]
+ERRORS += [
+    (
+        lambda: AdaptivePool2dGeometry.of((2, 0, 5, 5), 1),
+        "[adaptive_avg_pool2d] expected input (N, C, H, W) with C, H and W of at least 1; received input (2, 0, 5, 5).",
+    ),
+]
+
+
+def test_adaptive_sizes() -> None:
+    wanted = {1: (1, 1), (2, 3): (2, 3), None: (8, 20), (None, 4): (8, 4), (30, 1): (30, 1)}
+    for size, (oh, ow) in wanted.items():
+        assert AdaptivePool2dGeometry.of((8, 3, 8, 20), size).output_shape == (8, 3, oh, ow)
 
 
 @pytest.mark.parametrize(("call", "text"), ERRORS, ids=[text for _, text in ERRORS])

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy import special
 
-from numbacnn.kernels.cpu import elementwise, loss, optim, pool, reduce
+from numbacnn.kernels.cpu import adaptive, elementwise, gelu, loss, norm, optim, pool, reduce
 from numbacnn.kernels.cpu.launch import launch, set_num_threads
+from numbacnn.kernels.cpu.tile import FMA
 
 DTYPES = ("float32", "float64")
 both = pytest.mark.parametrize("dtype", DTYPES)
@@ -58,13 +59,17 @@ def sigmoid64(x):
     return np.where(x < 0, e, 1) / (1 + e)
 
 
-@pytest.mark.parametrize("name, exact, worst", [("sigmoid", sigmoid64, 3), ("tanh", np.tanh, 3)])
-def test_every_kind_of_float32(name, exact, worst):
+ERF = 1.2 if FMA or numba.config.DISABLE_JIT else 1.4  # units in the last place
+EXACT = [(elementwise.sigmoid, sigmoid64, 3), (elementwise.tanh, np.tanh, 3), (gelu.erf, special.erf, ERF)]
+
+
+@pytest.mark.parametrize("kernel, exact, worst", EXACT, ids=["sigmoid", "tanh", "erf"])
+def test_every_kind_of_float32(kernel, exact, worst):
     """Sampled evenly over all bit patterns: denormals, huge values, infinities and NaN."""
     step = 20000003 if numba.config.DISABLE_JIT else 4099
     x = np.arange(0, 1 << 32, step, dtype="uint64").astype("uint32").view("float32")
     x = np.concatenate([x, np.array([0, -0.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 88.7, -87.4, -103.9, -104.1], "float32")])
-    (_, y) = run(getattr(elementwise, name), x, np.empty_like(x))
+    (_, y) = run(kernel, x, np.empty_like(x))
     with np.errstate(all="ignore"):
         assert ulps(y.astype("float64"), exact(x.astype("float64"))).max() < worst
 
@@ -89,6 +94,36 @@ def test_activations(dtype, size):
     np.testing.assert_array_equal(run(elementwise.relu_backward, g, x, e)[2], np.where(x > 0, g, 0))
     np.testing.assert_allclose(run(elementwise.sigmoid_backward, g, x, e)[2], g * x * (1 - x), **tolerance(dtype))
     np.testing.assert_allclose(run(elementwise.tanh_backward, g, x, e)[2], g * (1 - x * x), **tolerance(dtype))
+
+
+def test_erf_where_its_formula_changes():
+    near = np.concatenate([np.float32(c) + np.arange(-2000, 2000, dtype="float32") * np.spacing(np.float32(c)) for c in (0.92, 4, 3.92)])
+    x = np.concatenate([near, -near])
+    y = run(gelu.erf, x, np.empty_like(x))[1]
+    assert ulps(y.astype("float64"), special.erf(x.astype("float64"))).max() < ERF
+    np.testing.assert_array_equal(y[: near.size], -y[near.size :])
+    special_values = np.array([np.inf, -np.inf, np.nan, -0.0, 1e-45], "float32")
+    y = run(gelu.erf, special_values, np.empty_like(special_values))[1]
+    np.testing.assert_array_equal(y, np.array([1, -1, np.nan, -0.0, 1e-45], "float32"))
+    assert np.signbit(y[3])
+
+
+@both
+@pytest.mark.parametrize("size", SIZES)
+def test_add_and_gelu(dtype, size):
+    x, g = 3 * normal(size, dtype), normal(size, dtype)
+    e, wide = np.empty_like(x), x.astype("float64")
+    np.testing.assert_array_equal(run(elementwise.add, x, g, e)[2], x + g)
+    np.testing.assert_allclose(run(gelu.erf, x, e)[1], special.erf(wide), **tolerance(dtype))
+    np.testing.assert_allclose(run(gelu.gelu, x, e)[1], wide * special.ndtr(wide), **tolerance(dtype))
+    slope = special.ndtr(wide) + wide * np.exp(-wide * wide / 2) / np.sqrt(2 * np.pi)
+    np.testing.assert_allclose(run(gelu.gelu_backward, g, x, e)[2], g * slope, **tolerance(dtype))
+    inner, root = np.sqrt(2 / np.pi) * (wide + 0.044715 * wide**3), np.sqrt(2 / np.pi)
+    t = np.tanh(inner)
+    np.testing.assert_allclose(run(gelu.gelu_tanh, x, e)[1], wide / 2 * (1 + t), **tolerance(dtype))
+    slope = (1 + t) / 2 + wide / 2 * (1 - t * t) * root * (1 + 3 * 0.044715 * wide * wide)
+    close = tolerance(dtype) | {"atol": 4 * tolerance(dtype)["atol"]}  # 1 + t and 1 - t * t cancel, and are multiplied by x and x**3
+    np.testing.assert_allclose(run(gelu.gelu_tanh_backward, g, x, e)[2], g * slope, **close)
 
 
 def test_relu_keeps_nan():
@@ -251,6 +286,70 @@ def test_avg_pool(dtype, shape, kernel, stride, padding, dilation, ceil, include
     np.testing.assert_array_equal(value.reshape(y.shape), y)  # exact sums, one rounded division
     got = run(pool.avg_backward, rows(grad), rows(np.full_like(x, np.nan)), *geometry)[1]
     np.testing.assert_allclose(got.reshape(shape), dx, **tolerance(dtype))
+
+
+ADAPTIVE = [
+    # (N, H, W, C), (OH, OW)
+    ((2, 7, 7, 16), (1, 1)),
+    ((3, 5, 6, 3), (2, 4)),
+    ((2, 3, 4, 5), (7, 9)),
+    ((1, 6, 6, 1), (6, 3)),
+    ((0, 4, 4, 3), (2, 2)),
+    ((1, 60, 50, 33), (7, 1)),
+    ((2, 61, 67, 20), (23, 25)),
+]
+
+
+@both
+@pytest.mark.parametrize("shape, out", ADAPTIVE[:-2] if numba.config.DISABLE_JIT else ADAPTIVE, ids=str)
+def test_adaptive_avg_pool(dtype, shape, out):
+    """Sums are exact; each division rounds, and so do the sums of shares in the gradient."""
+    n, h, w, c = shape
+    x, grad = integers(shape, dtype), integers((n, *out, c), dtype)
+    y, dx = np.empty((n, *out, c), dtype), np.zeros(shape)
+    for i, j in np.ndindex(*out):
+        rows_, cols = slice(i * h // out[0], -(-(i + 1) * h // out[0])), slice(j * w // out[1], -(-(j + 1) * w // out[1]))
+        part = dx[:, rows_, cols]
+        count = part.shape[1] * part.shape[2]
+        y[:, i, j] = x[:, rows_, cols].sum((1, 2)) / np.asarray(count, dtype)
+        part += grad[:, i, j, None, None].astype("float64") / count
+    value = run(adaptive.adaptive_avg_forward, rows(x), rows(np.full_like(y, np.nan)), c)[1]
+    np.testing.assert_array_equal(value.reshape(y.shape), y)
+    got = run(adaptive.adaptive_avg_backward, rows(grad), rows(np.full_like(x, np.nan)), c)[1]
+    np.testing.assert_allclose(got.reshape(shape), dx, **tolerance(dtype))
+
+
+# -- batch normalisation -----------------------------------------------------------------------------------------------
+ROWS = [(1, 1), (5, 6), (131, 10), (9, 300), (3, 2049)]
+ROWS += [] if numba.config.DISABLE_JIT else [(40000, 6), (5001, 16), (300, 130), (3000, 515)]
+
+
+@both
+@pytest.mark.parametrize("shape", ROWS, ids=str)
+def test_sums_of_batch_norm(dtype, shape):
+    x, grad = integers(shape, dtype), integers(shape, dtype)
+    center = x[0].astype("float64")
+    scratch = norm.scratch(*shape)
+    assert scratch[2] % shape[1] == 0
+    part, tiled = np.full(scratch, np.nan), np.resize(center, scratch[2])
+    moved = x - center
+    out = run(norm.moments, x, tiled, part, np.full((2, shape[1]), np.nan))[3]
+    np.testing.assert_array_equal(out, [moved.sum(0), (moved * moved).sum(0)])
+    out = run(norm.grad_moments, grad, x, tiled, part, np.full((2, shape[1]), np.nan))[4]
+    np.testing.assert_array_equal(out, [grad.sum(0), (grad * moved).sum(0)])
+
+
+@both
+@pytest.mark.parametrize("shape", ROWS, ids=str)
+def test_affine_maps_of_batch_norm(dtype, shape):
+    width = norm.scratch(*shape)[2]
+    x, grad = integers(shape, dtype), integers(shape, dtype)
+    a, b, c, d = (integers(shape[1], dtype) for _ in range(4))
+    wide = [np.resize(v, width) for v in (a, b, c, d)]
+    e = np.full(x.size, np.nan, dtype)
+    np.testing.assert_array_equal(run(norm.affine, x.reshape(-1), *wide[:3], e)[4].reshape(shape), (x - a) * b + c)
+    found = run(norm.grad_input, grad.reshape(-1), x.reshape(-1), *wide, e)[6]
+    np.testing.assert_array_equal(found.reshape(shape), grad * a + ((x - b) * c + d))
 
 
 # -- loss --------------------------------------------------------------------------------------------------------------

@@ -269,6 +269,14 @@ def test_repr_is_pytorchs() -> None:
     )
     assert repr(nn.Dropout(0.2)) == "Dropout(p=0.2, inplace=False)"
     assert repr(nn.ReLU(inplace=True)) == "ReLU(inplace=True)"
+    assert repr(nn.BatchNorm1d(3, momentum=None, affine=False)) == (
+        "BatchNorm1d(3, eps=1e-05, momentum=None, affine=False, bias=False, track_running_stats=True)"
+    )
+    assert [repr(m) for m in (nn.AdaptiveAvgPool2d((1, None)), nn.GELU(), nn.GELU("tanh"))] == [
+        "AdaptiveAvgPool2d(output_size=(1, None))",
+        "GELU(approximate='none')",
+        "GELU(approximate='tanh')",
+    ]
     assert [repr(m) for m in (nn.Tanh(), nn.Identity(1), nn.Softmax(1), nn.LogSoftmax(dim=1))] == [
         "Tanh()",
         "Identity()",
@@ -378,6 +386,20 @@ def test_module_errors() -> None:
         ),
         (lambda: nn.AvgPool2d(2, 0), "[AvgPool2d] expected stride as an integer or a pair (height, width) of at least 1; received 0."),
         (lambda: nn.Softmax(None), "[Softmax] expected dim as an integer; received None; dim=1 is the classes' axis of (N, K)."),
+        (lambda: nn.GELU("erf"), "[GELU] expected approximate as 'none' or 'tanh'; received 'erf'."),
+        (
+            lambda: nn.AdaptiveAvgPool2d(0),
+            "[AdaptiveAvgPool2d] expected output_size as an integer of at least 1, None, or a pair (height, width) of such; received 0.",
+        ),
+        (lambda: nn.BatchNorm2d(0), "[BatchNorm2d] expected num_features as an integer of at least 1; received 0."),
+        (lambda: nn.BatchNorm2d(3)(nc.ones(2, 3)), "[BatchNorm2d] expected input (N, C, H, W); received input (2, 3)."),
+        (lambda: nn.BatchNorm1d(3)(nc.ones(2, 3, 1, 1)), "[BatchNorm1d] expected input (N, C) or (N, C, L); received input (2, 3, 1, 1)."),
+        (
+            lambda: nn.BatchNorm2d(3)(nc.ones(2, 4, 1, 1)),
+            "[BatchNorm2d] expected input with C = 3 channels; received input (2, 4, 1, 1).",
+        ),
+        (lambda: nc.models.resnet18(stem="mnist"), "[resnet18] expected stem as 'imagenet' or 'cifar'; received 'mnist'."),
+        (lambda: nc.models.vgg11(head="mnist"), "[vgg11] expected head as 'imagenet' or 'cifar'; received 'mnist'."),
         (lambda: nn.Dropout(1.5), "[Dropout] expected p as a probability from 0 to 1; received 1.5."),
         (lambda: nn.MSELoss(reduction="max"), "[MSELoss] expected reduction as 'mean', 'sum' or 'none'; received 'max'."),
         (
@@ -398,7 +420,10 @@ def test_module_errors() -> None:
             lambda: nn.init.calculate_gain("cos"),
             "[calculate_gain] expected nonlinearity as one of linear, conv2d, sigmoid, tanh, relu, leaky_relu, selu; received 'cos'.",
         ),
-        (lambda: nc.models.get("vgg"), "[models] expected the name of a network, one of lenet, lenet-modern; received 'vgg'."),
+        (
+            lambda: nc.models.get("vgg"),
+            "[models] expected the name of a network, one of lenet, lenet-modern, resnet18, vgg11, vgg11-bn; received 'vgg'.",
+        ),
     ],
 )
 def test_argument_errors(make: Any, text: str) -> None:
@@ -478,7 +503,9 @@ def test_dropout() -> None:
 def test_models() -> None:
     for name, make in nc.models.registry.items():
         assert nc.models.get(name) is make
-        assert make(classes=3, in_channels=2)(nc.rand(2, 2, 28, 28)).shape == (2, 3)
+        if name not in ("vgg11", "vgg11-bn"):  # half a gigabyte each; test_models.py has them
+            assert make(classes=3, in_channels=2)(nc.rand(2, 2, 28, 28)).shape == (2, 3)
+    assert set(nc.models.shapes) == set(nc.models.registry)
     assert sum(p.numel() for p in nc.models.lenet().parameters()) == 61706
     modern = repr(nc.models.lenet_modern())
     assert modern.count("ReLU()") == 4 and modern.count("MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)") == 2

@@ -1,4 +1,4 @@
-"""The properties of convolution and pooling, on the reference and on every device. In the simulator: ``test_cuda_properties.py``."""
+"""The properties of the operations, on the reference and on every device. In the simulator: ``test_cuda_properties.py``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import given, settings
 
 from numbacnn import testing
 from numbacnn.geometry import Conv2dGeometry, Pool2dGeometry
-from numbacnn.testing import ConvCase, Operations, PoolCase, PropertyError, properties
-from numbacnn.testing.strategies import LAYOUTS, conv_cases, pool_cases, relayout
+from numbacnn.testing import AdaptiveCase, ConvCase, Operations, PoolCase, PropertyError, properties
+from numbacnn.testing.strategies import LAYOUTS, adaptive_cases, conv_cases, images, pool_cases, relayout
 
 name = lambda f: f.__name__
 
@@ -50,6 +50,20 @@ def test_average_pooling(implementation: Operations, holds: Callable[..., None],
 def test_average_pooling_of_constants_and_its_adjoint(implementation: Operations, case: PoolCase) -> None:
     properties.average_of_a_constant_is_the_constant(implementation.avg_pool2d, case)
     properties.average_pooling_is_adjoint_to_its_gradient(implementation.avg_pool2d, implementation.avg_pool2d_grad, case)
+
+
+@given(case=adaptive_cases())
+def test_adaptive_average_pooling(implementation: Operations, case: AdaptiveCase) -> None:
+    ops = implementation
+    properties.adaptive_average_of_a_constant_is_the_constant(ops.adaptive_avg_pool2d, case)
+    properties.adaptive_windows_that_divide_are_plain_windows(ops.adaptive_avg_pool2d, ops.avg_pool2d, case)
+    properties.adaptive_pooling_is_adjoint_to_its_gradient(ops.adaptive_avg_pool2d, ops.adaptive_avg_pool2d_grad, case)
+
+
+@pytest.mark.parametrize("holds", properties.NORM_PROPERTIES, ids=name)
+@given(x=images())
+def test_batch_normalisation(implementation: Operations, holds: Callable[..., None], x: np.ndarray) -> None:
+    holds(implementation.batch_norm, x)
 
 
 # -- the properties themselves: each must be able to fail ------------------------------------------------------------------
@@ -174,6 +188,42 @@ def test_each_adjoint_can_fail() -> None:
         properties.input_gradient_is_adjoint(ops.conv2d, lambda grad, w, g: ops.conv2d_grad_input(grad, w[..., ::-1, :], g), case)
     with pytest.raises(PropertyError, match=r"^\[weight_gradient_is_adjoint"):
         properties.weight_gradient_is_adjoint(ops.conv2d, lambda grad, x, g: ops.conv2d_grad_weight(grad, x[..., ::-1, :], g), case)
+
+
+def test_each_adaptive_property_can_fail() -> None:
+    case = AdaptiveCase.of((2, 3, 7, 5), (3, 4))
+    ops = REFERENCE
+    wrong = lambda x, g: ops.adaptive_avg_pool2d(x, g) + np.float32(1e-5)
+    with pytest.raises(PropertyError, match=r"^\[adaptive_average_of_a_constant_is_the_constant"):
+        properties.adaptive_average_of_a_constant_is_the_constant(wrong, case)
+    with pytest.raises(PropertyError, match=r"^\[adaptive_windows_that_divide_are_plain_windows"):
+        properties.adaptive_windows_that_divide_are_plain_windows(wrong, ops.avg_pool2d, case)
+    turned = lambda grad, g: ops.adaptive_avg_pool2d_grad(grad, g)[:, :, ::-1]
+    with pytest.raises(PropertyError, match=r"^\[adaptive_pooling_is_adjoint_to_its_gradient"):
+        properties.adaptive_pooling_is_adjoint_to_its_gradient(ops.adaptive_avg_pool2d, turned, case)
+
+
+NORM = REFERENCE.batch_norm
+BROKEN_NORMS: list[tuple[Callable[..., None], Callable[[np.ndarray, float], np.ndarray]]] = [
+    (properties.normalised_channels_have_mean_0_and_variance_1, lambda x, eps: NORM(x, eps) * np.float32(1.001)),
+    (properties.normalisation_ignores_shift_and_scale, lambda x, eps: NORM(x, eps) + x * np.float32(0.001)),
+    (properties.normalisation_leaves_channels_alone, lambda x, eps: NORM(x, eps) * x.shape[1]),
+    (properties.normalisation_mixes_the_batch_evenly, lambda x, eps: np.concatenate([NORM(image[None], eps) for image in x])),
+    (properties.normalisation_ignores_the_layout, lambda x, eps: NORM(x.ravel("K").reshape(x.shape), eps)),
+]
+
+
+@pytest.mark.parametrize(("holds", "norm"), BROKEN_NORMS, ids=[name(b[0]) for b in BROKEN_NORMS])
+def test_each_normalisation_property_can_fail(holds: Callable[..., None], norm: Callable[..., np.ndarray]) -> None:
+    x = relayout(np.random.default_rng(0).integers(-4, 5, (2, 3, 4, 5)).astype(np.float32), "channels_last")
+    x[0] *= 2  # so that the images differ in what their statistics are
+    holds(NORM, x)
+    with pytest.raises(PropertyError, match=r"^\[" + holds.__name__ + r"\] expected .*; received "):
+        holds(norm, x)
+
+
+def test_every_normalisation_property_has_a_broken_one() -> None:
+    assert [b[0] for b in BROKEN_NORMS] == list(properties.NORM_PROPERTIES)
 
 
 def test_a_failure_says_where_and_by_how_much() -> None:

@@ -86,6 +86,39 @@ def test_the_threading_layer_does_not_matter(bits, layer):
     assert printed == [layer, bits]
 
 
+OPERATIONS = """
+        def operations():
+            found = hashlib.sha256()
+            rng = np.random.default_rng(0)
+            F = nc.nn.functional
+            for shape in ((5, 6, 31, 33), (9, 64, 14, 14), (3, 512, 5, 5), (4, 3, 60, 60)):
+                x = nc.tensor(rng.standard_normal(shape, dtype=np.float32), requires_grad=True)
+                w = nc.tensor(rng.standard_normal(shape[1], dtype=np.float32), requires_grad=True)
+                mean, var = nc.zeros(shape[1]), nc.ones(shape[1])
+                y = F.batch_norm(x, mean, var, w, w, training=True)
+                y = F.gelu(y + x) + F.gelu(x, "tanh").erf() + F.batch_norm(y, mean, var)
+                z = F.adaptive_avg_pool2d(y, (4, 5)) + F.adaptive_avg_pool2d(y, 1)
+                (z * z).sum().backward()
+                for t in (y.detach(), z.detach(), mean, var, x.grad, w.grad):
+                    found.update(np.ascontiguousarray(t.numpy()))
+            return found.hexdigest()
+"""
+
+
+def test_normalisation_and_pooling_do_not_depend_on_threads_or_layers():
+    code = """
+        for threads in (1, 2, 3, 4):
+            nc.set_num_threads(threads)
+            print(operations())
+    """
+    found = set()
+    for layer in layers():
+        printed = run(OPERATIONS + code, NUMBA_NUM_THREADS="4", NUMBA_THREADING_LAYER=layer).split()
+        assert len(printed) == 4
+        found |= set(printed)
+    assert len(found) == 1
+
+
 @pytest.mark.parametrize("layer", layers())
 def test_eight_python_threads_at_once(layer):
     printed = run(

@@ -216,6 +216,89 @@ def test_poolings_that_pytorch_refuses(shape: Any, options: Any) -> None:
         assert not compare(lambda x, f=mine: f(x, **options), lambda x, f=other: f(x, **options), [ints(*shape)], 0, options)
 
 
+def test_drawn_adaptive_poolings() -> None:
+    rng = np.random.default_rng(13)
+    for i in range(60):
+        shape = (int(rng.integers(0, 4)), int(rng.integers(1, 20)), *(int(v) for v in rng.integers(1, 14, 2)))
+        size = [None if rng.random() < 0.2 else int(rng.integers(1, 12)) for _ in range(2)]
+        options = size[0] if rng.random() < 0.3 and size[0] else tuple(size)
+        mine, other = (lambda x, f=f, o=options: f(x, o) for f in (F.adaptive_avg_pool2d, TF.adaptive_avg_pool2d))
+        assert compare(mine, other, [ints(*shape, seed=i)], 1e-6, (shape, options))
+
+
+# -- batch normalisation -----------------------------------------------------------------------------------------------
+NORMED = [(4, 3, 5, 6), (2, 70, 3, 3), (7, 10), (3, 1, 1, 2), (5, 4, 9), (2, 600, 2, 1)]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"momentum": None}, {"momentum": 0.3, "affine": False}, {"track_running_stats": False, "bias": False}], ids=str
+)
+@pytest.mark.parametrize("shape", NORMED, ids=str)
+def test_batch_norm_over_several_steps(shape: tuple[int, ...], options: dict[str, Any]) -> None:
+    """Outputs, gradients and every buffer, in training and then in evaluation; the data's mean is 20 times their deviation."""
+    name = "BatchNorm2d" if len(shape) == 4 else "BatchNorm1d"
+    mine, other = getattr(nn, name)(shape[1], **options), getattr(torch.nn, name)(shape[1], **options)
+    assert list(mine.state_dict()) == list(other.state_dict())
+    assert repr(mine) == repr(other)
+    for p in other.parameters():
+        torch.nn.init.normal_(p)
+    mine.load_state_dict({k: v.numpy() for k, v in other.state_dict().items()})
+    rng = np.random.default_rng(0)
+    for step in range(4):
+        if step == 3:
+            mine.eval()
+            other.eval()
+        x, grad = ((rng.standard_normal(shape) + m).astype(np.float32) for m in (20, 0))
+        a, b = ours(x), theirs(x)
+        y, z = mine(a), other(b)
+        y.backward(nc.tensor(grad))
+        z.backward(torch.from_numpy(grad))
+        pairs = [(y.detach(), z.detach()), (a.grad, b.grad), *((p.grad, q.grad) for p, q in zip(mine.parameters(), other.parameters()))]
+        pairs += list(zip(mine.buffers(), other.buffers(), strict=True))
+        for found, wanted in pairs:
+            # float32 keeps data at 20 to 1e-6 of the deviation, and PyTorch takes the mean in float32
+            np.testing.assert_allclose(np.asarray(found), wanted.numpy(), rtol=2e-5, atol=2e-5 * max(1, float(wanted.abs().max())))
+        mine.zero_grad()
+        other.zero_grad()
+    assert not options.get("track_running_stats", True) or mine.num_batches_tracked.item() == 3
+
+
+def test_batch_norm_of_nothing_and_of_one_value() -> None:
+    mine, other = nn.BatchNorm2d(3), torch.nn.BatchNorm2d(3)
+    assert mine(nc.zeros(0, 3, 4, 4)).shape == tuple(other(torch.zeros(0, 3, 4, 4)).shape) == (0, 3, 4, 4)
+    for name, b in mine.named_buffers():
+        np.testing.assert_array_equal(np.asarray(b), dict(other.named_buffers())[name].numpy())
+    for net, x in ((mine, nc.ones(1, 3, 1, 1)), (other, torch.ones(1, 3, 1, 1))):
+        with pytest.raises(ValueError):
+            net(x)
+        net.eval()
+        assert tuple(net(x).shape) == (1, 3, 1, 1)
+    assert mine.num_batches_tracked.item() == 1  # a batch that was refused does not count
+
+
+def test_nan_and_infinity_in_batch_norm() -> None:
+    """They stay in their channels; the running statistics take them in."""
+    x = np.random.default_rng(0).standard_normal((3, 4, 2, 2)).astype(np.float32)
+    x[0, 0, 0, 0], x[1, 1, 1, 1], x[0, 3, 0, 0] = np.nan, np.inf, -np.inf
+    mine, other = nn.BatchNorm2d(4), torch.nn.BatchNorm2d(4)
+    y, z = mine(ours(x, False)), other(theirs(x, False))
+    np.testing.assert_allclose(np.asarray(y.detach()), z.detach().numpy(), rtol=1e-5, atol=1e-6)
+    for b, c in zip(mine.buffers(), other.buffers(), strict=True):
+        np.testing.assert_allclose(np.asarray(b), c.numpy(), rtol=1e-5)
+
+
+def test_batch_norm_far_from_zero() -> None:
+    """A mean of 10,000 deviations: as exact as the data are."""
+    x = (np.random.default_rng(0).standard_normal((8, 5, 16, 16)) * 0.5 + 5000).astype(np.float32)
+    wide = x.astype(np.float64)
+    mine = nn.BatchNorm2d(5, momentum=1.0)
+    y = mine(nc.tensor(x))
+    mean, var = wide.mean((0, 2, 3)), wide.var((0, 2, 3))
+    np.testing.assert_allclose(mine.running_var.numpy(), var * 2048 / 2047, rtol=1e-6)
+    wanted = (wide - mean[:, None, None]) / np.sqrt(var + 1e-5)[:, None, None]
+    np.testing.assert_allclose(y.detach().numpy(), wanted, atol=1e-3)  # the mean itself is rounded to float32: 2.4e-4 / 0.5
+
+
 # -- the tensor API ----------------------------------------------------------------------------------------------------
 # x (3, 4), y (4,), p (3, 4) positive, i (3, 4) int64, m (3, 4) bool, s 0-d float64, k 0-d int64, c (3,) classes
 EXPRESSIONS = """
@@ -469,6 +552,18 @@ torch.nn.functional.log_softmax(x, dim=0)
 torch.nn.functional.relu(x)
 torch.nn.functional.sigmoid(x)
 torch.nn.functional.tanh(x)
+torch.nn.functional.gelu(x)
+torch.nn.functional.gelu(5 * x, approximate="tanh")
+torch.nn.functional.gelu(20 * x)
+x.erf()
+torch.erf(4 * x)
+torch.nn.functional.batch_norm(x, None, None, training=True)
+torch.nn.functional.batch_norm(x, y.detach(), p[0].detach(), p[1], y, False, 0.1, 1e-3)
+torch.nn.functional.batch_norm(x.reshape(3, 2, 2), None, None, y[:2], y[2:], training=True, eps=0.1)
+torch.nn.functional.batch_norm(x[:0], None, None, y, y, training=True)
+torch.nn.functional.adaptive_avg_pool2d(x.reshape(1, 1, 3, 4), 2)
+torch.nn.functional.adaptive_avg_pool2d(x.reshape(1, 3, 4), (None, 3))
+torch.flatten(x.reshape(3, 2, 2), 1)
 torch.nn.functional.dropout(x, 0.0)
 torch.nn.functional.dropout(x, 0.7, training=False)
 torch.nn.functional.dropout(x, 1.0)
@@ -643,6 +738,14 @@ REFUSED = [
     "torch.nn.functional.cross_entropy(x, c, reduction='all')",
     "torch.nn.functional.linear(x, y[:3].reshape(1, 3))",
     "torch.nn.functional.dropout(x, 1.5)",
+    "torch.nn.functional.gelu(x, approximate='erf')",
+    "torch.nn.functional.batch_norm(x, None, None)",
+    "torch.nn.functional.batch_norm(x[:1], None, None, training=True)",
+    "torch.nn.functional.batch_norm(x, y[:3].detach(), y.detach())",
+    "torch.nn.functional.batch_norm(x, None, None, y[:3], training=True)",
+    "torch.nn.functional.adaptive_avg_pool2d(x, 2)",
+    "torch.nn.functional.adaptive_avg_pool2d(x.reshape(1, 3, 4), (1, 2, 3))",
+    "torch.nn.functional.adaptive_avg_pool2d(x.reshape(1, 3, 4), -1)",
     "torch.where(x, x, 0.0)",
     "~x",
     "~torch.tensor(1.0)",

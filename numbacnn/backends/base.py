@@ -15,14 +15,14 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from ..geometry import Conv2dGeometry, Pool2dGeometry
+from ..geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
 
 __all__ = ["ACTIVATIONS", "BINARY", "COMPARISON", "UNARY", "Array", "Backend"]
 
 Array: TypeAlias = Any
 """An array of the backend's own kind."""
 
-UNARY = ("negative", "exp", "log", "log1p", "sqrt", "absolute", "sign", "logical_not", "relu", "sigmoid", "tanh")
+UNARY = ("negative", "exp", "log", "log1p", "sqrt", "absolute", "sign", "logical_not", "relu", "sigmoid", "tanh", "erf")
 BINARY = ("add", "subtract", "multiply", "divide", "power", "maximum", "minimum")
 ACTIVATIONS = ("none", "relu", "sigmoid", "tanh")  # what a convolution or a linear layer applies to its result
 COMPARISON = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
@@ -62,6 +62,9 @@ class Backend(Protocol):
     def sigmoid_backward(self, grad: Array, y: Array) -> Array: ...  # grad * y * (1 - y)
     def tanh_backward(self, grad: Array, y: Array) -> Array: ...  # grad * (1 - y * y)
 
+    def gelu(self, x: Array, approximate: bool) -> Array: ...  # ``approximate``: by tanh
+    def gelu_backward(self, grad: Array, x: Array, approximate: bool) -> Array: ...
+
     # -- reductions, in a fixed order ------------------------------------------------------------------------------------
     def sum(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array: ...
     def max(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array: ...  # NaN wins
@@ -89,6 +92,25 @@ class Backend(Protocol):
     def max_pool2d_backward(self, grad: Array, index: Array, geometry: Pool2dGeometry) -> Array: ...
     def avg_pool2d_forward(self, x: Array, geometry: Pool2dGeometry) -> Array: ...
     def avg_pool2d_backward(self, grad: Array, geometry: Pool2dGeometry) -> Array: ...
+
+    def adaptive_avg_pool2d_forward(self, x: Array, geometry: AdaptivePool2dGeometry) -> Array: ...
+    def adaptive_avg_pool2d_backward(self, grad: Array, geometry: AdaptivePool2dGeometry) -> Array: ...
+
+    # -- normalisation: x (N, C, ...), all else (C,) -----------------------------------------------------------------------
+    def batch_norm_forward(
+        self,
+        x: Array,
+        weight: Array | None,
+        bias: Array | None,
+        running_mean: Array | None,
+        running_var: Array | None,
+        training: bool,
+        momentum: float,
+        eps: float,
+    ) -> tuple[Array, Array, Array]: ...  # y, mean, 1 / sqrt(var + eps): the batch's where ``training``, and the running ones move
+    def batch_norm_backward(
+        self, grad: Array, x: Array, weight: Array | None, mean: Array, invstd: Array, training: bool, needs: tuple[bool, ...]
+    ) -> tuple[Array | None, Array | None, Array | None]: ...  # of x, weight and bias, where needed
 
     # -- loss: logits (N, K), labels (N,) int64 in range -----------------------------------------------------------------
     def cross_entropy_forward(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]: ...  # losses (N,), softmax

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..geometry import Conv2dGeometry, Pool2dGeometry
-from ..kernels.cpu import elementwise, loss, optim, pool, reduce
+from ..geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
+from ..kernels.cpu import adaptive, elementwise, gelu, loss, norm, optim, pool, reduce
 from ..kernels.cpu.launch import launch
 from . import cpu_conv, cpu_plan
 from .pool import BufferPool
@@ -20,6 +20,7 @@ __all__ = ["CpuBackend", "create"]
 
 Array = np.ndarray
 
+LARGE = 1 << 15  # elements from which threads help with an addition
 
 _CHANNELS_LAST = {3: (0, 2, 1), 4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}
 _CHANNELS_SECOND = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
@@ -39,6 +40,13 @@ def _scanlines(x: Array) -> Array:
     """(N, H, W, C) as rows (N, H, W * C)."""
     n, h, w, c = x.shape
     return x.reshape(n, h, w * c)
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether these are large arrays of one shape and type whose memory a kernel takes as it is; NumPy is quicker for small ones."""
+    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)) or a.size < LARGE or a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    return a.dtype.kind == "f" and all(_memory(x).flags.c_contiguous and x.flags.writeable for x in (a, b))
 
 
 class CpuBackend:
@@ -132,6 +140,8 @@ class CpuBackend:
     def unary(self, name: str, x: Array) -> Array:
         if name in ("relu", "sigmoid", "tanh"):
             return self._map(getattr(elementwise, name), x)
+        if name == "erf":
+            return self._map(gelu.erf, x)
         with np.errstate(all="ignore"):
             return np.asarray(getattr(np, name)(x))
 
@@ -143,6 +153,8 @@ class CpuBackend:
         return _logical(out)
 
     def binary(self, name: str, a: Any, b: Any) -> Array:
+        if name == "add" and _alike(a, b):
+            return self._map(elementwise.add, a, b)
         with np.errstate(all="ignore"):  # infinities and NaNs are results here, not warnings
             return np.asarray(getattr(np, name)(a, b))
 
@@ -160,6 +172,12 @@ class CpuBackend:
 
     def tanh_backward(self, grad: Array, y: Array) -> Array:
         return self._map(elementwise.tanh_backward, grad, y)
+
+    def gelu(self, x: Array, approximate: bool) -> Array:
+        return self._map(gelu.gelu_tanh if approximate else gelu.gelu, x)
+
+    def gelu_backward(self, grad: Array, x: Array, approximate: bool) -> Array:
+        return self._map(gelu.gelu_tanh_backward if approximate else gelu.gelu_backward, grad, x)
 
     # -- reductions: NumPy's order depends on the strides, so these are made the same first
     def sum(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
@@ -292,6 +310,90 @@ class CpuBackend:
     def _average(self, kernel: Any, source: Array, out: Array, g: Pool2dGeometry) -> None:
         lines = _scanlines(self._contiguous(source)), _scanlines(_memory(out))
         launch(kernel, *lines, g.c, *g.kernel, *g.stride, *g.padding, int(g.count_include_pad))
+
+    def adaptive_avg_pool2d_forward(self, x: Array, geometry: AdaptivePool2dGeometry) -> Array:
+        out = self.empty(geometry.output_shape, x.dtype)
+        launch(adaptive.adaptive_avg_forward, _scanlines(self._contiguous(x)), _scanlines(_memory(out)), geometry.c)
+        return out
+
+    def adaptive_avg_pool2d_backward(self, grad: Array, geometry: AdaptivePool2dGeometry) -> Array:
+        out = self.empty((geometry.n, geometry.c, geometry.h, geometry.w), grad.dtype)
+        launch(adaptive.adaptive_avg_backward, _scanlines(self._contiguous(grad)), _scanlines(_memory(out)), geometry.c)
+        return out
+
+    # -- normalisation: the values of channels are worked out in float64
+    def batch_norm_forward(
+        self,
+        x: Array,
+        weight: Array | None,
+        bias: Array | None,
+        running_mean: Array | None,
+        running_var: Array | None,
+        training: bool,
+        momentum: float,
+        eps: float,
+    ) -> tuple[Array, Array, Array]:
+        if not x.size:
+            return self.empty(x.shape, x.dtype), np.zeros(x.shape[1]), np.ones(x.shape[1])
+        memory = self._contiguous(x)
+        with np.errstate(all="ignore"):
+            if not training:
+                mean, var = np.array(running_mean, np.float64), np.array(running_var, np.float64)
+            else:
+                mean, var = self._moments(memory)
+                if running_mean is not None and running_var is not None:
+                    n = x.size // x.shape[1]
+                    running_mean[...] = (1 - momentum) * running_mean + momentum * mean
+                    running_var[...] = (1 - momentum) * running_var + momentum * (var * n / (n - 1))
+            invstd = 1 / np.sqrt(var + eps)
+            scale = invstd if weight is None else invstd * weight
+            return self._affine(memory, mean, scale, 0 if bias is None else bias), mean, invstd
+
+    def _moments(self, x: Array) -> tuple[Array, Array]:
+        """The mean and the variance (C,) of the channels of x (N, ..., C), in float64."""
+        center = x[(0,) * (x.ndim - 1)].astype(np.float64)
+        center[~np.isfinite(center)] = 0  # else the mean of an infinity and numbers would be NaN
+        total, square = self._channel_sums(norm.moments, center, x) / (x.size // x.shape[-1])
+        return center + total, np.maximum(square - total * total, 0)
+
+    def _channel_sums(self, kernel: Any, center: Array, *arrays: Array) -> Array:
+        """The two sums (2, C) that a kernel of ``norm`` takes around ``center``."""
+        rows = [a.reshape(-1, a.shape[-1]) for a in arrays]
+        scratch = norm.scratch(*rows[0].shape)
+        out = np.empty((2, rows[0].shape[1]))
+        launch(kernel, *rows, np.resize(center, scratch[2]), self.buffers.empty(scratch, np.float64), out)
+        return out
+
+    def _affine(self, x: Array, center: Array | float, scale: Array, shift: Array | float) -> Array:
+        """(x (N, ..., C) - center) * scale + shift; with logical axes."""
+        out = self.buffers.empty(x.shape, x.dtype)
+        launch(norm.affine, x.reshape(-1), *self._repeated(x, center, scale, shift), out.reshape(-1))
+        return _logical(out)
+
+    @staticmethod
+    def _repeated(x: Array, *values: Array | float) -> list[Array]:
+        """Values of the channels of x (N, ..., C), in its dtype, repeated as the kernels of ``norm`` want them."""
+        width = norm.scratch(x.size // x.shape[-1], x.shape[-1])[2]
+        return [np.resize(v, width).astype(x.dtype) for v in values]
+
+    def batch_norm_backward(
+        self, grad: Array, x: Array, weight: Array | None, mean: Array, invstd: Array, training: bool, needs: tuple[bool, ...]
+    ) -> tuple[Array | None, Array | None, Array | None]:
+        g, dx = self._contiguous(grad), None
+        total = product = np.zeros(len(mean))
+        if g.size and (training or needs[1] or needs[2]):
+            memory = self._contiguous(x)
+            total, product = self._channel_sums(norm.grad_moments, mean, g, memory)
+        with np.errstate(all="ignore"):
+            scale = invstd if weight is None else invstd * weight
+            if needs[0] and not (training and g.size):
+                dx = self._affine(g, 0, scale, 0)
+            elif needs[0]:
+                dx, n = self.buffers.empty(g.shape, g.dtype), g.size // len(mean)
+                factors = self._repeated(g, scale, mean, -scale * invstd * invstd * product / n, -scale * total / n)
+                launch(norm.grad_input, g.reshape(-1), memory.reshape(-1), *factors, dx.reshape(-1))
+                dx = _logical(dx)
+            return dx, (product * invstd).astype(grad.dtype) if needs[1] else None, total.astype(grad.dtype) if needs[2] else None
 
     # -- loss
     def cross_entropy_forward(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]:

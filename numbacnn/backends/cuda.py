@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import DeviceError, message
-from ..geometry import Conv2dGeometry, Pool2dGeometry
-from ..kernels.cuda import conv, copy, driver, elementwise, matmul, optim, pool, reduce, tile, views
+from ..geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
+from ..kernels.cuda import adaptive, conv, copy, driver, elementwise, matmul, norm, optim, pool, reduce, tile, views
 from ..kernels.cuda.driver import launch, launch_flat
 from ..kernels.cuda.views import View, channels_last
 
@@ -289,6 +289,12 @@ class CudaBackend:
     def tanh_backward(self, grad: CudaArray, y: CudaArray) -> CudaArray:
         return self._activation_backward("tanh", grad, y)
 
+    def gelu(self, x: CudaArray, approximate: bool) -> CudaArray:
+        return self._elementwise(elementwise.gelu, (int(approximate),), [x], x.dtype)
+
+    def gelu_backward(self, grad: CudaArray, x: CudaArray, approximate: bool) -> CudaArray:
+        return self._elementwise(elementwise.gelu_backward, (int(approximate),), [grad, x], x.dtype)
+
     # -- reductions ----------------------------------------------------------------------------------------------------
     def sum(self, x: CudaArray, axes: tuple[int, ...], keepdims: bool) -> CudaArray:
         wide = x if x.dtype.kind == "f" or x.dtype == np.int64 else self.astype(x, np.int64)
@@ -506,6 +512,114 @@ class CudaBackend:
         memory = self._flat(self.channels_last(grad))
         launch_flat(pool.avg_backward, out.size, memory, out.buffer, *self._pool_sizes(g), int(g.count_include_pad))
         return out
+
+    def adaptive_avg_pool2d_forward(self, x: CudaArray, geometry: AdaptivePool2dGeometry) -> CudaArray:
+        g = geometry
+        out = self._empty(g.output_shape, x.dtype, channels_last(4))
+        memory = self._flat(self.channels_last(x))
+        launch_flat(adaptive.adaptive_avg_forward, out.size, memory, out.buffer, g.h, g.w, g.c, g.oh, g.ow)
+        return out
+
+    def adaptive_avg_pool2d_backward(self, grad: CudaArray, geometry: AdaptivePool2dGeometry) -> CudaArray:
+        g = geometry
+        out = self._empty((g.n, g.c, g.h, g.w), grad.dtype, channels_last(4))
+        memory = self._flat(self.channels_last(grad))
+        launch_flat(adaptive.adaptive_avg_backward, out.size, memory, out.buffer, g.h, g.w, g.c, g.oh, g.ow)
+        return out
+
+    # -- normalisation -------------------------------------------------------------------------------------------------
+    def batch_norm_forward(
+        self,
+        x: CudaArray,
+        weight: CudaArray | None,
+        bias: CudaArray | None,
+        running_mean: CudaArray | None,
+        running_var: CudaArray | None,
+        training: bool,
+        momentum: float,
+        eps: float,
+    ) -> tuple[CudaArray, CudaArray, CudaArray]:
+        cols, real = x.shape[1], x.dtype.type
+        out = self._empty(x.shape, x.dtype, channels_last(x.ndim))
+        mean, invstd = self._empty((cols,), x.dtype), self._empty((cols,), x.dtype)
+        memory = self._flat(self.channels_last(x))
+        if training and x.size:
+            self._statistics(memory, x.size // cols, mean, invstd, running_mean, running_var, real(momentum), real(eps))
+        elif running_mean is not None and running_var is not None:
+            mean = self.contiguous(self.copy(running_mean))
+            launch_flat(norm.inverse, cols, self._flat(self.contiguous(running_var)), real(eps), invstd.buffer)
+        extras = (*self._optional(weight, out), *self._optional(bias, out))
+        launch_flat(norm.normalise, out.size, memory, self._flat(mean), invstd.buffer, *extras, out.buffer, cols)
+        return out, mean, invstd
+
+    def _optional(self, x: CudaArray | None, other: CudaArray) -> tuple[Any, int]:
+        """Flat memory and whether it counts; where there is none, any memory of that type."""
+        return (other.buffer, 0) if x is None else (self._flat(self.contiguous(x)), 1)
+
+    def _bands(self, rows: int, cols: int) -> tuple[int, int, int]:
+        """Blocks across the columns, slices of the rows, and the rows of a slice."""
+        across = _ceil(cols, reduce.COLUMNS)
+        chunk = max(_ceil(rows, max(1, WANTED_BLOCKS // across)), COLUMN_CHUNK)
+        return across, _ceil(rows, chunk), chunk
+
+    def _statistics(
+        self,
+        x: Any,
+        rows: int,
+        mean: CudaArray,
+        invstd: CudaArray,
+        running_mean: CudaArray | None,
+        running_var: CudaArray | None,
+        momentum: Any,
+        eps: Any,
+    ) -> None:
+        """Fill mean and 1 / sqrt(variance + eps) of flat x (rows, C), and move the running ones."""
+        cols = mean.size
+        across, slices, chunk = self._bands(rows, cols)
+        means, squares = (self._empty((slices, cols), mean.dtype) for _ in range(2))
+        block = reduce.COLUMNS * reduce.LANES
+        launch(norm.moments, (across, slices), block, x, means.buffer, squares.buffer, rows, cols, chunk)
+        given = [r for r in (running_mean, running_var) if r is not None]
+        running = [self.contiguous(r) for r in given]
+        moved = [self._flat(r) for r in running] if len(running) == 2 else [mean.buffer, invstd.buffer]
+        results = (mean.buffer, invstd.buffer, *moved, momentum, int(len(running) == 2))
+        launch_flat(norm.statistics, cols, means.buffer, squares.buffer, rows, chunk, slices, eps, *results)
+        for r, changed in zip(given, running):
+            if changed is not r:
+                self._assign(r, changed)
+
+    def batch_norm_backward(
+        self,
+        grad: CudaArray,
+        x: CudaArray,
+        weight: CudaArray | None,
+        mean: CudaArray,
+        invstd: CudaArray,
+        training: bool,
+        needs: tuple[bool, ...],
+    ) -> tuple[CudaArray | None, CudaArray | None, CudaArray | None]:
+        rows, cols = grad.size // grad.shape[1], grad.shape[1]
+        g, out = self._flat(self.channels_last(grad)), None
+        source, total, product = g, mean, mean
+        if training or needs[1] or needs[2]:
+            source = self._flat(self.channels_last(x))
+            total, product = self._grad_moments(g, source, mean, rows, cols)
+        if needs[0]:
+            out = self._empty(grad.shape, grad.dtype, channels_last(grad.ndim))
+            factors = (self._flat(mean), self._flat(invstd), *self._optional(weight, out), self._flat(total), self._flat(product))
+            launch_flat(norm.grad_input, out.size, g, source, *factors, rows, int(training), out.buffer, cols)
+        return out, self.binary("multiply", product, invstd) if needs[1] else None, total if needs[2] else None
+
+    def _grad_moments(self, grad: Any, x: Any, mean: CudaArray, rows: int, cols: int) -> list[CudaArray]:
+        """The sums (C,) of grad and of grad * (x - mean), all flat."""
+        if not rows:
+            return [self.full((cols,), 0, mean.dtype) for _ in range(2)]
+        across, slices, chunk = self._bands(rows, cols)
+        parts = [self._empty((slices, cols), mean.dtype) for _ in range(2)]
+        block = reduce.COLUMNS * reduce.LANES
+        memory = (self._flat(mean), *(p.buffer for p in parts))
+        launch(norm.grad_moments, (across, slices), block, grad, x, *memory, rows, cols, chunk)
+        return [self._reduce_columns(reduce.SUM, p, slices, cols) for p in parts]
 
     # -- loss ----------------------------------------------------------------------------------------------------------
     def cross_entropy_forward(self, logits: CudaArray, labels: CudaArray, smoothing: float) -> tuple[CudaArray, CudaArray]:

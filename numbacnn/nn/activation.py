@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import operator
+from typing import Literal
 
 from ..errors import message
 from ..tensor import Tensor
 from . import functional as F
 from .module import Module
 
-__all__ = ["LogSoftmax", "ReLU", "Sigmoid", "Softmax", "Tanh"]
+__all__ = ["GELU", "LogSoftmax", "ReLU", "Sigmoid", "Softmax", "Tanh"]
 
 
 class ReLU(Module):
@@ -31,6 +32,30 @@ class ReLU(Module):
 
     def extra_repr(self) -> str:
         return "inplace=True" if self.inplace else ""
+
+
+class GELU(Module):
+    """``x`` times the normal distribution function of ``x``, elementwise; ``approximate`` is 'none' or 'tanh'.
+
+    Raises:
+        ValueError: where ``approximate`` is neither.
+
+    >>> import numbacnn as nc
+    >>> nc.nn.GELU(approximate="tanh")
+    GELU(approximate='tanh')
+    """
+
+    def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
+        super().__init__()
+        if approximate not in ("none", "tanh"):
+            raise ValueError(message("GELU", "approximate as 'none' or 'tanh'", repr(approximate)))
+        self.approximate: Literal["none", "tanh"] = approximate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(x, self.approximate)
+
+    def extra_repr(self) -> str:
+        return f"approximate={self.approximate!r}"
 
 
 class Sigmoid(Module):

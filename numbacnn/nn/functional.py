@@ -9,17 +9,20 @@ import numpy as np
 from .. import backends, random
 from ..dtypes import is_floating
 from ..errors import DTypeError, ShapeError, message
-from ..geometry import Conv2dGeometry, IntPair, Padding, Pool2dGeometry
-from ..ops import conv, loss, pool
+from ..geometry import AdaptivePool2dGeometry, AdaptiveSize, Conv2dGeometry, IntPair, Padding, Pool2dGeometry
+from ..ops import conv, elementwise, loss, norm, pool
 from ..ops import linear as dense
 from ..tensor import Tensor, apply, from_array, maximum
 
 __all__ = [
+    "adaptive_avg_pool2d",
     "avg_pool2d",
+    "batch_norm",
     "binary_cross_entropy_with_logits",
     "conv2d",
     "cross_entropy",
     "dropout",
+    "gelu",
     "linear",
     "log_softmax",
     "max_pool2d",
@@ -138,6 +141,75 @@ def avg_pool2d(
     return apply(pool.AvgPool2d(geometry), input)
 
 
+def adaptive_avg_pool2d(input: Tensor, output_size: AdaptiveSize) -> Tensor:
+    """The means of ``output_size`` windows of nearly equal sizes of input (N, C, H, W) or (C, H, W).
+
+    Output row o covers the rows floor(o * H / OH) to ceil((o + 1) * H / OH), without the last. A size of None is the input's.
+
+    >>> import numbacnn as nc
+    >>> adaptive_avg_pool2d(nc.arange(6.0).reshape(1, 1, 2, 3), (1, 2)).flatten()
+    tensor([2., 3.])
+    """
+    if input.ndim == 3:
+        return adaptive_avg_pool2d(input.unsqueeze(0), output_size).squeeze(0)
+    geometry = AdaptivePool2dGeometry.of(input.shape, output_size)
+    _one_dtype("adaptive_avg_pool2d", input)
+    return apply(pool.AdaptiveAvgPool2d(geometry), input)
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """``(input - mean) / sqrt(var + eps) * weight + bias`` for each channel of input (N, C, ...).
+
+    Args:
+        input: (N, C) or (N, C, ...).
+        running_mean, running_var: (C,), both or neither. With ``training`` they move towards the batch's mean and unbiased variance.
+        weight, bias: (C,).
+        training: normalise by the batch's mean and (biased) variance; else by the running ones.
+        momentum: the share by which the running ones move.
+        eps: keeps the root away from 0.
+
+    Raises:
+        ShapeError, DTypeError: the arguments do not fit each other, or ``training`` has one value per channel.
+
+    >>> import numbacnn as nc
+    >>> batch_norm(nc.tensor([[1.0], [3.0]]), None, None, training=True, eps=0.0).flatten()
+    tensor([-1.,  1.])
+    """
+    op = "batch_norm"
+    if input.ndim < 2:
+        raise ShapeError(message(op, "input (N, C) or (N, C, ...)", f"input {input.shape}"))
+    channels = input.shape[1]
+    for name, t in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
+        if t is not None and t.shape != (channels,):
+            raise ShapeError(message(op, f"{name} ({channels},) to match input {input.shape}", f"{name} {t.shape}"))
+    if (running_mean is None) != (running_var is None) or (running_mean is None and not training):
+        given = f"running_mean {_is_given(running_mean)} and running_var {_is_given(running_var)}"
+        raise ValueError(message(op, "both running statistics, or neither and training=True", f"{given} with training={training}"))
+    if training and input.numel() == channels:
+        hint = "take a larger batch, or eval()"
+        raise ShapeError(message(op, "more than one value per channel in training", f"input {input.shape}", hint))
+    _one_dtype(op, input, weight, bias, running_mean, running_var)
+    mean, var = (None if t is None else t.array for t in (running_mean, running_var))
+    y = apply(norm.BatchNorm(mean, var, bool(training), float(momentum), float(eps)), input, weight, bias)
+    for t in (running_mean, running_var):
+        if training and t is not None:
+            t.bump_version()
+    return y
+
+
+def _is_given(t: Tensor | None) -> str:
+    return "None" if t is None else "given"
+
+
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "none") -> Tensor:
     """``input @ weight.T + bias`` for input (..., I), weight (O, I) and bias (O,) -> (..., O).
 
@@ -165,6 +237,22 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation
 def relu(input: Tensor) -> Tensor:
     """max(0, input); NaN stays NaN."""
     return input.relu()
+
+
+def gelu(input: Tensor, approximate: Literal["none", "tanh"] = "none") -> Tensor:
+    """input times the normal distribution function of input: input / 2 * (1 + erf(input / sqrt(2))).
+
+    With ``approximate="tanh"`` erf is replaced: input / 2 * (1 + tanh(sqrt(2 / pi) * (input + 0.044715 input**3))). After Hendrycks and
+    Gimpel (2016).
+
+    >>> import numbacnn as nc
+    >>> gelu(nc.tensor([-1.0, 1.0]))
+    tensor([-0.1587,  0.8413])
+    """
+    if approximate not in ("none", "tanh"):
+        raise ValueError(message("gelu", "approximate 'none' or 'tanh'", repr(approximate)))
+    _one_dtype("gelu", input)
+    return apply(elementwise.Gelu(approximate == "tanh"), input)
 
 
 def sigmoid(input: Tensor) -> Tensor:

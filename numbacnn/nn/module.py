@@ -281,7 +281,7 @@ class Module:
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """Set training mode, which dropout heeds, for all modules."""
+        """Set training mode, which dropout and batch normalisation heed, for all modules."""
         for module in self.modules():
             object.__setattr__(module, "training", bool(mode))
         return self

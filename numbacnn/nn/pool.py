@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ..geometry import IntPair, Pool2dGeometry, pair
+from ..geometry import AdaptiveSize, IntPair, Pool2dGeometry, adaptive_size, pair
 from ..tensor import Tensor
 from . import functional as F
 from .module import Module
 
-__all__ = ["AvgPool2d", "MaxPool2d"]
+__all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "MaxPool2d"]
 
 
 class _Pool2d(Module):
@@ -93,3 +93,28 @@ class AvgPool2d(_Pool2d):
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AdaptiveAvgPool2d(Module):
+    """The averages of ``output_size`` windows of nearly equal sizes: (N, C, H, W) -> (N, C, OH, OW), whatever H and W are.
+
+    ``output_size`` is an integer, or a pair; None keeps an axis as it is. With 1 it is the mean over the pixels.
+
+    Raises:
+        ShapeError: where ``output_size`` makes no sense.
+
+    >>> import numbacnn as nc
+    >>> nc.nn.AdaptiveAvgPool2d((1, None))(nc.ones(2, 3, 5, 7)).shape
+    (2, 3, 1, 7)
+    """
+
+    def __init__(self, output_size: AdaptiveSize) -> None:
+        super().__init__()
+        adaptive_size("AdaptiveAvgPool2d", output_size)
+        self.output_size = output_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(x, self.output_size)
+
+    def extra_repr(self) -> str:
+        return f"output_size={self.output_size}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ __all__ = [
     "Add",
     "Cast",
     "Divide",
+    "Erf",
     "Exp",
+    "Gelu",
     "Log",
     "Log1p",
     "Maximum",
@@ -106,6 +109,29 @@ class Tanh(_Unary):
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         return (xp.tanh_backward(grad, self.saved[0]),)
+
+
+class Erf(_Unary):
+    name, saves = "erf", "input"
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        x = self.saved[0]
+        slope = xp.unary("exp", xp.unary("negative", xp.binary("multiply", x, x)))
+        return (xp.binary("multiply", grad, xp.binary("multiply", slope, 2 / math.sqrt(math.pi))),)
+
+
+class Gelu(Op):
+    """x times the normal distribution function of x; ``approximate``: by tanh in place of erf."""
+
+    def __init__(self, approximate: bool) -> None:
+        self.approximate = approximate
+
+    def forward(self, xp: Backend, x: Array) -> Array:
+        self.saved, self.kept = (x,), (0,)
+        return xp.gelu(x, self.approximate)
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        return (xp.gelu_backward(grad, self.saved[0], self.approximate),)
 
 
 class Cast(Op):

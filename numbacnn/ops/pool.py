@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ..backends import Array, Backend
-from ..geometry import Pool2dGeometry
+from ..geometry import AdaptivePool2dGeometry, Pool2dGeometry
 from .base import Gradients, Op
 
-__all__ = ["AvgPool2d", "MaxPool2d"]
+__all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "MaxPool2d"]
 
 
 class MaxPool2d(Op):
@@ -35,3 +35,16 @@ class AvgPool2d(Op):
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         return (xp.avg_pool2d_backward(grad, self.geometry),)
+
+
+class AdaptiveAvgPool2d(Op):
+    """x (N, C, H, W) -> (N, C, OH, OW), windows of nearly equal sizes."""
+
+    def __init__(self, geometry: AdaptivePool2dGeometry) -> None:
+        self.geometry = geometry
+
+    def forward(self, xp: Backend, x: Array) -> Array:
+        return xp.adaptive_avg_pool2d_forward(x, self.geometry)
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        return (xp.adaptive_avg_pool2d_backward(grad, self.geometry),)

@@ -1,4 +1,4 @@
-"""Tools for testing: gradients against differences, adjoints, and the properties that a convolution or a pooling must have.
+"""Tools for testing: gradients against differences, adjoints, and the properties of convolution, pooling and normalisation.
 
 ``gradcheck`` and ``adjoint_check`` take functions of Tensors. ``properties`` holds the invariants as plain functions that take the
 operation as a callable on NumPy arrays, so that they judge any implementation; ``operations`` gives those of a device or the
@@ -12,9 +12,10 @@ True
 
 from .gradients import GradientError, adjoint_check, gradcheck
 from .operations import Operations, of_backend, of_reference
-from .properties import ConvCase, PoolCase, PropertyError
+from .properties import AdaptiveCase, ConvCase, PoolCase, PropertyError
 
 __all__ = [
+    "AdaptiveCase",
     "ConvCase",
     "GradientError",
     "Operations",

@@ -1,4 +1,4 @@
-"""Convolution and pooling as callables on NumPy arrays: what ``properties`` judges."""
+"""Convolution, pooling and batch normalisation as callables on NumPy arrays: what ``properties`` judges."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from .. import reference
 from ..backends import Backend
-from ..geometry import Conv2dGeometry, Pool2dGeometry
+from ..geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
 
-__all__ = ["Conv", "ConvGrad", "Operations", "Pool", "PoolGrad", "of_backend", "of_reference"]
+__all__ = ["Adaptive", "AdaptiveGrad", "Conv", "ConvGrad", "Norm", "Operations", "Pool", "PoolGrad", "of_backend", "of_reference"]
 
 Conv: TypeAlias = Callable[[np.ndarray, np.ndarray, Conv2dGeometry], np.ndarray]
 """(x (N, C, H, W), w (OC, C/groups, KH, KW), geometry) -> y (N, OC, OH, OW)."""
@@ -23,10 +23,17 @@ Pool: TypeAlias = Callable[[np.ndarray, Pool2dGeometry], np.ndarray]
 PoolGrad: TypeAlias = Callable[[np.ndarray, np.ndarray, Pool2dGeometry], np.ndarray]
 """(x (N, C, H, W), grad (N, C, OH, OW), geometry) -> the gradient of x."""
 
+Adaptive: TypeAlias = Callable[[np.ndarray, AdaptivePool2dGeometry], np.ndarray]
+"""(x (N, C, H, W), geometry) -> y (N, C, OH, OW)."""
+AdaptiveGrad: TypeAlias = Callable[[np.ndarray, AdaptivePool2dGeometry], np.ndarray]
+"""(grad (N, C, OH, OW), geometry) -> the gradient of x."""
+Norm: TypeAlias = Callable[[np.ndarray, float], np.ndarray]
+"""(x (N, C, H, W), eps) -> x normalised by the batch's statistics."""
+
 
 @dataclass(frozen=True)
 class Operations:
-    """One implementation of convolution and pooling."""
+    """One implementation of convolution, pooling and batch normalisation."""
 
     conv2d: Conv
     conv2d_grad_input: ConvGrad
@@ -35,6 +42,9 @@ class Operations:
     max_pool2d_grad: PoolGrad
     avg_pool2d: Pool
     avg_pool2d_grad: PoolGrad
+    adaptive_avg_pool2d: Adaptive
+    adaptive_avg_pool2d_grad: AdaptiveGrad
+    batch_norm: Norm
 
 
 def of_backend(xp: Backend) -> Operations:
@@ -68,7 +78,27 @@ def of_backend(xp: Backend) -> Operations:
     def avg_pool2d_grad(x: np.ndarray, grad: np.ndarray, g: Pool2dGeometry) -> np.ndarray:
         return xp.to_numpy(xp.avg_pool2d_backward(xp.from_numpy(grad), g))
 
-    return Operations(conv2d, conv2d_grad_input, conv2d_grad_weight, max_pool2d, max_pool2d_grad, avg_pool2d, avg_pool2d_grad)
+    def adaptive_avg_pool2d(x: np.ndarray, g: AdaptivePool2dGeometry) -> np.ndarray:
+        return xp.to_numpy(xp.adaptive_avg_pool2d_forward(xp.from_numpy(x), g))
+
+    def adaptive_avg_pool2d_grad(grad: np.ndarray, g: AdaptivePool2dGeometry) -> np.ndarray:
+        return xp.to_numpy(xp.adaptive_avg_pool2d_backward(xp.from_numpy(grad), g))
+
+    def batch_norm(x: np.ndarray, eps: float) -> np.ndarray:
+        return xp.to_numpy(xp.batch_norm_forward(xp.from_numpy(x), None, None, None, None, True, 0.0, eps)[0])
+
+    return Operations(
+        conv2d,
+        conv2d_grad_input,
+        conv2d_grad_weight,
+        max_pool2d,
+        max_pool2d_grad,
+        avg_pool2d,
+        avg_pool2d_grad,
+        adaptive_avg_pool2d,
+        adaptive_avg_pool2d_grad,
+        batch_norm,
+    )
 
 
 def of_reference() -> Operations:
@@ -94,4 +124,7 @@ def of_reference() -> Operations:
         max_pool2d_grad,
         reference.avg_pool2d_forward,
         avg_pool2d_grad,
+        reference.adaptive_avg_pool2d_forward,
+        reference.adaptive_avg_pool2d_backward,
+        reference.batch_norm,
     )

@@ -1,4 +1,4 @@
-"""What must hold for every convolution and pooling, as plain functions that take the operation as a callable.
+"""What must hold for every convolution, pooling and batch normalisation, as plain functions that take the operation as a callable.
 
 ``conv`` is (x (N, C, H, W), w (OC, C/groups, KH, KW), Conv2dGeometry) -> y and ``pool`` (x, Pool2dGeometry) -> y, on NumPy arrays; so
 they judge any implementation, your own kernel included. A case carries a geometry and arrays that fit it; ``strategies`` draws them,
@@ -12,22 +12,29 @@ round (Winograd).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..errors import message
-from ..geometry import Conv2dGeometry, Pool2dGeometry
-from .operations import Conv, ConvGrad, Pool, PoolGrad
+from ..geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
+from .operations import Adaptive, AdaptiveGrad, Conv, ConvGrad, Norm, Pool, PoolGrad
 
 __all__ = [
     "CONV_PROPERTIES",
+    "NORM_PROPERTIES",
     "POOL_PROPERTIES",
+    "AdaptiveCase",
     "ConvCase",
     "PoolCase",
     "PropertyError",
+    "adaptive_average_of_a_constant_is_the_constant",
+    "adaptive_pooling_is_adjoint_to_its_gradient",
+    "adaptive_windows_that_divide_are_plain_windows",
     "average_of_a_constant_is_the_constant",
     "average_pooling_is_adjoint_to_its_gradient",
     "channels_add_up",
@@ -43,6 +50,11 @@ __all__ = [
     "linear_in_the_input",
     "linear_in_the_weight",
     "max_gradient_keeps_its_mass",
+    "normalisation_ignores_shift_and_scale",
+    "normalisation_ignores_the_layout",
+    "normalisation_leaves_channels_alone",
+    "normalisation_mixes_the_batch_evenly",
+    "normalised_channels_have_mean_0_and_variance_1",
     "pointwise_is_a_matrix_product",
     "pool_batches_are_independent",
     "pool_counts_windows",
@@ -94,6 +106,21 @@ class PoolCase:
     def of(cls, input_shape: Sequence[int], kernel_size: Any, seed: int = 0, dtype: Any = np.float32, **options: Any) -> PoolCase:
         """Small integers for these sizes; ``options`` as for ``Pool2dGeometry.of``."""
         g = Pool2dGeometry.of(input_shape, kernel_size, **options)
+        return cls(g, _integers(input_shape, seed, dtype), _integers(g.output_shape, seed + 1, dtype))
+
+
+@dataclass(frozen=True, eq=False)
+class AdaptiveCase:
+    """A geometry with x (N, C, H, W) and grad (N, C, OH, OW)."""
+
+    geometry: AdaptivePool2dGeometry
+    x: np.ndarray
+    grad: np.ndarray
+
+    @classmethod
+    def of(cls, input_shape: Sequence[int], output_size: Any, seed: int = 0, dtype: Any = np.float32) -> AdaptiveCase:
+        """Small integers for these sizes."""
+        g = AdaptivePool2dGeometry.of(input_shape, output_size)
         return cls(g, _integers(input_shape, seed, dtype), _integers(g.output_shape, seed + 1, dtype))
 
 
@@ -409,3 +436,91 @@ POOL_PROPERTIES: tuple[Callable[..., None], ...] = (
     pool_ignores_the_layout,
 )
 """Those that take (pool, case), of maxima or averages."""
+
+
+# -- adaptive pooling --------------------------------------------------------------------------------------------------------
+def _windows(size: int, count: int) -> list[range]:
+    """Per window the places that it covers, by the definition in exact fractions."""
+    found = []
+    for o in range(count):
+        first, last = Fraction(o * size, count), Fraction((o + 1) * size, count)
+        found.append(range(math.floor(first), math.ceil(last)))
+    return found
+
+
+def adaptive_average_of_a_constant_is_the_constant(adaptive: Adaptive, case: AdaptiveCase) -> None:
+    """Every window's divisor is the number of its pixels."""
+    x = np.full(case.x.shape, 3, case.x.dtype)
+    _same("adaptive_average_of_a_constant_is_the_constant", adaptive(x, case.geometry), np.full_like(case.grad, 3))
+
+
+def adaptive_windows_that_divide_are_plain_windows(adaptive: Adaptive, pool: Pool, case: AdaptiveCase, rtol: float = 1e-6) -> None:
+    """Where OH and OW divide H and W it is an average pooling with stride."""
+    g = case.geometry
+    x = np.resize(case.x, (g.n, g.c, g.oh * 2, g.ow * 3)).astype(case.x.dtype)
+    wanted = pool(x, Pool2dGeometry.of(x.shape, (2, 3)))
+    found = adaptive(x, replace(g, h=x.shape[2], w=x.shape[3]))
+    _same("adaptive_windows_that_divide_are_plain_windows", found, wanted, rtol)
+
+
+def adaptive_pooling_is_adjoint_to_its_gradient(adaptive: Adaptive, grad: AdaptiveGrad, case: AdaptiveCase) -> None:
+    """<pool(x), g> = <x, grad(g)>."""
+    g = case.geometry
+    sizes = {len(r) * len(c) for r in _windows(g.h, g.oh) for c in _windows(g.w, g.ow)}
+    common = int(np.lcm.reduce(list(sizes)))  # a multiple of every divisor: the means are integers too
+    dtype = np.float64 if common > 100 else case.x.dtype
+    x, dy = case.x.astype(dtype) * common, case.grad.astype(dtype) * common
+    y, dx = adaptive(x, g), grad(dy, g)
+    if dx.shape != x.shape:
+        raise PropertyError(message("adaptive_pooling_is_adjoint_to_its_gradient", f"shape {x.shape}", f"shape {dx.shape}"))
+    _number("adaptive_pooling_is_adjoint_to_its_gradient", _dot(x, dx), _dot(y, dy), 0.0, _dot(np.abs(y), np.abs(dy)))
+
+
+# -- batch normalisation: of images x (N, C, H, W), at least one -------------------------------------------------------------
+NORM_EPS = 1e-3
+
+
+def normalised_channels_have_mean_0_and_variance_1(norm: Norm, x: np.ndarray, rtol: float = 1e-5) -> None:
+    """The variance is var / (var + eps), to be exact."""
+    wide, y = x.astype(np.float64), norm(x, NORM_EPS).astype(np.float64)
+    var = wide.var((0, 2, 3))
+    name = "normalised_channels_have_mean_0_and_variance_1"
+    _same(name, y.mean((0, 2, 3)) + 1, np.ones(x.shape[1]), rtol)
+    _same(name, y.var((0, 2, 3)) + 1, var / (var + NORM_EPS) + 1, rtol)
+
+
+def normalisation_ignores_shift_and_scale(norm: Norm, x: np.ndarray, rtol: float = 1e-5) -> None:
+    """norm(4 x + 64) with 16 times the eps is norm(x)."""
+    _same("normalisation_ignores_shift_and_scale", norm(4 * x + x.dtype.type(64), 16 * NORM_EPS), norm(x, NORM_EPS), rtol)
+
+
+def normalisation_leaves_channels_alone(norm: Norm, x: np.ndarray, rtol: float = 1e-5) -> None:
+    """Each channel gives what it gives alone."""
+    y = norm(x, NORM_EPS)
+    for c in range(x.shape[1]):
+        _same("normalisation_leaves_channels_alone", y[:, c : c + 1], norm(x[:, c : c + 1], NORM_EPS), rtol)
+
+
+def normalisation_mixes_the_batch_evenly(norm: Norm, x: np.ndarray, rtol: float = 1e-5) -> None:
+    """All pixels moved on by one, from image to image too, give the same moved on by one."""
+    n, c, h, w = x.shape
+
+    def moved(a: np.ndarray) -> np.ndarray:
+        return np.moveaxis(np.roll(np.moveaxis(a, 1, -1).reshape(-1, c), 1, 0).reshape(n, h, w, c), -1, 1)
+
+    _same("normalisation_mixes_the_batch_evenly", norm(moved(x), NORM_EPS), moved(norm(x, NORM_EPS)), rtol)
+
+
+def normalisation_ignores_the_layout(norm: Norm, x: np.ndarray, rtol: float = 0.0) -> None:
+    """The order of memory is not part of the meaning, bit for bit."""
+    _same("normalisation_ignores_the_layout", norm(x, NORM_EPS), norm(np.ascontiguousarray(x), NORM_EPS), rtol)
+
+
+NORM_PROPERTIES: tuple[Callable[..., None], ...] = (
+    normalised_channels_have_mean_0_and_variance_1,
+    normalisation_ignores_shift_and_scale,
+    normalisation_leaves_channels_alone,
+    normalisation_mixes_the_batch_evenly,
+    normalisation_ignores_the_layout,
+)
+"""Those that take (norm, x)."""

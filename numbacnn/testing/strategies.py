@@ -1,4 +1,4 @@
-"""Hypothesis strategies: shapes, memory layouts, and whole cases of convolution and pooling for ``properties``.
+"""Hypothesis strategies: shapes, memory layouts, and whole cases of convolution, pooling and normalisation for ``properties``.
 
 Values are small integers, whose sums are exact in float32. Sizes are small and awkward: odd, one pixel, no image at all, asymmetric
 padding, strides larger than the kernel, more dilation than the image has pixels, groups, and arrays in any order of memory.
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import message
-from ..geometry import Conv2dGeometry, Pool2dGeometry
-from .properties import ConvCase, PoolCase
+from ..geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
+from .properties import AdaptiveCase, ConvCase, PoolCase
 
 try:
     from hypothesis import strategies as st
@@ -21,7 +21,7 @@ except ImportError as error:
     hint = 'pip install "numbacnn[test]"'
     raise ImportError(message("numbacnn.testing.strategies", "the package hypothesis", "none", hint)) from error
 
-__all__ = ["LAYOUTS", "arrays", "conv_cases", "pool_cases", "relayout"]
+__all__ = ["LAYOUTS", "adaptive_cases", "arrays", "conv_cases", "images", "pool_cases", "relayout"]
 
 LAYOUTS = ("C", "channels_last", "fortran", "reversed", "every_other", "cropped", "readonly")
 """Orders of memory that ``relayout`` knows."""
@@ -113,3 +113,18 @@ def pool_cases(
     (h, ph), (w, pw) = axes
     g = Pool2dGeometry(n, c, h, w, k, stride, (ph, pw), d, draw(st.booleans()), draw(st.booleans()))
     return PoolCase(g, draw(arrays((n, c, h, w), dtype)), draw(arrays(g.output_shape, dtype)))
+
+
+@st.composite
+def adaptive_cases(draw: Callable[..., Any], size: int = 9, channels: int = 4, batch: int = 3, dtype: Any = np.float32) -> AdaptiveCase:
+    """Adaptive poolings of up to ``batch`` images (also none) of up to ``size`` pixels a side, to fewer windows, as many or more."""
+    n, c = draw(st.integers(0, batch)), draw(st.integers(1, channels))
+    g = AdaptivePool2dGeometry(n, c, *draw(_pair(size)), *draw(_pair(size)))
+    return AdaptiveCase(g, draw(arrays((n, c, g.h, g.w), dtype)), draw(arrays(g.output_shape, dtype)))
+
+
+@st.composite
+def images(draw: Callable[..., Any], size: int = 6, channels: int = 5, batch: int = 3, dtype: Any = np.float32) -> np.ndarray:
+    """At least one image (N, C, H, W) of up to ``size`` pixels a side, in any layout."""
+    shape = (draw(st.integers(1, batch)), draw(st.integers(1, channels)), *draw(_pair(size)))
+    return draw(arrays(shape, dtype))

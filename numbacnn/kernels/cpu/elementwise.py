@@ -1,4 +1,4 @@
-"""Activations on flat arrays of one size and type. A task is a fixed block, so that no bit depends on the number of threads."""
+"""Activations and sums on flat arrays of one size and type. A task is a fixed block, so that no bit depends on the number of threads."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .vecmath import tanh as _tanh
 __all__ = [
     "ACTIVATIONS",
     "activate",
+    "add",
     "block",
     "blocks",
     "derive",
@@ -38,6 +39,12 @@ def blocks(x):
 def block(x, b):
     """Block b of x."""
     return x[b * BLOCK : (b + 1) * BLOCK]
+
+
+@inline
+def _add(a, b, y):
+    for i in range(y.size):
+        y[i] = a[i] + b[i]
 
 
 @inline
@@ -100,6 +107,13 @@ def derive(grad, y, kind, dx):
         _sigmoid_backward(grad, y, dx)
     else:
         _tanh_backward(grad, y, dx)
+
+
+@kernel
+def add(a, b, y):
+    """y = a + b."""
+    for t in prange(blocks(y)):
+        _add(block(a, t), block(b, t), block(y, t))
 
 
 @kernel

@@ -17,7 +17,7 @@ from numba import config, cuda
 
 from ...errors import DeviceError, message
 
-__all__ = ["SIMULATED", "THREADS", "cuda", "exp", "launch", "launch_flat", "log", "log1p", "require_device", "sqrt", "tanh"]
+__all__ = ["SIMULATED", "THREADS", "cuda", "erf", "exp", "launch", "launch_flat", "log", "log1p", "require_device", "sqrt", "tanh"]
 
 SIMULATED = bool(config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 
@@ -38,6 +38,7 @@ log = _quiet(np.log) if SIMULATED else math.log
 log1p = _quiet(np.log1p) if SIMULATED else math.log1p
 sqrt = _quiet(np.sqrt) if SIMULATED else math.sqrt
 tanh = _quiet(np.tanh) if SIMULATED else math.tanh
+erf = math.erf
 
 
 def why_unavailable() -> str:

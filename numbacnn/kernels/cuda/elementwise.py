@@ -4,17 +4,23 @@ One kernel serves all operations of a kind: the branch on ``op`` is the same for
 traffic, and a program compiles few kernels. The codes are positions in the tuples below.
 """
 
+import math
+
 from numba import uint32
 
 from .copy import locate
-from .driver import cuda, exp, log, log1p, sqrt, tanh
+from .driver import cuda, erf, exp, log, log1p, sqrt, tanh
 
 U = uint32
 
-UNARY = ("negative", "exp", "log", "log1p", "sqrt", "absolute", "sign", "logical_not", "relu", "sigmoid", "tanh")
+UNARY = ("negative", "exp", "log", "log1p", "sqrt", "absolute", "sign", "logical_not", "relu", "sigmoid", "tanh", "erf")
 BINARY = ("add", "subtract", "multiply", "divide", "power", "maximum", "minimum")
 COMPARISON = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
 BACKWARD = ("relu", "sigmoid", "tanh")
+
+ROOT_HALF = math.sqrt(0.5)
+DENSITY = 1 / math.sqrt(2 * math.pi)  # of the normal distribution, at 0
+SLOPE, CUBE = math.sqrt(2 / math.pi), 0.044715  # tanh(SLOPE * (x + CUBE * x**3)) is about erf(x / sqrt(2))
 
 
 @cuda.jit
@@ -45,8 +51,10 @@ def unary(op, shape, x, x_start, x_strides, y, n):
         y[i] = zero if v < zero else v  # NaN passes
     elif op == 9:
         y[i] = one / (one + exp(-v))
-    else:
+    elif op == 10:
         y[i] = tanh(v)
+    else:
+        y[i] = erf(v)
 
 
 @cuda.jit
@@ -120,3 +128,37 @@ def activation_backward(op, shape, grad, grad_start, grad_strides, y, y_start, y
         out[i] = g * v * (one - v)
     else:
         out[i] = g * (one - v * v)
+
+
+@cuda.jit
+def gelu(approximate, shape, x, x_start, x_strides, y, n):
+    """x times the normal distribution function of x, by erf or by tanh (``approximate``)."""
+    i = U(cuda.grid(1))
+    if i >= n:
+        return
+    real = x.dtype.type
+    v = x[locate(i, shape, x_strides, x_start)]
+    if approximate:
+        t = tanh(real(SLOPE) * (v + real(CUBE) * v * v * v))
+    else:
+        t = real(erf(v * real(ROOT_HALF)))
+    y[i] = real(0.5) * v * (real(1) + t)
+
+
+@cuda.jit
+def gelu_backward(approximate, shape, grad, grad_start, grad_strides, x, x_start, x_strides, dx, n):
+    """The gradient of ``gelu`` from its input."""
+    i = U(cuda.grid(1))
+    if i >= n:
+        return
+    real = x.dtype.type
+    half = real(0.5)
+    one = real(1)
+    v = x[locate(i, shape, x_strides, x_start)]
+    if approximate:
+        t = tanh(real(SLOPE) * (v + real(CUBE) * v * v * v))
+        slope = half * v * (one - t * t) * (real(SLOPE) * (one + real(3 * CUBE) * v * v))
+    else:
+        t = real(erf(v * real(ROOT_HALF)))
+        slope = v * (real(DENSITY) * exp(-half * v * v))
+    dx[i] = grad[locate(i, shape, grad_strides, grad_start)] * (half * (one + t) + slope)

@@ -1,0 +1,159 @@
+"""Batch normalisation of channels-last memory: x (P, C), P pixels of C channels.
+
+One pass over the data for the statistics and one for the result; the gradient likewise. Sums are held in float64 and taken around a
+value of each channel's own, so that nothing cancels however far a mean lies from zero.
+
+Data are taken ``width`` elements at a time: whole pixels, and whole vectors, however few the channels. What belongs to a channel comes
+repeated to that width. The slices of a sum are as many as the shape says and are added in order.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import prange
+
+from .launch import inline, kernel
+
+__all__ = ["affine", "grad_input", "grad_moments", "moments", "scratch"]
+
+WIDE = 256  # elements: about so many are taken at a time
+VECTOR = 16
+SLICE = 1 << 14  # elements of a slice, at least
+SLICES = 64
+TASK = 1 << 14  # elements of a task that sums nothing, about
+u8 = np.uint64  # an index that Numba does not test for being negative
+f8 = np.float64
+
+
+def scratch(pixels: int, channels: int) -> tuple[int, int, int]:
+    """The shape (slices, 2, width) of the scratch of sums over (P, C)."""
+    step = math.lcm(channels, VECTOR)
+    step = step if step <= 2 * WIDE else channels
+    width = -(-WIDE // step) * step
+    slices = min(SLICES, pixels * channels // SLICE, pixels * channels // (16 * width))
+    return max(1, slices), 2, width
+
+
+@inline
+def _slice(s, slices, size, width):
+    """Where slice s begins and ends, in elements; a whole number of widths but for the data's end."""
+    step = (size // width // slices + 1) * width
+    return min(size, s * step), min(size, (s + 1) * step)
+
+
+@inline
+def _moments_slice(x, center, part, s):
+    """part[s] (2, width) = the sums of x - center and of its square."""
+    width = center.size
+    flat, total, square = x.reshape(x.size), part[s, 0], part[s, 1]
+    o, end = _slice(s, part.shape[0], x.size, width)
+    for j in range(width):
+        total[j] = square[j] = 0
+    while o + 4 * width <= end:  # four at once: fewer loads and stores of the sums
+        for j in range(width):
+            k = center[j]
+            a, b = f8(flat[u8(o + j)]) - k, f8(flat[u8(o + width + j)]) - k
+            c, d = f8(flat[u8(o + 2 * width + j)]) - k, f8(flat[u8(o + 3 * width + j)]) - k
+            total[j] += (a + b) + (c + d)
+            square[j] += (a * a + b * b) + (c * c + d * d)
+        o += 4 * width
+    while o < end:
+        for j in range(min(width, end - o)):
+            a = f8(flat[u8(o + j)]) - center[j]
+            total[j] += a
+            square[j] += a * a
+        o += width
+
+
+@inline
+def _grad_moments_slice(grad, x, center, part, s):
+    """part[s] (2, width) = the sums of grad and of grad * (x - center)."""
+    width = center.size
+    g, flat, total, product = grad.reshape(x.size), x.reshape(x.size), part[s, 0], part[s, 1]
+    o, end = _slice(s, part.shape[0], x.size, width)
+    for j in range(width):
+        total[j] = product[j] = 0
+    while o + 2 * width <= end:
+        for j in range(width):
+            a, b = f8(g[u8(o + j)]), f8(g[u8(o + width + j)])
+            total[j] += a + b
+            product[j] += a * (f8(flat[u8(o + j)]) - center[j]) + b * (f8(flat[u8(o + width + j)]) - center[j])
+        o += 2 * width
+    while o < end:
+        for j in range(min(width, end - o)):
+            a = f8(g[u8(o + j)])
+            total[j] += a
+            product[j] += a * (f8(flat[u8(o + j)]) - center[j])
+        o += width
+
+
+@inline
+def _fold(part, out):
+    """out (2, C) = the sums of part (slices, 2, pixels * C), slice after slice and pixel after pixel."""
+    channels = out.shape[1]
+    for k in range(2):
+        total = part[0, k]
+        for s in range(1, part.shape[0]):
+            row = part[s, k]
+            for j in range(total.size):
+                total[j] += row[j]
+        for c in range(channels):
+            out[k, c] = total[c]
+            for j in range(c + channels, total.size, channels):
+                out[k, c] += total[j]
+
+
+@kernel
+def moments(x, center, part, out):
+    """out (2, C) = the sums over the pixels of x - center (P, C) and of its square; center (width,) repeats C values; all but x float64."""
+    for s in prange(part.shape[0]):
+        _moments_slice(x, center, part, np.int64(s))
+    _fold(part, out)
+
+
+@kernel
+def grad_moments(grad, x, center, part, out):
+    """out (2, C) = the sums over the pixels of grad (P, C) and of grad * (x - center); center (width,) repeats C values."""
+    for s in prange(part.shape[0]):
+        _grad_moments_slice(grad, x, center, part, np.int64(s))
+    _fold(part, out)
+
+
+@inline
+def _step(width):
+    """Elements of a task: whole widths."""
+    return max(1, TASK // width) * width
+
+
+@inline
+def _affine_task(x, center, scale, shift, y, t):
+    step = _step(scale.size)
+    end = min(x.size, (t + 1) * step)
+    for o in range(t * step, end, scale.size):
+        for j in range(min(scale.size, end - o)):
+            y[u8(o + j)] = (x[u8(o + j)] - center[u8(j)]) * scale[u8(j)] + shift[u8(j)]
+
+
+@kernel
+def affine(x, center, scale, shift, y):
+    """y = (x - center) * scale + shift, all flat; the middle three (width,) repeat the values of the channels."""
+    for t in prange((x.size + _step(scale.size) - 1) // _step(scale.size)):
+        _affine_task(x, center, scale, shift, y, np.int64(t))
+
+
+@inline
+def _grad_input_task(grad, x, scale, center, slope, shift, dx, t):
+    step = _step(scale.size)
+    end = min(x.size, (t + 1) * step)
+    for o in range(t * step, end, scale.size):
+        for j in range(min(scale.size, end - o)):
+            dx[u8(o + j)] = grad[u8(o + j)] * scale[u8(j)] + ((x[u8(o + j)] - center[u8(j)]) * slope[u8(j)] + shift[u8(j)])
+
+
+@kernel
+def grad_input(grad, x, scale, center, slope, shift, dx):
+    """dx = grad * scale + (x - center) * slope + shift, all flat; the middle four (width,) repeat the values of the channels."""
+    for t in prange((x.size + _step(scale.size) - 1) // _step(scale.size)):
+        _grad_input_task(grad, x, scale, center, slope, shift, dx, np.int64(t))

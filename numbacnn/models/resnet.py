@@ -1,0 +1,96 @@
+"""ResNet-18, after He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition" (2015); names and shapes as in torchvision."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .. import nn
+from ..errors import message
+from ..tensor import Tensor
+
+__all__ = ["BasicBlock", "ResNet", "resnet18"]
+
+Stem = Literal["imagenet", "cifar"]
+
+
+def _conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1, bias=False)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions with a way around them: relu(bn(conv(relu(bn(conv(x))))) + x).
+
+    Where the sizes change, ``downsample``, a 1x1 convolution with batch normalisation, brings x to them.
+    """
+
+    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = _conv3x3(in_channels, channels, stride)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = _conv3x3(channels, channels)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.downsample: nn.Sequential | None = None
+        if stride != 1 or in_channels != channels:
+            pointwise = nn.Conv2d(in_channels, channels, kernel_size=1, stride=stride, bias=False)
+            self.downsample = nn.Sequential(pointwise, nn.BatchNorm2d(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return self.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class ResNet(nn.Module):
+    """A stem, four stages of ``BasicBlock`` (64, 128, 256 and 512 channels), the mean over the pixels, and a linear layer."""
+
+    def __init__(self, blocks: tuple[int, int, int, int], classes: int, in_channels: int, stem: Stem) -> None:
+        super().__init__()
+        if stem not in ("imagenet", "cifar"):
+            raise ValueError(message("resnet18", "stem as 'imagenet' or 'cifar'", repr(stem)))
+        large = stem == "imagenet"
+        self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False) if large else _conv3x3(in_channels, 64)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if large else nn.Identity()
+        self.layer1 = _stage(64, 64, blocks[0], 1)
+        self.layer2 = _stage(64, 128, blocks[1], 2)
+        self.layer3 = _stage(128, 256, blocks[2], 2)
+        self.layer4 = _stage(256, 512, blocks[3], 2)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(512, classes)
+        self.apply(_start)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(self.avgpool(x).flatten(1))
+
+
+def _stage(in_channels: int, channels: int, blocks: int, stride: int) -> nn.Sequential:
+    first = BasicBlock(in_channels, channels, stride)
+    return nn.Sequential(first, *(BasicBlock(channels, channels) for _ in range(blocks - 1)))
+
+
+def _start(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def resnet18(classes: int = 1000, in_channels: int = 3, stem: Stem = "imagenet") -> ResNet:
+    """ResNet-18: (N, in_channels, H, W) -> (N, classes).
+
+    Args:
+        classes: outputs.
+        in_channels: of the images.
+        stem: "imagenet" begins with a 7x7 convolution of stride 2 and a maximum pooling, for images of 96 pixels and more;
+            "cifar" with a 3x3 convolution alone, for 32x32.
+
+    Weights of convolutions start with He's normal values, the rest with PyTorch's defaults, as in torchvision, whose names and shapes
+    the parameters have: ``load_state_dict`` takes its weights.
+
+    >>> import numbacnn as nc
+    >>> sum(p.numel() for p in nc.models.resnet18().parameters())
+    11689512
+    """
+    return ResNet((2, 2, 2, 2), classes, in_channels, stem)

@@ -1,0 +1,116 @@
+"""Batch normalisation layers."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ..errors import ShapeError, message
+from ..tensor import Tensor, ones, tensor, zeros
+from . import functional as F
+from . import init
+from .module import Module, Parameter, positive
+
+__all__ = ["BatchNorm1d", "BatchNorm2d"]
+
+
+class _BatchNorm(Module):
+    weight: Parameter | None
+    bias: Parameter | None
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+
+    _shapes: ClassVar[dict[int, str]]
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.num_features = positive(type(self).__name__, "num_features", num_features)
+        self.eps, self.momentum = eps, momentum
+        self.affine, self.track_running_stats = bool(affine), bool(track_running_stats)
+        for name, wanted in (("weight", affine), ("bias", affine and bias)):
+            self.register_parameter(name, Parameter.zeros((self.num_features,)) if wanted else None)
+        self.register_buffer("running_mean", zeros(self.num_features) if track_running_stats else None)
+        self.register_buffer("running_var", ones(self.num_features) if track_running_stats else None)
+        self.register_buffer("num_batches_tracked", tensor(0) if track_running_stats else None)
+        self.reset_parameters()
+
+    def reset_running_stats(self) -> None:
+        """Mean 0, variance 1, and no batch seen."""
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            self.running_mean.zero_()
+            self.running_var.fill_(1)
+            self.num_batches_tracked.zero_()
+
+    def reset_parameters(self) -> None:
+        """Weight 1, bias 0, and no batch seen."""
+        self.reset_running_stats()
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim not in self._shapes:
+            raise ShapeError(message(type(self).__name__, f"input {' or '.join(self._shapes.values())}", f"input {x.shape}"))
+        if x.shape[1] != self.num_features:
+            raise ShapeError(message(type(self).__name__, f"input with C = {self.num_features} channels", f"input {x.shape}"))
+        batch = self.training or self.running_mean is None
+        if not (self.training and self.track_running_stats):
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, batch, 0.0, self.eps)
+        y = F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, batch, self._share(), self.eps)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked += 1
+        return y
+
+    def _share(self) -> float:
+        """How far the running statistics move towards this batch's; without momentum they are the average of all batches'."""
+        if self.momentum is not None:
+            return self.momentum
+        return 1.0 if self.num_batches_tracked is None else 1 / (self.num_batches_tracked.item() + 1)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch normalisation of (N, C, H, W): each channel with mean 0 and variance 1 over N, H and W, times ``weight``, plus ``bias``.
+
+    In training the statistics are the batch's, and running ones follow them by the share ``momentum`` (None: the average of all
+    batches), the variance without bias; in evaluation the running ones are used. After Ioffe and Szegedy (2015).
+
+    ``weight`` (start 1) and ``bias`` (start 0) are absent without ``affine``, and the latter with ``bias=False``. The buffers
+    ``running_mean``, ``running_var`` and ``num_batches_tracked`` are absent without ``track_running_stats``: evaluation then uses the
+    batch's statistics too.
+
+    Raises:
+        ShapeError: where the input is not (N, C, H, W), or has one value per channel in training.
+
+    >>> import numbacnn as nc
+    >>> nc.nn.BatchNorm2d(16)
+    BatchNorm2d(16, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+    """
+
+    _shapes: ClassVar[dict[int, str]] = {4: "(N, C, H, W)"}
+
+
+class BatchNorm1d(_BatchNorm):
+    """As :class:`BatchNorm2d`, for (N, C) or (N, C, L).
+
+    >>> import numbacnn as nc
+    >>> nc.nn.BatchNorm1d(4)(nc.rand(8, 4)).shape
+    (8, 4)
+    """
+
+    _shapes: ClassVar[dict[int, str]] = {2: "(N, C)", 3: "(N, C, L)"}
