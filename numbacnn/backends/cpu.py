@@ -236,7 +236,7 @@ class CpuBackend:
         if 0 in sizes[:3]:
             out[...] = 0 if bias is None else bias
             return out if activation == "none" else self.unary(activation, out)
-        plan = cpu_plan.matmul_plan(*sizes, a.dtype.name)
+        plan = cpu_plan.matmul_plan(*sizes, a.dtype)
         packed = cpu_conv.pack(self.buffers, plan, self._c_ordered(b))
         cpu_conv.contract(plan, self._contiguous(a), packed, bias, out, elementwise.ACTIVATIONS.index(activation))
         return out
@@ -244,7 +244,7 @@ class CpuBackend:
     def linear_grad_weight(self, grad: Array, x: Array) -> Array:
         out = np.zeros((grad.shape[1], x.shape[1]), x.dtype)
         if out.size and len(x):
-            plan = cpu_plan.matmul_t_plan(*x.shape, grad.shape[1], x.dtype.name)
+            plan = cpu_plan.matmul_t_plan(*x.shape, grad.shape[1], x.dtype)
             cpu_conv.correlate(self.buffers, plan, self._contiguous(x), self._contiguous(grad), out)
         return out
 

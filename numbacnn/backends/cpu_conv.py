@@ -26,6 +26,8 @@ from .pool import BufferPool
 __all__ = ["ALGORITHMS", "Algorithm", "choose", "contract", "correlate", "forward", "grad_input", "grad_weight", "pack"]
 
 Array = np.ndarray
+DType = str | np.dtype
+"""A dtype or its name: a plan's key. NumPy takes a microsecond to tell a name."""
 
 
 # -- the general kernels -----------------------------------------------------------------------------------------------
@@ -76,11 +78,11 @@ class Algorithm:
 
     name = ""
 
-    def declines(self, g: Conv2dGeometry, dtype: str) -> str:
+    def declines(self, g: Conv2dGeometry, dtype: DType) -> str:
         """Why it does not take this geometry; empty where it does."""
         raise NotImplementedError
 
-    def declines_grad_input(self, g: Conv2dGeometry, dtype: str) -> str:
+    def declines_grad_input(self, g: Conv2dGeometry, dtype: DType) -> str:
         """The same for the input gradient, most often a convolution of the output's gradient with the kernels turned around."""
         turned = cpu_plan.turned(g)
         return "the input gradient is no plain convolution" if turned is None else self.declines(turned, dtype)
@@ -110,24 +112,24 @@ class Direct(Algorithm):
 
     name = "direct"
 
-    def declines(self, g: Conv2dGeometry, dtype: str) -> str:
+    def declines(self, g: Conv2dGeometry, dtype: DType) -> str:
         return ""
 
-    def declines_grad_input(self, g: Conv2dGeometry, dtype: str) -> str:
+    def declines_grad_input(self, g: Conv2dGeometry, dtype: DType) -> str:
         return ""
 
     def pack(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
-        return pack(buffers, cpu_plan.forward_plan(g, w.dtype.name), w)
+        return pack(buffers, cpu_plan.forward_plan(g, w.dtype), w)
 
     def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
-        contract(cpu_plan.forward_plan(g, x.dtype.name), x, packed, bias, out, kind)
+        contract(cpu_plan.forward_plan(g, x.dtype), x, packed, bias, out, kind)
 
     def grad_input(self, buffers: BufferPool, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
-        plan = cpu_plan.grad_input_plan(g, grad.dtype.name)
+        plan = cpu_plan.grad_input_plan(g, grad.dtype)
         contract(plan, grad, pack(buffers, plan, w), None, out)
 
     def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
-        correlate(buffers, cpu_plan.grad_weight_plan(g, x.dtype.name), x, grad, out)
+        correlate(buffers, cpu_plan.grad_weight_plan(g, x.dtype), x, grad, out)
 
 
 class Superpixels(Algorithm):
@@ -135,19 +137,19 @@ class Superpixels(Algorithm):
 
     name = "superpixels"
 
-    def declines(self, g: Conv2dGeometry, dtype: str) -> str:
+    def declines(self, g: Conv2dGeometry, dtype: DType) -> str:
         return "" if cpu_plan.superpixel(g, dtype) > 1 else "the channels fill the vectors as they are, or a row can't be shared out"
 
     def pack(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
-        r = cpu_plan.superpixel(g, w.dtype.name)
+        r = cpu_plan.superpixel(g, w.dtype)
         return DIRECT.pack(buffers, _widen(w, g, r), cpu_plan.widened(g, r))
 
     def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
-        r = cpu_plan.superpixel(g, x.dtype.name)
+        r = cpu_plan.superpixel(g, x.dtype)
         DIRECT.forward(buffers, x, packed, None if bias is None else np.tile(bias, r), kind, cpu_plan.widened(g, r), out)
 
     def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
-        r = cpu_plan.superpixel(g, x.dtype.name)
+        r = cpu_plan.superpixel(g, x.dtype)
         wide = cpu_plan.widened(g, r)
         found = np.empty((wide.oc, wide.c, wide.kh, wide.kw), x.dtype)
         DIRECT.grad_weight(buffers, grad, x, wide, found)
@@ -175,16 +177,16 @@ class Depthwise(Algorithm):
 
     name = "depthwise"
 
-    def declines(self, g: Conv2dGeometry, dtype: str) -> str:
+    def declines(self, g: Conv2dGeometry, dtype: DType) -> str:
         if not g.groups == g.c == g.oc:
             return "not one channel to a group"
         return "" if g.c >= LANES else f"fewer than {LANES} channels"
 
-    def declines_grad_input(self, g: Conv2dGeometry, dtype: str) -> str:
+    def declines_grad_input(self, g: Conv2dGeometry, dtype: DType) -> str:
         return self.declines(g, dtype)
 
     def pack(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
-        return self._pack(w, cpu_plan.forward_plan(g, w.dtype.name))
+        return self._pack(w, cpu_plan.forward_plan(g, w.dtype))
 
     @staticmethod
     def _pack(w: Array, p: Contraction) -> Array:
@@ -199,14 +201,14 @@ class Depthwise(Algorithm):
         launch(depthwise.contract, x.reshape(-1), *tables, packed.reshape(-1), bias, out.reshape(-1), *sizes)
 
     def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
-        self._contract(cpu_plan.forward_plan(g, x.dtype.name), x, packed, bias, kind, out)
+        self._contract(cpu_plan.forward_plan(g, x.dtype), x, packed, bias, kind, out)
 
     def grad_input(self, buffers: BufferPool, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
-        plan = cpu_plan.grad_input_plan(g, grad.dtype.name)
+        plan = cpu_plan.grad_input_plan(g, grad.dtype)
         self._contract(plan, grad, self._pack(w, plan), None, 0, out)
 
     def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
-        p = cpu_plan.grad_weight_plan(g, x.dtype.name)
+        p = cpu_plan.grad_weight_plan(g, x.dtype)
         lanes = LANES * 4 // x.itemsize
         part = buffers.empty((cpu_plan.depthwise_chunks(g), len(p.offsets), -(-g.c // lanes) * lanes), x.dtype)
         sizes = p.images, p.x_image, g.c, p.tile.m
@@ -221,7 +223,7 @@ class Winograd(Algorithm):
 
     name = "winograd"
 
-    def declines(self, g: Conv2dGeometry, dtype: str) -> str:
+    def declines(self, g: Conv2dGeometry, dtype: DType) -> str:
         if not config.winograd:
             return "config.winograd is off"
         if (g.kh, g.kw, g.stride, g.dilation, g.groups, dtype) != (3, 3, (1, 1), (1, 1), 1, "float32"):
@@ -275,13 +277,13 @@ ALGORITHMS: tuple[Algorithm, ...] = (Depthwise(), Winograd(), SUPERPIXELS, DIREC
 
 
 # -- choice --------------------------------------------------------------------------------------------------------------
-def choose(op: str, g: Conv2dGeometry, dtype: str) -> Algorithm:
+def choose(op: str, g: Conv2dGeometry, dtype: DType) -> Algorithm:
     """The first algorithm that takes this pass: ``op`` is "forward", "grad_input" or "grad_weight"."""
     return _choose(op, g, dtype, config.winograd, config.explain)
 
 
 @functools.lru_cache(maxsize=1024)
-def _choose(op: str, g: Conv2dGeometry, dtype: str, winograd_on: bool, explain: bool) -> Algorithm:
+def _choose(op: str, g: Conv2dGeometry, dtype: DType, winograd_on: bool, explain: bool) -> Algorithm:
     declined = []
     for algorithm in ALGORITHMS:
         reason = algorithm.declines_grad_input(g, dtype) if op == "grad_input" else algorithm.declines(g, dtype)
@@ -301,7 +303,7 @@ def _finite(x: Array) -> bool:
 
 
 def _chosen(op: str, g: Conv2dGeometry, x: Array) -> Algorithm:
-    algorithm = choose(op, g, x.dtype.name)
+    algorithm = choose(op, g, x.dtype)
     # the zero taps that superpixels add would carry an infinity to neighbours, as NaN
     return DIRECT if algorithm is SUPERPIXELS and not _finite(x) else algorithm
 
@@ -319,4 +321,4 @@ def grad_input(buffers: BufferPool, grad: Array, w: Array, g: Conv2dGeometry, ou
 
 def grad_weight(buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
     """out (OC, C/groups, KH, KW) from the output's gradient and the input."""
-    choose("grad_weight", g, x.dtype.name).grad_weight(buffers, grad, x, g, out)
+    choose("grad_weight", g, x.dtype).grad_weight(buffers, grad, x, g, out)

@@ -26,14 +26,14 @@ PART_BYTES = 1 << 21
 """What the partial sums of a weight gradient may occupy, unless a single chunk takes more."""
 
 
-def tile_for(channels: int, dtype: str) -> Tile:
+def tile_for(channels: int, dtype: str | np.dtype) -> Tile:
     """A tile one vector wide where the output channels fit into it."""
-    narrow = Tile(*NARROW, dtype)
-    return narrow if channels <= narrow.columns else Tile(*WIDE, dtype)
+    narrow = Tile(*NARROW, str(dtype))
+    return narrow if channels <= narrow.columns else Tile(*WIDE, str(dtype))
 
 
 @functools.lru_cache(maxsize=256)
-def superpixel(g: Conv2dGeometry, dtype: str) -> int:
+def superpixel(g: Conv2dGeometry, dtype: str | np.dtype) -> int:
     """How many neighbouring output pixels to take together as one pixel with so many times the channels; 1: do not.
 
     In channels-last memory r pixels of OC channels are one of r * OC channels. So a convolution with few output channels, which
@@ -45,7 +45,7 @@ def superpixel(g: Conv2dGeometry, dtype: str) -> int:
     """
     if g.groups > 1 or g.dilation[1] > 1:
         return 1
-    fitting = Tile(*WIDE, dtype).columns // g.oc
+    fitting = Tile(*WIDE, str(dtype)).columns // g.oc
 
     def cost(r: int) -> float:
         tile = tile_for(r * g.oc, dtype)
@@ -231,7 +231,7 @@ def _classes(axes: tuple[list[_Axis], list[_Axis]], kw: int, depth: int, x: tupl
 
 def _contraction(
     classes: list[_Class],
-    dtype: str,
+    dtype: str | np.dtype,
     images: int,
     x_image: int,
     y_image: int,
@@ -278,7 +278,7 @@ def _parameters(g: Conv2dGeometry) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 @functools.lru_cache(maxsize=256)
-def forward_plan(g: Conv2dGeometry, dtype: str) -> Contraction:
+def forward_plan(g: Conv2dGeometry, dtype: str | np.dtype) -> Contraction:
     """y = x * w."""
     cg, ocg = g.c // g.groups, g.oc // g.groups
     rows, columns = (_forward_axis(*axis) for axis in _parameters(g))
@@ -293,7 +293,7 @@ def _weight_offsets(g: Conv2dGeometry) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=256)
-def grad_input_plan(g: Conv2dGeometry, dtype: str) -> Contraction:
+def grad_input_plan(g: Conv2dGeometry, dtype: str | np.dtype) -> Contraction:
     """dx from dy."""
     cg, ocg, taps = g.c // g.groups, g.oc // g.groups, g.kh * g.kw
     rows, columns = (_grad_axis(*axis) for axis in _parameters(g))
@@ -350,7 +350,7 @@ def _correlation(
 
 
 @functools.lru_cache(maxsize=256)
-def grad_weight_plan(g: Conv2dGeometry, dtype: str) -> Correlation:
+def grad_weight_plan(g: Conv2dGeometry, dtype: str | np.dtype) -> Correlation:
     """dw from x and dy."""
     (top, bottom), (left, right) = g.padding
     hp, wp, cg, ocg = g.h + top + bottom, g.w + left + right, g.c // g.groups, g.oc // g.groups
@@ -377,7 +377,7 @@ _NO_PADS = (0, 0, 0, 0)
 
 
 @functools.lru_cache(maxsize=256)
-def matmul_plan(m: int, k: int, n: int, row_stride: int, column_stride: int, dtype: str) -> Contraction:
+def matmul_plan(m: int, k: int, n: int, row_stride: int, column_stride: int, dtype: str | np.dtype) -> Contraction:
     """(M, K) @ (K, N), element (k, n) of the second at k * row_stride + n * column_stride: m pixels, one run of k channels."""
     rows = _one_run(np.arange(m) * k, np.arange(m) * n, k)
     return _contraction([rows], dtype, 1, m * k, m * n, k, n, 1, np.arange(k) * row_stride, 0, column_stride)
@@ -388,7 +388,7 @@ def _one_run(at: np.ndarray, to: np.ndarray, length: int) -> _Class:
 
 
 @functools.lru_cache(maxsize=256)
-def matmul_t_plan(m: int, i: int, o: int, dtype: str) -> Correlation:
+def matmul_t_plan(m: int, i: int, o: int, dtype: str | np.dtype) -> Correlation:
     """(M, I)^T, (M, O) -> (O, I): the weight gradient of a linear layer."""
     return _correlation(
         tile_for(o, dtype),

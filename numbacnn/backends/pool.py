@@ -36,7 +36,7 @@ class BufferPool:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._buffers: OrderedDict[int, list[np.ndarray]] = OrderedDict()  # by size in bytes
+        self._buffers: OrderedDict[int, tuple[list[np.ndarray], list[int]]] = OrderedDict()  # by size in bytes
         self.held = 0
         self._lock = threading.Lock()
 
@@ -46,27 +46,28 @@ class BufferPool:
         if size < SMALL:
             return np.empty(shape, dtype)
         with self._lock:
-            buffer = self._take(size + LINE)
-        start = -buffer.ctypes.data % LINE
+            buffer, start = self._take(size + LINE)
         return buffer[start : start + size].view(dtype).reshape(shape)
 
-    def _take(self, size: int) -> np.ndarray:
+    def _take(self, size: int) -> tuple[np.ndarray, int]:
+        """A free buffer, and where its first cache line starts."""
         size = -(-size // SMALL) * SMALL
-        row = self._buffers.setdefault(size, [])
+        row, starts = self._buffers.setdefault(size, ([], []))
         self._buffers.move_to_end(size)
         for i in range(len(row)):
             if _references(row, i) == _FREE:
-                return row[i]
+                return row[i], starts[i]
         buffer = np.empty(size, np.uint8)
         row.append(buffer)
+        starts.append(-buffer.ctypes.data % LINE)
         self.held += size
         self._trim()
-        return buffer
+        return buffer, starts[-1]
 
     def _trim(self) -> None:
         """Let go of the longest unused sizes; buffers in use are then freed by their users."""
         while self.held > self.limit and len(self._buffers) > 1:
-            size, row = self._buffers.popitem(last=False)
+            size, (row, _) = self._buffers.popitem(last=False)
             self.held -= size * len(row)
 
     def clear(self) -> None:

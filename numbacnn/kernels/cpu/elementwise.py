@@ -89,13 +89,17 @@ def _tanh_backward(grad, y, dx):
 
 @inline
 def activate(x, kind):
-    """x = ACTIVATIONS[kind](x)."""
+    """x = ACTIVATIONS[kind](x); loops of their own, because for two arrays LLVM would ask whether they overlap, and go one by one."""
+    zero = x.dtype.type(0)
     if kind == 1:
-        _relu(x, x)
+        for i in range(x.size):
+            x[i] = zero if x[i] < zero else x[i]  # NaN stays
     elif kind == 2:
-        _sigmoid_block(x, x)
+        for i in range(x.size):
+            x[i] = _sigmoid(x[i])
     elif kind == 3:
-        _tanh_block(x, x)
+        for i in range(x.size):
+            x[i] = _tanh(x[i])
 
 
 @inline
