@@ -20,6 +20,8 @@ SPAN_BYTES = 1 << 18
 """What a task's pixels should occupy, input and output: they stay in the second-level cache while the blocks of weights pass by."""
 TASKS = 32
 """Tasks that a kernel is cut into where the shape allows it: a fixed number, so that the bits do not depend on the threads."""
+SUMS = 16
+"""The same for a weight gradient, each of whose tasks copies panels of its own."""
 BLOCKS = 4
 """Blocks of output channels that a panel of the input should serve at least."""
 PART_BYTES = 1 << 21
@@ -326,7 +328,7 @@ def _correlation(
     part_bytes = groups * blocks * tile.columns * len(padded) * itemsize
     chunks = max(1, min(most_chunks, -(-images * len(at) // conv.BLOCK), PART_BYTES // part_bytes))
     # few chunks: share out the blocks of output channels, as long as an input panel still serves several, then the strips
-    wanted = -(-TASKS // (chunks * groups)) if chunks * groups < 8 else 1
+    wanted = -(-SUMS // (chunks * groups)) if chunks * groups < 8 else 1
     shares = min(wanted, max(1, blocks // BLOCKS))
     splits = min(strips, -(-wanted // shares))
     return Correlation(
