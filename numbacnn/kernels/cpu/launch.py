@@ -33,8 +33,8 @@ CONTRACT = frozenset({"contract"})
 DOT = frozenset({"contract", "reassoc", "nsz"})
 """Flags for dot products, whose order LLVM may then choose: the same for every thread count, not for every processor."""
 
-SERIAL_SIZE = 1 << 14
-"""Under ``workqueue``, whose launch costs 0.1 ms, a kernel whose arrays are smaller than this in all runs serially."""
+SMALL = 1 << 14
+"""A kernel whose arrays hold fewer elements than this in all runs on one thread: waking another would take longer."""
 
 
 def _sources() -> str:
@@ -114,17 +114,22 @@ def launch(driver: Any, *args: Any) -> None:
         with np.errstate(all="ignore"):  # compiled kernels do not warn either
             driver(*args)
         return
-    wanted = config.threads or default_threads()
+    size = 0
+    for a in args:
+        if type(a) is np.ndarray:
+            size += a.size
+    if current == "workqueue" and size < SMALL:  # even on one thread a launch costs 0.1 ms there
+        _serial(driver)(*args)
+        return
+    wanted = 1 if size < SMALL else config.threads or default_threads()
     if getattr(_applied, "threads", None) != wanted:  # Numba's setting belongs to the calling thread
         numba.set_num_threads(wanted)
         _applied.threads = wanted
-    if current != "workqueue":
-        driver(*args)
-    elif sum(a.size for a in args if isinstance(a, np.ndarray)) < SERIAL_SIZE:
-        _serial(driver)(*args)
-    else:
+    if current == "workqueue":
         with _lock:
             driver(*args)
+    else:
+        driver(*args)
 
 
 def _after_fork() -> None:

@@ -31,7 +31,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import NativeValue, intrinsic, models, register_model, typeof_impl, unbox
+from numba.extending import NativeValue, intrinsic, models, register_model, unbox
 
 _numba: Any = numba.config
 
@@ -69,12 +69,12 @@ _SIZE = {"float32": 4, "float64": 8}
 class Tile:
     """The shape of a register tile: m rows of n vectors. m*n + n + 1 vectors must fit the register file."""
 
-    __slots__ = ("columns", "dtype", "m", "n", "numba_type")
+    __slots__ = ("_numba_type_", "columns", "dtype", "m", "n")
 
     def __init__(self, m: int, n: int, dtype: str = "float32") -> None:
         self.m, self.n, self.dtype = operator.index(m), operator.index(n), str(dtype)
-        self.numba_type = TileShape(self.m, self.n, self.dtype)  # kept: a launch asks for it each time
-        self.columns = self.n * self.numba_type.lanes  # elements of a row
+        self._numba_type_ = TileShape(self.m, self.n, self.dtype)  # where Numba's dispatcher looks for it
+        self.columns = self.n * self._numba_type_.lanes  # elements of a row
 
 
 class _Shaped(types.Type):
@@ -97,11 +97,6 @@ class TileShape(_Shaped):
 
 class Accumulators(_Shaped):
     """Type of the accumulators."""
-
-
-@typeof_impl.register(Tile)
-def _typeof_tile(tile, context):
-    return tile.numba_type
 
 
 register_model(TileShape)(models.OpaqueModel)
