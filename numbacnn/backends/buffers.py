@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["BufferPool"]
+__all__ = ["Buffers"]
 
 SMALL = 1 << 15
 """Bytes below which NumPy's own allocation is quick enough."""
@@ -28,7 +28,7 @@ def _references(buffers: list[np.ndarray], i: int) -> int:
 _FREE = _references([np.empty(0)], 0)  # measured: what a call adds to the list's own reference differs between Python versions
 
 
-class BufferPool:
+class Buffers:
     """Gives uninitialised arrays; keeps at most ``limit`` bytes of them for later, the most recently used first."""
 
     def __init__(self, limit: int) -> None:
