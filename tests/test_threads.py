@@ -202,6 +202,20 @@ def test_buffers_are_not_reused_while_seen():
     assert buffers.empty((100, 100), np.float32).ctypes.data == address
 
 
+def test_a_free_buffer_serves_at_least_half_its_size():
+    buffers = type(nc.backends.get("cpu").buffers)(limit=1 << 30)
+    large, small = (buffers.empty((size,), np.uint8) for size in (1 << 20, 3 << 18))
+    places = large.ctypes.data, small.ctypes.data
+    del large, small
+    first, second = (buffers.empty((size,), np.uint8) for size in (5 << 17, 1 << 19))
+    assert (second.ctypes.data, first.ctypes.data) == places  # the smaller one that fits first, then what is left
+    assert buffers.empty(((1 << 19) - 1,), np.uint8).ctypes.data not in places
+    del first, second
+    third = buffers.empty(((1 << 19) - (1 << 16),), np.uint8)
+    assert third.ctypes.data not in places  # less than half of either would be used
+    assert buffers.held == (1 << 20) + (3 << 18) + (1 << 19)
+
+
 def test_the_free_list_is_bounded_and_can_be_emptied():
     buffers = type(nc.backends.get("cpu").buffers)(limit=1 << 20)
     for i in range(20):

@@ -10,7 +10,7 @@ import math
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,16 +48,23 @@ class Buffers:
 
     def _take(self, size: int) -> np.ndarray:
         size = -(-size // SMALL) * SMALL
-        row = self._buffers.setdefault(size, [])
-        self._buffers.move_to_end(size)
-        for i in range(len(row)):
-            if _references(row, i) == _FREE:
-                return row[i]
+        for fit in self._fitting(size):
+            row = self._buffers.get(fit, [])
+            for i in range(len(row)):
+                if _references(row, i) == _FREE:
+                    self._buffers.move_to_end(fit)
+                    return row[i]
         buffer = np.empty(size, np.uint8)
-        row.append(buffer)
+        self._buffers.setdefault(size, []).append(buffer)
+        self._buffers.move_to_end(size)
         self.held += size
         self._trim()
         return buffer
+
+    def _fitting(self, size: int) -> Iterator[int]:
+        """Sizes that serve, the best first: a net has many sizes, and would hold memory for each if none served another."""
+        yield size
+        yield from sorted(held for held in self._buffers if size < held <= 2 * size)
 
     def _trim(self) -> None:
         """Let go of the longest unused sizes; buffers in use are then freed by their users."""
