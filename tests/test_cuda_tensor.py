@@ -62,3 +62,21 @@ def test_index_errors_have_the_words_of_the_cpu() -> None:
                 nc.zeros(3, 4, device=device)[index]
             said.append(str(error.value))
         assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(("name", "moment"), [("SGD", "momentum_buffer"), ("Adam", "exp_avg")])
+def test_moments_follow_their_parameters(name: str, moment: str) -> None:
+    options = {"momentum": 0.9} if name == "SGD" else {}
+    found = []
+    for devices in (["cpu"] * 4, ["cpu", "cuda", "cuda", "cpu"]):
+        layer = nc.nn.Linear(3, 2)
+        layer.load_state_dict({"weight": nc.tensor(np.ones((2, 3), np.float32)), "bias": nc.ones(2)})
+        optimizer = getattr(nc.optim, name)(layer.parameters(), lr=0.125, **options)
+        for step, device in enumerate(devices):
+            layer.to(device)
+            for p in layer.parameters():
+                p.grad = nc.full(p.shape, step + 1.0, device=device)
+            optimizer.step()
+            assert optimizer.state[0][moment].device == device
+        found.append(layer.weight.detach().cpu().numpy())
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
