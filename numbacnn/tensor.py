@@ -5,7 +5,8 @@ walks the nodes from the newest to the oldest (no recursion: graphs may be any n
 and leaves gradients on the leaves. Gradients are of first order.
 
 In-place writes: tensors that share memory share a ``Version``, which every write through the Tensor API counts up. A node remembers
-the versions of what its backward needs, and says so when they have changed. (NumPy views obtained by ``numpy()`` are not watched.)
+the versions of what its backward needs, and says so when they have changed. A recorded write gives a tensor a new history, which the
+views made before do not have: they are not taken any more. (NumPy views obtained by ``numpy()`` are not watched.)
 """
 
 from __future__ import annotations
@@ -84,12 +85,12 @@ class no_grad(contextlib.ContextDecorator):
 
 
 class Version:
-    """How often the memory that some tensors share has been written to."""
+    """How often the memory that some tensors share has been written to, and how often that was recorded."""
 
-    __slots__ = ("count",)
+    __slots__ = ("count", "recorded")
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.recorded = 0
 
 
 class Node:
@@ -143,6 +144,7 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
             if t.device != first.device:
                 found = f"{first.device} and {t.device}"
                 raise DeviceError(message(type(op).__name__, "tensors on one device", found, "move one with .to()"))
+            t._check_history(type(op).__name__)
             arrays.append(t.array)
         else:
             arrays.append(t)
@@ -152,6 +154,7 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
     result = Tensor(op.forward(backends.get(first.device), *arrays), device or first.device)
     if op.view and backends.get(first.device).shares_memory(result.array, first.array):
         result._version, result._base = first._version, first
+        result._seen = first._version.recorded if first._seen is None else first._seen
     if any(op.needs) and is_floating(result.dtype):
         result._node = Node(op, inputs, result)
     else:
@@ -200,7 +203,7 @@ class Tensor:
     """
 
     __array_ufunc__ = None  # so that ndarray + tensor comes to us
-    __slots__ = ("__weakref__", "_base", "_node", "_requires_grad", "_version", "array", "device", "grad")
+    __slots__ = ("__weakref__", "_base", "_node", "_requires_grad", "_seen", "_version", "array", "device", "grad")
 
     array: Any
     """The device's own array: a ``numpy.ndarray`` on the CPU. Writes into it are not watched."""
@@ -213,6 +216,7 @@ class Tensor:
         self.grad: Tensor | None = None
         self._node: Node | None = None
         self._base: Tensor | None = None
+        self._seen: int | None = None  # of a view: the recorded writes to its memory until it was made
         self._version = Version()
         self._requires_grad = False
         if requires_grad:
@@ -278,6 +282,12 @@ class Tensor:
         result = Tensor(self.array, self.device)
         result._version, result._base = self._version, self
         return result
+
+    def _check_history(self, op: str) -> None:
+        """Refuse a view whose gradient would pass by what has been written since."""
+        if self._seen is not None and self._seen != self._version.recorded and _mode.grad:
+            received = "a view from before a recorded in-place write"
+            raise RuntimeError(message(op, "a view of the tensor as it is now", received, "make the view after the write"))
 
     def bump_version(self) -> None:
         """Say that the memory was written to by other means."""
@@ -383,6 +393,7 @@ class Tensor:
         """
         if not self.requires_grad:
             raise RuntimeError(message("backward", "a tensor that requires a gradient", "one that does not"))
+        self._check_history("backward")
         xp = backends.get(self.device)
         if gradient is None:
             if self.numel() != 1:
@@ -575,6 +586,7 @@ class Tensor:
             raise RuntimeError(message("write", expected, received, "write to the tensor itself"))
         written = apply(shape.SetItem(index), self, value)
         self._node = written._node
+        self._version.recorded += 1
         self.bump_version()
         return self
 

@@ -492,6 +492,42 @@ def test_writes_that_cannot_be_recorded() -> None:
     assert x.tolist() == [1, 1, 1] and y.tolist() == [2, 2, 2]
 
 
+STALE = (
+    "[{}] expected a view of the tensor as it is now; received a view from before a recorded in-place write; make the view after the write."
+)
+
+
+@pytest.mark.parametrize("needs", [True, False])
+def test_a_view_from_before_a_recorded_write(needs: bool) -> None:
+    """It shows the new values, but would send its gradient to the old ones."""
+    x, w = nc.ones(3, requires_grad=needs), nc.tensor([2.0, 5.0], requires_grad=True)
+    y = x * 1.0
+    view, deep, alone = y[:2], y.reshape(3, 1)[1:], y.detach()
+    before = (view * view).sum() if needs else nc.zeros(1)
+    y[:2] = w
+    for old in (view, deep):
+        with exactly(RuntimeError, STALE.format("Multiply")):
+            old * 2.0
+    if needs:
+        with exactly(RuntimeError, STALE.format("backward")):
+            view.backward(nc.ones(2))
+        with exactly(RuntimeError, SAVED.format("Multiply")):
+            before.backward()
+    with nc.no_grad():
+        assert (view * 2.0).tolist() == [4, 10]
+        assert (view[1:] + 1.0).tolist() == [6]
+    assert (alone * 2.0).tolist() == [4, 10, 2]  # it has no gradient, and wants none
+    (y[:2] * nc.tensor([3.0, 4.0])).sum().backward()
+    assert w.grad.tolist() == [3, 4]
+
+
+def test_a_view_from_before_a_write_that_is_not_recorded() -> None:
+    y = nc.ones(3) * 1.0
+    view = y[:2]
+    y[0] = 7.0
+    assert (view * 2.0).tolist() == [14, 2]
+
+
 def test_the_books_way_of_writing() -> None:
     x, k = nc.arange(9.0).reshape(3, 3), nc.ones(2, 2, requires_grad=True)
     y = nc.zeros((2, 2))
