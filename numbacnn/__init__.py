@@ -42,8 +42,8 @@ __version__ = "0.1.0"
 
 
 _METHODS = """
-    abs argmax clamp erf exp flatten log log1p log_softmax matmul max mean min mm norm permute relu reshape sigmoid softmax sqrt squeeze sum
-    tanh transpose unsqueeze
+    abs argmax argmin clamp erf exp flatten log log1p log_softmax matmul max mean min mm norm permute relu reshape sigmoid softmax sqrt
+    squeeze std sum tanh transpose unsqueeze var
 """.split()  # noqa: SIM905
 
 

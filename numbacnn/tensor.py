@@ -5,7 +5,8 @@ walks the nodes from the newest to the oldest (no recursion: graphs may be any n
 and leaves gradients on the leaves. Gradients are of first order.
 
 In-place writes: tensors that share memory share a ``Version``, which every write through the Tensor API counts up. A node remembers
-the versions of what its backward needs, and says so when they have changed. (NumPy views obtained by ``numpy()`` are not watched.)
+the versions of what its backward needs, and says so when they have changed. A recorded write gives a tensor a new history, which the
+views made before do not have: they are not taken any more. (NumPy views obtained by ``numpy()`` are not watched.)
 """
 
 from __future__ import annotations
@@ -84,12 +85,12 @@ class no_grad(contextlib.ContextDecorator):
 
 
 class Version:
-    """How often the memory that some tensors share has been written to."""
+    """How often the memory that some tensors share has been written to, and how often that was recorded."""
 
-    __slots__ = ("count",)
+    __slots__ = ("count", "recorded")
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.recorded = 0
 
 
 class Node:
@@ -143,6 +144,7 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
             if t.device != first.device:
                 found = f"{first.device} and {t.device}"
                 raise DeviceError(message(type(op).__name__, "tensors on one device", found, "move one with .to()"))
+            t._check_history(type(op).__name__)
             arrays.append(t.array)
         else:
             arrays.append(t)
@@ -152,6 +154,7 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
     result = Tensor(op.forward(backends.get(first.device), *arrays), device or first.device)
     if op.view and backends.get(first.device).shares_memory(result.array, first.array):
         result._version, result._base = first._version, first
+        result._seen = first._version.recorded if first._seen is None else first._seen
     if any(op.needs) and is_floating(result.dtype):
         result._node = Node(op, inputs, result)
     else:
@@ -200,7 +203,7 @@ class Tensor:
     """
 
     __array_ufunc__ = None  # so that ndarray + tensor comes to us
-    __slots__ = ("__weakref__", "_base", "_node", "_requires_grad", "_version", "array", "device", "grad")
+    __slots__ = ("__weakref__", "_base", "_node", "_requires_grad", "_seen", "_version", "array", "device", "grad")
 
     array: Any
     """The device's own array: a ``numpy.ndarray`` on the CPU. Writes into it are not watched."""
@@ -213,6 +216,7 @@ class Tensor:
         self.grad: Tensor | None = None
         self._node: Node | None = None
         self._base: Tensor | None = None
+        self._seen: int | None = None  # of a view: the recorded writes to its memory until it was made
         self._version = Version()
         self._requires_grad = False
         if requires_grad:
@@ -278,6 +282,12 @@ class Tensor:
         result = Tensor(self.array, self.device)
         result._version, result._base = self._version, self
         return result
+
+    def _check_history(self, op: str) -> None:
+        """Refuse a view whose gradient would pass by what has been written since."""
+        if self._seen is not None and self._seen != self._version.recorded and _mode.grad:
+            received = "a view from before a recorded in-place write"
+            raise RuntimeError(message(op, "a view of the tensor as it is now", received, "make the view after the write"))
 
     def bump_version(self) -> None:
         """Say that the memory was written to by other means."""
@@ -383,6 +393,7 @@ class Tensor:
         """
         if not self.requires_grad:
             raise RuntimeError(message("backward", "a tensor that requires a gradient", "one that does not"))
+        self._check_history("backward")
         xp = backends.get(self.device)
         if gradient is None:
             if self.numel() != 1:
@@ -429,6 +440,18 @@ class Tensor:
 
     def __rtruediv__(self, other: Operand) -> Tensor:
         return _binary(elementwise.Divide(), other, self, floating=True)
+
+    def __floordiv__(self, other: Operand) -> Tensor:
+        return _floored(elementwise.FloorDivide(), self, other)
+
+    def __rfloordiv__(self, other: Operand) -> Tensor:
+        return _floored(elementwise.FloorDivide(), other, self)
+
+    def __mod__(self, other: Operand) -> Tensor:
+        return _floored(elementwise.Remainder(), self, other)
+
+    def __rmod__(self, other: Operand) -> Tensor:
+        return _floored(elementwise.Remainder(), other, self)
 
     def __pow__(self, other: Operand) -> Tensor:
         return _binary(elementwise.Power(), self, other)
@@ -528,10 +551,16 @@ class Tensor:
 
     # -- indexing
     def __getitem__(self, index: Any) -> Tensor:
-        return apply(shape.GetItem(_index(index)), self)
+        try:
+            return apply(shape.GetItem(_index(index)), self)
+        except IndexError as error:
+            raise _outside(self.shape, index, error) from None
 
     def __setitem__(self, index: Any, value: Operand) -> None:
-        self._write(_index(index), value)
+        try:
+            self._write(_index(index), value)
+        except IndexError as error:
+            raise _outside(self.shape, index, error) from None
 
     def _write(self, index: Any, value: Operand) -> Tensor:
         """``self[index] = value``; where gradients are recorded they flow through what was written."""
@@ -557,6 +586,7 @@ class Tensor:
             raise RuntimeError(message("write", expected, received, "write to the tensor itself"))
         written = apply(shape.SetItem(index), self, value)
         self._node = written._node
+        self._version.recorded += 1
         self.bump_version()
         return self
 
@@ -650,31 +680,81 @@ class Tensor:
         total = apply(reduce.Sum(axes, keepdim or keepdims), self)
         return total / (count or math.nan)
 
+    def var(
+        self,
+        dim: Any = None,
+        unbiased: builtins.bool = True,
+        keepdim: builtins.bool = False,
+        *,
+        correction: builtins.float | None = None,
+        axis: Any = None,
+    ) -> Tensor:
+        """The variance over all axes, or over ``dim``: squared distances from the mean, added up and divided by n - ``correction``.
+
+        ``correction`` is 1 (Bessel's) unless it is given, or 0 with ``unbiased=False``; ``x.var(False)`` means that too.
+        """
+        if isinstance(dim, bool):
+            dim, unbiased = None, dim
+        if not is_floating(self.dtype):
+            raise DTypeError(message("var", "a floating-point tensor", str(self.dtype), "convert it with .float()"))
+        axes = _axes("var", dim if axis is None else axis, self.ndim)
+        n = math.prod(self.shape[a] for a in axes)
+        free = n - (unbiased if correction is None else correction)
+        away = self - self.mean(axes, keepdim=True)
+        return (away * away).sum(axes, keepdim) / builtins.float(builtins.max(free, 0))
+
+    def std(
+        self,
+        dim: Any = None,
+        unbiased: builtins.bool = True,
+        keepdim: builtins.bool = False,
+        *,
+        correction: builtins.float | None = None,
+        axis: Any = None,
+    ) -> Tensor:
+        """The standard deviation, the root of :meth:`var`; where that is 0 the gradient is 0."""
+        squared = self.var(dim, unbiased, keepdim, correction=correction, axis=axis)
+        spread = squared > 0
+        return where(spread, where(spread, squared, 1.0).sqrt(), squared)
+
     def max(self, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Any:
-        """The largest element; along an axis ``(values, indices)``. Equal maxima share the gradient."""
+        """The largest element, or along an axis ``(values, indices)``; NaN counts as larger than all.
+
+        Equal maxima share the gradient; along an axis the first of them, which ``indices`` names, takes it all.
+        """
         if not self.numel():
             raise ShapeError(message("max", "a tensor with elements", f"shape {self.shape}"))
-        axes = _axes("max", dim, self.ndim)
-        values = apply(reduce.Max(axes, keepdim), self)
-        return values if dim is None else Extremes(values, self.argmax(dim, keepdim))
+        if dim is None:
+            return apply(reduce.Max(_axes("max", None, self.ndim), keepdim), self)
+        axis, x = _axis("max", dim, self.ndim), self if self.ndim else self.reshape(1)
+        op = reduce.MaxAlong(axis, keepdim and x is self)
+        values = apply(op, x)
+        return Extremes(values, Tensor(backends.get(self.device).copy(op.index), self.device).reshape(values.shape))
 
     def min(self, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Any:
-        """The smallest element; along an axis ``(values, indices)``."""
-        wide = self if is_floating(self.dtype) else self.long()  # minus would wrap around in unsigned integers
-        found = (-wide).max(dim, keepdim)
+        """The smallest element, or along an axis ``(values, indices)``; the gradient as in :meth:`max`."""
+        found = self._turned().max(dim, keepdim)
         return (-found).to(self.dtype) if dim is None else Extremes((-found.values).to(self.dtype), found.indices)
+
+    def _turned(self) -> Tensor:
+        """Minus itself; wide enough for it, as minus would wrap around in unsigned integers."""
+        return -(self if is_floating(self.dtype) else self.long())
 
     def argmax(self, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, axis: builtins.int | None = None) -> Tensor:
         """int64 positions of the first maximum: in the flattened tensor, or along an axis."""
-        dim = dim if axis is None else axis
+        return self._position("argmax", dim if axis is None else axis, keepdim)
+
+    def argmin(self, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, axis: builtins.int | None = None) -> Tensor:
+        """int64 positions of the first minimum: in the flattened tensor, or along an axis."""
+        return self._turned()._position("argmin", dim if axis is None else axis, keepdim)
+
+    def _position(self, op: str, dim: builtins.int | None, keepdim: builtins.bool) -> Tensor:
         if not self.numel():
-            raise ShapeError(message("argmax", "a tensor with elements", f"shape {self.shape}"))
-        xp = backends.get(self.device)
-        if dim is None:
-            return Tensor(xp.argmax(xp.reshape(self.array, (self.numel(),)), 0), self.device)
-        axis = _axis("argmax", dim, self.ndim)
-        found = Tensor(xp.argmax(self.array, axis), self.device)
-        return found.unsqueeze(axis) if keepdim else found
+            raise ShapeError(message(op, "a tensor with elements", f"shape {self.shape}"))
+        xp, axis = backends.get(self.device), 0 if dim is None else _axis(op, dim, self.ndim)
+        array = self.array if dim is not None and self.ndim else xp.reshape(self.array, (self.numel(),))
+        found = Tensor(xp.argmax(array, axis), self.device)
+        return found.unsqueeze(axis) if keepdim and dim is not None and self.ndim else found
 
     def norm(self) -> Tensor:
         """The Euclidean norm of all elements."""
@@ -715,10 +795,12 @@ class Tensor:
     def log_softmax(self, dim: builtins.int) -> Tensor:
         return apply(reduce.LogSoftmax(_axis("log_softmax", dim, self.ndim)), _floating(self))
 
-    def clamp(self, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
-        """Bounded below and above."""
-        x = self if min is None else maximum(self, min)
-        return x if max is None else minimum(x, max)
+    def clamp(self, min: Operand | None = None, max: Operand | None = None) -> Tensor:
+        """Bounded below and above; the gradient flows where a value is within its bounds, and on them."""
+        if min is None and max is None:
+            raise ValueError(message("clamp", "a bound, min or max", "neither"))
+        x = self if min is None else where(self < min, min, self)
+        return x if max is None else where(x > max, max, x)
 
     # -- as text and as a number
     def __repr__(self) -> str:
@@ -830,6 +912,16 @@ def _binary(op: ops.Op, a: Any, b: Any, floating: bool = False) -> Tensor:
     return apply(op, a, b)
 
 
+def _floored(op: elementwise.FloorDivide | elementwise.Remainder, a: Any, b: Any) -> Tensor:
+    a, b = _operands(a, b)
+    dtype = a.dtype if isinstance(a, Tensor) else b.dtype
+    if dtype == bool_:
+        raise DTypeError(message(op.name, "numbers", "bool tensors", "convert them with .to()"))
+    if not is_floating(dtype) and not (b.all() if isinstance(b, Tensor) else b):
+        raise RuntimeError(message(op.name, "divisors of integers that are not 0", "a 0", "floating-point tensors give inf or nan"))
+    return _binary(op, a, b)
+
+
 def _compare(name: str, a: Tensor, b: Any) -> Tensor:
     first, second = _operands(a, b)
     _broadcastable(name, first, second)
@@ -866,6 +958,16 @@ def _index(index: Any) -> Any:
         array = np.array(index)  # a copy: backward must see what forward saw
         return array.astype(np.int64) if not array.size else array
     return index
+
+
+def _outside(source: tuple[int, ...], index: Any, error: IndexError) -> IndexError:
+    """The error of an index that does not fit a shape; NumPy's words, which the devices share, say where."""
+    shown = ", ".join(str(i) if isinstance(i, (int, slice, type(None), type(...))) else type(i).__name__ for i in _items(index))
+    return IndexError(message("index", f"an index into shape {source}", shown, str(error)))
+
+
+def _items(index: Any) -> tuple[Any, ...]:
+    return index if isinstance(index, tuple) else (index,)
 
 
 def _axis(op: str, axis: Any, ndim: int) -> int:
@@ -982,6 +1084,11 @@ def ones_like(x: Tensor) -> Tensor:
 
 def arange(*bounds: Scalar, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """``arange(stop)``, ``arange(start, stop)`` or ``arange(start, stop, step)``; int64 unless a bound is a float."""
+    if not 1 <= len(bounds) <= 3:
+        raise TypeError(message("arange", "stop; start and stop; or start, stop and step", f"{len(bounds)} arguments"))
+    start, stop, step = (0, *bounds, 1) if len(bounds) == 1 else (*bounds, 1)[:3]
+    if not all(map(math.isfinite, (start, stop, step))) or step == 0 or (stop - start) * step < 0:
+        raise ValueError(message("arange", "finite numbers and a step, not 0, from start towards stop", f"{start}, {stop}, {step}"))
     found = (float32 if any(isinstance(b, float) for b in bounds) else int64) if dtype is None else as_dtype("arange", dtype)
     return from_array(np.arange(*bounds).astype(found), device, requires_grad)
 

@@ -125,7 +125,7 @@ def evaluate(model: Module, data: Data | DataLoader, *, loss: Loss = cross_entro
         loader = _batches(data, batch_size, device)
         seen: list[tuple[Tensor, Tensor, Tensor]] = []
         for x, y in loader:
-            logits = _logits(model(x), y)
+            logits = _logits("evaluate", model(x), y)
             seen.append((loss(logits, y), logits.argmax(1), y))
             classes = logits.shape[1]
         if not seen:
@@ -145,14 +145,14 @@ def predict(model: Module, data: Data, *, batch_size: int = 256) -> np.ndarray:
     >>> predict(model, test).argmax(1)  # doctest: +SKIP
     """
     with _evaluating(model) as device:
-        return np.concatenate([np.asarray(softmax(_logits(model(x), y), 1)) for x, y in _batches(data, batch_size, device)])
+        return np.concatenate([np.asarray(softmax(_logits("predict", model(x), y), 1)) for x, y in _batches(data, batch_size, device)])
 
 
-def _logits(output: Any, y: Tensor) -> Tensor:
+def _logits(op: str, output: Any, y: Tensor) -> Tensor:
     if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(y):
         received = f"shape {output.shape}" if isinstance(output, Tensor) else type(output).__name__
         raise ShapeError(
-            message("fit", f"logits (N, classes) from the model, N = {len(y)}", received, "end the model with Flatten and Linear")
+            message(op, f"logits (N, classes) from the model, N = {len(y)}", received, "end the model with Flatten and Linear")
         )
     return output
 
@@ -448,7 +448,7 @@ class _Run:
         self.end_epoch()
 
     def one_step(self, x: Tensor, y: Tensor) -> None:
-        logits = _logits(self.model(x), y)
+        logits = _logits("fit", self.model(x), y)
         loss = self.loss(logits, y)
         self.step += 1
         try:

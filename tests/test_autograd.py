@@ -98,6 +98,11 @@ GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tenso
         (operator.pow, [real(3, 1, low=0.5), real(2, seed=1)]),
         (lambda x: 2.5**x, [real(4)]),
     ],
+    E.Remainder: [
+        (operator.mod, [spread(3, 4), spread(4, seed=1) + 2.03]),
+        (lambda x: x % 0.37, [spread(7)]),
+        (lambda x: 7.0 % x, [real(3, low=2.5)]),
+    ],
     E.Relu: [(nc.Tensor.relu, [spread(5, 3)]), (nc.Tensor.relu, [spread(2, 3, 2, 2)])],
     E.Sigmoid: [(nc.Tensor.sigmoid, [real(5, 3)])],
     E.Sqrt: [(nc.Tensor.sqrt, [real(5, low=0.5)])],
@@ -116,8 +121,8 @@ GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tenso
         (nc.Tensor.mean, [real(2, 2, 1, 3)]),
         (nc.Tensor.sum, [real()]),
     ],
-    R.Max: [
-        (nc.Tensor.max, [spread(3, 4)]),
+    R.Max: [(nc.Tensor.max, [spread(3, 4)]), (nc.Tensor.min, [spread(5)])],
+    R.MaxAlong: [
         (lambda x: x.max(0).values, [spread(3, 4)]),
         (lambda x: x.max(2, keepdim=True).values, [spread(2, 2, 3, 2)]),
         (lambda x: x.min(1).values, [spread(3, 4)]),
@@ -225,7 +230,7 @@ def _operations() -> set[type[ops.Op]]:
 
 
 def test_every_operation_has_a_row() -> None:
-    assert _operations() == set(GRADIENTS)
+    assert _operations() == {*GRADIENTS, E.FloorDivide}  # which has no gradient
 
 
 @pytest.mark.parametrize("op", GRADIENTS, ids=lambda c: c.__name__)
@@ -522,6 +527,42 @@ def test_writes_that_cannot_be_recorded() -> None:
     assert x.tolist() == [1, 1, 1] and y.tolist() == [2, 2, 2]
 
 
+STALE = (
+    "[{}] expected a view of the tensor as it is now; received a view from before a recorded in-place write; make the view after the write."
+)
+
+
+@pytest.mark.parametrize("needs", [True, False])
+def test_a_view_from_before_a_recorded_write(needs: bool) -> None:
+    """It shows the new values, but would send its gradient to the old ones."""
+    x, w = nc.ones(3, requires_grad=needs), nc.tensor([2.0, 5.0], requires_grad=True)
+    y = x * 1.0
+    view, deep, alone = y[:2], y.reshape(3, 1)[1:], y.detach()
+    before = (view * view).sum() if needs else nc.zeros(1)
+    y[:2] = w
+    for old in (view, deep):
+        with exactly(RuntimeError, STALE.format("Multiply")):
+            old * 2.0
+    if needs:
+        with exactly(RuntimeError, STALE.format("backward")):
+            view.backward(nc.ones(2))
+        with exactly(RuntimeError, SAVED.format("Multiply")):
+            before.backward()
+    with nc.no_grad():
+        assert (view * 2.0).tolist() == [4, 10]
+        assert (view[1:] + 1.0).tolist() == [6]
+    assert (alone * 2.0).tolist() == [4, 10, 2]  # it has no gradient, and wants none
+    (y[:2] * nc.tensor([3.0, 4.0])).sum().backward()
+    assert w.grad.tolist() == [3, 4]
+
+
+def test_a_view_from_before_a_write_that_is_not_recorded() -> None:
+    y = nc.ones(3) * 1.0
+    view = y[:2]
+    y[0] = 7.0
+    assert (view * 2.0).tolist() == [14, 2]
+
+
 def test_the_books_way_of_writing() -> None:
     x, k = nc.arange(9.0).reshape(3, 3), nc.ones(2, 2, requires_grad=True)
     y = nc.zeros((2, 2))
@@ -791,6 +832,10 @@ x, y, i, m = nc.ones(3, 4), nc.ones(4), nc.arange(3), nc.tensor([True, False, Tr
 image, kernel = nc.ones(2, 3, 5, 5), nc.ones(4, 3, 3, 3)
 leaf = nc.ones(3, requires_grad=True)
 
+OUTSIDE = "[index] expected an index into shape (3, 4); received {}; {}."
+STEPS = "[arange] expected finite numbers and a step, not 0, from start towards stop; received {}."
+ZERO = "[{}] expected divisors of integers that are not 0; received a 0; floating-point tensors give inf or nan."
+
 ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
     (
         lambda: setattr(leaf * 2, "requires_grad", False),
@@ -858,6 +903,33 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
     ),
     (lambda: nc.zeros(2, device="tpu"), nc.DeviceError, "[device] expected one of 'cpu' and 'cuda'; received 'tpu'."),
     (lambda: nc.zeros(2, -1), nc.ShapeError, "[zeros] expected sizes of at least 0; received (2, -1)."),
+    (lambda: x[3], IndexError, OUTSIDE.format("3", "index 3 is out of bounds for axis 0 with size 3")),
+    (lambda: x[0, -5], IndexError, OUTSIDE.format("0, -5", "index -5 is out of bounds for axis 1 with size 4")),
+    (lambda: x[[0, 7]], IndexError, OUTSIDE.format("list", "index 7 is out of bounds for axis 0 with size 3")),
+    (
+        lambda: x.__setitem__((slice(None), nc.tensor(4)), 1.0),
+        IndexError,
+        OUTSIDE.format("slice(None, None, None), Tensor", "index 4 is out of bounds for axis 1 with size 4"),
+    ),
+    (lambda: nc.arange(), TypeError, "[arange] expected stop; start and stop; or start, stop and step; received 0 arguments."),
+    (lambda: nc.arange(0, 10, 0), ValueError, STEPS.format("0, 10, 0")),
+    (lambda: nc.arange(5, 0), ValueError, STEPS.format("5, 0, 1")),
+    (lambda: nc.arange(-1), ValueError, STEPS.format("0, -1, 1")),
+    (lambda: nc.arange(0.0, np.inf), ValueError, STEPS.format("0.0, inf, 1")),
+    (lambda: x.clamp(), ValueError, "[clamp] expected a bound, min or max; received neither."),
+    (lambda: i.std(), nc.DTypeError, "[var] expected a floating-point tensor; received int64; convert it with .float()."),
+    (lambda: i // 0, RuntimeError, ZERO.format("floor_divide")),
+    (lambda: 7 % (i * 0), RuntimeError, ZERO.format("remainder")),
+    (
+        lambda: (x > 0) % (x > 0),
+        nc.DTypeError,
+        "[remainder] expected numbers; received bool tensors; convert them with .to().",
+    ),
+    (
+        lambda: (leaf // 2).sum().backward(),
+        RuntimeError,
+        "[backward] expected operations with a gradient; received a floor division; call detach() before //.",
+    ),
     (lambda: nc.rand(-1), nc.ShapeError, "[rand] expected sizes of at least 0; received (-1,)."),
     (lambda: nc.randn(2, dtype="int64"), nc.DTypeError, "[randn] expected a floating-point dtype; received int64."),
     (lambda: nc.normal(0, -1, (2,)), ValueError, "[normal] expected std of at least 0; received -1."),

@@ -300,6 +300,9 @@ def test_failures_are_one_line(run: Run, trained: Path, folder: Path) -> None:
     words = f"expected {folder / 'text'} to be a picture; received "
     code, out, err = run("predict", "--checkpoint", str(trained), str(folder / "text"))
     assert (code, out) == (1, "") and err.startswith(f"numbacnn: [read_image] {words}") and err.count("\n") == 1
+    for missing, received in ((folder / "missing.png", "no such file"), (folder, "a folder")):
+        text = f"numbacnn: [read_image] expected a picture file {missing}; received {received}.\n"
+        assert run("predict", "--checkpoint", str(trained), str(missing)) == (1, "", text)
     code, out, err = run("evaluate", "text")
     assert code == 1 and err.startswith("numbacnn: [checkpoint] expected text to be a whole safetensors file; received ")
     assert (

@@ -232,6 +232,25 @@ def test_binary_with_scalars_and_odd_types(xp: backend.CudaBackend) -> None:
     assert math.copysign(1, xp.item(xp.binary("multiply", xp.full((), 1, "float32"), -0.0))) == -1
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8"])
+@pytest.mark.parametrize("name", ["floor_divide", "remainder"])
+def test_floor_division(xp: backend.CudaBackend, name: str, dtype: str) -> None:
+    low = 0 if dtype == "uint8" else -9
+    a, b = ints(5, 1, 7, dtype=dtype, low=low, high=10), ints(6, 1, dtype=dtype, low=low, high=10, seed=1)
+    b[b == 0] = 3
+    same(xp, xp.binary(name, xp.from_numpy(a), xp.from_numpy(b)), getattr(np, name)(a, b))
+    same(xp, xp.binary(name, 7, xp.from_numpy(b)), getattr(np, name)(np.array(7, dtype), b))
+
+
+@pytest.mark.parametrize("name", ["floor_divide", "remainder"])
+def test_floor_division_of_what_rounds_and_of_infinities(xp: backend.CudaBackend, name: str) -> None:
+    a = np.array([5.3, -5.3, 1e30, 0.3, -0.0, np.inf, -np.inf, np.nan, 7.0, -7.0], np.float32)
+    for divisor in (0.1, -0.1, 3.0, 0.0, -0.0, np.inf, -np.inf, np.nan):
+        with np.errstate(all="ignore"):
+            wanted = getattr(np, name)(a, np.float32(divisor))
+        same(xp, xp.binary(name, xp.from_numpy(a), divisor), wanted)
+
+
 def test_nan_wins(xp: backend.CudaBackend) -> None:
     a, b = np.array([np.nan, 1, np.nan], "float32"), np.array([1, np.nan, np.nan], "float32")
     for name in ("maximum", "minimum"):

@@ -142,6 +142,33 @@ def test_groups_zero_grad_and_parameters_without_gradients() -> None:
     assert [group["params"] for group in optimizer.state_dict()["param_groups"]] == [[0], [1], [2]]
 
 
+@pytest.mark.parametrize(("name", "options"), [("SGD", {"lr": 0.05, "momentum": 0.9}), ("Adam", {"lr": 0.02}), ("AdamW", {"lr": 0.02})])
+def test_moments_follow_their_parameters(name: str, options: dict[str, Any]) -> None:
+    """To another dtype, by ``Module.to`` or by other data: as an optimiser that takes the state up in that dtype."""
+    module = nc.nn.Module()
+    for index, p in enumerate(parameters()):
+        setattr(module, f"p{index}", nc.nn.Parameter(p.detach()))
+    params = list(module.parameters())
+    optimizer = getattr(optim, name)(params, **options)
+    advance(optimizer, params, range(4))
+    module.to(nc.float64)
+    copies = [nc.tensor(p.detach(), requires_grad=True) for p in params]
+    other = getattr(optim, name)(copies, **options)
+    other.load_state_dict(optimizer.state_dict())
+    for step in range(4, 8):
+        if step == 6:
+            for p in params:
+                p.data = p.data.clone()
+        for ps, moved in ((params, optimizer), (copies, other)):
+            for p, g in zip(ps, gradients(ps, step), strict=True):
+                p.grad = nc.tensor(g.astype(np.float64))
+            moved.step()
+    for p, q in zip(params, copies, strict=True):
+        assert p.dtype == nc.float64
+        np.testing.assert_array_equal(p.detach().numpy(), q.detach().numpy())
+    assert all(m.dtype == nc.float64 for state in optimizer.state.values() for m in state.values() if isinstance(m, nc.Tensor))
+
+
 def test_a_step_is_a_write_that_backward_notices() -> None:
     w = nc.ones(3, requires_grad=True)
     optimizer = optim.SGD([w], lr=0.1)
@@ -237,8 +264,18 @@ W = nc.zeros(2, requires_grad=True)
         ),
         (
             ValueError,
-            lambda: optim.LinearWarmup(one(), 3, -1),
-            "[LinearWarmup] expected start_factor as a number of at least 0; received -1.",
+            lambda: optim.LinearLR(one(), 0.0),
+            "[LinearLR] expected start_factor as a number above 0 and at most 1; received 0.0.",
+        ),
+        (
+            ValueError,
+            lambda: optim.LinearLR(one(), end_factor=1.5),
+            "[LinearLR] expected end_factor as a number from 0 to 1; received 1.5.",
+        ),
+        (
+            ValueError,
+            lambda: optim.LinearLR(one(), total_iters=0),
+            "[LinearLR] expected total_iters as an integer of at least 1; received 0.",
         ),
         (TypeError, lambda: optim.WarmUp(one(), 3), "[WarmUp] expected a schedule to go on with; received SGD."),
         (
@@ -261,6 +298,14 @@ def test_step_judges_all_gradients_before_it_moves_any() -> None:
         optimizer.step()
     b.grad = nc.ones(3, dtype=nc.float64)
     with exactly(nc.DTypeError, "[SGD] expected a gradient in float32 on cpu for parameter 1; received float64 on cpu."):
+        optimizer.step()
+    assert not a.detach().numpy().any()
+    b.grad = nc.ones(3)
+    optimizer.param_groups[0]["momentum"] = 0.9
+    optimizer.step()
+    a.data, b.array = nc.zeros(2), np.zeros(4, np.float32)  # as no one should
+    b.grad = nc.ones(4)
+    with exactly(nc.ShapeError, "[SGD] expected momentum_buffer (4,) for parameter 1; received (3,)."):
         optimizer.step()
     assert not a.detach().numpy().any()
 
@@ -298,7 +343,7 @@ def test_schedules_follow_their_formulas() -> None:
     np.testing.assert_allclose(rates, [0.5 * 0.1 ** (t // 3) for t in range(10)], rtol=1e-12)
     rates = course(optim.CosineAnnealingLR(one(0.5), 8, 0.1), 12)
     np.testing.assert_allclose(rates, [0.1 + 0.2 * (1 + math.cos(math.pi * t / 8)) for t in range(13)], rtol=1e-12)
-    rates = course(optim.LinearWarmup(one(0.5), 4, 0.2), 6)
+    rates = course(optim.LinearLR(one(0.5), 0.2, total_iters=4), 6)
     np.testing.assert_allclose(rates, [0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.5], rtol=1e-12)
     optimizer = one(momentum=0.9)
     schedule = optim.OneCycleLR(optimizer, 0.4, 11, pct_start=4 / 11, anneal_strategy="linear", div_factor=4.0, final_div_factor=10.0)
@@ -335,7 +380,7 @@ SCHEDULES: dict[str, Callable[[Any], optim.Schedule]] = {
     "cosine": lambda o: optim.CosineAnnealingLR(o, 9, 0.01),
     "one-cycle": lambda o: optim.OneCycleLR(o, 0.4, 20),
     "one-cycle-epochs": lambda o: optim.OneCycleLR(o, [0.4], epochs=5, steps_per_epoch=4, cycle_momentum=False),
-    "warmup": lambda o: optim.LinearWarmup(o, 5),
+    "warmup": lambda o: optim.LinearLR(o),
     "chain": lambda o: optim.WarmUp(optim.OneCycleLR(o, 0.4, 20), 5),
 }
 
@@ -388,7 +433,8 @@ def test_a_schedule_does_not_load_anothers_state() -> None:
             lambda o: optim.OneCycleLR(o, 0.4, epochs=4, steps_per_epoch=5, anneal_strategy="linear", div_factor=10.0),
             lambda s, o: s.OneCycleLR(o, 0.4, epochs=4, steps_per_epoch=5, anneal_strategy="linear", div_factor=10.0),
         ),
-        (lambda o: optim.LinearWarmup(o, 6, 0.2), lambda s, o: s.LinearLR(o, 0.2, 1.0, 6)),
+        (lambda o: optim.LinearLR(o), lambda s, o: s.LinearLR(o)),
+        (lambda o: optim.LinearLR(o, 0.2, 0.5, 6), lambda s, o: s.LinearLR(o, 0.2, 0.5, 6)),
         (
             lambda o: optim.WarmUp(optim.CosineAnnealingLR(o, 30), 6, 0.2),
             lambda s, o: s.SequentialLR(o, [s.LinearLR(o, 0.2, 1.0, 6), s.CosineAnnealingLR(o, 30)], [6]),

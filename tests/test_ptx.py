@@ -46,6 +46,7 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
             row("copy.copy", *strided((u,), rank, t, t))
             row("elementwise.unary", u, *strided((x, u), rank, t))
             row("elementwise.binary", u, *strided((x, u), rank, t, t))
+            row(f"elementwise.floor_{'real' if t in (float32, float64) else 'whole'}", u, *strided((x, u), rank, t, t))
             row("elementwise.compare", u, *strided((boolean[::1], u), rank, t, t))
             row("elementwise.where", *strided((x, u), rank, boolean, t, t))
         row("copy.copy", *strided((u,), flat, t, boolean))

@@ -222,23 +222,37 @@ def test_set_num_threads_judges_its_argument():
 
 def test_buffers_are_not_reused_while_seen():
     """The free list hands out no memory that a view, a NumPy array or a memoryview still shows."""
-    pool = nc.backends.get("cpu").buffers
-    first = pool.empty((100, 100), np.float32)
+    buffers = nc.backends.get("cpu").buffers
+    first = buffers.empty((100, 100), np.float32)
     address = first.ctypes.data
     view = first[5:, ::2]
     del first
-    assert pool.empty((100, 100), np.float32).ctypes.data != address
+    assert buffers.empty((100, 100), np.float32).ctypes.data != address
     keeper = memoryview(view)
     del view
-    assert pool.empty((100, 100), np.float32).ctypes.data != address
+    assert buffers.empty((100, 100), np.float32).ctypes.data != address
     del keeper
-    assert pool.empty((100, 100), np.float32).ctypes.data == address
+    assert buffers.empty((100, 100), np.float32).ctypes.data == address
+
+
+def test_a_free_buffer_serves_at_least_half_its_size():
+    buffers = type(nc.backends.get("cpu").buffers)(limit=1 << 30)
+    large, small = (buffers.empty((size,), np.uint8) for size in (1 << 20, 3 << 18))
+    places = large.ctypes.data, small.ctypes.data
+    del large, small
+    first, second = (buffers.empty((size,), np.uint8) for size in (5 << 17, 1 << 19))
+    assert (second.ctypes.data, first.ctypes.data) == places  # the smaller one that fits first, then what is left
+    assert buffers.empty(((1 << 19) - 1,), np.uint8).ctypes.data not in places
+    del first, second
+    third = buffers.empty(((1 << 19) - (1 << 16),), np.uint8)
+    assert third.ctypes.data not in places  # less than half of either would be used
+    assert buffers.held == (1 << 20) + (3 << 18) + (1 << 19)
 
 
 def test_the_free_list_is_bounded_and_can_be_emptied():
-    pool = type(nc.backends.get("cpu").buffers)(limit=1 << 20)
+    buffers = type(nc.backends.get("cpu").buffers)(limit=1 << 20)
     for i in range(20):
-        pool.empty((1 << 16, 1 + i), np.uint8)
-    assert pool.held <= (1 << 20) + (1 << 16) * 20
-    pool.clear()
-    assert pool.held == 0
+        buffers.empty((1 << 16, 1 + i), np.uint8)
+    assert buffers.held <= (1 << 20) + (1 << 16) * 20
+    buffers.clear()
+    assert buffers.held == 0

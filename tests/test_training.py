@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -250,6 +251,17 @@ def test_where_runs_may_be(program: Any, whole: Path, tmp_path: Path) -> None:
     wanted = f"[checkpoint] expected a file {tmp_path / training.LAST}; received no such file."
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(wanted)}$"):
         program.run(tmp_path, resume=True)
+
+
+def test_a_run_is_not_resumed_into_the_folder_of_another(program: Any, whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "other")
+    before = (tmp_path / "other" / training.LAST).read_bytes()
+    wanted = f"[fit] expected a folder without a run; received the run in {tmp_path / 'other'}; take another folder for the resumed run."
+    for source in (whole, whole / training.BEST):
+        with pytest.raises(FileExistsError, match=f"^{re.escape(wanted)}$"):
+            program.run(tmp_path / "other", resume=source)
+    assert (tmp_path / "other" / training.LAST).read_bytes() == before
+    program.run(tmp_path / "other" / ".." / "other", resume=tmp_path / "other")  # its own folder by another name
 
 
 # -- Ctrl-C ----------------------------------------------------------------------------------------------------------------------
@@ -501,6 +513,13 @@ def test_wrong_arguments(program: Any, options: dict[str, Any], error: type[Exce
     arguments = {"model": program.network(), "train": program.dataset(12, 0), "progress": False, **options}
     with pytest.raises(error, match=f"^{re.escape(text)}$"):
         fit(**arguments)
+
+
+@pytest.mark.parametrize("judge", [evaluate, predict], ids=lambda f: f.__name__)
+def test_what_is_not_logits(judge: Any) -> None:
+    text = f"[{judge.__name__}] expected logits (N, classes) from the model, N = 2; received shape (2, 1, 8, 8); "
+    with pytest.raises(nc.ShapeError, match=f"^{re.escape(text)}end the model with Flatten and Linear.$"):
+        judge(nn.Identity(), (np.zeros((2, 1, 8, 8), np.float32), np.zeros(2, np.int64)))
 
 
 def test_no_data(program: Any) -> None:

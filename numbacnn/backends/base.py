@@ -23,7 +23,7 @@ Array: TypeAlias = Any
 """An array of the backend's own kind."""
 
 UNARY = ("negative", "exp", "log", "log1p", "sqrt", "absolute", "sign", "logical_not", "relu", "sigmoid", "tanh", "erf")
-BINARY = ("add", "subtract", "multiply", "divide", "power", "maximum", "minimum")
+BINARY = ("add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "floor_divide", "remainder")
 ACTIVATIONS = ("none", "relu", "sigmoid", "tanh")  # what a convolution or a linear layer applies to its result
 COMPARISON = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
 

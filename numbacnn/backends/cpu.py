@@ -14,7 +14,7 @@ from ..geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
 from ..kernels.cpu import adaptive, elementwise, gelu, loss, norm, optim, pool, reduce
 from ..kernels.cpu.launch import launch
 from . import cpu_conv, cpu_plan
-from .pool import BufferPool
+from .buffers import Buffers
 
 __all__ = ["CpuBackend", "create"]
 
@@ -55,7 +55,7 @@ class CpuBackend:
     name = "cpu"
 
     def __init__(self) -> None:
-        self.buffers = BufferPool(limit=1 << 30)
+        self.buffers = Buffers(limit=1 << 30)
         self.conversions = 0  # how many arrays had to be copied to another layout; a test reads it
 
     def empty(self, shape: Sequence[int], dtype: Any) -> Array:

@@ -20,8 +20,8 @@ from ..kernels.cpu import conv, depthwise, winograd
 from ..kernels.cpu.launch import launch
 from ..kernels.cpu.tile import LANES
 from . import cpu_plan
+from .buffers import Buffers
 from .cpu_plan import Contraction, Correlation, WinogradPlan
-from .pool import BufferPool
 
 __all__ = ["ALGORITHMS", "Algorithm", "choose", "contract", "correlate", "forward", "grad_input", "grad_weight", "pack"]
 
@@ -31,7 +31,7 @@ DType = str | np.dtype
 
 
 # -- the general kernels -----------------------------------------------------------------------------------------------
-def padded(buffers: BufferPool, x: Array, pads: tuple[int, int, int, int]) -> Array:
+def padded(buffers: Buffers, x: Array, pads: tuple[int, int, int, int]) -> Array:
     """x (N, H, W, C) with zeros around it; x itself where there are none to add."""
     if not any(pads):
         return x
@@ -42,7 +42,7 @@ def padded(buffers: BufferPool, x: Array, pads: tuple[int, int, int, int]) -> Ar
     return out
 
 
-def pack(buffers: BufferPool, p: Contraction, w: Array) -> Array:
+def pack(buffers: Buffers, p: Contraction, w: Array) -> Array:
     """The weights in the order in which ``contract`` reads them."""
     packed = buffers.empty(p.packed_shape, w.dtype)
     launch(conv.pack, w.reshape(-1), p.offsets, p.group_stride, p.lane_stride, p.y_group, packed)
@@ -65,7 +65,7 @@ def _sums(p: Correlation, x: Array, grad: Array, part: Array, fresh: bool = True
     launch(conv.correlate, p.tile, x.reshape(-1), p.at, p.rows, grad.reshape(-1), part, *sizes)
 
 
-def correlate(buffers: BufferPool, p: Correlation, x: Array, grad: Array, out: Array) -> None:
+def correlate(buffers: Buffers, p: Correlation, x: Array, grad: Array, out: Array) -> None:
     """Run a plan into a C-ordered weight gradient."""
     part = buffers.empty(p.part_shape, x.dtype)
     _sums(p, padded(buffers, x, p.pads), grad, part)
@@ -87,23 +87,23 @@ class Algorithm:
         turned = cpu_plan.turned(g)
         return "the input gradient is no plain convolution" if turned is None else self.declines(turned, dtype)
 
-    def pack(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
+    def pack(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array:
         raise NotImplementedError
 
-    def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
+    def forward(self, buffers: Buffers, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
         raise NotImplementedError
 
-    def pack_turned(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
+    def pack_turned(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array:
         """``pack`` for the input gradient: kernels turned around, input and output channels exchanged; g is that convolution's."""
         return self.pack(buffers, w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3), g)
 
-    def grad_input(self, buffers: BufferPool, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
+    def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
         turned = cpu_plan.turned(g)
         if turned is None:
             raise NotImplementedError
         self.forward(buffers, grad, self.pack_turned(buffers, w, turned), None, 0, turned, out)
 
-    def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
+    def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         raise NotImplementedError
 
 
@@ -118,17 +118,17 @@ class Direct(Algorithm):
     def declines_grad_input(self, g: Conv2dGeometry, dtype: DType) -> str:
         return ""
 
-    def pack(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
+    def pack(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array:
         return pack(buffers, cpu_plan.forward_plan(g, w.dtype), w)
 
-    def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
+    def forward(self, buffers: Buffers, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
         contract(cpu_plan.forward_plan(g, x.dtype), x, packed, bias, out, kind)
 
-    def grad_input(self, buffers: BufferPool, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
+    def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
         plan = cpu_plan.grad_input_plan(g, grad.dtype)
         contract(plan, grad, pack(buffers, plan, w), None, out)
 
-    def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
+    def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         correlate(buffers, cpu_plan.grad_weight_plan(g, x.dtype), x, grad, out)
 
 
@@ -140,15 +140,15 @@ class Superpixels(Algorithm):
     def declines(self, g: Conv2dGeometry, dtype: DType) -> str:
         return "" if cpu_plan.superpixel(g, dtype) > 1 else "the channels fill the vectors as they are, or a row can't be shared out"
 
-    def pack(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
+    def pack(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array:
         r = cpu_plan.superpixel(g, w.dtype)
         return DIRECT.pack(buffers, _widen(w, g, r), cpu_plan.widened(g, r))
 
-    def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
+    def forward(self, buffers: Buffers, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
         r = cpu_plan.superpixel(g, x.dtype)
         DIRECT.forward(buffers, x, packed, None if bias is None else np.tile(bias, r), kind, cpu_plan.widened(g, r), out)
 
-    def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
+    def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         r = cpu_plan.superpixel(g, x.dtype)
         wide = cpu_plan.widened(g, r)
         found = np.empty((wide.oc, wide.c, wide.kh, wide.kw), x.dtype)
@@ -185,7 +185,7 @@ class Depthwise(Algorithm):
     def declines_grad_input(self, g: Conv2dGeometry, dtype: DType) -> str:
         return self.declines(g, dtype)
 
-    def pack(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
+    def pack(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array:
         return self._pack(w, cpu_plan.forward_plan(g, w.dtype))
 
     @staticmethod
@@ -200,14 +200,14 @@ class Depthwise(Algorithm):
         sizes = p.images, p.x_image, p.y_image, cpu_plan.depthwise_shares(p), kind
         launch(depthwise.contract, x.reshape(-1), *tables, packed.reshape(-1), bias, out.reshape(-1), *sizes)
 
-    def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
+    def forward(self, buffers: Buffers, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
         self._contract(cpu_plan.forward_plan(g, x.dtype), x, packed, bias, kind, out)
 
-    def grad_input(self, buffers: BufferPool, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
+    def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
         plan = cpu_plan.grad_input_plan(g, grad.dtype)
         self._contract(plan, grad, self._pack(w, plan), None, 0, out)
 
-    def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
+    def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         p = cpu_plan.grad_weight_plan(g, x.dtype)
         lanes = LANES * 4 // x.itemsize
         part = buffers.empty((cpu_plan.depthwise_chunks(g), len(p.offsets), -(-g.c // lanes) * lanes), x.dtype)
@@ -232,27 +232,27 @@ class Winograd(Algorithm):
             return f"fewer than {LANES} channels"
         return "" if cpu_plan.winograd_pays(g) else "the transforms would cost more than they save"
 
-    def pack(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
+    def pack(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array:
         return self._pack(buffers, w, (0, 1), 9, 9 * g.c, g)
 
-    def pack_turned(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
+    def pack_turned(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array:
         return self._pack(buffers, w, (8, -1), 9 * g.oc, 9, g)  # from the last tap to the first
 
     @staticmethod
-    def _pack(buffers: BufferPool, w: Array, taps: tuple[int, int], k_stride: int, lane_stride: int, g: Conv2dGeometry) -> Array:
+    def _pack(buffers: Buffers, w: Array, taps: tuple[int, int], k_stride: int, lane_stride: int, g: Conv2dGeometry) -> Array:
         columns = cpu_plan.tile_for(g.oc, "float32").columns
         packed = buffers.empty((winograd.PLACES, -(-g.oc // columns), g.c, columns), w.dtype)
         launch(winograd.weights, w.reshape(-1), *taps, k_stride, lane_stride, g.oc, packed)
         return packed
 
-    def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
+    def forward(self, buffers: Buffers, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
         bias = np.zeros(g.oc, x.dtype) if bias is None else bias
         for plan, patches in self._patches(buffers, x, g):
             products = buffers.empty((plan.patches, winograd.PLACES, g.oc), x.dtype)
             contract(plan.contraction, patches, packed, None, products)
             launch(winograd.output_patches, products.reshape(-1), bias, g.oh, g.ow, g.oc, *plan.where, kind, out.reshape(-1))
 
-    def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
+    def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         part = None
         for plan, patches in self._patches(buffers, x, g):
             grads = buffers.empty((plan.patches, winograd.PLACES, g.oc), x.dtype)
@@ -263,7 +263,7 @@ class Winograd(Algorithm):
         launch(winograd.grad_weights, part, g.c, g.oc, out.reshape(-1))
 
     @staticmethod
-    def _patches(buffers: BufferPool, x: Array, g: Conv2dGeometry) -> Iterator[tuple[WinogradPlan, Array]]:
+    def _patches(buffers: Buffers, x: Array, g: Conv2dGeometry) -> Iterator[tuple[WinogradPlan, Array]]:
         """The transformed patches of x, so many rows of them at a time as stay in the cache."""
         for plan in cpu_plan.winograd_plans(g):
             patches = buffers.empty((plan.patches, winograd.PLACES, g.c), x.dtype)
@@ -308,17 +308,17 @@ def _chosen(op: str, g: Conv2dGeometry, x: Array) -> Algorithm:
     return DIRECT if algorithm is SUPERPIXELS and not _finite(x) else algorithm
 
 
-def forward(buffers: BufferPool, x: Array, w: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
+def forward(buffers: Buffers, x: Array, w: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
     """out (N, OH, OW, OC) = f(x * w + bias) with f = ACTIVATIONS[kind]."""
     algorithm = _chosen("forward", g, x)
     algorithm.forward(buffers, x, algorithm.pack(buffers, w, g), bias, kind, g, out)
 
 
-def grad_input(buffers: BufferPool, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
+def grad_input(buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
     """out (N, H, W, C) from the output's gradient."""
     _chosen("grad_input", g, grad).grad_input(buffers, grad, w, g, out)
 
 
-def grad_weight(buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
+def grad_weight(buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
     """out (OC, C/groups, KH, KW) from the output's gradient and the input."""
     choose("grad_weight", g, x.dtype).grad_weight(buffers, grad, x, g, out)

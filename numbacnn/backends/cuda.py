@@ -266,6 +266,9 @@ class CudaBackend:
     def binary(self, name: str, a: Operand, b: Operand) -> CudaArray:
         operands = self._operands(a, b)
         numbers = self._numbers(operands)
+        if name in elementwise.FLOOR:
+            kernel = elementwise.floor_real if numbers[0].dtype.kind == "f" else elementwise.floor_whole
+            return self._elementwise(kernel, (elementwise.FLOOR.index(name),), numbers, numbers[0].dtype)
         out = self._elementwise(elementwise.binary, (elementwise.BINARY.index(name),), numbers, numbers[0].dtype)
         return out if numbers[0] is operands[0] else self.astype(out, operands[0].dtype)
 

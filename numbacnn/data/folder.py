@@ -117,7 +117,7 @@ def read_image(path: str | os.PathLike[str], size: int | tuple[int, int] = 28, c
     The camera's orientation is applied, transparent parts become white, and the largest centred part with the right aspect is scaled to
     ``size`` (an int or (H, W), pixels), bilinear with smoothing. 16-bit greys keep their upper 8 bits.
 
-    Errors: FormatError for a file that is no picture, is damaged, or is unreasonably large; OSError where it can't be opened.
+    Errors: FormatError for a file that is no picture, is damaged, or is unreasonably large; FileNotFoundError where there is none.
 
     >>> read_image("cat.jpg", size=64, channels=3).shape  # doctest: +SKIP
     (64, 64, 3)
@@ -125,6 +125,9 @@ def read_image(path: str | os.PathLike[str], size: int | tuple[int, int] = 28, c
     height, width, _ = shape = _shape("read_image", size, channels)
     pil = require("read_image", "PIL.Image", "pillow")
     fit = require("read_image", "PIL.ImageOps", "pillow")
+    if os.path.isdir(path) or not os.path.exists(path):
+        received = "a folder" if os.path.isdir(path) else "no such file"
+        raise FileNotFoundError(message("read_image", f"a picture file {os.fspath(path)}", received))
     with open(os.fspath(path), "rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", pil.DecompressionBombWarning)

@@ -307,7 +307,7 @@ class Module:
     def to(self, *targets: Any, device: str | None = None, dtype: Any = None) -> Self:
         """Move all parameters, their gradients and buffers to a device, or convert the floating ones to a dtype, or both.
 
-        The parameters stay the same objects. Make the optimiser afterwards: the moments of an older one stay where they are.
+        The parameters stay the same objects, and the moments of an optimiser follow them with its next step.
 
         >>> import numbacnn as nc
         >>> str(nc.nn.Linear(2, 3).to(nc.float64).weight.dtype)

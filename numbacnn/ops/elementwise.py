@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backends import Array, Backend
+from ..errors import message
 from .base import Gradients, Op, shape_of, unbroadcast
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Divide",
     "Erf",
     "Exp",
+    "FloorDivide",
     "Gelu",
     "Log",
     "Log1p",
@@ -26,6 +28,7 @@ __all__ = [
     "Negative",
     "Power",
     "Relu",
+    "Remainder",
     "Sigmoid",
     "Sqrt",
     "Subtract",
@@ -228,6 +231,26 @@ class Power(_Binary):
             return xp.binary("multiply", grad, xp.binary("multiply", xp.binary("power", a, b), float(np.log(a)) if a else 0.0))
         log = xp.where(xp.compare("equal", a, 0.0), 0.0, xp.unary("log", xp.where(xp.compare("equal", a, 0.0), 1.0, a)))
         return xp.binary("multiply", grad, xp.binary("multiply", xp.binary("power", a, b), log))
+
+
+class FloorDivide(_Binary):
+    name = "floor_divide"
+
+    def gradients(self, xp: Backend, grad: Array, of: int) -> Array:
+        raise RuntimeError(message("backward", "operations with a gradient", "a floor division", "call detach() before //"))
+
+
+class Remainder(_Binary):
+    """a - b * floor(a / b)."""
+
+    name = "remainder"
+
+    def keep(self, a: Array | float, b: Array | float) -> None:
+        if self.needs[1]:
+            self.saved, self.kept = (a, b), (0, 1)
+
+    def gradients(self, xp: Backend, grad: Array, of: int) -> Array:
+        return xp.unary("negative", xp.binary("multiply", grad, xp.binary("floor_divide", *self.saved))) if of else grad
 
 
 class _Extremum(_Binary):

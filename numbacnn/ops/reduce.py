@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..backends import Array, Backend
 from .base import Gradients, Op
 
-__all__ = ["LogSoftmax", "Max", "Softmax", "Sum"]
+__all__ = ["LogSoftmax", "Max", "MaxAlong", "Softmax", "Sum"]
 
 
 class _Reduction(Op):
@@ -29,7 +31,7 @@ class Sum(_Reduction):
 
 
 class Max(_Reduction):
-    """The largest; equal ones share the gradient."""
+    """The largest; equal ones, or NaNs, share the gradient."""
 
     def forward(self, xp: Backend, x: Array) -> Array:
         self.shape = x.shape
@@ -39,9 +41,27 @@ class Max(_Reduction):
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         x, y = self.saved
-        hits = xp.astype(xp.compare("equal", x, self.spread(xp, y)), x.dtype)
-        share = xp.binary("divide", self.spread(xp, grad), xp.sum(hits, self.axes, True))
-        return (xp.binary("multiply", hits, share),)
+        hits = xp.where(xp.compare("not_equal", x, x), True, xp.compare("equal", x, self.spread(xp, y)))  # a NaN in x is in y too
+        share = xp.binary("divide", self.spread(xp, grad), xp.sum(xp.astype(hits, x.dtype), self.axes, True))
+        return (xp.where(hits, share, 0.0),)
+
+
+class MaxAlong(_Reduction):
+    """The largest along one axis; the gradient goes to the first of equal ones, whose position ``index`` tells."""
+
+    def __init__(self, axis: int, keepdims: bool) -> None:
+        super().__init__((axis,), keepdims)
+
+    index: Array
+
+    def forward(self, xp: Backend, x: Array) -> Array:
+        self.shape, self.index = x.shape, xp.argmax(x, self.axes[0])
+        return xp.max(x, self.axes, self.keepdims)
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        positions = np.arange(self.shape[self.axes[0]]).reshape([-1 if i in self.axes else 1 for i in range(len(self.shape))])
+        hits = xp.compare("equal", self.spread(xp, self.index), xp.from_numpy(positions))
+        return (xp.where(hits, self.spread(xp, grad), 0.0),)
 
 
 class Softmax(Op):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import schedule as lr_scheduler
 from .adam import Adam, AdamW
 from .base import Optimizer
-from .schedule import CosineAnnealingLR, LinearWarmup, OneCycleLR, Schedule, StepLR, WarmUp
+from .schedule import CosineAnnealingLR, LinearLR, OneCycleLR, Schedule, StepLR, WarmUp
 from .sgd import SGD
 
 __all__ = [
@@ -13,7 +13,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "CosineAnnealingLR",
-    "LinearWarmup",
+    "LinearLR",
     "OneCycleLR",
     "Optimizer",
     "Schedule",

@@ -49,14 +49,14 @@ class Adam(Optimizer):
 
     def _update(self, xp: Backend, p: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         if not state:
-            state.update(step=0, exp_avg=zeros_for(xp, p), exp_avg_sq=zeros_for(xp, p))
+            state.update(step=0, exp_avg=zeros_for(p), exp_avg_sq=zeros_for(p))
         state["step"] += 1
         beta1, beta2 = group["betas"]
         xp.adam_step(
             p.array,
             grad,
-            state["exp_avg"],
-            state["exp_avg_sq"],
+            state["exp_avg"].array,
+            state["exp_avg_sq"].array,
             state["step"],
             float(group["lr"]),
             float(beta1),

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import backends
 from ..errors import DTypeError, ShapeError, message
-from ..tensor import Tensor
+from ..tensor import Tensor, from_array
 
 __all__ = ["Optimizer"]
 
@@ -26,7 +26,8 @@ class Optimizer:
     """The base of the optimisers.
 
     ``params`` is an iterable of parameters, or of dicts that each hold ``"params"`` and values which override the defaults.
-    ``param_groups`` is a list of such dicts, complete; ``state`` holds the moments by the parameter's position over all groups.
+    ``param_groups`` is a list of such dicts, complete; ``state`` holds the moments, Tensors, by the parameter's position over all groups.
+    Where a parameter has gone to another device or dtype, its moments follow with the next step.
 
     Raises:
         ValueError: where there are no parameters, one occurs twice, or a value makes no sense.
@@ -91,7 +92,7 @@ class Optimizer:
         """Move each parameter that has a gradient.
 
         Raises:
-            ShapeError, DTypeError: where a gradient does not fit its parameter; nothing has moved then.
+            ShapeError, DTypeError: where a gradient or a moment does not fit its parameter; nothing has moved then.
         """
         ready = [(index, p, p.grad, group) for index, p, group in self._entries() if p.grad is not None]
         for index, p, grad, _ in ready:
@@ -100,9 +101,17 @@ class Optimizer:
             if grad.dtype != p.dtype or grad.device != p.device:
                 place = f"{grad.dtype} on {grad.device}"
                 raise DTypeError(message(type(self).__name__, f"a gradient in {p.dtype} on {p.device} for parameter {index}", place))
+            for name, moment in self._moments(index):
+                if moment.shape != p.shape:
+                    raise ShapeError(message(type(self).__name__, f"{name} {p.shape} for parameter {index}", f"{moment.shape}"))
         for index, p, grad, group in ready:
-            self._update(backends.get(p.device), p, grad.array, self.state.setdefault(index, {}), group)
+            state = self.state.setdefault(index, {})
+            state.update({name: moment.to(p.device, p.dtype) for name, moment in self._moments(index)})
+            self._update(backends.get(p.device), p, grad.array, state, group)
             p.bump_version()
+
+    def _moments(self, index: int) -> list[tuple[str, Tensor]]:
+        return [(name, value) for name, value in self.state.get(index, {}).items() if isinstance(value, Tensor)]
 
     # -- state ---------------------------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
@@ -114,8 +123,7 @@ class Optimizer:
         >>> nc.optim.SGD([nc.zeros(2, requires_grad=True)], lr=0.1).state_dict()["param_groups"][0]["lr"]
         0.1
         """
-        devices = {index: backends.get(p.device) for index, p, _ in self._entries()}
-        state = {index: {name: _to_numpy(devices[index], v) for name, v in moments.items()} for index, moments in self.state.items()}
+        state = {index: {name: _to_numpy(v) for name, v in moments.items()} for index, moments in self.state.items()}
         groups, index = [], 0
         for group in self.param_groups:
             positions = list(range(index, index := index + len(group["params"])))
@@ -159,13 +167,13 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def zeros_for(xp: backends.Backend, p: Tensor) -> Any:
+def zeros_for(p: Tensor) -> Tensor:
     """A moment of zeros, in C order whatever the parameter's order is."""
-    return xp.from_numpy(np.zeros(p.shape, p.dtype))
+    return from_array(np.zeros(p.shape, p.dtype), p.device)
 
 
-def _to_numpy(xp: backends.Backend, value: Any) -> np.ndarray:
-    return np.asarray(value, np.int64) if isinstance(value, int) else np.array(xp.to_numpy(value), order="C")
+def _to_numpy(value: Any) -> np.ndarray:
+    return np.asarray(value, np.int64) if isinstance(value, int) else np.array(value, order="C")
 
 
 def _from_numpy(op: str, index: int, name: str, value: Any, p: Tensor) -> Any:
@@ -174,4 +182,4 @@ def _from_numpy(op: str, index: int, name: str, value: Any, p: Tensor) -> Any:
         return int(array)
     if array.shape != p.shape:
         raise ShapeError(message(op, f"{name} {p.shape} for parameter {index}", f"shape {array.shape}"))
-    return backends.get(p.device).from_numpy(np.array(array, p.dtype, order="C"))
+    return from_array(np.array(array, p.dtype, order="C"), p.device)

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import message
 from .base import Optimizer, number
 
-__all__ = ["CosineAnnealingLR", "LinearWarmup", "OneCycleLR", "Schedule", "StepLR", "WarmUp"]
+__all__ = ["CosineAnnealingLR", "LinearLR", "OneCycleLR", "Schedule", "StepLR", "WarmUp"]
 
 
 def _count(op: str, name: str, value: Any, least: int = 1) -> int:
@@ -197,28 +197,26 @@ class OneCycleLR(Schedule):
                     group["momentum"] = momentum
 
 
-def _ramp(step: int, steps: int, start_factor: float) -> float:
-    return start_factor + (1.0 - start_factor) * min(step, steps) / steps
-
-
-class LinearWarmup(Schedule):
-    """From ``start_factor * base`` up to ``base`` in ``steps`` steps, then constant: PyTorch's ``LinearLR``, after Goyal et al. (2017).
+class LinearLR(Schedule):
+    """From ``start_factor * base`` to ``end_factor * base`` in ``total_iters`` steps, then constant; a warm-up after Goyal et al. (2017).
 
     >>> import numbacnn as nc
-    >>> schedule = nc.optim.LinearWarmup(nc.optim.SGD([nc.zeros(1)], lr=1.0), steps=4, start_factor=0.0)
-    >>> [schedule.rates(step)[0] for step in range(6)]
-    [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
+    >>> schedule = nc.optim.LinearLR(nc.optim.SGD([nc.zeros(1)], lr=1.0), start_factor=0.25, total_iters=3)
+    >>> [schedule.rates(step)[0] for step in range(5)]
+    [0.25, 0.5, 0.75, 1.0, 1.0]
     """
 
-    def __init__(self, optimizer: Optimizer, steps: int, start_factor: float = 0.1) -> None:
+    def __init__(self, optimizer: Optimizer, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5) -> None:
         super().__init__(optimizer)
-        number("LinearWarmup", "start_factor", start_factor)
-        self.steps = _count("LinearWarmup", "steps", steps)
-        self.start_factor = start_factor
+        number("LinearLR", "start_factor", start_factor, lambda v: 0 < v <= 1, "above 0 and at most 1")
+        number("LinearLR", "end_factor", end_factor, lambda v: 0 <= v <= 1, "from 0 to 1")
+        self.total_iters = _count("LinearLR", "total_iters", total_iters)
+        self.start_factor, self.end_factor = start_factor, end_factor
         self.apply(0)
 
     def rates(self, step: int) -> list[float]:
-        return [base * _ramp(step, self.steps, self.start_factor) for base in self.base_lrs]
+        factor = self.start_factor + (self.end_factor - self.start_factor) * min(step, self.total_iters) / self.total_iters
+        return [base * factor for base in self.base_lrs]
 
 
 class WarmUp(Schedule):
@@ -244,7 +242,7 @@ class WarmUp(Schedule):
         self.apply(0)
 
     def rates(self, step: int) -> list[float]:
-        factor = _ramp(step, self.steps, self.start_factor)
+        factor = self.start_factor + (1.0 - self.start_factor) * min(step, self.steps) / self.steps
         return [rate * factor for rate in self.schedule.rates(max(step - self.steps, 0))]
 
     def apply(self, step: int) -> None:

@@ -53,11 +53,11 @@ class SGD(Optimizer):
         velocity, momentum = state.get("momentum_buffer"), float(group["momentum"])
         first = velocity is None
         if momentum and first:
-            velocity = state["momentum_buffer"] = zeros_for(xp, p)
+            velocity = state["momentum_buffer"] = zeros_for(p)
         xp.sgd_step(
             p.array,
             grad,
-            velocity if momentum else None,
+            velocity.array if momentum and velocity is not None else None,
             float(group["lr"]),
             momentum,
             float(group["dampening"]),

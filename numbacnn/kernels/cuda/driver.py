@@ -17,23 +17,24 @@ from numba import config, cuda
 
 from ...errors import DeviceError, message
 
-__all__ = ["SIMULATED", "THREADS", "cuda", "erf", "exp", "launch", "launch_flat", "log", "log1p", "require_device", "sqrt", "tanh"]
+__all__ = ["SIMULATED", "THREADS", "cuda", "erf", "exp", "fmod", "launch", "launch_flat", "log", "log1p", "require_device", "sqrt", "tanh"]
 
 SIMULATED = bool(config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 
 THREADS = 256  # of a block of a kernel that has one thread per element
 
 
-def _quiet(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def call(x: Any) -> Any:
+def _quiet(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*values: Any) -> Any:
         with np.errstate(all="ignore"):
-            return function(x)
+            return function(*values)
 
     return call
 
 
 # The simulator runs kernels as Python, where math.exp(1000.0) and math.log(0.0) raise; on a GPU they give inf and -inf.
 exp = _quiet(np.exp) if SIMULATED else math.exp
+fmod = _quiet(np.fmod) if SIMULATED else math.fmod
 log = _quiet(np.log) if SIMULATED else math.log
 log1p = _quiet(np.log1p) if SIMULATED else math.log1p
 sqrt = _quiet(np.sqrt) if SIMULATED else math.sqrt

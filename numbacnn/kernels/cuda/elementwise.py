@@ -9,12 +9,13 @@ import math
 from numba import uint32
 
 from .copy import locate
-from .driver import cuda, erf, exp, log, log1p, sqrt, tanh
+from .driver import cuda, erf, exp, fmod, log, log1p, sqrt, tanh
 
 U = uint32
 
 UNARY = ("negative", "exp", "log", "log1p", "sqrt", "absolute", "sign", "logical_not", "relu", "sigmoid", "tanh", "erf")
 BINARY = ("add", "subtract", "multiply", "divide", "power", "maximum", "minimum")
+FLOOR = ("floor_divide", "remainder")
 COMPARISON = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
 BACKWARD = ("relu", "sigmoid", "tanh")
 
@@ -78,6 +79,50 @@ def binary(op, shape, a, a_start, a_strides, b, b_start, b_strides, y, n):
         y[i] = v if v > w or v != v else w  # a NaN on either side wins
     else:
         y[i] = v if v < w or v != v else w
+
+
+@cuda.jit
+def floor_real(op, shape, a, a_start, a_strides, b, b_start, b_strides, y, n):
+    """Floor division and its remainder as Python and NumPy do them: from ``fmod``, which is exact, not from a rounded quotient."""
+    i = U(cuda.grid(1))
+    if i >= n:
+        return
+    v = a[locate(i, shape, a_strides, a_start)]
+    w = b[locate(i, shape, b_strides, b_start)]
+    zero = y.dtype.type(0)
+    one = y.dtype.type(1)
+    half = y.dtype.type(0.5)
+    rest = fmod(v, w)
+    quotient = (v - rest) / w
+    if rest != zero and (rest < zero) != (w < zero):
+        rest += w
+        quotient -= one
+    if op == 1:
+        y[i] = rest
+    elif w == zero:
+        y[i] = v / w
+    else:
+        part = fmod(quotient, one)  # the division may have rounded: to the nearest integer
+        quotient -= part
+        if part > half:
+            quotient += one
+        elif part <= -half:
+            quotient -= one
+        y[i] = quotient
+
+
+@cuda.jit
+def floor_whole(op, shape, a, a_start, a_strides, b, b_start, b_strides, y, n):
+    """Floor division and its remainder of integers."""
+    i = U(cuda.grid(1))
+    if i >= n:
+        return
+    v = a[locate(i, shape, a_strides, a_start)]
+    w = b[locate(i, shape, b_strides, b_start)]
+    if op == 0:
+        y[i] = v // w
+    else:
+        y[i] = v % w
 
 
 @cuda.jit

@@ -10,12 +10,12 @@ import math
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["BufferPool"]
+__all__ = ["Buffers"]
 
 SMALL = 1 << 15
 """Bytes below which NumPy's own allocation is quick enough."""
@@ -31,7 +31,10 @@ def _references(buffers: list[np.ndarray], i: int) -> int:
 _FREE = _references([np.empty(0)], 0)  # measured: what a call adds to the list's own reference differs between Python versions
 
 
-class BufferPool:
+_NONE: tuple[list[np.ndarray], list[int]] = ([], [])
+
+
+class Buffers:
     """Gives uninitialised arrays; keeps at most ``limit`` bytes of them for later, the most recently used first."""
 
     def __init__(self, limit: int) -> None:
@@ -52,17 +55,25 @@ class BufferPool:
     def _take(self, size: int) -> tuple[np.ndarray, int]:
         """A free buffer, and where its first cache line starts."""
         size = -(-size // SMALL) * SMALL
+        for fit in self._fitting(size):
+            row, starts = self._buffers.get(fit, _NONE)
+            for i in range(len(row)):
+                if _references(row, i) == _FREE:
+                    self._buffers.move_to_end(fit)
+                    return row[i], starts[i]
         row, starts = self._buffers.setdefault(size, ([], []))
         self._buffers.move_to_end(size)
-        for i in range(len(row)):
-            if _references(row, i) == _FREE:
-                return row[i], starts[i]
-        buffer = np.empty(size, np.uint8)
-        row.append(buffer)
-        starts.append(-buffer.ctypes.data % LINE)
+        row.append(np.empty(size, np.uint8))
+        starts.append(-row[-1].ctypes.data % LINE)
         self.held += size
+        found = row[-1], starts[-1]
         self._trim()
-        return buffer, starts[-1]
+        return found
+
+    def _fitting(self, size: int) -> Iterator[int]:
+        """Sizes that serve, the best first: a net has many sizes, and would hold memory for each if none served another."""
+        yield size
+        yield from sorted(held for held in self._buffers if size < held <= 2 * size)
 
     def _trim(self) -> None:
         """Let go of the longest unused sizes; buffers in use are then freed by their users."""
