@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 import numpy as np
 
@@ -19,11 +19,11 @@ from ..geometry import Conv2dGeometry
 from ..kernels.cpu import conv, depthwise, winograd
 from ..kernels.cpu.launch import launch
 from ..kernels.cpu.tile import LANES
-from . import cpu_plan
+from . import cpu_plan, frozen
 from .cpu_plan import Contraction, Correlation, WinogradPlan
 from .pool import BufferPool
 
-__all__ = ["ALGORITHMS", "Algorithm", "choose", "contract", "correlate", "forward", "grad_input", "grad_weight", "pack"]
+__all__ = ["ALGORITHMS", "Algorithm", "c_ordered", "choose", "contract", "correlate", "forward", "grad_input", "grad_weight", "pack"]
 
 Array = np.ndarray
 
@@ -38,6 +38,11 @@ def padded(buffers: BufferPool, x: Array, pads: tuple[int, int, int, int]) -> Ar
     out = buffers.empty((n, h + top + bottom, w + left + right, c), x.dtype)
     launch(conv.pad, x.reshape(-1), h, w * c, out.reshape(-1), out.shape[1], out.shape[2] * c, top, left * c)
     return out
+
+
+def c_ordered(x: Array) -> Array:
+    """``x`` itself in C order and writable, as parameters are; else a copy."""
+    return x if x.flags.c_contiguous and x.flags.writeable else np.array(x, order="C")
 
 
 def pack(buffers: BufferPool, p: Contraction, w: Array) -> Array:
@@ -84,6 +89,10 @@ class Algorithm:
         """The same for the input gradient, most often a convolution of the output's gradient with the kernels turned around."""
         turned = cpu_plan.turned(g)
         return "the input gradient is no plain convolution" if turned is None else self.declines(turned, dtype)
+
+    def layout(self, g: Conv2dGeometry, dtype: str) -> Hashable:
+        """What the order of packed weights depends on, beside their own shape and dtype: it decides how long they can be kept."""
+        return g.groups
 
     def pack(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
         raise NotImplementedError
@@ -137,6 +146,9 @@ class Superpixels(Algorithm):
 
     def declines(self, g: Conv2dGeometry, dtype: str) -> str:
         return "" if cpu_plan.superpixel(g, dtype) > 1 else "the channels fill the vectors as they are, or a row can't be shared out"
+
+    def layout(self, g: Conv2dGeometry, dtype: str) -> Hashable:
+        return cpu_plan.superpixel(g, dtype), g.stride[1]
 
     def pack(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
         r = cpu_plan.superpixel(g, w.dtype.name)
@@ -309,7 +321,8 @@ def _chosen(op: str, g: Conv2dGeometry, x: Array) -> Algorithm:
 def forward(buffers: BufferPool, x: Array, w: Array, bias: Array | None, g: Conv2dGeometry, out: Array) -> None:
     """out (N, OH, OW, OC) = x * w + bias."""
     algorithm = _chosen("forward", g, x)
-    algorithm.forward(buffers, x, algorithm.pack(buffers, w, g), bias, g, out)
+    packed = frozen.once(w, algorithm.name, algorithm.layout(g, x.dtype.name), lambda: algorithm.pack(buffers, c_ordered(w), g))
+    algorithm.forward(buffers, x, packed, bias, g, out)
 
 
 def grad_input(buffers: BufferPool, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:

@@ -39,6 +39,7 @@ class Parameter(Tensor):
     """
 
     __slots__ = ()
+    is_parameter = True
 
     def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
         if not isinstance(data, Tensor):
@@ -369,6 +370,7 @@ class Module:
 
         Raises:
             ValueError: listing each key that is missing, unexpected or misshapen; the module is then as it was.
+            RuntimeError: a parameter can't be written to, as in ``inference_mode()``; likewise.
 
         >>> import numbacnn as nc
         >>> net = nc.nn.Linear(2, 3)
@@ -402,6 +404,9 @@ class Module:
         if faults:
             wanted = f"the names and shapes of {type(self).__name__}"
             raise ValueError(message("load_state_dict", wanted, ", ".join(faults), "nothing was loaded"))
+        for name, _, _, t in entries:
+            if name in given:
+                t.check_writable("load_state_dict")
         for lazy, size in sizes.items():
             lazy.materialize(size, reset=False)
         with no_grad():

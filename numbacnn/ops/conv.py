@@ -13,13 +13,14 @@ class Conv2d(Op):
     """x (N, C, H, W), w (OC, C/groups, KH, KW), optionally b (OC,) -> (N, OC, OH, OW)."""
 
     fresh = True
+    weight = 1
 
     def __init__(self, geometry: Conv2dGeometry) -> None:
         self.geometry = geometry
 
     def forward(self, xp: Backend, x: Array, w: Array, b: Array | None = None) -> Array:
         self.saved = (x, w)
-        self.kept = tuple(i for i in (0, 1) if self.needs[1 - i])
+        self.kept = (0,) * self.needs[1] + (1,) * self.needs[0]
         return xp.conv2d_forward(x, w, b, self.geometry)
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:

@@ -15,7 +15,7 @@ class Matmul(Op):
 
     def forward(self, xp: Backend, a: Array, b: Array) -> Array:
         self.saved = (a, b)
-        self.kept = tuple(i for i in (0, 1) if self.needs[1 - i])
+        self.kept = (0,) * self.needs[1] + (1,) * self.needs[0]
         return xp.matmul(a, b)
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
@@ -30,10 +30,11 @@ class Linear(Op):
     """x (N, I), w (O, I), optionally b (O,): x @ w.T + b."""
 
     fresh = True
+    weight = 1
 
     def forward(self, xp: Backend, x: Array, w: Array, b: Array | None = None) -> Array:
         self.saved = (x, w)
-        self.kept = tuple(i for i in (0, 1) if self.needs[1 - i])
+        self.kept = (0,) * self.needs[1] + (1,) * self.needs[0]
         return xp.linear_forward(x, w, b)
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
