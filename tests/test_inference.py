@@ -294,12 +294,11 @@ def test_what_was_packed_is_released():
 
 def test_what_is_kept_does_not_grow_with_the_shapes_of_inputs():
     net = nn.Conv2d(1, 4, 3)
+    inputs = [images(1, 1, 9, size) for size in range(8, 30)] + [nc.full((1, 1, 9, 16), np.inf)]  # which superpixels decline
+    wanted = [plain(net, x) for x in inputs]
     with nc.inference_mode():
-        for size in range(8, 30):
-            x = images(1, 1, 9, size)
-            np.testing.assert_array_equal(net(x).numpy(), plain(net, x))
-        x = nc.full((1, 1, 9, 16), np.inf)  # superpixels decline it
-        np.testing.assert_array_equal(net(x).numpy(), plain(net, x))
+        for x, y in zip(inputs, wanted):
+            np.testing.assert_array_equal(net(x).numpy(), y)
         (entry,) = frozen._entries.values()
         assert set(entry.made) == {"superpixels", "direct"}
 
@@ -430,7 +429,7 @@ def test_a_writer_beside_a_reader_is_refused_or_seen():
 
     def write():
         nonlocal written, refused
-        while not done.is_set():
+        while not done.wait(1e-4):  # in the pause it holds no reference to the memory
             try:
                 net.weight.data.fill_(written % 1000)
                 written += 1
