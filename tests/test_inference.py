@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -437,10 +438,13 @@ def test_a_writer_beside_a_reader_is_refused_or_seen():
                 refused += 1
 
     def read():
-        held = 0
-        for _ in range(200):
+        held = rounds = 0
+        while rounds < 100 or (min(held, written, refused) == 0 and rounds < 10000):
+            rounds += 1
+            time.sleep(1e-4)  # the writer's turn
             with nc.inference_mode():
                 net(x)
+                time.sleep(1e-4)
                 if not net.weight.array.flags.writeable:
                     held += 1
                     value = 64 * float(net.weight.array[0, 0])
