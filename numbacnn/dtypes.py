@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from .errors import DTypeError, message
 
-__all__ = ["DType", "as_dtype", "bool_", "float32", "float64", "int8", "int16", "int32", "int64", "is_floating", "promote", "uint8"]
+__all__ = [
+    "DType",
+    "as_dtype",
+    "bool_",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "is_floating",
+    "name_of",
+    "promote",
+    "uint8",
+]
 
 DType: TypeAlias = np.dtype[Any]
 
@@ -42,6 +57,12 @@ def as_dtype(op: str, dtype: Any) -> DType:
 
 def is_floating(dtype: DType) -> bool:
     return dtype.kind == "f"
+
+
+@functools.cache
+def name_of(dtype: DType) -> str:
+    """``dtype.name``, which NumPy puts together anew each time."""
+    return dtype.name
 
 
 _RANK = {"b": 0, "u": 1, "i": 1, "f": 2}

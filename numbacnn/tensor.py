@@ -167,20 +167,27 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
     Raises:
         DeviceError: where the Tensors lie on different devices.
     """
-    tensors = [t for t in inputs if isinstance(t, Tensor)]
-    if not tensors:
+    grad = _mode.grad
+    first: Tensor | None = None
+    if not grad and op.weight is not None and inputs[op.weight].is_parameter:
+        backends.get(inputs[op.weight].device).freeze(inputs[op.weight])  # before anybody else refers to its array
+    arrays, needs = [], []
+    for t in inputs:
+        if isinstance(t, Tensor):
+            first = t if first is None else first
+            if t.device != first.device:
+                found = f"{first.device} and {t.device}"
+                raise DeviceError(message(type(op).__name__, "tensors on one device", found, "move one with .to()"))
+            arrays.append(t.array)
+            needs.append(grad and t.requires_grad)
+        else:
+            arrays.append(t)
+            needs.append(False)
+    if first is None:
         raise TypeError(message(type(op).__name__, "at least one Tensor", "none"))
-    first = tensors[0]
-    for t in tensors:
-        if t.device != first.device:
-            found = f"{first.device} and {t.device}"
-            raise DeviceError(message(type(op).__name__, "tensors on one device", found, "move one with .to()"))
+    op.needs, recorded = tuple(needs), True in needs
     xp = backends.get(first.device)
-    recorded = _mode.grad and any(t.requires_grad for t in tensors)
-    op.needs = tuple(isinstance(t, Tensor) and t.requires_grad for t in inputs) if recorded else (False,) * len(inputs)
-    if op.weight is not None and not recorded and inputs[op.weight].is_parameter:
-        xp.freeze(inputs[op.weight])
-    result = Tensor(op.forward(xp, *[t.array if isinstance(t, Tensor) else t for t in inputs]), device or first.device)
+    result = Tensor(op.forward(xp, *arrays), device or first.device)
     if op.view and xp.shares_memory(result.array, first.array):
         result._version, result._base = first._version, first
     if recorded and is_floating(result.dtype):

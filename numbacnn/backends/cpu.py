@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..dtypes import name_of
 from ..geometry import Conv2dGeometry, Pool2dGeometry
 from ..kernels.cpu import elementwise, loss, optim, pool, reduce
 from ..kernels.cpu.launch import launch
@@ -223,7 +224,7 @@ class CpuBackend:
         if 0 in sizes[:3]:
             out[...] = 0 if bias is None else bias
             return out
-        plan = cpu_plan.matmul_plan(*sizes, a.dtype.name)
+        plan = cpu_plan.matmul_plan(*sizes, name_of(a.dtype))
         packed = frozen.once(b, "matmul", sizes[1:], lambda: cpu_conv.pack(self.buffers, plan, self._c_ordered(b)))
         cpu_conv.contract(plan, self._contiguous(a), packed, bias, out)
         return out
@@ -231,7 +232,7 @@ class CpuBackend:
     def linear_grad_weight(self, grad: Array, x: Array) -> Array:
         out = np.zeros((grad.shape[1], x.shape[1]), x.dtype)
         if out.size and len(x):
-            plan = cpu_plan.matmul_t_plan(*x.shape, grad.shape[1], x.dtype.name)
+            plan = cpu_plan.matmul_t_plan(*x.shape, grad.shape[1], name_of(x.dtype))
             cpu_conv.correlate(self.buffers, plan, self._contiguous(x), self._contiguous(grad), out)
         return out
 

@@ -9,12 +9,14 @@ Activations are C-contiguous (N, H, W, C), weights C-ordered (OC, C/groups, KH, 
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from collections.abc import Hashable, Iterator
 
 import numpy as np
 
 from .. import config
+from ..dtypes import name_of
 from ..geometry import Conv2dGeometry
 from ..kernels.cpu import conv, depthwise, winograd
 from ..kernels.cpu.launch import launch
@@ -126,17 +128,17 @@ class Direct(Algorithm):
         return ""
 
     def pack(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
-        return pack(buffers, cpu_plan.forward_plan(g, w.dtype.name), w)
+        return pack(buffers, cpu_plan.forward_plan(g, name_of(w.dtype)), w)
 
     def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, g: Conv2dGeometry, out: Array) -> None:
-        contract(cpu_plan.forward_plan(g, x.dtype.name), x, packed, bias, out)
+        contract(cpu_plan.forward_plan(g, name_of(x.dtype)), x, packed, bias, out)
 
     def grad_input(self, buffers: BufferPool, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
-        plan = cpu_plan.grad_input_plan(g, grad.dtype.name)
+        plan = cpu_plan.grad_input_plan(g, name_of(grad.dtype))
         contract(plan, grad, pack(buffers, plan, w), None, out)
 
     def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
-        correlate(buffers, cpu_plan.grad_weight_plan(g, x.dtype.name), x, grad, out)
+        correlate(buffers, cpu_plan.grad_weight_plan(g, name_of(x.dtype)), x, grad, out)
 
 
 class Superpixels(Algorithm):
@@ -151,15 +153,15 @@ class Superpixels(Algorithm):
         return cpu_plan.superpixel(g, dtype), g.stride[1]
 
     def pack(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
-        r = cpu_plan.superpixel(g, w.dtype.name)
+        r = cpu_plan.superpixel(g, name_of(w.dtype))
         return DIRECT.pack(buffers, _widen(w, g, r), cpu_plan.widened(g, r))
 
     def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, g: Conv2dGeometry, out: Array) -> None:
-        r = cpu_plan.superpixel(g, x.dtype.name)
-        DIRECT.forward(buffers, x, packed, None if bias is None else np.tile(bias, r), cpu_plan.widened(g, r), out)
+        r = cpu_plan.superpixel(g, name_of(x.dtype))
+        DIRECT.forward(buffers, x, packed, None if bias is None else np.concatenate([bias] * r), cpu_plan.widened(g, r), out)
 
     def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
-        r = cpu_plan.superpixel(g, x.dtype.name)
+        r = cpu_plan.superpixel(g, name_of(x.dtype))
         wide = cpu_plan.widened(g, r)
         found = np.empty((wide.oc, wide.c, wide.kh, wide.kw), x.dtype)
         DIRECT.grad_weight(buffers, grad, x, wide, found)
@@ -196,7 +198,7 @@ class Depthwise(Algorithm):
         return self.declines(g, dtype)
 
     def pack(self, buffers: BufferPool, w: Array, g: Conv2dGeometry) -> Array:
-        return self._pack(w, cpu_plan.forward_plan(g, w.dtype.name))
+        return self._pack(w, cpu_plan.forward_plan(g, name_of(w.dtype)))
 
     @staticmethod
     def _pack(w: Array, p: Contraction) -> Array:
@@ -211,14 +213,14 @@ class Depthwise(Algorithm):
         launch(depthwise.contract, x.reshape(-1), *tables, packed.reshape(-1), bias, out.reshape(-1), *sizes)
 
     def forward(self, buffers: BufferPool, x: Array, packed: Array, bias: Array | None, g: Conv2dGeometry, out: Array) -> None:
-        self._contract(cpu_plan.forward_plan(g, x.dtype.name), x, packed, bias, out)
+        self._contract(cpu_plan.forward_plan(g, name_of(x.dtype)), x, packed, bias, out)
 
     def grad_input(self, buffers: BufferPool, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
-        plan = cpu_plan.grad_input_plan(g, grad.dtype.name)
+        plan = cpu_plan.grad_input_plan(g, name_of(grad.dtype))
         self._contract(plan, grad, self._pack(w, plan), None, out)
 
     def grad_weight(self, buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
-        p = cpu_plan.grad_weight_plan(g, x.dtype.name)
+        p = cpu_plan.grad_weight_plan(g, name_of(x.dtype))
         lanes = LANES * 4 // x.itemsize
         part = buffers.empty((cpu_plan.depthwise_chunks(g), len(p.offsets), -(-g.c // lanes) * lanes), x.dtype)
         sizes = p.images, p.x_image, g.c, p.tile.m
@@ -309,11 +311,11 @@ def _choose(op: str, g: Conv2dGeometry, dtype: str, winograd_on: bool, explain: 
 def _finite(x: Array) -> bool:
     """Whether no element is infinite or NaN; False as well where their sum overflows."""
     with np.errstate(all="ignore"):
-        return bool(np.isfinite(x.sum()))
+        return math.isfinite(np.add.reduce(x, None))
 
 
 def _chosen(op: str, g: Conv2dGeometry, x: Array) -> Algorithm:
-    algorithm = choose(op, g, x.dtype.name)
+    algorithm = choose(op, g, name_of(x.dtype))
     # the zero taps that superpixels add would carry an infinity to neighbours, as NaN
     return DIRECT if algorithm is SUPERPIXELS and not _finite(x) else algorithm
 
@@ -321,7 +323,7 @@ def _chosen(op: str, g: Conv2dGeometry, x: Array) -> Algorithm:
 def forward(buffers: BufferPool, x: Array, w: Array, bias: Array | None, g: Conv2dGeometry, out: Array) -> None:
     """out (N, OH, OW, OC) = x * w + bias."""
     algorithm = _chosen("forward", g, x)
-    packed = frozen.once(w, algorithm.name, algorithm.layout(g, x.dtype.name), lambda: algorithm.pack(buffers, c_ordered(w), g))
+    packed = frozen.once(w, algorithm.name, algorithm.layout(g, name_of(x.dtype)), lambda: algorithm.pack(buffers, c_ordered(w), g))
     algorithm.forward(buffers, x, packed, bias, g, out)
 
 
@@ -332,4 +334,4 @@ def grad_input(buffers: BufferPool, grad: Array, w: Array, g: Conv2dGeometry, ou
 
 def grad_weight(buffers: BufferPool, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
     """out (OC, C/groups, KH, KW) from the output's gradient and the input."""
-    choose("grad_weight", g, x.dtype.name).grad_weight(buffers, grad, x, g, out)
+    choose("grad_weight", g, name_of(x.dtype)).grad_weight(buffers, grad, x, g, out)

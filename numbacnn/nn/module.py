@@ -138,9 +138,10 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         output = self.forward(*args, **kwargs)
-        for hook in tuple(self._forward_hooks.values()):
-            replaced = hook(self, args, output)
-            output = output if replaced is None else replaced
+        if self._forward_hooks:
+            for hook in tuple(self._forward_hooks.values()):
+                replaced = hook(self, args, output)
+                output = output if replaced is None else replaced
         return output
 
     def register_forward_hook(self, hook: Hook) -> RemovableHandle:
@@ -178,10 +179,10 @@ class Module:
         table[name] = value
 
     def __getattr__(self, name: str) -> Any:  # reached only where the ordinary look-up found nothing
+        tables = self.__dict__
         for table in ("_parameters", "_buffers", "_modules"):
-            found = self.__dict__.get(table, {})
-            if name in found:
-                return found[name]
+            if table in tables and name in tables[table]:
+                return tables[table][name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:
@@ -541,8 +542,8 @@ class Sequential(_Container):
         return type(self)(OrderedDict(items))
 
     def forward(self, x: Any) -> Any:
-        for module in self:
-            x = module(x)
+        for module in self._modules.values():
+            x = module(x)  # type: ignore[misc]
         return x
 
 
