@@ -21,6 +21,7 @@ from .tensor import (
     cat,
     from_array,
     full,
+    inference_mode,
     is_grad_enabled,
     maximum,
     minimum,

@@ -8,7 +8,20 @@ import numpy as np
 
 from .errors import DTypeError, message
 
-__all__ = ["DType", "as_dtype", "bool_", "float32", "float64", "int8", "int16", "int32", "int64", "is_floating", "promote", "uint8"]
+__all__ = [
+    "DType",
+    "as_dtype",
+    "bool_",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "is_floating",
+    "promote",
+    "uint8",
+]
 
 DType: TypeAlias = np.dtype[Any]
 

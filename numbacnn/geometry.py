@@ -6,10 +6,11 @@ A geometry is frozen and hashable, so that kernels can cache what they derive fr
 
 from __future__ import annotations
 
+import functools
 import operator
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 from .errors import ShapeError, message
 
@@ -36,6 +37,9 @@ def pair(op: str, name: str, value: IntPair, least: int) -> tuple[int, int]:
     >>> pair("conv2d", "stride", 2, 1)
     (2, 2)
     """
+    quick = (value, value) if type(value) is int else value  # most calls: an int, or a pair of ints that a layer keeps
+    if type(quick) is tuple and len(quick) == 2 and type(quick[0]) is type(quick[1]) is int and min(quick) >= least:
+        return quick
     values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,) * 2
     try:
         numbers = tuple(operator.index(v) for v in values)  # type: ignore[arg-type]
@@ -71,6 +75,10 @@ def _image(op: str, shape: Sequence[int]) -> tuple[int, int, int, int]:
     return n, c, h, w
 
 
+_once: Callable[..., Any] = functools.lru_cache(maxsize=1024)(lambda cls, *sizes: cls(*sizes))
+"""One object for equal sizes: what is looked up by it is then found without a comparison of all fields."""
+
+
 @dataclass(frozen=True, slots=True)
 class Conv2dGeometry:
     """A 2-d convolution: sizes in pixels and channels; ``padding`` is ((top, bottom), (left, right))."""
@@ -86,6 +94,19 @@ class Conv2dGeometry:
     padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
+    oh: int = field(init=False, compare=False, repr=False)
+    ow: int = field(init=False, compare=False, repr=False)
+    _hash: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        oh = output_size(self.h, self.kh, self.stride[0], *self.padding[0], self.dilation[0])
+        ow = output_size(self.w, self.kw, self.stride[1], *self.padding[1], self.dilation[1])
+        sizes = (self.n, self.c, self.h, self.w, self.oc, self.kh, self.kw, self.stride, self.padding, self.dilation, self.groups)
+        for name, value in (("oh", oh), ("ow", ow), ("_hash", hash(sizes))):
+            object.__setattr__(self, name, value)
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @classmethod
     def of(
@@ -119,20 +140,12 @@ class Conv2dGeometry:
             expected = f"weight (OC, C/groups, KH, KW) with C/groups = {c // groups} {match}"
             raise ShapeError(message(op, expected, f"weight {tuple(weight_shape)}"))
         pads = _padding(op, padding, (kh, kw), (sh, sw), (dh, dw))
-        geometry = cls(n, c, h, w, oc, kh, kw, (sh, sw), pads, (dh, dw), groups)
+        geometry: Conv2dGeometry = _once(cls, n, c, h, w, oc, kh, kw, (sh, sw), pads, (dh, dw), groups)
         if min(geometry.oh, geometry.ow) < 1:
             extent = (dh * (kh - 1) + 1, dw * (kw - 1) + 1)
             padded = (h + sum(pads[0]), w + sum(pads[1]))
             raise ShapeError(message(op, f"a padded input of at least the kernel's extent {extent}", f"padded input {padded}"))
         return geometry
-
-    @property
-    def oh(self) -> int:
-        return output_size(self.h, self.kh, self.stride[0], *self.padding[0], self.dilation[0])
-
-    @property
-    def ow(self) -> int:
-        return output_size(self.w, self.kw, self.stride[1], *self.padding[1], self.dilation[1])
 
     @property
     def output_shape(self) -> tuple[int, int, int, int]:
@@ -175,6 +188,13 @@ class Pool2dGeometry:
     dilation: tuple[int, int] = (1, 1)
     ceil_mode: bool = False
     count_include_pad: bool = True
+    oh: int = field(init=False, compare=False, repr=False)
+    ow: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for axis, (name, size) in enumerate((("oh", self.h), ("ow", self.w))):
+            sizes = size, self.kernel[axis], self.stride[axis], self.padding[axis], self.padding[axis], self.dilation[axis]
+            object.__setattr__(self, name, output_size(*sizes, self.ceil_mode))
 
     @classmethod
     def of(
@@ -204,19 +224,11 @@ class Pool2dGeometry:
         extent = (dilations[0] * (kernel[0] - 1) + 1, dilations[1] * (kernel[1] - 1) + 1)
         if pads[0] > kernel[0] // 2 or pads[1] > kernel[1] // 2:
             raise ShapeError(message(op, f"padding of at most half the kernel {kernel}", f"padding {pads}"))
-        geometry = cls(n, c, h, w, kernel, strides, pads, dilations, bool(ceil_mode), bool(count_include_pad))
+        geometry: Pool2dGeometry = _once(cls, n, c, h, w, kernel, strides, pads, dilations, bool(ceil_mode), bool(count_include_pad))
         if min(geometry.oh, geometry.ow) < 1:
             padded = (h + 2 * pads[0], w + 2 * pads[1])
             raise ShapeError(message(op, f"a padded input of at least the window's extent {extent}", f"padded input {padded}"))
         return geometry
-
-    @property
-    def oh(self) -> int:
-        return output_size(self.h, self.kernel[0], self.stride[0], self.padding[0], self.padding[0], self.dilation[0], self.ceil_mode)
-
-    @property
-    def ow(self) -> int:
-        return output_size(self.w, self.kernel[1], self.stride[1], self.padding[1], self.padding[1], self.dilation[1], self.ceil_mode)
 
     @property
     def output_shape(self) -> tuple[int, int, int, int]:

@@ -20,11 +20,12 @@ import math
 import operator
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
 from . import backends, ops, random
+from .backends import frozen
 from .dtypes import DType, as_dtype, bool_, float32, int64, is_floating, promote
 from .errors import DeviceError, DTypeError, ShapeError, message
 from .ops import elementwise, linear, reduce, shape
@@ -37,6 +38,7 @@ __all__ = [
     "cat",
     "from_array",
     "full",
+    "inference_mode",
     "is_grad_enabled",
     "maximum",
     "minimum",
@@ -59,7 +61,9 @@ Operand: TypeAlias = "Tensor | np.ndarray | Scalar"
 
 # -- the tape ------------------------------------------------------------------------------------------------------------
 class _Mode(threading.local):
-    grad = True
+    def __init__(self) -> None:
+        self.grad = True
+        self.outer: list[bool] = []  # of each no_grad that is open; here, so that one object can be entered again and by many threads
 
 
 _mode = _Mode()
@@ -74,14 +78,42 @@ class no_grad(contextlib.ContextDecorator):
     """Record nothing inside: ``with no_grad(): ...`` or ``@no_grad()``."""
 
     def __enter__(self) -> None:
-        self._outer = _mode.grad
+        _mode.outer.append(_mode.grad)
         _mode.grad = False
 
     def __exit__(self, *exc: object) -> None:
-        _mode.grad = self._outer
+        _mode.grad = _mode.outer.pop()
 
     def _recreate_cm(self) -> no_grad:
-        return no_grad()
+        return type(self)()
+
+
+class inference_mode(no_grad):
+    """:class:`no_grad`, and the weights of layers are prepared once for all calls inside: ``with inference_mode(): ...``.
+
+    From the first layer call that uses it to the mode's end, a parameter of a convolution or a linear layer can't be written to, by
+    any thread: Tensor writes and optimisers raise RuntimeError, NumPy arrays of it are read-only (views that were taken inside stay
+    so). Assigning to ``.data`` replaces it at any time. A parameter whose memory is also held elsewhere, as a NumPy array, by
+    ``state_dict()`` or by a recorded result, can be written to from there: it is prepared at each call, as outside the mode.
+
+    Modes nest, and belong to the thread that entered them. Tensors made inside are ordinary ones. Results have the same bits as
+    outside. On CUDA it is :class:`no_grad`.
+
+    >>> import numbacnn as nc
+    >>> net = nc.nn.Linear(2, 3)
+    >>> with nc.inference_mode():
+    ...     y = net(nc.ones(1, 2))
+    >>> y.requires_grad
+    False
+    """
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        frozen.begin()
+
+    def __exit__(self, *exc: object) -> None:
+        frozen.end()
+        super().__exit__(*exc)
 
 
 class Version:
@@ -136,8 +168,11 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
     Raises:
         DeviceError: where the Tensors lie on different devices.
     """
+    grad = _mode.grad
     first: Tensor | None = None
-    arrays = []
+    if not grad and op.weight is not None and inputs[op.weight].is_parameter:
+        backends.get(inputs[op.weight].device).freeze(inputs[op.weight])  # before anybody else refers to its array
+    arrays, needs = [], []
     for t in inputs:
         if isinstance(t, Tensor):
             first = t if first is None else first
@@ -146,16 +181,19 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
                 raise DeviceError(message(type(op).__name__, "tensors on one device", found, "move one with .to()"))
             t._check_history(type(op).__name__)
             arrays.append(t.array)
+            needs.append(grad and t.requires_grad)
         else:
             arrays.append(t)
+            needs.append(False)
     if first is None:
         raise TypeError(message(type(op).__name__, "at least one Tensor", "none"))
-    op.needs = tuple(isinstance(t, Tensor) and _mode.grad and t.requires_grad for t in inputs)
-    result = Tensor(op.forward(backends.get(first.device), *arrays), device or first.device)
-    if op.view and backends.get(first.device).shares_memory(result.array, first.array):
+    op.needs, recorded = tuple(needs), True in needs
+    xp = backends.get(first.device)
+    result = Tensor(op.forward(xp, *arrays), device or first.device)
+    if op.view and xp.shares_memory(result.array, first.array):
         result._version, result._base = first._version, first
         result._seen = first._version.recorded if first._seen is None else first._seen
-    if any(op.needs) and is_floating(result.dtype):
+    if recorded and is_floating(result.dtype):
         result._node = Node(op, inputs, result)
     else:
         op.saved = ()
@@ -207,6 +245,8 @@ class Tensor:
 
     array: Any
     """The device's own array: a ``numpy.ndarray`` on the CPU. Writes into it are not watched."""
+    is_parameter: ClassVar[bool] = False
+    """Whether a module keeps it from call to call."""
     grad: Tensor | None
 
     def __init__(self, array: Any, device: str = "cpu", requires_grad: bool = False) -> None:
@@ -288,6 +328,12 @@ class Tensor:
         if self._seen is not None and self._seen != self._version.recorded and _mode.grad:
             received = "a view from before a recorded in-place write"
             raise RuntimeError(message(op, "a view of the tensor as it is now", received, "make the view after the write"))
+
+    def check_writable(self, op: str) -> None:
+        """Raise RuntimeError where the memory can't be written to, in the name of the operation that would."""
+        if not backends.get(self.device).writable(self.array):
+            received = "a weight inside inference_mode(), or a view that repeats elements"
+            raise RuntimeError(message(op, "memory that can be written to", received, "write outside, or assign to .data"))
 
     def bump_version(self) -> None:
         """Say that the memory was written to by other means."""
@@ -565,6 +611,7 @@ class Tensor:
     def _write(self, index: Any, value: Operand) -> Tensor:
         """``self[index] = value``; where gradients are recorded they flow through what was written."""
         xp = backends.get(self.device)
+        self.check_writable("write")
         if isinstance(value, (Tensor, np.ndarray, list, tuple)):
             value = _as_tensor(value, self.device)
             _check_cast(value.dtype, self.dtype)

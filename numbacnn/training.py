@@ -32,7 +32,7 @@ from .nn import Module, UninitializedParameter
 from .nn.functional import cross_entropy, softmax
 from .optim import SGD, Adam, AdamW, CosineAnnealingLR, OneCycleLR, Optimizer, Schedule
 from .results import Epoch, Evaluation, History
-from .tensor import Tensor, no_grad
+from .tensor import Tensor, inference_mode, no_grad
 
 __all__ = ["Epoch", "Evaluation", "History", "Interrupted", "evaluate", "fit", "predict", "recipe"]
 
@@ -96,7 +96,7 @@ def _evaluating(model: Module) -> Iterator[str]:
     modes = [(module, module.training) for module in model.modules()]
     first = next(iter(model.parameters()), None)
     try:
-        with no_grad():
+        with inference_mode():
             model.eval()
             yield "cpu" if first is None else first.device
     finally:
@@ -109,7 +109,7 @@ def _batches(data: Data | DataLoader, batch_size: int, device: str) -> DataLoade
 
 
 def evaluate(model: Module, data: Data | DataLoader, *, loss: Loss = cross_entropy, batch_size: int = 256) -> Evaluation:
-    """Run a network over labelled data, in evaluation mode and without gradients; its modes are as before afterwards.
+    """Run a network over labelled data, in evaluation mode and ``inference_mode``; its modes are as before afterwards.
 
     Arguments:
         model: (N, C, H, W) -> logits (N, K); it stays on its device.

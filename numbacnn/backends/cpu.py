@@ -13,7 +13,7 @@ import numpy as np
 from ..geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
 from ..kernels.cpu import adaptive, elementwise, gelu, loss, norm, optim, pool, reduce
 from ..kernels.cpu.launch import launch
-from . import cpu_conv, cpu_plan
+from . import cpu_conv, cpu_plan, frozen
 from .buffers import Buffers
 
 __all__ = ["CpuBackend", "create"]
@@ -74,9 +74,7 @@ class CpuBackend:
         out[...] = x
         return out
 
-    def _c_ordered(self, x: Array) -> Array:
-        """``x`` itself in C order, as parameters are."""
-        return x if x.flags.c_contiguous and x.flags.writeable else np.array(x, order="C")
+    _c_ordered = staticmethod(cpu_conv.c_ordered)
 
     # -- arrays
     def from_numpy(self, a: Array) -> Array:
@@ -135,6 +133,13 @@ class CpuBackend:
     def _memory_axis(axis: int, ndim: int) -> int:
         """Where a logical axis lies in ``_memory``."""
         return _CHANNELS_LAST[ndim].index(axis) if ndim in _CHANNELS_LAST else axis
+
+    # -- weights in inference_mode
+    def freeze(self, holder: Any) -> None:
+        frozen.freeze(holder)
+
+    def writable(self, x: Array) -> bool:
+        return x.flags.writeable
 
     # -- elementwise
     def unary(self, name: str, x: Array) -> Array:
@@ -237,7 +242,7 @@ class CpuBackend:
             out[...] = 0 if bias is None else bias
             return out if activation == "none" else self.unary(activation, out)
         plan = cpu_plan.matmul_plan(*sizes, a.dtype)
-        packed = cpu_conv.pack(self.buffers, plan, self._c_ordered(b))
+        packed = frozen.once(b, "matmul", sizes[1:], lambda: cpu_conv.pack(self.buffers, plan, self._c_ordered(b)))
         cpu_conv.contract(plan, self._contiguous(a), packed, bias, out, elementwise.ACTIVATIONS.index(activation))
         return out
 
@@ -267,7 +272,7 @@ class CpuBackend:
         out = self.empty(geometry.output_shape, x.dtype)
         if geometry.n:
             kind = elementwise.ACTIVATIONS.index(activation)
-            cpu_conv.forward(self.buffers, self._contiguous(x), self._c_ordered(w), b, kind, geometry, _memory(out))
+            cpu_conv.forward(self.buffers, self._contiguous(x), w, b, kind, geometry, _memory(out))
         return out
 
     def conv2d_grad_input(self, grad: Array, w: Array, geometry: Conv2dGeometry) -> Array:

@@ -9,8 +9,9 @@ Activations are C-contiguous (N, H, W, C), weights C-ordered (OC, C/groups, KH, 
 from __future__ import annotations
 
 import functools
+import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 import numpy as np
 
@@ -19,11 +20,11 @@ from ..geometry import Conv2dGeometry
 from ..kernels.cpu import conv, depthwise, winograd
 from ..kernels.cpu.launch import launch
 from ..kernels.cpu.tile import LANES
-from . import cpu_plan
+from . import cpu_plan, frozen
 from .buffers import Buffers
 from .cpu_plan import Contraction, Correlation, WinogradPlan
 
-__all__ = ["ALGORITHMS", "Algorithm", "choose", "contract", "correlate", "forward", "grad_input", "grad_weight", "pack"]
+__all__ = ["ALGORITHMS", "Algorithm", "c_ordered", "choose", "contract", "correlate", "forward", "grad_input", "grad_weight", "pack"]
 
 Array = np.ndarray
 DType = str | np.dtype
@@ -40,6 +41,11 @@ def padded(buffers: Buffers, x: Array, pads: tuple[int, int, int, int]) -> Array
     out = buffers.empty((n, h + top + bottom, w + left + right, c), x.dtype)
     launch(conv.pad, x.reshape(-1), h, w * c, out.reshape(-1), out.shape[1], out.shape[2] * c, top, left * c)
     return out
+
+
+def c_ordered(x: Array) -> Array:
+    """``x`` itself in C order and writable, as parameters are; else a copy."""
+    return x if x.flags.c_contiguous and x.flags.writeable else np.array(x, order="C")
 
 
 def pack(buffers: Buffers, p: Contraction, w: Array) -> Array:
@@ -86,6 +92,10 @@ class Algorithm:
         """The same for the input gradient, most often a convolution of the output's gradient with the kernels turned around."""
         turned = cpu_plan.turned(g)
         return "the input gradient is no plain convolution" if turned is None else self.declines(turned, dtype)
+
+    def layout(self, g: Conv2dGeometry, dtype: DType) -> Hashable:
+        """What the order of packed weights depends on, beside their own shape and dtype: it decides how long they can be kept."""
+        return g.groups
 
     def pack(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array:
         raise NotImplementedError
@@ -140,13 +150,16 @@ class Superpixels(Algorithm):
     def declines(self, g: Conv2dGeometry, dtype: DType) -> str:
         return "" if cpu_plan.superpixel(g, dtype) > 1 else "the channels fill the vectors as they are, or a row can't be shared out"
 
+    def layout(self, g: Conv2dGeometry, dtype: DType) -> Hashable:
+        return cpu_plan.superpixel(g, dtype), g.stride[1]
+
     def pack(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array:
         r = cpu_plan.superpixel(g, w.dtype)
         return DIRECT.pack(buffers, _widen(w, g, r), cpu_plan.widened(g, r))
 
     def forward(self, buffers: Buffers, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
         r = cpu_plan.superpixel(g, x.dtype)
-        DIRECT.forward(buffers, x, packed, None if bias is None else np.tile(bias, r), kind, cpu_plan.widened(g, r), out)
+        DIRECT.forward(buffers, x, packed, None if bias is None else np.concatenate([bias] * r), kind, cpu_plan.widened(g, r), out)
 
     def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         r = cpu_plan.superpixel(g, x.dtype)
@@ -299,7 +312,7 @@ def _choose(op: str, g: Conv2dGeometry, dtype: DType, winograd_on: bool, explain
 def _finite(x: Array) -> bool:
     """Whether no element is infinite or NaN; False as well where their sum overflows."""
     with np.errstate(all="ignore"):
-        return bool(np.isfinite(x.sum()))
+        return math.isfinite(np.add.reduce(x, None))
 
 
 def _chosen(op: str, g: Conv2dGeometry, x: Array) -> Algorithm:
@@ -311,7 +324,8 @@ def _chosen(op: str, g: Conv2dGeometry, x: Array) -> Algorithm:
 def forward(buffers: Buffers, x: Array, w: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
     """out (N, OH, OW, OC) = f(x * w + bias) with f = ACTIVATIONS[kind]."""
     algorithm = _chosen("forward", g, x)
-    algorithm.forward(buffers, x, algorithm.pack(buffers, w, g), bias, kind, g, out)
+    packed = frozen.once(w, algorithm.name, algorithm.layout(g, x.dtype), lambda: algorithm.pack(buffers, c_ordered(w), g))
+    algorithm.forward(buffers, x, packed, bias, kind, g, out)
 
 
 def grad_input(buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:

@@ -56,6 +56,7 @@ def superpixel(g: Conv2dGeometry, dtype: str | np.dtype) -> int:
     return min((r for r in range(1, max(1, fitting) + 1) if g.ow % r == 0), key=cost)
 
 
+@functools.lru_cache(maxsize=256)
 def widened(g: Conv2dGeometry, r: int) -> Conv2dGeometry:
     """The geometry of the same convolution on superpixels."""
     return replace(g, oc=r * g.oc, kw=g.kw + (r - 1) * g.stride[1], stride=(g.stride[0], r * g.stride[1]))

@@ -235,6 +235,13 @@ class CudaBackend:
             at = end
         return out
 
+    # -- weights in inference_mode: packed at each use -----------------------------------------------------------------
+    def freeze(self, holder: Any) -> None:
+        """Nothing is kept, so nothing can become stale."""
+
+    def writable(self, x: CudaArray) -> bool:
+        return True
+
     # -- elementwise ---------------------------------------------------------------------------------------------------
     def _elementwise(self, kernel: Any, code: tuple[int, ...], operands: Sequence[CudaArray], dtype: Any) -> CudaArray:
         """Launch ``kernel(*code, shape, (operand, start, strides)..., out, n)``; the result lies as the first operand of its shape does."""

@@ -38,8 +38,8 @@ Reduction = Literal["mean", "sum", "none"]
 
 
 def _one_dtype(op: str, *tensors: Tensor | None) -> None:
-    found = [t.dtype for t in tensors if t is not None]
-    if not is_floating(found[0]) or any(d != found[0] for d in found):
+    found = [t.array.dtype for t in tensors if t is not None]
+    if not is_floating(found[0]) or found.count(found[0]) != len(found):
         raise DTypeError(message(op, "floating-point tensors of one dtype", ", ".join(map(str, found)), "convert them with .to()"))
 
 

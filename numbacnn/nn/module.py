@@ -40,6 +40,7 @@ class Parameter(Tensor):
     """
 
     __slots__ = ()
+    is_parameter = True
 
     def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
         if not isinstance(data, Tensor):
@@ -138,9 +139,10 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         output = self.forward(*args, **kwargs)
-        for hook in tuple(self._forward_hooks.values()):
-            replaced = hook(self, args, output)
-            output = output if replaced is None else replaced
+        if self._forward_hooks:
+            for hook in tuple(self._forward_hooks.values()):
+                replaced = hook(self, args, output)
+                output = output if replaced is None else replaced
         return output
 
     def register_forward_hook(self, hook: Hook) -> RemovableHandle:
@@ -178,10 +180,10 @@ class Module:
         table[name] = value
 
     def __getattr__(self, name: str) -> Any:  # reached only where the ordinary look-up found nothing
+        tables = self.__dict__
         for table in ("_parameters", "_buffers", "_modules"):
-            found = self.__dict__.get(table, {})
-            if name in found:
-                return found[name]
+            if table in tables and name in tables[table]:
+                return tables[table][name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:
@@ -370,6 +372,7 @@ class Module:
 
         Raises:
             ValueError: listing each key that is missing, unexpected or misshapen; the module is then as it was.
+            RuntimeError: a parameter can't be written to, as in ``inference_mode()``; likewise.
 
         >>> import numbacnn as nc
         >>> net = nc.nn.Linear(2, 3)
@@ -403,6 +406,9 @@ class Module:
         if faults:
             wanted = f"the names and shapes of {type(self).__name__}"
             raise ValueError(message("load_state_dict", wanted, ", ".join(faults), "nothing was loaded"))
+        for name, _, _, t in entries:
+            if name in given:
+                t.check_writable("load_state_dict")
         for lazy, size in sizes.items():
             lazy.materialize(size, reset=False)
         with no_grad():
@@ -539,7 +545,7 @@ class Sequential(_Container):
         return type(self)(OrderedDict(items))
 
     def forward(self, x: Any) -> Any:
-        modules: list[Any] = [*self, None]
+        modules: list[Any] = [*self._modules.values(), None]
         i = 0
         while modules[i] is not None:
             activation = _fused(modules[i], modules[i + 1])

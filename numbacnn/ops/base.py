@@ -25,6 +25,9 @@ class Op:
     view: ClassVar[bool] = False
     """True where the result may share its input's memory."""
 
+    weight: ClassVar[int | None] = None
+    """The input that backends bring into an order of their own before they use it."""
+
     needs: tuple[bool, ...] = ()
     kept: tuple[int, ...] = ()
     saved: tuple[Array, ...] = ()

@@ -191,7 +191,7 @@ class Multiply(_Binary):
 
     def keep(self, a: Array | float, b: Array | float) -> None:
         self.saved = (a if self.needs[1] else 0, b if self.needs[0] else 0)
-        self.kept = tuple(i for i in (0, 1) if self.needs[1 - i])
+        self.kept = (0,) * self.needs[1] + (1,) * self.needs[0]
 
     def gradients(self, xp: Backend, grad: Array, of: int) -> Array:
         return xp.binary("multiply", grad, self.saved[1 - of])

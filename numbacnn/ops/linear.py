@@ -15,7 +15,7 @@ class Matmul(Op):
 
     def forward(self, xp: Backend, a: Array, b: Array) -> Array:
         self.saved = (a, b)
-        self.kept = tuple(i for i in (0, 1) if self.needs[1 - i])
+        self.kept = (0,) * self.needs[1] + (1,) * self.needs[0]
         return xp.matmul(a, b)
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
@@ -30,6 +30,7 @@ class Dense(Op):
     """An activation of a product of an input and weights, plus a bias: what linear layers and convolutions share."""
 
     fresh = True
+    weight = 1
 
     def __init__(self, activation: str = "none") -> None:
         self.activation = activation
@@ -37,7 +38,7 @@ class Dense(Op):
     def forward(self, xp: Backend, x: Array, w: Array, b: Array | None = None) -> Array:
         y = self.product(xp, x, w, b)
         self.saved = (x, w) if self.activation == "none" else (x, w, y)
-        self.kept = tuple(i for i in (0, 1) if self.needs[1 - i]) + ((-1,) if len(self.saved) == 3 else ())
+        self.kept = (0,) * self.needs[1] + (1,) * self.needs[0] + (-1,) * (len(self.saved) == 3)
         return y
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:

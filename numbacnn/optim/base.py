@@ -93,9 +93,11 @@ class Optimizer:
 
         Raises:
             ShapeError, DTypeError: where a gradient or a moment does not fit its parameter; nothing has moved then.
+            RuntimeError: where a parameter can't be written to, as in ``inference_mode()``; likewise.
         """
         ready = [(index, p, p.grad, group) for index, p, group in self._entries() if p.grad is not None]
         for index, p, grad, _ in ready:
+            p.check_writable(type(self).__name__)
             if grad.shape != p.shape:
                 raise ShapeError(message(type(self).__name__, f"a gradient {p.shape} for parameter {index}", f"{grad.shape}"))
             if grad.dtype != p.dtype or grad.device != p.device:

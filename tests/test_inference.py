@@ -1,0 +1,515 @@
+"""``inference_mode``: weights are packed once, nobody can write to them meanwhile, and nothing is ever stale."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import numbacnn as nc
+from numbacnn import nn
+from numbacnn.backends import cpu_conv, frozen
+from numbacnn.kernels.cpu import conv, winograd
+
+REFUSED = (
+    "[{}] expected memory that can be written to; received a weight inside inference_mode(), or a view that repeats elements; "
+    "write outside, or assign to .data."
+)
+READ_ONLY = "assignment destination is read-only"
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    """Every test ends with nothing frozen."""
+    yield
+    gc.collect()
+    assert not frozen._entries
+
+
+@pytest.fixture
+def packs(monkeypatch):
+    """One entry for each time that weights are packed."""
+    found = []
+
+    def counting(driver, *args):
+        if driver in (conv.pack, winograd.weights):
+            found.append(driver)
+        launch(driver, *args)
+
+    def depthwise(w, p):
+        found.append("depthwise")
+        return pack(w, p)
+
+    launch, pack = cpu_conv.launch, cpu_conv.Depthwise._pack
+    monkeypatch.setattr(cpu_conv, "launch", counting)
+    monkeypatch.setattr(cpu_conv.Depthwise, "_pack", staticmethod(depthwise))
+    return found
+
+
+def images(*shape):
+    return nc.tensor(np.random.default_rng(0).standard_normal(shape, dtype=np.float32))
+
+
+def plain(net, x):
+    """What the net gives outside the mode."""
+    with nc.no_grad():
+        return net(x).numpy().copy()
+
+
+NETS = {
+    "lenet": (lambda: nc.models.get("lenet")(), (1, 28, 28), 5),
+    "lenet-modern": (lambda: nc.models.get("lenet-modern")(), (1, 28, 28), 5),
+    "direct": (lambda: nn.Conv2d(3, 20, 3, stride=2, padding=1), (3, 11, 10), 1),
+    "groups": (lambda: nn.Conv2d(6, 12, 3, groups=3), (6, 9, 9), 1),
+    "depthwise": (lambda: nn.Conv2d(32, 32, 3, groups=32), (32, 9, 9), 1),
+    "winograd": (lambda: nn.Conv2d(32, 32, 3, padding=1), (32, 32, 32), 1),
+    "superpixels": (lambda: nn.Conv2d(1, 4, 5), (1, 20, 20), 1),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_same_bits_and_packed_once(name, packs):
+    make, shape, layers = NETS[name]
+    net = make()
+    wanted = {n: plain(net, images(n, *shape)) for n in (4, 5)}
+    packs.clear()
+    with nc.inference_mode():
+        for n in (4, 5, 4, 4):
+            np.testing.assert_array_equal(net(images(n, *shape)).numpy(), wanted[n])
+        assert len(packs) == layers
+    np.testing.assert_array_equal(plain(net, images(4, *shape)), wanted[4])
+    assert len(packs) == 2 * layers
+
+
+def test_the_algorithms_above_are_the_ones_named():
+    for name in ("direct", "depthwise", "winograd", "superpixels"):
+        make, shape, _ = NETS[name]
+        assert cpu_conv.choose("forward", make().geometry((4, *shape)), "float32").name == name
+
+
+def test_it_records_nothing_and_leaves_the_tape_as_it_was():
+    net = nn.Linear(3, 2)
+    x = nc.ones(1, 3)
+    with nc.inference_mode():
+        assert not nc.is_grad_enabled()
+        assert not net(x).requires_grad
+    assert nc.is_grad_enabled()
+    net(x).sum().backward()
+    assert net.weight.grad is not None
+    with nc.no_grad():
+        with nc.inference_mode():
+            net(x)
+        assert not nc.is_grad_enabled()
+
+
+# -- writes ----------------------------------------------------------------------------------------------------------------
+def of_tensors(net, optimizer):
+    w = net.weight
+    return {
+        "write": [
+            lambda: w.fill_(0),
+            lambda: w.zero_(),
+            lambda: w.copy_(nc.zeros(4, 3)),
+            lambda: w.__setitem__(0, 1.0),
+            lambda: w.__iadd__(1),
+            lambda: w.data.__setitem__(slice(None), 0.0),
+            lambda: w.detach().mul_(2),
+            lambda: w[1].fill_(0),
+            lambda: nn.init.zeros_(w),
+        ],
+        "Adam": [optimizer.step],
+        "load_state_dict": [lambda: net.load_state_dict({"bias": nc.ones(4), "weight": nc.ones(4, 3)})],
+    }
+
+
+def of_arrays(w):
+    return [
+        lambda: w.detach().numpy().__setitem__(0, 1),
+        lambda: w.data.numpy()[1:].__setitem__(..., 1),
+        lambda: np.asarray(w).reshape(-1).__setitem__(0, 1),
+        lambda: w.array.T.fill(0),
+    ]
+
+
+def test_writes_are_refused_inside_and_work_afterwards():
+    net = nn.Linear(3, 4)
+    x = images(2, 3)
+    optimizer = nc.optim.Adam(net.parameters(), lr=0.1)
+    net(x).sum().backward()
+    before = {name: t.numpy().copy() for name, t in net.state_dict().items()}
+    with nc.inference_mode():
+        wanted = net(x).numpy().copy()
+        for op, writes in of_tensors(net, optimizer).items():
+            for write in writes:
+                with pytest.raises(RuntimeError) as error:
+                    write()
+                assert str(error.value) == REFUSED.format(op)
+        for write in of_arrays(net.weight):
+            with pytest.raises(ValueError, match=READ_ONLY):
+                write()
+        for name, t in net.state_dict().items():  # nothing was loaded, nothing has moved
+            np.testing.assert_array_equal(t.numpy(), before[name])
+        assert optimizer.state == {}
+        np.testing.assert_array_equal(net(x).numpy(), wanted)
+    with nc.no_grad():
+        for writes in of_tensors(net, optimizer).values():
+            for write in writes:
+                write()
+        for write in of_arrays(net.weight):
+            write()
+        net.weight.fill_(1)
+        net.bias.fill_(0)
+    with nc.inference_mode():
+        np.testing.assert_array_equal(net(nc.ones(1, 3)).numpy(), np.full((1, 4), 3, np.float32))
+
+
+def test_a_weight_can_be_written_before_its_first_use():
+    with nc.inference_mode():
+        net = nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(2))
+        net(images(1, 2, 6, 6))
+        again = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(64, 2))
+        again.load_state_dict(net.state_dict())
+        np.testing.assert_array_equal(net(images(1, 2, 6, 6)).numpy(), again(images(1, 2, 6, 6)).numpy())
+
+
+def test_a_parameter_can_be_replaced_inside(packs):
+    net = nn.Linear(3, 2, bias=False)
+    with nc.inference_mode():
+        for value in range(5):
+            net.weight.data = nc.full((2, 3), float(value))
+            assert net(nc.ones(1, 3)).tolist() == [[3 * value] * 2]
+            assert len(frozen._entries) == 1  # what it was before is gone
+        net(nc.ones(2, 3))
+    assert len(packs) == 5
+
+
+def test_repeated_elements_are_refused_outside_too():
+    with pytest.raises(RuntimeError) as error:
+        nc.ones(1, 3).expand(2, 3).fill_(0)
+    assert str(error.value) == REFUSED.format("write")
+
+
+def test_other_tensors_stay_writable():
+    weight, x = nc.ones(2, 3), images(4, 3)
+    with nc.inference_mode():
+        first = nn.functional.linear(x, weight).numpy().copy()
+        weight *= 2  # not a parameter: as PyTorch, it is the user's to change
+        x.array[...] *= 2
+        np.testing.assert_array_equal(nn.functional.linear(x, weight).numpy(), 4 * first)
+
+
+# -- who else may write ----------------------------------------------------------------------------------------------------
+
+HOLDERS = {
+    "the array": lambda w: (a := w.detach().numpy(), a.fill)[1],
+    "a view": lambda w: w.detach().numpy()[...].fill,
+    "a part of a view": lambda w: (lambda v: lambda value: v.fill(value))(w.detach().numpy()[:].reshape(-1)[:]),
+    "a tensor": lambda w: (lambda d: lambda value: d.fill_(value))(w.detach()),
+    "a tensor's part": lambda w: (lambda d: lambda value: d.fill_(value))(w.data[:]),
+    "a memoryview": lambda w: (lambda m: lambda value: np.asarray(m).fill(value))(memoryview(w.array)),
+    "a state": lambda w: (lambda s: lambda value: s["w"].copy_(nc.full((2, 3), value)))({"w": w.detach()}),
+}
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_whoever_holds_the_memory_may_write_and_is_seen(holder):
+    net = nn.Linear(3, 2, bias=False)
+    write = HOLDERS[holder](net.weight)
+    with nc.inference_mode():
+        for value in (1, 2, 3):
+            write(value)
+            assert net(nc.ones(1, 3)).tolist() == [[3 * value] * 2]
+        assert not frozen._entries
+
+
+def test_a_weight_is_kept_as_soon_as_nobody_else_holds_it(packs):
+    net = nn.Linear(3, 2)
+    recorded = net(nc.ones(1, 3))  # its backward will want the weight
+    with nc.inference_mode():
+        net(nc.ones(1, 3))
+        net(nc.ones(1, 3))
+        assert not frozen._entries
+        del recorded
+        packs.clear()
+        net(nc.ones(1, 3))
+        net(nc.ones(1, 3))
+        assert len(packs) == 1
+
+
+def test_memory_that_another_array_owns():
+    owner = np.zeros(6, np.float32)
+    net = nn.Linear(3, 2, bias=False)
+    net.weight.data = nc.from_array(owner.reshape(2, 3))
+    with nc.inference_mode():
+        for value in (1, 2):
+            owner.fill(value)
+            assert net(nc.ones(1, 3)).tolist() == [[3 * value] * 2]
+        del owner
+        net(nc.ones(1, 3))
+        assert len(frozen._entries) == 1  # the weight alone shows it now
+    net.weight.data.fill_(4)
+    assert net(nc.ones(1, 3)).tolist() == [[12, 12]]
+
+
+def test_memory_that_is_no_array():
+    memory = bytearray(24)
+    net = nn.Linear(3, 2, bias=False)
+    net.weight.data = nc.from_array(np.frombuffer(memory, np.float32).reshape(2, 3))
+    with nc.inference_mode():
+        assert net(nc.ones(1, 3)).tolist() == [[0, 0]]
+        memory[:] = np.ones(6, np.float32).tobytes()
+        assert net(nc.ones(1, 3)).tolist() == [[3, 3]]
+
+
+def test_who_insists_is_not_served_old_weights():
+    net = nn.Linear(3, 2, bias=False)
+    with nc.inference_mode():
+        net(nc.ones(1, 3))
+        net.weight.array.flags.writeable = True
+        for value in (1, 2):
+            net.weight.array.fill(value)
+            assert net(nc.ones(1, 3)).tolist() == [[3 * value] * 2]
+
+
+# -- how long it lasts -----------------------------------------------------------------------------------------------------
+def test_what_was_packed_is_released():
+    net = nn.Conv2d(3, 20, 3)
+    with nc.inference_mode():
+        net(images(1, 3, 8, 8))
+        (entry,) = frozen._entries.values()
+        ((_, packed),) = entry.made.values()
+        packed = weakref.ref(packed)
+        del entry
+        assert packed() is not None
+    assert packed() is None
+
+
+def test_what_is_kept_does_not_grow_with_the_shapes_of_inputs():
+    net = nn.Conv2d(1, 4, 3)
+    inputs = [images(1, 1, 9, size) for size in range(8, 30)] + [nc.full((1, 1, 9, 16), np.inf)]  # which superpixels decline
+    wanted = [plain(net, x) for x in inputs]
+    with nc.inference_mode():
+        for x, y in zip(inputs, wanted):
+            np.testing.assert_array_equal(net(x).numpy(), y)
+        (entry,) = frozen._entries.values()
+        assert set(entry.made) == {"superpixels", "direct"}
+
+
+def test_a_network_that_dies_inside_leaves_nothing():
+    with nc.inference_mode():
+        nn.Linear(3, 2)(nc.ones(1, 3))
+        gc.collect()
+        assert not frozen._entries
+
+
+def test_modes_nest():
+    net = nn.Linear(3, 2)
+    mode = nc.inference_mode()
+    with mode:
+        with mode, nc.no_grad(), nc.inference_mode():
+            net(nc.ones(1, 3))
+        assert not nc.is_grad_enabled()
+        with pytest.raises(RuntimeError):
+            net.weight.fill_(0)
+    assert nc.is_grad_enabled()
+    net.weight.data.fill_(0)
+
+
+def test_an_exception_ends_it():
+    net = nn.Linear(3, 2)
+    with pytest.raises(nc.ShapeError), nc.inference_mode():
+        net(nc.ones(1, 3))
+        net(nc.ones(1, 4))
+    assert nc.is_grad_enabled()
+    net.weight.data.fill_(0)
+
+
+def test_as_a_decorator(packs):
+    net = nn.Linear(3, 2)
+
+    @nc.inference_mode()
+    def twice(x, depth=2):
+        net(x)
+        net(x)
+        return twice(x, depth - 1) if depth else net(x)
+
+    for _ in range(2):
+        packs.clear()
+        assert not twice(nc.ones(1, 3)).requires_grad
+        assert len(packs) == 1
+
+
+# -- threads ---------------------------------------------------------------------------------------------------------------
+class Other:
+    """A thread that is in the mode from ``with`` on; ``do`` runs a function in it."""
+
+    def __enter__(self):
+        self.pool = ThreadPoolExecutor(1)
+        self.mode = nc.inference_mode()
+        self.do(self.mode.__enter__)
+        return self
+
+    def __exit__(self, *exc):
+        self.do(lambda: self.mode.__exit__(None, None, None))
+        self.pool.shutdown()
+
+    def do(self, function, *args):
+        return self.pool.submit(function, *args).result()
+
+
+def test_a_thread_freezes_only_what_it_uses():
+    used, trained = nn.Linear(3, 2), nn.Linear(3, 2)
+    optimizer = nc.optim.SGD(trained.parameters(), lr=0.1)
+    x = images(4, 3)
+    with Other() as other:
+        wanted = other.do(lambda: used(x).numpy().copy())
+        assert nc.is_grad_enabled()
+        for _ in range(3):
+            optimizer.zero_grad()
+            (trained(x) * used(x)).sum().backward()  # what is frozen can be read and differentiated
+            optimizer.step()
+            nc.evaluate(trained, (x.numpy(), np.zeros(4, np.int64)))  # in a mode of its own, which ends
+        assert used.weight.grad is not None
+        with pytest.raises(RuntimeError) as error:
+            nc.optim.SGD(used.parameters(), lr=0.1).step()
+        assert str(error.value) == REFUSED.format("SGD")
+        np.testing.assert_array_equal(other.do(lambda: used(x).numpy()), wanted)
+    nc.optim.SGD(used.parameters(), lr=0.1).step()
+    assert (plain(used, x) != wanted).any()
+
+
+def test_two_threads_share_what_is_packed(packs):
+    net = nn.Linear(3, 2)
+    x = nc.ones(1, 3)
+    with Other() as first:
+        with Other() as second:
+            for other in (first, second, first):
+                other.do(net, x)
+            assert len(packs) == 1
+        first.do(net, x)
+        assert len(packs) == 1
+        with pytest.raises(RuntimeError):  # the second has left, the first has not
+            net.weight.data.fill_(0)
+    net.weight.data.fill_(0)
+
+
+def test_many_threads_enter_and_leave():
+    net = nc.models.get("lenet")()
+    x = images(2, 1, 28, 28)
+    wanted = plain(net, x)
+    start = threading.Barrier(6)
+
+    def work(_):
+        start.wait()
+        right = True
+        for _ in range(30):
+            with nc.inference_mode():
+                right &= all((net(x).numpy() == wanted).all() for _ in range(3))
+        return right
+
+    with ThreadPoolExecutor(6) as pool:
+        assert all(pool.map(work, range(6)))
+    assert all(p.array.flags.writeable for p in net.parameters())
+
+
+def test_a_writer_beside_a_reader_is_refused_or_seen():
+    """While one thread keeps writing, another enters and leaves: what is frozen is what the packed weights hold."""
+    net = nn.Linear(64, 16, bias=False)
+    net.weight.data.fill_(1)
+    x, done = nc.ones(1, 64), threading.Event()
+    written = refused = 0
+
+    def write():
+        nonlocal written, refused
+        while not done.wait(1e-4):  # in the pause it holds no reference to the memory
+            try:
+                net.weight.data.fill_(written % 1000)
+                written += 1
+            except RuntimeError:
+                refused += 1
+
+    def read():
+        held = rounds = 0
+        while rounds < 100 or (min(held, written, refused) == 0 and rounds < 10000):
+            rounds += 1
+            time.sleep(1e-4)  # the writer's turn
+            with nc.inference_mode():
+                net(x)
+                time.sleep(1e-4)
+                if not net.weight.array.flags.writeable:
+                    held += 1
+                    value = 64 * float(net.weight.array[0, 0])
+                    assert all(net(x).tolist() == [[value] * 16] for _ in range(3))
+        return held
+
+    with ThreadPoolExecutor(2) as pool:
+        writer = pool.submit(write)
+        try:
+            held = pool.submit(read).result()
+        finally:
+            done.set()
+        writer.result()
+    assert min(held, written, refused) > 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork, which Windows lacks")
+def test_a_forked_child_has_only_the_mode_of_its_own_thread():
+    code = """
+        import os, threading
+        import numbacnn as nc
+        mine, others = nc.nn.Linear(3, 2), nc.nn.Linear(3, 2)
+        entered, leave = threading.Event(), threading.Event()
+
+        def stay():
+            with nc.inference_mode():
+                others(nc.ones(1, 3))
+                entered.set()
+                leave.wait()
+
+        thread = threading.Thread(target=stay)
+        thread.start()
+        entered.wait()
+        with nc.inference_mode():
+            mine(nc.ones(1, 3))
+            pid = os.fork()
+            if not pid:
+                os._exit(int(mine.weight.array.flags.writeable or not others.weight.array.flags.writeable))
+        print(os.waitpid(pid, 0)[1], mine.weight.array.flags.writeable, others.weight.array.flags.writeable)
+        leave.set()
+        thread.join()
+    """
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=300)
+    assert run.stdout.strip() == "0 True False", run.stderr[-2000:]
+
+
+# -- around it -------------------------------------------------------------------------------------------------------------
+def test_evaluate_and_predict_pack_once(packs):
+    net = nc.models.get("lenet")()
+    x, y = images(6, 1, 28, 28).numpy(), np.zeros(6, np.int64)
+    nc.evaluate(net, (x, y), batch_size=2)
+    assert len(packs) == 5
+    nc.predict(net, (x, y), batch_size=2)
+    assert len(packs) == 10
+
+
+def test_every_device_takes_it(device):
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 2)).to(device)
+    x = nc.ones(1, 1, 4, 4).to(device)
+    wanted = net(x).detach().cpu().numpy()
+    with nc.inference_mode():
+        for _ in range(2):
+            found = net(x)
+            assert not found.requires_grad
+            np.testing.assert_array_equal(found.cpu().numpy(), wanted)
+    with nc.no_grad():
+        net[2].weight.fill_(0)
+        np.testing.assert_array_equal(net(x).cpu().numpy(), net[2].bias.detach().cpu().numpy()[None])
