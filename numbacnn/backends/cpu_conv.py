@@ -221,11 +221,11 @@ class Depthwise(Algorithm):
         self._contract(plan, grad, self._pack(w, plan), None, 0, out)
 
     def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
-        p = cpu_plan.grad_weight_plan(g, x.dtype)
-        lanes = LANES * 4 // x.itemsize
-        part = buffers.empty((cpu_plan.depthwise_chunks(g), len(p.offsets), -(-g.c // lanes) * lanes), x.dtype)
-        sizes = p.images, p.x_image, g.c, p.tile.m
-        launch(depthwise.correlate, padded(buffers, x, p.pads).reshape(-1), p.at, p.rows, grad.reshape(-1), part, *sizes)
+        p, lanes = cpu_plan.forward_plan(g, x.dtype), LANES * 4 // x.itemsize
+        images, shares = cpu_plan.depthwise_chunks(g.n)
+        part = buffers.empty((images * shares, len(p.offsets), -(-g.c // lanes) * lanes), x.dtype)
+        tables = p.at, p.to, p.classes, p.taps, p.rows
+        launch(depthwise.correlate, x.reshape(-1), *tables, grad.reshape(-1), part, g.n, p.x_image, p.y_image, g.c, shares)
         total = functools.reduce(np.add, part)
         ragged = g.c % lanes  # the last vector's last lanes hold the channels that fill no vector
         out.reshape(g.c, -1)[...] = np.concatenate([total[:, : g.c - ragged], total[:, total.shape[1] - ragged :]], 1).T

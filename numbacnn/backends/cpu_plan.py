@@ -10,7 +10,7 @@ from itertools import pairwise, product
 import numpy as np
 
 from ..geometry import Conv2dGeometry
-from ..kernels.cpu import conv, depthwise, winograd
+from ..kernels.cpu import conv, winograd
 from ..kernels.cpu.tile import REGISTERS, Tile
 
 __all__ = ["Contraction", "Correlation", "forward_plan", "grad_input_plan", "grad_weight_plan", "matmul_plan", "matmul_t_plan", "tile_for"]
@@ -20,7 +20,7 @@ SPAN_BYTES = 1 << 18
 """What a task's pixels should occupy, input and output: they stay in the second-level cache while the blocks of weights pass by."""
 TASKS = 32
 """Tasks that a kernel is cut into where the shape allows it: a fixed number, so that the bits do not depend on the threads."""
-SUMS = 16
+SUMS = 8
 """The same for a weight gradient, each of whose tasks copies panels of its own."""
 BLOCKS = 4
 """Blocks of output channels that a panel of the input should serve at least."""
@@ -331,7 +331,7 @@ def _correlation(
     # few chunks: share out the blocks of output channels, as long as an input panel still serves several, then the strips
     wanted = -(-SUMS // (chunks * groups)) if chunks * groups < 8 else 1
     shares = min(wanted, max(1, blocks // BLOCKS))
-    splits = min(strips, -(-wanted // shares))
+    splits = min(strips, max(1, wanted // shares))
     return Correlation(
         tile,
         pads,
@@ -416,9 +416,10 @@ def depthwise_shares(p: Contraction) -> int:
     return max(1, pixels * p.groups // 4096)
 
 
-def depthwise_chunks(g: Conv2dGeometry) -> int:
-    """How many partial sums a depthwise weight gradient has."""
-    return min(TASKS, g.n * -(-g.oh * g.ow // depthwise.BLOCK))
+def depthwise_chunks(images: int) -> tuple[int, int]:
+    """How many images a depthwise weight gradient takes side by side, and into how many shares it cuts each."""
+    beside = min(images, TASKS)
+    return beside, TASKS // beside
 
 
 # -- Winograd --------------------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ BLOCK = 128
 DENSE = 64
 """Channels of an output gradient up to which such a panel need not be copied together."""
 
-STRIP = 5
+STRIP = 8
 """Tiles of (tap, channel) rows that share a panel of the input."""
 
 MANY = 8

@@ -1,7 +1,6 @@
 """Depthwise convolution: one channel to a group, so a vector holds neighbouring channels. The tables are those of ``conv``.
 
-There are at least as many channels as a vector has lanes; the last vector may repeat some of them. ``spare`` is how many entries
-the two tails of a table have each.
+There are at least as many channels as a vector has lanes; the last vector may repeat some of them.
 """
 
 from __future__ import annotations
@@ -30,35 +29,38 @@ def _pixel(x, a, taps, rows, first, last, w, c, C, v):
 
 
 @inline
-def _four_pixels(x, a0, a1, a2, a3, taps, rows, first, last, w, c, C, v):
-    """The same for four pixels, which share the weights."""
-    v0, v1, v2, v3 = v, v, v, v
+def _six_pixels(x, a0, a1, a2, a3, a4, a5, taps, rows, first, last, w, c, C, v):
+    """The same for six pixels, which share the weights."""
+    v0, v1, v2, v3, v4, v5 = v, v, v, v, v, v
     for r in range(first, last):
         weight = load(w, rows[u8(r)] * C + c)
         t = taps[u8(r)] + c
-        v0 = v0 + load(x, a0 + t) * weight
-        v1 = v1 + load(x, a1 + t) * weight
-        v2 = v2 + load(x, a2 + t) * weight
-        v3 = v3 + load(x, a3 + t) * weight
-    return v0, v1, v2, v3
+        v0, v1, v2 = v0 + load(x, a0 + t) * weight, v1 + load(x, a1 + t) * weight, v2 + load(x, a2 + t) * weight
+        v3, v4, v5 = v3 + load(x, a3 + t) * weight, v4 + load(x, a4 + t) * weight, v5 + load(x, a5 + t) * weight
+    return v0, v1, v2, v3, v4, v5
 
 
 @inline
 def _pixels(x, image, at, begin, end, taps, rows, first, last, w, bias, y, out_image, to, C, kind):
     """Table entries ``begin`` to ``end`` of one image, whose windows hold runs ``first`` to ``last``."""
     L = lanes(x)
-    fours = begin + (end - begin) // 4 * 4
-    for p in range(begin, fours, 4):
-        a0, a1, a2, a3 = image + at[p], image + at[p + 1], image + at[p + 2], image + at[p + 3]
-        o0, o1, o2, o3 = out_image + to[p], out_image + to[p + 1], out_image + to[p + 2], out_image + to[p + 3]
+    sixes = begin + (end - begin) // 6 * 6
+    for p in range(begin, sixes, 6):
+        a0, a1, a2 = image + at[u8(p)], image + at[u8(p + 1)], image + at[u8(p + 2)]
+        a3, a4, a5 = image + at[u8(p + 3)], image + at[u8(p + 4)], image + at[u8(p + 5)]
+        o0, o1, o2 = out_image + to[u8(p)], out_image + to[u8(p + 1)], out_image + to[u8(p + 2)]
+        o3, o4, o5 = out_image + to[u8(p + 3)], out_image + to[u8(p + 4)], out_image + to[u8(p + 5)]
         for block in range(0, C, L):
             c = min(block, C - L)
-            v0, v1, v2, v3 = _four_pixels(x, a0, a1, a2, a3, taps, rows, first, last, w, c, C, load(bias, c))
+            b = load(bias, c)
+            v0, v1, v2, v3, v4, v5 = _six_pixels(x, a0, a1, a2, a3, a4, a5, taps, rows, first, last, w, c, C, b)
             put(v0, y, o0 + c)
             put(v1, y, o1 + c)
             put(v2, y, o2 + c)
             put(v3, y, o3 + c)
-    for p in range(fours, end):
+            put(v4, y, o4 + c)
+            put(v5, y, o5 + c)
+    for p in range(sixes, end):
         for block in range(0, C, L):
             c = min(block, C - L)
             put(_pixel(x, image + at[p], taps, rows, first, last, w, c, C, load(bias, c)), y, out_image + to[p] + c)
@@ -86,41 +88,75 @@ def contract(x, at, to, classes, taps, rows, w, bias, y, images, x_image, y_imag
 
 
 @inline
-def _tap_sum(x, a, tap, at, grad, g, first, count, C, v0):
-    """v0 + the sum over ``count`` pixels of x at a tap times grad, one vector of channels."""
+def _tap_sum(x, a, at, grad, g, to, begin, end, v0):
+    """v0 + the sum over table entries ``begin`` to ``end`` of x[a + at[p]] times grad[g + to[p]], one vector of channels."""
     v1, v2, v3 = zeros(x), zeros(x), zeros(x)  # four sums, for one alone would wait for each addition
-    for p in range(first, first + count - 3, 4):
-        v0 = v0 + load(x, a + at[u8(p)] + tap) * load(grad, g + p * C)
-        v1 = v1 + load(x, a + at[u8(p + 1)] + tap) * load(grad, g + (p + 1) * C)
-        v2 = v2 + load(x, a + at[u8(p + 2)] + tap) * load(grad, g + (p + 2) * C)
-        v3 = v3 + load(x, a + at[u8(p + 3)] + tap) * load(grad, g + (p + 3) * C)
-    for p in range(first + count // 4 * 4, first + count):
-        v0 = v0 + load(x, a + at[u8(p)] + tap) * load(grad, g + p * C)
+    fours = begin + (end - begin) // 4 * 4
+    for p in range(begin, fours, 4):
+        v0 = v0 + load(x, a + at[u8(p)]) * load(grad, g + to[u8(p)])
+        v1 = v1 + load(x, a + at[u8(p + 1)]) * load(grad, g + to[u8(p + 1)])
+        v2 = v2 + load(x, a + at[u8(p + 2)]) * load(grad, g + to[u8(p + 2)])
+        v3 = v3 + load(x, a + at[u8(p + 3)]) * load(grad, g + to[u8(p + 3)])
+    for p in range(fours, end):
+        v0 = v0 + load(x, a + at[u8(p)]) * load(grad, g + to[u8(p)])
     return (v0 + v1) + (v2 + v3)
 
 
+@inline
+def _three_tap_sums(x, a0, a1, a2, at, grad, g, to, begin, end, v0, v1, v2):
+    """The same for three taps, which share the gradient."""
+    w0, w1, w2 = zeros(x), zeros(x), zeros(x)
+    pairs = begin + (end - begin) // 2 * 2
+    for p in range(begin, pairs, 2):
+        d, e, i, j = load(grad, g + to[u8(p)]), load(grad, g + to[u8(p + 1)]), at[u8(p)], at[u8(p + 1)]
+        v0, w0 = v0 + load(x, a0 + i) * d, w0 + load(x, a0 + j) * e
+        v1, w1 = v1 + load(x, a1 + i) * d, w1 + load(x, a1 + j) * e
+        v2, w2 = v2 + load(x, a2 + i) * d, w2 + load(x, a2 + j) * e
+    for p in range(pairs, end):
+        d, i = load(grad, g + to[u8(p)]), at[u8(p)]
+        v0, v1, v2 = v0 + load(x, a0 + i) * d, v1 + load(x, a1 + i) * d, v2 + load(x, a2 + i) * d
+    return v0 + w0, v1 + w1, v2 + w2
+
+
+@inline
+def _tap_sums(x, image, at, grad, out_image, to, begin, end, taps, rows, first, last, C, sums, s, width):
+    """Row rows[r] of sums (taps, width), from s on, += what tap r of these pixels adds."""
+    L = lanes(x)
+    threes = first + (last - first) // 3 * 3
+    for block in range(begin, end, BLOCK):
+        stop = min(end, block + BLOCK)
+        for v in range(0, width, L):
+            c = min(v, C - L)
+            a, g, o = image + c, out_image + c, s + v
+            for r in range(first, threes, 3):
+                o0, o1, o2 = o + rows[u8(r)] * width, o + rows[u8(r + 1)] * width, o + rows[u8(r + 2)] * width
+                a0, a1, a2 = a + taps[u8(r)], a + taps[u8(r + 1)], a + taps[u8(r + 2)]
+                old = load(sums, o0), load(sums, o1), load(sums, o2)
+                v0, v1, v2 = _three_tap_sums(x, a0, a1, a2, at, grad, g, to, block, stop, *old)
+                put(v0, sums, o0)
+                put(v1, sums, o1)
+                put(v2, sums, o2)
+            for r in range(threes, last):
+                q = o + rows[u8(r)] * width
+                put(_tap_sum(x, a + taps[u8(r)], at, grad, g, to, block, stop, load(sums, q)), sums, q)
+
+
 @kernel
-def correlate(x, at, taps, grad, part, images, x_image, C, spare):
+def correlate(x, at, to, classes, taps, rows, grad, part, images, x_image, y_image, C, shares):
     """part (chunks, taps, V * lanes): each chunk's sums over pixels of x at a tap times flat grad (images, pixels, C).
 
-    The V vectors of channels have places of their own, of which the last holds some channels again. Chunks deal out the blocks of
-    pixels; their number depends on the shapes only: so do the bits.
+    The V vectors of channels have places of their own, of which the last holds some channels again. A chunk is a share of each
+    class's pixels of every so many images; the number of chunks depends on the shapes only: so do the bits.
     """
     chunks, T, width = part.shape
-    L = lanes(x)
-    pixels = len(at) - 2 * spare
-    blocks = (pixels + BLOCK - 1) // BLOCK
     sums = part.reshape(-1)
     for chunk in prange(chunks):
-        for i in range(T * width):
-            sums[chunk * T * width + i] = 0
-        for block in range(chunk, images * blocks, chunks):
-            n = block // blocks
-            first = (block - n * blocks) * BLOCK
-            count = min(BLOCK, pixels - first)
-            for v in range(0, width, L):
-                c = min(v, C - L)
-                for r in range(T):
-                    s = (chunk * T + r) * width + v
-                    total = _tap_sum(x, n * x_image + c, taps[r], at, grad, n * pixels * C + c, first, count, C, load(sums, s))
-                    put(total, sums, s)
+        share = chunk % shares
+        for i in range(chunk * T * width, (chunk + 1) * T * width):
+            sums[i] = 0
+        for n in range(chunk // shares, images, chunks // shares):
+            for k in range(len(classes)):
+                entry, pixels, first, last = classes[k, 0], classes[k, 1], classes[k, 2], classes[k, 3]
+                begin, end = entry + pixels * share // shares, entry + pixels * (share + 1) // shares
+                s = chunk * T * width
+                _tap_sums(x, n * x_image, at, grad, n * y_image, to, begin, end, taps, rows, first, last, C, sums, s, width)
