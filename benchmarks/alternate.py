@@ -142,7 +142,7 @@ def inference_mode(side: str) -> Any:
     if side == "numbacnn":
         import numbacnn
 
-        return getattr(numbacnn, "inference_mode", numbacnn.no_grad)()
+        return numbacnn.inference_mode()
     if side == "torch":
         import torch
 
