@@ -173,6 +173,8 @@ GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tenso
         (F.linear, [real(3, 4), real(2, 4, seed=1), real(2, seed=2)]),
         (F.linear, [real(2, 2, 3), real(2, 3, seed=1)]),
         (F.linear, [real(3), real(2, 3, seed=1), real(2, seed=2)]),
+        (lambda x, w, b: F.linear(x, w, b, "sigmoid"), [real(3, 4), real(2, 4, seed=1), real(2, seed=2)]),
+        (lambda x, w: F.linear(x, w, activation="tanh"), [real(3, 4), real(2, 4, seed=1)]),
     ],
     ops.loss.CrossEntropy: [
         (lambda x: F.cross_entropy(x, nc.tensor([0, 2, 1])), [real(3, 4)]),
@@ -184,6 +186,7 @@ GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tenso
         (lambda x, w: F.conv2d(x, w, stride=2, padding="valid", dilation=2), [real(1, 1, 5, 6), real(2, 1, 2, 2, seed=1)]),
         (lambda x, w: F.conv2d(x, w, groups=2, padding="same"), [real(1, 4, 3, 3), real(2, 2, 2, 2, seed=1)]),
         (lambda x, w: F.conv2d(x, w), [real(2, 3, 3), real(2, 2, 2, 2, seed=1)]),
+        (lambda x, w, b: F.conv2d(x, w, b, activation="relu"), [real(2, 2, 3, 4), real(3, 2, 2, 2, seed=1), real(3, seed=2)]),
     ],
     ops.pool.MaxPool2d: [
         (lambda x: F.max_pool2d(x, 2), [spread(2, 2, 4, 5)]),
@@ -230,7 +233,7 @@ def _operations() -> set[type[ops.Op]]:
 
 
 def test_every_operation_has_a_row() -> None:
-    assert _operations() == {*GRADIENTS, E.FloorDivide}  # which has no gradient
+    assert _operations() == {*GRADIENTS, E.FloorDivide, ops.linear.Dense}  # one has no gradient, one is what two others share
 
 
 @pytest.mark.parametrize("op", GRADIENTS, ids=lambda c: c.__name__)
@@ -1013,6 +1016,16 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
         lambda: F.linear(x, nc.ones(2, 3)),
         nc.ShapeError,
         "[linear] expected input (..., I) with I = 3 to match weight (2, 3); received input (3, 4).",
+    ),
+    (
+        lambda: F.conv2d(image, kernel, activation="gelu"),
+        ValueError,
+        "[conv2d] expected activation as one of none, relu, sigmoid, tanh; received 'gelu'.",
+    ),
+    (
+        lambda: F.linear(x, x, activation="gelu"),
+        ValueError,
+        "[linear] expected activation as one of none, relu, sigmoid, tanh; received 'gelu'.",
     ),
     (lambda: F.linear(x, x, y), nc.ShapeError, "[linear] expected bias (3,); received bias (4,)."),
     (lambda: F.dropout(x, 1.5), ValueError, "[dropout] expected a probability between 0 and 1; received p = 1.5."),

@@ -46,12 +46,10 @@ class Dense(Op):
         total = None
         if y:
             grad, total = xp.activation_backward(self.activation, grad, *y)
-        elif self.needs[2]:
-            total = xp.channel_sum(grad)
         return (
             self.grad_input(xp, grad, w) if self.needs[0] else None,
             self.grad_weight(xp, grad, x) if self.needs[1] else None,
-            total if self.needs[2] else None,
+            (xp.channel_sum(grad) if total is None else total) if self.needs[2] else None,
         )
 
     def product(self, xp: Backend, x: Array, w: Array, b: Array | None) -> Array:
