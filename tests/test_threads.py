@@ -237,12 +237,12 @@ def test_buffers_are_not_reused_while_seen():
 
 def test_a_free_buffer_serves_at_least_half_its_size():
     buffers = type(nc.backends.get("cpu").buffers)(limit=1 << 30)
-    large, small = (buffers.empty((size,), np.uint8) for size in (1 << 20, 3 << 18))
+    large, small = (buffers.empty((size,), np.uint8) for size in ((1 << 20) - 64, (3 << 18) - 64))  # and a cache line
     places = large.ctypes.data, small.ctypes.data
     del large, small
-    first, second = (buffers.empty((size,), np.uint8) for size in (5 << 17, 1 << 19))
+    first, second = (buffers.empty((size,), np.uint8) for size in (5 << 17, (1 << 19) - 64))
     assert (second.ctypes.data, first.ctypes.data) == places  # the smaller one that fits first, then what is left
-    assert buffers.empty(((1 << 19) - 1,), np.uint8).ctypes.data not in places
+    assert buffers.empty(((1 << 19) - 65,), np.uint8).ctypes.data not in places
     del first, second
     third = buffers.empty(((1 << 19) - (1 << 16),), np.uint8)
     assert third.ctypes.data not in places  # less than half of either would be used
