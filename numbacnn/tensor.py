@@ -82,6 +82,8 @@ class no_grad(contextlib.ContextDecorator):
         _mode.grad = False
 
     def __exit__(self, *exc: object) -> None:
+        if not _mode.outer:
+            raise RuntimeError(message(type(self).__name__, "the thread that entered the mode to leave it", "another thread"))
         _mode.grad = _mode.outer.pop()
 
     def _recreate_cm(self) -> no_grad:
@@ -112,8 +114,8 @@ class inference_mode(no_grad):
         frozen.begin()
 
     def __exit__(self, *exc: object) -> None:
-        frozen.end()
         super().__exit__(*exc)
+        frozen.end()
 
 
 class Version:

@@ -601,6 +601,9 @@ def test_batch_norm_of_no_image(xp: backend.CudaBackend) -> None:
     assert dx is not None and dx.shape == x.shape
     for found in (dw, db):
         same(xp, found, np.zeros(3, "float32"))
+    _, mean, invstd = xp.batch_norm_forward(x, None, None, None, None, True, 0.5, 1e-5)  # and no statistics
+    same(xp, mean, np.zeros(x.shape[1], np.float32))
+    same(xp, invstd, np.ones(x.shape[1], np.float32))
 
 
 def test_a_residual_block_on_this_device(xp: backend.CudaBackend) -> None:

@@ -107,3 +107,17 @@ def test_hooks_see_every_layer(calls: list[str]) -> None:
         model(nc.randn(4, 3))
         assert len(seen) == 1
     assert calls == ["none", "relu alone"] * 2
+
+
+def test_an_instance_that_somebody_patched_is_called() -> None:
+    model, seen = nn.Sequential(nn.Linear(2, 2), nn.ReLU()), []
+    model[1].forward = lambda x: (seen.append(x.shape), x)[1]  # type: ignore[method-assign]
+    model(nc.ones(1, 2))
+    assert seen == [(1, 2)]
+
+
+def test_a_module_that_is_none_is_not_the_end() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2), nn.ReLU())
+    setattr(model, "1", None)
+    with pytest.raises(TypeError):
+        model(nc.ones(1, 4))

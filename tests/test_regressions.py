@@ -87,3 +87,24 @@ def test_an_infinity_reaches_its_own_windows_only():
     x[0, 0, 0, 32] = float("inf")
     y = nc.nn.functional.conv2d(x, nc.ones(1, 1, 1, 2)).numpy()[0, 0, 0]
     assert np.flatnonzero(~np.isfinite(y)).tolist() == [31, 32]
+
+
+@pytest.mark.parametrize("keepdim", [False, True])
+def test_reductions_of_a_single_number(keepdim):
+    """NumPy's ascontiguousarray makes an axis of none."""
+    x = nc.tensor(3.0)
+    assert [getattr(x, name)(keepdim=keepdim).shape for name in ("sum", "mean")] == [(), ()]
+    assert x.var().shape == ()
+    assert (x.softmax(0).item(), x.log_softmax(-1).item()) == (1, 0)
+
+
+def test_a_mode_is_left_where_it_was_entered():
+    modes = [nc.no_grad(), nc.inference_mode()]
+    for mode in modes:
+        with pytest.raises(RuntimeError) as caught:
+            mode.__exit__(None, None, None)
+        name = type(mode).__name__
+        assert str(caught.value) == f"[{name}] expected the thread that entered the mode to leave it; received another thread."
+    with nc.inference_mode():
+        assert not nc.is_grad_enabled()
+    assert nc.is_grad_enabled()

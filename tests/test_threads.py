@@ -220,6 +220,24 @@ def test_set_num_threads_judges_its_argument():
     nc.set_num_threads(before)
 
 
+def test_numbas_own_setting_is_left_alone():
+    """It counts for the user's kernels in the same thread, and ours do not trust what they set before."""
+    import numba
+
+    before = numba.get_num_threads()
+    try:
+        for theirs in {1, numba.config.NUMBA_NUM_THREADS}:
+            for ours in {1, numba.config.NUMBA_NUM_THREADS}:
+                numba.set_num_threads(theirs)
+                nc.set_num_threads(ours)
+                nc.ones(3).relu()
+                nc.ones(1 << 16).relu()
+                assert numba.get_num_threads() == theirs
+    finally:
+        nc.set_num_threads(None)
+        numba.set_num_threads(before)
+
+
 def test_buffers_are_not_reused_while_seen():
     """The free list hands out no memory that a view, a NumPy array or a memoryview still shows."""
     buffers = nc.backends.get("cpu").buffers

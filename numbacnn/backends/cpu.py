@@ -192,7 +192,7 @@ class CpuBackend:
         return self._reduce(np.maximum, x, axes, keepdims)
 
     def _reduce(self, ufunc: np.ufunc, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-        memory = np.ascontiguousarray(_memory(x))
+        memory = np.asarray(_memory(x), order="C")
         found = ufunc.reduce(memory, axis=tuple(self._memory_axis(a, x.ndim) for a in axes), keepdims=True)
         found = _logical(np.asarray(found))
         return found if keepdims else found.reshape([s for i, s in enumerate(x.shape) if i not in axes])
@@ -214,10 +214,12 @@ class CpuBackend:
 
     def _rows(self, kernel: Any, axis: int, *arrays: Array) -> Array:
         """A kernel over rows (R, K) along one axis."""
+        if not arrays[0].ndim:
+            return self._rows(kernel, axis, *(a.reshape(1) for a in arrays)).reshape(())
         last = [np.ascontiguousarray(np.moveaxis(a, axis, -1)) for a in arrays]
         out = np.empty_like(last[0])
         if out.size:
-            launch(kernel, *(a.reshape(-1, a.shape[-1] if a.ndim else 1) for a in (*last, out)))
+            launch(kernel, *(a.reshape(-1, a.shape[-1]) for a in (*last, out)))
         return np.moveaxis(out, -1, axis)
 
     # -- dense

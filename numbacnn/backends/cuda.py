@@ -558,6 +558,8 @@ class CudaBackend:
         elif running_mean is not None and running_var is not None:
             mean = self.contiguous(self.copy(running_mean))
             launch_flat(norm.inverse, cols, self._flat(self.contiguous(running_var)), real(eps), invstd.buffer)
+        else:  # no value at all: as a mean of 0 and a variance of 1
+            mean, invstd = self.full((cols,), 0, x.dtype), self.full((cols,), 1, x.dtype)
         extras = (*self._optional(weight, out), *self._optional(bias, out))
         launch_flat(norm.normalise, out.size, memory, self._flat(mean), invstd.buffer, *extras, out.buffer, cols)
         return out, mean, invstd

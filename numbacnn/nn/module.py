@@ -545,20 +545,24 @@ class Sequential(_Container):
         return type(self)(OrderedDict(items))
 
     def forward(self, x: Any) -> Any:
-        modules: list[Any] = [*self._modules.values(), None]
-        i = 0
-        while modules[i] is not None:
-            activation = _fused(modules[i], modules[i + 1])
-            x = modules[i].forward(x, activation) if activation else modules[i](x)
-            i += 2 if activation else 1
+        modules: list[Any] = list(self._modules.values())
+        applied = False
+        for module, following in zip(modules, [*modules[1:], None]):
+            if applied:  # by the layer before
+                applied = False
+                continue
+            activation = _fused(module, following)
+            applied = activation is not None
+            x = module.forward(x, activation) if applied else module(x)
         return x
 
 
-def _fused(module: Module, following: Module | None) -> str | None:
+def _fused(module: Any, following: Any) -> str | None:
     """The name of the activation that follows, where ``module`` can apply it: for these very classes, which nobody has extended."""
-    if not config.fuse or "takes_activation" not in vars(type(module)) or following is None:
+    if not config.fuse or following is None or "takes_activation" not in vars(type(module)):
         return None
-    return None if module._forward_hooks or following._forward_hooks else vars(type(following)).get("activation")
+    touched = any(m._forward_hooks or "forward" in vars(m) for m in (module, following))
+    return None if touched else vars(type(following)).get("activation")
 
 
 class ModuleList(_Container):

@@ -34,7 +34,7 @@ DOT = frozenset({"contract", "reassoc", "nsz"})
 """Flags for dot products, whose order LLVM may then choose: the same for every thread count, not for every processor."""
 
 SMALL = 1 << 14
-"""A kernel whose arrays hold fewer elements than this in all runs on one thread: waking another would take longer."""
+"""Under ``workqueue``, whose launch costs 0.1 ms, a kernel whose arrays hold fewer elements than this in all runs serially."""
 
 
 def _sources() -> str:
@@ -89,7 +89,6 @@ def _serial(driver: Any) -> Any:
 _lock = threading.Lock()
 _layer: str | None = None
 _forked = False
-_applied = threading.local()
 
 
 def layer() -> str:
@@ -114,22 +113,21 @@ def launch(driver: Any, *args: Any) -> None:
         with np.errstate(all="ignore"):  # compiled kernels do not warn either
             driver(*args)
         return
-    size = 0
-    for a in args:
-        if type(a) is np.ndarray:
-            size += a.size
-    if current == "workqueue" and size < SMALL:  # even on one thread a launch costs 0.1 ms there
+    if current == "workqueue" and sum(a.size for a in args if isinstance(a, np.ndarray)) < SMALL:
         _serial(driver)(*args)
         return
-    wanted = 1 if size < SMALL else config.threads or default_threads()
-    if getattr(_applied, "threads", None) != wanted:  # Numba's setting belongs to the calling thread
+    wanted, found = config.threads or default_threads(), numba.get_num_threads()
+    if wanted != found:
         numba.set_num_threads(wanted)
-        _applied.threads = wanted
-    if current == "workqueue":
-        with _lock:
+    try:
+        if current == "workqueue":
+            with _lock:
+                driver(*args)
+        else:
             driver(*args)
-    else:
-        driver(*args)
+    finally:
+        if wanted != found:  # the setting is the user's too, for his own kernels in this thread
+            numba.set_num_threads(found)
 
 
 def _after_fork() -> None:
