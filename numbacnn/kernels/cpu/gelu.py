@@ -6,7 +6,7 @@ import numpy as np
 from numba import prange
 
 from .elementwise import block, blocks
-from .launch import inline, kernel
+from .launch import ROUNDED, inline, kernel
 from .vecmath import erf as _erf
 from .vecmath import exp
 from .vecmath import tanh as _tanh
@@ -18,13 +18,13 @@ DENSITY = 1 / np.sqrt(2 * np.pi)  # of the normal distribution, at 0
 SLOPE, CUBE = np.sqrt(2 / np.pi), 0.044715  # tanh(SLOPE * (x + CUBE * x**3)) is about erf(x / sqrt(2))
 
 
-@inline
+@inline(fastmath=ROUNDED)
 def _erf_block(x, y):
     for i in range(x.size):
         y[i] = _erf(x[i])
 
 
-@inline
+@inline(fastmath=ROUNDED)
 def _gelu_block(x, y):
     real = x.dtype.type
     half, one, root = real(0.5), real(1), real(ROOT_HALF)
@@ -32,7 +32,7 @@ def _gelu_block(x, y):
         y[i] = half * x[i] * (one + _erf(x[i] * root))
 
 
-@inline
+@inline(fastmath=ROUNDED)
 def _gelu_backward_block(grad, x, dx):
     real = x.dtype.type
     half, one, root, density = real(0.5), real(1), real(ROOT_HALF), real(DENSITY)
@@ -41,7 +41,7 @@ def _gelu_backward_block(grad, x, dx):
         dx[i] = grad[i] * (half * (one + _erf(v * root)) + v * (density * exp(-half * v * v)))
 
 
-@inline
+@inline(fastmath=ROUNDED)
 def _gelu_tanh_block(x, y):
     real = x.dtype.type
     half, one, slope, cube = real(0.5), real(1), real(SLOPE), real(CUBE)
@@ -50,7 +50,7 @@ def _gelu_tanh_block(x, y):
         y[i] = half * v * (one + _tanh(slope * (v + cube * v * v * v)))
 
 
-@inline
+@inline(fastmath=ROUNDED)
 def _gelu_tanh_backward_block(grad, x, dx):
     real = x.dtype.type
     half, one, three, slope, cube = real(0.5), real(1), real(3), real(SLOPE), real(CUBE)

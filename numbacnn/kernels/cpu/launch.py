@@ -27,9 +27,11 @@ from ... import config
 
 _numba: Any = numba.config
 
-__all__ = ["DOT", "default_threads", "get_num_threads", "inline", "kernel", "launch", "layer", "set_num_threads"]
+__all__ = ["DOT", "ROUNDED", "default_threads", "get_num_threads", "inline", "kernel", "launch", "layer", "set_num_threads"]
 
 CONTRACT = frozenset({"contract"})
+ROUNDED = frozenset[str]()
+"""Flags for expressions like ``a * b + c * d``: which product is fused, and so the bits, LLVM would decide anew at each compilation."""
 DOT = frozenset({"contract", "reassoc", "nsz"})
 """Flags for dot products, whose order LLVM may then choose: the same for every thread count, not for every processor."""
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from .launch import inline, kernel
+from .launch import ROUNDED, inline, kernel
 from .reduce import scale_row, softmax_row
 
 __all__ = ["cross_entropy_backward", "cross_entropy_forward"]
 
 
-@inline
+@inline(fastmath=ROUNDED)
 def _forward(logits, label, smoothing, softmax):
     """The loss of one example: -sum(q * log_softmax(logits)), where q = (1 - smoothing) * onehot(label) + smoothing / K."""
     one = logits.dtype.type(1)
@@ -27,7 +27,7 @@ def _forward(logits, label, smoothing, softmax):
     return loss
 
 
-@inline
+@inline(fastmath=ROUNDED)
 def _backward(grad, softmax, label, smoothing, dlogits):
     one = softmax.dtype.type(1)
     even = smoothing / softmax.dtype.type(softmax.size)

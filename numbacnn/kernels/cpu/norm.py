@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numba import prange
 
-from .launch import inline, kernel
+from .launch import ROUNDED, inline, kernel
 
 __all__ = ["affine", "grad_input", "grad_moments", "moments", "scratch"]
 
@@ -36,14 +36,14 @@ def scratch(pixels: int, channels: int) -> tuple[int, int, int]:
     return max(1, slices), 2, width
 
 
-@inline
+@inline(fastmath=ROUNDED)
 def _slice(s, slices, size, width):
     """Where slice s begins and ends, in elements; a whole number of widths but for the data's end."""
     step = (size // width // slices + 1) * width
     return min(size, s * step), min(size, (s + 1) * step)
 
 
-@inline
+@inline(fastmath=ROUNDED)
 def _moments_slice(x, center, part, s):
     """part[s] (2, width) = the sums of x - center and of its square."""
     width = center.size
@@ -67,7 +67,7 @@ def _moments_slice(x, center, part, s):
         o += width
 
 
-@inline
+@inline(fastmath=ROUNDED)
 def _grad_moments_slice(grad, x, center, part, s):
     """part[s] (2, width) = the sums of grad and of grad * (x - center)."""
     width = center.size
@@ -89,7 +89,7 @@ def _grad_moments_slice(grad, x, center, part, s):
         o += width
 
 
-@inline
+@inline(fastmath=ROUNDED)
 def _fold(part, out):
     """out (2, C) = the sums of part (slices, 2, pixels * C), slice after slice and pixel after pixel."""
     channels = out.shape[1]
@@ -121,13 +121,13 @@ def grad_moments(grad, x, center, part, out):
     _fold(part, out)
 
 
-@inline
+@inline(fastmath=ROUNDED)
 def _step(width):
     """Elements of a task: whole widths."""
     return max(1, TASK // width) * width
 
 
-@inline
+@inline(fastmath=ROUNDED)
 def _affine_task(x, center, scale, shift, y, t):
     step = _step(scale.size)
     end = min(x.size, (t + 1) * step)
@@ -143,7 +143,7 @@ def affine(x, center, scale, shift, y):
         _affine_task(x, center, scale, shift, y, np.int64(t))
 
 
-@inline
+@inline(fastmath=ROUNDED)
 def _grad_input_task(grad, x, scale, center, slope, shift, dx, t):
     step = _step(scale.size)
     end = min(x.size, (t + 1) * step)

@@ -6,18 +6,18 @@ import numpy as np
 from numba import prange
 
 from .elementwise import block, blocks
-from .launch import inline, kernel
+from .launch import ROUNDED, inline, kernel
 
 __all__ = ["adam_step", "sgd_step"]
 
 
-@inline
+@inline(fastmath=ROUNDED)
 def _sgd(w, grad, lr, decay):
     for i in range(w.size):
         w[i] -= lr * (grad[i] + decay * w[i])
 
 
-@inline
+@inline(fastmath=ROUNDED)
 def _momentum(w, grad, velocity, lr, keep, take, decay, nesterov):
     for i in range(w.size):
         d = grad[i] + decay * w[i]
@@ -26,7 +26,7 @@ def _momentum(w, grad, velocity, lr, keep, take, decay, nesterov):
         w[i] -= lr * (d + keep * v if nesterov else v)
 
 
-@inline
+@inline(fastmath=ROUNDED)
 def _adam(w, grad, m, v, rate, take1, keep2, take2, eps, root, shrink, decay):
     for i in range(w.size):
         g = grad[i] + decay * w[i]
@@ -35,7 +35,7 @@ def _adam(w, grad, m, v, rate, take1, keep2, take2, eps, root, shrink, decay):
         w[i] = shrink * w[i] - rate * (m[i] / (np.sqrt(v[i]) / root + eps))
 
 
-@inline
+@inline(fastmath=ROUNDED)
 def _sgd_block(w, grad, velocity, lr, momentum, dampening, decay, nesterov, first):
     real = w.dtype.type
     if momentum == 0:
@@ -57,7 +57,7 @@ def sgd_step(w, grad, velocity, lr, momentum, dampening, decay, nesterov, first)
         _sgd_block(block(w, b), block(grad, b), block(velocity, b), lr, momentum, dampening, decay, nesterov, first)
 
 
-@inline
+@inline(fastmath=ROUNDED)
 def _adam_block(w, grad, m, v, step, lr, beta1, beta2, eps, decay, decoupled):
     real = w.dtype.type
     rate = lr / (1 - beta1**step)
