@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 
 
@@ -18,6 +19,7 @@ def _cache_folder() -> str:
     return folder
 
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with Ctrl-C ignored, and so do their children
 os.environ["NUMBA_CACHE_DIR"] = _cache_folder()
 os.environ.setdefault("MPLBACKEND", "agg")
 # thousands of tiny launches: on a busy machine threads that spin while they wait for each other starve
