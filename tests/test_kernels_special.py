@@ -15,6 +15,7 @@ from numbacnn import backends, config, reference
 from numbacnn.backends import cpu_conv, cpu_plan
 from numbacnn.backends.cpu import CpuBackend
 from numbacnn.geometry import Conv2dGeometry
+from numbacnn.kernels.cpu.tile import LANES
 from numbacnn.testing import ConvCase
 
 ROOT = Path(__file__).parents[1]
@@ -98,7 +99,7 @@ DEPTHWISE = [
     ((2, 16, 9, 11), 3, {"padding": 1}),
     ((2, 20, 9, 11), 3, {"padding": 1, "stride": 2}),  # a ragged vector
     ((2, 33, 19, 21), 3, {"padding": 1, "stride": 2, "dilation": 2}),
-    ((1, 8, 5, 5), 5, {"padding": 2}),
+    ((1, LANES, 5, 5), 5, {"padding": 2}),
     ((3, 37, 20, 20), (3, 5), {"stride": (2, 1), "padding": (0, 2)}),
     ((1, 16, 1, 1), 1, {}),
     ((2, 16, 40, 40), 3, {"padding": 1}),  # more than one block of pixels

@@ -67,8 +67,8 @@ def contract(p: Contraction, x: Array, packed: Array, bias: Array | None, out: A
 
 def _sums(p: Correlation, x: Array, grad: Array, part: Array, fresh: bool = True) -> None:
     """Run ``conv.correlate`` on an input that is padded as the plan says."""
-    sizes = p.images, p.x_image, p.x_group, p.y_group, p.strip, p.shares, p.splits, fresh
-    launch(conv.correlate, p.tile, x.reshape(-1), p.at, p.rows, grad.reshape(-1), part, *sizes)
+    sizes = p.images, p.x_image, p.x_group, p.y_group, p.block, p.strip, p.gather, p.shares, p.splits, fresh
+    launch(conv.correlate, p.tile, x.reshape(-1), p.at, p.line, p.step, p.rows, grad.reshape(-1), part, *sizes)
 
 
 def correlate(buffers: Buffers, p: Correlation, x: Array, grad: Array, out: Array) -> None:

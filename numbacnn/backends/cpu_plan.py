@@ -111,14 +111,18 @@ class Correlation:
     tile: Tile
     pads: tuple[int, int, int, int]
     at: np.ndarray
+    line: int
+    step: int
     rows: np.ndarray
     images: int
     x_image: int
     x_group: int
     y_group: int
     groups: int
+    block: int
     chunks: int
     strip: int
+    gather: bool
     shares: int
     splits: int
     offsets: np.ndarray
@@ -310,6 +314,8 @@ def _correlation(
     tile: Tile,
     pads: tuple[int, int, int, int],
     at: np.ndarray,
+    line: int,
+    step: int,
     rows: np.ndarray,
     images: int,
     x_image: int,
@@ -323,11 +329,14 @@ def _correlation(
     most_chunks: int = TASKS,
 ) -> Correlation:
     blocks = -(-y_group // tile.columns)
-    strip = conv.STRIP * tile.m if blocks >= conv.MANY else tile.m
-    strips = -(-len(rows) // strip)
-    padded = np.concatenate([rows, np.repeat(rows[-1:], strips * strip - len(rows))])
+    tiles = -(-len(rows) // tile.m)
+    strips = -(-tiles // conv.STRIP)
+    strip = -(-tiles // strips)
+    padded = np.concatenate([rows, np.repeat(rows[-1:], strips * strip * tile.m - len(rows))])
     part_bytes = groups * blocks * tile.columns * len(padded) * itemsize
-    chunks = max(1, min(most_chunks, -(-images * len(at) // conv.BLOCK), PART_BYTES // part_bytes))
+    pixels = images * len(at) * line
+    sums = -(-pixels // conv.BLOCK)
+    chunks = max(1, min(most_chunks, sums, PART_BYTES // part_bytes))
     # few chunks: share out the blocks of output channels, as long as an input panel still serves several, then the strips
     wanted = -(-SUMS // (chunks * groups)) if chunks * groups < 8 else 1
     shares = min(wanted, max(1, blocks // BLOCKS))
@@ -335,15 +344,19 @@ def _correlation(
     return Correlation(
         tile,
         pads,
-        _with_tail(at, x_image, images, tile.m),
+        at,
+        line,
+        step,
         padded,
         images,
         x_image,
         x_group,
         y_group,
         groups,
+        -(-pixels // sums),
         chunks,
         strip,
+        blocks >= conv.MANY,
         shares,
         splits,
         offsets,
@@ -357,12 +370,13 @@ def grad_weight_plan(g: Conv2dGeometry, dtype: str | np.dtype) -> Correlation:
     """dw from x and dy."""
     (top, bottom), (left, right) = g.padding
     hp, wp, cg, ocg = g.h + top + bottom, g.w + left + right, g.c // g.groups, g.oc // g.groups
-    at = _grid(np.arange(g.oh) * g.stride[0] * wp * g.c, np.arange(g.ow) * g.stride[1] * g.c)
     rows = _grid(np.arange(g.kh) * g.dilation[0] * wp * g.c, np.arange(g.kw) * g.dilation[1] * g.c, np.arange(cg))
     return _correlation(
         tile_for(ocg, dtype),
         (top, bottom, left, right),
-        at,
+        np.arange(g.oh) * g.stride[0] * wp * g.c,
+        g.ow,
+        g.stride[1] * g.c,
         rows,
         g.n,
         hp * wp * g.c,
@@ -396,7 +410,9 @@ def matmul_t_plan(m: int, i: int, o: int, dtype: str | np.dtype) -> Correlation:
     return _correlation(
         tile_for(o, dtype),
         _NO_PADS,
-        np.arange(m) * i,
+        np.zeros(1, np.int64),
+        m,
+        i,
         np.arange(i),
         1,
         m * i,
@@ -478,5 +494,5 @@ def _places_plans(patches: int, c: int, oc: int) -> tuple[Contraction, Correlati
     product = _contraction([_one_run(at, to, c)], "float32", 1, x_image, y_image, c, oc, places, k, 0, 0)
     tile = tile_for(oc, "float32")
     return replace(product, shares=1, splits=places), _correlation(
-        tile, _NO_PADS, at, k, 1, x_image, c, oc, places, 4, k, 0, 0, most_chunks=1
+        tile, _NO_PADS, np.zeros(1, np.int64), patches, places * c, k, 1, x_image, c, oc, places, 4, k, 0, 0, most_chunks=1
     )

@@ -25,7 +25,7 @@ from numba import prange
 
 from .elementwise import activate
 from .launch import inline, kernel
-from .tile import add_block, columns, outer, row_count, start, store, store_block, zero
+from .tile import add_block, columns, move_row, opaque, outer, row_count, start, store, store_block, zero
 from .vector import lanes, load, put
 
 __all__ = ["BLOCK", "MANY", "STRIP", "contract", "correlate", "pack", "pad", "unpack"]
@@ -33,13 +33,16 @@ __all__ = ["BLOCK", "MANY", "STRIP", "contract", "correlate", "pack", "pad", "un
 u8 = np.uint64  # an index that is never negative: Numba leaves out its test
 
 BLOCK = 128
-"""Pixels over which ``correlate`` sums in registers: their panel of the output gradient stays in the first-level cache."""
+"""Pixels over which ``correlate`` sums in registers, at most: their panel of the output gradient stays in the first-level cache."""
 
 DENSE = 64
 """Channels of an output gradient up to which such a panel need not be copied together."""
 
 STRIP = 8
-"""Tiles of (tap, channel) rows that share a panel of the input."""
+"""Tiles of (tap, channel) rows that share a panel of the input, at most."""
+
+FEW, FAR = 16, 64
+"""``unpack`` takes so many rows at a time, channel by channel where these lie further apart than so many elements."""
 
 MANY = 8
 """Blocks of output channels from which on such a panel pays."""
@@ -94,26 +97,45 @@ def pack(w, offsets, group_stride, lane_stride, channels, packed):
                 row[v] = 0
 
 
+@inline
+def _accumulate(x, to, o, count):
+    """x[to :] += x[o :], ``count`` elements, whole vectors of them."""
+    for v in range(0, count, lanes(x)):
+        put(load(x, to + v) + load(x, o + v), x, to + v)
+
+
 @kernel
 def unpack(part, offsets, group_stride, lane_stride, channels, w):
-    """The reverse of ``pack`` for sums: part (chunks, G, B, K, NR) -> flat w, the chunks added in index order."""
-    chunks, groups, blocks, _, NR = part.shape
+    """The reverse of ``pack`` for sums: part (chunks, G, B, KP, NR) -> flat w, the chunks added in index order.
+
+    Channels that lie far apart in w are written one after the other, a few elements each: all together they would fall into the same few
+    sets of the cache.
+    """
+    chunks, groups, blocks, KP, NR = part.shape
+    flat = part.reshape(-1)
+    K = len(offsets)
     step = 256
-    slices = (len(offsets) + step - 1) // step
+    slices = (K + step - 1) // step
     for task in prange(groups * blocks * slices):
         gb = task // slices
         s = task - gb * slices
         g = gb // blocks
         b = gb - g * blocks
-        base = g * group_stride + b * NR * lane_stride
-        for k in range(s * step, min(len(offsets), (s + 1) * step)):
-            first = part[0, g, b, k]
+        at = gb * KP * NR
+        to = g * group_stride + b * NR * lane_stride
+        used = min(NR, channels - b * NR)
+        for k0 in range(s * step, min(K, (s + 1) * step), FEW):
+            k1 = min(K, k0 + FEW)
             for chunk in range(1, chunks):
-                other = part[chunk, g, b, k]
-                for v in range(NR):
-                    first[v] += other[v]
-            for v in range(min(NR, channels - b * NR)):
-                w[base + offsets[k] + v * lane_stride] = first[v]
+                _accumulate(flat, at + k0 * NR, at + k0 * NR + chunk * groups * blocks * KP * NR, (k1 - k0) * NR)
+            if lane_stride > FAR:
+                for v in range(used):
+                    for k in range(k0, k1):
+                        w[u8(to + v * lane_stride + offsets[u8(k)])] = flat[u8(at + k * NR + v)]
+            else:
+                for k in range(k0, k1):
+                    for v in range(used):
+                        w[u8(to + v * lane_stride + offsets[u8(k)])] = flat[u8(at + k * NR + v)]
 
 
 @inline
@@ -203,62 +225,61 @@ def _grad_panel(grad, first, stop, width, o, used, NR, panel, at):
 
 
 @inline
-def _input_panel(x, starts, count, shift, rows, k, size, panel):
-    """What ``count`` pixels see at the offsets rows[k : k + size], pixel after pixel."""
+def _lines(at, line, step, first, stop, origin, x_image, starts, lengths):
+    """Cut the pixels first .. stop of consecutive images where a line ends: starts in x, and lengths; returns how many pieces.
+
+    Lines of ``line`` pixels, ``step`` apart, begin at the entries of ``at`` after the ``origin`` of each image.
+    """
+    pieces, p = 0, first
+    while p < stop:
+        row = p // line
+        n, column = row // len(at), p - row * line
+        starts[pieces] = origin + n * x_image + at[row - n * len(at)] + column * step
+        lengths[pieces] = min(line - column, stop - p)
+        p += lengths[pieces]
+        pieces += 1
+    return pieces
+
+
+@inline
+def _input_panel(tile, x, starts, lengths, pieces, step, rows, k, panel, to):
+    """What the pixels of so many pieces of lines see at the offsets rows[k : k + M], pixel after pixel, in panel from ``to`` on."""
+    M = row_count(tile)
     contiguous = True
-    for r in range(size):  # each of them: the repeated rows at the end may span as much by chance
+    for r in range(M):  # each of them: the repeated rows at the end may span as much by chance
         contiguous = contiguous and rows[k + r] - rows[k] == r
-    for p in range(count):
-        first = starts[p] + shift
-        out = panel[p * size : (p + 1) * size]
-        if contiguous:
-            seen = x[first + rows[k] : first + rows[k] + size]
-            for r in range(size):
-                out[r] = seen[r]
-        else:
-            for r in range(size):
-                out[r] = x[first + rows[k + r]]
-
-
-@inline
-def _starts(at, first, stop, pixels, x_image, starts):
-    """starts[p - first] = where the window of pixel p begins in x, for pixels of consecutive images."""
-    n = first // pixels
-    t = first - n * pixels
-    for p in range(stop - first):
-        starts[p] = n * x_image + at[t]
-        t += 1
-        if t == pixels:
-            t = 0
-            n += 1
-
-
-@inline
-def _count(x, step):
-    """0, step, 2 * step ..."""
-    for i in range(len(x)):
-        x[i] = i * step
+    for i in range(pieces):
+        first = starts[i]
+        for _ in range(lengths[i]):
+            if contiguous:
+                move_row(tile, x, first + rows[k], panel, to)
+            else:
+                for r in range(M):
+                    panel[to + r] = x[first + rows[k + r]]
+            first += step
+            to += M
 
 
 @kernel
-def correlate(tile, x, at, rows, grad, part, images, x_image, x_group, y_group, strip, shares, splits, fresh):
+def correlate(
+    tile, x, at, line, step, rows, grad, part, images, x_image, x_group, y_group, block, strip, gather, shares, splits, fresh
+):  # fmt: skip
     """part (chunks, G, B, KP, NR): sums over each chunk's pixels of x[window of the pixel, rows[k]] * grad (images, pixels, G * y_group).
 
-    ``rows`` holds the offsets of (tap, channel) in a window, repeated at its end to KP, a multiple of ``strip``. A task owns, of one
-    group and chunk, one of ``shares`` shares of the blocks and every ``splits``-th strip. The number of chunks depends on the shapes
-    only: so do the bits. Where not ``fresh``, the sums go on from what part holds.
+    The windows of an image's pixels begin in lines of ``line`` pixels, ``step`` apart, the lines at the entries of ``at``.
+    ``rows`` holds the offsets of (tap, channel) in a window, repeated at its end to KP, a multiple of ``strip`` tiles' rows. A task owns,
+    of one group and chunk, one of ``shares`` shares of the blocks and every ``splits``-th strip, and sums over ``block`` pixels in
+    registers. The number of chunks depends on the shapes only: so do the bits. Where not ``fresh``, the sums go on from what part holds.
 
-    A strip of several tiles' rows meets many output channels: what its pixels see is copied together first, because pixels lie far
-    apart in x, at distances that fall into the same few sets of the cache. An output gradient of few channels is read in place,
-    into the next pixel's channels too, whose sums nobody wants; of many channels, each block's panel is copied together.
+    ``gather``: what a strip's pixels see is copied together first, because pixels lie far apart in x, at distances that fall into the
+    same few sets of the cache. An output gradient of few channels is read in place, into the next pixel's channels too, whose sums
+    nobody wants; of many channels, each block's panel is copied together.
     """
     chunks, groups, blocks, KP, NR = part.shape
     M = row_count(tile)
-    pixels = len(at) - 2 * M
-    total = images * pixels
+    total = images * len(at) * line
     width = groups * y_group
     sums = part.reshape(-1)
-    gather = strip > M
     for task in prange(chunks * groups * shares * splits):
         cgs = task // splits
         split = task - cgs * splits
@@ -266,34 +287,42 @@ def correlate(tile, x, at, rows, grad, part, images, x_image, x_group, y_group, 
         chunk = cg // groups
         g = cg - chunk * groups
         block0, block1 = (cgs - cg * shares) * blocks // shares, (cgs - cg * shares + 1) * blocks // shares
-        grads = np.empty((block1 - block0) * BLOCK * NR, part.dtype)
-        window = np.empty(BLOCK * strip, part.dtype)
-        starts, steps, near = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64), np.empty(strip, np.int64)
-        _count(steps, strip)
-        _count(near, 1)
-        for first in range(chunk * BLOCK, total, chunks * BLOCK):
-            count = min(BLOCK, total - first)
-            _starts(at, first, first + count, pixels, x_image, starts)
+        grads = np.empty((block1 - block0) * block * NR, part.dtype)
+        window = np.empty(strip * block * M, part.dtype)
+        starts, lengths = np.empty(block, np.int64), np.empty(block, np.int64)
+        whole, near = np.zeros(1, np.int64), np.empty(M, np.int64)
+        for r in range(M):
+            near[r] = r
+        for first in range(chunk * block, total, chunks * block):
+            count = min(block, total - first)
+            pieces = _lines(at, line, step, first, first + count, g * x_group, x_image, starts, lengths)
             # choices as numbers, not as branches inside the loops: LLVM would make a copy of the loops for each
             in_place = width <= DENSE and (first + count) * width + NR <= len(grad)
-            source, step, origin = (grad, width, first * width + g * y_group) if in_place else (grads, NR, 0)
-            block_step, copied = (NR, block0) if in_place else (BLOCK * NR, block1)
-            seen, seen_at, offsets = (window, steps, near) if gather else (x, starts, rows)
-            shift, gathered = (0, count) if gather else (g * x_group, 0)
+            source, grad_step, origin = (grad, width, first * width + g * y_group) if in_place else (grads, NR, 0)
+            block_step, copied = (NR, block0) if in_place else (block * NR, block1)
+            seen, seen_at, offsets, seen_step = (window, whole, near, M) if gather else (x, starts, rows, step)
+            gathered, seen_pieces = (pieces, 1) if gather else (0, pieces)
             for b in range(block0, copied):
                 o = g * y_group + b * NR
-                _grad_panel(grad, first, first + count, width, o, min(NR, y_group - b * NR), NR, grads, (b - block0) * BLOCK * NR)
-            for strip0 in range(split * strip, KP, splits * strip):
-                _input_panel(x, starts, gathered, g * x_group, rows, strip0, strip, window)
+                _grad_panel(grad, first, first + count, width, o, min(NR, y_group - b * NR), NR, grads, (b - block0) * block * NR)
+            for k0 in range(split * strip * M, KP, splits * strip * M):
+                for i in range(strip):
+                    _input_panel(tile, x, starts, lengths, gathered, step, rows, k0 + i * M, window, i * count * M)
                 for b in range(block0, block1):
                     o = origin + (b if in_place else b - block0) * block_step
-                    for k in range(strip0, strip0 + strip, M):
-                        t = k - strip0 if gather else k
+                    for i in range(strip):
+                        k = k0 + i * M
+                        t, shift = (0, i * count * M) if gather else (k, 0)
                         acc = zero(tile)
-                        for p in range(count):
-                            acc = outer(acc, seen, offsets, t, seen_at[p] + shift, source, o + p * step)
+                        d = o
+                        for piece in range(seen_pieces):
+                            q = seen_at[piece] + shift
+                            for _ in range(count if gather else lengths[piece]):
+                                acc = outer(acc, seen, offsets, t, opaque(q), source, d)
+                                q += seen_step
+                                d += grad_step
                         to = ((cg * blocks + b) * KP + k) * NR
-                        if fresh and first == chunk * BLOCK:
+                        if fresh and first == chunk * block:
                             store_block(acc, sums, to, NR)
                         else:
                             add_block(acc, sums, to, NR)

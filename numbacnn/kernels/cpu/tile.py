@@ -35,7 +35,22 @@ from numba.extending import NativeValue, intrinsic, models, register_model, unbo
 
 _numba: Any = numba.config
 
-__all__ = ["FMA", "LANES", "REGISTERS", "Tile", "add_block", "columns", "outer", "row_count", "start", "store", "store_block", "zero"]
+__all__ = [
+    "FMA",
+    "LANES",
+    "REGISTERS",
+    "Tile",
+    "add_block",
+    "columns",
+    "move_row",
+    "opaque",
+    "outer",
+    "row_count",
+    "start",
+    "store",
+    "store_block",
+    "zero",
+]
 
 
 def _features() -> tuple[set[str], str]:
@@ -162,6 +177,12 @@ if _numba.DISABLE_JIT:
     def columns(tile):
         return tile.columns
 
+    def move_row(tile, x, i, y, j):
+        y[j : j + tile.m] = x[i : i + tile.m]
+
+    def opaque(i):
+        return i
+
     def outer(acc, a, at, t, q, b, j):
         return acc + np.outer(a.reshape(-1)[at[t : t + acc.shape[0]] + q], b.reshape(-1)[j : j + acc.shape[1]])
 
@@ -213,6 +234,33 @@ else:
     def columns(typingctx, tile):
         """n * lanes, as a compile-time constant."""
         return types.int64(tile), lambda context, builder, sig, args: ir.Constant(I64, tile.n * tile.lanes)
+
+    @intrinsic
+    def move_row(typingctx, tile, x, i, y, j):
+        """y[j : j + m] = x[i : i + m], at once: LLVM need not ask whether they overlap."""
+        row = ir.VectorType(_FLOAT[tile.dtype], tile.m)
+
+        def codegen(context, builder, sig, args):
+            _, x, i, y, j = args
+            source, target = (_address(context, builder, sig.args[k], a, at) for k, a, at in ((1, x, i), (3, y, j)))
+            value = builder.load(builder.bitcast(source, row.as_pointer()), align=tile.size)
+            builder.store(value, builder.bitcast(target, row.as_pointer()), align=tile.size)
+            return context.get_dummy_value()
+
+        return types.void(tile, x, types.int64, y, types.int64), codegen
+
+    @intrinsic
+    def opaque(typingctx, i):
+        """i, of which LLVM does not know where it comes from.
+
+        As the ``q`` of ``outer`` in a loop: all rows then share the one index. LLVM would give each row a pointer of its own to count up,
+        more of them than there are registers.
+        """
+
+        def codegen(context, builder, sig, args):
+            return builder.asm(ir.FunctionType(I64, [I64]), "", "=r,0", args, side_effect=False)
+
+        return types.int64(types.int64), codegen
 
     @intrinsic
     def outer(typingctx, acc, a, at, t, q, b, j):
