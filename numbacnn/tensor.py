@@ -724,10 +724,7 @@ class Tensor:
     def mean(self, dim: Any = None, keepdim: builtins.bool = False, *, axis: Any = None, keepdims: builtins.bool = False) -> Tensor:
         if not is_floating(self.dtype):
             raise DTypeError(message("mean", "a floating-point tensor", str(self.dtype), "convert it with .float()"))
-        axes = _axes("mean", dim if axis is None else axis, self.ndim)
-        count = math.prod(self.shape[a] for a in axes)
-        total = apply(reduce.Sum(axes, keepdim or keepdims), self)
-        return total / (count or math.nan)
+        return apply(reduce.Mean(_axes("mean", dim if axis is None else axis, self.ndim), keepdim or keepdims), self)
 
     def var(
         self,

@@ -117,10 +117,9 @@ GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tenso
         (nc.Tensor.sum, [real(2, 3)]),
         (lambda x: x.sum((0, 2)), [real(2, 3, 2)]),
         (lambda x: x.sum(1, keepdim=True), [real(2, 3, 2, 2)]),
-        (lambda x: x.mean(dim=-1), [real(2, 3)]),
-        (nc.Tensor.mean, [real(2, 2, 1, 3)]),
         (nc.Tensor.sum, [real()]),
     ],
+    R.Mean: [(lambda x: x.mean(dim=-1), [real(2, 3)]), (nc.Tensor.mean, [real(2, 2, 1, 3)])],
     R.Max: [(nc.Tensor.max, [spread(3, 4)]), (nc.Tensor.min, [spread(5)])],
     R.MaxAlong: [
         (lambda x: x.max(0).values, [spread(3, 4)]),

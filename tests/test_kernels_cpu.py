@@ -385,16 +385,36 @@ def test_cross_entropy_of_impossible_classes():
 
 
 # -- optimisers --------------------------------------------------------------------------------------------------------
+def stepped(driver, number, arrays, *rates):
+    """One step of three parameters: this one, an empty one, and a copy of it. What becomes of all of its arrays but the gradient."""
+
+    def once(threads):
+        rows = [[a.copy() for a in arrays], [a[:0].copy() for a in arrays], [a.copy() for a in arrays]]
+        table = np.array([(row[0].size, number, *(a.ctypes.data for a in row)) for row in rows], np.int64)
+        set_num_threads(threads)
+        launch(driver, np.empty(0, arrays[0].dtype), table, optim.tasks(tuple(len(row[0]) for row in rows)), *rates)
+        return rows
+
+    try:
+        found = [once(threads) for threads in (min(2, numba.config.NUMBA_NUM_THREADS), 1)]
+    finally:
+        set_num_threads(None)
+    copies = [found[0][0], found[0][2], found[1][0], found[1][2]]
+    assert len({b"".join(a.tobytes() for a in copy) for copy in copies}) == 1  # the same bits for each number of threads
+    assert copies[0][-1].tobytes() == arrays[-1].tobytes()
+    return copies[0][:-1]
+
+
 @both
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("momentum, dampening, nesterov", [(0.0, 0.0, 0), (0.9, 0.3, 0), (0.9, 0.0, 1)])
 def test_sgd(dtype, size, momentum, dampening, nesterov):
     w, lr, decay = normal(size, dtype), 0.1, 0.01
-    v = np.full(size if momentum else 1, np.nan, dtype)
+    v = np.full(size, np.nan, dtype)
     expected, velocity = w.astype("float64"), np.zeros(size)
     for first in (1, 0):
         g = normal(size, dtype)
-        w, _, v = run(optim.sgd_step, w, g, v, lr, momentum, dampening, decay, nesterov, first)
+        w, v = stepped(optim.sgd_step, first, (w, v, g), lr, momentum, dampening, decay, nesterov)
         d = g + decay * expected
         velocity = d if first else momentum * velocity + (1 - dampening) * d
         step = (d + momentum * velocity if nesterov else velocity) if momentum else d
@@ -413,7 +433,7 @@ def test_adam(dtype, size, decoupled):
     expected, em, ev = w.astype("float64"), np.zeros(size), np.zeros(size)
     for step in (1, 2, 3):
         g = normal(size, dtype)
-        w, _, m, v = run(optim.adam_step, w, g, m, v, step, lr, beta1, beta2, eps, decay, decoupled)
+        w, m, v = stepped(optim.adam_step, step, (w, m, v, g), lr, beta1, beta2, eps, decay, decoupled)
         d = g + (0 if decoupled else decay) * expected
         expected = expected * (1 - lr * decay * decoupled)
         em, ev = beta1 * em + (1 - beta1) * d, beta2 * ev + (1 - beta2) * d * d

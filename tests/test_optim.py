@@ -142,6 +142,24 @@ def test_groups_zero_grad_and_parameters_without_gradients() -> None:
     assert [group["params"] for group in optimizer.state_dict()["param_groups"]] == [[0], [1], [2]]
 
 
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_parameters_that_share_memory_move_one_after_the_other(name: str) -> None:
+    """Large enough for several tasks: all at once, each would overwrite what the others have written."""
+    ends = []
+    for _ in range(20):
+        memory = np.zeros(100_000, np.float32)
+        params = [nc.nn.Parameter(nc.from_array(memory[i : 80_000 + i])) for i in (0, 10_000)] + [nc.nn.Parameter(nc.from_array(memory))]
+        optimizer = getattr(optim, name)(params, lr=1.0)
+        for p in params:
+            p.grad = nc.ones(*p.shape)
+        optimizer.step()
+        ends.append(memory)
+    wanted = np.full(100_000, -1, np.float32)
+    wanted[:80_000] -= 1
+    wanted[10_000:90_000] -= 1
+    np.testing.assert_allclose(ends, np.broadcast_to(wanted, (20, 100_000)), rtol=1e-6)
+
+
 @pytest.mark.parametrize(("name", "options"), [("SGD", {"lr": 0.05, "momentum": 0.9}), ("Adam", {"lr": 0.02}), ("AdamW", {"lr": 0.02})])
 def test_moments_follow_their_parameters(name: str, options: dict[str, Any]) -> None:
     """To another dtype, by ``Module.to`` or by other data: as an optimiser that takes the state up in that dtype."""

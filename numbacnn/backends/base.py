@@ -120,33 +120,33 @@ class Backend(Protocol):
     def cross_entropy_forward(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]: ...  # losses (N,), softmax
     def cross_entropy_backward(self, grad: Array, softmax: Array, labels: Array, smoothing: float) -> Array: ...  # grad (N,)
 
-    # -- optimisers: in place, one launch a parameter --------------------------------------------------------------------
+    # -- optimisers: in place, on all parameters of one dtype; each has a place in every sequence ------------------------------
     def sgd_step(
         self,
-        w: Array,
-        grad: Array,
-        velocity: Array | None,
+        ws: Sequence[Array],
+        grads: Sequence[Array],
+        velocities: Sequence[Array] | None,
+        firsts: Sequence[bool],
         lr: float,
         momentum: float,
         dampening: float,
         decay: float,
         nesterov: bool,
-        first: bool,
-    ) -> None: ...  # as torch.optim.SGD; ``first``: the velocity starts as the gradient
+    ) -> None: ...  # as torch.optim.SGD; at its first step a velocity starts as the gradient
     def adam_step(
         self,
-        w: Array,
-        grad: Array,
-        m: Array,
-        v: Array,
-        step: int,
+        ws: Sequence[Array],
+        grads: Sequence[Array],
+        ms: Sequence[Array],
+        vs: Sequence[Array],
+        steps: Sequence[int],
         lr: float,
         beta1: float,
         beta2: float,
         eps: float,
         decay: float,
         decoupled: bool,
-    ) -> None: ...  # as torch.optim.Adam, or AdamW where ``decoupled``; ``step`` counts from 1
+    ) -> None: ...  # as torch.optim.Adam, or AdamW where ``decoupled``; ``steps`` count from 1
 
     def empty_cache(self) -> None: ...  # gives memory that is kept for later back
     def synchronize(self) -> None: ...  # waits for all launched work

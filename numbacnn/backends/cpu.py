@@ -5,7 +5,10 @@ Activations of three to five axes lie channels-last in memory: an array whose ``
 
 from __future__ import annotations
 
+import ctypes
+import functools
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -47,6 +50,14 @@ def _alike(a: Any, b: Any) -> bool:
     if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)) or a.size < LARGE or a.shape != b.shape or a.dtype != b.dtype:
         return False
     return a.dtype.kind == "f" and all(_memory(x).flags.c_contiguous and x.flags.writeable for x in (a, b))
+
+
+def _address(x: Any) -> int:
+    """Where x lies; ``x.ctypes.data`` would take five times as long."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(x)) if x.size else 0
+
+
+_tasks = functools.lru_cache(maxsize=64)(optim.tasks)
 
 
 class CpuBackend:
@@ -416,29 +427,26 @@ class CpuBackend:
     # -- optimisers
     def sgd_step(
         self,
-        w: Array,
-        grad: Array,
-        velocity: Array | None,
+        ws: Sequence[Array],
+        grads: Sequence[Array],
+        velocities: Sequence[Array] | None,
+        firsts: Sequence[bool],
         lr: float,
         momentum: float,
         dampening: float,
         decay: float,
         nesterov: bool,
-        first: bool,
     ) -> None:
-        flat = self._c_ordered(w).reshape(-1)
-        speed = flat if velocity is None else velocity.reshape(-1)
-        rates = (float(lr), float(momentum), float(dampening), float(decay))
-        launch(optim.sgd_step, flat, self._c_ordered(grad).reshape(-1), speed, *rates, int(nesterov), int(first))
-        self._write_back(flat, w)
+        rates = (float(lr), float(momentum), float(dampening), float(decay), int(nesterov))
+        self._step(optim.sgd_step, firsts, (ws, velocities or ws, grads), rates)
 
     def adam_step(
         self,
-        w: Array,
-        grad: Array,
-        m: Array,
-        v: Array,
-        step: int,
+        ws: Sequence[Array],
+        grads: Sequence[Array],
+        ms: Sequence[Array],
+        vs: Sequence[Array],
+        steps: Sequence[int],
         lr: float,
         beta1: float,
         beta2: float,
@@ -446,16 +454,21 @@ class CpuBackend:
         decay: float,
         decoupled: bool,
     ) -> None:
-        flat = (self._c_ordered(w).reshape(-1), self._c_ordered(grad).reshape(-1), m.reshape(-1), v.reshape(-1))
-        rates = (float(lr), float(beta1), float(beta2), float(eps), float(decay))
-        launch(optim.adam_step, *flat, int(step), *rates, int(decoupled))
-        self._write_back(flat[0], w)
+        rates = (float(lr), float(beta1), float(beta2), float(eps), float(decay), int(decoupled))
+        self._step(optim.adam_step, steps, (ws, ms, vs, grads), rates)
 
-    @staticmethod
-    def _write_back(flat: Array, w: Array) -> None:
-        """A parameter that is not C-ordered was updated in a copy."""
-        if not np.may_share_memory(flat, w):
-            w[...] = flat.reshape(w.shape)
+    def _step(self, kernel: Any, numbers: Sequence[int], arrays: Sequence[Sequence[Array]], rates: Sequence[float]) -> None:
+        """One launch for all parameters; those that are not C-ordered are updated in a copy."""
+        flat = [[self._c_ordered(a) for a in row] for row in zip(*arrays)]
+        table = [(row[0].size, n, *map(_address, row)) for n, row in zip(numbers, flat)]
+        spans = sorted((row[2], row[2] + w.nbytes) for row, (w, *_) in zip(table, flat))
+        apart = all(a[1] <= b[0] for a, b in pairwise(spans))  # else one after the other
+        for rows in [table] if apart else [[row] for row in table]:
+            tasks = _tasks(tuple(row[0] for row in rows))
+            launch(kernel, np.empty(0, flat[0][0].dtype), np.array(rows, np.int64), tasks, *rates)
+        for w, row in zip(arrays[0], flat):
+            if row[0] is not w:
+                w[...] = row[0]
 
     def empty_cache(self) -> None:
         self.buffers.clear()

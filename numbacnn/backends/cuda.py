@@ -661,26 +661,27 @@ class CudaBackend:
 
     def sgd_step(
         self,
-        w: CudaArray,
-        grad: CudaArray,
-        velocity: CudaArray | None,
+        ws: Sequence[CudaArray],
+        grads: Sequence[CudaArray],
+        velocities: Sequence[CudaArray] | None,
+        firsts: Sequence[bool],
         lr: float,
         momentum: float,
         dampening: float,
         decay: float,
         nesterov: bool,
-        first: bool,
     ) -> None:
-        states = (w,) if velocity is None or momentum == 0 else (w, velocity)
-        self._step(optim.sgd_step, states, grad, (lr, momentum, 1 - dampening, decay), (len(states) == 2, nesterov, first))
+        states = zip(ws) if velocities is None or momentum == 0 else zip(ws, velocities)
+        for state, grad, first in zip(states, grads, firsts):
+            self._step(optim.sgd_step, state, grad, (lr, momentum, 1 - dampening, decay), (len(state) == 2, nesterov, first))
 
     def adam_step(
         self,
-        w: CudaArray,
-        grad: CudaArray,
-        m: CudaArray,
-        v: CudaArray,
-        step: int,
+        ws: Sequence[CudaArray],
+        grads: Sequence[CudaArray],
+        ms: Sequence[CudaArray],
+        vs: Sequence[CudaArray],
+        steps: Sequence[int],
         lr: float,
         beta1: float,
         beta2: float,
@@ -688,9 +689,10 @@ class CudaBackend:
         decay: float,
         decoupled: bool,
     ) -> None:
-        rate, root = lr / (1 - beta1**step), math.sqrt(1 - beta2**step)
         decays = (0.0, 1 - lr * decay) if decoupled else (decay, 1.0)
-        self._step(optim.adam_step, (w, m, v), grad, (rate, beta1, 1 - beta1, beta2, 1 - beta2, eps, *decays, root), ())
+        for state, grad, step in zip(zip(ws, ms, vs), grads, steps):
+            rate, root = lr / (1 - beta1**step), math.sqrt(1 - beta2**step)
+            self._step(optim.adam_step, state, grad, (rate, beta1, 1 - beta1, beta2, 1 - beta2, eps, *decays, root), ())
 
     def empty_cache(self) -> None:
         """Nothing is kept: a buffer is freed with the last array that refers to it."""

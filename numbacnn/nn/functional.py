@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from .. import backends, random
-from ..dtypes import is_floating
+from ..dtypes import int64, is_floating
 from ..errors import DTypeError, ShapeError, message
 from ..geometry import AdaptivePool2dGeometry, AdaptiveSize, Conv2dGeometry, IntPair, Padding, Pool2dGeometry
 from ..ops import conv, elementwise, loss, norm, pool
@@ -300,7 +300,7 @@ def _reduce(op: str, losses: Tensor, reduction: Reduction) -> Tensor:
 
 
 def _class_rows(op: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores (N, K, ...) or (K,) and labels (N, ...) or () as rows (R, K) and labels (R,), in range."""
+    """Scores (N, K, ...) or (K,) and labels (N, ...) or () as rows (R, K) and labels (R,), in range, which nobody else can write to."""
     if target.dtype.kind not in "iu":
         raise DTypeError(message(op, "class indices as integers", str(target.dtype)))
     _one_dtype(op, input)
@@ -315,7 +315,9 @@ def _class_rows(op: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]
         raise ValueError(message(op, f"labels between 0 and {classes - 1}", f"labels between {labels.min()} and {labels.max()}"))
     if input.ndim > 2:
         input = input.permute(0, *range(2, input.ndim), 1)
-    return input.reshape(int(labels.size), classes), target.reshape(int(labels.size)).long().clone()
+    if target.ndim != 1:
+        input, target = input.reshape(int(labels.size), classes), target.reshape(int(labels.size))
+    return input, apply(elementwise.Cast(int64), target)
 
 
 def cross_entropy(input: Tensor, target: Tensor, *, label_smoothing: float = 0.0, reduction: Reduction = "mean") -> Tensor:
@@ -337,7 +339,7 @@ def cross_entropy(input: Tensor, target: Tensor, *, label_smoothing: float = 0.0
         raise ValueError(message("cross_entropy", "label_smoothing between 0 and 1", f"{label_smoothing}"))
     rows, labels = _class_rows("cross_entropy", input, target)
     losses = apply(loss.CrossEntropy(labels.array, float(label_smoothing)), rows)
-    return _reduce("cross_entropy", losses.reshape(target.shape), reduction)
+    return _reduce("cross_entropy", losses if target.ndim == 1 else losses.reshape(target.shape), reduction)
 
 
 def nll_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:

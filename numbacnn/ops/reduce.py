@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..backends import Array, Backend
 from .base import Gradients, Op
 
-__all__ = ["LogSoftmax", "Max", "MaxAlong", "Softmax", "Sum"]
+__all__ = ["LogSoftmax", "Max", "MaxAlong", "Mean", "Softmax", "Sum"]
 
 
 class _Reduction(Op):
@@ -28,6 +30,17 @@ class Sum(_Reduction):
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         return (xp.broadcast_to(self.spread(xp, grad), self.shape),)
+
+
+class Mean(Sum):
+    """NaN where there is nothing to take it of."""
+
+    def forward(self, xp: Backend, x: Array) -> Array:
+        self.count = math.prod(x.shape[a] for a in self.axes) or math.nan
+        return xp.binary("divide", super().forward(xp, x), self.count)
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        return super().backward(xp, xp.binary("divide", grad, self.count))
 
 
 class Max(_Reduction):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..backends import Backend
+from .. import backends
 from ..errors import message
 from ..tensor import Tensor
-from .base import Optimizer, number, zeros_for
+from .base import Optimizer, arrays, number, zeros_for
 
 __all__ = ["Adam", "AdamW"]
 
@@ -47,17 +47,18 @@ class Adam(Optimizer):
         for beta in group["betas"]:
             number(op, "each of betas", beta, lambda v: 0 <= v < 1, "in [0, 1)")
 
-    def _update(self, xp: Backend, p: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        if not state:
-            state.update(step=0, exp_avg=zeros_for(p), exp_avg_sq=zeros_for(p))
-        state["step"] += 1
+    def _update(self, params: list[Tensor], states: list[dict[str, Any]], group: dict[str, Any]) -> None:
+        for p, state in zip(params, states):
+            if not state:
+                state.update(step=0, exp_avg=zeros_for(p), exp_avg_sq=zeros_for(p))
+            state["step"] += 1
         beta1, beta2 = group["betas"]
-        xp.adam_step(
-            p.array,
-            grad,
-            state["exp_avg"].array,
-            state["exp_avg_sq"].array,
-            state["step"],
+        backends.get(params[0].device).adam_step(
+            arrays(params),
+            arrays(p.grad for p in params),
+            arrays(state["exp_avg"] for state in states),
+            arrays(state["exp_avg_sq"] for state in states),
+            [state["step"] for state in states],
             float(group["lr"]),
             float(beta1),
             float(beta2),

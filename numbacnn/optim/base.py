@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import backends
 from ..errors import DTypeError, ShapeError, message
 from ..tensor import Tensor, from_array
 
@@ -69,8 +68,8 @@ class Optimizer:
         """Judge the values of a group."""
         raise NotImplementedError
 
-    def _update(self, xp: backends.Backend, p: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """Move one parameter's array, in place."""
+    def _update(self, params: list[Tensor], states: list[dict[str, Any]], group: dict[str, Any]) -> None:
+        """Move the arrays of parameters, in place: some of a group's, of one device and dtype, that have gradients."""
         raise NotImplementedError
 
     def _entries(self) -> Iterator[tuple[int, Tensor, dict[str, Any]]]:
@@ -106,10 +105,16 @@ class Optimizer:
             for name, moment in self._moments(index):
                 if moment.shape != p.shape:
                     raise ShapeError(message(type(self).__name__, f"{name} {p.shape} for parameter {index}", f"{moment.shape}"))
-        for index, p, grad, group in ready:
+        batches: dict[Any, tuple[list[Tensor], list[dict[str, Any]], dict[str, Any]]] = {}
+        for index, p, _, group in ready:
             state = self.state.setdefault(index, {})
             state.update({name: moment.to(p.device, p.dtype) for name, moment in self._moments(index)})
-            self._update(backends.get(p.device), p, grad.array, state, group)
+            params, states, _ = batches.setdefault((id(group), p.device, p.dtype), ([], [], group))
+            params.append(p)
+            states.append(state)
+        for batch in batches.values():
+            self._update(*batch)
+        for _, p, _, _ in ready:
             p.bump_version()
 
     def _moments(self, index: int) -> list[tuple[str, Tensor]]:
@@ -167,6 +172,11 @@ class Optimizer:
             lines.append(f"Parameter Group {index}")
             lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
         return "\n".join([*lines, ")"])
+
+
+def arrays(tensors: Iterable[Tensor | None]) -> list[Any]:
+    """The arrays of tensors that are there."""
+    return [t.array for t in tensors if t is not None]
 
 
 def zeros_for(p: Tensor) -> Tensor:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..backends import Backend
+from .. import backends
 from ..errors import message
 from ..tensor import Tensor
-from .base import Optimizer, number, zeros_for
+from .base import Optimizer, arrays, number, zeros_for
 
 __all__ = ["SGD"]
 
@@ -49,19 +49,21 @@ class SGD(Optimizer):
             received = f"momentum = {group['momentum']} and dampening = {group['dampening']}"
             raise ValueError(message("SGD", "a momentum above 0 and no dampening with nesterov=True", received))
 
-    def _update(self, xp: Backend, p: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        velocity, momentum = state.get("momentum_buffer"), float(group["momentum"])
-        first = velocity is None
-        if momentum and first:
-            velocity = state["momentum_buffer"] = zeros_for(p)
-        xp.sgd_step(
-            p.array,
-            grad,
-            velocity.array if momentum and velocity is not None else None,
+    def _update(self, params: list[Tensor], states: list[dict[str, Any]], group: dict[str, Any]) -> None:
+        momentum = float(group["momentum"])
+        firsts = ["momentum_buffer" not in state for state in states]
+        if momentum:
+            for p, state in zip(params, states):
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = zeros_for(p)
+        backends.get(params[0].device).sgd_step(
+            arrays(params),
+            arrays(p.grad for p in params),
+            arrays(state["momentum_buffer"] for state in states) if momentum else None,
+            firsts,
             float(group["lr"]),
             momentum,
             float(group["dampening"]),
             float(group["weight_decay"]),
             bool(group["nesterov"]),
-            first,
         )

@@ -8,6 +8,7 @@ a parallel launch would hang or kill it).
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -89,19 +90,23 @@ def _serial(driver: Any) -> Any:
 
 # -- launching ---------------------------------------------------------------------------------------------------------
 _lock = threading.Lock()
+_NOBODY_WAITS = contextlib.nullcontext()
 _layer: str | None = None
 _forked = False
+_threads_now: Callable[[], int] = numba.get_num_threads
+"""What the calling thread's setting is: Numba's function takes two locks each time, the one that it calls none."""
 
 
 def layer() -> str:
     """The threading layer that this process uses: "omp", "tbb" or "workqueue"; "none" without the compiler."""
-    global _layer
+    global _layer, _threads_now
     if _layer is None:
         if _numba.DISABLE_JIT:
             _layer = "none"
         else:
             numba.get_num_threads()  # starts the threads: the layer is not known before
             _layer = numba.threading_layer()
+            _threads_now = getattr(numba.np.ufunc.parallel, "_get_num_threads", _threads_now)
     return _layer
 
 
@@ -118,18 +123,16 @@ def launch(driver: Any, *args: Any) -> None:
     if current == "workqueue" and sum(a.size for a in args if isinstance(a, np.ndarray)) < SMALL:
         _serial(driver)(*args)
         return
-    wanted, found = config.threads or default_threads(), numba.get_num_threads()
-    if wanted != found:
-        numba.set_num_threads(wanted)
+    wanted, found = config.threads or default_threads(), _threads_now()
+    if wanted == found and current != "workqueue":
+        driver(*args)
+        return
+    numba.set_num_threads(wanted)
     try:
-        if current == "workqueue":
-            with _lock:
-                driver(*args)
-        else:
+        with _lock if current == "workqueue" else _NOBODY_WAITS:
             driver(*args)
     finally:
-        if wanted != found:  # the setting is the user's too, for his own kernels in this thread
-            numba.set_num_threads(found)
+        numba.set_num_threads(found)  # the setting is the user's too, for his own kernels in this thread
 
 
 def _after_fork() -> None:

@@ -1,14 +1,50 @@
-"""One step of an optimiser on flat arrays, in place. A task is a fixed block."""
+"""One step of an optimiser on any number of parameters, in place and in one launch. A task is a fixed block of one of them.
+
+Row p of ``table`` is about parameter p: its size, a number of its own, then the addresses of its arrays, flat and of the dtype of
+``like``. Row t of ``tasks`` is a task's parameter and block. (Numba would compile a kernel anew for each number of arrays.)
+"""
 
 from __future__ import annotations
 
-import numpy as np
-from numba import prange
+import ctypes
 
-from .elementwise import block, blocks
+import numba
+import numpy as np
+from numba import carray, prange, types
+from numba.extending import intrinsic
+
+from .elementwise import BLOCK
 from .launch import ROUNDED, inline, kernel
 
-__all__ = ["adam_step", "sgd_step"]
+__all__ = ["adam_step", "sgd_step", "tasks"]
+
+
+def tasks(sizes: tuple[int, ...]) -> np.ndarray:
+    """The tasks for parameters of so many elements."""
+    rows = [(p, b) for p, size in enumerate(sizes) for b in range(-(-size // BLOCK))]
+    return np.array(rows, np.int64).reshape(-1, 2)
+
+
+if numba.config.DISABLE_JIT:
+
+    def _pointer(address):
+        return ctypes.c_void_p(int(address))
+
+else:
+
+    @intrinsic
+    def _pointer(typingctx, address):
+        def codegen(context, builder, sig, args):
+            return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
+
+        return types.voidptr(types.int64), codegen
+
+
+@inline
+def _block(like, table, task, i):
+    """The task's block of array i of its parameter."""
+    p, first = task[0], task[1] * BLOCK
+    return carray(_pointer(table[p, 2 + i]), (table[p, 0],), like.dtype)[first : first + BLOCK]
 
 
 @inline(fastmath=ROUNDED)
@@ -48,13 +84,14 @@ def _sgd_block(w, grad, velocity, lr, momentum, dampening, decay, nesterov, firs
 
 
 @kernel
-def sgd_step(w, grad, velocity, lr, momentum, dampening, decay, nesterov, first):
-    """As ``torch.optim.SGD``: flat w and velocity change in place. Where momentum is 0, velocity (of any size) is left alone.
+def sgd_step(like, table, tasks, lr, momentum, dampening, decay, nesterov):
+    """As ``torch.optim.SGD``. Arrays: w and velocity, which change, then the gradient; the number: whether it is the first step.
 
-    ``nesterov`` and ``first`` are 0 or 1; where ``first``, the velocity starts as the gradient, whatever it held.
+    Where momentum is 0, the velocity is left alone and may be any array; at the first step it starts as the gradient, whatever it held.
     """
-    for b in prange(blocks(w)):
-        _sgd_block(block(w, b), block(grad, b), block(velocity, b), lr, momentum, dampening, decay, nesterov, first)
+    for t in prange(len(tasks)):
+        w, velocity, grad = _block(like, table, tasks[t], 0), _block(like, table, tasks[t], 1), _block(like, table, tasks[t], 2)
+        _sgd_block(w, grad, velocity, lr, momentum, dampening, decay, nesterov, table[tasks[t, 0], 1])
 
 
 @inline(fastmath=ROUNDED)
@@ -69,10 +106,14 @@ def _adam_block(w, grad, m, v, step, lr, beta1, beta2, eps, decay, decoupled):
 
 
 @kernel
-def adam_step(w, grad, m, v, step, lr, beta1, beta2, eps, decay, decoupled):
-    """As ``torch.optim.Adam``, or ``AdamW`` where ``decoupled`` (0 or 1): flat w, m and v change in place; step counts from 1.
+def adam_step(like, table, tasks, lr, beta1, beta2, eps, decay, decoupled):
+    """As ``torch.optim.Adam``, or ``AdamW`` where ``decoupled`` (0 or 1). Arrays: w, m and v, which change, then the gradient.
+
+    The number counts the steps, from 1.
 
     D. Kingma and J. Ba, "Adam", ICLR 2015; I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
     """
-    for b in prange(blocks(w)):
-        _adam_block(block(w, b), block(grad, b), block(m, b), block(v, b), step, lr, beta1, beta2, eps, decay, decoupled)
+    for t in prange(len(tasks)):
+        w, m = _block(like, table, tasks[t], 0), _block(like, table, tasks[t], 1)
+        v, grad = _block(like, table, tasks[t], 2), _block(like, table, tasks[t], 3)
+        _adam_block(w, grad, m, v, table[tasks[t, 0], 1], lr, beta1, beta2, eps, decay, decoupled)
