@@ -255,8 +255,8 @@ class CpuBackend:
             out[...] = 0 if bias is None else bias
             return out if activation == "none" else self.unary(activation, out)
         plan = cpu_plan.matmul_plan(*sizes, a.dtype)
-        packed = frozen.once(b, "matmul", sizes[1:], lambda: cpu_conv.pack(self.buffers, plan, self._c_ordered(b)))
-        cpu_conv.contract(plan, self._contiguous(a), packed, bias, out, elementwise.ACTIVATIONS.index(activation))
+        packed = frozen.kept(b, "matmul", sizes[1:], lambda: cpu_conv.pack(self.buffers, plan, b))
+        cpu_conv.contract(self.buffers, plan, self._contiguous(a), b, packed, bias, out, elementwise.ACTIVATIONS.index(activation))
         return out
 
     def linear_grad_weight(self, grad: Array, x: Array) -> Array:

@@ -48,39 +48,37 @@ def c_ordered(x: Array) -> Array:
     return x if x.flags.c_contiguous and x.flags.writeable else np.array(x, order="C")
 
 
+NOTHING = {dtype.itemsize: np.empty(0, dtype) for dtype in (np.dtype("float32"), np.dtype("float64"))}
+"""In place of an array that is not there, by the bytes of an element."""
+
+
 def pack(buffers: Buffers, p: Contraction, w: Array) -> Array:
     """The weights in the order in which ``contract`` reads them."""
     packed = buffers.empty(p.packed_shape, w.dtype)
-    launch(conv.pack, w.reshape(-1), p.offsets, p.group_stride, p.lane_stride, p.y_group, packed)
+    launch(conv.pack, c_ordered(w).reshape(-1), p.offsets, p.group_stride, p.lane_stride, p.y_group, packed)
     return packed
 
 
-def contract(p: Contraction, x: Array, packed: Array, bias: Array | None, out: Array, kind: int = 0) -> None:
-    """Run a plan; ``kind`` is the activation's place in ACTIVATIONS."""
-    lanes = np.zeros((p.groups, p.packed_shape[1] * p.tile.columns), x.dtype)
-    if bias is not None:
-        lanes[:, : p.y_group] = bias.reshape(p.groups, p.y_group)
-    tables = p.at, p.to, p.classes, p.taps, p.rows
-    sizes = p.images, p.x_image, p.y_image, p.x_group, p.y_group, p.shares, p.splits, p.dense, kind
-    launch(conv.contract, p.tile, x.reshape(-1), *tables, packed, lanes.reshape(-1), out.reshape(-1), *sizes)
-
-
-def _sums(p: Correlation, x: Array, grad: Array, part: Array, fresh: bool = True) -> None:
-    """Run ``conv.correlate`` on an input that is padded as the plan says."""
-    sizes = p.images, p.x_image, p.x_group, p.y_group, p.block, p.strip, p.gather, p.shares, p.splits, fresh
-    launch(conv.correlate, p.tile, x.reshape(-1), p.at, p.line, p.step, p.rows, grad.reshape(-1), part, *sizes)
+def contract(
+    buffers: Buffers, p: Contraction, x: Array, w: Array | None, packed: Array | None, bias: Array | None, out: Array, kind: int = 0
+) -> None:
+    """Run a plan on weights, or on what ``pack`` made of them; ``kind`` is the activation's place in ACTIVATIONS."""
+    nothing = NOTHING[x.itemsize]
+    flat = nothing if w is None or packed is not None else c_ordered(w).reshape(-1)
+    packed = buffers.empty(p.packed_shape, x.dtype) if packed is None else packed
+    bias = nothing if bias is None else c_ordered(bias)
+    launch(conv.contract, p.tile, x.reshape(-1), *p.tables, flat, packed, bias, kind, out.reshape(-1))
 
 
 def correlate(buffers: Buffers, p: Correlation, x: Array, grad: Array, out: Array) -> None:
     """Run a plan into a C-ordered weight gradient."""
     part = buffers.empty(p.part_shape, x.dtype)
-    _sums(p, padded(buffers, x, p.pads), grad, part)
-    launch(conv.unpack, part, p.offsets, p.group_stride, p.lane_stride, p.y_group, out.reshape(-1))
+    launch(conv.correlate, p.tile, padded(buffers, x, p.pads).reshape(-1), *p.tables, grad.reshape(-1), part, True, out.reshape(-1))
 
 
 # -- algorithms ----------------------------------------------------------------------------------------------------------
 class Algorithm:
-    """One way to convolve. ``forward`` takes weights that ``pack`` put in its order, and the activation's place in ACTIVATIONS."""
+    """One way to convolve. ``forward`` takes weights, or what ``pack`` made of them, and the activation's place in ACTIVATIONS."""
 
     name = ""
 
@@ -100,18 +98,29 @@ class Algorithm:
     def pack(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array:
         raise NotImplementedError
 
-    def forward(self, buffers: Buffers, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
+    def forward(
+        self,
+        buffers: Buffers,
+        x: Array,
+        w: Array,
+        packed: Array | None,
+        bias: Array | None,
+        kind: int,
+        g: Conv2dGeometry,
+        out: Array,
+    ) -> None:
         raise NotImplementedError
 
-    def pack_turned(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array:
-        """``pack`` for the input gradient: kernels turned around, input and output channels exchanged; g is that convolution's."""
-        return self.pack(buffers, w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3), g)
+    def pack_turned(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array | None:
+        """``pack`` for the input gradient, whose convolution g is; None: ``forward`` does it, of kernels that are turned around."""
+        return None
 
     def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
         turned = cpu_plan.turned(g)
         if turned is None:
             raise NotImplementedError
-        self.forward(buffers, grad, self.pack_turned(buffers, w, turned), None, 0, turned, out)
+        around = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
+        self.forward(buffers, grad, around, self.pack_turned(buffers, w, turned), None, 0, turned, out)
 
     def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         raise NotImplementedError
@@ -131,12 +140,21 @@ class Direct(Algorithm):
     def pack(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array:
         return pack(buffers, cpu_plan.forward_plan(g, w.dtype), w)
 
-    def forward(self, buffers: Buffers, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
-        contract(cpu_plan.forward_plan(g, x.dtype), x, packed, bias, out, kind)
+    def forward(
+        self,
+        buffers: Buffers,
+        x: Array,
+        w: Array,
+        packed: Array | None,
+        bias: Array | None,
+        kind: int,
+        g: Conv2dGeometry,
+        out: Array,
+    ) -> None:
+        contract(buffers, cpu_plan.forward_plan(g, x.dtype), x, w, packed, bias, out, kind)
 
     def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
-        plan = cpu_plan.grad_input_plan(g, grad.dtype)
-        contract(plan, grad, pack(buffers, plan, w), None, out)
+        contract(buffers, cpu_plan.grad_input_plan(g, grad.dtype), grad, w, None, None, out)
 
     def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         correlate(buffers, cpu_plan.grad_weight_plan(g, x.dtype), x, grad, out)
@@ -157,9 +175,21 @@ class Superpixels(Algorithm):
         r = cpu_plan.superpixel(g, w.dtype)
         return DIRECT.pack(buffers, _widen(w, g, r), cpu_plan.widened(g, r))
 
-    def forward(self, buffers: Buffers, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
+    def forward(
+        self,
+        buffers: Buffers,
+        x: Array,
+        w: Array,
+        packed: Array | None,
+        bias: Array | None,
+        kind: int,
+        g: Conv2dGeometry,
+        out: Array,
+    ) -> None:
         r = cpu_plan.superpixel(g, x.dtype)
-        DIRECT.forward(buffers, x, packed, None if bias is None else np.concatenate([bias] * r), kind, cpu_plan.widened(g, r), out)
+        wide = w if packed is not None else _widen(w, g, r)
+        bias = None if bias is None else np.concatenate([bias] * r)
+        DIRECT.forward(buffers, x, wide, packed, bias, kind, cpu_plan.widened(g, r), out)
 
     def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         r = cpu_plan.superpixel(g, x.dtype)
@@ -213,7 +243,18 @@ class Depthwise(Algorithm):
         sizes = p.images, p.x_image, p.y_image, cpu_plan.depthwise_shares(p), kind
         launch(depthwise.contract, x.reshape(-1), *tables, packed.reshape(-1), bias, out.reshape(-1), *sizes)
 
-    def forward(self, buffers: Buffers, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
+    def forward(
+        self,
+        buffers: Buffers,
+        x: Array,
+        w: Array,
+        packed: Array | None,
+        bias: Array | None,
+        kind: int,
+        g: Conv2dGeometry,
+        out: Array,
+    ) -> None:
+        packed = self.pack(buffers, w, g) if packed is None else packed
         self._contract(cpu_plan.forward_plan(g, x.dtype), x, packed, bias, kind, out)
 
     def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
@@ -255,14 +296,25 @@ class Winograd(Algorithm):
     def _pack(buffers: Buffers, w: Array, taps: tuple[int, int], k_stride: int, lane_stride: int, g: Conv2dGeometry) -> Array:
         columns = cpu_plan.tile_for(g.oc, "float32").columns
         packed = buffers.empty((winograd.PLACES, -(-g.oc // columns), g.c, columns), w.dtype)
-        launch(winograd.weights, w.reshape(-1), *taps, k_stride, lane_stride, g.oc, packed)
+        launch(winograd.weights, c_ordered(w).reshape(-1), *taps, k_stride, lane_stride, g.oc, packed)
         return packed
 
-    def forward(self, buffers: Buffers, x: Array, packed: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
+    def forward(
+        self,
+        buffers: Buffers,
+        x: Array,
+        w: Array,
+        packed: Array | None,
+        bias: Array | None,
+        kind: int,
+        g: Conv2dGeometry,
+        out: Array,
+    ) -> None:
+        packed = self.pack(buffers, w, g) if packed is None else packed
         bias = np.zeros(g.oc, x.dtype) if bias is None else bias
         for plan, patches in self._patches(buffers, x, g):
             products = buffers.empty((plan.patches, winograd.PLACES, g.oc), x.dtype)
-            contract(plan.contraction, patches, packed, None, products)
+            contract(buffers, plan.contraction, patches, None, packed, None, products)
             launch(winograd.output_patches, products.reshape(-1), bias, g.oh, g.ow, g.oc, *plan.where, kind, out.reshape(-1))
 
     def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
@@ -272,7 +324,8 @@ class Winograd(Algorithm):
             launch(winograd.grad_patches, grad.reshape(-1), g.oh, g.ow, g.oc, *plan.where, grads.reshape(-1))
             fresh = part is None
             part = buffers.empty(plan.correlation.part_shape, x.dtype) if part is None else part
-            _sums(plan.correlation, patches, grads, part, fresh)
+            p, nothing = plan.correlation, NOTHING[x.itemsize]
+            launch(conv.correlate, p.tile, patches.reshape(-1), *p.tables, grads.reshape(-1), part, fresh, nothing)
         launch(winograd.grad_weights, part, g.c, g.oc, out.reshape(-1))
 
     @staticmethod
@@ -324,8 +377,8 @@ def _chosen(op: str, g: Conv2dGeometry, x: Array) -> Algorithm:
 def forward(buffers: Buffers, x: Array, w: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
     """out (N, OH, OW, OC) = f(x * w + bias) with f = ACTIVATIONS[kind]."""
     algorithm = _chosen("forward", g, x)
-    packed = frozen.once(w, algorithm.name, algorithm.layout(g, x.dtype), lambda: algorithm.pack(buffers, c_ordered(w), g))
-    algorithm.forward(buffers, x, packed, bias, kind, g, out)
+    packed = frozen.kept(w, algorithm.name, algorithm.layout(g, x.dtype), lambda: algorithm.pack(buffers, w, g))
+    algorithm.forward(buffers, x, w, packed, bias, kind, g, out)
 
 
 def grad_input(buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise, product
 
 import numpy as np
@@ -78,7 +78,7 @@ def _axes(g: Conv2dGeometry) -> Iterator[tuple[int, int, tuple[int, int]]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contraction:
-    """The arguments of ``kernels.cpu.conv.contract`` and of the packing before it, but for the arrays of values."""
+    """The arguments of ``kernels.cpu.conv.contract``, but for the arrays of values."""
 
     tile: Tile
     at: np.ndarray
@@ -98,15 +98,21 @@ class Contraction:
     offsets: np.ndarray  # of the weights, for ``pack``
     group_stride: int
     lane_stride: int
+    packed_shape: tuple[int, int, int, int] = field(init=False)
+    tables: tuple[np.ndarray, ...] = field(init=False)  # as the kernel takes them
 
-    @property
-    def packed_shape(self) -> tuple[int, int, int, int]:
-        return self.groups, -(-self.y_group // self.tile.columns), len(self.offsets), self.tile.columns
+    def __post_init__(self) -> None:
+        sizes = [self.images, self.x_image, self.y_image, self.x_group, self.y_group]
+        sizes += [self.shares, self.splits, self.dense, self.group_stride, self.lane_stride]
+        tables = self.at, self.to, self.classes, self.taps, self.rows, self.offsets, np.array(sizes, np.int64)
+        object.__setattr__(self, "tables", tables)
+        shape = self.groups, -(-self.y_group // self.tile.columns), len(self.offsets), self.tile.columns
+        object.__setattr__(self, "packed_shape", shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Correlation:
-    """The arguments of ``kernels.cpu.conv.correlate`` and of the unpacking after it, but for the arrays of values."""
+    """The arguments of ``kernels.cpu.conv.correlate``, but for the arrays of values."""
 
     tile: Tile
     pads: tuple[int, int, int, int]
@@ -128,10 +134,15 @@ class Correlation:
     offsets: np.ndarray
     group_stride: int
     lane_stride: int
+    part_shape: tuple[int, int, int, int, int] = field(init=False)
+    tables: tuple[np.ndarray, ...] = field(init=False)  # as the kernel takes them
 
-    @property
-    def part_shape(self) -> tuple[int, int, int, int, int]:
-        return self.chunks, self.groups, -(-self.y_group // self.tile.columns), len(self.rows), self.tile.columns
+    def __post_init__(self) -> None:
+        sizes = [self.images, self.x_image, self.x_group, self.y_group, self.line, self.step, self.block]
+        sizes += [self.strip, self.gather, self.shares, self.splits, self.group_stride, self.lane_stride]
+        object.__setattr__(self, "tables", (self.at, self.rows, self.offsets, np.array(sizes, np.int64)))
+        shape = self.chunks, self.groups, -(-self.y_group // self.tile.columns), len(self.rows), self.tile.columns
+        object.__setattr__(self, "part_shape", shape)
 
 
 def _grid(*axes: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["begin", "end", "freeze", "once"]
+__all__ = ["begin", "end", "freeze", "kept"]
 
 
 class _Thread(threading.local):
@@ -93,14 +93,14 @@ def freeze(holder: Any) -> None:
             entry.sessions.add(session)
 
 
-def once(array: np.ndarray, name: str, layout: Hashable, make: Callable[[], Any]) -> Any:
-    """``make()``, which is kept while the array is frozen: under each name the last layout, so that memory is bounded."""
+def kept(array: np.ndarray, name: str, layout: Hashable, make: Callable[[], Any]) -> Any | None:
+    """What ``make()`` gives, once while the array is frozen: under each name the last layout, so that memory is bounded. Else None."""
     entry = _entries.get(id(array))
     if entry is None:
-        return make()
+        return None
     if array.flags.writeable:  # somebody insisted
         entry.made.clear()
-        return make()
+        return None
     found = entry.made.get(name)
     if found is None or found[0] != layout:
         with entry.lock:

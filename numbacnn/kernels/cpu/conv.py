@@ -28,7 +28,7 @@ from .launch import inline, kernel
 from .tile import add_block, columns, move_row, opaque, outer, row_count, start, store, store_block, zero
 from .vector import lanes, load, put
 
-__all__ = ["BLOCK", "MANY", "STRIP", "contract", "correlate", "pack", "pad", "unpack"]
+__all__ = ["BLOCK", "MANY", "STRIP", "contract", "correlate", "pack", "pad"]
 
 u8 = np.uint64  # an index that is never negative: Numba leaves out its test
 
@@ -41,8 +41,11 @@ DENSE = 64
 STRIP = 8
 """Tiles of (tap, channel) rows that share a panel of the input, at most."""
 
+SLICE = 256
+"""Rows of packed weights that a task makes, or takes apart."""
+
 FEW, FAR = 16, 64
-"""``unpack`` takes so many rows at a time, channel by channel where these lie further apart than so many elements."""
+"""Unpacking takes so many rows at a time, channel by channel where these lie further apart than so many elements."""
 
 MANY = 8
 """Blocks of output channels from which on such a panel pays."""
@@ -72,29 +75,41 @@ def pad(x, rows, size, out, out_rows, width, top, left):
         _pad_row(x, (n * rows + i) * size, size if inside else 0, out, task * width, left, width)
 
 
+@inline
+def _slices(groups, blocks, K):
+    """How many tasks share the packing of weights."""
+    return groups * blocks * ((K + SLICE - 1) // SLICE)
+
+
+@inline
+def _pack_slice(task, w, offsets, group_stride, lane_stride, channels, packed):
+    """Some rows of one block of packed (G, B, K, NR)."""
+    _, blocks, K, NR = packed.shape
+    slices = _slices(1, 1, K)
+    gb = task // slices
+    first = (task - gb * slices) * SLICE
+    g = gb // blocks
+    b = gb - g * blocks
+    used = min(NR, channels - b * NR)
+    base = g * group_stride + b * NR * lane_stride
+    for k in range(first, min(K, first + SLICE)):
+        row = packed[g, b, k]
+        at = base + offsets[k]
+        for v in range(used):
+            row[v] = w[at + v * lane_stride]
+        for v in range(used, NR):
+            row[v] = 0
+
+
 @kernel
 def pack(w, offsets, group_stride, lane_stride, channels, packed):
     """packed (G, B, K, NR): for each k, NR output channels side by side; zeros past the ``channels`` of a group.
 
     w is flat; channel v of group g lies at g * group_stride + v * lane_stride + offsets[k].
     """
-    groups, blocks, K, NR = packed.shape
-    step = 256
-    slices = (K + step - 1) // step
-    for task in prange(groups * blocks * slices):
-        gb = task // slices
-        s = task - gb * slices
-        g = gb // blocks
-        b = gb - g * blocks
-        used = min(NR, channels - b * NR)
-        base = g * group_stride + b * NR * lane_stride
-        for k in range(s * step, min(K, (s + 1) * step)):
-            row = packed[g, b, k]
-            at = base + offsets[k]
-            for v in range(used):
-                row[v] = w[at + v * lane_stride]
-            for v in range(used, NR):
-                row[v] = 0
+    groups, blocks, K, _ = packed.shape
+    for task in prange(_slices(groups, blocks, K)):
+        _pack_slice(np.int64(task), w, offsets, group_stride, lane_stride, channels, packed)
 
 
 @inline
@@ -104,9 +119,9 @@ def _accumulate(x, to, o, count):
         put(load(x, to + v) + load(x, o + v), x, to + v)
 
 
-@kernel
-def unpack(part, offsets, group_stride, lane_stride, channels, w):
-    """The reverse of ``pack`` for sums: part (chunks, G, B, KP, NR) -> flat w, the chunks added in index order.
+@inline
+def _unpack_slice(task, part, offsets, group_stride, lane_stride, channels, w):
+    """The reverse of ``_pack_slice`` for sums: part (chunks, G, B, KP, NR) -> flat w, the chunks added in index order.
 
     Channels that lie far apart in w are written one after the other, a few elements each: all together they would fall into the same few
     sets of the cache.
@@ -114,28 +129,26 @@ def unpack(part, offsets, group_stride, lane_stride, channels, w):
     chunks, groups, blocks, KP, NR = part.shape
     flat = part.reshape(-1)
     K = len(offsets)
-    step = 256
-    slices = (K + step - 1) // step
-    for task in prange(groups * blocks * slices):
-        gb = task // slices
-        s = task - gb * slices
-        g = gb // blocks
-        b = gb - g * blocks
-        at = gb * KP * NR
-        to = g * group_stride + b * NR * lane_stride
-        used = min(NR, channels - b * NR)
-        for k0 in range(s * step, min(K, (s + 1) * step), FEW):
-            k1 = min(K, k0 + FEW)
-            for chunk in range(1, chunks):
-                _accumulate(flat, at + k0 * NR, at + k0 * NR + chunk * groups * blocks * KP * NR, (k1 - k0) * NR)
-            if lane_stride > FAR:
-                for v in range(used):
-                    for k in range(k0, k1):
-                        w[u8(to + v * lane_stride + offsets[u8(k)])] = flat[u8(at + k * NR + v)]
-            else:
+    slices = _slices(1, 1, K)
+    gb = task // slices
+    first = (task - gb * slices) * SLICE
+    g = gb // blocks
+    b = gb - g * blocks
+    at = gb * KP * NR
+    to = g * group_stride + b * NR * lane_stride
+    used = min(NR, channels - b * NR)
+    for k0 in range(first, min(K, first + SLICE), FEW):
+        k1 = min(K, k0 + FEW)
+        for chunk in range(1, chunks):
+            _accumulate(flat, at + k0 * NR, at + k0 * NR + chunk * groups * blocks * KP * NR, (k1 - k0) * NR)
+        if lane_stride > FAR:
+            for v in range(used):
                 for k in range(k0, k1):
-                    for v in range(used):
-                        w[u8(to + v * lane_stride + offsets[u8(k)])] = flat[u8(at + k * NR + v)]
+                    w[u8(to + v * lane_stride + offsets[u8(k)])] = flat[u8(at + k * NR + v)]
+        else:
+            for k in range(k0, k1):
+                for v in range(used):
+                    w[u8(to + v * lane_stride + offsets[u8(k)])] = flat[u8(at + k * NR + v)]
 
 
 @inline
@@ -167,31 +180,49 @@ def _store_part(tile, acc, scratch, kind, rows, count, y, to, t, o):
                 put(load(scratch, s + i), y, d + i)
 
 
+@inline
+def _bias_row(bias, first, used, NR, row):
+    """row (NR,) = ``used`` elements of bias from ``first`` on, if there is one; zeros elsewhere."""
+    for v in range(NR):
+        row[v] = 0
+    if bias.size:
+        for v in range(used):
+            row[v] = bias[first + v]
+
+
 @kernel
-def contract(
-    tile, x, at, to, classes, taps, rows, packed, bias, y, images, x_image, y_image, x_group, y_group, shares, splits, dense, kind
-):  # fmt: skip
+def contract(tile, x, at, to, classes, taps, rows, offsets, sizes, w, packed, bias, kind, y):
     """y[n, pixel, g, :] = f(bias + sum over runs and channels of x times packed (G, B, K, NR)), f = ACTIVATIONS[kind]; x and y are flat.
 
+    First flat w is packed, unless it is empty: then packed holds it already. An empty bias is none.
+
     Row i of ``classes``: a class's first entry in ``at`` and ``to``, its pixels in an image, its first run and the one after its
-    last, and their length. ``x_image`` and ``y_image`` are the sizes of an image, ``x_group`` and ``y_group`` the channels of a group.
+    last, and their length. ``sizes``: the images; the elements of an image of x and of y; the channels of a group of x and of y; shares
+    and splits; dense; the two strides of ``pack``.
 
     A task owns a share of each class's tiles, of all images, and one of ``splits`` shares of the blocks of output channels.
     ``dense``: pixels follow each other in y and no other task writes between them, so that a store wider than the channels may spill
     onto what is written next.
     """
+    images, x_image, y_image, x_group, y_group = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
+    shares, splits, dense = sizes[5], sizes[6], sizes[7]
     groups, blocks, K, NR = packed.shape
     M = row_count(tile)
     weights = packed.reshape(-1)
+    if w.size:
+        for task in prange(_slices(groups, blocks, K)):
+            _pack_slice(np.int64(task), w, offsets, sizes[8], sizes[9], y_group, packed)
     for task in prange(shares * splits):
         s = task // splits
         split = task - s * splits
         scratch = np.empty(M * NR, y.dtype)
+        first = np.empty(NR, y.dtype)
         # from the last block to the first: what a ragged last block spills is the next pixel's first block, written later
         for gb in range((split + 1) * groups * blocks // splits - 1, split * groups * blocks // splits - 1, -1):
             g = gb // blocks
             channel = (gb - g * blocks) * NR
             used = min(NR, y_group - channel)
+            _bias_row(bias, g * y_group + channel, used, NR, first)
             for k in range(len(classes)):
                 entry, pixels = classes[k, 0], classes[k, 1]
                 total = images * pixels
@@ -200,7 +231,7 @@ def contract(
                 for p in range(tiles * s // shares * M, stop, M):
                     n = p // pixels
                     t = entry + (p - n * pixels if p + M <= total else pixels + M)
-                    acc = start(tile, bias, gb * NR)
+                    acc = start(tile, first, 0)
                     q = n * x_image + g * x_group
                     acc = _sum_runs(tile, acc, x, at, t, q, taps, rows, classes[k, 2], classes[k, 3], classes[k, 4], weights, gb * K * NR)
                     o = n * y_image + g * y_group + channel
@@ -261,12 +292,14 @@ def _input_panel(tile, x, starts, lengths, pieces, step, rows, k, panel, to):
 
 
 @kernel
-def correlate(
-    tile, x, at, line, step, rows, grad, part, images, x_image, x_group, y_group, block, strip, gather, shares, splits, fresh
-):  # fmt: skip
+def correlate(tile, x, at, rows, offsets, sizes, grad, part, fresh, w):
     """part (chunks, G, B, KP, NR): sums over each chunk's pixels of x[window of the pixel, rows[k]] * grad (images, pixels, G * y_group).
 
+    At last the chunks' sums are added in index order, and unpacked into flat w, unless that is empty.
+
     The windows of an image's pixels begin in lines of ``line`` pixels, ``step`` apart, the lines at the entries of ``at``.
+    ``sizes``: the images; the elements of an image of x; the channels of a group of x and of the gradient; line, step, block, strip,
+    gather, shares, splits; the two strides of ``pack``.
     ``rows`` holds the offsets of (tap, channel) in a window, repeated at its end to KP, a multiple of ``strip`` tiles' rows. A task owns,
     of one group and chunk, one of ``shares`` shares of the blocks and every ``splits``-th strip, and sums over ``block`` pixels in
     registers. The number of chunks depends on the shapes only: so do the bits. Where not ``fresh``, the sums go on from what part holds.
@@ -275,6 +308,8 @@ def correlate(
     same few sets of the cache. An output gradient of few channels is read in place, into the next pixel's channels too, whose sums
     nobody wants; of many channels, each block's panel is copied together.
     """
+    images, x_image, x_group, y_group, line, step = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5]
+    block, strip, gather, shares, splits = sizes[6], sizes[7], sizes[8], sizes[9], sizes[10]
     chunks, groups, blocks, KP, NR = part.shape
     M = row_count(tile)
     total = images * len(at) * line
@@ -300,7 +335,7 @@ def correlate(
             in_place = width <= DENSE and (first + count) * width + NR <= len(grad)
             source, grad_step, origin = (grad, width, first * width + g * y_group) if in_place else (grads, NR, 0)
             block_step, copied = (NR, block0) if in_place else (block * NR, block1)
-            seen, seen_at, offsets, seen_step = (window, whole, near, M) if gather else (x, starts, rows, step)
+            seen, seen_at, seen_rows, seen_step = (window, whole, near, M) if gather else (x, starts, rows, step)
             gathered, seen_pieces = (pieces, 1) if gather else (0, pieces)
             for b in range(block0, copied):
                 o = g * y_group + b * NR
@@ -318,7 +353,7 @@ def correlate(
                         for piece in range(seen_pieces):
                             q = seen_at[piece] + shift
                             for _ in range(count if gather else lengths[piece]):
-                                acc = outer(acc, seen, offsets, t, opaque(q), source, d)
+                                acc = outer(acc, seen, seen_rows, t, opaque(q), source, d)
                                 q += seen_step
                                 d += grad_step
                         to = ((cg * blocks + b) * KP + k) * NR
@@ -326,3 +361,6 @@ def correlate(
                             store_block(acc, sums, to, NR)
                         else:
                             add_block(acc, sums, to, NR)
+    if w.size:
+        for task in prange(_slices(groups, blocks, len(offsets))):
+            _unpack_slice(np.int64(task), part, offsets, sizes[11], sizes[12], y_group, w)
