@@ -15,7 +15,7 @@ from ..kernels.cpu.tile import REGISTERS, Tile
 
 __all__ = ["Contraction", "Correlation", "forward_plan", "grad_input_plan", "grad_weight_plan", "matmul_plan", "matmul_t_plan", "tile_for"]
 
-WIDE, NARROW = ((14, 2), (14, 1)) if REGISTERS == 32 else ((6, 2), (8, 1))
+WIDE, NARROW = ((14, 2), (20, 1)) if REGISTERS == 32 else ((6, 2), (8, 1))
 SPAN_BYTES = 1 << 18
 """What a task's pixels should occupy, input and output: they stay in the second-level cache while the blocks of weights pass by."""
 TASKS = 32

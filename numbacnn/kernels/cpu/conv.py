@@ -26,7 +26,7 @@ from numba import prange
 from .elementwise import activate
 from .launch import inline, kernel
 from .tile import add_block, columns, move_row, opaque, outer, row_count, start, store, store_block, zero
-from .vector import lanes, load, put
+from .vector import lanes, load, move, put
 
 __all__ = ["BLOCK", "MANY", "STRIP", "contract", "correlate", "pack", "pad"]
 
@@ -41,6 +41,9 @@ DENSE = 64
 STRIP = 8
 """Tiles of (tap, channel) rows that share a panel of the input, at most."""
 
+PADDED = 1 << 13
+"""Elements that a task pads, about."""
+
 SLICE = 256
 """Rows of packed weights that a task makes, or takes apart."""
 
@@ -52,14 +55,18 @@ MANY = 8
 
 
 @inline
-def _pad_row(x, first, size, out, o, left, width):
-    """``width`` elements of flat out from o on: zeros, with ``size`` elements of flat x from ``first`` after the ``left`` first ones."""
-    for i in range(o, o + left):
-        out[i] = 0
-    for i in range(size):
-        out[o + left + i] = x[first + i]
-    for i in range(o + left + size, o + width):
-        out[i] = 0
+def _pad_rows(x, n, first, stop, rows, size, out, out_rows, width, top, left):
+    """Rows first .. stop of image n of flat out."""
+    for i in range(first, stop):
+        o = (n * out_rows + i) * width
+        source = (n * rows + i - top) * size
+        inside = size if 0 <= i - top < rows else 0
+        for j in range(o, o + left):
+            out[u8(j)] = 0
+        for j in range(inside):
+            out[u8(o + left + j)] = x[u8(source + j)]
+        for j in range(o + left + inside, o + width):
+            out[u8(j)] = 0
 
 
 @kernel
@@ -68,11 +75,11 @@ def pad(x, rows, size, out, out_rows, width, top, left):
 
     In out, the rows of x come after ``top`` rows of zeros and their elements after ``left`` zeros.
     """
-    for task in prange(len(out) // width):
-        n = task // out_rows
-        i = task - n * out_rows - top
-        inside = 0 <= i < rows
-        _pad_row(x, (n * rows + i) * size, size if inside else 0, out, task * width, left, width)
+    shares = max(1, min(out_rows, out_rows * width // PADDED))
+    for task in prange(len(out) // (out_rows * width) * shares):
+        n = np.int64(task) // shares
+        s = np.int64(task) - n * shares
+        _pad_rows(x, n, s * out_rows // shares, (s + 1) * out_rows // shares, rows, size, out, out_rows, width, top, left)
 
 
 @inline
@@ -154,12 +161,16 @@ def _unpack_slice(task, part, offsets, group_stride, lane_stride, channels, w):
 @inline
 def _sum_runs(tile, acc, x, at, t, q, taps, rows, first, last, length, packed, b):
     """acc[r, :] += runs ``first`` to ``last`` of the window of tile row r (at x[at[t + r] + q]) times the packed weights from b on."""
-    for r in range(first, last):
-        a = q + taps[u8(r)]
-        w = b + rows[u8(r)] * columns(tile)
-        for c in range(length):
-            acc = outer(acc, x, at, t, a + c, packed, w)
-            w += columns(tile)
+    r, left = first, 0
+    a = w = 0
+    for _ in range((last - first) * length):
+        if left == 0:
+            a, w, left = q + taps[u8(r)], b + rows[u8(r)] * columns(tile), length
+            r += 1
+        acc = outer(acc, x, at, t, a, packed, w)
+        a += 1
+        w += columns(tile)
+        left -= 1
     return acc
 
 
@@ -171,13 +182,19 @@ def _store_part(tile, acc, scratch, kind, rows, count, y, to, t, o):
     L = lanes(scratch)
     for r in range(rows):
         s, d = r * columns(tile), to[u8(t + r)] + o
-        if count < L:
-            for v in range(count):
-                y[u8(d + v)] = scratch[u8(s + v)]
-        else:
+        if count >= L:
             for v in range(0, count, L):  # the last vector may repeat some elements
                 i = min(v, count - L)
                 put(load(scratch, s + i), y, d + i)
+        elif count >= 8:
+            move(8, scratch, s, y, d)
+            move(8, scratch, s + count - 8, y, d + count - 8)
+        elif count >= 4:
+            move(4, scratch, s, y, d)
+            move(4, scratch, s + count - 4, y, d + count - 4)
+        else:
+            for v in range(count):
+                y[u8(d + v)] = scratch[u8(s + v)]
 
 
 @inline

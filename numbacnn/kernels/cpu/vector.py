@@ -2,6 +2,7 @@
 
     v = TWO * load(x, i) + load(x, j)
     put(v, y, k)                                  # y[k : k + lanes(y)] = v
+    move(8, x, i, y, k)                           # y[k : k + 8] = x[i : i + 8], at once
 
 It serves loops that LLVM would leave scalar, or could not prove free of overlaps: few channels, and transforms that read and write a
 dozen places at once. Arrays are flat, C-contiguous memory and nothing is checked: a vector reads and writes all its lanes.
@@ -21,7 +22,7 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 
 from .tile import _FLOAT, _SIZE, FMA, I64, LANES, _address
 
-__all__ = ["lanes", "load", "put", "zeros"]
+__all__ = ["lanes", "load", "move", "put", "zeros"]
 
 
 if numba.config.DISABLE_JIT:
@@ -37,6 +38,9 @@ if numba.config.DISABLE_JIT:
 
     def put(v, y, i):
         y[i : i + v.size] = v
+
+    def move(n, x, i, y, k):
+        y[k : k + n] = x[i : i + n]
 
 else:
 
@@ -94,6 +98,21 @@ else:
             return context.get_dummy_value()
 
         return types.void(v, y, types.int64), codegen
+
+    @intrinsic(prefer_literal=True)
+    def move(typingctx, n, x, i, y, k):
+        """y[k : k + n] = x[i : i + n] for a literal n: LLVM need not ask whether they overlap."""
+        count, size = n.literal_value, _SIZE[x.dtype.name]
+
+        def codegen(context, builder, sig, args):
+            _, x, i, y, k = args
+            pointer = ir.VectorType(_FLOAT[sig.args[1].dtype.name], count).as_pointer()
+            source = builder.bitcast(_address(context, builder, sig.args[1], x, i), pointer)
+            target = builder.bitcast(_address(context, builder, sig.args[3], y, k), pointer)
+            builder.store(builder.load(source, align=size), target, align=size)
+            return context.get_dummy_value()
+
+        return types.void(n, x, types.int64, y, types.int64), codegen
 
     @infer_global(operator.add)
     @infer_global(operator.sub)
