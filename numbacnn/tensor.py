@@ -121,10 +121,7 @@ class inference_mode(no_grad):
 class Version:
     """How often the memory that some tensors share has been written to, and how often that was recorded."""
 
-    __slots__ = ("count", "recorded")
-
-    def __init__(self) -> None:
-        self.count = self.recorded = 0
+    count = recorded = 0  # of the class: making one, for every tensor, is then half the work
 
 
 class Node:
@@ -137,9 +134,9 @@ class Node:
         self.op: ops.Op | None = op
         self.device, self.shape, self.dtype = result.device, result.shape, result.dtype
         self.number = next(Node._numbers)  # creation order is a topological order
-        self.edges = tuple((t if t._node is None else t._node) if need else None for t, need in zip(inputs, op.needs))
+        self.edges = [(t if t._node is None else t._node) if need else None for t, need in zip(inputs, op.needs)]
         kept = [result if i < 0 else inputs[i] for i in op.kept]
-        self.watched = tuple((t._version, t._version.count) for t in kept if isinstance(t, Tensor))
+        self.watched = [(t._version, t._version.count) for t in kept if isinstance(t, Tensor)]
 
     def gradients(self, grad: Any) -> tuple[Any, ...]:
         op = self.op
@@ -148,10 +145,10 @@ class Node:
                 message("backward", "a graph that was not walked yet", "one that was freed", "pass retain_graph=True to the first walk")
             )
         name = type(op).__name__
-        if any(version.count != count for version, count in self.watched):
-            raise RuntimeError(
-                message("backward", f"the values that {name} saved", "values changed by an in-place write", "write to a clone() instead")
-            )
+        for version, count in self.watched:
+            if version.count != count:
+                received = "values changed by an in-place write"
+                raise RuntimeError(message("backward", f"the values that {name} saved", received, "write to a clone() instead"))
         gradients = op.backward(backends.get(self.device), grad)
         for edge, gradient in zip(self.edges, gradients):
             if edge is not None and gradient is not None and tuple(gradient.shape) != edge.shape:
@@ -159,7 +156,7 @@ class Node:
         return gradients
 
     def release(self) -> None:
-        self.op, self.edges, self.watched = None, (), ()
+        self.op, self.edges, self.watched = None, [], []
 
 
 def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
@@ -181,9 +178,10 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
             if t.device != first.device:
                 found = f"{first.device} and {t.device}"
                 raise DeviceError(message(type(op).__name__, "tensors on one device", found, "move one with .to()"))
-            t._check_history(type(op).__name__)
+            if t._seen is not None:
+                t._check_history(type(op).__name__)
             arrays.append(t.array)
-            needs.append(grad and t.requires_grad)
+            needs.append(grad and (t._requires_grad or t._node is not None))
         else:
             arrays.append(t)
             needs.append(False)

@@ -401,8 +401,9 @@ def stepped(driver, number, arrays, *rates):
         set_num_threads(None)
     copies = [found[0][0], found[0][2], found[1][0], found[1][2]]
     assert len({b"".join(a.tobytes() for a in copy) for copy in copies}) == 1  # the same bits for each number of threads
-    assert copies[0][-1].tobytes() == arrays[-1].tobytes()
-    return copies[0][:-1]
+    w, gradient, *moments = copies[0]
+    assert gradient.tobytes() == arrays[1].tobytes()
+    return w, *moments
 
 
 @both
@@ -414,7 +415,7 @@ def test_sgd(dtype, size, momentum, dampening, nesterov):
     expected, velocity = w.astype("float64"), np.zeros(size)
     for first in (1, 0):
         g = normal(size, dtype)
-        w, v = stepped(optim.sgd_step, first, (w, v, g), lr, momentum, dampening, decay, nesterov)
+        w, v = stepped(optim.sgd_step, first, (w, g, v), lr, momentum, dampening, decay, nesterov)
         d = g + decay * expected
         velocity = d if first else momentum * velocity + (1 - dampening) * d
         step = (d + momentum * velocity if nesterov else velocity) if momentum else d
@@ -433,7 +434,7 @@ def test_adam(dtype, size, decoupled):
     expected, em, ev = w.astype("float64"), np.zeros(size), np.zeros(size)
     for step in (1, 2, 3):
         g = normal(size, dtype)
-        w, m, v = stepped(optim.adam_step, step, (w, m, v, g), lr, beta1, beta2, eps, decay, decoupled)
+        w, m, v = stepped(optim.adam_step, step, (w, g, m, v), lr, beta1, beta2, eps, decay, decoupled)
         d = g + (0 if decoupled else decay) * expected
         expected = expected * (1 - lr * decay * decoupled)
         em, ev = beta1 * em + (1 - beta1) * d, beta2 * ev + (1 - beta2) * d * d

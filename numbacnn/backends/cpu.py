@@ -438,7 +438,7 @@ class CpuBackend:
         nesterov: bool,
     ) -> None:
         rates = (float(lr), float(momentum), float(dampening), float(decay), int(nesterov))
-        self._step(optim.sgd_step, firsts, (ws, velocities or ws, grads), rates)
+        self._step(optim.sgd_step, firsts, (ws, grads, velocities) if velocities and momentum else (ws, grads), rates)
 
     def adam_step(
         self,
@@ -455,7 +455,7 @@ class CpuBackend:
         decoupled: bool,
     ) -> None:
         rates = (float(lr), float(beta1), float(beta2), float(eps), float(decay), int(decoupled))
-        self._step(optim.adam_step, steps, (ws, ms, vs, grads), rates)
+        self._step(optim.adam_step, steps, (ws, grads, ms, vs), rates)
 
     def _step(self, kernel: Any, numbers: Sequence[int], arrays: Sequence[Sequence[Array]], rates: Sequence[float]) -> None:
         """One launch for all parameters; those that are not C-ordered are updated in a copy."""

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from .. import backends, random
+from ..backends import Array
 from ..dtypes import int64, is_floating
 from ..errors import DTypeError, ShapeError, message
 from ..geometry import AdaptivePool2dGeometry, AdaptiveSize, Conv2dGeometry, IntPair, Padding, Pool2dGeometry
@@ -299,7 +300,7 @@ def _reduce(op: str, losses: Tensor, reduction: Reduction) -> Tensor:
     raise ValueError(message(op, "reduction 'mean', 'sum' or 'none'", repr(reduction)))
 
 
-def _class_rows(op: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def _class_rows(op: str, input: Tensor, target: Tensor) -> tuple[Tensor, Array]:
     """Scores (N, K, ...) or (K,) and labels (N, ...) or () as rows (R, K) and labels (R,), in range, which nobody else can write to."""
     if target.dtype.kind not in "iu":
         raise DTypeError(message(op, "class indices as integers", str(target.dtype)))
@@ -310,14 +311,15 @@ def _class_rows(op: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]
     expected = () if input.ndim == 1 else input.shape[:1] + input.shape[2:]
     if target.shape != expected:
         raise ShapeError(message(op, f"labels {expected} to match scores {input.shape}", f"labels {target.shape}"))
-    labels = backends.get(target.device).to_numpy(target.array)
-    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+    xp = backends.get(target.device)
+    labels = xp.to_numpy(target.array)
+    if labels.size and labels.view(f"u{labels.itemsize}").max() >= classes:  # a negative label counts as a huge one
         raise ValueError(message(op, f"labels between 0 and {classes - 1}", f"labels between {labels.min()} and {labels.max()}"))
     if input.ndim > 2:
         input = input.permute(0, *range(2, input.ndim), 1)
     if target.ndim != 1:
         input, target = input.reshape(int(labels.size), classes), target.reshape(int(labels.size))
-    return input, apply(elementwise.Cast(int64), target)
+    return input, xp.astype(target.array, int64)
 
 
 def cross_entropy(input: Tensor, target: Tensor, *, label_smoothing: float = 0.0, reduction: Reduction = "mean") -> Tensor:
@@ -338,14 +340,14 @@ def cross_entropy(input: Tensor, target: Tensor, *, label_smoothing: float = 0.0
     if not 0 <= label_smoothing <= 1:
         raise ValueError(message("cross_entropy", "label_smoothing between 0 and 1", f"{label_smoothing}"))
     rows, labels = _class_rows("cross_entropy", input, target)
-    losses = apply(loss.CrossEntropy(labels.array, float(label_smoothing)), rows)
-    return _reduce("cross_entropy", losses if target.ndim == 1 else losses.reshape(target.shape), reduction)
+    found = apply(loss.CrossEntropy(labels, float(label_smoothing), reduction == "mean"), rows)
+    return found if reduction == "mean" else _reduce("cross_entropy", found.reshape(target.shape), reduction)
 
 
 def nll_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """Minus the log-probability of each target: ``input`` (N, K), (N, K, ...) or (K,) holds log-probabilities."""
     rows, labels = _class_rows("nll_loss", input, target)
-    picked = -rows[np.arange(len(rows)), labels]
+    picked = -rows[np.arange(len(rows)), Tensor(labels, rows.device)]
     return _reduce("nll_loss", picked.reshape(target.shape), reduction)
 
 

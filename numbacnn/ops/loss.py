@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ..backends import Array, Backend
 from .base import Gradients, Op
 
@@ -9,15 +11,20 @@ __all__ = ["CrossEntropy"]
 
 
 class CrossEntropy(Op):
-    """logits (N, K) -> the loss of each row (N,), against class indices and with label smoothing."""
+    """logits (N, K) -> the loss of each row (N,), or their mean (), against class indices and with label smoothing."""
 
-    def __init__(self, labels: Array, smoothing: float) -> None:
-        self.labels, self.smoothing = labels, smoothing
+    def __init__(self, labels: Array, smoothing: float, mean: bool = False) -> None:
+        self.labels, self.smoothing, self.mean = labels, smoothing, mean
 
     def forward(self, xp: Backend, logits: Array) -> Array:
         losses, softmax = xp.cross_entropy_forward(logits, self.labels, self.smoothing)
         self.saved = (softmax,)
-        return losses
+        if not self.mean:
+            return losses
+        return xp.binary("divide", xp.sum(losses, (0,), False), losses.shape[0] or math.nan)
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
+        if self.mean:
+            rows = self.labels.shape
+            grad = xp.broadcast_to(xp.binary("divide", grad, rows[0] or math.nan), rows)
         return (xp.cross_entropy_backward(grad, self.saved[0], self.labels, self.smoothing),)

@@ -108,8 +108,9 @@ class Optimizer:
         batches: dict[Any, tuple[list[Tensor], list[dict[str, Any]], dict[str, Any]]] = {}
         for index, p, _, group in ready:
             state = self.state.setdefault(index, {})
-            state.update({name: moment.to(p.device, p.dtype) for name, moment in self._moments(index)})
-            params, states, _ = batches.setdefault((id(group), p.device, p.dtype), ([], [], group))
+            for name, moment in self._moments(index):
+                state[name] = moment.to(p.device, p.dtype)
+            params, states, _ = batches.setdefault((id(group), p.device, p.dtype.char), ([], [], group))
             params.append(p)
             states.append(state)
         for batch in batches.values():
@@ -118,7 +119,8 @@ class Optimizer:
             p.bump_version()
 
     def _moments(self, index: int) -> list[tuple[str, Tensor]]:
-        return [(name, value) for name, value in self.state.get(index, {}).items() if isinstance(value, Tensor)]
+        state = self.state.get(index)
+        return [(name, value) for name, value in state.items() if isinstance(value, Tensor)] if state else []
 
     # -- state ---------------------------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:

@@ -85,12 +85,13 @@ def _sgd_block(w, grad, velocity, lr, momentum, dampening, decay, nesterov, firs
 
 @kernel
 def sgd_step(like, table, tasks, lr, momentum, dampening, decay, nesterov):
-    """As ``torch.optim.SGD``. Arrays: w and velocity, which change, then the gradient; the number: whether it is the first step.
+    """As ``torch.optim.SGD``. Arrays: w, which changes, the gradient, and velocity; the number: whether it is the first step.
 
-    Where momentum is 0, the velocity is left alone and may be any array; at the first step it starts as the gradient, whatever it held.
+    The velocity changes too; at the first step it starts as the gradient, whatever it held. Where momentum is 0 there need be none.
     """
+    last = 2 if momentum != 0 else 0
     for t in prange(len(tasks)):
-        w, velocity, grad = _block(like, table, tasks[t], 0), _block(like, table, tasks[t], 1), _block(like, table, tasks[t], 2)
+        w, grad, velocity = _block(like, table, tasks[t], 0), _block(like, table, tasks[t], 1), _block(like, table, tasks[t], last)
         _sgd_block(w, grad, velocity, lr, momentum, dampening, decay, nesterov, table[tasks[t, 0], 1])
 
 
@@ -107,13 +108,13 @@ def _adam_block(w, grad, m, v, step, lr, beta1, beta2, eps, decay, decoupled):
 
 @kernel
 def adam_step(like, table, tasks, lr, beta1, beta2, eps, decay, decoupled):
-    """As ``torch.optim.Adam``, or ``AdamW`` where ``decoupled`` (0 or 1). Arrays: w, m and v, which change, then the gradient.
+    """As ``torch.optim.Adam``, or ``AdamW`` where ``decoupled`` (0 or 1). Arrays: w, which changes, the gradient, m and v, which change.
 
     The number counts the steps, from 1.
 
     D. Kingma and J. Ba, "Adam", ICLR 2015; I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
     """
     for t in prange(len(tasks)):
-        w, m = _block(like, table, tasks[t], 0), _block(like, table, tasks[t], 1)
-        v, grad = _block(like, table, tasks[t], 2), _block(like, table, tasks[t], 3)
+        w, grad = _block(like, table, tasks[t], 0), _block(like, table, tasks[t], 1)
+        m, v = _block(like, table, tasks[t], 2), _block(like, table, tasks[t], 3)
         _adam_block(w, grad, m, v, table[tasks[t, 0], 1], lr, beta1, beta2, eps, decay, decoupled)
