@@ -174,6 +174,8 @@ GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tenso
         (F.linear, [real(3), real(2, 3, seed=1), real(2, seed=2)]),
         (lambda x, w, b: F.linear(x, w, b, "sigmoid"), [real(3, 4), real(2, 4, seed=1), real(2, seed=2)]),
         (lambda x, w: F.linear(x, w, activation="tanh"), [real(3, 4), real(2, 4, seed=1)]),
+        (lambda x, w: F.linear(x, w, flat=True), [real(3, 2, 2, 3), real(2, 12, seed=1)]),
+        (lambda x, w: F.linear(x, w, flat=True), [real(3, 2, 3), real(2, 6, seed=1)]),
     ],
     ops.loss.CrossEntropy: [
         (lambda x: F.cross_entropy(x, nc.tensor([0, 2, 1])), [real(3, 4)]),

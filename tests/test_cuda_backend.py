@@ -378,9 +378,17 @@ def test_matmul_and_linear(xp: backend.CudaBackend, sizes: Any) -> None:
     same(xp, xp.matmul(x, xp.from_numpy(b)), a @ b)
     same(xp, xp.linear_forward(x, w, xp.from_numpy(bias)), a @ b + bias)
     grad = ints(m, n, seed=3)
-    same(xp, xp.linear_grad_input(xp.from_numpy(grad), w), grad @ b.T)
+    same(xp, xp.linear_grad_input(xp.from_numpy(grad), w, (m, k)), grad @ b.T)
     same(xp, xp.linear_grad_weight(xp.from_numpy(grad), x), grad.T @ a)
     same(xp, xp.channel_sum(xp.from_numpy(grad)), grad.sum(0))
+
+
+def test_linear_flattens_images(xp: backend.CudaBackend) -> None:
+    x, w, grad = ints(3, 2, 2, 3), ints(4, 12, seed=1), ints(3, 4, seed=2)
+    images = xp.from_numpy(x)
+    same(xp, xp.linear_forward(images, xp.from_numpy(w), None), x.reshape(3, 12) @ w.T)
+    same(xp, xp.linear_grad_input(xp.from_numpy(grad), xp.from_numpy(w), x.shape), (grad @ w).reshape(x.shape))
+    same(xp, xp.linear_grad_weight(xp.from_numpy(grad), images), grad.T @ x.reshape(3, 12))
 
 
 def test_matmul_of_odd_views(xp: backend.CudaBackend) -> None:

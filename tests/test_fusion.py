@@ -70,6 +70,46 @@ def test_the_same_bits(activation: type[nn.Module], dtype: Any) -> None:
         np.testing.assert_array_equal(fused, apart)
 
 
+@pytest.mark.parametrize("shape", [(5, 3, 4, 6), (5, 1, 3, 3), (33, 20, 1, 1), (2, 3, 17, 16), (0, 2, 3, 3)])
+@pytest.mark.parametrize("dtype", [nc.float32, nc.float64])
+def test_a_linear_layer_flattens_images_to_the_same_bits(shape: tuple[int, ...], dtype: Any) -> None:
+    found = []
+    for fuse in (True, False):
+        nc.config.fuse = fuse
+        nc.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape[1:])), 7), nn.Tanh()).to(dtype)
+        x = nc.randn(*shape).to(dtype).requires_grad_()
+        y = model(x)
+        (y * nc.randn(*y.shape).to(dtype)).sum().backward()
+        found.append([y.detach().numpy(), x.grad.numpy(), *(p.grad.numpy() for p in model.parameters())])
+    for fused, apart in zip(*found):
+        np.testing.assert_array_equal(fused, apart)
+
+
+def test_flattening_copies_no_images() -> None:
+    cpu = nc.backends.get("cpu")
+    copies = []
+    for fuse in (True, False):
+        nc.config.fuse = fuse
+        model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(48, 4))
+        x = nc.Tensor(np.random.default_rng(0).random((5, 6, 6, 2), np.float32).transpose(0, 3, 1, 2))
+        before = cpu.conversions
+        model(x).sum().backward()
+        copies.append(cpu.conversions - before)
+    assert copies[0] < copies[1]
+
+
+def test_flatten_is_called_where_it_does_something_else() -> None:
+    for flatten, shape, features in ((nn.Flatten(0, 1), (2, 3, 4, 5), 5), (nn.Flatten(), (2, 3, 4), 12), (nn.Flatten(2), (2, 3, 4, 5), 20)):
+        layer = nn.Linear(features, 2)
+        x = nc.randn(*shape)
+        np.testing.assert_array_equal(nn.Sequential(flatten, layer)(x).detach().numpy(), layer(flatten(x)).detach().numpy())
+    with pytest.raises(ValueError, match=r"^\[linear\] expected input \(\.\.\., I\) with I = 9 .* received input \(2, 8\)"):
+        nn.Sequential(nn.Flatten(), nn.Linear(9, 1))(nc.ones(2, 2, 2, 2))
+    lazy = nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
+    assert lazy(nc.ones(2, 2, 2, 2)).shape == (2, 3) and lazy[1].in_features == 8
+
+
 def test_sequential_fuses(calls: list[str]) -> None:
     net(nn.ReLU)(nc.randn(2, 1, 28, 28))
     assert calls == ["relu", "relu", "relu", "relu", "relu", "none"]

@@ -80,8 +80,9 @@ class Backend(Protocol):
 
     # -- dense -----------------------------------------------------------------------------------------------------------
     def matmul(self, a: Array, b: Array) -> Array: ...  # (M, K) @ (K, N)
-    def linear_forward(self, x: Array, w: Array, b: Array | None, activation: str = ...) -> Array: ...  # x (N, I), w (O, I) -> (N, O)
-    def linear_grad_input(self, grad: Array, w: Array) -> Array: ...  # -> (N, I)
+    # x (N, I), or (N, C, H, W) flattened in logical order; w (O, I)
+    def linear_forward(self, x: Array, w: Array, b: Array | None, activation: str = ...) -> Array: ...  # -> (N, O)
+    def linear_grad_input(self, grad: Array, w: Array, shape: Sequence[int]) -> Array: ...  # -> x's shape
     def linear_grad_weight(self, grad: Array, x: Array) -> Array: ...  # -> (O, I), C-ordered
     def channel_sum(self, grad: Array) -> Array: ...  # (N, C, ...) -> (C,): the gradient of a bias
     def activation_backward(

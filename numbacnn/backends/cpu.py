@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -24,6 +25,7 @@ __all__ = ["CpuBackend", "create"]
 Array = np.ndarray
 
 LARGE = 1 << 15  # elements from which threads help with an addition
+MANY = 256  # pixels from which on their gradient is copied together from rows, rather than each a class of its own
 
 _CHANNELS_LAST = {3: (0, 2, 1), 4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}
 _CHANNELS_SECOND = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
@@ -243,26 +245,45 @@ class CpuBackend:
         return self._matmul(a, b, None, (m, k, n, n, 1))
 
     def linear_forward(self, x: Array, w: Array, b: Array | None, activation: str = "none") -> Array:
-        return self._matmul(x, w, b, (*x.shape, w.shape[0], 1, w.shape[1]), activation)
+        if x.ndim == 2:
+            return self._matmul(x, w, b, (*x.shape, w.shape[0], 1, w.shape[1]), activation)
+        n, c, *pixels = x.shape
+        return self._matmul(x, w, b, (n, c * math.prod(pixels), w.shape[0], 1, w.shape[1]), activation, c)
 
-    def linear_grad_input(self, grad: Array, w: Array) -> Array:
-        return self._matmul(grad, w, None, (*grad.shape, w.shape[1], w.shape[1], 1))
+    def linear_grad_input(self, grad: Array, w: Array, shape: Sequence[int]) -> Array:
+        pixels = math.prod(shape[2:])
+        if len(shape) == 2 or pixels > MANY:
+            return self._matmul(grad, w, None, (*grad.shape, w.shape[1], w.shape[1], 1)).reshape(shape)
+        out = self.empty(shape, grad.dtype)
+        if out.size:
+            plan = cpu_plan.rows_grad_plan(*shape[:2], pixels, w.shape[0], grad.dtype)
+            cpu_conv.contract(self.buffers, plan, self._contiguous(grad), w, None, None, _memory(out))
+        return out
 
-    def _matmul(self, a: Array, b: Array, bias: Array | None, sizes: tuple[int, int, int, int, int], activation: str = "none") -> Array:
-        """(M, K) @ (K, N); ``sizes`` is M, K, N and the strides of K and N in ``b``."""
+    def _matmul(
+        self,
+        a: Array,
+        b: Array,
+        bias: Array | None,
+        sizes: tuple[int, int, int, int, int],
+        activation: str = "none",
+        channels: int = 1,
+    ) -> Array:
+        """(M, K) @ (K, N); ``sizes`` is M, K, N and the strides of K and N in ``b``. a may be images of so many channels."""
         out = self.empty((sizes[0], sizes[2]), a.dtype)
         if 0 in sizes[:3]:
             out[...] = 0 if bias is None else bias
             return out if activation == "none" else self.unary(activation, out)
-        plan = cpu_plan.matmul_plan(*sizes, a.dtype)
+        plan = cpu_plan.matmul_plan(*sizes, a.dtype, channels)
         packed = frozen.kept(b, "matmul", sizes[1:], lambda: cpu_conv.pack(self.buffers, plan, b))
         cpu_conv.contract(self.buffers, plan, self._contiguous(a), b, packed, bias, out, elementwise.ACTIVATIONS.index(activation))
         return out
 
     def linear_grad_weight(self, grad: Array, x: Array) -> Array:
-        out = np.zeros((grad.shape[1], x.shape[1]), x.dtype)
-        if out.size and len(x):
-            plan = cpu_plan.matmul_t_plan(*x.shape, grad.shape[1], x.dtype)
+        n, o = grad.shape
+        out = np.zeros((o, math.prod(x.shape[1:])), x.dtype)
+        if out.size and n:
+            plan = cpu_plan.matmul_t_plan(n, out.shape[1], o, x.dtype, x.shape[1] if x.ndim > 2 else 1)
             cpu_conv.correlate(self.buffers, plan, self._contiguous(x), self._contiguous(grad), out)
         return out
 

@@ -111,16 +111,8 @@ class Algorithm:
     ) -> None:
         raise NotImplementedError
 
-    def pack_turned(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array | None:
-        """``pack`` for the input gradient, whose convolution g is; None: ``forward`` does it, of kernels that are turned around."""
-        return None
-
     def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
-        turned = cpu_plan.turned(g)
-        if turned is None:
-            raise NotImplementedError
-        around = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
-        self.forward(buffers, grad, around, self.pack_turned(buffers, w, turned), None, 0, turned, out)
+        raise NotImplementedError
 
     def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         raise NotImplementedError
@@ -172,8 +164,7 @@ class Superpixels(Algorithm):
         return cpu_plan.superpixel(g, dtype), g.stride[1]
 
     def pack(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array:
-        r = cpu_plan.superpixel(g, w.dtype)
-        return DIRECT.pack(buffers, _widen(w, g, r), cpu_plan.widened(g, r))
+        return pack(buffers, cpu_plan.forward_plan(g, w.dtype, cpu_plan.superpixel(g, w.dtype)), w)
 
     def forward(
         self,
@@ -186,33 +177,16 @@ class Superpixels(Algorithm):
         g: Conv2dGeometry,
         out: Array,
     ) -> None:
-        r = cpu_plan.superpixel(g, x.dtype)
-        wide = w if packed is not None else _widen(w, g, r)
-        bias = None if bias is None else np.concatenate([bias] * r)
-        DIRECT.forward(buffers, x, wide, packed, bias, kind, cpu_plan.widened(g, r), out)
+        contract(buffers, cpu_plan.forward_plan(g, x.dtype, cpu_plan.superpixel(g, x.dtype)), x, w, packed, bias, out, kind)
+
+    def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
+        turned = cpu_plan.turned(g)
+        if turned is None:
+            raise NotImplementedError
+        contract(buffers, cpu_plan.turned_plan(g, grad.dtype, cpu_plan.superpixel(turned, grad.dtype)), grad, w, None, None, out)
 
     def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
-        r = cpu_plan.superpixel(g, x.dtype)
-        wide = cpu_plan.widened(g, r)
-        found = np.empty((wide.oc, wide.c, wide.kh, wide.kw), x.dtype)
-        DIRECT.grad_weight(buffers, grad, x, wide, found)
-        _narrow(found, g, r, out)
-
-
-def _widen(w: Array, g: Conv2dGeometry, r: int) -> Array:
-    """Weights (OC, C, KH, KW) for superpixels of r pixels: (r * OC, C, KH, KW + (r - 1) * stride), each pixel's taps moved along."""
-    wide = np.zeros((r, g.oc, g.c, g.kh, g.kw + (r - 1) * g.stride[1]), w.dtype)
-    for i in range(r):
-        wide[i, ..., i * g.stride[1] : i * g.stride[1] + g.kw] = w
-    return wide.reshape(r * g.oc, *wide.shape[2:])
-
-
-def _narrow(wide: Array, g: Conv2dGeometry, r: int, out: Array) -> None:
-    """The adjoint of ``_widen``: out = the gradient of the weights from that of the widened ones, added in order."""
-    parts = wide.reshape(r, g.oc, *wide.shape[1:])
-    out[...] = parts[0, ..., : g.kw]
-    for i in range(1, r):
-        out += parts[i, ..., i * g.stride[1] : i * g.stride[1] + g.kw]
+        correlate(buffers, cpu_plan.grad_weight_plan(g, x.dtype, cpu_plan.superpixel(g, x.dtype)), x, grad, out)
 
 
 class Depthwise(Algorithm):
@@ -234,7 +208,7 @@ class Depthwise(Algorithm):
     @staticmethod
     def _pack(w: Array, p: Contraction) -> Array:
         """(taps, C)."""
-        return np.ascontiguousarray(w.reshape(len(w), -1)[:, p.offsets].T)
+        return np.ascontiguousarray(w.reshape(len(w), -1)[:, p.offsets[0]].T)
 
     @staticmethod
     def _contract(p: Contraction, x: Array, packed: Array, bias: Array | None, kind: int, out: Array) -> None:
@@ -264,7 +238,7 @@ class Depthwise(Algorithm):
     def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         p, lanes = cpu_plan.forward_plan(g, x.dtype), LANES * 4 // x.itemsize
         images, shares = cpu_plan.depthwise_chunks(g.n)
-        part = buffers.empty((images * shares, len(p.offsets), -(-g.c // lanes) * lanes), x.dtype)
+        part = buffers.empty((images * shares, p.offsets.shape[1], -(-g.c // lanes) * lanes), x.dtype)
         tables = p.at, p.to, p.classes, p.taps, p.rows
         launch(depthwise.correlate, x.reshape(-1), *tables, grad.reshape(-1), part, g.n, p.x_image, p.y_image, g.c, shares)
         total = functools.reduce(np.add, part)
@@ -289,8 +263,12 @@ class Winograd(Algorithm):
     def pack(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array:
         return self._pack(buffers, w, (0, 1), 9, 9 * g.c, g)
 
-    def pack_turned(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array:
-        return self._pack(buffers, w, (8, -1), 9 * g.oc, 9, g)  # from the last tap to the first
+    def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
+        turned = cpu_plan.turned(g)
+        if turned is None:
+            raise NotImplementedError
+        packed = self._pack(buffers, w, (8, -1), 9 * turned.oc, 9, turned)  # from the last tap to the first
+        self.forward(buffers, grad, w, packed, None, 0, turned, out)
 
     @staticmethod
     def _pack(buffers: Buffers, w: Array, taps: tuple[int, int], k_stride: int, lane_stride: int, g: Conv2dGeometry) -> Array:

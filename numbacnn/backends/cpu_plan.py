@@ -57,12 +57,6 @@ def superpixel(g: Conv2dGeometry, dtype: str | np.dtype) -> int:
 
 
 @functools.lru_cache(maxsize=256)
-def widened(g: Conv2dGeometry, r: int) -> Conv2dGeometry:
-    """The geometry of the same convolution on superpixels."""
-    return replace(g, oc=r * g.oc, kw=g.kw + (r - 1) * g.stride[1], stride=(g.stride[0], r * g.stride[1]))
-
-
-@functools.lru_cache(maxsize=256)
 def turned(g: Conv2dGeometry) -> Conv2dGeometry | None:
     """The input gradient as a forward convolution of the output's gradient with the kernels turned around; None where it is not one."""
     (top, bottom), (left, right) = ((d * (k - 1) - before, d * (k - 1) - after) for d, k, (before, after) in _axes(g))
@@ -95,7 +89,7 @@ class Contraction:
     shares: int
     splits: int
     dense: bool
-    offsets: np.ndarray  # of the weights, for ``pack``
+    offsets: np.ndarray  # of the weights, for ``pack``: (parts, K)
     group_stride: int
     lane_stride: int
     packed_shape: tuple[int, int, int, int] = field(init=False)
@@ -106,7 +100,7 @@ class Contraction:
         sizes += [self.shares, self.splits, self.dense, self.group_stride, self.lane_stride]
         tables = self.at, self.to, self.classes, self.taps, self.rows, self.offsets, np.array(sizes, np.int64)
         object.__setattr__(self, "tables", tables)
-        shape = self.groups, -(-self.y_group // self.tile.columns), len(self.offsets), self.tile.columns
+        shape = self.groups, -(-self.y_group // self.tile.columns), self.offsets.shape[1], self.tile.columns
         object.__setattr__(self, "packed_shape", shape)
 
 
@@ -284,7 +278,7 @@ def _contraction(
         shares,
         splits,
         len(classes) == 1 and groups == 1 and splits == 1,
-        offsets,
+        np.atleast_2d(offsets),
         group_stride,
         lane_stride,
     )
@@ -296,18 +290,47 @@ def _parameters(g: Conv2dGeometry) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 @functools.lru_cache(maxsize=256)
-def forward_plan(g: Conv2dGeometry, dtype: str | np.dtype) -> Contraction:
-    """y = x * w."""
-    cg, ocg = g.c // g.groups, g.oc // g.groups
-    rows, columns = (_forward_axis(*axis) for axis in _parameters(g))
-    classes = _classes((rows, columns), g.kw, cg, (g.w * g.c, g.c), (g.ow * g.oc, g.oc))
-    sizes = g.n, g.h * g.w * g.c, g.oh * g.ow * g.oc, cg, ocg, g.groups
-    return _contraction(classes, dtype, *sizes, _weight_offsets(g), ocg * cg * g.kh * g.kw, cg * g.kh * g.kw)
+def forward_plan(g: Conv2dGeometry, dtype: str | np.dtype, r: int = 1) -> Contraction:
+    """y = x * w, of superpixels of r pixels."""
+    return _convolution(g, dtype, r, _weight_offsets(g), (g.c // g.groups) * g.kh * g.kw)
+
+
+@functools.lru_cache(maxsize=256)
+def turned_plan(g: Conv2dGeometry, dtype: str | np.dtype, r: int) -> Contraction:
+    """dx from dy for ``turned(g)``, as a forward convolution of superpixels."""
+    t, taps = turned(g), g.kh * g.kw
+    if t is None:
+        raise ValueError(f"the input gradient of {g} is no plain convolution")
+    turning = np.arange(taps)[::-1].reshape(g.kh, g.kw, 1) + np.arange(g.oc) * g.c * taps
+    return _convolution(t, dtype, r, turning, taps)
+
+
+def _convolution(g: Conv2dGeometry, dtype: str | np.dtype, r: int, offsets: np.ndarray, lane_stride: int) -> Contraction:
+    """A forward convolution of superpixels, with the offsets (KH, KW, C/groups) of its weights."""
+    cg, wide, offsets = g.c // g.groups, _widened(g, r), _widened_offsets(offsets, g, r)
+    rows, columns = (_forward_axis(*axis) for axis in _parameters(wide))
+    classes = _classes((rows, columns), wide.kw, cg, (g.w * g.c, g.c), (g.ow * g.oc, r * g.oc))
+    sizes = g.n, g.h * g.w * g.c, g.oh * g.ow * g.oc, cg, wide.oc // g.groups, g.groups
+    return _contraction(classes, dtype, *sizes, offsets, wide.oc // g.groups * cg * g.kh * g.kw, lane_stride)
+
+
+def _widened(g: Conv2dGeometry, r: int) -> Conv2dGeometry:
+    """The geometry of the same convolution on superpixels."""
+    return replace(g, oc=r * g.oc, kw=g.kw + (r - 1) * g.stride[1], stride=(g.stride[0], r * g.stride[1]))
+
+
+def _widened_offsets(offsets: np.ndarray, g: Conv2dGeometry, r: int) -> np.ndarray:
+    """Offsets (KH, KW, C) for each pixel of a superpixel, whose taps move along: (r, K), negative for the added taps."""
+    wide = np.full((r, g.kh, g.kw + (r - 1) * g.stride[1], offsets.shape[2]), -1)
+    for i in range(r):
+        wide[i, :, i * g.stride[1] : i * g.stride[1] + g.kw] = offsets
+    return wide.reshape(r, -1)
 
 
 def _weight_offsets(g: Conv2dGeometry) -> np.ndarray:
     """Where (kh, kw, c) lies in a weight (C/groups, KH, KW)."""
-    return _grid(np.arange(g.kh) * g.kw, np.arange(g.kw), np.arange(g.c // g.groups) * g.kh * g.kw)
+    taps = g.kh * g.kw
+    return np.arange(taps).reshape(g.kh, g.kw, 1) + np.arange(g.c // g.groups) * taps
 
 
 @functools.lru_cache(maxsize=256)
@@ -317,7 +340,7 @@ def grad_input_plan(g: Conv2dGeometry, dtype: str | np.dtype) -> Contraction:
     rows, columns = (_grad_axis(*axis) for axis in _parameters(g))
     classes = _classes((rows, columns), g.kw, ocg, (g.ow * g.oc, g.oc), (g.w * g.c, g.c))
     sizes = g.n, g.oh * g.ow * g.oc, g.h * g.w * g.c, ocg, cg, g.groups
-    offsets = _grid(np.arange(g.kh)[::-1] * g.kw, np.arange(g.kw)[::-1], np.arange(ocg) * cg * taps)
+    offsets = _grid(np.arange(taps)[::-1], np.arange(ocg) * cg * taps)
     return _contraction(classes, dtype, *sizes, offsets, ocg * cg * taps, taps)
 
 
@@ -370,33 +393,32 @@ def _correlation(
         blocks >= conv.MANY,
         shares,
         splits,
-        offsets,
+        np.atleast_2d(offsets),
         group_stride,
         lane_stride,
     )
 
 
 @functools.lru_cache(maxsize=256)
-def grad_weight_plan(g: Conv2dGeometry, dtype: str | np.dtype) -> Correlation:
-    """dw from x and dy."""
+def grad_weight_plan(g: Conv2dGeometry, dtype: str | np.dtype, r: int = 1) -> Correlation:
+    """dw from x and dy, of superpixels of r pixels."""
     (top, bottom), (left, right) = g.padding
-    hp, wp, cg, ocg = g.h + top + bottom, g.w + left + right, g.c // g.groups, g.oc // g.groups
-    rows = _grid(np.arange(g.kh) * g.dilation[0] * wp * g.c, np.arange(g.kw) * g.dilation[1] * g.c, np.arange(cg))
+    hp, wp, cg, wide = g.h + top + bottom, g.w + left + right, g.c // g.groups, _widened(g, r)
     return _correlation(
-        tile_for(ocg, dtype),
+        tile_for(wide.oc // g.groups, dtype),
         (top, bottom, left, right),
         np.arange(g.oh) * g.stride[0] * wp * g.c,
-        g.ow,
-        g.stride[1] * g.c,
-        rows,
+        g.ow // r,
+        wide.stride[1] * g.c,
+        _grid(np.arange(g.kh) * g.dilation[0] * wp * g.c, np.arange(wide.kw) * g.dilation[1] * g.c, np.arange(cg)),
         g.n,
         hp * wp * g.c,
         cg,
-        ocg,
+        wide.oc // g.groups,
         g.groups,
         np.dtype(dtype).itemsize,
-        _weight_offsets(g),
-        ocg * cg * g.kh * g.kw,
+        _widened_offsets(_weight_offsets(g), g, r),
+        wide.oc // g.groups * cg * g.kh * g.kw,
         cg * g.kh * g.kw,
     )
 
@@ -405,10 +427,19 @@ _NO_PADS = (0, 0, 0, 0)
 
 
 @functools.lru_cache(maxsize=256)
-def matmul_plan(m: int, k: int, n: int, row_stride: int, column_stride: int, dtype: str | np.dtype) -> Contraction:
-    """(M, K) @ (K, N), element (k, n) of the second at k * row_stride + n * column_stride: m pixels, one run of k channels."""
-    rows = _one_run(np.arange(m) * k, np.arange(m) * n, k)
+def matmul_plan(m: int, k: int, n: int, row_stride: int, column_stride: int, dtype: str | np.dtype, channels: int = 1) -> Contraction:
+    """(M, K) @ (K, N), element (k, n) of the second at k * row_stride + n * column_stride: m pixels, one run of k channels.
+
+    If the first is images of so many channels, each of their elements is a run, in logical order: the same sums in the same order.
+    """
+    at, to = np.arange(m) * k, np.arange(m) * n
+    rows = _one_run(at, to, k) if channels == 1 else _Class(at, to, _in_memory(k // channels, channels), np.arange(k), 1)
     return _contraction([rows], dtype, 1, m * k, m * n, k, n, 1, np.arange(k) * row_stride, 0, column_stride)
+
+
+def _in_memory(rows: int, columns: int) -> np.ndarray:
+    """Where each element of the transpose of a (rows, columns) matrix lies in it: of (C, pixels), where it is in (pixels, C)."""
+    return np.arange(rows * columns).reshape(rows, columns).T.reshape(-1)
 
 
 def _one_run(at: np.ndarray, to: np.ndarray, length: int) -> _Class:
@@ -416,8 +447,18 @@ def _one_run(at: np.ndarray, to: np.ndarray, length: int) -> _Class:
 
 
 @functools.lru_cache(maxsize=256)
-def matmul_t_plan(m: int, i: int, o: int, dtype: str | np.dtype) -> Correlation:
-    """(M, I)^T, (M, O) -> (O, I): the weight gradient of a linear layer."""
+def rows_grad_plan(n: int, c: int, pixels: int, o: int, dtype: str | np.dtype) -> Contraction:
+    """(N, O) @ (O, C * pixels) into images (N, pixels, C): each pixel is a class of its own, which meets its own weights."""
+    places = np.arange(n) * pixels * c
+    zero = np.zeros(1, np.int64)
+    classes = [_Class(np.arange(n) * o, places + p * c, zero, zero + p * o, o) for p in range(pixels)]
+    offsets = _grid(np.arange(pixels), np.arange(o) * c * pixels)
+    return _contraction(classes, dtype, 1, n * o, n * pixels * c, o, c, 1, offsets, 0, pixels)
+
+
+@functools.lru_cache(maxsize=256)
+def matmul_t_plan(m: int, i: int, o: int, dtype: str | np.dtype, channels: int = 1) -> Correlation:
+    """(M, I)^T, (M, O) -> (O, I): the weight gradient of a linear layer, whose input may be images of so many channels."""
     return _correlation(
         tile_for(o, dtype),
         _NO_PADS,
@@ -431,7 +472,7 @@ def matmul_t_plan(m: int, i: int, o: int, dtype: str | np.dtype) -> Correlation:
         o,
         1,
         np.dtype(dtype).itemsize,
-        np.arange(i),
+        _in_memory(channels, i // channels),
         0,
         i,
     )

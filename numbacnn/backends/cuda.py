@@ -405,16 +405,20 @@ class CudaBackend:
         return self._matmul(a, b, None)
 
     def linear_forward(self, x: CudaArray, w: CudaArray, b: CudaArray | None, activation: str = "none") -> CudaArray:
-        return self._activated(self._matmul(x, self.transpose(w, (1, 0)), b), activation)
+        return self._activated(self._matmul(self._flattened(x), self.transpose(w, (1, 0)), b), activation)
+
+    def _flattened(self, x: CudaArray) -> CudaArray:
+        """(N, ...) as (N, I), in logical order."""
+        return self.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
 
     def _activated(self, x: CudaArray, activation: str) -> CudaArray:
         return x if activation == "none" else self.unary(activation, x)
 
-    def linear_grad_input(self, grad: CudaArray, w: CudaArray) -> CudaArray:
-        return self._matmul(grad, w, None)
+    def linear_grad_input(self, grad: CudaArray, w: CudaArray, shape: Sequence[int]) -> CudaArray:
+        return self.reshape(self._matmul(grad, w, None), shape)
 
     def linear_grad_weight(self, grad: CudaArray, x: CudaArray) -> CudaArray:
-        return self._matmul(self.transpose(grad, (1, 0)), x, None)
+        return self._matmul(self.transpose(grad, (1, 0)), self._flattened(x), None)
 
     def channel_sum(self, grad: CudaArray) -> CudaArray:
         return self._reduce(reduce.SUM, grad, (0, *range(2, grad.ndim)), False)

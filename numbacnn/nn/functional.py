@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -211,10 +212,11 @@ def _is_given(t: Tensor | None) -> str:
     return "None" if t is None else "given"
 
 
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "none") -> Tensor:
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "none", flat: bool = False) -> Tensor:
     """``input @ weight.T + bias`` for input (..., I), weight (O, I) and bias (O,) -> (..., O).
 
-    ``activation`` ('none', 'relu', 'sigmoid' or 'tanh') is applied to the result while it is in the cache, to the same bits.
+    ``activation`` ('none', 'relu', 'sigmoid' or 'tanh') is applied to the result while it is in the cache, to the same bits. ``flat``:
+    input (N, ...) is taken as (N, I), as after ``flatten(1)`` but without the copy that images, channels-last in memory, would need.
 
     >>> import numbacnn as nc
     >>> linear(nc.ones(2, 3), nc.ones(4, 3)).shape
@@ -222,17 +224,17 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation
     """
     if weight.ndim != 2:
         raise ShapeError(message("linear", "weight (O, I)", f"weight {weight.shape}"))
-    if not input.ndim or input.shape[-1] != weight.shape[1]:
+    shape = (*input.shape[:1], math.prod(input.shape[1:])) if flat else input.shape
+    if not shape or shape[-1] != weight.shape[1]:
         expected = f"input (..., I) with I = {weight.shape[1]} to match weight {weight.shape}"
-        raise ShapeError(message("linear", expected, f"input {input.shape}"))
+        raise ShapeError(message("linear", expected, f"input {shape}"))
     _vector("linear", bias, weight.shape[0])
     _one_dtype("linear", input, weight, bias)
     _known("linear", activation)
-    if input.ndim == 2:
+    if input.ndim == 2 or (flat and input.ndim == 4):
         return apply(dense.Linear(activation), input, weight, bias)
-    rows = int(np.prod(input.shape[:-1]))
-    found = apply(dense.Linear(activation), input.reshape(rows, input.shape[-1]), weight, bias)
-    return found.reshape(*input.shape[:-1], weight.shape[0])
+    rows = input.reshape(math.prod(shape[:-1]), shape[-1])
+    return apply(dense.Linear(activation), rows, weight, bias).reshape(*shape[:-1], weight.shape[0])
 
 
 def relu(input: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -25,7 +26,7 @@ class Linear(Module):
     Linear(in_features=400, out_features=120, bias=True)
     """
 
-    takes_activation = True
+    takes_activation = takes_flat = True
     weight: Parameter
     bias: Parameter | None
 
@@ -41,8 +42,8 @@ class Linear(Module):
         """Draw PyTorch's default values anew."""
         init.default_(self.weight, self.bias)
 
-    def forward(self, x: Tensor, activation: str = "none") -> Tensor:
-        return F.linear(x, self.weight, self.bias, activation)
+    def forward(self, x: Tensor, activation: str = "none", flat: bool = False) -> Tensor:
+        return F.linear(x, self.weight, self.bias, activation, flat)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
@@ -77,11 +78,12 @@ class LazyLinear(Linear, LazyModule):
     def _set_size(self, size: int) -> None:
         self.in_features = size
 
-    def forward(self, x: Tensor, activation: str = "none") -> Tensor:
-        if x.ndim < 1 or x.shape[-1] < 1:
-            raise ShapeError(message("LazyLinear", "input (..., features) with at least one feature", f"input {x.shape}"))
-        self.materialize(x.shape[-1])
-        return Linear.forward(self, x, activation)
+    def forward(self, x: Tensor, activation: str = "none", flat: bool = False) -> Tensor:
+        shape = (x.shape[0], math.prod(x.shape[1:])) if flat else x.shape
+        if not shape or shape[-1] < 1:
+            raise ShapeError(message("LazyLinear", "input (..., features) with at least one feature", f"input {shape}"))
+        self.materialize(shape[-1])
+        return Linear.forward(self, x, activation, flat)
 
 
 class Flatten(Module):
@@ -98,6 +100,10 @@ class Flatten(Module):
             self.start_dim, self.end_dim = operator.index(start_dim), operator.index(end_dim)
         except TypeError:
             raise ValueError(message("Flatten", "start_dim and end_dim as integers", f"{start_dim!r} and {end_dim!r}")) from None
+
+    def flattens(self, x: Any) -> bool:
+        """Whether x is images that become rows."""
+        return (self.start_dim, self.end_dim) == (1, -1) and isinstance(x, Tensor) and x.ndim == 4
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(self.start_dim, self.end_dim)

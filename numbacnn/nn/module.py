@@ -524,8 +524,8 @@ class Sequential(_Container):
     """Modules called one after the other, each on the output of the one before.
 
     Takes the modules, or one OrderedDict of names and modules. Supports indexing, slicing, ``len``, iteration and ``append``.
-    A convolution or linear layer applies the ReLU, Sigmoid or Tanh behind it itself, to the same bits, where neither has hooks;
-    ``nc.config.fuse = False`` calls them one by one.
+    A convolution or linear layer applies the ReLU, Sigmoid or Tanh behind it itself, and a linear layer the Flatten before it, to the same
+    bits, where none of them has hooks; ``nc.config.fuse = False`` calls them one by one.
 
     >>> import numbacnn as nc
     >>> net = nc.nn.Sequential(nc.nn.Flatten(), nc.nn.Linear(4, 2))
@@ -546,23 +546,37 @@ class Sequential(_Container):
 
     def forward(self, x: Any) -> Any:
         modules: list[Any] = list(self._modules.values())
-        applied = False
-        for module, following in zip(modules, [*modules[1:], None]):
-            if applied:  # by the layer before
-                applied = False
-                continue
-            activation = _fused(module, following)
-            applied = activation is not None
-            x = module.forward(x, activation) if applied else module(x)
+        done = 0
+        while done < len(modules):
+            layer, options, count = _fused(modules[done : done + 3], x)
+            x = layer.forward(x, **options) if options else layer(x)
+            done += count
         return x
 
 
-def _fused(module: Any, following: Any) -> str | None:
-    """The name of the activation that follows, where ``module`` can apply it: for these very classes, which nobody has extended."""
-    if not config.fuse or following is None or "takes_activation" not in vars(type(module)):
-        return None
-    touched = any(m._forward_hooks or "forward" in vars(m) for m in (module, following))
-    return None if touched else vars(type(following)).get("activation")
+def _fused(modules: list[Any], x: Any) -> tuple[Any, dict[str, Any], int]:
+    """The layer that does the work of the first of these modules, with its options, and of how many it does it.
+
+    Only of these very classes, which nobody has extended, where nobody watches.
+    """
+    options: dict[str, Any] = {}
+    layer, count = modules[0], 1
+    if not config.fuse:
+        return layer, options, count
+    if len(modules) > 1 and _own(layer, "flattens") and layer.flattens(x) and _own(modules[1], "takes_flat"):
+        layer, options, count = modules[1], {"flat": True}, 2
+    if len(modules) > count and _own(layer, "takes_activation"):
+        activation = _own(modules[count], "activation")
+        if activation is not None:
+            options["activation"] = activation
+            count += 1
+    return layer, options, count
+
+
+def _own(module: Any, name: str) -> Any:
+    """An attribute of the module's very class; None where it has hooks, or a ``forward`` of its own."""
+    untouched = module is not None and not module._forward_hooks and "forward" not in vars(module)
+    return vars(type(module)).get(name) if untouched else None
 
 
 class ModuleList(_Container):

@@ -63,13 +63,13 @@ class Dense(Op):
 
 
 class Linear(Dense):
-    """x (N, I), w (O, I), optionally b (O,): x @ w.T + b."""
+    """x (N, I), or (N, C, H, W) with C * H * W = I, w (O, I), optionally b (O,): x.flatten(1) @ w.T + b."""
 
     def product(self, xp: Backend, x: Array, w: Array, b: Array | None) -> Array:
         return xp.linear_forward(x, w, b, self.activation)
 
     def grad_input(self, xp: Backend, grad: Array, w: Array) -> Array:
-        return xp.linear_grad_input(grad, w)
+        return xp.linear_grad_input(grad, w, self.saved[0].shape)
 
     def grad_weight(self, xp: Backend, grad: Array, x: Array) -> Array:
         return xp.linear_grad_weight(grad, x)

@@ -83,39 +83,63 @@ def pad(x, rows, size, out, out_rows, width, top, left):
 
 
 @inline
-def _slices(groups, blocks, K):
-    """How many tasks share the packing of weights."""
-    return groups * blocks * ((K + SLICE - 1) // SLICE)
+def _slices(offsets):
+    """How many tasks share a block of packed weights: one where lanes share weights."""
+    parts, K = offsets.shape
+    return 1 if parts > 1 else (K + SLICE - 1) // SLICE
+
+
+@inline
+def _slice(task, offsets, blocks):
+    """(group, block, first row, row after the last) of a task."""
+    slices = _slices(offsets)
+    gb = task // slices
+    s = task - gb * slices
+    g = gb // blocks
+    K = offsets.shape[1]
+    return g, gb - g * blocks, s * SLICE, K if s == slices - 1 else (s + 1) * SLICE
 
 
 @inline
 def _pack_slice(task, w, offsets, group_stride, lane_stride, channels, packed):
     """Some rows of one block of packed (G, B, K, NR)."""
     _, blocks, K, NR = packed.shape
-    slices = _slices(1, 1, K)
-    gb = task // slices
-    first = (task - gb * slices) * SLICE
-    g = gb // blocks
-    b = gb - g * blocks
-    used = min(NR, channels - b * NR)
-    base = g * group_stride + b * NR * lane_stride
-    for k in range(first, min(K, first + SLICE)):
-        row = packed[g, b, k]
-        at = base + offsets[k]
-        for v in range(used):
-            row[v] = w[at + v * lane_stride]
-        for v in range(used, NR):
-            row[v] = 0
+    flat = packed.reshape(-1)
+    g, b, first, stop = _slice(task, offsets, blocks)
+    size = channels // len(offsets)
+    lane, last = b * NR, min(channels, (b + 1) * NR)
+    while lane < last:
+        part = lane // size
+        count = min(last, (part + 1) * size) - lane
+        base, v0 = g * group_stride + (lane - part * size) * lane_stride, lane - b * NR
+        for k in range(first, stop):
+            to, at = ((g * blocks + b) * K + k) * NR + v0, base + offsets[part, k]
+            if offsets[part, k] < 0:
+                for v in range(count):
+                    flat[u8(to + v)] = 0
+            elif lane_stride == 1:
+                for v in range(count):
+                    flat[u8(to + v)] = w[u8(at + v)]
+            else:
+                for v in range(count):
+                    flat[u8(to + v)] = w[u8(at + v * lane_stride)]
+        lane += count
+    for k in range(first, stop):
+        for v in range(last - b * NR, NR):
+            flat[u8(((g * blocks + b) * K + k) * NR + v)] = 0
 
 
 @kernel
 def pack(w, offsets, group_stride, lane_stride, channels, packed):
     """packed (G, B, K, NR): for each k, NR output channels side by side; zeros past the ``channels`` of a group.
 
-    w is flat; channel v of group g lies at g * group_stride + v * lane_stride + offsets[k].
+    w is flat; channel v of group g lies at g * group_stride + v * lane_stride + offsets[0, k].
+
+    With more rows of ``offsets`` the channels are so many equal parts that share the same weights, each with offsets of its own; a
+    negative offset stands for a zero.
     """
-    groups, blocks, K, _ = packed.shape
-    for task in prange(_slices(groups, blocks, K)):
+    groups, blocks, _, _ = packed.shape
+    for task in prange(groups * blocks * _slices(offsets)):
         _pack_slice(np.int64(task), w, offsets, group_stride, lane_stride, channels, packed)
 
 
@@ -127,35 +151,42 @@ def _accumulate(x, to, o, count):
 
 
 @inline
-def _unpack_slice(task, part, offsets, group_stride, lane_stride, channels, w):
-    """The reverse of ``_pack_slice`` for sums: part (chunks, G, B, KP, NR) -> flat w, the chunks added in index order.
+def _unpack_slice(task, sums, offsets, group_stride, lane_stride, channels, w):
+    """The reverse of ``_pack_slice`` for sums (chunks, G, B, KP, NR): the chunks, and lanes of the same weight, added in index order.
 
     Channels that lie far apart in w are written one after the other, a few elements each: all together they would fall into the same few
     sets of the cache.
     """
-    chunks, groups, blocks, KP, NR = part.shape
-    flat = part.reshape(-1)
-    K = len(offsets)
-    slices = _slices(1, 1, K)
-    gb = task // slices
-    first = (task - gb * slices) * SLICE
-    g = gb // blocks
-    b = gb - g * blocks
-    at = gb * KP * NR
-    to = g * group_stride + b * NR * lane_stride
-    used = min(NR, channels - b * NR)
-    for k0 in range(first, min(K, first + SLICE), FEW):
-        k1 = min(K, k0 + FEW)
+    chunks, groups, blocks, KP, NR = sums.shape
+    flat = sums.reshape(-1)
+    g, b, first, stop = _slice(task, offsets, blocks)
+    size = channels // len(offsets)
+    for k0 in range(first, stop, FEW):
+        k1 = min(stop, k0 + FEW)
+        at = ((g * blocks + b) * KP + k0) * NR
         for chunk in range(1, chunks):
-            _accumulate(flat, at + k0 * NR, at + k0 * NR + chunk * groups * blocks * KP * NR, (k1 - k0) * NR)
-        if lane_stride > FAR:
-            for v in range(used):
+            _accumulate(flat, at, at + chunk * groups * blocks * KP * NR, (k1 - k0) * NR)
+        lane, last = b * NR, min(channels, (b + 1) * NR)
+        while lane < last:
+            part = lane // size
+            count = min(last, (part + 1) * size) - lane
+            to, source = g * group_stride + (lane - part * size) * lane_stride, at + lane - b * NR
+            if part:
                 for k in range(k0, k1):
-                    w[u8(to + v * lane_stride + offsets[u8(k)])] = flat[u8(at + k * NR + v)]
-        else:
-            for k in range(k0, k1):
-                for v in range(used):
-                    w[u8(to + v * lane_stride + offsets[u8(k)])] = flat[u8(at + k * NR + v)]
+                    if offsets[part, k] >= 0:
+                        for v in range(count):
+                            w[u8(to + v * lane_stride + offsets[part, k])] += flat[u8(source + (k - k0) * NR + v)]
+            elif lane_stride > FAR:
+                for v in range(count):
+                    for k in range(k0, k1):
+                        if offsets[u8(0), u8(k)] >= 0:
+                            w[u8(to + v * lane_stride + offsets[u8(0), u8(k)])] = flat[u8(source + (k - k0) * NR + v)]
+            else:
+                for k in range(k0, k1):
+                    if offsets[part, k] >= 0:
+                        for v in range(count):
+                            w[u8(to + v * lane_stride + offsets[part, k])] = flat[u8(source + (k - k0) * NR + v)]
+            lane += count
 
 
 @inline
@@ -199,19 +230,21 @@ def _store_part(tile, acc, scratch, kind, rows, count, y, to, t, o):
 
 @inline
 def _bias_row(bias, first, used, NR, row):
-    """row (NR,) = ``used`` elements of bias from ``first`` on, if there is one; zeros elsewhere."""
+    """row (NR,) = ``used`` elements of bias from ``first`` on, if there is one, over and over; zeros elsewhere."""
     for v in range(NR):
         row[v] = 0
     if bias.size:
+        i = first % bias.size
         for v in range(used):
-            row[v] = bias[first + v]
+            row[v] = bias[i]
+            i = i + 1 if i + 1 < bias.size else 0
 
 
 @kernel
 def contract(tile, x, at, to, classes, taps, rows, offsets, sizes, w, packed, bias, kind, y):
     """y[n, pixel, g, :] = f(bias + sum over runs and channels of x times packed (G, B, K, NR)), f = ACTIVATIONS[kind]; x and y are flat.
 
-    First flat w is packed, unless it is empty: then packed holds it already. An empty bias is none.
+    First flat w is packed, unless it is empty: then packed holds it already. An empty bias is none; one of fewer channels is repeated.
 
     Row i of ``classes``: a class's first entry in ``at`` and ``to``, its pixels in an image, its first run and the one after its
     last, and their length. ``sizes``: the images; the elements of an image of x and of y; the channels of a group of x and of y; shares
@@ -227,7 +260,7 @@ def contract(tile, x, at, to, classes, taps, rows, offsets, sizes, w, packed, bi
     M = row_count(tile)
     weights = packed.reshape(-1)
     if w.size:
-        for task in prange(_slices(groups, blocks, K)):
+        for task in prange(groups * blocks * _slices(offsets)):
             _pack_slice(np.int64(task), w, offsets, sizes[8], sizes[9], y_group, packed)
     for task in prange(shares * splits):
         s = task // splits
@@ -379,5 +412,5 @@ def correlate(tile, x, at, rows, offsets, sizes, grad, part, fresh, w):
                         else:
                             add_block(acc, sums, to, NR)
     if w.size:
-        for task in prange(_slices(groups, blocks, len(offsets))):
+        for task in prange(groups * blocks * _slices(offsets)):
             _unpack_slice(np.int64(task), part, offsets, sizes[11], sizes[12], y_group, w)
