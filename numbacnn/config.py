@@ -23,4 +23,5 @@ explain: bool = os.environ.get("NUMBACNN_EXPLAIN", "0") == "1"
 """Print which algorithm takes each convolution, and why the others declined."""
 
 fuse: bool = True
-"""Let ``nn.Sequential`` have a convolution or linear layer apply the activation behind it, in one pass over memory."""
+"""Let ``nn.Sequential`` have a layer do the work of its neighbours in fewer passes over memory, to the same bits: the activation behind a
+convolution or linear layer, the average pooling behind a convolution, the Flatten before a linear layer."""

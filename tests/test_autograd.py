@@ -187,6 +187,10 @@ GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tenso
         (lambda x, w: F.conv2d(x, w, stride=2, padding="valid", dilation=2), [real(1, 1, 5, 6), real(2, 1, 2, 2, seed=1)]),
         (lambda x, w: F.conv2d(x, w, groups=2, padding="same"), [real(1, 4, 3, 3), real(2, 2, 2, 2, seed=1)]),
         (lambda x, w: F.conv2d(x, w), [real(2, 3, 3), real(2, 2, 2, 2, seed=1)]),
+        (
+            lambda x, w, b: F.conv2d(x, w, b, activation="tanh", average=(2, 2, 0, False, True)),
+            [real(2, 2, 5, 3), real(3, 2, 2, 2, seed=1), real(3, seed=2)],
+        ),
         (lambda x, w, b: F.conv2d(x, w, b, activation="relu"), [real(2, 2, 3, 4), real(3, 2, 2, 2, seed=1), real(3, seed=2)]),
     ],
     ops.pool.MaxPool2d: [

@@ -70,6 +70,45 @@ def test_the_same_bits(activation: type[nn.Module], dtype: Any) -> None:
         np.testing.assert_array_equal(fused, apart)
 
 
+POOLS = [(2,), (2, 2), ((3, 1),), ((1, 2),), (3, 2), (2, 2, 1), (2, 3, 0, True), (3, 1, 1, False, False)]
+
+
+@pytest.mark.parametrize("pool", POOLS, ids=str)
+@pytest.mark.parametrize("channels", [1, 6, 35])
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Sigmoid, nn.Tanh, None])
+def test_a_convolution_averages_to_the_same_bits(pool: tuple[Any, ...], channels: int, activation: Any) -> None:
+    """Windows side by side, whose gradient is the activation's too, and others."""
+    found = []
+    for fuse in (True, False):
+        nc.config.fuse = fuse
+        nc.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(2, channels, 3), *([activation()] if activation else []), nn.AvgPool2d(*pool))
+        for count in (1, 7, 90):
+            x = nc.randn(count, 2, 14, 8).requires_grad_()
+            y = model(x)
+            (y * nc.randn(*y.shape)).sum().backward()
+            found.append([y.detach().numpy(), x.grad.numpy(), *(p.grad.numpy() for p in model.parameters())])
+            model.zero_grad()
+    for fused, apart in zip(found[:3], found[3:]):
+        for a, b in zip(fused, apart):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_what_a_convolution_averages(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    backward: list[str] = []
+    for name in ("average_backward", "avg_pool2d_backward", "activation_backward"):
+        original = getattr(CpuBackend, name)
+        monkeypatch.setattr(CpuBackend, name, lambda self, *args, name=name, f=original: (backward.append(name), f(self, *args))[1])
+    model = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Sigmoid(), nn.AvgPool2d(2))
+    for height in (8, 9):  # of 9 rows the last is in no window
+        model(nc.randn(3, 1, height, 8)).sum().backward()
+        model(nc.randn(1, height, 8)).sum().backward()
+    assert backward == ["average_backward"] * 2 + ["average_backward", "avg_pool2d_backward", "activation_backward"] * 2
+    assert calls == ["sigmoid"] * 4
+    with pytest.raises(ValueError, match=r"^\[avg_pool2d\] expected a padded input of at least the window's extent"):
+        model(nc.randn(1, 1, 1, 1))
+
+
 @pytest.mark.parametrize("shape", [(5, 3, 4, 6), (5, 1, 3, 3), (33, 20, 1, 1), (2, 3, 17, 16), (0, 2, 3, 3)])
 @pytest.mark.parametrize("dtype", [nc.float32, nc.float64])
 def test_a_linear_layer_flattens_images_to_the_same_bits(shape: tuple[int, ...], dtype: Any) -> None:

@@ -88,6 +88,9 @@ class Backend(Protocol):
     def activation_backward(
         self, activation: str, grad: Array, y: Array
     ) -> tuple[Array, Array]: ...  # the gradient before it; its channel_sum
+    def average_backward(
+        self, activation: str, grad: Array, y: Array, geometry: Pool2dGeometry
+    ) -> tuple[Array, Array]: ...  # the same, of what avg_pool2d_forward made of y
 
     # -- windows: x (N, C, H, W), w (OC, C/groups, KH, KW) ---------------------------------------------------------------
     def conv2d_forward(self, x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry, activation: str = ...) -> Array: ...

@@ -27,6 +27,8 @@ Array = np.ndarray
 LARGE = 1 << 15  # elements from which threads help with an addition
 MANY = 256  # pixels from which on their gradient is copied together from rows, rather than each a class of its own
 
+NO_WINDOW = np.zeros(3, np.int64)
+
 _CHANNELS_LAST = {3: (0, 2, 1), 4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}
 _CHANNELS_SECOND = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
 
@@ -292,13 +294,26 @@ class CpuBackend:
 
     def activation_backward(self, activation: str, grad: Array, y: Array) -> tuple[Array, Array]:
         kind = elementwise.ACTIVATIONS.index(activation)
-        total = np.zeros(grad.shape[1], grad.dtype)
         memory = self._contiguous(grad)
-        dx = self.buffers.empty(memory.shape, memory.dtype) if kind else memory
-        if grad.size:
+        return self._before(kind, memory, self._contiguous(y), self.buffers.empty(memory.shape, memory.dtype) if kind else memory)
+
+    def average_backward(self, activation: str, grad: Array, y: Array, geometry: Pool2dGeometry) -> tuple[Array, Array]:
+        g = geometry
+        side_by_side = g.stride == g.kernel and g.padding == (0, 0) and g.h % g.kernel[0] == g.w % g.kernel[1] == 0
+        if not side_by_side:
+            return self.activation_backward(activation, self.avg_pool2d_backward(grad, geometry), y)
+        y = self._contiguous(y)
+        window = np.array((*g.kernel, g.w * g.c))
+        out = self.buffers.empty(y.shape, y.dtype)
+        return self._before(elementwise.ACTIVATIONS.index(activation), self._contiguous(grad), y, out, window)
+
+    def _before(self, kind: int, grad: Array, y: Array, dx: Array, window: Array = NO_WINDOW) -> tuple[Array, Array]:
+        """dx (N, ..., C), made as ``reduce.channel_sum`` says, and its sum; dx with logical axes."""
+        total = np.zeros(dx.shape[-1], dx.dtype)
+        if dx.size:
             pixels = dx.reshape(-1, len(total))
-            part = self.buffers.empty(reduce.channel_sum_scratch(*pixels.shape), grad.dtype)
-            launch(reduce.channel_sum, memory.reshape(-1), self._contiguous(y).reshape(-1), kind, pixels, part, total)
+            part = self.buffers.empty(reduce.channel_sum_scratch(*pixels.shape), dx.dtype)
+            launch(reduce.channel_sum, grad.reshape(-1), y.reshape(-1), kind, window, pixels, part, total)
         return _logical(dx), total
 
     # -- windows

@@ -427,6 +427,9 @@ class CudaBackend:
         before = grad if activation == "none" else getattr(self, f"{activation}_backward")(grad, y)
         return before, self.channel_sum(before)
 
+    def average_backward(self, activation: str, grad: CudaArray, y: CudaArray, geometry: Pool2dGeometry) -> tuple[CudaArray, CudaArray]:
+        return self.activation_backward(activation, self.avg_pool2d_backward(grad, geometry), y)
+
     # -- convolution ---------------------------------------------------------------------------------------------------
     def _packed(self, w: CudaArray, groups: int, axes: tuple[int, ...]) -> Any:
         """w (OC, C/G, KH, KW) as flat memory of its five axes (G, OC/G, C/G, KH, KW) in another order."""

@@ -32,7 +32,8 @@ class DataLoader:
         drop_last: leave out a last batch that is smaller.
         transform: ``t(batch, generator) -> batch``, see :mod:`numbacnn.data.transforms`. It is given the bytes (N, H, W, C) of a Dataset,
             or the slice of X (4-d: channels last).
-        prefetch: how many batches a background thread makes ahead; 0 makes each when it is asked for. The batches are the same.
+        prefetch: how many batches a background thread makes ahead; 0 makes each when it is asked for. The batches are the same. By default
+            2 with a transform; without one a batch is made sooner than it is handed over.
         device: where the Tensors go.
 
     Yields:
@@ -60,9 +61,11 @@ class DataLoader:
         seed: int = 0,
         drop_last: bool = False,
         transform: Transform | None = None,
-        prefetch: int = 2,
+        prefetch: int | None = None,
         device: str = "cpu",
     ) -> None:
+        if prefetch is None:
+            prefetch = 0 if transform is None else 2
         self.dataset = dataset
         self._x, self._y = _arrays(dataset)
         _check(len(self._x), len(self._y), batch_size, seed, drop_last, prefetch)

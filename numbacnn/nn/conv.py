@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..errors import ShapeError, message
 from ..geometry import Conv2dGeometry, IntPair, Padding, pair
 from ..tensor import Tensor
@@ -25,7 +27,7 @@ class Conv2d(Module):
     Conv2d(1, 6, kernel_size=(5, 5), stride=(1, 1), padding=(2, 2))
     """
 
-    takes_activation = True
+    takes_activation = takes_average = True
     weight: Parameter
     bias: Parameter | None
 
@@ -71,8 +73,8 @@ class Conv2d(Module):
         """Draw PyTorch's default values anew."""
         init.default_(self.weight, self.bias)
 
-    def forward(self, x: Tensor, activation: str = "none") -> Tensor:
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, activation)
+    def forward(self, x: Tensor, activation: str = "none", average: tuple[Any, ...] | None = None) -> Tensor:
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, activation, average)
 
     def extra_repr(self) -> str:
         parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
@@ -120,8 +122,8 @@ class LazyConv2d(Conv2d, LazyModule):
             raise ShapeError(message("LazyConv2d", f"input channels C that groups = {self.groups} divide", f"C = {size}"))
         self.in_channels = size
 
-    def forward(self, x: Tensor, activation: str = "none") -> Tensor:
+    def forward(self, x: Tensor, activation: str = "none", average: tuple[Any, ...] | None = None) -> Tensor:
         if x.ndim not in (3, 4):
             raise ShapeError(message("LazyConv2d", "input (N, C, H, W) or (C, H, W)", f"input {x.shape}"))
         self.materialize(x.shape[-3])
-        return Conv2d.forward(self, x, activation)
+        return Conv2d.forward(self, x, activation, average)

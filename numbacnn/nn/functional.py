@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -64,6 +64,7 @@ def conv2d(
     dilation: IntPair = 1,
     groups: int = 1,
     activation: str = "none",
+    average: tuple[Any, ...] | None = None,
 ) -> Tensor:
     """Cross-correlation of images with kernels, plus a bias.
 
@@ -76,9 +77,10 @@ def conv2d(
         dilation: distance between the taps of a kernel, in pixels.
         groups: input and output channels in so many groups that do not see each other.
         activation: 'none', 'relu', 'sigmoid' or 'tanh': applied to the result while it is in the cache, to the same bits.
+        average: the further arguments of :func:`avg_pool2d`, which comes last: its gradient and the activation's are one pass over memory.
 
     Returns:
-        (N, OC, OH, OW) with OH = (H + 2 padding - dilation (KH - 1) - 1) // stride + 1, or without N.
+        (N, OC, OH, OW) with OH = (H + 2 padding - dilation (KH - 1) - 1) // stride + 1, or without N; with ``average``, its means.
 
     Raises:
         ShapeError, DTypeError: the arguments do not fit each other.
@@ -88,12 +90,13 @@ def conv2d(
     (1, 1, 2, 2)
     """
     if input.ndim == 3:
-        return conv2d(input.unsqueeze(0), weight, bias, stride, padding, dilation, groups, activation).squeeze(0)
+        return conv2d(input.unsqueeze(0), weight, bias, stride, padding, dilation, groups, activation, average).squeeze(0)
     geometry = Conv2dGeometry.of(input.shape, weight.shape, stride, padding, dilation, groups)
     _vector("conv2d", bias, geometry.oc)
     _one_dtype("conv2d", input, weight, bias)
     _known("conv2d", activation)
-    return apply(conv.Conv2d(geometry, activation), input, weight, bias)
+    pooled = None if average is None else _average(geometry.output_shape, *average)
+    return apply(conv.Conv2d(geometry, activation, pooled), input, weight, bias)
 
 
 def max_pool2d(
@@ -138,9 +141,13 @@ def avg_pool2d(
     """
     if input.ndim == 3:
         return avg_pool2d(input.unsqueeze(0), kernel_size, stride, padding, ceil_mode, count_include_pad).squeeze(0)
-    geometry = Pool2dGeometry.of(input.shape, kernel_size, stride, padding, 1, ceil_mode, count_include_pad, op="avg_pool2d")
+    geometry = _average(input.shape, kernel_size, stride, padding, ceil_mode, count_include_pad)
     _one_dtype("avg_pool2d", input)
     return apply(pool.AvgPool2d(geometry), input)
+
+
+def _average(shape: tuple[int, ...], kernel_size: Any, stride: Any, padding: Any, ceil: bool, include: bool) -> Pool2dGeometry:
+    return Pool2dGeometry.of(shape, kernel_size, stride, padding, 1, ceil, include, op="avg_pool2d")
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: AdaptiveSize) -> Tensor:

@@ -524,8 +524,8 @@ class Sequential(_Container):
     """Modules called one after the other, each on the output of the one before.
 
     Takes the modules, or one OrderedDict of names and modules. Supports indexing, slicing, ``len``, iteration and ``append``.
-    A convolution or linear layer applies the ReLU, Sigmoid or Tanh behind it itself, and a linear layer the Flatten before it, to the same
-    bits, where none of them has hooks; ``nc.config.fuse = False`` calls them one by one.
+    A convolution or linear layer applies the ReLU, Sigmoid or Tanh behind it itself, a convolution the AvgPool2d behind that, and a linear
+    layer the Flatten before it, to the same bits, where none of them has hooks; ``nc.config.fuse = False`` calls them one by one.
 
     >>> import numbacnn as nc
     >>> net = nc.nn.Sequential(nc.nn.Flatten(), nc.nn.Linear(4, 2))
@@ -570,6 +570,9 @@ def _fused(modules: list[Any], x: Any) -> tuple[Any, dict[str, Any], int]:
         if activation is not None:
             options["activation"] = activation
             count += 1
+    if len(modules) > count and _own(layer, "takes_average") and _own(modules[count], "average"):
+        options["average"] = modules[count].average()
+        count += 1
     return layer, options, count
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..geometry import AdaptiveSize, IntPair, Pool2dGeometry, adaptive_size, pair
 from ..tensor import Tensor
 from . import functional as F
@@ -88,8 +90,12 @@ class AvgPool2d(_Pool2d):
     ) -> None:
         super().__init__(kernel_size, stride, padding, 1, ceil_mode, count_include_pad)
 
+    def average(self) -> tuple[Any, ...]:
+        """The arguments of ``avg_pool2d`` after the input, for a convolution that does it itself."""
+        return self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
+
     def forward(self, x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+        return F.avg_pool2d(x, *self.average())
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"

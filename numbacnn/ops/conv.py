@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from ..backends import Array, Backend
-from ..geometry import Conv2dGeometry
+from ..geometry import Conv2dGeometry, Pool2dGeometry
 from .linear import Dense
 
 __all__ = ["Conv2d"]
 
 
 class Conv2d(Dense):
-    """x (N, C, H, W), w (OC, C/groups, KH, KW), optionally b (OC,) -> (N, OC, OH, OW)."""
+    """x (N, C, H, W), w (OC, C/groups, KH, KW), optionally b (OC,) -> (N, OC, OH, OW), or the means of ``pool``'s windows."""
 
-    def __init__(self, geometry: Conv2dGeometry, activation: str = "none") -> None:
-        super().__init__(activation)
+    def __init__(self, geometry: Conv2dGeometry, activation: str = "none", pool: Pool2dGeometry | None = None) -> None:
+        super().__init__(activation, pool)
         self.geometry = geometry
 
     def product(self, xp: Backend, x: Array, w: Array, b: Array | None) -> Array:

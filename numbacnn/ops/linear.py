@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..backends import Array, Backend
+from ..geometry import Pool2dGeometry
 from .base import Gradients, Op
 
 __all__ = ["Dense", "Linear", "Matmul"]
@@ -27,24 +28,27 @@ class Matmul(Op):
 
 
 class Dense(Op):
-    """An activation of a product of an input and weights, plus a bias: what linear layers and convolutions share."""
+    """An activation of a product of an input and weights, plus a bias, and perhaps its means: what linear layers and convolutions share."""
 
     fresh = True
     weight = 1
 
-    def __init__(self, activation: str = "none") -> None:
-        self.activation = activation
+    def __init__(self, activation: str = "none", pool: Pool2dGeometry | None = None) -> None:
+        self.activation, self.pool = activation, pool
 
     def forward(self, xp: Backend, x: Array, w: Array, b: Array | None = None) -> Array:
         y = self.product(xp, x, w, b)
-        self.saved = (x, w) if self.activation == "none" else (x, w, y)
-        self.kept = (0,) * self.needs[1] + (1,) * self.needs[0] + (-1,) * (len(self.saved) == 3)
-        return y
+        plain = self.activation == "none" and self.pool is None
+        self.saved = (x, w) if plain else (x, w, y)
+        self.kept = (0,) * self.needs[1] + (1,) * self.needs[0] + (-1,) * (not plain and self.pool is None)
+        return y if self.pool is None else xp.avg_pool2d_forward(y, self.pool)
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         x, w, *y = self.saved
         total = None
-        if y:
+        if self.pool is not None:
+            grad, total = xp.average_backward(self.activation, grad, y[0], self.pool)
+        elif y:
             grad, total = xp.activation_backward(self.activation, grad, *y)
         return (
             self.grad_input(xp, grad, w) if self.needs[0] else None,

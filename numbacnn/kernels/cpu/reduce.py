@@ -8,6 +8,7 @@ from numba import prange
 from .elementwise import derive
 from .launch import DOT, inline, kernel
 from .vecmath import exp
+from .vector import lanes, load, put, zeros
 
 __all__ = [
     "channel_sum",
@@ -33,25 +34,61 @@ def channel_sum_scratch(pixels: int, channels: int) -> tuple[int, int]:
 
 
 @inline
-def _sum_slice(grad, y, kind, x, part, s):
-    """Row s of part (slices, width) = the sums of slice s of x (P, C), width after width; before, x = what ``derive`` gives."""
+def _spread(grad, row, kh, kw, channels, line, means, spread):
+    """spread (line,) = what each element of a line gets of row ``row`` of grad, the gradient of the means of kh x kw windows."""
+    count = line // kw
+    divisor = grad.dtype.type(kh * kw)
+    for i in range(count):
+        means[u8(i)] = grad[u8(row * count + i)] / divisor
+    for k in range(0, count, channels):
+        for j in range(kw):
+            for c in range(0, channels, lanes(means)):  # spare lanes spill into what is written next
+                put(zeros(means) + load(means, k + c), spread, k * kw + j * channels + c)
+
+
+@inline
+def _derive_on(grad, y, kind, window, row, means, spread, x, channels, o, wanted, end):
+    """Go on making flat x from o to ``wanted`` at least; returns how far it went, and the row of grad that is spread."""
+    kh, kw, line = window[0], window[1], window[2]
+    if kh == 0:
+        if kind:
+            derive(grad[o:wanted], y[o:wanted], kind, x[o:wanted])
+        return wanted, row
+    at = o // line
+    if at // kh != row:
+        row = at // kh
+        _spread(grad, row, kh, kw, channels, line, means, spread)
+    first, stop = o - at * line, min(end, (at + 1) * line)
+    if kind:
+        derive(spread[first : first + stop - o], y[o:stop], kind, x[o:stop])
+    else:
+        for i in range(stop - o):
+            x[u8(o + i)] = spread[u8(first + i)]
+    return stop, row
+
+
+@inline
+def _sum_slice(grad, y, kind, window, x, part, s):
+    """Row s of part (slices, width) = the sums of slice s of x (P, C), width after width; before, x is made."""
     pixels, channels = x.shape
     slices, width = part.shape
     flat, acc = x.reshape(x.size), part[s]
     step = (pixels // slices + 1) * channels
     o, end = min(x.size, s * step), min(x.size, (s + 1) * step)
+    means, spread = np.empty(window[2] + lanes(x), x.dtype), np.empty(window[2] + lanes(x), x.dtype)
+    made, row = o, -1
     for j in range(width):
         acc[j] = 0
     while o + 4 * width <= end:  # four at once: fewer loads and stores of acc
-        if kind:
-            derive(grad[o : o + 4 * width], y[o : o + 4 * width], kind, flat[o : o + 4 * width])
+        while made < o + 4 * width:
+            made, row = _derive_on(grad, y, kind, window, row, means, spread, flat, channels, made, o + 4 * width, end)
         for j in range(width):
             a, b = flat[u8(o + j)], flat[u8(o + width + j)]
             c, d = flat[u8(o + 2 * width + j)], flat[u8(o + 3 * width + j)]
             acc[j] += (a + b) + (c + d)
         o += 4 * width
-    if kind:
-        derive(grad[o:end], y[o:end], kind, flat[o:end])
+    while made < end:
+        made, row = _derive_on(grad, y, kind, window, row, means, spread, flat, channels, made, end, end)
     while o < end:
         for j in range(min(width, end - o)):
             acc[j] += flat[u8(o + j)]
@@ -73,13 +110,14 @@ def _fold(part, out):
 
 
 @kernel
-def channel_sum(grad, y, kind, x, part, out):
+def channel_sum(grad, y, kind, window, x, part, out):
     """out (C,) = the sum over the pixels of x (P, C); part is scratch, shaped by ``channel_sum_scratch(P, C)``.
 
-    Where kind is not 0, x is first made of flat grad and y: the gradient of what ACTIVATIONS[kind] made y of.
+    Where kind is not 0, x is first made of flat grad and y: the gradient of what ACTIVATIONS[kind] made y of. With a ``window``
+    (kh, kw, elements of a line of x), not (0, 0, 0), grad is that of the means of such windows, side by side, of y.
     """
     for s in prange(part.shape[0]):
-        _sum_slice(grad, y, kind, x, part, np.int64(s))
+        _sum_slice(grad, y, kind, window, x, part, np.int64(s))
     _fold(part, out)
 
 
