@@ -148,7 +148,7 @@ def test_channel_sum(dtype, shape):
         found = run(
             reduce.channel_sum, grad.reshape(-1), y.reshape(-1), kind, NO_WINDOW, np.full_like(x, np.nan), part, np.empty(shape[1], dtype)
         )
-        np.testing.assert_array_equal(found[2], wanted)
+        np.testing.assert_array_equal(found[3], wanted)
         np.testing.assert_array_equal(found[-1], wanted.sum(0))
 
 

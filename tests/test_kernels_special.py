@@ -119,6 +119,36 @@ def test_depthwise(cpu: CpuBackend, shape: tuple, dtype: type) -> None:
     np.testing.assert_array_equal(cpu.conv2d_grad_weight(case.grad, case.x, g), reference.conv2d_grad_weight(case.grad, case.x, g))
 
 
+# -- groups of a few channels ------------------------------------------------------------------------------------------------
+GROUPED = [
+    ((2, 32, 9, 11), 3, {"padding": 1}),
+    ((2, 40, 9, 11), 3, {"padding": 1, "stride": 2}),  # a ragged vector
+    ((2, 24, 19, 21), 3, {"padding": 1, "stride": 2, "dilation": 2}),
+    ((1, 16, 5, 5), 5, {"padding": 2}),
+    ((3, 56, 20, 20), (3, 5), {"stride": (2, 1), "padding": (0, 2)}),
+    ((1, 16, 1, 1), 1, {}),
+    ((2, 16, 40, 40), 3, {"padding": 1}),  # more than one block of pixels
+]
+
+
+@pytest.mark.parametrize("size", [2, 4, 8])
+@pytest.mark.parametrize("shape", GROUPED, ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_grouped(cpu: CpuBackend, shape: tuple, size: int, dtype: type) -> None:
+    x, k, options = shape
+    weight = (x[1], size, *(k if isinstance(k, tuple) else (k, k)))
+    case = ConvCase.of(x, weight, groups=x[1] // size, dtype=dtype, **options)
+    g, b = case.geometry, np.arange(x[1]).astype(dtype)
+    fits = size <= LANES * 4 // np.dtype(dtype).itemsize
+    for op in ("forward", "grad_input", "grad_weight"):
+        assert (cpu_conv.choose(op, g, np.dtype(dtype).name).name == "grouped") == fits
+    np.testing.assert_array_equal(cpu.conv2d_forward(case.x, case.w, b, g), reference.conv2d_forward(case.x, case.w, b, g))
+    found = cpu.conv2d_forward(case.x, case.w, b, g, "relu")
+    np.testing.assert_array_equal(found, np.maximum(reference.conv2d_forward(case.x, case.w, b, g), 0))
+    np.testing.assert_array_equal(cpu.conv2d_grad_input(case.grad, case.w, g), reference.conv2d_grad_input(case.grad, case.w, g))
+    np.testing.assert_array_equal(cpu.conv2d_grad_weight(case.grad, case.x, g), reference.conv2d_grad_weight(case.grad, case.x, g))
+
+
 # -- choice ------------------------------------------------------------------------------------------------------------------
 def geometry(x: tuple[int, ...], w: tuple[int, ...], **options: object) -> Conv2dGeometry:
     return ConvCase.of(x, w, **options).geometry

@@ -82,7 +82,7 @@ class CpuBackend:
     def _contiguous(self, x: Array) -> Array:
         """``_memory(x)``, C-contiguous and writable: what a kernel receives. Copies only where it must."""
         x = _memory(x)
-        if x.flags.c_contiguous and x.flags.writeable:
+        if x.flags.carray:
             return x
         self.conversions += 1
         out = self.buffers.empty(x.shape, x.dtype)

@@ -12,14 +12,15 @@ import functools
 import math
 import sys
 from collections.abc import Hashable, Iterator
+from typing import Any
 
 import numpy as np
 
 from .. import config
 from ..geometry import Conv2dGeometry
-from ..kernels.cpu import conv, depthwise, winograd
+from ..kernels.cpu import conv, depthwise, grouped, winograd
 from ..kernels.cpu.launch import launch
-from ..kernels.cpu.tile import LANES
+from ..kernels.cpu.tile import LANES, Tile
 from . import cpu_plan, frozen
 from .buffers import Buffers
 from .cpu_plan import Contraction, Correlation, WinogradPlan
@@ -45,7 +46,7 @@ def padded(buffers: Buffers, x: Array, pads: tuple[int, int, int, int]) -> Array
 
 def c_ordered(x: Array) -> Array:
     """``x`` itself in C order and writable, as parameters are; else a copy."""
-    return x if x.flags.c_contiguous and x.flags.writeable else np.array(x, order="C")
+    return x if x.flags.carray else np.array(x, order="C")
 
 
 NOTHING = {dtype.itemsize: np.empty(0, dtype) for dtype in (np.dtype("float32"), np.dtype("float64"))}
@@ -207,15 +208,19 @@ class Depthwise(Algorithm):
 
     @staticmethod
     def _pack(w: Array, p: Contraction) -> Array:
-        """(taps, C)."""
-        return np.ascontiguousarray(w.reshape(len(w), -1)[:, p.offsets[0]].T)
+        """(K, channels)."""
+        return c_ordered(w).reshape(-1).take(cpu_plan.lane_index(p))
 
-    @staticmethod
-    def _contract(p: Contraction, x: Array, packed: Array, bias: Array | None, kind: int, out: Array) -> None:
-        bias = np.zeros(p.groups, x.dtype) if bias is None else bias
+    def _kernels(self, g: Conv2dGeometry, dtype: DType) -> tuple[Any, tuple[Any, ...], Any, tuple[Any, ...]]:
+        """The kernel for forward and the input gradient and its first arguments, and those for the weight gradient."""
+        return depthwise.contract, (), depthwise.correlate, ()
+
+    def _contract(self, g: Conv2dGeometry, p: Contraction, x: Array, packed: Array, bias: Array | None, kind: int, out: Array) -> None:
+        kernel, first, _, _ = self._kernels(g, x.dtype)
+        bias = np.zeros(packed.shape[1], x.dtype) if bias is None else c_ordered(bias)
         tables = p.at, p.to, p.classes, p.taps, p.rows
         sizes = p.images, p.x_image, p.y_image, cpu_plan.depthwise_shares(p), kind
-        launch(depthwise.contract, x.reshape(-1), *tables, packed.reshape(-1), bias, out.reshape(-1), *sizes)
+        launch(kernel, *first, x.reshape(-1), *tables, packed.reshape(-1), bias, out.reshape(-1), *sizes)
 
     def forward(
         self,
@@ -229,21 +234,38 @@ class Depthwise(Algorithm):
         out: Array,
     ) -> None:
         packed = self.pack(buffers, w, g) if packed is None else packed
-        self._contract(cpu_plan.forward_plan(g, x.dtype), x, packed, bias, kind, out)
+        self._contract(g, cpu_plan.forward_plan(g, x.dtype), x, packed, bias, kind, out)
 
     def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
         plan = cpu_plan.grad_input_plan(g, grad.dtype)
-        self._contract(plan, grad, self._pack(w, plan), None, 0, out)
+        self._contract(g, plan, grad, self._pack(w, plan), None, 0, out)
 
     def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         p, lanes = cpu_plan.forward_plan(g, x.dtype), LANES * 4 // x.itemsize
         images, shares = cpu_plan.depthwise_chunks(g.n)
         part = buffers.empty((images * shares, p.offsets.shape[1], -(-g.c // lanes) * lanes), x.dtype)
+        _, _, kernel, first = self._kernels(g, x.dtype)
         tables = p.at, p.to, p.classes, p.taps, p.rows
-        launch(depthwise.correlate, x.reshape(-1), *tables, grad.reshape(-1), part, g.n, p.x_image, p.y_image, g.c, shares)
+        launch(kernel, *first, x.reshape(-1), *tables, grad.reshape(-1), part, g.n, p.x_image, p.y_image, g.c, shares)
         total = functools.reduce(np.add, part)
         ragged = g.c % lanes  # the last vector's last lanes hold the channels that fill no vector
-        out.reshape(g.c, -1)[...] = np.concatenate([total[:, : g.c - ragged], total[:, total.shape[1] - ragged :]], 1).T
+        total = np.concatenate([total[:, : g.c - ragged], total[:, total.shape[1] - ragged :]], 1)
+        out.reshape(-1)[cpu_plan.lane_index(p)] = total
+
+
+class Grouped(Depthwise):
+    """Groups of a few channels: vectors of whole groups."""
+
+    name = "grouped"
+
+    def declines(self, g: Conv2dGeometry, dtype: DType) -> str:
+        if g.oc != g.c or g.c // g.groups not in (2, 4, 8) or g.c // g.groups > LANES * 4 // np.dtype(dtype).itemsize:
+            return "not 2, 4 or 8 channels to a group, into it and out of it"
+        return "" if g.c >= LANES else f"fewer than {LANES} channels"
+
+    def _kernels(self, g: Conv2dGeometry, dtype: DType) -> tuple[Any, tuple[Any, ...], Any, tuple[Any, ...]]:
+        group = Tile(g.c // g.groups, 1, str(dtype))
+        return grouped.contract, (Tile(cpu_plan.GROUPED, 1, str(dtype)), Tile(1, 1, str(dtype)), group), grouped.correlate, (group,)
 
 
 class Winograd(Algorithm):
@@ -317,7 +339,7 @@ class Winograd(Algorithm):
 
 
 DIRECT, SUPERPIXELS = Direct(), Superpixels()
-ALGORITHMS: tuple[Algorithm, ...] = (Depthwise(), Winograd(), SUPERPIXELS, DIRECT)
+ALGORITHMS: tuple[Algorithm, ...] = (Depthwise(), Grouped(), Winograd(), SUPERPIXELS, DIRECT)
 
 
 # -- choice --------------------------------------------------------------------------------------------------------------

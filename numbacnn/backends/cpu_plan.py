@@ -16,6 +16,8 @@ from ..kernels.cpu.tile import REGISTERS, Tile
 __all__ = ["Contraction", "Correlation", "forward_plan", "grad_input_plan", "grad_weight_plan", "matmul_plan", "matmul_t_plan", "tile_for"]
 
 WIDE, NARROW = ((14, 2), (20, 1)) if REGISTERS == 32 else ((6, 2), (8, 1))
+GROUPED = 8 if REGISTERS == 32 else 6
+"""Pixels that share the weights of a group."""
 SPAN_BYTES = 1 << 18
 """What a task's pixels should occupy, input and output: they stay in the second-level cache while the blocks of weights pass by."""
 TASKS = 32
@@ -478,10 +480,17 @@ def matmul_t_plan(m: int, i: int, o: int, dtype: str | np.dtype, channels: int =
     )
 
 
+@functools.lru_cache(maxsize=64)
+def lane_index(p: Contraction) -> np.ndarray:
+    """Where the weights of all channels lie, one row for each k: (K, channels)."""
+    lanes = _grid(np.arange(p.groups) * p.group_stride, np.arange(p.y_group) * p.lane_stride)
+    return np.add.outer(p.offsets[0], lanes)
+
+
 def depthwise_shares(p: Contraction) -> int:
     """Into how many tasks an image is shared out: some 1,000 vectors each, so that their input stays in the first-level cache."""
     pixels = int(p.classes[:, 1].sum())
-    return max(1, pixels * p.groups // 4096)
+    return max(1, pixels * p.groups * p.y_group // 4096)
 
 
 def depthwise_chunks(images: int) -> tuple[int, int]:

@@ -112,6 +112,9 @@ def layer() -> str:
 
 def launch(driver: Any, *args: Any) -> None:
     """Run a driver on its arguments with the threads that are set."""
+    if _layer == "omp" and not _forked and _threads_now() == (config.threads or default_threads()):  # nearly always
+        driver(*args)
+        return
     if _forked and layer() == "omp":
         _serial(driver)(*args)
         return
@@ -123,11 +126,8 @@ def launch(driver: Any, *args: Any) -> None:
     if current == "workqueue" and sum(a.size for a in args if isinstance(a, np.ndarray)) < SMALL:
         _serial(driver)(*args)
         return
-    wanted, found = config.threads or default_threads(), _threads_now()
-    if wanted == found and current != "workqueue":
-        driver(*args)
-        return
-    numba.set_num_threads(wanted)
+    found = _threads_now()
+    numba.set_num_threads(config.threads or default_threads())
     try:
         with _lock if current == "workqueue" else _NOBODY_WAITS:
             driver(*args)

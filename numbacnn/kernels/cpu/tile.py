@@ -41,10 +41,12 @@ __all__ = [
     "REGISTERS",
     "Tile",
     "add_block",
+    "add_groups",
     "columns",
     "move_row",
     "opaque",
     "outer",
+    "outer_groups",
     "row_count",
     "start",
     "store",
@@ -152,6 +154,14 @@ def _splat(builder, acc, pointer):
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(i32, acc.lanes), [0] * acc.lanes))
 
 
+def _member(builder, acc, vector, j, size):
+    """Member j of each group of ``size`` lanes, in all lanes of the group."""
+    mask = [lane // size * size + j for lane in range(acc.lanes)]
+    return builder.shuffle_vector(
+        vector, ir.Constant(acc.vector, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), acc.lanes), mask)
+    )
+
+
 def _multiply_add(builder, acc, x, y, z):
     if not FMA:  # llvm.fma would call libm, lane by lane
         return builder.fadd(builder.fmul(x, y), z)
@@ -185,6 +195,18 @@ if _numba.DISABLE_JIT:
 
     def outer(acc, a, at, t, q, b, j):
         return acc + np.outer(a.reshape(-1)[at[t : t + acc.shape[0]] + q], b.reshape(-1)[j : j + acc.shape[1]])
+
+    def outer_groups(acc, group, x, at, t, q, w, k, ld):
+        size, result = group.m, acc.copy()
+        for r in range(len(acc)):
+            row = x[at[t + r] + q : at[t + r] + q + acc.shape[1]].reshape(-1, size)
+            for j in range(size):
+                result[r] += np.repeat(row[:, j], size) * w[k + j * ld : k + j * ld + acc.shape[1]]
+        return result
+
+    def add_groups(acc, x, i, d, k):
+        rows = x[i : i + acc.shape[1]].reshape(-1, len(acc))
+        return acc + np.repeat(rows.T, len(acc), axis=1) * d[k : k + acc.shape[1]]
 
     def store(acc, out, to, t, o):
         for r, row in enumerate(acc):
@@ -279,6 +301,43 @@ else:
             return value
 
         return acc(acc, a, at, types.int64, types.int64, b, types.int64), codegen
+
+    @intrinsic
+    def outer_groups(typingctx, acc, group, x, at, t, q, w, k, ld):
+        """acc[r, :] += the sum over j of member j of each group in x[at[t + r] + q : ...], for all of the group, times w[k + j * ld : ...].
+
+        Rows are one vector; ``group`` is a Tile of as many rows as a group has members.
+        """
+
+        def codegen(context, builder, sig, args):
+            value, _, x, at, t, q, w, k, ld = args
+            w0 = _address(context, builder, sig.args[6], w, k)
+            weights = [_load_vector(builder, acc, _at(builder, w0, builder.mul(ld, ir.Constant(I64, j)))) for j in range(group.m)]
+            for r in range(acc.m):
+                row = _address(context, builder, sig.args[2], x, _table_entry(context, builder, sig.args[3], at, t, r))
+                seen = _load_vector(builder, acc, _at(builder, row, q))
+                total = builder.extract_value(value, r)
+                for j in range(group.m):
+                    total = _multiply_add(builder, acc, _member(builder, acc, seen, j, group.m), weights[j], total)
+                value = builder.insert_value(value, total, r)
+            return value
+
+        return acc(acc, group, x, at, types.int64, types.int64, w, types.int64, types.int64), codegen
+
+    @intrinsic
+    def add_groups(typingctx, acc, x, i, d, k):
+        """acc[j, :] += member j of each group in x[i : ...], for all of the group, times d[k : ...]; acc has a row a member."""
+
+        def codegen(context, builder, sig, args):
+            value, x, i, d, k = args
+            seen = _load_vector(builder, acc, _address(context, builder, sig.args[1], x, i))
+            factor = _load_vector(builder, acc, _address(context, builder, sig.args[3], d, k))
+            for j in range(acc.m):
+                total = _multiply_add(builder, acc, _member(builder, acc, seen, j, acc.m), factor, builder.extract_value(value, j))
+                value = builder.insert_value(value, total, j)
+            return value
+
+        return acc(acc, x, types.int64, d, types.int64), codegen
 
     @intrinsic
     def store(typingctx, acc, out, to, t, o):

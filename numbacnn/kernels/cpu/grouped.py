@@ -1,0 +1,100 @@
+"""Convolution in groups of a few channels: a vector holds whole groups, side by side. The tables are those of ``conv``.
+
+For every member j of a group there is a row of weights: what channel j of the group adds to each of its output channels. One shuffle
+brings that channel to the group's lanes. There are at least as many channels as a vector has lanes; the last vector may repeat some.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from .elementwise import activate
+from .launch import inline, kernel
+from .tile import add_block, add_groups, outer_groups, row_count, start, store, zero
+from .vector import lanes
+
+u8 = np.uint64  # an index that is never negative: Numba leaves out its test
+
+__all__ = ["BLOCK", "contract", "correlate"]
+
+BLOCK = 32
+"""Pixels after which a task of ``correlate`` goes on to its next vector of channels."""
+
+
+@inline
+def _pixels(tile, group, x, image, at, t, taps, rows, first, last, w, bias, y, out_image, to, C):
+    """The tile's pixels from table entry t on, whose windows hold taps ``first`` to ``last``: all channels."""
+    for block in range(0, C, lanes(x)):
+        c = min(block, C - lanes(x))
+        acc = start(tile, bias, c)
+        for r in range(first, last):
+            acc = outer_groups(acc, group, x, at, t, image + c + taps[u8(r)], w, rows[u8(r)] * C + c, C)
+        store(acc, y, to, t, out_image + c)
+
+
+@kernel
+def contract(tile, single, group, x, at, to, classes, taps, rows, w, bias, y, images, x_image, y_image, shares, kind):
+    """y[n, pixel, :] = f(bias + sum over taps and members of x times w (taps * members, C)), all flat: forward and the input gradient.
+
+    f = ACTIVATIONS[kind]; ``single`` is a tile of one pixel.
+
+    A task owns a share of each class's pixels of one image.
+    """
+    C, M = len(bias), row_count(tile)
+    for task in prange(images * shares):
+        n = task // shares
+        s = task - n * shares
+        image, out_image = n * x_image, n * y_image
+        for k in range(len(classes)):
+            entry, pixels, first, last = classes[k, 0], classes[k, 1], classes[k, 2], classes[k, 3]
+            begin, end = entry + pixels * s // shares, entry + pixels * (s + 1) // shares
+            whole = begin + (end - begin) // M * M
+            for t in range(begin, whole, M):
+                _pixels(tile, group, x, image, at, t, taps, rows, first, last, w, bias, y, out_image, to, C)
+            for t in range(whole, end):
+                _pixels(single, group, x, image, at, t, taps, rows, first, last, w, bias, y, out_image, to, C)
+            if kind:
+                for p in range(begin, end):
+                    activate(y[out_image + to[p] : out_image + to[p] + C], kind)
+
+
+@inline
+def _sums(group, x, a, at, grad, g, to, begin, end, sums, o, width):
+    """Rows of sums from o on, ``width`` apart, += members of x[a + at[p]] times grad[g + to[p]], over table entries p."""
+    even, odd = zero(group), zero(group)  # one alone would wait for each addition
+    pairs = begin + (end - begin) // 2 * 2
+    for p in range(begin, pairs, 2):
+        even = add_groups(even, x, a + at[u8(p)], grad, g + to[u8(p)])
+        odd = add_groups(odd, x, a + at[u8(p + 1)], grad, g + to[u8(p + 1)])
+    for p in range(pairs, end):
+        even = add_groups(even, x, a + at[u8(p)], grad, g + to[u8(p)])
+    add_block(even, sums, o, width)
+    add_block(odd, sums, o, width)
+
+
+@kernel
+def correlate(group, x, at, to, classes, taps, rows, grad, part, images, x_image, y_image, C, shares):
+    """part (chunks, taps * members, V * lanes): each chunk's sums over pixels of x at a tap times flat grad (images, pixels, C).
+
+    The V vectors of channels have places of their own, of which the last holds some channels again. A chunk is a share of each
+    class's pixels of every so many images; the number of chunks depends on the shapes only: so do the bits.
+    """
+    chunks, T, width = part.shape
+    sums = part.reshape(-1)
+    L = lanes(x)
+    for chunk in prange(chunks):
+        share = chunk % shares
+        for i in range(chunk * T * width, (chunk + 1) * T * width):
+            sums[i] = 0
+        for n in range(chunk // shares, images, chunks // shares):
+            for k in range(len(classes)):
+                entry, pixels, first, last = classes[k, 0], classes[k, 1], classes[k, 2], classes[k, 3]
+                begin, end = entry + pixels * share // shares, entry + pixels * (share + 1) // shares
+                for block in range(begin, end, BLOCK):
+                    stop = min(end, block + BLOCK)
+                    for v in range(0, width, L):
+                        c = min(v, C - L)
+                        for r in range(first, last):
+                            a, o = n * x_image + c + taps[u8(r)], (chunk * T + rows[u8(r)]) * width + v
+                            _sums(group, x, a, at, grad, n * y_image + c, to, block, stop, sums, o, width)
