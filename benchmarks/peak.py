@@ -23,8 +23,8 @@ from numbacnn.kernels.cpu.tile import Tile, columns, outer, store_block, zero
 @inline
 def _spin(tile, a, at, b, out, o, repeats):
     acc = zero(tile)
-    for _ in range(repeats):
-        acc = outer(acc, a, at, 0, 0, b, 0)
+    for i in range(repeats):
+        acc = outer(acc, a, at, 0, i & 1, b, 0)  # of one number LLVM would load all rows before the loop, and spill them
     store_block(acc, out, o, columns(tile))
 
 
@@ -38,7 +38,7 @@ def fma_peak(threads: int) -> float:
     """GFLOP/s of so many threads, the best of thirty runs."""
     tile, repeats = Tile(*WIDE), 1_000_000
     size = tile.m * tile.columns
-    a, at, b = np.ones(1, np.float32), np.zeros(tile.m, np.int64), np.zeros(tile.columns, np.float32)
+    a, at, b = np.ones(2, np.float32), np.zeros(tile.m, np.int64), np.zeros(tile.columns, np.float32)
     out = np.empty(threads * size, np.float32)
     return 2e-9 * threads * size * repeats / _best(lambda: launch(_spins, tile, a, at, b, out, repeats, size))
 

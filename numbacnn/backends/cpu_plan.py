@@ -366,7 +366,8 @@ def _correlation(
 ) -> Correlation:
     blocks = -(-y_group // tile.columns)
     tiles = -(-len(rows) // tile.m)
-    strips = -(-tiles // conv.STRIP)
+    gather = blocks >= conv.MANY
+    strips = -(-tiles // conv.STRIP) if gather else tiles
     strip = -(-tiles // strips)
     padded = np.concatenate([rows, np.repeat(rows[-1:], strips * strip * tile.m - len(rows))])
     part_bytes = groups * blocks * tile.columns * len(padded) * itemsize
@@ -392,7 +393,7 @@ def _correlation(
         -(-pixels // sums),
         chunks,
         strip,
-        blocks >= conv.MANY,
+        gather,
         shares,
         splits,
         np.atleast_2d(offsets),

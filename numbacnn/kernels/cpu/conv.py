@@ -341,6 +341,13 @@ def _input_panel(tile, x, starts, lengths, pieces, step, rows, k, panel, to):
             to += M
 
 
+@inline
+def _on_a_line(size, like):
+    """An array that starts on a cache line, so that vectors do not straddle two."""
+    room = np.empty(size + 64 // like.itemsize, like.dtype)
+    return room[(-room.ctypes.data % 64) // like.itemsize :]
+
+
 @kernel
 def correlate(tile, x, at, rows, offsets, sizes, grad, part, fresh, w):
     """part (chunks, G, B, KP, NR): sums over each chunk's pixels of x[window of the pixel, rows[k]] * grad (images, pixels, G * y_group).
@@ -372,7 +379,7 @@ def correlate(tile, x, at, rows, offsets, sizes, grad, part, fresh, w):
         chunk = cg // groups
         g = cg - chunk * groups
         block0, block1 = (cgs - cg * shares) * blocks // shares, (cgs - cg * shares + 1) * blocks // shares
-        grads = np.empty((block1 - block0) * block * NR, part.dtype)
+        grads = _on_a_line((block1 - block0) * block * NR, part)
         window = np.empty(strip * block * M, part.dtype)
         starts, lengths = np.empty(block, np.int64), np.empty(block, np.int64)
         whole, near = np.zeros(1, np.int64), np.empty(M, np.int64)
