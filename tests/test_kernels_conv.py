@@ -377,3 +377,39 @@ def test_another_processor(cpu_name: str, features: str, wanted: str, needed: st
         pytest.skip(f"needs an AVX processor with {needed}" if needed.startswith("avx") else "needs an AVX processor (this is no x86)")
     found = run(CHILD.format(dtypes=["float32"]), NUMBA_CPU_NAME=cpu_name, NUMBA_CPU_FEATURES=features)
     assert found.strip() == wanted
+
+
+SPILLS = """
+import re
+from numba import types
+from numbacnn.backends import cpu_plan
+from numbacnn.kernels.cpu import conv, tile
+
+flat, table, rows, f4 = types.float32[::1], types.int64[::1], types.int64[:, ::1], types.float32
+for shape in (cpu_plan.WIDE, cpu_plan.NARROW):
+    t = tile.Tile(*shape)._numba_type_
+    tables = flat, table, table, rows, table, table, rows, table
+    for kernel, signature in (
+        (conv.contract, (t, *tables, flat, f4[:, :, :, ::1], flat, types.int64, flat)),
+        (conv.correlate, (t, flat, table, table, rows, table, flat, f4[:, :, :, :, ::1], types.boolean, flat)),
+    ):
+        kernel.compile(signature)
+        blocks = re.split(r"\\n(?=\\.L\\w+:)", kernel.inspect_asm(kernel.signatures[-1]))
+        loops = [b for b in blocks if b.count("vfmadd" if tile.FMA else "mulps") >= shape[0] * shape[1]]
+        spills = [line for b in loops for line in re.findall(r"v?mov[au]ps\\s+%[xyz]mm\\d+, -?\\d*\\(%r[sb]p\\)", b)]
+        print(kernel.py_func.__name__, shape, "loops" if loops else "no loop", len(spills))
+"""
+
+
+@pytest.mark.parametrize(("cpu_name", "features", "wanted", "needed"), TARGETS, ids=[t[0] for t in TARGETS])
+def test_no_tile_is_spilled(tmp_path: Path, cpu_name: str, features: str, wanted: str, needed: str) -> None:
+    """The loops around the tile write no vector to the stack: LLVM's scheduler once did, and halved the speed of weight gradients."""
+    import llvmlite.binding as llvm
+
+    if not llvm.get_host_cpu_features().get("sse2", False):
+        pytest.skip("needs an AVX processor (this is no x86)")
+    found = run(SPILLS, NUMBA_CPU_NAME=cpu_name, NUMBA_CPU_FEATURES=features, NUMBA_CACHE_DIR=str(tmp_path), NUMBACNN_QUIET="1")
+    lines = found.splitlines()
+    assert len(lines) == 4
+    for line in lines:
+        assert " loops 0" in line, found
