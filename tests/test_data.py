@@ -994,7 +994,7 @@ def wait_for_no_threads() -> None:
 
 
 def test_threads_end() -> None:
-    batches = numbered(1000)
+    batches = numbered(1000, prefetch=2)
     for _ in batches:
         break
     wait_for_no_threads()
@@ -1006,6 +1006,15 @@ def test_threads_end() -> None:
     wait_for_no_threads()
     taken(batches)
     wait_for_no_threads()
+
+
+def test_only_batches_with_a_transform_are_made_ahead_by_default() -> None:
+    for transform, threads in ((None, 0), (lambda batch, _: batch, 1)):
+        running = iter(numbered(1000, transform=transform))  # type: ignore[arg-type]
+        next(running)
+        assert len(prefetch_threads()) == threads
+        del running
+        wait_for_no_threads()
 
 
 def test_prefetch_is_bounded() -> None:
@@ -1053,7 +1062,7 @@ import os, sys
 import numpy as np
 from numbacnn.data import DataLoader
 
-loader = DataLoader((np.arange(1000), np.arange(1000)), batch_size=2)
+loader = DataLoader((np.arange(1000), np.arange(1000)), batch_size=2, prefetch=2)
 running = iter(loader)
 next(running)
 if hasattr(os, "fork"):

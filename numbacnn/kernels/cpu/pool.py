@@ -3,8 +3,8 @@
 Indices are cast to unsigned: Numba then leaves out its test for negative ones, and LLVM vectorises short loops without fuss.
 
 Where there are few channels, a pixel does not fill a vector. Averages then use explicit vectors with spare lanes. Maxima take a
-whole row of windows at once, as if the horizontal stride were 1 (pixels and channels are then one long contiguous run), and keep
-every stride-th window; with many channels each window is a run of its own: ``kept`` windows a run, ``count`` at stride 1.
+whole row of windows at once: what all of them see at one tap is copied together where it lies apart. With many channels each window is
+a run of its own.
 
 A task owns some rows of one image of what it writes; how many, the shape decides.
 """
@@ -15,11 +15,11 @@ import numpy as np
 from numba import prange
 
 from .launch import inline, kernel
-from .vector import lanes, load, put, zeros
+from .vector import lanes, load, move, put, zeros
 
 __all__ = ["avg_backward", "avg_forward", "max_backward", "max_forward"]
 
-NARROW = 32  # channels: with fewer, whole rows are runs
+NARROW = 32  # channels: with fewer, a run is a whole row of windows
 TASK = 1 << 15  # elements of a task, about
 u8 = np.uint64
 i4 = np.int32
@@ -47,8 +47,27 @@ def _larger(x, a, best, tap, b, count, offset):
 
 
 @inline
-def _max_run(x, image, h, w, height, width, best, tap, count, c, kh, kw, dh, dw):
-    """The maxima of ``count`` windows that start at pixels (h, w), (h, w + 1), ... of the image that starts at x[image].
+def _every(x, a, step, count, c, out):
+    """out = runs of c elements of x, ``step`` apart, side by side."""
+    for k in range(count):
+        i, o = a + k * step, k * c
+        if c >= 16:
+            move(16, x, i, out, o)
+            move(16, x, i + c - 16, out, o + c - 16)  # c is less than 32: two moves, which may overlap
+        elif c >= 8:
+            move(8, x, i, out, o)
+            move(8, x, i + c - 8, out, o + c - 8)
+        elif c >= 4:
+            move(4, x, i, out, o)
+            move(4, x, i + c - 4, out, o + c - 4)
+        else:
+            for j in range(c):
+                out[u8(o + j)] = x[u8(i + j)]
+
+
+@inline
+def _max_run(x, image, h, w, height, width, best, tap, pixels, count, sw, c, kh, kw, dh, dw):
+    """The maxima of ``count`` windows that start at pixels (h, w), (h, w + sw), ... of the image that starts at x[image].
 
     ``tap`` gets the distance, in pixels, from a window's start to its maximum; -1 where the window holds no data.
     """
@@ -60,18 +79,22 @@ def _max_run(x, image, h, w, height, width, best, tap, count, c, kh, kw, dh, dw)
         if 0 <= row < height:
             for j in range(kw):
                 start = w + j * dw
-                lo = min(count, max(0, -start))  # the windows [lo, hi) whose tap is on the row
-                hi = max(lo, min(count, width - start))
-                a = image + (row * width + start + lo) * c
-                _larger(x, a, best, tap, lo * c, (hi - lo) * c, i4(i * dh * width + j * dw))
+                lo = min(count, max(0, (sw - 1 - start) // sw))  # the windows [lo, hi) whose tap is on the row
+                hi = max(lo, min(count, (width - start + sw - 1) // sw))
+                a = image + (row * width + start + lo * sw) * c
+                together = sw == 1 or hi - lo <= 1
+                _every(x, a, sw * c, 0 if together else hi - lo, c, pixels)
+                source, first = (x, a) if together else (pixels, 0)
+                _larger(source, first, best, tap, lo * c, (hi - lo) * c, i4(i * dh * width + j * dw))
 
 
 @inline
-def _keep(best, tap, a, y, index, b, c, origin):
-    for i in range(c):
-        t = tap[u8(a + i)]
-        y[u8(b + i)] = best[u8(a + i)]
-        index[u8(b + i)] = t + origin if t >= 0 else -1
+def _keep(best, tap, steps, y, index, b, count, origin):
+    """y, index = the maxima and where they are in the image, for windows whose starts lie ``steps`` behind ``origin``."""
+    for i in range(count):
+        t = tap[u8(i)]
+        y[u8(b + i)] = best[u8(i)]
+        index[u8(b + i)] = t + i4(origin) + steps[u8(i)] if t >= 0 else i4(-1)
 
 
 @inline
@@ -79,18 +102,19 @@ def _max_rows(t, blocks, x, y, index, c, kh, kw, sh, sw, ph, pw, dh, dw):
     """Task t: some rows of windows of one image."""
     rows, windows, height, width = y.shape[1], y.shape[2] // c, x.shape[1], x.shape[2] // c
     n, b = t // blocks, t % blocks
-    kept = windows if c < NARROW else 1
-    count = (kept - 1) * sw + 1
-    best = np.empty(count * c, x.dtype)
-    tap = np.empty(count * c, np.int32)
+    count = windows if c < NARROW else 1
+    best, pixels = np.empty(count * c, x.dtype), np.empty(count * c, x.dtype)
+    tap, steps = np.empty(count * c, np.int32), np.empty(count * c, np.int32)
+    for k in range(count):
+        for i in range(k * c, (k + 1) * c):
+            steps[i] = k * sw
     x, y, index = x.reshape(x.size), y.reshape(y.size), index.reshape(index.size)
     for o in range(b * rows // blocks, (b + 1) * rows // blocks):
         h = o * sh - ph
-        for r in range(0, windows, kept):
-            _max_run(x, n * height * width * c, h, r * sw - pw, height, width, best, tap, count, c, kh, kw, dh, dw)
-            for k in range(kept):
-                to = ((n * rows + o) * windows + r + k) * c
-                _keep(best, tap, k * sw * c, y, index, to, c, h * width + (r + k) * sw - pw)
+        for r in range(0, windows, count):
+            w = r * sw - pw
+            _max_run(x, n * height * width * c, h, w, height, width, best, tap, pixels, count, sw, c, kh, kw, dh, dw)
+            _keep(best, tap, steps, y, index, ((n * rows + o) * windows + r) * c, count * c, h * width + w)
 
 
 @kernel
