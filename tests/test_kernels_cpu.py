@@ -168,6 +168,21 @@ def test_softmax(dtype, shape):
     np.testing.assert_allclose(run(reduce.log_softmax_backward, g, log_y.astype(dtype), e)[2], expected, rtol=1e-4, atol=3e-5)
 
 
+@both
+@pytest.mark.parametrize("size", [10, 33, 100])
+def test_softmax_does_not_depend_on_where_arrays_lie(dtype, size):
+    """LLVM tells loops by how near the arrays are: a sum must not be in one that also stores."""
+    x = normal((1, size), dtype)
+    found = set()
+    for distance in (0, 1, 16, 40, 64, 300, 5000):
+        room = np.zeros(2 * size + distance, dtype)
+        room[:size] = x
+        y = room[size + distance :].reshape(1, size)
+        launch(reduce.softmax, room[:size].reshape(1, size), y)
+        found.add(y.tobytes())
+    assert len(found) == 1
+
+
 def test_softmax_of_infinite_and_missing():
     x = np.array([[0, np.nan, 1], [-np.inf, 0, 0], [np.inf, 0, 1], [-np.inf] * 3], "float32")
     y = run(reduce.softmax, x, np.empty_like(x))[1]

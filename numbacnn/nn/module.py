@@ -578,8 +578,8 @@ def _fused(modules: list[Any], x: Any) -> tuple[Any, dict[str, Any], int]:
 
 def _own(module: Any, name: str) -> Any:
     """An attribute of the module's very class; None where it has hooks, or a ``forward`` of its own."""
-    untouched = module is not None and not module._forward_hooks and "forward" not in vars(module)
-    return vars(type(module)).get(name) if untouched else None
+    found = vars(type(module)).get(name)
+    return None if found is None or module._forward_hooks or "forward" in vars(module) else found
 
 
 class ModuleList(_Container):

@@ -15,7 +15,7 @@ import numpy as np
 from numba import prange
 
 from .launch import inline, kernel
-from .vector import lanes, load, move, put, zeros
+from .vector import full, greater, lanes, load, move, put, where_greater, zeros
 
 __all__ = ["avg_backward", "avg_forward", "max_backward", "max_forward"]
 
@@ -89,10 +89,29 @@ def _max_run(x, image, h, w, height, width, best, tap, pixels, count, sw, c, kh,
 
 
 @inline
+def _max_window(x, image, h, w, height, width, best, tap, c, kh, kw, dh, dw):
+    """The same for one window of many channels, whose maxima and their distances stay in registers, a vector at a time."""
+    for block in range(0, c, lanes(x)):
+        i = min(block, c - lanes(x))  # the last vector may repeat some channels
+        m, t = full(x, x.dtype.type(-np.inf)), full(x, x.dtype.type(-1))
+        for k in range(kh):
+            row = h + k * dh
+            if 0 <= row < height:
+                for j in range(kw):
+                    if 0 <= w + j * dw < width:
+                        v = load(x, image + (row * width + w + j * dw) * c + i)
+                        place = x.dtype.type(k * dh * width + j * dw)
+                        t = where_greater(v, m, place, where_greater(zeros(x), t, place, t))  # the first one in any case
+                        m = greater(v, m)
+        put(m, best, i)
+        put(t, tap, i)
+
+
+@inline
 def _keep(best, tap, steps, y, index, b, count, origin):
     """y, index = the maxima and where they are in the image, for windows whose starts lie ``steps`` behind ``origin``."""
     for i in range(count):
-        t = tap[u8(i)]
+        t = i4(tap[u8(i)])
         y[u8(b + i)] = best[u8(i)]
         index[u8(b + i)] = t + i4(origin) + steps[u8(i)] if t >= 0 else i4(-1)
 
@@ -102,9 +121,10 @@ def _max_rows(t, blocks, x, y, index, c, kh, kw, sh, sw, ph, pw, dh, dw):
     """Task t: some rows of windows of one image."""
     rows, windows, height, width = y.shape[1], y.shape[2] // c, x.shape[1], x.shape[2] // c
     n, b = t // blocks, t % blocks
-    count = windows if c < NARROW else 1
+    many = c >= NARROW and kh * dh * width < 1 << 24  # a distance is then exact in float32
+    count = 1 if c >= NARROW else windows
     best, pixels = np.empty(count * c, x.dtype), np.empty(count * c, x.dtype)
-    tap, steps = np.empty(count * c, np.int32), np.empty(count * c, np.int32)
+    tap, places, steps = np.empty(count * c, np.int32), np.empty(count * c, x.dtype), np.empty(count * c, np.int32)
     for k in range(count):
         for i in range(k * c, (k + 1) * c):
             steps[i] = k * sw
@@ -113,8 +133,13 @@ def _max_rows(t, blocks, x, y, index, c, kh, kw, sh, sw, ph, pw, dh, dw):
         h = o * sh - ph
         for r in range(0, windows, count):
             w = r * sw - pw
-            _max_run(x, n * height * width * c, h, w, height, width, best, tap, pixels, count, sw, c, kh, kw, dh, dw)
-            _keep(best, tap, steps, y, index, ((n * rows + o) * windows + r) * c, count * c, h * width + w)
+            image, to = n * height * width * c, ((n * rows + o) * windows + r) * c
+            if many:
+                _max_window(x, image, h, w, height, width, best, places, c, kh, kw, dh, dw)
+                _keep(best, places, steps, y, index, to, c, h * width + w)
+            else:
+                _max_run(x, image, h, w, height, width, best, tap, pixels, count, sw, c, kh, kw, dh, dw)
+                _keep(best, tap, steps, y, index, to, count * c, h * width + w)
 
 
 @kernel

@@ -8,6 +8,7 @@ from numba import prange
 from .elementwise import derive
 from .launch import DOT, inline, kernel
 from .vecmath import exp
+from .vector import greater as larger
 from .vector import lanes, load, put, zeros
 
 __all__ = [
@@ -20,7 +21,7 @@ __all__ = [
     "softmax_row",
 ]
 
-WIDE = 128  # elements: so many sums run side by side, however few channels there are
+WIDE = 512  # elements: so many sums run side by side, however few channels there are
 SLICE = 1 << 14  # elements of a slice, at least
 SLICES = 64
 u8 = np.uint64  # an index that Numba does not test for being negative
@@ -123,6 +124,16 @@ def channel_sum(grad, y, kind, window, x, part, out):
 
 # -- softmax over the rows of (R, K) -----------------------------------------------------------------------------------
 @inline
+def _long_maximum(x, scratch):
+    """The maximum of whole pairs of vectors of x; LLVM would compare one by one."""
+    a, b = load(x, 0), load(x, lanes(x))
+    for k in range(2 * lanes(x), x.size - 2 * lanes(x) + 1, 2 * lanes(x)):
+        a, b = larger(load(x, k), a), larger(load(x, k + lanes(x)), b)
+    put(larger(a, b), scratch, 0)
+    return _maximum(scratch[: lanes(x)])
+
+
+@inline
 def _maximum(x):
     m = x.dtype.type(-np.inf)
     for k in range(x.size):
@@ -130,16 +141,17 @@ def _maximum(x):
     return m
 
 
-@inline(fastmath=DOT)
+@inline
 def softmax_row(x, y):
     """y (K,) = exp(x - max(x)); returns max(x) and the sum of y."""
-    m = _maximum(x)
-    total = x.dtype.type(0)
+    pairs = x.size // (2 * lanes(x)) * 2 * lanes(x)
+    m = _maximum(x[pairs:])
+    if pairs:
+        long = _long_maximum(x, y)
+        m = long if long > m else m
     for k in range(x.size):
-        e = exp(x[k] - m)
-        y[k] = e
-        total += e
-    return m, total
+        y[k] = exp(x[k] - m)
+    return m, _sum(y)  # in a loop that also stores, the order of the sum would depend on how near x and y lie
 
 
 @inline

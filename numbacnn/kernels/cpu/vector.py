@@ -3,6 +3,8 @@
     v = TWO * load(x, i) + load(x, j)
     put(v, y, k)                                  # y[k : k + lanes(y)] = v
     move(8, x, i, y, k)                           # y[k : k + 8] = x[i : i + 8], at once
+    m = greater(v, m)                             # lane by lane: v where it is greater or NaN, else m
+    t = where_greater(v, m, n, t)                 # the number n in those lanes, else t
 
 It serves loops that LLVM would leave scalar, or could not prove free of overlaps: few channels, and transforms that read and write a
 dozen places at once. Arrays are flat, C-contiguous memory and nothing is checked: a vector reads and writes all its lanes.
@@ -22,7 +24,7 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 
 from .tile import _FLOAT, _SIZE, FMA, I64, LANES, _address
 
-__all__ = ["lanes", "load", "move", "put", "zeros"]
+__all__ = ["full", "greater", "lanes", "load", "move", "put", "where_greater", "zeros"]
 
 
 if numba.config.DISABLE_JIT:
@@ -36,11 +38,20 @@ if numba.config.DISABLE_JIT:
     def zeros(x):
         return np.zeros(lanes(x), x.dtype)
 
+    def full(x, n):
+        return np.full(lanes(x), n, x.dtype)
+
     def put(v, y, i):
         y[i : i + v.size] = v
 
     def move(n, x, i, y, k):
         y[k : k + n] = x[i : i + n]
+
+    def greater(v, m):
+        return np.where((v > m) | (v != v), v, m)
+
+    def where_greater(v, m, n, t):
+        return np.where((v > m) | (v != v), t.dtype.type(n), t)
 
 else:
 
@@ -90,6 +101,12 @@ else:
         return vector(x), lambda context, builder, sig, args: ir.Constant(vector.llvm, None)
 
     @intrinsic
+    def full(typingctx, x, n):
+        """A vector of n, a number of x's type."""
+        vector = Vector(x.dtype)
+        return vector(x, x.dtype), lambda context, builder, sig, args: _splat(builder, vector, args[1])
+
+    @intrinsic
     def put(typingctx, v, y, i):
         """y[i : i + lanes] = v."""
 
@@ -98,6 +115,27 @@ else:
             return context.get_dummy_value()
 
         return types.void(v, y, types.int64), codegen
+
+    @intrinsic
+    def greater(typingctx, v, m):
+        """v where it is greater than m, or NaN; else m."""
+
+        def codegen(context, builder, sig, args):
+            return builder.select(_is_greater(builder, *args), *args)
+
+        return v(v, m), codegen
+
+    @intrinsic
+    def where_greater(typingctx, v, m, n, t):
+        """The number n where v is greater than m, or NaN; else t."""
+
+        def codegen(context, builder, sig, args):
+            return builder.select(_is_greater(builder, *args[:2]), _splat(builder, t, args[2]), args[3])
+
+        return t(v, m, t.dtype, t), codegen
+
+    def _is_greater(builder, v, m):
+        return builder.or_(builder.fcmp_ordered(">", v, m), builder.fcmp_unordered("uno", v, v))
 
     @intrinsic(prefer_literal=True)
     def move(typingctx, n, x, i, y, k):
