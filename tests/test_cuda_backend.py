@@ -383,6 +383,15 @@ def test_matmul_and_linear(xp: backend.CudaBackend, sizes: Any) -> None:
     same(xp, xp.channel_sum(xp.from_numpy(grad)), grad.sum(0))
 
 
+def test_the_gradient_of_an_average(xp: backend.CudaBackend) -> None:
+    g = Pool2dGeometry.of((2, 3, 4, 6), 2)
+    y, grad = ints(2, 3, 4, 6), ints(2, 3, 2, 3, seed=1)
+    found, total = xp.average_backward("relu", xp.from_numpy(grad), xp.from_numpy(y), g)
+    wanted = np.repeat(np.repeat(grad, 2, 2), 2, 3) / np.float32(4) * (y > 0)
+    same(xp, found, wanted)
+    same(xp, total, wanted.sum((0, 2, 3)))
+
+
 def test_linear_flattens_images(xp: backend.CudaBackend) -> None:
     x, w, grad = ints(3, 2, 2, 3), ints(4, 12, seed=1), ints(3, 4, seed=2)
     images = xp.from_numpy(x)

@@ -75,6 +75,7 @@ NETS = {
     "direct": (lambda: nn.Conv2d(3, 20, 3, stride=2, padding=1), (3, 11, 10), 1),
     "groups": (lambda: nn.Conv2d(6, 12, 3, groups=3), (6, 9, 9), 1),
     "depthwise": (lambda: nn.Conv2d(32, 32, 3, groups=32), (32, 9, 9), 1),
+    "grouped": (lambda: nn.Conv2d(32, 32, 3, groups=8), (32, 9, 9), 1),
     "winograd": (lambda: nn.Conv2d(32, 32, 3, padding=1), (32, 32, 32), 1),
     "superpixels": (lambda: nn.Conv2d(1, 4, 5), (1, 20, 20), 1),
 }
@@ -95,7 +96,7 @@ def test_the_same_bits_and_packed_once(name, packs):
 
 
 def test_the_algorithms_above_are_the_ones_named():
-    for name in ("direct", "depthwise", "winograd", "superpixels"):
+    for name in ("direct", "depthwise", "grouped", "winograd", "superpixels"):
         make, shape, _ = NETS[name]
         assert cpu_conv.choose("forward", make().geometry((4, *shape)), "float32").name == name
 

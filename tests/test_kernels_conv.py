@@ -16,7 +16,7 @@ import pytest
 from numbacnn import backends, reference
 from numbacnn.backends import cpu_plan
 from numbacnn.backends.cpu import CpuBackend
-from numbacnn.geometry import Conv2dGeometry
+from numbacnn.geometry import Conv2dGeometry, Pool2dGeometry
 from numbacnn.kernels.cpu import launch
 from numbacnn.kernels.cpu.tile import LANES
 from numbacnn.testing import ConvCase
@@ -73,6 +73,9 @@ def _drawn(count: int, seed: int) -> Iterator[tuple[Any, ...]]:
 
 
 SPECIAL: list[tuple[Any, ...]] = [
+    ((2, LANES, 5, 5), (LANES, LANES, 3, 3), {"padding": 1}),  # one group, as wide as a vector
+    ((2, 2 * LANES, 5, 6), (2 * LANES, 2, 3, 3), {"padding": 1, "groups": LANES}),
+    ((3, 2 * LANES + 4, 7, 6), (2 * LANES + 4, 4, 3, 2), {"stride": 2, "groups": LANES // 2 + 1}),
     # images smaller than a tile, so that one tile holds several
     ((64, 3, 1, 1), (5, 3, 1, 1), {}),
     ((33, 3, 1, 1), (5, 3, 3, 3), {"padding": 1}),
@@ -261,6 +264,26 @@ def test_matrix_products_stay_inside_their_memory(cpu: CpuBackend, guarded: Guar
         guarded.check()
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 6, 8), (1, 17, 4, 4), (2, 40, 6, 4), (3, 1, 2, 2)])
+def test_pooling_and_flattening_stay_inside_their_memory(cpu: CpuBackend, guarded: GuardedPool, shape: tuple[int, ...]) -> None:
+    g = Pool2dGeometry.of(shape, 2)
+    x = guarded.guarded(ints(*shape))
+    y, index = cpu.max_pool2d_forward(x, g)
+    equal(y, reference.max_pool2d_forward(x, g)[0])
+    grad = guarded.guarded(ints(*g.output_shape, seed=1))
+    equal(cpu.max_pool2d_backward(grad, index, g), reference.max_pool2d_backward(grad, np.asarray(index), g))
+    wanted = np.repeat(np.repeat(grad, 2, 2), 2, 3) / np.float32(4) * (x > 0)
+    found, total = cpu.average_backward("relu", grad, x, g)
+    equal(found, wanted)
+    equal(total, wanted.sum((0, 2, 3)))
+    rows = x.reshape(shape[0], -1)
+    w, out = guarded.guarded(ints(5, rows.shape[1], seed=2)), guarded.guarded(ints(shape[0], 5, seed=3))
+    equal(cpu.linear_forward(x, w, None), rows @ w.T)
+    equal(cpu.linear_grad_input(out, w, shape), (out @ w).reshape(shape))
+    equal(cpu.linear_grad_weight(out, x), out.T @ rows)
+    guarded.check()
+
+
 # -- the same bits ---------------------------------------------------------------------------------------------------------
 def _bits(xp: CpuBackend, case: ConvCase) -> list[bytes]:
     g = case.geometry
@@ -280,7 +303,7 @@ def _real(x: Any, w: Any, options: dict[str, Any]) -> ConvCase:
     return ConvCase(case.geometry, *(rng.standard_normal(a.shape).astype(np.float32) for a in (case.x, case.w, case.grad)))
 
 
-ROUNDING = [_real(*case) for case in SPECIAL[-12:]] + [_real((40, 3, 17, 19), (20, 3, 3, 3), {"padding": 1})]
+ROUNDING = [_real(*case) for case in (*SPECIAL[:3], *SPECIAL[-12:])] + [_real((40, 3, 17, 19), (20, 3, 3, 3), {"padding": 1})]
 
 
 def test_bits_do_not_depend_on_the_threads(cpu: CpuBackend) -> None:
@@ -305,7 +328,7 @@ def test_bits_do_not_depend_on_the_layout(cpu: CpuBackend) -> None:
 
 def test_the_serial_twins_give_the_same_bits(cpu: CpuBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a forked child and a tiny launch under workqueue run."""
-    cases = ROUNDING[-2:]
+    cases = [*ROUNDING[1:3], *ROUNDING[-2:]]
     wanted = [_bits(cpu, case) for case in cases]
 
     def serially(driver: Any, *args: Any) -> None:
@@ -327,6 +350,10 @@ cases = [
     ((3, 4, 1, 1), (6, 2, 1, 1), dict(groups=2)),
     ((1, 2, 4, 4), (3, 2, 3, 3), dict(padding="same", dilation=2)),
     ((0, 2, 4, 4), (3, 2, 3, 3), dict()),
+    ((1, 4, 3, 4), (4, 4, 3, 3), dict(padding=1)),
+    ((1, 8, 3, 4), (8, 8, 3, 3), dict(padding=1)),
+    ((1, 8, 3, 4), (8, 4, 3, 3), dict(padding=1, groups=2)),
+    ((1, 16, 3, 4), (16, 2, 3, 3), dict(padding=1, groups=8)),
 ]
 for dtype in {dtypes!r}:
     for x, w, options in cases:

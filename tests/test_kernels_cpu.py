@@ -183,6 +183,17 @@ def test_softmax_does_not_depend_on_where_arrays_lie(dtype, size):
     assert len(found) == 1
 
 
+@pytest.mark.parametrize("place", [0, 17, 63, 64, 99])
+def test_softmax_of_long_rows_with_infinite_and_missing(place):
+    x = np.zeros((4, 100), "float32")
+    x[0, place], x[1, place], x[2], x[3, place] = np.nan, np.inf, -np.inf, -np.inf
+    y, log_y = (run(kernel, x, np.empty_like(x))[1] for kernel in (reduce.softmax, reduce.log_softmax))
+    for found in (y, log_y):
+        assert np.isnan(found[0]).all() and np.isnan(found[1]).any() and np.isnan(found[2]).all() and not np.isnan(found[3]).any()
+    np.testing.assert_allclose(y[3].sum(), 1, rtol=1e-6)
+    assert y[3, place] == 0
+
+
 def test_softmax_of_infinite_and_missing():
     x = np.array([[0, np.nan, 1], [-np.inf, 0, 0], [np.inf, 0, 1], [-np.inf] * 3], "float32")
     y = run(reduce.softmax, x, np.empty_like(x))[1]
@@ -410,7 +421,7 @@ def stepped(driver, number, arrays, *rates):
         rows = [[a.copy() for a in arrays], [a[:0].copy() for a in arrays], [a.copy() for a in arrays]]
         table = np.array([(row[0].size, number, *(a.ctypes.data for a in row)) for row in rows], np.int64)
         set_num_threads(threads)
-        launch(driver, np.empty(0, arrays[0].dtype), table, optim.tasks(tuple(len(row[0]) for row in rows)), *rates)
+        launch(driver, np.empty(0, arrays[0].dtype), table, optim.cut(tuple(len(row[0]) for row in rows)), *rates)
         return rows
 
     try:

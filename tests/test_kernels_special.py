@@ -191,7 +191,7 @@ def test_the_choice_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.splitlines() == [
         "[conv2d grad_input] (4, 64, 9, 8) * (32, 64, 3, 3), stride (2, 1), padding ((0, 0), (0, 0)): direct",
         "    not depthwise: not one channel to a group",
-        "    not grouped: not 2, 4 or 8 channels to a group, into it and out of it",
+        "    not grouped: not groups of 2, 4 or 8 channels, into them and out of them",
         "    not winograd: the input gradient is no plain convolution",
         "    not superpixels: the input gradient is no plain convolution",
     ]

@@ -160,6 +160,15 @@ def test_parameters_that_share_memory_move_one_after_the_other(name: str) -> Non
     np.testing.assert_allclose(ends, np.broadcast_to(wanted, (20, 100_000)), rtol=1e-6)
 
 
+def test_a_matrix_and_its_transpose_both_move() -> None:
+    memory = np.zeros((3, 4), np.float32)
+    params = [nc.nn.Parameter(nc.from_array(a)) for a in (memory, memory.T)]
+    for p in params:
+        p.grad = nc.ones(*p.shape)
+    optim.SGD(params, lr=1.0).step()
+    np.testing.assert_array_equal(memory, np.full((3, 4), -2))
+
+
 @pytest.mark.parametrize(("name", "options"), [("SGD", {"lr": 0.05, "momentum": 0.9}), ("Adam", {"lr": 0.02}), ("AdamW", {"lr": 0.02})])
 def test_moments_follow_their_parameters(name: str, options: dict[str, Any]) -> None:
     """To another dtype, by ``Module.to`` or by other data: as an optimiser that takes the state up in that dtype."""

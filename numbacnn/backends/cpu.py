@@ -9,7 +9,7 @@ import ctypes
 import functools
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ __all__ = ["CpuBackend", "create"]
 Array = np.ndarray
 
 LARGE = 1 << 15  # elements from which threads help with an addition
-MANY = 256  # pixels from which on their gradient is copied together from rows, rather than each a class of its own
+MANY = 256  # pixels beyond which their gradient is copied together from rows, rather than each a class of its own
 
 NO_WINDOW = np.zeros(3, np.int64)
 
@@ -49,6 +49,19 @@ def _scanlines(x: Array) -> Array:
     return x.reshape(n, h, w * c)
 
 
+def _apart(arrays: Sequence[Array]) -> bool:
+    """Whether no two arrays can share memory."""
+    owners = [a if a.base is None else a.base for a in arrays]
+    if len(set(map(id, owners))) == len(owners) and all(isinstance(o, np.ndarray) and o.flags.owndata for o in owners):
+        return True
+    return not any(np.may_share_memory(a, b) for a, b in combinations(arrays, 2))
+
+
+def _flattened(x: Array) -> Array:
+    """(N, ...) as rows (N, I), if it lies in memory that way; else as it is."""
+    return x.reshape(len(x), math.prod(x.shape[1:])) if x.flags.c_contiguous else x
+
+
 def _alike(a: Any, b: Any) -> bool:
     """Whether these are large arrays of one shape and type whose memory a kernel takes as it is; NumPy is quicker for small ones."""
     if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)) or a.size < LARGE or a.shape != b.shape or a.dtype != b.dtype:
@@ -61,7 +74,7 @@ def _address(x: Any) -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(x)) if x.size else 0
 
 
-_tasks = functools.lru_cache(maxsize=64)(optim.tasks)
+_tasks = functools.lru_cache(maxsize=64)(optim.cut)
 
 
 class CpuBackend:
@@ -247,10 +260,9 @@ class CpuBackend:
         return self._matmul(a, b, None, (m, k, n, n, 1))
 
     def linear_forward(self, x: Array, w: Array, b: Array | None, activation: str = "none") -> Array:
-        if x.ndim == 2:
-            return self._matmul(x, w, b, (*x.shape, w.shape[0], 1, w.shape[1]), activation)
-        n, c, *pixels = x.shape
-        return self._matmul(x, w, b, (n, c * math.prod(pixels), w.shape[0], 1, w.shape[1]), activation, c)
+        x = _flattened(x)
+        sizes = len(x), w.shape[1], w.shape[0], 1, w.shape[1]
+        return self._matmul(x, w, b, sizes, activation, x.shape[1] if x.ndim > 2 else 1)
 
     def linear_grad_input(self, grad: Array, w: Array, shape: Sequence[int]) -> Array:
         pixels = math.prod(shape[2:])
@@ -282,7 +294,7 @@ class CpuBackend:
         return out
 
     def linear_grad_weight(self, grad: Array, x: Array) -> Array:
-        n, o = grad.shape
+        x, (n, o) = _flattened(x), grad.shape
         out = np.zeros((o, math.prod(x.shape[1:])), x.dtype)
         if out.size and n:
             plan = cpu_plan.matmul_t_plan(n, out.shape[1], o, x.dtype, x.shape[1] if x.ndim > 2 else 1)
@@ -494,15 +506,17 @@ class CpuBackend:
         self._step(optim.adam_step, steps, (ws, grads, ms, vs), rates)
 
     def _step(self, kernel: Any, numbers: Sequence[int], arrays: Sequence[Sequence[Array]], rates: Sequence[float]) -> None:
-        """One launch for all parameters; those that are not C-ordered are updated in a copy."""
-        flat = [[self._c_ordered(a) for a in row] for row in zip(*arrays)]
+        """One launch for all parameters, or one after the other where they share memory; not C-ordered ones are updated in a copy."""
+        rows = list(zip(*arrays))
+        if not _apart(arrays[0]):
+            for number, row in zip(numbers, rows):
+                self._step(kernel, [number], [[a] for a in row], rates)
+            return
+        flat = [[self._c_ordered(a) for a in row] for row in rows]
         table = [(row[0].size, n, *map(_address, row)) for n, row in zip(numbers, flat)]
-        spans = sorted((row[2], row[2] + w.nbytes) for row, (w, *_) in zip(table, flat))
-        apart = all(a[1] <= b[0] for a, b in pairwise(spans))  # else one after the other
-        for rows in [table] if apart else [[row] for row in table]:
-            tasks = _tasks(tuple(row[0] for row in rows))
-            launch(kernel, np.empty(0, flat[0][0].dtype), np.array(rows, np.int64), tasks, *rates)
-        for w, row in zip(arrays[0], flat):
+        like = max((row[0] for row in flat), key=np.size).reshape(-1)  # its size tells ``launch`` what there is to do
+        launch(kernel, like, np.array(table, np.int64), _tasks(tuple(row[0] for row in table)), *rates)
+        for (w, *_), row in zip(rows, flat):
             if row[0] is not w:
                 w[...] = row[0]
 

@@ -211,16 +211,19 @@ class Depthwise(Algorithm):
         """(K, channels)."""
         return c_ordered(w).reshape(-1).take(cpu_plan.lane_index(p))
 
-    def _kernels(self, g: Conv2dGeometry, dtype: DType) -> tuple[Any, tuple[Any, ...], Any, tuple[Any, ...]]:
-        """The kernel for forward and the input gradient and its first arguments, and those for the weight gradient."""
-        return depthwise.contract, (), depthwise.correlate, ()
+    def _contract_kernel(self, g: Conv2dGeometry, dtype: DType) -> tuple[Any, ...]:
+        """The kernel for forward and the input gradient, and its first arguments."""
+        return (depthwise.contract,)
+
+    def _correlate_kernel(self, g: Conv2dGeometry, dtype: DType) -> tuple[Any, ...]:
+        """The same for the weight gradient."""
+        return (depthwise.correlate,)
 
     def _contract(self, g: Conv2dGeometry, p: Contraction, x: Array, packed: Array, bias: Array | None, kind: int, out: Array) -> None:
-        kernel, first, _, _ = self._kernels(g, x.dtype)
         bias = np.zeros(packed.shape[1], x.dtype) if bias is None else c_ordered(bias)
         tables = p.at, p.to, p.classes, p.taps, p.rows
         sizes = p.images, p.x_image, p.y_image, cpu_plan.depthwise_shares(p), kind
-        launch(kernel, *first, x.reshape(-1), *tables, packed.reshape(-1), bias, out.reshape(-1), *sizes)
+        launch(*self._contract_kernel(g, x.dtype), x.reshape(-1), *tables, packed.reshape(-1), bias, out.reshape(-1), *sizes)
 
     def forward(
         self,
@@ -244,9 +247,9 @@ class Depthwise(Algorithm):
         p, lanes = cpu_plan.forward_plan(g, x.dtype), LANES * 4 // x.itemsize
         images, shares = cpu_plan.depthwise_chunks(g.n)
         part = buffers.empty((images * shares, p.offsets.shape[1], -(-g.c // lanes) * lanes), x.dtype)
-        _, _, kernel, first = self._kernels(g, x.dtype)
         tables = p.at, p.to, p.classes, p.taps, p.rows
-        launch(kernel, *first, x.reshape(-1), *tables, grad.reshape(-1), part, g.n, p.x_image, p.y_image, g.c, shares)
+        sizes = g.n, p.x_image, p.y_image, g.c, shares
+        launch(*self._correlate_kernel(g, x.dtype), x.reshape(-1), *tables, grad.reshape(-1), part, *sizes)
         total = functools.reduce(np.add, part)
         ragged = g.c % lanes  # the last vector's last lanes hold the channels that fill no vector
         total = np.concatenate([total[:, : g.c - ragged], total[:, total.shape[1] - ragged :]], 1)
@@ -259,13 +262,18 @@ class Grouped(Depthwise):
     name = "grouped"
 
     def declines(self, g: Conv2dGeometry, dtype: DType) -> str:
-        if g.oc != g.c or g.c // g.groups not in (2, 4, 8) or g.c // g.groups > LANES * 4 // np.dtype(dtype).itemsize:
-            return "not 2, 4 or 8 channels to a group, into it and out of it"
-        return "" if g.c >= LANES else f"fewer than {LANES} channels"
+        size = g.c // g.groups
+        if g.groups == 1 or g.oc != g.c or size not in (2, 4, 8):
+            return "not groups of 2, 4 or 8 channels, into them and out of them"
+        if g.c < LANES:
+            return f"fewer than {LANES} channels"
+        return "" if size <= LANES * 4 // np.dtype(dtype).itemsize else "a group is wider than a vector"
 
-    def _kernels(self, g: Conv2dGeometry, dtype: DType) -> tuple[Any, tuple[Any, ...], Any, tuple[Any, ...]]:
-        group = Tile(g.c // g.groups, 1, str(dtype))
-        return grouped.contract, (Tile(cpu_plan.GROUPED, 1, str(dtype)), Tile(1, 1, str(dtype)), group), grouped.correlate, (group,)
+    def _contract_kernel(self, g: Conv2dGeometry, dtype: DType) -> tuple[Any, ...]:
+        return grouped.contract, *(Tile(rows, 1, str(dtype)) for rows in (cpu_plan.GROUPED, 1, g.c // g.groups))
+
+    def _correlate_kernel(self, g: Conv2dGeometry, dtype: DType) -> tuple[Any, ...]:
+        return grouped.correlate, Tile(g.c // g.groups, 1, str(dtype))
 
 
 class Winograd(Algorithm):

@@ -375,7 +375,7 @@ def _correlation(
     sums = -(-pixels // conv.BLOCK)
     chunks = max(1, min(most_chunks, sums, PART_BYTES // part_bytes))
     # few chunks: share out the blocks of output channels, as long as an input panel still serves several, then the strips
-    wanted = -(-SUMS // (chunks * groups)) if chunks * groups < 8 else 1
+    wanted = -(-SUMS // (chunks * groups))
     shares = min(wanted, max(1, blocks // BLOCKS))
     splits = min(strips, max(1, wanted // shares))
     return Correlation(

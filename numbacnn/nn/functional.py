@@ -77,7 +77,8 @@ def conv2d(
         dilation: distance between the taps of a kernel, in pixels.
         groups: input and output channels in so many groups that do not see each other.
         activation: 'none', 'relu', 'sigmoid' or 'tanh': applied to the result while it is in the cache, to the same bits.
-        average: the further arguments of :func:`avg_pool2d`, which comes last: its gradient and the activation's are one pass over memory.
+        average: the arguments of :func:`avg_pool2d` after the input, ``(2,)`` at least; it comes last, and its gradient and the
+            activation's are one pass over memory.
 
     Returns:
         (N, OC, OH, OW) with OH = (H + 2 padding - dilation (KH - 1) - 1) // stride + 1, or without N; with ``average``, its means.
@@ -146,8 +147,15 @@ def avg_pool2d(
     return apply(pool.AvgPool2d(geometry), input)
 
 
-def _average(shape: tuple[int, ...], kernel_size: Any, stride: Any, padding: Any, ceil: bool, include: bool) -> Pool2dGeometry:
-    return Pool2dGeometry.of(shape, kernel_size, stride, padding, 1, ceil, include, op="avg_pool2d")
+def _average(
+    shape: tuple[int, ...],
+    kernel_size: IntPair,
+    stride: IntPair | None = None,
+    padding: IntPair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Pool2dGeometry:
+    return Pool2dGeometry.of(shape, kernel_size, stride, padding, 1, ceil_mode, count_include_pad, op="avg_pool2d")
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: AdaptiveSize) -> Tensor:
@@ -231,7 +239,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation
     """
     if weight.ndim != 2:
         raise ShapeError(message("linear", "weight (O, I)", f"weight {weight.shape}"))
-    shape = (*input.shape[:1], math.prod(input.shape[1:])) if flat else input.shape
+    if flat and input.ndim < 2:
+        raise ShapeError(message("linear", "input (N, ...) of at least two axes with flat=True", f"input {input.shape}"))
+    shape = (len(input), math.prod(input.shape[1:])) if flat else input.shape
     if not shape or shape[-1] != weight.shape[1]:
         expected = f"input (..., I) with I = {weight.shape[1]} to match weight {weight.shape}"
         raise ShapeError(message("linear", expected, f"input {shape}"))

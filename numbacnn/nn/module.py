@@ -577,8 +577,9 @@ def _fused(modules: list[Any], x: Any) -> tuple[Any, dict[str, Any], int]:
 
 
 def _own(module: Any, name: str) -> Any:
-    """An attribute of the module's very class; None where it has hooks, or a ``forward`` of its own."""
-    found = vars(type(module)).get(name)
+    """An attribute of the module's very class, one of this library's; None where it has hooks, or a ``forward`` of its own."""
+    kind = type(module)
+    found = vars(kind).get(name) if kind.__module__.startswith("numbacnn.nn.") else None
     return None if found is None or module._forward_hooks or "forward" in vars(module) else found
 
 

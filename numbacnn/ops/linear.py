@@ -38,18 +38,20 @@ class Dense(Op):
 
     def forward(self, xp: Backend, x: Array, w: Array, b: Array | None = None) -> Array:
         y = self.product(xp, x, w, b)
-        plain = self.activation == "none" and self.pool is None
-        self.saved = (x, w) if plain else (x, w, y)
-        self.kept = (0,) * self.needs[1] + (1,) * self.needs[0] + (-1,) * (not plain and self.pool is None)
+        active = self.activation != "none"
+        self.saved = (x, w, y) if active else (x, w)
+        self.kept = (0,) * self.needs[1] + (1,) * self.needs[0] + (-1,) * (active and self.pool is None)
         return y if self.pool is None else xp.avg_pool2d_forward(y, self.pool)
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         x, w, *y = self.saved
         total = None
-        if self.pool is not None:
+        if y and self.pool is not None:
             grad, total = xp.average_backward(self.activation, grad, y[0], self.pool)
         elif y:
             grad, total = xp.activation_backward(self.activation, grad, *y)
+        elif self.pool is not None:
+            grad = xp.avg_pool2d_backward(grad, self.pool)
         return (
             self.grad_input(xp, grad, w) if self.needs[0] else None,
             self.grad_weight(xp, grad, x) if self.needs[1] else None,

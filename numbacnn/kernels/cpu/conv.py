@@ -14,8 +14,9 @@ classes that see the same taps: padding is never copied, and no zero is multipli
                 gradient, with other weights), linear layers and matrix products
 ``correlate``   tile = (tap, channel) x output channels, summed over pixels: the weight gradient, of a padded input
 
-The tables of pixels end with entries for a tile that crosses into the next images, and for the last, ragged tile, whose spare rows
-point at a pixel that exists. So no input is ever read outside its buffer.
+``contract``'s tables of pixels end with entries for a tile that crosses into the next images, and for the last, ragged tile, whose spare
+rows point at a pixel that exists. So no input is ever read outside its buffer. ``correlate`` walks along lines of pixels: its ``at``
+tells where lines start.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ DENSE = 64
 STRIP = 8
 """Tiles of (tap, channel) rows that share a panel of the input, at most."""
 
+MANY = 8
+"""Blocks of output channels from which on such a panel pays."""
+
 PADDED = 1 << 13
 """Elements that a task pads, about."""
 
@@ -49,9 +53,6 @@ SLICE = 256
 
 FEW, FAR = 16, 64
 """Unpacking takes so many rows at a time, channel by channel where these lie further apart than so many elements."""
-
-MANY = 8
-"""Blocks of output channels from which on such a panel pays."""
 
 
 @inline

@@ -60,7 +60,7 @@ def _compile(function: Callable, parallel: bool, fastmath: frozenset[str]) -> An
 
 
 def kernel(function: Callable | None = None, *, fastmath: frozenset[str] = CONTRACT) -> Any:
-    """Make a parallel driver: a function with one ``prange``, launched from Python through :func:`launch`."""
+    """Make a parallel driver: a function with a ``prange``, or several in turn, launched from Python through :func:`launch`."""
     if function is None:
         return lambda f: kernel(f, fastmath=fastmath)
     compiled = _compile(function, True, fastmath)

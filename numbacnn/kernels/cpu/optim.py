@@ -16,10 +16,10 @@ from numba.extending import intrinsic
 from .elementwise import BLOCK
 from .launch import ROUNDED, inline, kernel
 
-__all__ = ["adam_step", "sgd_step", "tasks"]
+__all__ = ["adam_step", "cut", "sgd_step"]
 
 
-def tasks(sizes: tuple[int, ...]) -> np.ndarray:
+def cut(sizes: tuple[int, ...]) -> np.ndarray:
     """The tasks for parameters of so many elements."""
     rows = [(p, b) for p, size in enumerate(sizes) for b in range(-(-size // BLOCK))]
     return np.array(rows, np.int64).reshape(-1, 2)

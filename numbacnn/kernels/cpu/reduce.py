@@ -115,7 +115,7 @@ def channel_sum(grad, y, kind, window, x, part, out):
     """out (C,) = the sum over the pixels of x (P, C); part is scratch, shaped by ``channel_sum_scratch(P, C)``.
 
     Where kind is not 0, x is first made of flat grad and y: the gradient of what ACTIVATIONS[kind] made y of. With a ``window``
-    (kh, kw, elements of a line of x), not (0, 0, 0), grad is that of the means of such windows, side by side, of y.
+    (kh, kw, elements of a line of x), not (0, 0, 0), it is always made: grad is that of the means of such windows, side by side, of y.
     """
     for s in prange(part.shape[0]):
         _sum_slice(grad, y, kind, window, x, part, np.int64(s))
