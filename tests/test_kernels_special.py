@@ -163,6 +163,8 @@ def geometry(x: tuple[int, ...], w: tuple[int, ...], **options: object) -> Conv2
         (geometry((1, 512, 2, 2), (512, 512, 3, 3), padding=1), "float32", "direct"),  # the weights would cost more than they save
         (geometry((2, 16, 8, 8), (16, 1, 3, 3), groups=16), "float32", "depthwise"),
         (geometry((2, 2, 8, 8), (2, 1, 3, 3), groups=2), "float32", "direct"),
+        (geometry((2, LANES, 8, 8), (LANES, LANES, 2, 2)), "float32", "direct"),
+        (geometry((2, LANES, 8, 8), (LANES, 2, 3, 3), groups=LANES // 2), "float32", "grouped"),
         (geometry((8, 1, 28, 28), (6, 1, 5, 5), padding=2), "float32", "superpixels"),
     ],
 )
