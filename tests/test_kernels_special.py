@@ -45,7 +45,7 @@ def winograd(cpu: CpuBackend, case: ConvCase, bias: np.ndarray) -> tuple[np.ndar
     y = np.full((g.n, g.oh, g.ow, g.oc), np.nan, np.float32)
     dx = np.full((g.n, g.h, g.w, g.c), np.nan, np.float32)
     dw = np.full(case.w.shape, np.nan, np.float32)
-    WINOGRAD.forward(buffers, last(case.x), case.w, None, bias, 0, g, y)
+    WINOGRAD.forward(buffers, last(case.x), (case.w, None), bias, 0, g, y)
     WINOGRAD.grad_input(buffers, last(case.grad), case.w, g, dx)
     WINOGRAD.grad_weight(buffers, last(case.grad), last(case.x), g, dw)
     return y.transpose(0, 3, 1, 2), dx.transpose(0, 3, 1, 2), dw

@@ -271,7 +271,7 @@ class CpuBackend:
         out = self.empty(shape, grad.dtype)
         if out.size:
             plan = cpu_plan.rows_grad_plan(*shape[:2], pixels, w.shape[0], grad.dtype)
-            cpu_conv.contract(self.buffers, plan, self._contiguous(grad), w, None, None, _memory(out))
+            cpu_conv.contract(self.buffers, plan, self._contiguous(grad), (w, None), None, _memory(out))
         return out
 
     def _matmul(
@@ -290,7 +290,7 @@ class CpuBackend:
             return out if activation == "none" else self.unary(activation, out)
         plan = cpu_plan.matmul_plan(*sizes, a.dtype, channels)
         packed = frozen.kept(b, "matmul", sizes[1:], lambda: cpu_conv.pack(self.buffers, plan, b))
-        cpu_conv.contract(self.buffers, plan, self._contiguous(a), b, packed, bias, out, elementwise.ACTIVATIONS.index(activation))
+        cpu_conv.contract(self.buffers, plan, self._contiguous(a), (b, packed), bias, out, elementwise.ACTIVATIONS.index(activation))
         return out
 
     def linear_grad_weight(self, grad: Array, x: Array) -> Array:

@@ -32,6 +32,10 @@ DType = str | np.dtype
 """A dtype or its name: a plan's key. NumPy takes a microsecond to tell a name."""
 
 
+Weights = tuple[Array, Array | None]
+"""A layer's weights, and what an algorithm's ``pack`` made of them where that is kept."""
+
+
 # -- the general kernels -----------------------------------------------------------------------------------------------
 def padded(buffers: Buffers, x: Array, pads: tuple[int, int, int, int]) -> Array:
     """x (N, H, W, C) with zeros around it; x itself where there are none to add."""
@@ -60,12 +64,11 @@ def pack(buffers: Buffers, p: Contraction, w: Array) -> Array:
     return packed
 
 
-def contract(
-    buffers: Buffers, p: Contraction, x: Array, w: Array | None, packed: Array | None, bias: Array | None, out: Array, kind: int = 0
-) -> None:
-    """Run a plan on weights, or on what ``pack`` made of them; ``kind`` is the activation's place in ACTIVATIONS."""
+def contract(buffers: Buffers, p: Contraction, x: Array, weights: Weights, bias: Array | None, out: Array, kind: int = 0) -> None:
+    """Run a plan; ``kind`` is the activation's place in ACTIVATIONS."""
+    w, packed = weights
     nothing = NOTHING[x.itemsize]
-    flat = nothing if w is None or packed is not None else c_ordered(w).reshape(-1)
+    flat = c_ordered(w).reshape(-1) if packed is None else nothing
     packed = buffers.empty(p.packed_shape, x.dtype) if packed is None else packed
     bias = nothing if bias is None else c_ordered(bias)
     launch(conv.contract, p.tile, x.reshape(-1), *p.tables, flat, packed, bias, kind, out.reshape(-1))
@@ -99,17 +102,11 @@ class Algorithm:
     def pack(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array:
         raise NotImplementedError
 
-    def forward(
-        self,
-        buffers: Buffers,
-        x: Array,
-        w: Array,
-        packed: Array | None,
-        bias: Array | None,
-        kind: int,
-        g: Conv2dGeometry,
-        out: Array,
-    ) -> None:
+    def _packed(self, buffers: Buffers, weights: Weights, g: Conv2dGeometry) -> Array:
+        w, packed = weights
+        return self.pack(buffers, w, g) if packed is None else packed
+
+    def forward(self, buffers: Buffers, x: Array, w: Weights, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
         raise NotImplementedError
 
     def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
@@ -133,21 +130,11 @@ class Direct(Algorithm):
     def pack(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array:
         return pack(buffers, cpu_plan.forward_plan(g, w.dtype), w)
 
-    def forward(
-        self,
-        buffers: Buffers,
-        x: Array,
-        w: Array,
-        packed: Array | None,
-        bias: Array | None,
-        kind: int,
-        g: Conv2dGeometry,
-        out: Array,
-    ) -> None:
-        contract(buffers, cpu_plan.forward_plan(g, x.dtype), x, w, packed, bias, out, kind)
+    def forward(self, buffers: Buffers, x: Array, w: Weights, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
+        contract(buffers, cpu_plan.forward_plan(g, x.dtype), x, w, bias, out, kind)
 
     def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
-        contract(buffers, cpu_plan.grad_input_plan(g, grad.dtype), grad, w, None, None, out)
+        contract(buffers, cpu_plan.grad_input_plan(g, grad.dtype), grad, (w, None), None, out)
 
     def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         correlate(buffers, cpu_plan.grad_weight_plan(g, x.dtype), x, grad, out)
@@ -167,24 +154,14 @@ class Superpixels(Algorithm):
     def pack(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array:
         return pack(buffers, cpu_plan.forward_plan(g, w.dtype, cpu_plan.superpixel(g, w.dtype)), w)
 
-    def forward(
-        self,
-        buffers: Buffers,
-        x: Array,
-        w: Array,
-        packed: Array | None,
-        bias: Array | None,
-        kind: int,
-        g: Conv2dGeometry,
-        out: Array,
-    ) -> None:
-        contract(buffers, cpu_plan.forward_plan(g, x.dtype, cpu_plan.superpixel(g, x.dtype)), x, w, packed, bias, out, kind)
+    def forward(self, buffers: Buffers, x: Array, w: Weights, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
+        contract(buffers, cpu_plan.forward_plan(g, x.dtype, cpu_plan.superpixel(g, x.dtype)), x, w, bias, out, kind)
 
     def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
         turned = cpu_plan.turned(g)
         if turned is None:
             raise NotImplementedError
-        contract(buffers, cpu_plan.turned_plan(g, grad.dtype, cpu_plan.superpixel(turned, grad.dtype)), grad, w, None, None, out)
+        contract(buffers, cpu_plan.turned_plan(g, grad.dtype, cpu_plan.superpixel(turned, grad.dtype)), grad, (w, None), None, out)
 
     def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         correlate(buffers, cpu_plan.grad_weight_plan(g, x.dtype, cpu_plan.superpixel(g, x.dtype)), x, grad, out)
@@ -225,18 +202,8 @@ class Depthwise(Algorithm):
         sizes = p.images, p.x_image, p.y_image, cpu_plan.depthwise_shares(p), kind
         launch(*self._contract_kernel(g, x.dtype), x.reshape(-1), *tables, packed.reshape(-1), bias, out.reshape(-1), *sizes)
 
-    def forward(
-        self,
-        buffers: Buffers,
-        x: Array,
-        w: Array,
-        packed: Array | None,
-        bias: Array | None,
-        kind: int,
-        g: Conv2dGeometry,
-        out: Array,
-    ) -> None:
-        packed = self.pack(buffers, w, g) if packed is None else packed
+    def forward(self, buffers: Buffers, x: Array, w: Weights, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
+        packed = self._packed(buffers, w, g)
         self._contract(g, cpu_plan.forward_plan(g, x.dtype), x, packed, bias, kind, out)
 
     def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
@@ -298,7 +265,7 @@ class Winograd(Algorithm):
         if turned is None:
             raise NotImplementedError
         packed = self._pack(buffers, w, (8, -1), 9 * turned.oc, 9, turned)  # from the last tap to the first
-        self.forward(buffers, grad, w, packed, None, 0, turned, out)
+        self.forward(buffers, grad, (w, packed), None, 0, turned, out)
 
     @staticmethod
     def _pack(buffers: Buffers, w: Array, taps: tuple[int, int], k_stride: int, lane_stride: int, g: Conv2dGeometry) -> Array:
@@ -307,22 +274,12 @@ class Winograd(Algorithm):
         launch(winograd.weights, c_ordered(w).reshape(-1), *taps, k_stride, lane_stride, g.oc, packed)
         return packed
 
-    def forward(
-        self,
-        buffers: Buffers,
-        x: Array,
-        w: Array,
-        packed: Array | None,
-        bias: Array | None,
-        kind: int,
-        g: Conv2dGeometry,
-        out: Array,
-    ) -> None:
-        packed = self.pack(buffers, w, g) if packed is None else packed
+    def forward(self, buffers: Buffers, x: Array, w: Weights, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
+        packed = self._packed(buffers, w, g)
         bias = np.zeros(g.oc, x.dtype) if bias is None else bias
         for plan, patches in self._patches(buffers, x, g):
             products = buffers.empty((plan.patches, winograd.PLACES, g.oc), x.dtype)
-            contract(buffers, plan.contraction, patches, None, packed, None, products)
+            contract(buffers, plan.contraction, patches, (packed, packed), None, products)
             launch(winograd.output_patches, products.reshape(-1), bias, g.oh, g.ow, g.oc, *plan.where, kind, out.reshape(-1))
 
     def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
@@ -386,7 +343,7 @@ def forward(buffers: Buffers, x: Array, w: Array, bias: Array | None, kind: int,
     """out (N, OH, OW, OC) = f(x * w + bias) with f = ACTIVATIONS[kind]."""
     algorithm = _chosen("forward", g, x)
     packed = frozen.kept(w, algorithm.name, algorithm.layout(g, x.dtype), lambda: algorithm.pack(buffers, w, g))
-    algorithm.forward(buffers, x, w, packed, bias, kind, g, out)
+    algorithm.forward(buffers, x, (w, packed), bias, kind, g, out)
 
 
 def grad_input(buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:

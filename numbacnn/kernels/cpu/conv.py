@@ -27,7 +27,7 @@ from numba import prange
 from .elementwise import activate
 from .launch import inline, kernel
 from .tile import add_block, columns, move_row, opaque, outer, row_count, start, store, store_block, zero
-from .vector import lanes, load, move, put
+from .vector import lanes, load, move_few, put
 
 __all__ = ["BLOCK", "MANY", "STRIP", "contract", "correlate", "pack", "pad"]
 
@@ -218,15 +218,8 @@ def _store_part(tile, acc, scratch, kind, rows, count, y, to, t, o):
             for v in range(0, count, L):  # the last vector may repeat some elements
                 i = min(v, count - L)
                 put(load(scratch, s + i), y, d + i)
-        elif count >= 8:
-            move(8, scratch, s, y, d)
-            move(8, scratch, s + count - 8, y, d + count - 8)
-        elif count >= 4:
-            move(4, scratch, s, y, d)
-            move(4, scratch, s + count - 4, y, d + count - 4)
         else:
-            for v in range(count):
-                y[u8(d + v)] = scratch[u8(s + v)]
+            move_few(scratch, s, y, d, count)
 
 
 @inline

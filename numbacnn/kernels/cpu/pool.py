@@ -15,7 +15,7 @@ import numpy as np
 from numba import prange
 
 from .launch import inline, kernel
-from .vector import full, greater, lanes, load, move, put, where_greater, zeros
+from .vector import full, greater, lanes, load, move_few, put, where_greater, zeros
 
 __all__ = ["avg_backward", "avg_forward", "max_backward", "max_forward"]
 
@@ -48,21 +48,9 @@ def _larger(x, a, best, tap, b, count, offset):
 
 @inline
 def _every(x, a, step, count, c, out):
-    """out = runs of c elements of x, ``step`` apart, side by side."""
+    """out = runs of c elements of x, fewer than 32 each and ``step`` apart, side by side."""
     for k in range(count):
-        i, o = a + k * step, k * c
-        if c >= 16:
-            move(16, x, i, out, o)
-            move(16, x, i + c - 16, out, o + c - 16)  # c is less than 32: two moves, which may overlap
-        elif c >= 8:
-            move(8, x, i, out, o)
-            move(8, x, i + c - 8, out, o + c - 8)
-        elif c >= 4:
-            move(4, x, i, out, o)
-            move(4, x, i + c - 4, out, o + c - 4)
-        else:
-            for j in range(c):
-                out[u8(o + j)] = x[u8(i + j)]
+        move_few(x, a + k * step, out, k * c, c)
 
 
 @inline

@@ -22,9 +22,10 @@ from numba import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
+from .launch import inline
 from .tile import _FLOAT, _SIZE, FMA, I64, LANES, _address
 
-__all__ = ["full", "greater", "lanes", "load", "move", "put", "where_greater", "zeros"]
+__all__ = ["full", "greater", "lanes", "load", "move", "move_few", "put", "where_greater", "zeros"]
 
 
 if numba.config.DISABLE_JIT:
@@ -178,3 +179,20 @@ else:
     @lower_builtin(operator.mul, types.Float, Vector)
     def _scale(context, builder, sig, args):
         return builder.fmul(_splat(builder, sig.return_type, args[0]), args[1], flags=FLAGS)
+
+
+@inline
+def move_few(x, i, y, k, count):
+    """y[k : k + count] = x[i : i + count], fewer than 32 elements: two moves, which may overlap."""
+    if count >= 16:
+        move(16, x, i, y, k)
+        move(16, x, i + count - 16, y, k + count - 16)
+    elif count >= 8:
+        move(8, x, i, y, k)
+        move(8, x, i + count - 8, y, k + count - 8)
+    elif count >= 4:
+        move(4, x, i, y, k)
+        move(4, x, i + count - 4, y, k + count - 4)
+    else:
+        for v in range(count):
+            y[np.uint64(k + v)] = x[np.uint64(i + v)]
