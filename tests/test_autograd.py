@@ -1018,6 +1018,11 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
     (lambda: F.conv2d(image, kernel, y[:3]), nc.ShapeError, "[conv2d] expected bias (4,); received bias (3,)."),
     (lambda: F.linear(x, y), nc.ShapeError, "[linear] expected weight (O, I); received weight (4,)."),
     (
+        lambda: F.linear(y, nc.ones(2, 4), flat=True),
+        nc.ShapeError,
+        "[linear] expected input (N, ...) of at least two axes with flat=True; received input (4,).",
+    ),
+    (
         lambda: F.linear(x, nc.ones(2, 3)),
         nc.ShapeError,
         "[linear] expected input (..., I) with I = 3 to match weight (2, 3); received input (3, 4).",

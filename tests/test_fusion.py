@@ -244,13 +244,6 @@ def test_an_average_needs_a_kernel_size_only() -> None:
     np.testing.assert_array_equal(F.conv2d(x, w, average=(2,)).numpy(), F.avg_pool2d(F.conv2d(x, w), 2).numpy())
 
 
-def test_flat_needs_two_axes() -> None:
-    with pytest.raises(
-        ValueError, match=r"^\[linear\] expected input \(N, \.\.\.\) of at least two axes with flat=True; received input \(3,\)\.$"
-    ):
-        F.linear(nc.ones(3), nc.ones(2, 1), flat=True)
-
-
 def test_an_instance_that_somebody_patched_is_called() -> None:
     model, seen = nn.Sequential(nn.Linear(2, 2), nn.ReLU()), []
     model[1].forward = lambda x: (seen.append(x.shape), x)[1]  # type: ignore[method-assign]
