@@ -51,20 +51,18 @@ def _spread(grad, row, kh, kw, channels, line, means, spread):
 def _derive_on(grad, y, kind, window, row, means, spread, x, channels, o, wanted, end):
     """Go on making flat x from o to ``wanted`` at least; returns how far it went, and the row of grad that is spread."""
     kh, kw, line = window[0], window[1], window[2]
-    if kh == 0:
-        if kind:
-            derive(grad[o:wanted], y[o:wanted], kind, x[o:wanted])
-        return wanted, row
-    at = o // line
-    if at // kh != row:
-        row = at // kh
-        _spread(grad, row, kh, kw, channels, line, means, spread)
-    first, stop = o - at * line, min(end, (at + 1) * line)
+    source, first, stop = grad, o, wanted  # one call of ``derive``: LLVM would make a copy for each
+    if kh:
+        at = o // line
+        if at // kh != row:
+            row = at // kh
+            _spread(grad, row, kh, kw, channels, line, means, spread)
+        source, first, stop = spread, o - at * line, min(end, (at + 1) * line)
     if kind:
-        derive(spread[first : first + stop - o], y[o:stop], kind, x[o:stop])
-    else:
+        derive(source[first : first + stop - o], y[o:stop], kind, x[o:stop])
+    elif kh:
         for i in range(stop - o):
-            x[u8(o + i)] = spread[u8(first + i)]
+            x[u8(o + i)] = source[u8(first + i)]
     return stop, row
 
 
@@ -80,20 +78,20 @@ def _sum_slice(grad, y, kind, window, x, part, s):
     made, row = o, -1
     for j in range(width):
         acc[j] = 0
-    while o + 4 * width <= end:  # four at once: fewer loads and stores of acc
-        while made < o + 4 * width:
-            made, row = _derive_on(grad, y, kind, window, row, means, spread, flat, channels, made, o + 4 * width, end)
-        for j in range(width):
-            a, b = flat[u8(o + j)], flat[u8(o + width + j)]
-            c, d = flat[u8(o + 2 * width + j)], flat[u8(o + 3 * width + j)]
-            acc[j] += (a + b) + (c + d)
-        o += 4 * width
-    while made < end:
-        made, row = _derive_on(grad, y, kind, window, row, means, spread, flat, channels, made, end, end)
     while o < end:
-        for j in range(min(width, end - o)):
-            acc[j] += flat[u8(o + j)]
-        o += width
+        wanted = min(end, o + 4 * width)
+        while made < wanted:
+            made, row = _derive_on(grad, y, kind, window, row, means, spread, flat, channels, made, wanted, end)
+        if wanted - o == 4 * width:  # four at once: fewer loads and stores of acc
+            for j in range(width):
+                a, b = flat[u8(o + j)], flat[u8(o + width + j)]
+                c, d = flat[u8(o + 2 * width + j)], flat[u8(o + 3 * width + j)]
+                acc[j] += (a + b) + (c + d)
+            o = wanted
+        while o < wanted:
+            for j in range(min(width, wanted - o)):
+                acc[j] += flat[u8(o + j)]
+            o += width
 
 
 @inline
