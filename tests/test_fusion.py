@@ -10,6 +10,7 @@ import pytest
 
 import numbacnn as nc
 from numbacnn import nn
+from numbacnn.backends import cpu, cpu_conv
 from numbacnn.backends.cpu import CpuBackend
 from numbacnn.nn import functional as F
 
@@ -256,3 +257,16 @@ def test_a_module_that_is_none_is_not_the_end() -> None:
     setattr(model, "1", None)
     with pytest.raises(TypeError):
         model(nc.ones(1, 4))
+
+
+def test_a_lenet_step_is_25_launches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each costs some microseconds, whatever it does: most of a step of one image."""
+    model = nc.models.get("lenet")()
+    optimiser = nc.optim.SGD(model.parameters(), lr=0.1)
+    seen: list[str] = []
+    for module in (cpu, cpu_conv):
+        original = module.launch
+        monkeypatch.setattr(module, "launch", lambda driver, *args, f=original: (seen.append(driver.__name__), f(driver, *args))[1])
+    F.cross_entropy(model(nc.randn(4, 1, 28, 28)), nc.tensor([1, 2, 3, 4])).backward()
+    optimiser.step()
+    assert len(seen) == 25, seen

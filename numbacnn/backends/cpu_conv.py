@@ -158,10 +158,7 @@ class Superpixels(Algorithm):
         contract(buffers, cpu_plan.forward_plan(g, x.dtype, cpu_plan.superpixel(g, x.dtype)), x, w, bias, out, kind)
 
     def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
-        turned = cpu_plan.turned(g)
-        if turned is None:
-            raise NotImplementedError
-        contract(buffers, cpu_plan.turned_plan(g, grad.dtype, cpu_plan.superpixel(turned, grad.dtype)), grad, (w, None), None, out)
+        contract(buffers, cpu_plan.turned_plan(g, grad.dtype), grad, (w, None), None, out)
 
     def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         correlate(buffers, cpu_plan.grad_weight_plan(g, x.dtype, cpu_plan.superpixel(g, x.dtype)), x, grad, out)

@@ -298,13 +298,13 @@ def forward_plan(g: Conv2dGeometry, dtype: str | np.dtype, r: int = 1) -> Contra
 
 
 @functools.lru_cache(maxsize=256)
-def turned_plan(g: Conv2dGeometry, dtype: str | np.dtype, r: int) -> Contraction:
+def turned_plan(g: Conv2dGeometry, dtype: str | np.dtype) -> Contraction:
     """dx from dy for ``turned(g)``, as a forward convolution of superpixels."""
     t, taps = turned(g), g.kh * g.kw
     if t is None:
         raise ValueError(f"the input gradient of {g} is no plain convolution")
     turning = np.arange(taps)[::-1].reshape(g.kh, g.kw, 1) + np.arange(g.oc) * g.c * taps
-    return _convolution(t, dtype, r, turning, taps)
+    return _convolution(t, dtype, superpixel(t, dtype), turning, taps)
 
 
 def _convolution(g: Conv2dGeometry, dtype: str | np.dtype, r: int, offsets: np.ndarray, lane_stride: int) -> Contraction:
