@@ -275,14 +275,14 @@ class Winograd(Algorithm):
         packed = self._packed(buffers, w, g)
         bias = np.zeros(g.oc, x.dtype) if bias is None else bias
         for plan, patches in self._patches(buffers, x, g):
-            products = buffers.empty((plan.patches, winograd.PLACES, g.oc), x.dtype)
+            products = buffers.empty((plan.patches, winograd.PLACES * g.oc + winograd.GAP), x.dtype)
             contract(buffers, plan.contraction, patches, (packed, packed), None, products)
             launch(winograd.output_patches, products.reshape(-1), bias, g.oh, g.ow, g.oc, *plan.where, kind, out.reshape(-1))
 
     def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
         part = None
         for plan, patches in self._patches(buffers, x, g):
-            grads = buffers.empty((plan.patches, winograd.PLACES, g.oc), x.dtype)
+            grads = buffers.empty((plan.patches, winograd.PLACES * g.oc + winograd.GAP), x.dtype)
             launch(winograd.grad_patches, grad.reshape(-1), g.oh, g.ow, g.oc, *plan.where, grads.reshape(-1))
             fresh = part is None
             part = buffers.empty(plan.correlation.part_shape, x.dtype) if part is None else part
@@ -294,7 +294,7 @@ class Winograd(Algorithm):
     def _patches(buffers: Buffers, x: Array, g: Conv2dGeometry) -> Iterator[tuple[WinogradPlan, Array]]:
         """The transformed patches of x, so many rows of them at a time as stay in the cache."""
         for plan in cpu_plan.winograd_plans(g):
-            patches = buffers.empty((plan.patches, winograd.PLACES, g.c), x.dtype)
+            patches = buffers.empty((plan.patches, winograd.PLACES * g.c + winograd.GAP), x.dtype)
             pads = g.padding[0][0], g.padding[1][0]
             launch(winograd.input_patches, x.reshape(-1), g.h, g.w, g.c, *pads, *plan.where, patches.reshape(-1))
             yield plan, patches

@@ -120,6 +120,7 @@ class Correlation:
     x_image: int
     x_group: int
     y_group: int
+    y_pixel: int
     groups: int
     block: int
     chunks: int
@@ -134,7 +135,7 @@ class Correlation:
     tables: tuple[np.ndarray, ...] = field(init=False)  # as the kernel takes them
 
     def __post_init__(self) -> None:
-        sizes = [self.images, self.x_image, self.x_group, self.y_group, self.line, self.step, self.block]
+        sizes = [self.images, self.x_image, self.x_group, self.y_group, self.y_pixel, self.line, self.step, self.block]
         sizes += [self.strip, self.gather, self.shares, self.splits, self.group_stride, self.lane_stride]
         object.__setattr__(self, "tables", (self.at, self.rows, self.offsets, np.array(sizes, np.int64)))
         shape = self.chunks, self.groups, -(-self.y_group // self.tile.columns), len(self.rows), self.tile.columns
@@ -363,6 +364,7 @@ def _correlation(
     group_stride: int,
     lane_stride: int,
     most_chunks: int = TASKS,
+    y_pixel: int = 0,
 ) -> Correlation:
     blocks = -(-y_group // tile.columns)
     tiles = -(-len(rows) // tile.m)
@@ -389,6 +391,7 @@ def _correlation(
         x_image,
         x_group,
         y_group,
+        y_pixel or groups * y_group,
         groups,
         -(-pixels // sums),
         chunks,
@@ -505,7 +508,7 @@ PATCHES_BYTES = 1 << 22
 """What the transformed patches of input and output may occupy: they stay in the last-level cache, or its share of one."""
 FEWEST_PATCHES = 192
 """Patches for which it pays to read the transformed weights."""
-MOVED = 27
+MOVED = 20
 """Multiplications in whose time an element is written to that cache and read again: measured."""
 
 
@@ -525,11 +528,14 @@ def _patch_grid(g: Conv2dGeometry) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=1024)
 def winograd_pays(g: Conv2dGeometry) -> bool:
-    """Whether fewer multiplications make up for the transforms of patches and weights."""
+    """Whether fewer multiplications make up for the transforms of patches and weights. Ragged tiles cost as much as full ones."""
     rows, columns = _patch_grid(g)
-    patches, weights = g.n * rows * columns, g.c * g.oc
-    direct = 9 * weights * (g.n * g.oh * g.ow + MOVED)
-    return winograd.PLACES * (weights * (patches + MOVED) + MOVED * patches * (g.c + g.oc)) < direct
+    patches, weights, tile = g.n * rows * columns, g.c * g.oc, tile_for(g.oc, "float32").m
+
+    def multiplied(pixels: int) -> int:
+        return weights * (-(-pixels // tile) * tile + MOVED)
+
+    return winograd.PLACES * (multiplied(patches) + MOVED * patches * (g.c + g.oc)) < 9 * multiplied(g.n * g.oh * g.ow)
 
 
 @functools.lru_cache(maxsize=256)
@@ -551,10 +557,11 @@ def _winograd_plan(where: tuple[int, int, int, int], c: int, oc: int) -> Winogra
 def _places_plans(patches: int, c: int, oc: int) -> tuple[Contraction, Correlation]:
     """The matrix products of the 36 places, as groups: every task takes all patches of its places."""
     places, k = winograd.PLACES, np.arange(c)
-    at, to = np.arange(patches) * places * c, np.arange(patches) * places * oc
-    x_image, y_image = patches * places * c, patches * places * oc
+    x_patch, y_patch = (places * channels + winograd.GAP for channels in (c, oc))
+    at, to = np.arange(patches) * x_patch, np.arange(patches) * y_patch
+    x_image, y_image = patches * x_patch, patches * y_patch
     product = _contraction([_one_run(at, to, c)], "float32", 1, x_image, y_image, c, oc, places, k, 0, 0)
     tile = tile_for(oc, "float32")
     return replace(product, shares=1, splits=places), _correlation(
-        tile, _NO_PADS, np.zeros(1, np.int64), patches, places * c, k, 1, x_image, c, oc, places, 4, k, 0, 0, most_chunks=1
+        tile, _NO_PADS, np.zeros(1, np.int64), patches, x_patch, k, 1, x_image, c, oc, places, 4, k, 0, 0, most_chunks=1, y_pixel=y_patch
     )

@@ -349,8 +349,8 @@ def correlate(tile, x, at, rows, offsets, sizes, grad, part, fresh, w):
     At last the chunks' sums are added in index order, and unpacked into flat w, unless that is empty.
 
     The windows of an image's pixels begin in lines of ``line`` pixels, ``step`` apart, the lines at the entries of ``at``.
-    ``sizes``: the images; the elements of an image of x; the channels of a group of x and of the gradient; line, step, block, strip,
-    gather, shares, splits; the two strides of ``pack``.
+    ``sizes``: the images; the elements of an image of x; the channels of a group of x and of the gradient; the elements from a
+    pixel of the gradient to the next; line, step, block, strip, gather, shares, splits; the two strides of ``pack``.
     ``rows`` holds the offsets of (tap, channel) in a window, repeated at its end to KP, a multiple of ``strip`` tiles' rows. A task owns,
     of one group and chunk, one of ``shares`` shares of the blocks and every ``splits``-th strip, and sums over ``block`` pixels in
     registers. The number of chunks depends on the shapes only: so do the bits. Where not ``fresh``, the sums go on from what part holds.
@@ -359,12 +359,11 @@ def correlate(tile, x, at, rows, offsets, sizes, grad, part, fresh, w):
     same few sets of the cache. An output gradient of few channels is read in place, into the next pixel's channels too, whose sums
     nobody wants; of many channels, each block's panel is copied together.
     """
-    images, x_image, x_group, y_group, line, step = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5]
-    block, strip, gather, shares, splits = sizes[6], sizes[7], sizes[8], sizes[9], sizes[10]
+    images, x_image, x_group, y_group, width, line, step = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6]
+    block, strip, gather, shares, splits = sizes[7], sizes[8], sizes[9], sizes[10], sizes[11]
     chunks, groups, blocks, KP, NR = part.shape
     M = row_count(tile)
     total = images * len(at) * line
-    width = groups * y_group
     sums = part.reshape(-1)
     for task in prange(chunks * groups * shares * splits):
         cgs = task // splits
@@ -414,4 +413,4 @@ def correlate(tile, x, at, rows, offsets, sizes, grad, part, fresh, w):
                             add_block(acc, sums, to, NR)
     if w.size:
         for task in prange(groups * blocks * _slices(offsets)):
-            _unpack_slice(np.int64(task), part, offsets, sizes[11], sizes[12], y_group, w)
+            _unpack_slice(np.int64(task), part, offsets, sizes[12], sizes[13], y_group, w)

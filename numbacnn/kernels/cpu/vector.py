@@ -19,13 +19,14 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
 from .launch import inline
 from .tile import _FLOAT, _SIZE, FMA, I64, LANES, _address
 
-__all__ = ["full", "greater", "lanes", "load", "move", "move_few", "put", "where_greater", "zeros"]
+__all__ = ["full", "greater", "lanes", "load", "move", "move_few", "prefetch", "put", "where_greater", "zeros"]
 
 
 if numba.config.DISABLE_JIT:
@@ -47,6 +48,9 @@ if numba.config.DISABLE_JIT:
 
     def move(n, x, i, y, k):
         y[k : k + n] = x[i : i + n]
+
+    def prefetch(x, i):
+        pass
 
     def greater(v, m):
         return np.where((v > m) | (v != v), v, m)
@@ -116,6 +120,20 @@ else:
             return context.get_dummy_value()
 
         return types.void(v, y, types.int64), codegen
+
+    @intrinsic
+    def prefetch(typingctx, x, i):
+        """Ask for the cache line of x[i], without waiting for it."""
+
+        def codegen(context, builder, sig, args):
+            i32, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+            kind = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
+            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            line = builder.bitcast(_address(context, builder, sig.args[0], *args), byte)
+            builder.call(function, [line, *(ir.Constant(i32, k) for k in (0, 3, 1))])  # to read, into all levels, as data
+            return context.get_dummy_value()
+
+        return types.void(x, types.int64), codegen
 
     @intrinsic
     def greater(typingctx, v, m):
