@@ -492,9 +492,8 @@ def lane_index(p: Contraction) -> np.ndarray:
 
 
 def depthwise_shares(p: Contraction) -> int:
-    """Into how many tasks an image is shared out: some 1,000 vectors each, so that their input stays in the first-level cache."""
-    pixels = int(p.classes[:, 1].sum())
-    return max(1, pixels * p.groups * p.y_group // 4096)
+    """Into how many tasks an image is shared out: some 1,000 vectors of its largest class each."""
+    return max(1, int(p.classes[:, 1].max()) * p.groups * p.y_group // 4096)
 
 
 def depthwise_chunks(images: int) -> tuple[int, int]:

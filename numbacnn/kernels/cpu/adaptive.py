@@ -53,7 +53,7 @@ def _mean_row(column, y, b, windows, width, c, tall):
             y[u8(i)] = y[u8(i)] / count
 
 
-@inline
+@inline(owns=True)
 def _forward_rows(t, blocks, x, y, c):
     """Task t: some rows of windows of one image."""
     rows, windows, height, width = y.shape[1], y.shape[2] // c, x.shape[1], x.shape[2] // c
@@ -92,7 +92,7 @@ def _share_row(grad, a, column, windows, width, c, tall):
                     column[u8(p + i)] += grad[u8(q + i)] / count
 
 
-@inline
+@inline(owns=True)
 def _backward_rows(t, blocks, grad, dx, c):
     """Task t: some rows of one image of dx."""
     rows, windows, height, width = grad.shape[1], grad.shape[2] // c, dx.shape[1], dx.shape[2] // c

@@ -335,7 +335,7 @@ def _input_panel(tile, x, starts, lengths, pieces, step, rows, k, panel, to):
             to += M
 
 
-@inline
+@inline(owns=True)
 def _on_a_line(size, like):
     """An array that starts on a cache line, so that vectors do not straddle two."""
     room = np.empty(size + 64 // like.itemsize, like.dtype)

@@ -21,16 +21,19 @@ BLOCK = 32
 
 
 @inline
-def _pixel(x, a, taps, rows, first, last, w, c, C, v):
-    """v + one pixel's window (at x[a]) times the weights, one vector of channels from c on."""
-    for r in range(first, last):
-        v = v + load(x, a + taps[u8(r)] + c) * load(w, rows[u8(r)] * C + c)
-    return v
+def _one(x, a, taps, rows, first, last, w, bias, y, o, C):
+    """y[o:] = one pixel's window (at x[a]) times the weights."""
+    for block in range(0, C, lanes(x)):
+        c = min(block, C - lanes(x))
+        v = load(bias, c)
+        for r in range(first, last):
+            v = v + load(x, a + taps[u8(r)] + c) * load(w, rows[u8(r)] * C + c)
+        put(v, y, o + c)
 
 
 @inline
 def _six_pixels(x, a0, a1, a2, a3, a4, a5, taps, rows, first, last, w, c, C, v):
-    """The same for six pixels, which share the weights."""
+    """v + six pixels' windows (at x[a0] ...) times the weights, which they share; one vector of channels from c on."""
     v0, v1, v2, v3, v4, v5 = v, v, v, v, v, v
     for r in range(first, last):
         weight = load(w, rows[u8(r)] * C + c)
@@ -41,29 +44,76 @@ def _six_pixels(x, a0, a1, a2, a3, a4, a5, taps, rows, first, last, w, c, C, v):
 
 
 @inline
+def _six_neighbours(x, a, taps, rows, first, last, w, c, C, v):
+    """The same for six pixels side by side, whose taps come in threes side by side: what they see is loaded once."""
+    v0, v1, v2, v3, v4, v5 = v, v, v, v, v, v
+    for r in range(first, last, 3):
+        i, j, k = load(w, rows[u8(r)] * C + c), load(w, rows[u8(r + 1)] * C + c), load(w, rows[u8(r + 2)] * C + c)
+        t = a + taps[u8(r)] + c
+        x0, x1, x2, x3 = load(x, t), load(x, t + C), load(x, t + 2 * C), load(x, t + 3 * C)
+        x4, x5, x6, x7 = load(x, t + 4 * C), load(x, t + 5 * C), load(x, t + 6 * C), load(x, t + 7 * C)
+        v0, v1, v2 = v0 + x0 * i + x1 * j + x2 * k, v1 + x1 * i + x2 * j + x3 * k, v2 + x2 * i + x3 * j + x4 * k
+        v3, v4, v5 = v3 + x3 * i + x4 * j + x5 * k, v4 + x4 * i + x5 * j + x6 * k, v5 + x5 * i + x6 * j + x7 * k
+    return v0, v1, v2, v3, v4, v5
+
+
+@inline
+def _side_by_side(at, p, end, C):
+    """How many pixels from p on lie side by side, up to six."""
+    count, last = 1, min(6, end - p)
+    while count < last and at[u8(p + count)] - at[u8(p)] == count * C:
+        count += 1
+    return count
+
+
+@inline
+def _in_threes(taps, first, last, C):
+    """Whether the taps are threes of pixels side by side."""
+    threes = (last - first) % 3 == 0
+    for r in range(first, last - 2, 3):
+        threes = threes and taps[r + 1] - taps[r] == C and taps[r + 2] - taps[r] == 2 * C
+    return threes
+
+
+@inline
+def _six(x, image, at, p, taps, rows, first, last, w, bias, y, out_image, to, C, neighbours):
+    """Six table entries from p on."""
+    a0, a1, a2 = image + at[u8(p)], image + at[u8(p + 1)], image + at[u8(p + 2)]
+    a3, a4, a5 = image + at[u8(p + 3)], image + at[u8(p + 4)], image + at[u8(p + 5)]
+    o0, o1, o2 = out_image + to[u8(p)], out_image + to[u8(p + 1)], out_image + to[u8(p + 2)]
+    o3, o4, o5 = out_image + to[u8(p + 3)], out_image + to[u8(p + 4)], out_image + to[u8(p + 5)]
+    for block in range(0, C, lanes(x)):
+        c = min(block, C - lanes(x))
+        b = load(bias, c)
+        if neighbours:
+            v0, v1, v2, v3, v4, v5 = _six_neighbours(x, a0, taps, rows, first, last, w, c, C, b)
+        else:
+            v0, v1, v2, v3, v4, v5 = _six_pixels(x, a0, a1, a2, a3, a4, a5, taps, rows, first, last, w, c, C, b)
+        put(v0, y, o0 + c)
+        put(v1, y, o1 + c)
+        put(v2, y, o2 + c)
+        put(v3, y, o3 + c)
+        put(v4, y, o4 + c)
+        put(v5, y, o5 + c)
+
+
+@inline
 def _pixels(x, image, at, begin, end, taps, rows, first, last, w, bias, y, out_image, to, C, kind):
     """Table entries ``begin`` to ``end`` of one image, whose windows hold runs ``first`` to ``last``."""
-    L = lanes(x)
-    sixes = begin + (end - begin) // 6 * 6
-    for p in range(begin, sixes, 6):
-        a0, a1, a2 = image + at[u8(p)], image + at[u8(p + 1)], image + at[u8(p + 2)]
-        a3, a4, a5 = image + at[u8(p + 3)], image + at[u8(p + 4)], image + at[u8(p + 5)]
-        o0, o1, o2 = out_image + to[u8(p)], out_image + to[u8(p + 1)], out_image + to[u8(p + 2)]
-        o3, o4, o5 = out_image + to[u8(p + 3)], out_image + to[u8(p + 4)], out_image + to[u8(p + 5)]
-        for block in range(0, C, L):
-            c = min(block, C - L)
-            b = load(bias, c)
-            v0, v1, v2, v3, v4, v5 = _six_pixels(x, a0, a1, a2, a3, a4, a5, taps, rows, first, last, w, c, C, b)
-            put(v0, y, o0 + c)
-            put(v1, y, o1 + c)
-            put(v2, y, o2 + c)
-            put(v3, y, o3 + c)
-            put(v4, y, o4 + c)
-            put(v5, y, o5 + c)
-    for p in range(sixes, end):
-        for block in range(0, C, L):
-            c = min(block, C - L)
-            put(_pixel(x, image + at[p], taps, rows, first, last, w, c, C, load(bias, c)), y, out_image + to[p] + c)
+    threes, p = _in_threes(taps, first, last, C), begin
+    while p < end:
+        count = _side_by_side(at, p, end, C)
+        back = p - 6 + count  # at the end of a line, six may repeat some pixels
+        if threes and back >= begin and _side_by_side(at, back, end, C) == 6:
+            _six(x, image, at, back, taps, rows, first, last, w, bias, y, out_image, to, C, True)
+            p += count
+        elif end - begin >= 6:
+            p = min(p, end - 6)
+            _six(x, image, at, p, taps, rows, first, last, w, bias, y, out_image, to, C, False)
+            p += 6
+        else:
+            _one(x, image + at[p], taps, rows, first, last, w, bias, y, out_image + to[p], C)
+            p += 1
     if kind:
         for p in range(begin, end):
             activate(y[out_image + to[p] : out_image + to[p] + C], kind)

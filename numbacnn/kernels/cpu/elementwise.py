@@ -35,7 +35,7 @@ def blocks(x):
     return (x.size + BLOCK - 1) // BLOCK
 
 
-@inline
+@inline(owns=True)
 def block(x, b):
     """Block b of x."""
     return x[b * BLOCK : (b + 1) * BLOCK]

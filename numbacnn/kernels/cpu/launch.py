@@ -72,11 +72,15 @@ KERNELS: list[Any] = []
 """Every driver, in the order of definition."""
 
 
-def inline(function: Callable | None = None, *, fastmath: frozenset[str] = CONTRACT) -> Any:
-    """Make a serial function for drivers to call; it is compiled into each of them."""
+def inline(function: Callable | None = None, *, fastmath: frozenset[str] = CONTRACT, owns: bool = False) -> Any:
+    """Make a serial function for drivers to call; it is compiled into each of them.
+
+    ``owns``: it makes arrays, or returns one. Others do without counting references, for which Numba would call a function for each
+    array that is handed on, where LLVM does not merge caller and callee: as much as a small loop takes.
+    """
     if function is None:
-        return lambda f: inline(f, fastmath=fastmath)
-    options: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # nobody but a driver calls it
+        return lambda f: inline(f, fastmath=fastmath, owns=owns)
+    options: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": owns}  # nobody but a driver calls it
     return njit(fastmath=set(fastmath), error_model="numpy", **options)(function)
 
 

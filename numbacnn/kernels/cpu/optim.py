@@ -40,7 +40,7 @@ else:
         return types.voidptr(types.int64), codegen
 
 
-@inline
+@inline(owns=True)
 def _block(like, table, task, i):
     """The task's block of array i of its parameter."""
     p, first = task[0], task[1] * BLOCK

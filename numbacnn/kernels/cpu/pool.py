@@ -104,7 +104,7 @@ def _keep(best, tap, steps, y, index, b, count, origin):
         index[u8(b + i)] = t + i4(origin) + steps[u8(i)] if t >= 0 else i4(-1)
 
 
-@inline
+@inline(owns=True)
 def _max_rows(t, blocks, x, y, index, c, kh, kw, sh, sw, ph, pw, dh, dw):
     """Task t: some rows of windows of one image."""
     rows, windows, height, width = y.shape[1], y.shape[2] // c, x.shape[1], x.shape[2] // c
@@ -237,7 +237,7 @@ def _spread_windows(total, column, windows, c, kw, sw):
             put(v, column, p * c + i)
 
 
-@inline
+@inline(owns=True)
 def _avg_rows(t, blocks, x, y, c, kh, kw, sh, sw, ph, pw, include):
     """Task t: some rows of windows of one image. First the sums down the columns, then along the row."""
     rows, windows, height, width = y.shape[1], y.shape[2] // c, x.shape[1], x.shape[2] // c
@@ -263,7 +263,7 @@ def avg_forward(x, y, c, kh, kw, sh, sw, ph, pw, include):
         _avg_rows(np.int64(t), blocks, x, y, c, kh, kw, sh, sw, ph, pw, include)
 
 
-@inline
+@inline(owns=True)
 def _avg_backward_rows(t, blocks, grad, dx, c, kh, kw, sh, sw, ph, pw, include):
     """Task t: some rows of one image of dx, by the steps of ``_avg_rows`` turned round."""
     rows, windows, height, width = grad.shape[1], grad.shape[2] // c, dx.shape[1], dx.shape[2] // c

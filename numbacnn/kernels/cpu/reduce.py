@@ -66,7 +66,7 @@ def _derive_on(grad, y, kind, window, row, means, spread, x, channels, o, wanted
     return stop, row
 
 
-@inline
+@inline(owns=True)
 def _sum_slice(grad, y, kind, window, x, part, s):
     """Row s of part (slices, width) = the sums of slice s of x (P, C), width after width; before, x is made."""
     pixels, channels = x.shape

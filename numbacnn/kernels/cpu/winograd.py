@@ -5,8 +5,8 @@
     y = A' (U V) A  4x4; U V is a sum over channels, one matrix product for each of the 36 places   (``output_patches``)
 
 The algorithm is bilinear, so the weight gradient is its transpose: G' (V Z) G with Z = A dy A' (``grad_patches``, ``grad_weights``).
-The matrix products are those of ``conv``, with the 36 places as groups. Patches lie in memory as (T, 36 * C + GAP): row after row of patches,
-one image after the other. A kernel transforms the ``count`` rows of patches from row ``first`` on.
+The matrix products are those of ``conv``, with the 36 places as groups. Patches lie in memory as (T, 36 * C + GAP): row after row, one
+image after the other. A kernel transforms the ``count`` rows of patches from row ``first`` on.
 
 Relative rms error against float64 at 64 to 512 channels: about 2e-6, ten times that of a direct sum (A has entries up to 8).
 A NaN or an infinity spreads over its patch. No sum below has two products: see ``launch.ROUNDED``.
@@ -119,7 +119,7 @@ def _input_patch(x, o, row, C, c, scratch, v, to):
 
 @kernel
 def input_patches(x, height, width, C, top, left, rows, columns, first, count, v):
-    """v (count * columns, 36 * C + GAP) = B' d B of the patches of flat x (N, H, W, C), which has ``rows`` times ``columns`` patches an image.
+    """v (count * columns, 36 * C + GAP) = B' d B of the patches of flat x (N, H, W, C), ``rows`` times ``columns`` of them an image.
 
     ``top`` and ``left`` are the padding; C is at least a vector's lanes.
     """
