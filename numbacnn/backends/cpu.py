@@ -417,13 +417,13 @@ class CpuBackend:
 
     def _moments(self, x: Array) -> tuple[Array, Array]:
         """The mean and the variance (C,) of the channels of x (N, ..., C), in float64."""
-        center = x[(0,) * (x.ndim - 1)].astype(np.float64)
+        center = x[(0,) * (x.ndim - 1)].copy()
         center[~np.isfinite(center)] = 0  # else the mean of an infinity and numbers would be NaN
         total, square = self._channel_sums(norm.moments, center, x) / (x.size // x.shape[-1])
         return center + total, np.maximum(square - total * total, 0)
 
     def _channel_sums(self, kernel: Any, center: Array, *arrays: Array) -> Array:
-        """The two sums (2, C) that a kernel of ``norm`` takes around ``center``."""
+        """The two sums (2, C) that a kernel of ``norm`` takes around ``center`` (C,), in the arrays' dtype."""
         rows = [a.reshape(-1, a.shape[-1]) for a in arrays]
         scratch = norm.scratch(*rows[0].shape)
         out = np.empty((2, rows[0].shape[1]))
@@ -449,7 +449,9 @@ class CpuBackend:
         total = product = np.zeros(len(mean))
         if g.size and (training or needs[1] or needs[2]):
             memory = self._contiguous(x)
-            total, product = self._channel_sums(norm.grad_moments, mean, g, memory)
+            center = mean.astype(g.dtype)
+            total, product = self._channel_sums(norm.grad_moments, center, g, memory)
+            product += (center - mean) * total  # around the mean itself
         with np.errstate(all="ignore"):
             scale = invstd if weight is None else invstd * weight
             if needs[0] and not (training and g.size):
