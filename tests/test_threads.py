@@ -267,6 +267,19 @@ def test_a_free_buffer_serves_at_least_half_its_size():
     assert buffers.held == (1 << 20) + (3 << 18) + (1 << 19)
 
 
+def test_a_larger_buffer_takes_the_place_of_a_free_one():
+    """What a smaller buffer served, the larger one serves; one that is in use, or much smaller, stays."""
+    buffers = type(nc.backends.get("cpu").buffers)(limit=1 << 30)
+    free, much_smaller = (buffers.empty((size,), np.uint8) for size in ((1 << 20) - 64, (1 << 19) - 64))
+    used = buffers.empty(((1 << 20) + (1 << 18) - 64,), np.uint8)
+    del free, much_smaller
+    large = buffers.empty(((1 << 20) + (1 << 19) - 64,), np.uint8)
+    assert buffers.held == used.nbytes + large.nbytes + (1 << 19) + 2 * 64
+    address = large.ctypes.data
+    del large
+    assert buffers.empty(((1 << 20) - 64,), np.uint8).ctypes.data == address
+
+
 def test_the_free_list_is_bounded_and_can_be_emptied():
     buffers = type(nc.backends.get("cpu").buffers)(limit=1 << 20)
     for i in range(20):

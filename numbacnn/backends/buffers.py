@@ -61,6 +61,7 @@ class Buffers:
                 if _references(row, i) == _FREE:
                     self._buffers.move_to_end(fit)
                     return row[i], starts[i]
+        self._let_go_of_one_below(size)
         row, starts = self._buffers.setdefault(size, ([], []))
         self._buffers.move_to_end(size)
         row.append(np.empty(size, np.uint8))
@@ -74,6 +75,18 @@ class Buffers:
         """Sizes that serve, the best first: a net has many sizes, and would hold memory for each if none served another."""
         yield size
         yield from sorted(held for held in self._buffers if size < held <= 2 * size)
+
+    def _let_go_of_one_below(self, size: int) -> None:
+        """A free buffer that is only somewhat too small: the new one will serve in its place, so that both need not be held."""
+        for held in sorted((held for held in self._buffers if size <= 2 * held < 2 * size), reverse=True):
+            row, starts = self._buffers[held]
+            for i in range(len(row)):
+                if _references(row, i) == _FREE:
+                    del row[i], starts[i]
+                    self.held -= held
+                    if not row:
+                        del self._buffers[held]
+                    return
 
     def _trim(self) -> None:
         """Let go of the longest unused sizes; buffers in use are then freed by their users."""
