@@ -90,6 +90,8 @@ SPECIAL: list[tuple[Any, ...]] = [
     *(((2, c, 5, 5), (3, c, 3, 3), {"padding": 1}) for c in (LANES - 1, LANES + 1, 2 * LANES, 2 * LANES + 1, 4 * LANES + 5)),
     ((2, 3 * (LANES + 1), 5, 5), (3 * (LANES + 2), LANES + 1, 3, 3), {"groups": 3}),
     ((2, 12, 6, 6), (12, 1, 3, 3), {"groups": 12, "padding": 1}),  # depthwise
+    ((2, 12, 6, 6), (8, 6, 3, 3), {"groups": 2, "padding": 1}),  # a run of rows to a group's channels
+    ((2, 6, 9, 9), (8, 6, 3, 3), {"dilation": 2}),
     # many pixels: several tasks, chunks and blocks
     ((3, 2, 40, 41), (3, 2, 3, 3), {"padding": 1}),
     ((300, 4, 3, 3), (20, 4, 2, 2), {}),
@@ -413,18 +415,17 @@ from numbacnn.backends import cpu_plan
 from numbacnn.kernels.cpu import conv, tile
 
 flat, table, rows, f4 = types.float32[::1], types.int64[::1], types.int64[:, ::1], types.float32
-for shape in (cpu_plan.WIDE, cpu_plan.NARROW):
-    t = tile.Tile(*shape)._numba_type_
-    tables = flat, table, table, rows, table, table, rows, table
-    for kernel, signature in (
-        (conv.contract, (t, *tables, flat, f4[:, :, :, ::1], flat, types.int64, flat)),
-        (conv.correlate, (t, flat, table, table, rows, table, flat, f4[:, :, :, :, ::1], types.boolean, flat)),
-    ):
-        kernel.compile(signature)
+tables = flat, table, table, rows, table, table, rows, table
+contract = conv.contract, (*tables, flat, f4[:, :, :, ::1], flat, types.int64, flat)
+correlate = conv.correlate, (flat, table, table, rows, table, flat, f4[:, :, :, :, ::1], types.boolean, flat)
+plain = (*cpu_plan.WIDE, 1), (*cpu_plan.NARROW, 1)
+for (kernel, arguments), shapes in ((contract, plain), (correlate, (*plain, *cpu_plan.SUM_TILES))):
+    for m, n, run in shapes:
+        kernel.compile((tile.Tile(m, n, run=run)._numba_type_, *arguments))
         blocks = re.split(r"\\n(?=\\.L\\w+:)", kernel.inspect_asm(kernel.signatures[-1]))
-        loops = [b for b in blocks if b.count("vfmadd" if tile.FMA else "mulps") >= shape[0] * shape[1]]
+        loops = [b for b in blocks if b.count("vfmadd" if tile.FMA else "mulps") >= m * n]
         spills = [line for b in loops for line in re.findall(r"v?mov[au]ps\\s+%[xyz]mm\\d+, -?\\d*\\(%r[sb]p\\)", b)]
-        print(kernel.py_func.__name__, shape, "loops" if loops else "no loop", len(spills))
+        print(kernel.py_func.__name__, m, n, run, "loops" if loops else "no loop", len(spills))
 """
 
 
@@ -437,6 +438,6 @@ def test_no_tile_is_spilled(tmp_path: Path, cpu_name: str, features: str, wanted
         pytest.skip("needs an AVX processor (this is no x86)")
     found = run(SPILLS, NUMBA_CPU_NAME=cpu_name, NUMBA_CPU_FEATURES=features, NUMBA_CACHE_DIR=str(tmp_path), NUMBACNN_QUIET="1")
     lines = found.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 6
     for line in lines:
         assert " loops 0" in line, found

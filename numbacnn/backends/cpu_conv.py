@@ -140,13 +140,15 @@ class Direct(Algorithm):
         correlate(buffers, cpu_plan.grad_weight_plan(g, x.dtype), x, grad, out)
 
 
-class Superpixels(Algorithm):
+class Superpixels(Direct):
     """Few output channels: neighbouring pixels are one with more channels, see ``cpu_plan.superpixel``."""
 
     name = "superpixels"
 
     def declines(self, g: Conv2dGeometry, dtype: DType) -> str:
         return "" if cpu_plan.superpixel(g, dtype) > 1 else "the channels fill the vectors as they are, or a row can't be shared out"
+
+    declines_grad_input = Algorithm.declines_grad_input  # unlike Direct's, by a convolution with the kernels turned around
 
     def layout(self, g: Conv2dGeometry, dtype: DType) -> Hashable:
         return cpu_plan.superpixel(g, dtype), g.stride[1]
@@ -159,9 +161,6 @@ class Superpixels(Algorithm):
 
     def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
         contract(buffers, cpu_plan.turned_plan(g, grad.dtype), grad, (w, None), None, out)
-
-    def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
-        correlate(buffers, cpu_plan.grad_weight_plan(g, x.dtype, cpu_plan.superpixel(g, x.dtype)), x, grad, out)
 
 
 class Depthwise(Algorithm):

@@ -16,6 +16,8 @@ from ..kernels.cpu.tile import REGISTERS, Tile
 __all__ = ["Contraction", "Correlation", "forward_plan", "grad_input_plan", "grad_weight_plan", "matmul_plan", "matmul_t_plan", "tile_for"]
 
 WIDE, NARROW = ((14, 2), (20, 1)) if REGISTERS == 32 else ((6, 2), (8, 1))
+SUM_TILES = (*WIDE, 2), (*((30, 1) if REGISTERS == 32 else NARROW), 6 if REGISTERS == 32 else 2)
+"""The same for weight gradients, with a run. Six are six channels, or a row of a 5x5 kernel over two pixels of one channel."""
 GROUPED = 8 if REGISTERS == 32 else 6
 """Pixels that share the weights of a group."""
 SPAN_BYTES = 1 << 18
@@ -54,6 +56,34 @@ def superpixel(g: Conv2dGeometry, dtype: str | np.dtype) -> int:
     def cost(r: int) -> float:
         tile = tile_for(r * g.oc, dtype)
         return (g.kw + (r - 1) * g.stride[1]) * tile.n / r * (2 if tile.n == 1 else 1)
+
+    return min((r for r in range(1, max(1, fitting) + 1) if g.ow % r == 0), key=cost)
+
+
+def sum_tile(channels: int, run: int, dtype: str | np.dtype) -> Tile:
+    """A tile for sums over pixels; ``run``: how many of its rows lie side by side in the input, wherever a run starts."""
+    tile = tile_for(channels, dtype)
+    rows, vectors, side_by_side = SUM_TILES[tile.n == 1]
+    return tile if run % side_by_side else Tile(rows, vectors, str(dtype), side_by_side)
+
+
+def _run(g: Conv2dGeometry) -> int:
+    """How many elements of a window's row lie side by side."""
+    return g.c // g.groups * (g.kw if g.groups == 1 and g.dilation[1] == 1 else 1)
+
+
+@functools.lru_cache(maxsize=256)
+def sum_superpixel(g: Conv2dGeometry, dtype: str | np.dtype) -> int:
+    """As ``superpixel``, for the weight gradient, of which no pixel carries anything to its neighbours."""
+    if g.groups > 1 or g.dilation[1] > 1:
+        return 1
+    fitting = Tile(*WIDE, str(dtype)).columns // g.oc
+
+    def cost(r: int) -> float:
+        wide = _widened(g, r)
+        tile = sum_tile(wide.oc, _run(wide), dtype)
+        tiles = -(-g.kh * wide.kw * g.c // tile.m)
+        return tiles * tile.m * tile.n / r * (2 if tile.n == tile.run == 1 else 1)
 
     return min((r for r in range(1, max(1, fitting) + 1) if g.ow % r == 0), key=cost)
 
@@ -406,12 +436,13 @@ def _correlation(
 
 
 @functools.lru_cache(maxsize=256)
-def grad_weight_plan(g: Conv2dGeometry, dtype: str | np.dtype, r: int = 1) -> Correlation:
-    """dw from x and dy, of superpixels of r pixels."""
+def grad_weight_plan(g: Conv2dGeometry, dtype: str | np.dtype) -> Correlation:
+    """dw from x and dy, of superpixels."""
     (top, bottom), (left, right) = g.padding
+    r = sum_superpixel(g, dtype)
     hp, wp, cg, wide = g.h + top + bottom, g.w + left + right, g.c // g.groups, _widened(g, r)
     return _correlation(
-        tile_for(wide.oc // g.groups, dtype),
+        sum_tile(wide.oc // g.groups, _run(wide), dtype),
         (top, bottom, left, right),
         np.arange(g.oh) * g.stride[0] * wp * g.c,
         g.ow // r,
@@ -466,7 +497,7 @@ def rows_grad_plan(n: int, c: int, pixels: int, o: int, dtype: str | np.dtype) -
 def matmul_t_plan(m: int, i: int, o: int, dtype: str | np.dtype, channels: int = 1) -> Correlation:
     """(M, I)^T, (M, O) -> (O, I): the weight gradient of a linear layer, whose input may be images of so many channels."""
     return _correlation(
-        tile_for(o, dtype),
+        sum_tile(o, i, dtype),
         _NO_PADS,
         np.zeros(1, np.int64),
         m,
@@ -560,7 +591,7 @@ def _places_plans(patches: int, c: int, oc: int) -> tuple[Contraction, Correlati
     at, to = np.arange(patches) * x_patch, np.arange(patches) * y_patch
     x_image, y_image = patches * x_patch, patches * y_patch
     product = _contraction([_one_run(at, to, c)], "float32", 1, x_image, y_image, c, oc, places, k, 0, 0)
-    tile = tile_for(oc, "float32")
+    tile = sum_tile(oc, c, "float32")
     return replace(product, shares=1, splits=places), _correlation(
         tile, _NO_PADS, np.zeros(1, np.int64), patches, x_patch, k, 1, x_image, c, oc, places, 4, k, 0, 0, most_chunks=1, y_pixel=y_patch
     )

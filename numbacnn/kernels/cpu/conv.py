@@ -365,6 +365,7 @@ def correlate(tile, x, at, rows, offsets, sizes, grad, part, fresh, w):
     M = row_count(tile)
     total = images * len(at) * line
     sums = part.reshape(-1)
+    sums_of_pixels = (total + block - 1) // block
     for task in prange(chunks * groups * shares * splits):
         cgs = task // splits
         split = task - cgs * splits
@@ -378,7 +379,8 @@ def correlate(tile, x, at, rows, offsets, sizes, grad, part, fresh, w):
         whole, near = np.zeros(1, np.int64), np.empty(M, np.int64)
         for r in range(M):
             near[r] = r
-        for first in range(chunk * block, total, chunks * block):
+        begin = chunk * sums_of_pixels // chunks * block
+        for first in range(begin, min(total, (chunk + 1) * sums_of_pixels // chunks * block), block):
             count = min(block, total - first)
             pieces = _lines(at, line, step, first, first + count, g * x_group, x_image, starts, lengths)
             # choices as numbers, not as branches inside the loops: LLVM would make a copy of the loops for each
@@ -407,7 +409,7 @@ def correlate(tile, x, at, rows, offsets, sizes, grad, part, fresh, w):
                                 q += seen_step
                                 d += grad_step
                         to = ((cg * blocks + b) * KP + k) * NR
-                        if fresh and first == chunk * block:
+                        if fresh and first == begin:
                             store_block(acc, sums, to, NR)
                         else:
                             add_block(acc, sums, to, NR)

@@ -84,24 +84,28 @@ _SIZE = {"float32": 4, "float64": 8}
 
 
 class Tile:
-    """The shape of a register tile: m rows of n vectors. m*n + n + 1 vectors must fit the register file."""
+    """The shape of a register tile: m rows of n vectors. m*n + n + 1 vectors must fit the register file.
 
-    __slots__ = ("_numba_type_", "columns", "dtype", "m", "n")
+    ``run``: so many rows at a time read elements of ``outer``'s ``a`` that lie side by side, and only the first of them is looked up in
+    ``at``. There are too few integer registers for all rows' addresses: one vector wide, a tile would load one for every multiplication.
+    """
 
-    def __init__(self, m: int, n: int, dtype: str = "float32") -> None:
-        self.m, self.n, self.dtype = operator.index(m), operator.index(n), str(dtype)
-        self._numba_type_ = TileShape(self.m, self.n, self.dtype)  # where Numba's dispatcher looks for it
+    __slots__ = ("_numba_type_", "columns", "dtype", "m", "n", "run")
+
+    def __init__(self, m: int, n: int, dtype: str = "float32", run: int = 1) -> None:
+        self.m, self.n, self.dtype, self.run = operator.index(m), operator.index(n), str(dtype), operator.index(run)
+        self._numba_type_ = TileShape(self.m, self.n, self.dtype, self.run)  # where Numba's dispatcher looks for it
         self.columns = self.n * self._numba_type_.lanes  # elements of a row
 
 
 class _Shaped(types.Type):
     """What the two Numba types below share: the tile's shape and element type."""
 
-    def __init__(self, m: int, n: int, dtype: str) -> None:
-        self.m, self.n, self.dtype = m, n, dtype
+    def __init__(self, m: int, n: int, dtype: str, run: int) -> None:
+        self.m, self.n, self.dtype, self.run = m, n, dtype, run
         self.size = _SIZE[dtype]
         self.lanes = LANES * 4 // self.size
-        super().__init__(name=f"{type(self).__name__}_{m}x{n}x{self.lanes}_{dtype}{'' if FMA else '_nofma'}")
+        super().__init__(name=f"{type(self).__name__}_{m}x{n}x{self.lanes}_{run}_{dtype}{'' if FMA else '_nofma'}")
 
     @property
     def vector(self) -> ir.VectorType:
@@ -225,7 +229,7 @@ else:
     @intrinsic
     def zero(typingctx, tile):
         """Accumulators of zeros."""
-        acc = Accumulators(tile.m, tile.n, tile.dtype)
+        acc = Accumulators(tile.m, tile.n, tile.dtype, tile.run)
 
         def codegen(context, builder, sig, args):
             return ir.Constant(ir.ArrayType(acc.vector, acc.m * acc.n), None)
@@ -235,7 +239,7 @@ else:
     @intrinsic
     def start(typingctx, tile, b, j):
         """Accumulators whose rows all hold b[j : j + columns]."""
-        acc = Accumulators(tile.m, tile.n, tile.dtype)
+        acc = Accumulators(tile.m, tile.n, tile.dtype, tile.run)
 
         def codegen(context, builder, sig, args):
             first = _address(context, builder, sig.args[1], args[1], args[2])
@@ -293,8 +297,9 @@ else:
             b0 = _address(context, builder, sig.args[5], b, j)
             vectors = [_load_vector(builder, acc, _at(builder, b0, c * acc.lanes)) for c in range(acc.n)]
             for r in range(acc.m):
-                row = _address(context, builder, sig.args[1], a, _table_entry(context, builder, sig.args[2], at, t, r))
-                x = _splat(builder, acc, _at(builder, row, q))
+                entry = _table_entry(context, builder, sig.args[2], at, t, r - r % acc.run)
+                row = _address(context, builder, sig.args[1], a, entry)
+                x = _splat(builder, acc, _at(builder, _at(builder, row, q), r % acc.run))
                 for c in range(acc.n):
                     i = r * acc.n + c
                     value = builder.insert_value(value, _multiply_add(builder, acc, x, vectors[c], builder.extract_value(value, i)), i)
