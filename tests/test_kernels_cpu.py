@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from scipy import special
 
-from numbacnn.backends.cpu import NO_WINDOW
 from numbacnn.kernels.cpu import adaptive, elementwise, gelu, loss, norm, optim, pool, reduce
 from numbacnn.kernels.cpu.launch import launch, set_num_threads
 from numbacnn.kernels.cpu.tile import FMA
@@ -140,13 +139,13 @@ def test_channel_sum(dtype, shape):
         pytest.skip("too slow without the compiler")
     x = integers(shape, dtype)
     part = np.full(reduce.channel_sum_scratch(*shape), np.nan, dtype)
-    out = run(reduce.channel_sum, x.reshape(-1), x.reshape(-1), 0, NO_WINDOW, x, part, np.empty(shape[1], dtype))[-1]
+    out = run(reduce.channel_sum, x.reshape(-1), x.reshape(-1), 0, reduce.NO_WINDOW, x, part, np.empty(shape[1], dtype))[-1]
     np.testing.assert_array_equal(out, x.sum(0))
     # behind an activation, x is first made of the gradient and the activation's result
     grad, y = integers(shape, dtype), integers(shape, dtype)
     for kind, wanted in ((1, np.where(y > 0, grad, 0)), (2, grad * y * (1 - y)), (3, grad * (1 - y * y))):
         found = run(
-            reduce.channel_sum, grad.reshape(-1), y.reshape(-1), kind, NO_WINDOW, np.full_like(x, np.nan), part, np.empty(shape[1], dtype)
+            reduce.channel_sum, grad.reshape(-1), y.reshape(-1), kind, reduce.NO_WINDOW, np.full_like(x, np.nan), part, np.empty(shape[1], dtype)
         )
         np.testing.assert_array_equal(found[3], wanted)
         np.testing.assert_array_equal(found[-1], wanted.sum(0))

@@ -24,10 +24,7 @@ __all__ = ["CpuBackend", "create"]
 
 Array = np.ndarray
 
-LARGE = 1 << 15  # elements from which threads help with an addition
 MANY = 256  # pixels beyond which their gradient is copied together from rows, rather than each a class of its own
-
-NO_WINDOW = np.zeros(3, np.int64)
 
 _CHANNELS_LAST = {3: (0, 2, 1), 4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}
 _CHANNELS_SECOND = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
@@ -64,7 +61,7 @@ def _flattened(x: Array) -> Array:
 
 def _alike(a: Any, b: Any) -> bool:
     """Whether these are large arrays of one shape and type whose memory a kernel takes as it is; NumPy is quicker for small ones."""
-    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)) or a.size < LARGE or a.shape != b.shape or a.dtype != b.dtype:
+    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)) or a.size < cpu_conv.LARGE or a.shape != b.shape or a.dtype != b.dtype:
         return False
     return a.dtype.kind == "f" and all(_memory(x).flags.c_contiguous and x.flags.writeable for x in (a, b))
 
@@ -319,7 +316,7 @@ class CpuBackend:
         out = self.buffers.empty(y.shape, y.dtype)
         return self._before(elementwise.ACTIVATIONS.index(activation), self._contiguous(grad), y, out, window)
 
-    def _before(self, kind: int, grad: Array, y: Array, dx: Array, window: Array = NO_WINDOW) -> tuple[Array, Array]:
+    def _before(self, kind: int, grad: Array, y: Array, dx: Array, window: Array = reduce.NO_WINDOW) -> tuple[Array, Array]:
         """dx (N, ..., C), made as ``reduce.channel_sum`` says, and its sum; dx with logical axes."""
         total = np.zeros(dx.shape[-1], dx.dtype)
         if dx.size:

@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import config
 from ..geometry import Conv2dGeometry
-from ..kernels.cpu import conv, depthwise, grouped, winograd
+from ..kernels.cpu import conv, depthwise, grouped, reduce, winograd
 from ..kernels.cpu.launch import launch
 from ..kernels.cpu.tile import LANES, Tile
 from . import cpu_plan, frozen
@@ -52,6 +52,9 @@ def c_ordered(x: Array) -> Array:
     """``x`` itself in C order and writable, as parameters are; else a copy."""
     return x if x.flags.carray else np.array(x, order="C")
 
+
+LARGE = 1 << 15
+"""Elements from which threads help with a sum."""
 
 NOTHING = {dtype.itemsize: np.empty(0, dtype) for dtype in (np.dtype("float32"), np.dtype("float64"))}
 """In place of an array that is not there, by the bytes of an element."""
@@ -323,28 +326,33 @@ def _choose(op: str, g: Conv2dGeometry, dtype: DType, winograd_on: bool, explain
     return algorithm
 
 
-def _finite(x: Array) -> bool:
-    """Whether no element is infinite or NaN; False as well where their sum overflows."""
-    with np.errstate(all="ignore"):
-        return math.isfinite(np.add.reduce(x, None))
+def _finite(buffers: Buffers, x: Array) -> bool:
+    """Whether no element of x (N, H, W, C) is infinite or NaN; False as well where their sum overflows."""
+    if x.size < LARGE:
+        with np.errstate(all="ignore"):
+            return math.isfinite(np.add.reduce(x, None))
+    rows = x.reshape(len(x) * x.shape[1], -1)
+    part, total = buffers.empty(reduce.channel_sum_scratch(*rows.shape), x.dtype), np.empty(rows.shape[1], x.dtype)
+    launch(reduce.channel_sum, x.reshape(-1), x.reshape(-1), 0, reduce.NO_WINDOW, rows, part, total)
+    return bool(np.isfinite(total).all())
 
 
-def _chosen(op: str, g: Conv2dGeometry, x: Array) -> Algorithm:
+def _chosen(buffers: Buffers, op: str, g: Conv2dGeometry, x: Array) -> Algorithm:
     algorithm = choose(op, g, x.dtype)
     # the zero taps that superpixels add would carry an infinity to neighbours, as NaN
-    return DIRECT if algorithm is SUPERPIXELS and not _finite(x) else algorithm
+    return DIRECT if algorithm is SUPERPIXELS and not _finite(buffers, x) else algorithm
 
 
 def forward(buffers: Buffers, x: Array, w: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
     """out (N, OH, OW, OC) = f(x * w + bias) with f = ACTIVATIONS[kind]."""
-    algorithm = _chosen("forward", g, x)
+    algorithm = _chosen(buffers, "forward", g, x)
     packed = frozen.kept(w, algorithm.name, algorithm.layout(g, x.dtype), lambda: algorithm.pack(buffers, w, g))
     algorithm.forward(buffers, x, (w, packed), bias, kind, g, out)
 
 
 def grad_input(buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
     """out (N, H, W, C) from the output's gradient."""
-    _chosen("grad_input", g, grad).grad_input(buffers, grad, w, g, out)
+    _chosen(buffers, "grad_input", g, grad).grad_input(buffers, grad, w, g, out)
 
 
 def grad_weight(buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:

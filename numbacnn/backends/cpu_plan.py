@@ -15,9 +15,12 @@ from ..kernels.cpu.tile import REGISTERS, Tile
 
 __all__ = ["Contraction", "Correlation", "forward_plan", "grad_input_plan", "grad_weight_plan", "matmul_plan", "matmul_t_plan", "tile_for"]
 
-WIDE, NARROW = ((14, 2), (20, 1)) if REGISTERS == 32 else ((6, 2), (8, 1))
-SUM_TILES = (*WIDE, 2), (*((30, 1) if REGISTERS == 32 else NARROW), 6 if REGISTERS == 32 else 2)
-"""The same for weight gradients, with a run. Six are six channels, or a row of a 5x5 kernel over two pixels of one channel."""
+if REGISTERS == 32:
+    WIDE, NARROW, SUM_TILES = (14, 2), (20, 1), ((14, 2, 2), (30, 1, 6))
+else:
+    WIDE, NARROW, SUM_TILES = (6, 2), (8, 1), ((6, 2, 2), (8, 1, 2))
+"""Rows and vectors of the two tiles; the same and a run for weight gradients: six are six channels, or a row of a 5x5 kernel over two
+pixels of one channel."""
 GROUPED = 8 if REGISTERS == 32 else 6
 """Pixels that share the weights of a group."""
 SPAN_BYTES = 1 << 18

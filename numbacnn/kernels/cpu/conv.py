@@ -209,11 +209,12 @@ def _sum_runs(tile, acc, x, at, t, q, taps, rows, first, last, length, packed, b
 @inline
 def _store_part(tile, acc, scratch, kind, rows, count, y, to, t, o):
     """Store only so many rows and elements of them, after an activation."""
-    store_block(acc, scratch, 0, columns(tile))
-    activate(scratch, kind)
     L = lanes(scratch)
+    store_block(acc, scratch, 0, count)  # a row's spare elements are overwritten by the next row
+    whole = (rows * count + 4 * L - 1) // (4 * L) * 4 * L  # a rest would be activated one by one
+    activate(scratch[: min(whole, scratch.size)], kind)
     for r in range(rows):
-        s, d = r * columns(tile), to[u8(t + r)] + o
+        s, d = r * count, to[u8(t + r)] + o
         if count >= L:
             for v in range(0, count, L):  # the last vector may repeat some elements
                 i = min(v, count - L)

@@ -8,7 +8,7 @@ from numba import prange
 from .elementwise import block, blocks
 from .launch import ROUNDED, inline, kernel
 from .vecmath import erf as _erf
-from .vecmath import exp
+from .vecmath import exp_below
 from .vecmath import tanh as _tanh
 
 __all__ = ["erf", "gelu", "gelu_backward", "gelu_tanh", "gelu_tanh_backward"]
@@ -38,7 +38,7 @@ def _gelu_backward_block(grad, x, dx):
     half, one, root, density = real(0.5), real(1), real(ROOT_HALF), real(DENSITY)
     for i in range(x.size):
         v = x[i]
-        dx[i] = grad[i] * (half * (one + _erf(v * root)) + v * (density * exp(-half * v * v)))
+        dx[i] = grad[i] * (half * (one + _erf(v * root)) + v * (density * exp_below(-half * v * v)))
 
 
 @inline(fastmath=ROUNDED)

@@ -12,6 +12,7 @@ from .vector import greater as larger
 from .vector import lanes, load, put, zeros
 
 __all__ = [
+    "NO_WINDOW",
     "channel_sum",
     "channel_sum_scratch",
     "log_softmax",
@@ -24,6 +25,7 @@ __all__ = [
 WIDE = 512  # elements: so many sums run side by side, however few channels there are
 SLICE = 1 << 14  # elements of a slice, at least
 SLICES = 64
+NO_WINDOW = np.zeros(3, np.int64)
 u8 = np.uint64  # an index that Numba does not test for being negative
 
 

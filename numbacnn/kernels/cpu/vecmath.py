@@ -20,7 +20,7 @@ from numba.extending import overload
 
 from .launch import CONTRACT, inline
 
-__all__ = ["erf", "exp", "sigmoid", "tanh"]
+__all__ = ["erf", "exp", "exp_below", "sigmoid", "tanh"]
 
 f4 = np.float32
 i4 = np.int32
@@ -34,6 +34,7 @@ ROUND = f4(12582912)  # 1.5 * 2**23: adding it leaves the nearest integer in the
 ROUND_BITS = i4(0x4B400000)
 SIGN = i4(-0x80000000)
 LARGEST, SMALLEST = f4(89), f4(-104)  # exp overflows, vanishes
+SHRINK = f4(2.0**-64)
 ONE_BEFORE = f4(10)  # tanh is 1 in float32 long before
 
 NEAR, FAR = f4(0.92), f4(4)  # where erf changes its formula; where it is 1 in float32
@@ -47,6 +48,11 @@ def exp(x):
     """e**x."""
     with np.errstate(all="ignore"):
         return np.exp(x)
+
+
+def exp_below(x):
+    """e**x of x that is not positive."""
+    return exp(x)
 
 
 def sigmoid(x):
@@ -96,8 +102,14 @@ def _exp(x):
     return (p + ONE) * _power_of_two(half) * _power_of_two(i4(n - half))
 
 
+def _exp_below(x):
+    x = SMALLEST if x < SMALLEST else x  # NaN stays
+    bits, p = _reduced(x)  # the shift leaves n's bits alone; n + 64 is no denormal's exponent
+    return (p + ONE) * i4((bits + (127 + 64)) << 23).view(f4) * SHRINK
+
+
 def _sigmoid(x):
-    e = exp(-abs(x))  # small results keep their digits: nothing cancels or overflows
+    e = exp_below(-abs(x))  # small results keep their digits: nothing cancels or overflows
     return (e if x < 0 else ONE) / (ONE + e)
 
 
@@ -127,7 +139,7 @@ def _erf(x):
     q = q * t + T3
     q = q * t + T4
     q = q * t + T5
-    y = ONE - exp(q * t - t)
+    y = ONE - exp_below(q * t - t)
     y = i4(f4(y).view(i4) | (f4(x).view(i4) & SIGN)).view(f4)
     return y if a > NEAR else p * x + x
 
@@ -147,6 +159,7 @@ def _by_type(function, single, double):
 
 
 _by_type(exp, _exp, lambda x: math.exp(x))
+_by_type(exp_below, _exp_below, lambda x: math.exp(x))
 _by_type(sigmoid, _sigmoid, _sigmoid_double)
 _by_type(tanh, _tanh, lambda x: math.tanh(x))
 _by_type(erf, _erf, lambda x: math.erf(x))
