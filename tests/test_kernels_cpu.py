@@ -145,7 +145,14 @@ def test_channel_sum(dtype, shape):
     grad, y = integers(shape, dtype), integers(shape, dtype)
     for kind, wanted in ((1, np.where(y > 0, grad, 0)), (2, grad * y * (1 - y)), (3, grad * (1 - y * y))):
         found = run(
-            reduce.channel_sum, grad.reshape(-1), y.reshape(-1), kind, reduce.NO_WINDOW, np.full_like(x, np.nan), part, np.empty(shape[1], dtype)
+            reduce.channel_sum,
+            grad.reshape(-1),
+            y.reshape(-1),
+            kind,
+            reduce.NO_WINDOW,
+            np.full_like(x, np.nan),
+            part,
+            np.empty(shape[1], dtype),
         )
         np.testing.assert_array_equal(found[3], wanted)
         np.testing.assert_array_equal(found[-1], wanted.sum(0))

@@ -19,7 +19,7 @@ from numbacnn.kernels.cpu.tile import LANES
 from numbacnn.testing import ConvCase
 
 ROOT = Path(__file__).parents[1]
-WINOGRAD = next(a for a in cpu_conv.ALGORITHMS if a.name == "winograd")
+WINOGRAD, FOLDING = (next(a for a in cpu_conv.ALGORITHMS if a.name == name) for name in ("winograd", "folded"))
 
 
 @pytest.fixture
@@ -119,6 +119,41 @@ def test_depthwise(cpu: CpuBackend, shape: tuple, dtype: type) -> None:
     np.testing.assert_array_equal(cpu.conv2d_grad_weight(case.grad, case.x, g), reference.conv2d_grad_weight(case.grad, case.x, g))
 
 
+# -- the input gradient of few channels, whether or not it pays ------------------------------------------------------------
+FOLDED = [
+    ((5, 6, 14, 14), (16, 6, 5, 5), {}),
+    ((2, 3, 30, 31), (8, 3, 7, 7), {"padding": 3, "stride": 2}),
+    ((2, 1, 9, 7), (3, 1, 3, 2), {"padding": (0, 1)}),
+    ((2, 3, 11, 11), (4, 3, 2, 2), {"stride": 5}),  # pixels that no window sees
+    ((2, 3, 2, 2), (4, 3, 2, 2), {"padding": 7}),  # windows that see no pixel
+    ((2, 3, 5, 6), (4, 3, 2, 4), {"padding": "same"}),
+    ((1, LANES + 3, 6, 8), (5, LANES + 3, 3, 3), {"padding": 1}),  # several blocks
+    ((3, 4, 70, 90), (2, 4, 3, 3), {"dilation": (2, 1)}),  # several tasks an image
+]
+
+
+@pytest.mark.parametrize("shape", FOLDED, ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_folded(cpu: CpuBackend, shape: tuple, dtype: type) -> None:
+    x, w, options = shape
+    case = ConvCase.of(x, w, dtype=dtype, **options)
+    g, grad = case.geometry, last(case.grad)
+    dx = np.full((g.n, g.h, g.w, g.c), np.nan, dtype)
+    FOLDING.grad_input(cpu.buffers, grad, case.w, g, dx)
+    np.testing.assert_array_equal(dx.transpose(0, 3, 1, 2), reference.conv2d_grad_input(case.grad, case.w, g))
+
+
+def test_an_infinity_reaches_only_the_pixels_of_its_window(cpu: CpuBackend) -> None:
+    case = ConvCase.of((1, 6, 14, 14), (16, 6, 5, 5))
+    case.grad[0, 3, 2, 4] = np.inf
+    dx = cpu.conv2d_grad_input(case.grad, case.w, case.geometry)
+    assert cpu_conv.choose("grad_input", case.geometry, "float32").name == "folded"
+    seen = np.zeros((14, 14), bool)
+    seen[2:7, 4:9] = True
+    assert np.isfinite(dx[0, :, ~seen]).all()
+    assert not np.isfinite(dx[0, :, seen]).any()
+
+
 # -- groups of a few channels ------------------------------------------------------------------------------------------------
 GROUPED = [
     ((2, 32, 9, 11), 3, {"padding": 1}),
@@ -195,6 +230,7 @@ def test_the_choice_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
         "    not depthwise: not one channel to a group",
         "    not grouped: not groups of 2, 4 or 8 channels, into them and out of them",
         "    not winograd: the input gradient is no plain convolution",
+        "    not folded: a window's row would not fill the vectors better",
         "    not superpixels: the input gradient is no plain convolution",
     ]
     cpu_conv.choose("grad_input", g, "float32")

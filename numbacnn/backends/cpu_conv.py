@@ -268,7 +268,7 @@ class Winograd(Algorithm):
 
     @staticmethod
     def _pack(buffers: Buffers, w: Array, taps: tuple[int, int], k_stride: int, lane_stride: int, g: Conv2dGeometry) -> Array:
-        columns = cpu_plan.tile_for(g.oc, "float32").columns
+        columns = cpu_plan.tile_for("float32").columns
         packed = buffers.empty((winograd.PLACES, -(-g.oc // columns), g.c, columns), w.dtype)
         launch(winograd.weights, c_ordered(w).reshape(-1), *taps, k_stride, lane_stride, g.oc, packed)
         return packed
@@ -302,8 +302,28 @@ class Winograd(Algorithm):
             yield plan, patches
 
 
+class Folded(Algorithm):
+    """The input gradient of few channels: all pixels of a window's row at once, then the sum over the windows of a row."""
+
+    name = "folded"
+
+    def declines(self, g: Conv2dGeometry, dtype: DType) -> str:
+        return "for input gradients"
+
+    def declines_grad_input(self, g: Conv2dGeometry, dtype: DType) -> str:
+        if g.groups > 1 or g.dilation[1] > 1:
+            return "groups, or a window whose pixels are not side by side"
+        return "" if cpu_plan.folding_pays(g, dtype) else "a window's row would not fill the vectors better"
+
+    def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
+        plan, step = cpu_plan.folded_plan(g, grad.dtype), cpu_plan.folded_step(g, grad.dtype)
+        sums = buffers.empty((g.n * g.h * g.ow * step + LANES,), grad.dtype)
+        contract(buffers, plan, grad, (w, None), None, sums)
+        launch(conv.fold, sums, g.h, g.ow, step, g.c, g.kw, g.stride[1], g.padding[1][0], g.w, out.reshape(-1))
+
+
 DIRECT, SUPERPIXELS = Direct(), Superpixels()
-ALGORITHMS: tuple[Algorithm, ...] = (Depthwise(), Grouped(), Winograd(), SUPERPIXELS, DIRECT)
+ALGORITHMS: tuple[Algorithm, ...] = (Depthwise(), Grouped(), Winograd(), Folded(), SUPERPIXELS, DIRECT)
 
 
 # -- choice --------------------------------------------------------------------------------------------------------------

@@ -15,12 +15,10 @@ from ..kernels.cpu.tile import REGISTERS, Tile
 
 __all__ = ["Contraction", "Correlation", "forward_plan", "grad_input_plan", "grad_weight_plan", "matmul_plan", "matmul_t_plan", "tile_for"]
 
-if REGISTERS == 32:
-    WIDE, NARROW, SUM_TILES = (14, 2), (20, 1), ((14, 2, 2), (30, 1, 6))
-else:
-    WIDE, NARROW, SUM_TILES = (6, 2), (8, 1), ((6, 2, 2), (8, 1, 2))
-"""Rows and vectors of the two tiles; the same and a run for weight gradients: six are six channels, or a row of a 5x5 kernel over two
-pixels of one channel."""
+WIDE, NARROW = ((14, 2), (30, 1)) if REGISTERS == 32 else ((6, 2), (8, 1))
+"""Rows and vectors of the tile, and of the one for weight gradients of so few channels that one vector holds them."""
+RUNS = {WIDE: 2, NARROW: 6 if REGISTERS == 32 else 2}
+"""Of weight gradients, where the rows allow it. Six are six channels, or a row of a 5x5 kernel over two pixels of one channel."""
 GROUPED = 8 if REGISTERS == 32 else 6
 """Pixels that share the weights of a group."""
 SPAN_BYTES = 1 << 18
@@ -35,10 +33,15 @@ PART_BYTES = 1 << 21
 """What the partial sums of a weight gradient may occupy, unless a single chunk takes more."""
 
 
-def tile_for(channels: int, dtype: str | np.dtype) -> Tile:
-    """A tile one vector wide where the output channels fit into it."""
-    narrow = Tile(*NARROW, str(dtype))
-    return narrow if channels <= narrow.columns else Tile(*WIDE, str(dtype))
+def tile_for(dtype: str | np.dtype) -> Tile:
+    """The tile of ``contract``. Spare lanes cost nothing: one vector wide, a tile would load a number for every multiplication."""
+    return Tile(*WIDE, str(dtype))
+
+
+def sum_tile(channels: int, run: int, dtype: str | np.dtype) -> Tile:
+    """The tile of ``correlate``; ``run``: how many of its rows lie side by side in the input, wherever a run starts."""
+    shape = NARROW if channels <= Tile(*NARROW, str(dtype)).columns else WIDE
+    return Tile(*shape, str(dtype), 1 if run % RUNS[shape] else RUNS[shape])
 
 
 @functools.lru_cache(maxsize=256)
@@ -47,27 +50,19 @@ def superpixel(g: Conv2dGeometry, dtype: str | np.dtype) -> int:
 
     In channels-last memory r pixels of OC channels are one of r * OC channels. So a convolution with few output channels, which
     would leave lanes of the vectors idle, is also one with more of them, a stride r times as wide and a kernel
-    (r - 1) * stride columns wider, whose added taps are zero. Chosen by the vector operations that an original pixel costs; a tile
-    one vector wide counts double, because it loads a number for every multiplication.
+    (r - 1) * stride columns wider, whose added taps are zero. Chosen by the steps of a tile that an original pixel costs.
 
     Not for an input that is not finite: the added taps would carry it to the neighbours (0 * inf is NaN).
     """
     if g.groups > 1 or g.dilation[1] > 1:
         return 1
+    return min(_superpixels(g, dtype), key=lambda r: (g.kw + (r - 1) * g.stride[1]) / r)
+
+
+def _superpixels(g: Conv2dGeometry, dtype: str | np.dtype) -> Iterator[int]:
+    """Those that a row can be shared out into and a tile holds."""
     fitting = Tile(*WIDE, str(dtype)).columns // g.oc
-
-    def cost(r: int) -> float:
-        tile = tile_for(r * g.oc, dtype)
-        return (g.kw + (r - 1) * g.stride[1]) * tile.n / r * (2 if tile.n == 1 else 1)
-
-    return min((r for r in range(1, max(1, fitting) + 1) if g.ow % r == 0), key=cost)
-
-
-def sum_tile(channels: int, run: int, dtype: str | np.dtype) -> Tile:
-    """A tile for sums over pixels; ``run``: how many of its rows lie side by side in the input, wherever a run starts."""
-    tile = tile_for(channels, dtype)
-    rows, vectors, side_by_side = SUM_TILES[tile.n == 1]
-    return tile if run % side_by_side else Tile(rows, vectors, str(dtype), side_by_side)
+    return (r for r in range(1, max(1, fitting) + 1) if g.ow % r == 0)
 
 
 def _run(g: Conv2dGeometry) -> int:
@@ -80,7 +75,6 @@ def sum_superpixel(g: Conv2dGeometry, dtype: str | np.dtype) -> int:
     """As ``superpixel``, for the weight gradient, of which no pixel carries anything to its neighbours."""
     if g.groups > 1 or g.dilation[1] > 1:
         return 1
-    fitting = Tile(*WIDE, str(dtype)).columns // g.oc
 
     def cost(r: int) -> float:
         wide = _widened(g, r)
@@ -88,7 +82,7 @@ def sum_superpixel(g: Conv2dGeometry, dtype: str | np.dtype) -> int:
         tiles = -(-g.kh * wide.kw * g.c // tile.m)
         return tiles * tile.m * tile.n / r * (2 if tile.n == tile.run == 1 else 1)
 
-    return min((r for r in range(1, max(1, fitting) + 1) if g.ow % r == 0), key=cost)
+    return min(_superpixels(g, dtype), key=cost)
 
 
 @functools.lru_cache(maxsize=256)
@@ -290,7 +284,7 @@ def _contraction(
     group_stride: int,
     lane_stride: int,
 ) -> Contraction:
-    tile = tile_for(y_group, dtype)
+    tile = tile_for(dtype)
     tiles = sum(-(-images * len(k.at) // tile.m) for k in classes)
     pixels = sum(len(k.at) for k in classes)
     tile_bytes = (x_image + y_image) * tile.m * np.dtype(dtype).itemsize // max(1, pixels)
@@ -378,6 +372,35 @@ def grad_input_plan(g: Conv2dGeometry, dtype: str | np.dtype) -> Contraction:
     sizes = g.n, g.oh * g.ow * g.oc, g.h * g.w * g.c, ocg, cg, g.groups
     offsets = _grid(np.arange(taps)[::-1], np.arange(ocg) * cg * taps)
     return _contraction(classes, dtype, *sizes, offsets, ocg * cg * taps, taps)
+
+
+@functools.lru_cache(maxsize=256)
+def folding_pays(g: Conv2dGeometry, dtype: str | np.dtype) -> bool:
+    """Whether all pixels of a window's row fill the tile's vectors better than one pixel's channels.
+
+    In steps of the tile for each row of kernel and output channel; to write and read a block of sums takes as long as some 16 of them.
+    """
+    columns, whole = tile_for(dtype).columns, turned(g)
+    r = superpixel(whole, dtype) if whole else 1
+    folded = -(-g.kw * g.c // columns) * (1 + 16 / (g.kh * g.oc))
+    return folded < (g.kw + r - 1) / r * -(-r * g.c // columns)
+
+
+@functools.lru_cache(maxsize=256)
+def folded_plan(g: Conv2dGeometry, dtype: str | np.dtype) -> Contraction:
+    """What each pixel of dy adds to the kw pixels of its window in each row of dx: (N, H, OW, KW * C), whole tiles."""
+    taps, sums, step = g.kh * g.kw, g.kw * g.c, folded_step(g, dtype)
+    rows, windows = _grad_axis(*_parameters(g)[0]), np.arange(g.ow)
+    classes = _classes((rows, [_Axis(windows, windows, (0,), (0,))]), 1, g.oc, (g.ow * g.oc, g.oc), (g.ow * step, step))
+    offsets = np.add.outer(np.arange(g.kw), _grid(np.arange(g.kh)[::-1] * g.kw, np.arange(g.oc) * g.c * taps))
+    sizes = g.n, g.oh * g.ow * g.oc, g.h * g.ow * step, g.oc, sums, 1
+    return replace(_contraction(classes, dtype, *sizes, offsets, 0, taps), dense=True)  # what a row spills, its own step takes
+
+
+def folded_step(g: Conv2dGeometry, dtype: str | np.dtype) -> int:
+    """Elements from what one window adds to what the next does."""
+    columns = tile_for(dtype).columns
+    return -(-g.kw * g.c // columns) * columns
 
 
 def _correlation(
@@ -488,12 +511,10 @@ def _one_run(at: np.ndarray, to: np.ndarray, length: int) -> _Class:
 
 @functools.lru_cache(maxsize=256)
 def rows_grad_plan(n: int, c: int, pixels: int, o: int, dtype: str | np.dtype) -> Contraction:
-    """(N, O) @ (O, C * pixels) into images (N, pixels, C): each pixel is a class of its own, which meets its own weights."""
-    places = np.arange(n) * pixels * c
-    zero = np.zeros(1, np.int64)
-    classes = [_Class(np.arange(n) * o, places + p * c, zero, zero + p * o, o) for p in range(pixels)]
-    offsets = _grid(np.arange(pixels), np.arange(o) * c * pixels)
-    return _contraction(classes, dtype, 1, n * o, n * pixels * c, o, c, 1, offsets, 0, pixels)
+    """(N, O) @ (O, C * pixels) into images (N, pixels, C): lanes in the images' order, each pixel with weights of its own."""
+    rows = _one_run(np.arange(n) * o, np.arange(n) * pixels * c, o)
+    offsets = np.add.outer(np.arange(pixels), np.arange(o) * c * pixels)
+    return _contraction([rows], dtype, 1, n * o, n * pixels * c, o, pixels * c, 1, offsets, 0, pixels)
 
 
 @functools.lru_cache(maxsize=256)
@@ -563,7 +584,7 @@ def _patch_grid(g: Conv2dGeometry) -> tuple[int, int]:
 def winograd_pays(g: Conv2dGeometry) -> bool:
     """Whether fewer multiplications make up for the transforms of patches and weights. Ragged tiles cost as much as full ones."""
     rows, columns = _patch_grid(g)
-    patches, weights, tile = g.n * rows * columns, g.c * g.oc, tile_for(g.oc, "float32").m
+    patches, weights, tile = g.n * rows * columns, g.c * g.oc, tile_for("float32").m
 
     def multiplied(pixels: int) -> int:
         return weights * (-(-pixels // tile) * tile + MOVED)

@@ -27,9 +27,9 @@ from numba import prange
 from .elementwise import activate
 from .launch import inline, kernel
 from .tile import add_block, columns, move_row, opaque, outer, row_count, start, store, store_block, zero
-from .vector import lanes, load, move_few, put
+from .vector import lanes, load, move_few, put, zeros
 
-__all__ = ["BLOCK", "MANY", "STRIP", "contract", "correlate", "pack", "pad"]
+__all__ = ["BLOCK", "MANY", "STRIP", "contract", "correlate", "fold", "pack", "pad"]
 
 u8 = np.uint64  # an index that is never negative: Numba leaves out its test
 
@@ -81,6 +81,42 @@ def pad(x, rows, size, out, out_rows, width, top, left):
         n = np.int64(task) // shares
         s = np.int64(task) - n * shares
         _pad_rows(x, n, s * out_rows // shares, (s + 1) * out_rows // shares, rows, size, out, out_rows, width, top, left)
+
+
+@inline
+def _fold_line(x, at, windows, step, c, kw, stride, left, width, line):
+    """line (width, c) = the sums of what windows add to each pixel; x[at + w * step] is what window w has for its first."""
+    first = last = 0  # windows that cover a pixel
+    for p in range(width):
+        while last < windows and last * stride <= p + left:
+            last += 1
+        while first * stride + kw <= p + left:
+            first += 1
+        begin, jump = at + first * step + (p + left - first * stride) * c, step - stride * c
+        for i in range(0, c, lanes(x)):  # spare lanes spill into the next pixel, which is written later
+            v, o = zeros(x), begin + i
+            for _ in range(last - first):
+                v = v + load(x, o)
+                o += jump
+            put(v, line, p * c + i)
+
+
+@kernel
+def fold(x, rows, windows, step, c, kw, stride, left, width, out):
+    """Flat out (images, rows, width, c): the sums over a row's windows, of kw pixels each and ``stride`` apart, of flat x.
+
+    x holds, for each row of out and each window, what it adds to its pixels (kw, c), ``step`` elements from one window to the next, and a
+    vector more at its end. The first window starts ``left`` pixels before the row.
+    """
+    shares = max(1, min(rows, rows * width * c // PADDED))
+    for task in prange(len(out) // (rows * width * c) * shares):
+        n = np.int64(task) // shares
+        s = np.int64(task) - n * shares
+        line = np.empty(width * c + lanes(x), x.dtype)
+        for r in range(n * rows + s * rows // shares, n * rows + (s + 1) * rows // shares):
+            _fold_line(x, r * windows * step, windows, step, c, kw, stride, left, width, line)
+            for i in range(width * c):
+                out[u8(r * width * c + i)] = line[u8(i)]
 
 
 @inline
