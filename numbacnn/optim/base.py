@@ -94,33 +94,34 @@ class Optimizer:
             ShapeError, DTypeError: where a gradient or a moment does not fit its parameter; nothing has moved then.
             RuntimeError: where a parameter can't be written to, as in ``inference_mode()``; likewise.
         """
-        ready = [(index, p, p.grad, group) for index, p, group in self._entries() if p.grad is not None]
-        for index, p, grad, _ in ready:
-            p.check_writable(type(self).__name__)
-            if grad.shape != p.shape:
-                raise ShapeError(message(type(self).__name__, f"a gradient {p.shape} for parameter {index}", f"{grad.shape}"))
-            if grad.dtype != p.dtype or grad.device != p.device:
-                place = f"{grad.dtype} on {grad.device}"
-                raise DTypeError(message(type(self).__name__, f"a gradient in {p.dtype} on {p.device} for parameter {index}", place))
-            for name, moment in self._moments(index):
-                if moment.shape != p.shape:
-                    raise ShapeError(message(type(self).__name__, f"{name} {p.shape} for parameter {index}", f"{moment.shape}"))
         batches: dict[Any, tuple[list[Tensor], list[dict[str, Any]], dict[str, Any]]] = {}
-        for index, p, _, group in ready:
-            state = self.state.setdefault(index, {})
-            for name, moment in self._moments(index):
-                state[name] = moment.to(p.device, p.dtype)
-            params, states, _ = batches.setdefault((id(group), p.device, p.dtype.char), ([], [], group))
-            params.append(p)
-            states.append(state)
+        for index, p, group in self._entries():
+            if p.grad is not None:
+                state = self._ready(index, p, p.grad)
+                params, states, _ = batches.setdefault((id(group), p.device, p.dtype.char), ([], [], group))
+                params.append(p)
+                states.append(state)
         for batch in batches.values():
             self._update(*batch)
-        for _, p, _, _ in ready:
-            p.bump_version()
+            for p in batch[0]:
+                p.bump_version()
 
-    def _moments(self, index: int) -> list[tuple[str, Tensor]]:
-        state = self.state.get(index)
-        return [(name, value) for name, value in state.items() if isinstance(value, Tensor)] if state else []
+    def _ready(self, index: int, p: Tensor, grad: Tensor) -> dict[str, Any]:
+        """Judge that a parameter can move; its state, whose moments are where it is."""
+        op = type(self).__name__
+        p.check_writable(op)
+        if not _alike(grad, p):
+            if grad.shape != p.shape:
+                raise ShapeError(message(op, f"a gradient {p.shape} for parameter {index}", f"{grad.shape}"))
+            place = f"{grad.dtype} on {grad.device}"
+            raise DTypeError(message(op, f"a gradient in {p.dtype} on {p.device} for parameter {index}", place))
+        state = self.state.setdefault(index, {})
+        for name, moment in state.items():
+            if isinstance(moment, Tensor) and not _alike(moment, p):
+                if moment.shape != p.shape:
+                    raise ShapeError(message(op, f"{name} {p.shape} for parameter {index}", f"{moment.shape}"))
+                state[name] = moment.to(p.device, p.dtype)
+        return state
 
     # -- state ---------------------------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
@@ -174,6 +175,12 @@ class Optimizer:
             lines.append(f"Parameter Group {index}")
             lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
         return "\n".join([*lines, ")"])
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    """Whether they agree in shape, dtype and device."""
+    x, y = a.array, b.array
+    return x.shape == y.shape and x.dtype == y.dtype and type(x) is type(y)
 
 
 def arrays(tensors: Iterable[Tensor | None]) -> list[Any]:
