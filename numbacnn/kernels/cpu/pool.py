@@ -198,7 +198,7 @@ def _divide_row(x, a, y, b, windows, c, tall, kw, sw, pw, width, include):
     k = 0
     while k < windows:  # in runs of windows with the same divisor
         taps = _counted(k * sw - pw, kw, width, pw, include)
-        end = k + 1
+        end = windows if taps == kw and _counted((windows - 1) * sw - pw, kw, width, pw, include) == kw else k + 1
         while end < windows and _counted(end * sw - pw, kw, width, pw, include) == taps:
             end += 1
         divisor = y.dtype.type(max(1, tall * taps))

@@ -9,7 +9,7 @@ from .elementwise import derive
 from .launch import DOT, inline, kernel
 from .vecmath import exp
 from .vector import greater as larger
-from .vector import lanes, load, put, zeros
+from .vector import lanes, load, put
 
 __all__ = [
     "NO_WINDOW",
@@ -38,15 +38,18 @@ def channel_sum_scratch(pixels: int, channels: int) -> tuple[int, int]:
 
 @inline
 def _spread(grad, row, kh, kw, channels, line, means, spread):
-    """spread (line,) = what each element of a line gets of row ``row`` of grad, the gradient of the means of kh x kw windows."""
+    """spread (kh, line) = what the elements of kh lines get of row ``row`` of grad, the gradient of the means of kh x kw windows."""
     count = line // kw
     divisor = grad.dtype.type(kh * kw)
-    for i in range(count):
+    for i in range(min(count + lanes(means), grad.size - row * count)):  # a few more: a rest would be divided one by one
         means[u8(i)] = grad[u8(row * count + i)] / divisor
     for k in range(0, count, channels):
         for j in range(kw):
             for c in range(0, channels, lanes(means)):  # spare lanes spill into what is written next
-                put(zeros(means) + load(means, k + c), spread, k * kw + j * channels + c)
+                put(load(means, k + c), spread, k * kw + j * channels + c)
+    for i in range(1, kh):
+        for j in range(0, line, lanes(means)):
+            put(load(spread, j), spread, i * line + j)
 
 
 @inline
@@ -55,11 +58,11 @@ def _derive_on(grad, y, kind, window, row, means, spread, x, channels, o, wanted
     kh, kw, line = window[0], window[1], window[2]
     source, first, stop = grad, o, wanted  # one call of ``derive``: LLVM would make a copy for each
     if kh:
-        at = o // line
-        if at // kh != row:
-            row = at // kh
+        at = o // (kh * line)
+        if at != row:
+            row = at
             _spread(grad, row, kh, kw, channels, line, means, spread)
-        source, first, stop = spread, o - at * line, min(end, (at + 1) * line)
+        source, first, stop = spread, o - at * kh * line, min(end, (at + 1) * kh * line)
     if kind:
         derive(source[first : first + stop - o], y[o:stop], kind, x[o:stop])
     elif kh:
@@ -76,7 +79,7 @@ def _sum_slice(grad, y, kind, window, x, part, s):
     flat, acc = x.reshape(x.size), part[s]
     step = (pixels // slices + 1) * channels
     o, end = min(x.size, s * step), min(x.size, (s + 1) * step)
-    means, spread = np.empty(window[2] + lanes(x), x.dtype), np.empty(window[2] + lanes(x), x.dtype)
+    means, spread = np.empty(window[2] + lanes(x), x.dtype), np.empty(window[0] * window[2] + lanes(x), x.dtype)
     made, row = o, -1
     for j in range(width):
         acc[j] = 0
