@@ -21,6 +21,8 @@ RUNS = {WIDE: 2, NARROW: 6 if REGISTERS == 32 else 2}
 """Of weight gradients, where the rows allow it. Six are six channels, or a row of a 5x5 kernel over two pixels of one channel."""
 GROUPED = 8 if REGISTERS == 32 else 6
 """Pixels that share the weights of a group."""
+SMALL_PACK, SMALL = 256, 2048
+"""Rows of packed weights, and steps of the tile, for which other threads would take longer to come than one takes alone."""
 SPAN_BYTES = 1 << 18
 """What a task's pixels should occupy, input and output: they stay in the second-level cache while the blocks of weights pass by."""
 TASKS = 32
@@ -127,6 +129,9 @@ class Contraction:
     def __post_init__(self) -> None:
         sizes = [self.images, self.x_image, self.y_image, self.x_group, self.y_group]
         sizes += [self.shares, self.splits, self.dense, self.group_stride, self.lane_stride]
+        blocks = self.groups * -(-self.y_group // self.tile.columns)
+        steps = sum(-(-self.images * pixels // self.tile.m) * (last - first) * length for _, pixels, first, last, length in self.classes)
+        sizes += [self.offsets.shape[1] * blocks < SMALL_PACK, steps * blocks < SMALL]
         tables = self.at, self.to, self.classes, self.taps, self.rows, self.offsets, np.array(sizes, np.int64)
         object.__setattr__(self, "tables", tables)
         shape = self.groups, -(-self.y_group // self.tile.columns), self.offsets.shape[1], self.tile.columns

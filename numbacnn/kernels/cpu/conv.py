@@ -271,6 +271,43 @@ def _bias_row(bias, first, used, NR, row):
             i = i + 1 if i + 1 < bias.size else 0
 
 
+@inline(owns=True)
+def _contract_task(tile, task, x, at, to, classes, taps, rows, sizes, packed, bias, kind, y):
+    """One of ``contract``'s tasks."""
+    images, x_image, y_image, x_group, y_group = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
+    shares, splits, dense = sizes[5], sizes[6], sizes[7]
+    groups, blocks, K, NR = packed.shape
+    M = row_count(tile)
+    weights = packed.reshape(-1)
+    s = task // splits
+    split = task - s * splits
+    scratch = np.empty(M * NR, y.dtype)
+    first = np.empty(NR, y.dtype)
+    # from the last block to the first: what a ragged last block spills is the next pixel's first block, written later
+    for gb in range((split + 1) * groups * blocks // splits - 1, split * groups * blocks // splits - 1, -1):
+        g = gb // blocks
+        channel = (gb - g * blocks) * NR
+        used = min(NR, y_group - channel)
+        _bias_row(bias, g * y_group + channel, used, NR, first)
+        for k in range(len(classes)):
+            entry, pixels = classes[k, 0], classes[k, 1]
+            total = images * pixels
+            tiles = (total + M - 1) // M
+            stop = min(tiles * (s + 1) // shares * M, total)
+            for p in range(tiles * s // shares * M, stop, M):
+                n = p // pixels
+                t = entry + (p - n * pixels if p + M <= total else pixels + M)
+                acc = start(tile, first, 0)
+                q = n * x_image + g * x_group
+                acc = _sum_runs(tile, acc, x, at, t, q, taps, rows, classes[k, 2], classes[k, 3], classes[k, 4], weights, gb * K * NR)
+                o = n * y_image + g * y_group + channel
+                behind = (stop - p - M) * y_group  # elements of this task that are still to be written
+                if kind == 0 and behind >= 0 and (used == NR or (dense and behind >= NR - used)):
+                    store(acc, y, to, t, o)
+                else:
+                    _store_part(tile, acc, scratch, kind, min(M, stop - p), used, y, to, t, o)
+
+
 @kernel
 def contract(tile, x, at, to, classes, taps, rows, offsets, sizes, w, packed, bias, kind, y):
     """y[n, pixel, g, :] = f(bias + sum over runs and channels of x times packed (G, B, K, NR)), f = ACTIVATIONS[kind]; x and y are flat.
@@ -279,48 +316,26 @@ def contract(tile, x, at, to, classes, taps, rows, offsets, sizes, w, packed, bi
 
     Row i of ``classes``: a class's first entry in ``at`` and ``to``, its pixels in an image, its first run and the one after its
     last, and their length. ``sizes``: the images; the elements of an image of x and of y; the channels of a group of x and of y; shares
-    and splits; dense; the two strides of ``pack``.
+    and splits; dense; the two strides of ``pack``; whether to use one thread for packing, and for the rest.
 
     A task owns a share of each class's tiles, of all images, and one of ``splits`` shares of the blocks of output channels.
     ``dense``: pixels follow each other in y and no other task writes between them, so that a store wider than the channels may spill
     onto what is written next.
     """
-    images, x_image, y_image, x_group, y_group = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
-    shares, splits, dense = sizes[5], sizes[6], sizes[7]
-    groups, blocks, K, NR = packed.shape
-    M = row_count(tile)
-    weights = packed.reshape(-1)
     if w.size:
-        for task in prange(groups * blocks * _slices(offsets)):
-            _pack_slice(np.int64(task), w, offsets, sizes[8], sizes[9], y_group, packed)
-    for task in prange(shares * splits):
-        s = task // splits
-        split = task - s * splits
-        scratch = np.empty(M * NR, y.dtype)
-        first = np.empty(NR, y.dtype)
-        # from the last block to the first: what a ragged last block spills is the next pixel's first block, written later
-        for gb in range((split + 1) * groups * blocks // splits - 1, split * groups * blocks // splits - 1, -1):
-            g = gb // blocks
-            channel = (gb - g * blocks) * NR
-            used = min(NR, y_group - channel)
-            _bias_row(bias, g * y_group + channel, used, NR, first)
-            for k in range(len(classes)):
-                entry, pixels = classes[k, 0], classes[k, 1]
-                total = images * pixels
-                tiles = (total + M - 1) // M
-                stop = min(tiles * (s + 1) // shares * M, total)
-                for p in range(tiles * s // shares * M, stop, M):
-                    n = p // pixels
-                    t = entry + (p - n * pixels if p + M <= total else pixels + M)
-                    acc = start(tile, first, 0)
-                    q = n * x_image + g * x_group
-                    acc = _sum_runs(tile, acc, x, at, t, q, taps, rows, classes[k, 2], classes[k, 3], classes[k, 4], weights, gb * K * NR)
-                    o = n * y_image + g * y_group + channel
-                    behind = (stop - p - M) * y_group  # elements of this task that are still to be written
-                    if kind == 0 and behind >= 0 and (used == NR or (dense and behind >= NR - used)):
-                        store(acc, y, to, t, o)
-                    else:
-                        _store_part(tile, acc, scratch, kind, min(M, stop - p), used, y, to, t, o)
+        slices = packed.shape[0] * packed.shape[1] * _slices(offsets)
+        if sizes[10]:
+            for task in range(slices):
+                _pack_slice(task, w, offsets, sizes[8], sizes[9], sizes[4], packed)
+        else:
+            for task in prange(slices):
+                _pack_slice(np.int64(task), w, offsets, sizes[8], sizes[9], sizes[4], packed)
+    if sizes[11]:
+        for task in range(sizes[5] * sizes[6]):
+            _contract_task(tile, task, x, at, to, classes, taps, rows, sizes, packed, bias, kind, y)
+    else:
+        for task in prange(sizes[5] * sizes[6]):
+            _contract_task(tile, np.int64(task), x, at, to, classes, taps, rows, sizes, packed, bias, kind, y)
 
 
 @inline
