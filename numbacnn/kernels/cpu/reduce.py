@@ -24,7 +24,7 @@ __all__ = [
 
 WIDE = 512  # elements: so many sums run side by side, however few channels there are
 SLICE = 1 << 14  # elements of a slice, at least
-SLICES = 64
+SLICES = 32
 NO_WINDOW = np.zeros(3, np.int64)
 u8 = np.uint64  # an index that Numba does not test for being negative
 
@@ -71,6 +71,19 @@ def _derive_on(grad, y, kind, window, row, means, spread, x, channels, o, wanted
     return stop, row
 
 
+@inline
+def _add_four(x, o, acc):
+    """acc += four rows of x from o on: fewer loads and stores of acc. Vectors, for LLVM would ask each time whether the two overlap."""
+    width = acc.size
+    whole = width // lanes(x) * lanes(x)
+    for j in range(0, whole, lanes(x)):
+        a, b, c, d = load(x, o + j), load(x, o + width + j), load(x, o + 2 * width + j), load(x, o + 3 * width + j)
+        put(load(acc, j) + ((a + b) + (c + d)), acc, j)
+    for j in range(whole, width):
+        a, b, c, d = x[u8(o + j)], x[u8(o + width + j)], x[u8(o + 2 * width + j)], x[u8(o + 3 * width + j)]
+        acc[j] += (a + b) + (c + d)
+
+
 @inline(owns=True)
 def _sum_slice(grad, y, kind, window, x, part, s):
     """Row s of part (slices, width) = the sums of slice s of x (P, C), width after width; before, x is made."""
@@ -87,11 +100,8 @@ def _sum_slice(grad, y, kind, window, x, part, s):
         wanted = min(end, o + 4 * width)
         while made < wanted:
             made, row = _derive_on(grad, y, kind, window, row, means, spread, flat, channels, made, wanted, end)
-        if wanted - o == 4 * width:  # four at once: fewer loads and stores of acc
-            for j in range(width):
-                a, b = flat[u8(o + j)], flat[u8(o + width + j)]
-                c, d = flat[u8(o + 2 * width + j)], flat[u8(o + 3 * width + j)]
-                acc[j] += (a + b) + (c + d)
+        if wanted - o == 4 * width:
+            _add_four(flat, o, acc)
             o = wanted
         while o < wanted:
             for j in range(min(width, wanted - o)):
