@@ -7,7 +7,7 @@ from numba import prange
 
 from .elementwise import derive
 from .launch import DOT, inline, kernel
-from .vecmath import exp
+from .vecmath import exp_below
 from .vector import greater as larger
 from .vector import lanes, load, put
 
@@ -163,7 +163,7 @@ def softmax_row(x, y):
         long = _long_maximum(x, y)
         m = long if long > m else m
     for k in range(x.size):
-        y[k] = exp(x[k] - m)
+        y[k] = exp_below(x[k] - m)
     return m, _sum(y)  # in a loop that also stores, the order of the sum would depend on how near x and y lie
 
 
@@ -215,7 +215,7 @@ def _softmax_backward_row(grad, y, dx):
 def _log_softmax_backward_row(grad, y, dx):
     total = _sum(grad)
     for k in range(dx.size):
-        dx[k] = grad[k] - exp(y[k]) * total
+        dx[k] = grad[k] - exp_below(y[k]) * total
 
 
 @kernel
