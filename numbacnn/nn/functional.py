@@ -39,14 +39,18 @@ __all__ = [
 Reduction = Literal["mean", "sum", "none"]
 
 
-def _one_dtype(op: str, *tensors: Tensor | None) -> None:
-    found = [t.array.dtype for t in tensors if t is not None]
-    if not is_floating(found[0]) or found.count(found[0]) != len(found):
-        raise DTypeError(message(op, "floating-point tensors of one dtype", ", ".join(map(str, found)), "convert them with .to()"))
+def _one_dtype(op: str, input: Tensor, *others: Tensor | None) -> None:
+    first = input.array.dtype
+    good = is_floating(first)
+    for t in others:
+        good = good and (t is None or t.array.dtype is first or t.array.dtype == first)  # most often it is the same object
+    if not good:
+        found = ", ".join(str(t.dtype) for t in (input, *others) if t is not None)
+        raise DTypeError(message(op, "floating-point tensors of one dtype", found, "convert them with .to()"))
 
 
 def _vector(op: str, bias: Tensor | None, size: int) -> None:
-    if bias is not None and bias.shape != (size,):
+    if bias is not None and bias.array.shape != (size,):
         raise ShapeError(message(op, f"bias ({size},)", f"bias {bias.shape}"))
 
 

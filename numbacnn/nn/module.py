@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -578,9 +579,13 @@ def _fused(modules: list[Any], x: Any) -> tuple[Any, dict[str, Any], int]:
 
 def _own(module: Any, name: str) -> Any:
     """An attribute of the module's very class, one of this library's; None where it has hooks, or a ``forward`` of its own."""
-    kind = type(module)
-    found = vars(kind).get(name) if kind.__module__.startswith("numbacnn.nn.") else None
-    return None if found is None or module._forward_hooks or "forward" in vars(module) else found
+    found = _attributes(type(module)).get(name)
+    return None if found is None or module._forward_hooks or "forward" in module.__dict__ else found
+
+
+@functools.cache
+def _attributes(kind: type) -> Mapping[str, Any]:
+    return vars(kind) if kind.__module__.startswith("numbacnn.nn.") else {}
 
 
 class ModuleList(_Container):
