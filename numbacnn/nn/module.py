@@ -579,7 +579,8 @@ def _fused(modules: list[Any], x: Any) -> tuple[Any, dict[str, Any], int]:
 
 def _own(module: Any, name: str) -> Any:
     """An attribute of the module's very class, one of this library's; None where it has hooks, or a ``forward`` of its own."""
-    found = _attributes(type(module)).get(name)
+    kind: Any = type(module)
+    found = _attributes(kind).get(name)
     return None if found is None or module._forward_hooks or "forward" in module.__dict__ else found
 
 
