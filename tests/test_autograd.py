@@ -979,6 +979,16 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
     ),
     (lambda: F.gelu(x, "erf"), ValueError, "[gelu] expected approximate 'none' or 'tanh'; received 'erf'."),
     (
+        lambda: F.linear(x, np.ones((2, 4), np.float32)),
+        TypeError,
+        "[linear] expected Tensors; received Tensor, ndarray; make one with tensor() or from_array().",
+    ),
+    (
+        lambda: F.batch_norm(x, None, None, training=True, momentum=None),
+        TypeError,
+        "[batch_norm] expected momentum as a number; received None; nn.BatchNorm2d(momentum=None) averages over all batches.",
+    ),
+    (
         lambda: F.batch_norm(y, y, y),
         nc.ShapeError,
         "[batch_norm] expected input (N, C) or (N, C, ...); received input (4,).",

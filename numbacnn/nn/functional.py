@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -40,10 +41,14 @@ Reduction = Literal["mean", "sum", "none"]
 
 
 def _one_dtype(op: str, input: Tensor, *others: Tensor | None) -> None:
-    first = input.array.dtype
-    good = is_floating(first)
-    for t in others:
-        good = good and (t is None or t.array.dtype is first or t.array.dtype == first)  # most often it is the same object
+    try:
+        first = input.array.dtype
+        good = is_floating(first)
+        for t in others:
+            good = good and (t is None or t.array.dtype is first or t.array.dtype == first)  # most often it is the same object
+    except AttributeError:
+        found = ", ".join(type(t).__name__ for t in (input, *others) if t is not None)
+        raise TypeError(message(op, "Tensors", found, "make one with tensor() or from_array()")) from None
     if not good:
         found = ", ".join(str(t.dtype) for t in (input, *others) if t is not None)
         raise DTypeError(message(op, "floating-point tensors of one dtype", found, "convert them with .to()"))
@@ -94,11 +99,11 @@ def conv2d(
     >>> conv2d(nc.ones(1, 1, 3, 3), nc.ones(1, 1, 2, 2)).shape
     (1, 1, 2, 2)
     """
+    _one_dtype("conv2d", input, weight, bias)
     if input.ndim == 3:
         return conv2d(input.unsqueeze(0), weight, bias, stride, padding, dilation, groups, activation, average).squeeze(0)
     geometry = Conv2dGeometry.of(input.shape, weight.shape, stride, padding, dilation, groups)
     _vector("conv2d", bias, geometry.oc)
-    _one_dtype("conv2d", input, weight, bias)
     _known("conv2d", activation)
     pooled = None if average is None else _average(geometry.output_shape, *average)
     return apply(conv.Conv2d(geometry, activation, pooled), input, weight, bias)
@@ -120,10 +125,10 @@ def max_pool2d(
     >>> max_pool2d(nc.arange(16.0).reshape(1, 1, 4, 4), 2).flatten()
     tensor([ 5.,  7., 13., 15.])
     """
+    _one_dtype("max_pool2d", input)
     if input.ndim == 3:
         return max_pool2d(input.unsqueeze(0), kernel_size, stride, padding, dilation, ceil_mode).squeeze(0)
     geometry = Pool2dGeometry.of(input.shape, kernel_size, stride, padding, dilation, ceil_mode)
-    _one_dtype("max_pool2d", input)
     return apply(pool.MaxPool2d(geometry), input)
 
 
@@ -144,10 +149,10 @@ def avg_pool2d(
     >>> avg_pool2d(nc.arange(16.0).reshape(1, 1, 4, 4), 2).flatten()
     tensor([ 2.5,  4.5, 10.5, 12.5])
     """
+    _one_dtype("avg_pool2d", input)
     if input.ndim == 3:
         return avg_pool2d(input.unsqueeze(0), kernel_size, stride, padding, ceil_mode, count_include_pad).squeeze(0)
     geometry = _average(input.shape, kernel_size, stride, padding, ceil_mode, count_include_pad)
-    _one_dtype("avg_pool2d", input)
     return apply(pool.AvgPool2d(geometry), input)
 
 
@@ -171,10 +176,10 @@ def adaptive_avg_pool2d(input: Tensor, output_size: AdaptiveSize) -> Tensor:
     >>> adaptive_avg_pool2d(nc.arange(6.0).reshape(1, 1, 2, 3), (1, 2)).flatten()
     tensor([2., 3.])
     """
+    _one_dtype("adaptive_avg_pool2d", input)
     if input.ndim == 3:
         return adaptive_avg_pool2d(input.unsqueeze(0), output_size).squeeze(0)
     geometry = AdaptivePool2dGeometry.of(input.shape, output_size)
-    _one_dtype("adaptive_avg_pool2d", input)
     return apply(pool.AdaptiveAvgPool2d(geometry), input)
 
 
@@ -206,6 +211,10 @@ def batch_norm(
     tensor([-1.,  1.])
     """
     op = "batch_norm"
+    _one_dtype(op, input, weight, bias, running_mean, running_var)
+    if not isinstance(momentum, Real):
+        hint = "nn.BatchNorm2d(momentum=None) averages over all batches"
+        raise TypeError(message(op, "momentum as a number", repr(momentum), hint))
     if input.ndim < 2:
         raise ShapeError(message(op, "input (N, C) or (N, C, ...)", f"input {input.shape}"))
     channels = input.shape[1]
@@ -218,7 +227,6 @@ def batch_norm(
     if training and input.numel() == channels:
         hint = "take a larger batch, or eval()"
         raise ShapeError(message(op, "more than one value per channel in training", f"input {input.shape}", hint))
-    _one_dtype(op, input, weight, bias, running_mean, running_var)
     mean, var = (None if t is None else t.array for t in (running_mean, running_var))
     y = apply(norm.BatchNorm(mean, var, bool(training), float(momentum), float(eps)), input, weight, bias)
     for t in (running_mean, running_var):
@@ -241,6 +249,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation
     >>> linear(nc.ones(2, 3), nc.ones(4, 3)).shape
     (2, 4)
     """
+    _one_dtype("linear", input, weight, bias)
     if weight.ndim != 2:
         raise ShapeError(message("linear", "weight (O, I)", f"weight {weight.shape}"))
     if flat and input.ndim < 2:
@@ -250,7 +259,6 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation
         expected = f"input (..., I) with I = {weight.shape[1]} to match weight {weight.shape}"
         raise ShapeError(message("linear", expected, f"input {shape}"))
     _vector("linear", bias, weight.shape[0])
-    _one_dtype("linear", input, weight, bias)
     _known("linear", activation)
     if input.ndim == 2 or (flat and input.ndim == 4):
         return apply(dense.Linear(activation), input, weight, bias)
