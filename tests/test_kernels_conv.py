@@ -126,6 +126,17 @@ def test_special_geometries(cpu: CpuBackend, x: tuple[int, ...], w: tuple[int, .
     check(cpu, ConvCase.of(x, w, **options))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_rows_of_a_weight_gradient_lie_in_the_window(dtype: str) -> None:
+    """Also those that fill up the last tile: nobody wants their sums, but at the last pixel they would be read behind the input."""
+    geometries = [Conv2dGeometry.of(x, w, **options) for x, w, options in (*SPECIAL, *_drawn(200, seed=4))]
+    plans = [cpu_plan.grad_weight_plan(g, dtype) for g in geometries if g.n]
+    plans += [cpu_plan.matmul_t_plan(m, i, o, dtype) for m, i, o in MATRICES]
+    for p in plans:
+        window, run = set(p.rows[: p.offsets.shape[1]].tolist()), p.tile.run
+        assert {int(p.rows[i - i % run]) + i % run for i in range(len(p.rows))} <= window
+
+
 @pytest.mark.parametrize("layout", ["channels_last", "fortran", "reversed", "every_other", "readonly"])
 def test_layouts(cpu: CpuBackend, layout: str) -> None:
     case = ConvCase.of((2, 3, 6, 5), (4, 3, 3, 2), padding=1, stride=2)

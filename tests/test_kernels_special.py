@@ -154,6 +154,46 @@ def test_an_infinity_reaches_only_the_pixels_of_its_window(cpu: CpuBackend) -> N
     assert not np.isfinite(dx[0, :, seen]).any()
 
 
+def test_folded_in_parts_is_the_same_bits(cpu: CpuBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = gaussian((7, 6, 14, 14), (16, 6, 5, 5))
+    whole = cpu.conv2d_grad_input(case.grad, case.w, case.geometry)
+    monkeypatch.setattr(cpu_plan, "FOLDED_BYTES", 2 * 14 * 10 * cpu_plan.folded_step(case.geometry, "float32") * 4)
+    assert cpu_plan.folded_images(case.geometry, "float32") == 2
+    np.testing.assert_array_equal(cpu.conv2d_grad_input(case.grad, case.w, case.geometry), whole)
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "groups", "algorithm"),
+    [
+        ((4, 64, 28, 28), (64, 64, 3, 3), 1, "winograd"),
+        ((2, 32, 9, 9), (32, 1, 3, 3), 32, "depthwise"),
+        ((2, 32, 9, 9), (32, 4, 3, 3), 8, "grouped"),
+        ((2, 1, 28, 28), (6, 1, 5, 5), 1, "superpixels"),
+        ((2, 40, 9, 9), (40, 40, 2, 2), 1, "direct"),
+    ],
+)
+@pytest.mark.parametrize("step", [2, -2])
+def test_a_bias_may_be_any_view(cpu: CpuBackend, x: tuple, w: tuple, groups: int, algorithm: str, step: int) -> None:
+    case = gaussian(x, w, groups=groups, padding=1)
+    assert cpu_conv.choose("forward", case.geometry, "float32").name == algorithm
+    bias = np.arange(2 * w[0], dtype=np.float32)[::step]
+    wanted = cpu.conv2d_forward(case.x, case.w, bias.copy(), case.geometry)
+    np.testing.assert_array_equal(cpu.conv2d_forward(case.x, case.w, bias, case.geometry), wanted)
+
+
+@pytest.mark.parametrize("images", [1, 60])
+@pytest.mark.parametrize("values", [(np.inf, -np.inf), (np.nan, 1), (3e38, 3e38)], ids=str)
+def test_superpixels_decline_what_is_not_finite(cpu: CpuBackend, images: int, values: tuple[float, float]) -> None:
+    case = gaussian((images, 1, 28, 28), (6, 1, 5, 5), padding=2)
+    case.x[0, 0, 13, 13:15] = values
+    y = cpu.conv2d_forward(case.x, case.w, None, case.geometry)
+    seen = np.zeros((28, 28), bool)
+    seen[11:16, 11:17] = True  # by the windows of one or of the other
+    assert np.isfinite(y[..., ~seen]).all()
+    if not np.isfinite(values).all():
+        assert not np.isfinite(y[0][..., seen]).any()
+
+
 # -- groups of a few channels ------------------------------------------------------------------------------------------------
 GROUPED = [
     ((2, 32, 9, 11), 3, {"padding": 1}),

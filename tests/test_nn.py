@@ -555,3 +555,28 @@ def test_losses_equal_pytorch(reduction: str) -> None:
         (loss * 2).sum().backward()
         (their_loss * 2).sum().backward()
         np.testing.assert_allclose(x.grad.numpy(), their_x.grad.numpy(), rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("size", [1e20, 3e38])
+def test_batch_norm_of_numbers_whose_squares_are_infinite(size: float) -> None:
+    x = np.random.default_rng(0).uniform(-1, 1, (4, 2, 8, 8)).astype(np.float32)
+    x[:, 0] *= size
+    tensor = nc.from_array(x, requires_grad=True)
+    y = nn.BatchNorm2d(2, eps=0.0)(tensor)
+    np.testing.assert_allclose(y.detach().numpy().std((0, 2, 3)), 1, rtol=1e-5)
+    if size > 1e30:  # its gradient is no number that float32 has
+        return
+    grad = np.random.default_rng(1).standard_normal(x.shape).astype(np.float32)
+    y.backward(nc.from_array(grad))
+    z = y.detach().numpy().astype(np.float64)
+    sums = [a.sum((0, 2, 3), keepdims=True) / (x.size / 2) for a in (grad.astype(np.float64), grad * z)]
+    spread = x.astype(np.float64).std((0, 2, 3), keepdims=True)
+    np.testing.assert_allclose(tensor.grad.numpy() * spread, grad - sums[0] - z * sums[1], atol=1e-4)
+
+
+def test_batch_norm_takes_an_infinite_gradient_without_a_warning() -> None:
+    x = nc.zeros(2, 1, 3, 3, requires_grad=True)
+    grad = np.zeros((2, 1, 3, 3), np.float32)
+    grad[0, 0, 1, 1] = np.inf
+    nn.BatchNorm2d(1)(x).backward(nc.from_array(grad))
+    assert np.isnan(x.grad.numpy()).any()

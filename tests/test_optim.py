@@ -485,3 +485,13 @@ def test_schedules_equal_pytorchs(kind: str, ours: Any, theirs: Any) -> None:
             other.step()
             schedule.step()
             their_schedule.step()
+
+
+def test_a_step_that_is_refused_leaves_no_state() -> None:
+    first, second = (nc.nn.Parameter(nc.ones(2)) for _ in range(2))
+    optimizer = nc.optim.Adam([first, second])
+    first.grad, second.grad = nc.ones(2), nc.ones(3)
+    with pytest.raises(nc.ShapeError):
+        optimizer.step()
+    assert optimizer.state_dict()["state"] == {}
+    assert first.tolist() == [1, 1]

@@ -423,8 +423,13 @@ class CpuBackend:
         """The two sums (2, C) that a kernel of ``norm`` takes around ``center`` (C,), in the arrays' dtype."""
         rows = [a.reshape(-1, a.shape[-1]) for a in arrays]
         scratch = norm.scratch(*rows[0].shape)
-        out = np.empty((2, rows[0].shape[1]))
-        launch(kernel, *rows, np.resize(center, scratch[2]), self.buffers.empty(scratch, np.float64), out)
+        part, out = self.buffers.empty(scratch, np.float64), np.empty((2, rows[0].shape[1]))
+        launch(kernel, *rows, np.resize(center, scratch[2]), part, out)
+        beyond = ~np.isfinite(out).all(0)
+        if beyond.any():  # the kernel multiplies in the arrays' dtype: once more with smaller numbers
+            shrink, again = rows[0].dtype.type(norm.SHRINK), np.empty_like(out)
+            launch(kernel, *(a * shrink for a in rows), np.resize(center * shrink, scratch[2]), part, again)
+            out[:, beyond] = again[:, beyond] / [[float(shrink)], [float(shrink) ** 2]]
         return out
 
     def _affine(self, x: Array, center: Array | float, scale: Array, shift: Array | float) -> Array:
@@ -444,12 +449,12 @@ class CpuBackend:
     ) -> tuple[Array | None, Array | None, Array | None]:
         g, dx = self._contiguous(grad), None
         total = product = np.zeros(len(mean))
+        center = mean.astype(g.dtype)
         if g.size and (training or needs[1] or needs[2]):
             memory = self._contiguous(x)
-            center = mean.astype(g.dtype)
             total, product = self._channel_sums(norm.grad_moments, center, g, memory)
-            product += (center - mean) * total  # around the mean itself
         with np.errstate(all="ignore"):
+            product = product + (center - mean) * total  # around the mean itself
             scale = invstd if weight is None else invstd * weight
             if needs[0] and not (training and g.size):
                 dx = self._affine(g, 0, scale, 0)

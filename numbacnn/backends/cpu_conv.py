@@ -12,6 +12,7 @@ import functools
 import math
 import sys
 from collections.abc import Hashable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -275,7 +276,7 @@ class Winograd(Algorithm):
 
     def forward(self, buffers: Buffers, x: Array, w: Weights, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
         packed = self._packed(buffers, w, g)
-        bias = np.zeros(g.oc, x.dtype) if bias is None else bias
+        bias = np.zeros(g.oc, x.dtype) if bias is None else c_ordered(bias)
         for plan, patches in self._patches(buffers, x, g):
             products = buffers.empty((plan.patches, winograd.PLACES * g.oc + winograd.GAP), x.dtype)
             contract(buffers, plan.contraction, patches, (packed, packed), None, products)
@@ -316,10 +317,13 @@ class Folded(Algorithm):
         return "" if cpu_plan.folding_pays(g, dtype) else "a window's row would not fill the vectors better"
 
     def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
-        plan, step = cpu_plan.folded_plan(g, grad.dtype), cpu_plan.folded_step(g, grad.dtype)
-        sums = buffers.empty((g.n * g.h * g.ow * step + LANES,), grad.dtype)
-        contract(buffers, plan, grad, (w, None), None, sums)
-        launch(conv.fold, sums, g.h, g.ow, step, g.c, g.kw, g.stride[1], g.padding[1][0], g.w, out.reshape(-1))
+        step, images = cpu_plan.folded_step(g, grad.dtype), cpu_plan.folded_images(g, grad.dtype)
+        for first in range(0, g.n, images):
+            some = replace(g, n=min(images, g.n - first))
+            sums = buffers.empty((some.n * g.h * g.ow * step + LANES,), grad.dtype)
+            contract(buffers, cpu_plan.folded_plan(some, grad.dtype), grad[first : first + images], (w, None), None, sums)
+            dx = out[first : first + images].reshape(-1)
+            launch(conv.fold, sums, g.h, g.ow, step, g.c, g.kw, g.stride[1], g.padding[1][0], g.w, dx)
 
 
 DIRECT, SUPERPIXELS = Direct(), Superpixels()

@@ -13,7 +13,30 @@ from ..geometry import Conv2dGeometry
 from ..kernels.cpu import conv, winograd
 from ..kernels.cpu.tile import REGISTERS, Tile
 
-__all__ = ["Contraction", "Correlation", "forward_plan", "grad_input_plan", "grad_weight_plan", "matmul_plan", "matmul_t_plan", "tile_for"]
+__all__ = [
+    "Contraction",
+    "Correlation",
+    "WinogradPlan",
+    "depthwise_chunks",
+    "depthwise_shares",
+    "folded_images",
+    "folded_plan",
+    "folded_step",
+    "folding_pays",
+    "forward_plan",
+    "grad_input_plan",
+    "grad_weight_plan",
+    "lane_index",
+    "matmul_plan",
+    "matmul_t_plan",
+    "rows_grad_plan",
+    "superpixel",
+    "tile_for",
+    "turned",
+    "turned_plan",
+    "winograd_pays",
+    "winograd_plans",
+]
 
 WIDE, NARROW = ((14, 2), (30, 1)) if REGISTERS == 32 else ((6, 2), (8, 1))
 """Rows and vectors of the tile, and of the one for weight gradients of so few channels that one vector holds them."""
@@ -21,7 +44,7 @@ RUNS = {WIDE: 2, NARROW: 6 if REGISTERS == 32 else 2}
 """Of weight gradients, where the rows allow it. Six are six channels, or a row of a 5x5 kernel over two pixels of one channel."""
 GROUPED = 8 if REGISTERS == 32 else 6
 """Pixels that share the weights of a group."""
-SMALL_PACK, SMALL = 256, 2048
+SMALL_PACK, SMALL_PRODUCT = 256, 2048
 """Rows of packed weights, and steps of the tile, for which other threads would take longer to come than one takes alone."""
 SPAN_BYTES = 1 << 18
 """What a task's pixels should occupy, input and output: they stay in the second-level cache while the blocks of weights pass by."""
@@ -31,12 +54,14 @@ SUMS = 8
 """The same for a weight gradient, each of whose tasks copies panels of its own."""
 BLOCKS = 4
 """Blocks of output channels that a panel of the input should serve at least."""
+FOLDED_BYTES = 1 << 23
+"""What the sums that are folded may occupy, unless one image takes more."""
 PART_BYTES = 1 << 21
 """What the partial sums of a weight gradient may occupy, unless a single chunk takes more."""
 
 
 def tile_for(dtype: str | np.dtype) -> Tile:
-    """The tile of ``contract``. Spare lanes cost nothing: one vector wide, a tile would load a number for every multiplication."""
+    """The tile of ``contract``, for narrow results too: one vector wide, a tile would load a number for every multiplication."""
     return Tile(*WIDE, str(dtype))
 
 
@@ -131,7 +156,7 @@ class Contraction:
         sizes += [self.shares, self.splits, self.dense, self.group_stride, self.lane_stride]
         blocks = self.groups * -(-self.y_group // self.tile.columns)
         steps = sum(-(-self.images * pixels // self.tile.m) * (last - first) * length for _, pixels, first, last, length in self.classes)
-        sizes += [self.offsets.shape[1] * blocks < SMALL_PACK, steps * blocks < SMALL]
+        sizes += [self.offsets.shape[1] * blocks < SMALL_PACK, steps * blocks < SMALL_PRODUCT]
         tables = self.at, self.to, self.classes, self.taps, self.rows, self.offsets, np.array(sizes, np.int64)
         object.__setattr__(self, "tables", tables)
         shape = self.groups, -(-self.y_group // self.tile.columns), self.offsets.shape[1], self.tile.columns
@@ -402,6 +427,11 @@ def folded_plan(g: Conv2dGeometry, dtype: str | np.dtype) -> Contraction:
     return replace(_contraction(classes, dtype, *sizes, offsets, 0, taps), dense=True)  # what a row spills, its own step takes
 
 
+def folded_images(g: Conv2dGeometry, dtype: str | np.dtype) -> int:
+    """How many images to take at a time, so that these sums stay in the cache, or near it."""
+    return max(1, FOLDED_BYTES // (g.h * g.ow * folded_step(g, dtype) * np.dtype(dtype).itemsize))
+
+
 def folded_step(g: Conv2dGeometry, dtype: str | np.dtype) -> int:
     """Elements from what one window adds to what the next does."""
     columns = tile_for(dtype).columns
@@ -432,7 +462,7 @@ def _correlation(
     gather = blocks >= conv.MANY
     strips = -(-tiles // conv.STRIP) if gather else tiles
     strip = -(-tiles // strips)
-    padded = np.concatenate([rows, np.repeat(rows[-1:], strips * strip * tile.m - len(rows))])
+    padded = np.concatenate([rows, np.resize(rows[-tile.run :], strips * strip * tile.m - len(rows))])
     part_bytes = groups * blocks * tile.columns * len(padded) * itemsize
     pixels = images * len(at) * line
     sums = -(-pixels // conv.BLOCK)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import operator
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -579,14 +578,9 @@ def _fused(modules: list[Any], x: Any) -> tuple[Any, dict[str, Any], int]:
 
 def _own(module: Any, name: str) -> Any:
     """An attribute of the module's very class, one of this library's; None where it has hooks, or a ``forward`` of its own."""
-    kind: Any = type(module)
-    found = _attributes(kind).get(name)
+    kind = type(module)
+    found = kind.__dict__.get(name) if kind.__module__.startswith("numbacnn.nn.") else None
     return None if found is None or module._forward_hooks or "forward" in module.__dict__ else found
-
-
-@functools.cache
-def _attributes(kind: type) -> Mapping[str, Any]:
-    return vars(kind) if kind.__module__.startswith("numbacnn.nn.") else {}
 
 
 class ModuleList(_Container):

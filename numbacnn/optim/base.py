@@ -94,34 +94,35 @@ class Optimizer:
             ShapeError, DTypeError: where a gradient or a moment does not fit its parameter; nothing has moved then.
             RuntimeError: where a parameter can't be written to, as in ``inference_mode()``; likewise.
         """
+        ready = [(index, p, group) for index, p, group in self._entries() if p.grad is not None]
+        for index, p, _ in ready:
+            self._judge(index, p)
         batches: dict[Any, tuple[list[Tensor], list[dict[str, Any]], dict[str, Any]]] = {}
-        for index, p, group in self._entries():
-            if p.grad is not None:
-                state = self._ready(index, p, p.grad)
-                params, states, _ = batches.setdefault((id(group), p.device, p.dtype.char), ([], [], group))
-                params.append(p)
-                states.append(state)
+        for index, p, group in ready:
+            state = self.state.setdefault(index, {})
+            for name, moment in state.items():
+                if isinstance(moment, Tensor) and not _alike(moment, p):
+                    state[name] = moment.to(p.device, p.dtype)
+            params, states, _ = batches.setdefault((id(group), p.device, p.dtype.char), ([], [], group))
+            params.append(p)
+            states.append(state)
         for batch in batches.values():
             self._update(*batch)
             for p in batch[0]:
                 p.bump_version()
 
-    def _ready(self, index: int, p: Tensor, grad: Tensor) -> dict[str, Any]:
-        """Judge that a parameter can move; its state, whose moments are where it is."""
-        op = type(self).__name__
+    def _judge(self, index: int, p: Tensor) -> None:
+        """Raise where a parameter can't move."""
+        op, grad = type(self).__name__, p.grad
         p.check_writable(op)
-        if not _alike(grad, p):
+        if grad is not None and not _alike(grad, p):
             if grad.shape != p.shape:
                 raise ShapeError(message(op, f"a gradient {p.shape} for parameter {index}", f"{grad.shape}"))
             place = f"{grad.dtype} on {grad.device}"
             raise DTypeError(message(op, f"a gradient in {p.dtype} on {p.device} for parameter {index}", place))
-        state = self.state.setdefault(index, {})
-        for name, moment in state.items():
-            if isinstance(moment, Tensor) and not _alike(moment, p):
-                if moment.shape != p.shape:
-                    raise ShapeError(message(op, f"{name} {p.shape} for parameter {index}", f"{moment.shape}"))
-                state[name] = moment.to(p.device, p.dtype)
-        return state
+        for name, moment in self.state.get(index, {}).items():
+            if isinstance(moment, Tensor) and moment.shape != p.shape:
+                raise ShapeError(message(op, f"{name} {p.shape} for parameter {index}", f"{moment.shape}"))
 
     # -- state ---------------------------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:

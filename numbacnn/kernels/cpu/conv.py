@@ -1,4 +1,4 @@
-"""Convolution in all directions, and every matrix product, as two loops around a register tile.
+"""Convolution in all directions, and every matrix product, as two loops around a register tile, and what these need.
 
 Memory is channels-last, so what one kernel row sees of the input is a contiguous run. Tables say where things lie:
 
@@ -13,6 +13,7 @@ classes that see the same taps: padding is never copied, and no zero is multipli
 ``contract``    tile = pixels x output channels, summed over runs and channels: the forward pass, the input gradient (of the output's
                 gradient, with other weights), linear layers and matrix products
 ``correlate``   tile = (tap, channel) x output channels, summed over pixels: the weight gradient, of a padded input
+``fold``        sums over the windows of a row, where ``contract`` made all pixels of a window's row at once
 
 ``contract``'s tables of pixels end with entries for a tile that crosses into the next images, and for the last, ragged tile, whose spare
 rows point at a pixel that exists. So no input is ever read outside its buffer. ``correlate`` walks along lines of pixels: its ``at``
@@ -319,8 +320,7 @@ def contract(tile, x, at, to, classes, taps, rows, offsets, sizes, w, packed, bi
     and splits; dense; the two strides of ``pack``; whether to use one thread for packing, and for the rest.
 
     A task owns a share of each class's tiles, of all images, and one of ``splits`` shares of the blocks of output channels.
-    ``dense``: pixels follow each other in y and no other task writes between them, so that a store wider than the channels may spill
-    onto what is written next.
+    ``dense``: what a store wider than the channels spills is a gap of y, or is written later by the same task.
     """
     if w.size:
         slices = packed.shape[0] * packed.shape[1] * _slices(offsets)
@@ -403,7 +403,7 @@ def correlate(tile, x, at, rows, offsets, sizes, grad, part, fresh, w):
     The windows of an image's pixels begin in lines of ``line`` pixels, ``step`` apart, the lines at the entries of ``at``.
     ``sizes``: the images; the elements of an image of x; the channels of a group of x and of the gradient; the elements from a
     pixel of the gradient to the next; line, step, block, strip, gather, shares, splits; the two strides of ``pack``.
-    ``rows`` holds the offsets of (tap, channel) in a window, repeated at its end to KP, a multiple of ``strip`` tiles' rows. A task owns,
+    ``rows`` holds the offsets of (tap, channel) in a window, the last run repeated to KP, a multiple of ``strip`` tiles' rows. A task owns,
     of one group and chunk, one of ``shares`` shares of the blocks and every ``splits``-th strip, and sums over ``block`` pixels in
     registers. The number of chunks depends on the shapes only: so do the bits. Where not ``fresh``, the sums go on from what part holds.
 

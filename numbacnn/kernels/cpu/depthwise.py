@@ -17,7 +17,7 @@ u8 = np.uint64  # an index that is never negative: Numba leaves out its test
 __all__ = ["BLOCK", "contract", "correlate"]
 
 BLOCK = 32
-"""Pixels after which a task of ``correlate`` goes on to its next block."""
+"""Pixels after which a task of ``correlate`` goes on to the next vector of channels."""
 
 
 @inline

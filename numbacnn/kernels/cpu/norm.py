@@ -17,13 +17,14 @@ from numba import prange
 
 from .launch import ROUNDED, inline, kernel
 
-__all__ = ["affine", "grad_input", "grad_moments", "moments", "scratch"]
+__all__ = ["SHRINK", "affine", "grad_input", "grad_moments", "moments", "scratch"]
 
 WIDE = 512  # elements: about so many are taken at a time
 VECTOR = 16
 SLICE = 1 << 14  # elements of a slice, at least
 SLICES = 64
 TASK = 1 << 14  # elements of a task that sums nothing, about
+SHRINK = 2.0**-70  # makes numbers so small that their squares are numbers
 u8 = np.uint64  # an index that Numba does not test for being negative
 f8 = np.float64
 

@@ -87,7 +87,8 @@ class Tile:
     """The shape of a register tile: m rows of n vectors. m*n + n + 1 vectors must fit the register file.
 
     ``run``: so many rows at a time read elements of ``outer``'s ``a`` that lie side by side, and only the first of them is looked up in
-    ``at``. There are too few integer registers for all rows' addresses: one vector wide, a tile would load one for every multiplication.
+    ``at``, whose entries must say so. There are too few integer registers for all rows' addresses: one vector wide, a tile would load one
+    for every multiplication.
     """
 
     __slots__ = ("_numba_type_", "columns", "dtype", "m", "n", "run")

@@ -5,6 +5,8 @@
     move(8, x, i, y, k)                           # y[k : k + 8] = x[i : i + 8], at once
     m = greater(v, m)                             # lane by lane: v where it is greater or NaN, else m
     t = where_greater(v, m, n, t)                 # the number n in those lanes, else t
+    w = full(x, n)                                # n in all lanes
+    prefetch(x, i)                                # ask for the cache line of x[i], without waiting
 
 It serves loops that LLVM would leave scalar, or could not prove free of overlaps: few channels, and transforms that read and write a
 dozen places at once. Arrays are flat, C-contiguous memory and nothing is checked: a vector reads and writes all its lanes.
