@@ -11,6 +11,7 @@ import numpy as np
 
 from ..geometry import Conv2dGeometry
 from ..kernels.cpu import conv, winograd
+from ..kernels.cpu.launch import default_threads
 from ..kernels.cpu.tile import REGISTERS, Tile
 
 __all__ = [
@@ -50,8 +51,8 @@ SPAN_BYTES = 1 << 18
 """What a task's pixels should occupy, input and output: they stay in the second-level cache while the blocks of weights pass by."""
 TASKS = 32
 """Tasks that a kernel is cut into where the shape allows it: a fixed number, so that the bits do not depend on the threads."""
-SUMS = 8
-"""The same for a weight gradient, each of whose tasks copies panels of its own."""
+SUMS = 2 * default_threads()
+"""Of a weight gradient, each of whose tasks copies panels of its own: no more than the threads want. The bits depend on the chunks only."""
 BLOCKS = 4
 """Blocks of output channels that a panel of the input should serve at least."""
 FOLDED_BYTES = 1 << 23

@@ -190,7 +190,7 @@ def _accumulate(x, to, o, count):
 
 @inline
 def _unpack_slice(task, sums, offsets, group_stride, lane_stride, channels, w):
-    """The reverse of ``_pack_slice`` for sums (chunks, G, B, KP, NR): the chunks, and lanes of the same weight, added in index order.
+    """The reverse of ``_pack_slice`` for sums (chunks, G, B, KP, NR): the chunks, and lanes of the same weight, added in index order to w.
 
     Channels that lie far apart in w are written one after the other, a few elements each: all together they would fall into the same few
     sets of the cache.
@@ -209,21 +209,16 @@ def _unpack_slice(task, sums, offsets, group_stride, lane_stride, channels, w):
             part = lane // size
             count = min(last, (part + 1) * size) - lane
             to, source = g * group_stride + (lane - part * size) * lane_stride, at + lane - b * NR
-            if part:
-                for k in range(k0, k1):
-                    if offsets[part, k] >= 0:
-                        for v in range(count):
-                            w[u8(to + v * lane_stride + offsets[part, k])] += flat[u8(source + (k - k0) * NR + v)]
-            elif lane_stride > FAR:
+            if lane_stride > FAR:
                 for v in range(count):
                     for k in range(k0, k1):
-                        if offsets[u8(0), u8(k)] >= 0:
-                            w[u8(to + v * lane_stride + offsets[u8(0), u8(k)])] = flat[u8(source + (k - k0) * NR + v)]
+                        if offsets[part, k] >= 0:
+                            w[u8(to + v * lane_stride + offsets[part, k])] += flat[u8(source + (k - k0) * NR + v)]
             else:
                 for k in range(k0, k1):
                     if offsets[part, k] >= 0:
                         for v in range(count):
-                            w[u8(to + v * lane_stride + offsets[part, k])] = flat[u8(source + (k - k0) * NR + v)]
+                            w[u8(to + v * lane_stride + offsets[part, k])] += flat[u8(source + (k - k0) * NR + v)]
             lane += count
 
 
@@ -398,7 +393,7 @@ def _on_a_line(size, like):
 def correlate(tile, x, at, rows, offsets, sizes, grad, part, fresh, w):
     """part (chunks, G, B, KP, NR): sums over each chunk's pixels of x[window of the pixel, rows[k]] * grad (images, pixels, G * y_group).
 
-    At last the chunks' sums are added in index order, and unpacked into flat w, unless that is empty.
+    At last the chunks' sums are added in index order, and unpacked into flat w, which holds zeros, unless that is empty.
 
     The windows of an image's pixels begin in lines of ``line`` pixels, ``step`` apart, the lines at the entries of ``at``.
     ``sizes``: the images; the elements of an image of x; the channels of a group of x and of the gradient; the elements from a
