@@ -23,6 +23,7 @@ import numba
 import numpy as np
 from numba import njit
 from numba.core import event
+from numba.core.options import DefaultOptions
 
 from ... import config
 
@@ -80,7 +81,9 @@ def inline(function: Callable | None = None, *, fastmath: frozenset[str] = CONTR
     """
     if function is None:
         return lambda f: inline(f, fastmath=fastmath, owns=owns)
-    options: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": owns}  # nobody but a driver calls it
+    options: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # nobody but a driver calls it
+    if hasattr(DefaultOptions, "_nrt"):  # Numba does not document it
+        options["_nrt"] = owns
     return njit(fastmath=set(fastmath), error_model="numpy", **options)(function)
 
 
