@@ -318,11 +318,9 @@ class CpuBackend:
 
     def _before(self, kind: int, grad: Array, y: Array, dx: Array, window: Array = reduce.NO_WINDOW) -> tuple[Array, Array]:
         """dx (N, ..., C), made as ``reduce.channel_sum`` says, and its sum; dx with logical axes."""
-        total = np.zeros(dx.shape[-1], dx.dtype)
-        if dx.size:
-            pixels = dx.reshape(-1, len(total))
-            part = self.buffers.empty(reduce.channel_sum_scratch(*pixels.shape), dx.dtype)
-            launch(reduce.channel_sum, grad.reshape(-1), y.reshape(-1), kind, window, pixels, part, total)
+        if not dx.size:
+            return _logical(dx), np.zeros(dx.shape[-1], dx.dtype)
+        total = cpu_conv.channel_sum(self.buffers, kind, grad, y, dx.reshape(-1, dx.shape[-1]), window)
         return _logical(dx), total
 
     # -- windows

@@ -26,7 +26,19 @@ from . import cpu_plan, frozen
 from .buffers import Buffers
 from .cpu_plan import Contraction, Correlation, WinogradPlan
 
-__all__ = ["ALGORITHMS", "Algorithm", "c_ordered", "choose", "contract", "correlate", "forward", "grad_input", "grad_weight", "pack"]
+__all__ = [
+    "ALGORITHMS",
+    "Algorithm",
+    "c_ordered",
+    "channel_sum",
+    "choose",
+    "contract",
+    "correlate",
+    "forward",
+    "grad_input",
+    "grad_weight",
+    "pack",
+]
 
 Array = np.ndarray
 DType = str | np.dtype
@@ -82,6 +94,13 @@ def correlate(buffers: Buffers, p: Correlation, x: Array, grad: Array, out: Arra
     """Run a plan into a C-ordered weight gradient."""
     part = buffers.empty(p.part_shape, x.dtype)
     launch(conv.correlate, p.tile, padded(buffers, x, p.pads).reshape(-1), *p.tables, grad.reshape(-1), part, True, out.reshape(-1))
+
+
+def channel_sum(buffers: Buffers, kind: int, grad: Array, y: Array, pixels: Array, window: Array) -> Array:
+    """The sums (C,) of pixels (P, C), which are made before as ``reduce.channel_sum`` says."""
+    part, total = buffers.empty(reduce.channel_sum_scratch(*pixels.shape), pixels.dtype), np.empty(pixels.shape[1], pixels.dtype)
+    launch(reduce.channel_sum, grad.reshape(-1), y.reshape(-1), kind, window, pixels, part, total)
+    return total
 
 
 # -- algorithms ----------------------------------------------------------------------------------------------------------
@@ -355,10 +374,8 @@ def _finite(buffers: Buffers, x: Array) -> bool:
     if x.size < LARGE:
         with np.errstate(all="ignore"):
             return math.isfinite(np.add.reduce(x, None))
-    rows = x.reshape(len(x) * x.shape[1], -1)
-    part, total = buffers.empty(reduce.channel_sum_scratch(*rows.shape), x.dtype), np.empty(rows.shape[1], x.dtype)
-    launch(reduce.channel_sum, x.reshape(-1), x.reshape(-1), 0, reduce.NO_WINDOW, rows, part, total)
-    return bool(np.isfinite(total).all())
+    lines = x.reshape(len(x) * x.shape[1], -1)
+    return bool(np.isfinite(channel_sum(buffers, 0, x, x, lines, reduce.NO_WINDOW)).all())
 
 
 def _chosen(buffers: Buffers, op: str, g: Conv2dGeometry, x: Array) -> Algorithm:

@@ -104,7 +104,7 @@ def _pixels(x, image, at, begin, end, taps, rows, first, last, w, bias, y, out_i
     while p < end:
         count = _side_by_side(at, p, end, C)
         back = p - 6 + count  # at the end of a line, six may repeat some pixels
-        if threes and back >= begin and _side_by_side(at, back, end, C) == 6:
+        if threes and (count == 6 or (back >= begin and _side_by_side(at, back, end, C) == 6)):
             _six(x, image, at, back, taps, rows, first, last, w, bias, y, out_image, to, C, True)
             p += count
         elif end - begin >= 6:
