@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import numbacnn as nc
 from numbacnn.backends import cuda as backend
 from numbacnn.errors import DeviceError, ShapeError
 from numbacnn.geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
-from numbacnn.kernels.cuda import tile
+from numbacnn.kernels.cuda import driver, tile
 from numbacnn.models.resnet import BasicBlock
 from numbacnn.nn import functional as F
 
@@ -664,6 +665,16 @@ def test_sgd_without_momentum(xp: backend.CudaBackend) -> None:
     x = xp.transpose(xp.from_numpy(w), (1, 0))
     xp.sgd_step([x], [xp.transpose(xp.from_numpy(grad), (1, 0))], None, [True], 0.5, 0.0, 0.0, 0.25, False)
     same(xp, x, (w - 0.5 * (grad + 0.25 * w)).T)
+
+
+def test_small_grids_are_no_reason_to_warn() -> None:
+    class Kernel:
+        def __getitem__(self, configuration: Any) -> Any:
+            warnings.warn(f"{colour}Grid size 4 will likely result in GPU under-utilization due to low occupancy.", stacklevel=2)
+            return configuration
+
+    for colour in ("", "\x1b[1m", "\x1b[1m\x1b[33m"):  # colorama's, where it is installed
+        assert driver._configure(Kernel(), (4,), 256) == ((4,), 256)
 
 
 @pytest.mark.parametrize("decoupled", [False, True])

@@ -74,7 +74,8 @@ def _argument(value: Any) -> Any:
 
 def _configure(kernel: Any, grid: tuple[int, ...], block: int) -> Any:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Grid size")  # small layers have few blocks, and that is no mistake
+        # small layers have few blocks, and that is no mistake; with colorama installed the message begins with its colour
+        warnings.filterwarnings("ignore", message=r"(\x1b\[\d+m)*Grid size")
         return kernel[grid, block]
 
 
