@@ -669,12 +669,15 @@ def test_sgd_without_momentum(xp: backend.CudaBackend) -> None:
 
 def test_small_grids_are_no_reason_to_warn() -> None:
     class Kernel:
+        colour = ""
+
         def __getitem__(self, configuration: Any) -> Any:
-            warnings.warn(f"{colour}Grid size 4 will likely result in GPU under-utilization due to low occupancy.", stacklevel=2)
+            warnings.warn(f"{self.colour}Grid size 4 will likely result in GPU under-utilization due to low occupancy.", stacklevel=2)
             return configuration
 
-    for colour in ("", "\x1b[1m", "\x1b[1m\x1b[33m"):  # colorama's, where it is installed
-        assert driver._configure(Kernel(), (4,), 256) == ((4,), 256)
+    kernel = Kernel()
+    for kernel.colour in ("", "\x1b[1m", "\x1b[1m\x1b[33m"):  # colorama's, where it is installed
+        assert driver._configure(kernel, (4,), 256) == ((4,), 256)
 
 
 @pytest.mark.parametrize("decoupled", [False, True])

@@ -18,13 +18,14 @@ import pytest
 
 import numbacnn as nc
 from numbacnn import nn
-from numbacnn.backends import cpu_conv, frozen
+from numbacnn.backends import cpu_conv, cpu_plan, frozen
 from numbacnn.kernels.cpu import conv, winograd
 
 REFUSED = (
     "[{}] expected memory that can be written to; received a weight inside inference_mode(), or a view that repeats elements; "
     "write outside, or assign to .data."
 )
+MANY = cpu_plan.THIN + 1  # images of which a linear layer packs its weights
 READ_ONLY = "assignment destination is read-only"
 
 
@@ -85,20 +86,20 @@ NETS = {
 def test_the_same_bits_and_packed_once(name, packs):
     make, shape, layers = NETS[name]
     net = make()
-    wanted = {n: plain(net, images(n, *shape)) for n in (4, 5)}
+    wanted = {n: plain(net, images(n, *shape)) for n in (4, MANY, MANY + 1)}
     packs.clear()
     with nc.inference_mode():
-        for n in (4, 5, 4, 4):
+        for n in (4, MANY, MANY + 1, MANY, 4):
             np.testing.assert_array_equal(net(images(n, *shape)).numpy(), wanted[n])
         assert len(packs) == layers
-    np.testing.assert_array_equal(plain(net, images(4, *shape)), wanted[4])
+    np.testing.assert_array_equal(plain(net, images(MANY, *shape)), wanted[MANY])
     assert len(packs) == 2 * layers
 
 
 def test_the_algorithms_above_are_the_ones_named():
     for name in ("direct", "depthwise", "grouped", "winograd", "superpixels"):
         make, shape, _ = NETS[name]
-        assert cpu_conv.choose("forward", make().geometry((4, *shape)), "float32").name == name
+        assert cpu_conv.choose("forward", make().geometry((MANY, *shape)), "float32").name == name
 
 
 def test_it_records_nothing_and_leaves_the_tape_as_it_was():
@@ -191,9 +192,9 @@ def test_a_parameter_can_be_replaced_inside(packs):
     with nc.inference_mode():
         for value in range(5):
             net.weight.data = nc.full((2, 3), float(value))
-            assert net(nc.ones(1, 3)).tolist() == [[3 * value] * 2]
+            assert net(nc.ones(MANY, 3)).tolist() == [[3 * value] * 2] * MANY
             assert len(frozen._entries) == 1  # what it was before is gone
-        net(nc.ones(2, 3))
+        net(nc.ones(MANY + 1, 3))
     assert len(packs) == 5
 
 
@@ -232,21 +233,21 @@ def test_whoever_holds_the_memory_may_write_and_is_seen(holder):
     with nc.inference_mode():
         for value in (1, 2, 3):
             write(value)
-            assert net(nc.ones(1, 3)).tolist() == [[3 * value] * 2]
+            assert net(nc.ones(MANY, 3)).tolist() == [[3 * value] * 2] * MANY
         assert not frozen._entries
 
 
 def test_a_weight_is_kept_as_soon_as_nobody_else_holds_it(packs):
     net = nn.Linear(3, 2)
-    recorded = net(nc.ones(1, 3))  # its backward will want the weight
+    recorded = net(nc.ones(MANY, 3))  # its backward will want the weight
     with nc.inference_mode():
-        net(nc.ones(1, 3))
-        net(nc.ones(1, 3))
+        net(nc.ones(MANY, 3))
+        net(nc.ones(MANY, 3))
         assert not frozen._entries
         del recorded
         packs.clear()
-        net(nc.ones(1, 3))
-        net(nc.ones(1, 3))
+        net(nc.ones(MANY, 3))
+        net(nc.ones(MANY, 3))
         assert len(packs) == 1
 
 
@@ -257,7 +258,7 @@ def test_memory_that_another_array_owns():
     with nc.inference_mode():
         for value in (1, 2):
             owner.fill(value)
-            assert net(nc.ones(1, 3)).tolist() == [[3 * value] * 2]
+            assert net(nc.ones(MANY, 3)).tolist() == [[3 * value] * 2] * MANY
         del owner
         net(nc.ones(1, 3))
         assert len(frozen._entries) == 1  # the weight alone shows it now
@@ -282,7 +283,7 @@ def test_who_insists_is_not_served_old_weights():
         net.weight.array.flags.writeable = True
         for value in (1, 2):
             net.weight.array.fill(value)
-            assert net(nc.ones(1, 3)).tolist() == [[3 * value] * 2]
+            assert net(nc.ones(MANY, 3)).tolist() == [[3 * value] * 2] * MANY
 
 
 # -- how long it lasts -----------------------------------------------------------------------------------------------------
@@ -349,7 +350,7 @@ def test_as_a_decorator(packs):
 
     for _ in range(2):
         packs.clear()
-        assert not twice(nc.ones(1, 3)).requires_grad
+        assert not twice(nc.ones(MANY, 3)).requires_grad
         assert len(packs) == 1
 
 
@@ -394,7 +395,7 @@ def test_a_thread_freezes_only_what_it_uses():
 
 def test_two_threads_share_what_is_packed(packs):
     net = nn.Linear(3, 2)
-    x = nc.ones(1, 3)
+    x = nc.ones(MANY, 3)
     with Other() as first:
         with Other() as second:
             for other in (first, second, first):
@@ -499,10 +500,10 @@ def test_a_forked_child_has_only_the_mode_of_its_own_thread():
 # -- around it -------------------------------------------------------------------------------------------------------------
 def test_evaluate_and_predict_pack_once(packs):
     net = nc.models.get("lenet")()
-    x, y = images(6, 1, 28, 28).numpy(), np.zeros(6, np.int64)
-    nc.evaluate(net, (x, y), batch_size=2)
+    x, y = images(3 * MANY, 1, 28, 28).numpy(), np.zeros(3 * MANY, np.int64)
+    nc.evaluate(net, (x, y), batch_size=MANY)
     assert len(packs) == 5
-    nc.predict(net, (x, y), batch_size=2)
+    nc.predict(net, (x, y), batch_size=MANY)
     assert len(packs) == 10
 
 

@@ -17,7 +17,7 @@ from numbacnn import backends, reference
 from numbacnn.backends import cpu_plan
 from numbacnn.backends.cpu import CpuBackend
 from numbacnn.geometry import Conv2dGeometry, Pool2dGeometry
-from numbacnn.kernels.cpu import launch
+from numbacnn.kernels.cpu import conv, launch, thin
 from numbacnn.kernels.cpu.tile import LANES
 from numbacnn.testing import ConvCase
 from numbacnn.testing.strategies import relayout
@@ -167,6 +167,9 @@ MATRICES = [
     (256, 400, 120),
     (3, 130, 84),
     (200, 1, 10),
+    (cpu_plan.THIN, 131, 2 * LANES + 3),
+    (cpu_plan.THIN + 1, 2 * conv.CROWDED, 2 * WIDE),
+    (2, 6, 2 * thin.COLUMNS + 5),
     (2 * WIDE, 33, 5 * LANES),
 ]
 

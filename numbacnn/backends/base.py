@@ -122,7 +122,7 @@ class Backend(Protocol):
 
     # -- loss: logits (N, K), labels (N,) int64 in range -----------------------------------------------------------------
     def cross_entropy_forward(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]: ...  # losses (N,), softmax
-    def cross_entropy_backward(self, grad: Array, softmax: Array, labels: Array, smoothing: float) -> Array: ...  # grad (N,)
+    def cross_entropy_backward(self, grad: Array, softmax: Array, labels: Array, smoothing: float) -> Array: ...  # grad (N,) or ()
 
     # -- optimisers: in place, on all parameters of one dtype; each has a place in every sequence ------------------------------
     def sgd_step(

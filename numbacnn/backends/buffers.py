@@ -50,7 +50,7 @@ class Buffers:
             return np.empty(shape, dtype)
         with self._lock:
             buffer, start = self._take(size + LINE)
-        return buffer[start : start + size].view(dtype).reshape(shape)
+        return np.ndarray(shape, dtype, buffer, start)
 
     def _take(self, size: int) -> tuple[np.ndarray, int]:
         """A free buffer, and where its first cache line starts."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
-from ..kernels.cpu import adaptive, elementwise, gelu, loss, norm, optim, pool, reduce
+from ..kernels.cpu import adaptive, elementwise, gelu, loss, norm, optim, pool, reduce, thin
 from ..kernels.cpu.launch import launch
 from . import cpu_conv, cpu_plan, frozen
 from .buffers import Buffers
@@ -115,7 +115,9 @@ class CpuBackend:
         return np.array(x, order="C") if 0 in x.strides else np.array(x, order="K")
 
     def astype(self, x: Array, dtype: Any) -> Array:
-        with np.errstate(all="ignore"):
+        if x.dtype.kind != "f":
+            return x.astype(dtype)
+        with np.errstate(all="ignore"):  # only floats overflow with a warning
             return x.astype(dtype)
 
     def item(self, x: Array) -> Any:
@@ -217,6 +219,8 @@ class CpuBackend:
         return self._reduce(np.maximum, x, axes, keepdims)
 
     def _reduce(self, ufunc: np.ufunc, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+        if x.ndim == 1 == len(axes) and x.flags.c_contiguous:
+            return np.asarray(ufunc.reduce(x, keepdims=keepdims))
         memory = np.asarray(_memory(x), order="C")
         found = ufunc.reduce(memory, axis=tuple(self._memory_axis(a, x.ndim) for a in axes), keepdims=True)
         found = _logical(np.asarray(found))
@@ -266,7 +270,10 @@ class CpuBackend:
         if len(shape) == 2 or pixels > MANY:
             return self._matmul(grad, w, None, (*grad.shape, w.shape[1], w.shape[1], 1)).reshape(shape)
         out = self.empty(shape, grad.dtype)
-        if out.size:
+        if 0 < len(grad) <= cpu_plan.THIN:
+            rows = self._matmul(grad, w, None, (*grad.shape, w.shape[1], w.shape[1], 1))
+            out[...] = rows.reshape(shape)
+        elif out.size:
             plan = cpu_plan.rows_grad_plan(*shape[:2], pixels, w.shape[0], grad.dtype)
             cpu_conv.contract(self.buffers, plan, self._contiguous(grad), (w, None), None, _memory(out))
         return out
@@ -285,12 +292,30 @@ class CpuBackend:
         if 0 in sizes[:3]:
             out[...] = 0 if bias is None else bias
             return out if activation == "none" else self.unary(activation, out)
+        if sizes[0] <= cpu_plan.THIN:
+            self._thin_product(a, b, bias, sizes, activation, out)
+            return out
         plan = cpu_plan.matmul_plan(*sizes, a.dtype, channels)
         packed = frozen.kept(b, "matmul", sizes[1:], lambda: cpu_conv.pack(self.buffers, plan, b))
         cpu_conv.contract(self.buffers, plan, self._contiguous(a), (b, packed), bias, out, elementwise.ACTIVATIONS.index(activation))
         return out
 
+    def _thin_product(
+        self, a: Array, b: Array, bias: Array | None, sizes: tuple[int, int, int, int, int], activation: str, out: Array
+    ) -> None:
+        m, k, n, row_stride, _ = sizes
+        a, b = self._c_ordered(a.reshape(m, k)), self._c_ordered(b)
+        if row_stride == 1:
+            bias = cpu_conv.NOTHING[a.itemsize] if bias is None else self._c_ordered(bias)
+            launch(thin.product_t, a, b.reshape(n, k), bias, elementwise.ACTIVATIONS.index(activation), out)
+        else:
+            launch(thin.product, a, b.reshape(k, n), out)
+
     def linear_grad_weight(self, grad: Array, x: Array) -> Array:
+        if 0 < len(grad) <= cpu_plan.THIN:
+            out = np.empty((grad.shape[1], math.prod(x.shape[1:])), x.dtype)
+            launch(thin.outer_sum, self._c_ordered(grad), self._c_ordered(x.reshape(len(x), out.shape[1])), out)
+            return out
         x, (n, o) = _flattened(x), grad.shape
         out = np.zeros((o, math.prod(x.shape[1:])), x.dtype)
         if out.size and n:
@@ -471,7 +496,8 @@ class CpuBackend:
 
     def cross_entropy_backward(self, grad: Array, softmax: Array, labels: Array, smoothing: float) -> Array:
         out = np.empty_like(softmax)
-        launch(loss.cross_entropy_backward, self._c_ordered(grad), softmax, self._c_ordered(labels), smoothing, out)
+        grad = self._c_ordered(grad) if grad.ndim else np.full(len(labels), grad, grad.dtype)
+        launch(loss.cross_entropy_backward, grad, softmax, self._c_ordered(labels), smoothing, out)
         return out
 
     # -- optimisers
@@ -509,18 +535,19 @@ class CpuBackend:
 
     def _step(self, kernel: Any, numbers: Sequence[int], arrays: Sequence[Sequence[Array]], rates: Sequence[float]) -> None:
         """One launch for all parameters, or one after the other where they share memory; not C-ordered ones are updated in a copy."""
-        rows = list(zip(*arrays))
-        if not _apart(arrays[0]):
-            for number, row in zip(numbers, rows):
+        ws = arrays[0]
+        if not _apart(ws):
+            for number, *row in zip(numbers, *arrays):
                 self._step(kernel, [number], [[a] for a in row], rates)
             return
-        flat = [[self._c_ordered(a) for a in row] for row in rows]
-        table = [(row[0].size, n, *map(_address, row)) for n, row in zip(numbers, flat)]
-        like = max((row[0] for row in flat), key=np.size).reshape(-1)  # its size tells ``launch`` what there is to do
-        launch(kernel, like, np.array(table, np.int64), _tasks(tuple(row[0] for row in table)), *rates)
-        for (w, *_), row in zip(rows, flat):
-            if row[0] is not w:
-                w[...] = row[0]
+        ordered = [[a if a.flags.carray else np.array(a, order="C") for a in some] for some in arrays]
+        sizes = tuple([w.size for w in ws])
+        table = np.array([sizes, numbers, *([_address(a) for a in some] for some in ordered)], np.int64)
+        like = ordered[0][sizes.index(max(sizes))].reshape(-1)  # its size tells ``launch`` what there is to do
+        launch(kernel, like, table, _tasks(sizes), *rates)
+        for w, moved in zip(ws, ordered[0]):
+            if moved is not w:
+                w[...] = moved
 
     def empty_cache(self) -> None:
         self.buffers.clear()

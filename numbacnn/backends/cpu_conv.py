@@ -9,10 +9,8 @@ Activations are C-contiguous (N, H, W, C), weights C-ordered (OC, C/groups, KH, 
 from __future__ import annotations
 
 import functools
-import math
 import sys
 from collections.abc import Hashable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -336,13 +334,11 @@ class Folded(Algorithm):
         return "" if cpu_plan.folding_pays(g, dtype) else "a window's row would not fill the vectors better"
 
     def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
-        step, images = cpu_plan.folded_step(g, grad.dtype), cpu_plan.folded_images(g, grad.dtype)
-        for first in range(0, g.n, images):
-            some = replace(g, n=min(images, g.n - first))
-            sums = buffers.empty((some.n * g.h * g.ow * step + LANES,), grad.dtype)
-            contract(buffers, cpu_plan.folded_plan(some, grad.dtype), grad[first : first + images], (w, None), None, sums)
-            dx = out[first : first + images].reshape(-1)
-            launch(conv.fold, sums, g.h, g.ow, step, g.c, g.kw, g.stride[1], g.padding[1][0], g.w, dx)
+        step = cpu_plan.folded_step(g, grad.dtype)
+        for part, plan in cpu_plan.folded_plans(g, grad.dtype):
+            sums = buffers.empty((plan.images * plan.y_image + LANES,), grad.dtype)
+            contract(buffers, plan, grad[part], (w, None), None, sums)
+            launch(conv.fold, sums, g.h, g.ow, step, g.c, g.kw, g.stride[1], g.padding[1][0], g.w, out[part].reshape(-1))
 
 
 DIRECT, SUPERPIXELS = Direct(), Superpixels()
@@ -370,10 +366,9 @@ def _choose(op: str, g: Conv2dGeometry, dtype: DType, winograd_on: bool, explain
 
 
 def _finite(buffers: Buffers, x: Array) -> bool:
-    """Whether no element of x (N, H, W, C) is infinite or NaN; False as well where their sum overflows."""
+    """Whether no element of x (N, H, W, C) is infinite or NaN; of a large one False as well where their sum overflows."""
     if x.size < LARGE:
-        with np.errstate(all="ignore"):
-            return math.isfinite(np.add.reduce(x, None))
+        return bool(np.isfinite(x).all())
     lines = x.reshape(len(x) * x.shape[1], -1)
     return bool(np.isfinite(channel_sum(buffers, 0, x, x, lines, reduce.NO_WINDOW)).all())
 

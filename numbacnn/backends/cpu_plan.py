@@ -20,8 +20,7 @@ __all__ = [
     "WinogradPlan",
     "depthwise_chunks",
     "depthwise_shares",
-    "folded_images",
-    "folded_plan",
+    "folded_plans",
     "folded_step",
     "folding_pays",
     "forward_plan",
@@ -47,6 +46,8 @@ GROUPED = 8 if REGISTERS == 32 else 6
 """Pixels that share the weights of a group."""
 SMALL_PACK, SMALL_PRODUCT = 256, 2048
 """Rows of packed weights, and steps of the tile, for which other threads would take longer to come than one takes alone."""
+THIN = 8
+"""Rows of a matrix product up to which the weights are read as they lie: to pack them would take longer than to multiply."""
 SPAN_BYTES = 1 << 18
 """What a task's pixels should occupy, input and output: they stay in the second-level cache while the blocks of weights pass by."""
 TASKS = 32
@@ -418,7 +419,15 @@ def folding_pays(g: Conv2dGeometry, dtype: str | np.dtype) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def folded_plan(g: Conv2dGeometry, dtype: str | np.dtype) -> Contraction:
+def folded_plans(g: Conv2dGeometry, dtype: str | np.dtype) -> tuple[tuple[slice, Contraction], ...]:
+    """Plans for some images each, so few that their sums stay in the cache, or near it."""
+    some = max(1, FOLDED_BYTES // (g.h * g.ow * folded_step(g, dtype) * np.dtype(dtype).itemsize))
+    parts = [slice(first, min(g.n, first + some)) for first in range(0, g.n, some)]
+    return tuple((part, _folded_plan(replace(g, n=part.stop - part.start), dtype)) for part in parts)
+
+
+@functools.lru_cache(maxsize=256)
+def _folded_plan(g: Conv2dGeometry, dtype: str | np.dtype) -> Contraction:
     """What each pixel of dy adds to the kw pixels of its window in each row of dx: (N, H, OW, KW * C), whole tiles."""
     taps, sums, step = g.kh * g.kw, g.kw * g.c, folded_step(g, dtype)
     rows, windows = _grad_axis(*_parameters(g)[0]), np.arange(g.ow)
@@ -428,11 +437,7 @@ def folded_plan(g: Conv2dGeometry, dtype: str | np.dtype) -> Contraction:
     return replace(_contraction(classes, dtype, *sizes, offsets, 0, taps), dense=True)  # what a row spills, its own step takes
 
 
-def folded_images(g: Conv2dGeometry, dtype: str | np.dtype) -> int:
-    """How many images to take at a time, so that these sums stay in the cache, or near it."""
-    return max(1, FOLDED_BYTES // (g.h * g.ow * folded_step(g, dtype) * np.dtype(dtype).itemsize))
-
-
+@functools.lru_cache(maxsize=256)
 def folded_step(g: Conv2dGeometry, dtype: str | np.dtype) -> int:
     """Elements from what one window adds to what the next does."""
     columns = tile_for(dtype).columns

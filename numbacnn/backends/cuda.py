@@ -651,7 +651,7 @@ class CudaBackend:
 
     def cross_entropy_backward(self, grad: CudaArray, softmax: CudaArray, labels: CudaArray, smoothing: float) -> CudaArray:
         out = self._empty(softmax.shape, softmax.dtype)
-        memory = [self._flat(self.contiguous(a)) for a in (grad, softmax, labels)]
+        memory = [self._flat(self.contiguous(a)) for a in (self.broadcast_to(grad, labels.shape), softmax, labels)]
         launch_flat(reduce.cross_entropy_backward, out.size, *memory, softmax.dtype.type(smoothing), out.buffer, softmax.shape[1])
         return out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -181,7 +182,11 @@ class Module:
 
     def __getattr__(self, name: str) -> Any:  # reached only where the ordinary look-up found nothing
         tables = self.__dict__
-        for table in ("_parameters", "_buffers", "_modules"):
+        try:
+            return tables["_parameters"][name]  # most often
+        except KeyError:
+            pass
+        for table in ("_buffers", "_modules"):
             if table in tables and name in tables[table]:
                 return tables[table][name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -546,41 +551,52 @@ class Sequential(_Container):
 
     def forward(self, x: Any) -> Any:
         modules: list[Any] = list(self._modules.values())
+        fusions = _fusions(tuple([type(m) if config.fuse and _unwatched(m) else None for m in modules]))
         done = 0
         while done < len(modules):
-            layer, options, count = _fused(modules[done : done + 3], x)
+            options: dict[str, Any] = {}
+            if fusions[done].flat and modules[done].flattens(x):
+                options["flat"] = True
+                done += 1
+            layer, (_, activation, average) = modules[done], fusions[done]
+            done += 1
+            if activation is not None:
+                options["activation"] = activation
+                done += 1
+            if average:
+                options["average"] = modules[done].average()
+                done += 1
             x = layer.forward(x, **options) if options else layer(x)
-            done += count
         return x
 
 
-def _fused(modules: list[Any], x: Any) -> tuple[Any, dict[str, Any], int]:
-    """The layer that does the work of the first of these modules, with its options, and of how many it does it.
+class _Fusion(NamedTuple):
+    """What a layer does for its neighbours: a Flatten leaves its work to the next, others do that of the activation and average behind."""
 
-    Only of these very classes, which nobody has extended, where nobody watches.
-    """
-    options: dict[str, Any] = {}
-    layer, count = modules[0], 1
-    if not config.fuse:
-        return layer, options, count
-    if len(modules) > 1 and _own(layer, "flattens") and layer.flattens(x) and _own(modules[1], "takes_flat"):
-        layer, options, count = modules[1], {"flat": True}, 2
-    if len(modules) > count and _own(layer, "takes_activation"):
-        activation = _own(modules[count], "activation")
-        if activation is not None:
-            options["activation"] = activation
-            count += 1
-    if len(modules) > count and _own(layer, "takes_average") and _own(modules[count], "average"):
-        options["average"] = modules[count].average()
-        count += 1
-    return layer, options, count
+    flat: bool
+    activation: str | None
+    average: bool
 
 
-def _own(module: Any, name: str) -> Any:
-    """An attribute of the module's very class, one of this library's; None where it has hooks, or a ``forward`` of its own."""
-    kind = type(module)
-    found = kind.__dict__.get(name) if kind.__module__.startswith("numbacnn.nn.") else None
-    return None if found is None or module._forward_hooks or "forward" in module.__dict__ else found
+@functools.lru_cache(maxsize=256)
+def _fusions(kinds: tuple[type | None, ...]) -> list[_Fusion]:
+    """For each layer of these classes, which nobody has extended; None is one that keeps to itself."""
+
+    def own(i: int, name: str) -> Any:
+        kind = kinds[i] if i < len(kinds) else None
+        return kind.__dict__.get(name) if kind is not None and kind.__module__.startswith("numbacnn.nn.") else None
+
+    found = []
+    for i in range(len(kinds)):
+        activation = own(i + 1, "activation") if own(i, "takes_activation") else None
+        average = own(i, "takes_average") and own(i + (1 if activation is None else 2), "average")
+        found.append(_Fusion(bool(own(i, "flattens") and own(i + 1, "takes_flat")), activation, bool(average)))
+    return found
+
+
+def _unwatched(module: Module | None) -> bool:
+    """Whether it is there, and has no hooks and no ``forward`` of its own."""
+    return module is not None and not module._forward_hooks and "forward" not in module.__dict__
 
 
 class ModuleList(_Container):

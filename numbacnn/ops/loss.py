@@ -25,6 +25,5 @@ class CrossEntropy(Op):
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         if self.mean:
-            rows = self.labels.shape
-            grad = xp.broadcast_to(xp.binary("divide", grad, rows[0] or math.nan), rows)
+            grad = xp.binary("divide", grad, self.labels.shape[0] or math.nan)
         return (xp.cross_entropy_backward(grad, self.saved[0], self.labels, self.smoothing),)

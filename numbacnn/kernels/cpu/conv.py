@@ -55,6 +55,9 @@ SLICE = 256
 FEW, FAR = 16, 64
 """Unpacking takes so many rows at a time, channel by channel where these lie further apart than so many elements."""
 
+CROWDED = 512
+"""Elements at whose multiples a block's channels fall into the same two sets of the first-level cache: packing takes each by itself."""
+
 
 @inline
 def _pad_rows(x, n, first, stop, rows, size, out, out_rows, width, top, left):
@@ -150,7 +153,12 @@ def _pack_slice(task, w, offsets, group_stride, lane_stride, channels, packed):
         part = lane // size
         count = min(last, (part + 1) * size) - lane
         base, v0 = g * group_stride + (lane - part * size) * lane_stride, lane - b * NR
-        for k in range(first, stop):
+        crowded = lane_stride % CROWDED == 0 and len(offsets) == 1
+        for k0 in range(first, stop if crowded else first, FEW):
+            for v in range(count):
+                for k in range(k0, min(stop, k0 + FEW)):
+                    flat[u8(((g * blocks + b) * K + k) * NR + v0 + v)] = w[u8(base + v * lane_stride + offsets[0, k])]
+        for k in range(stop if crowded else first, stop):
             to, at = ((g * blocks + b) * K + k) * NR + v0, base + offsets[part, k]
             if offsets[part, k] < 0:
                 for v in range(count):

@@ -1,6 +1,6 @@
 """One step of an optimiser on any number of parameters, in place and in one launch. A task is a fixed block of one of them.
 
-Row p of ``table`` is about parameter p: its size, a number of its own, then the addresses of its arrays, flat and of the dtype of
+Column p of ``table`` is about parameter p: its size, a number of its own, then the addresses of its arrays, flat and of the dtype of
 ``like``. Row t of ``tasks`` is a task's parameter and block. (Numba would compile a kernel anew for each number of arrays.)
 """
 
@@ -44,7 +44,7 @@ else:
 def _block(like, table, task, i):
     """The task's block of array i of its parameter."""
     p, first = task[0], task[1] * BLOCK
-    return carray(_pointer(table[p, 2 + i]), (table[p, 0],), like.dtype)[first : first + BLOCK]
+    return carray(_pointer(table[2 + i, p]), (table[0, p],), like.dtype)[first : first + BLOCK]
 
 
 @inline(fastmath=ROUNDED)
@@ -92,7 +92,7 @@ def sgd_step(like, table, tasks, lr, momentum, dampening, decay, nesterov):
     last = 2 if momentum != 0 else 0
     for t in prange(len(tasks)):
         w, grad, velocity = _block(like, table, tasks[t], 0), _block(like, table, tasks[t], 1), _block(like, table, tasks[t], last)
-        _sgd_block(w, grad, velocity, lr, momentum, dampening, decay, nesterov, table[tasks[t, 0], 1])
+        _sgd_block(w, grad, velocity, lr, momentum, dampening, decay, nesterov, table[1, tasks[t, 0]])
 
 
 @inline(fastmath=ROUNDED)
@@ -117,4 +117,4 @@ def adam_step(like, table, tasks, lr, beta1, beta2, eps, decay, decoupled):
     for t in prange(len(tasks)):
         w, grad = _block(like, table, tasks[t], 0), _block(like, table, tasks[t], 1)
         m, v = _block(like, table, tasks[t], 2), _block(like, table, tasks[t], 3)
-        _adam_block(w, grad, m, v, table[tasks[t, 0], 1], lr, beta1, beta2, eps, decay, decoupled)
+        _adam_block(w, grad, m, v, table[1, tasks[t, 0]], lr, beta1, beta2, eps, decay, decoupled)

@@ -175,7 +175,7 @@ def scale_row(y, factor):
 
 
 @inline(fastmath=DOT)
-def _dot(x, y):
+def dot(x, y):
     total = x.dtype.type(0)
     for k in range(x.size):
         total += x[k] * y[k]
@@ -206,9 +206,9 @@ def _log_softmax_row(x, y):
 
 @inline
 def _softmax_backward_row(grad, y, dx):
-    dot = _dot(grad, y)
+    mean = dot(grad, y)
     for k in range(dx.size):
-        dx[k] = (grad[k] - dot) * y[k]
+        dx[k] = (grad[k] - mean) * y[k]
 
 
 @inline
