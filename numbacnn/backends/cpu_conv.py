@@ -234,7 +234,7 @@ class Depthwise(Algorithm):
         tables = p.at, p.to, p.classes, p.taps, p.rows
         sizes = g.n, p.x_image, p.y_image, g.c, shares
         launch(*self._correlate_kernel(g, x.dtype), x.reshape(-1), *tables, grad.reshape(-1), part, *sizes)
-        total = functools.reduce(np.add, part)
+        total = np.add.reduce(part)
         ragged = g.c % lanes  # the last vector's last lanes hold the channels that fill no vector
         total = np.concatenate([total[:, : g.c - ragged], total[:, total.shape[1] - ragged :]], 1)
         out.reshape(-1)[cpu_plan.lane_index(p)] = total

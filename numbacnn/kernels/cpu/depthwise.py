@@ -1,6 +1,9 @@
 """Depthwise convolution: one channel to a group, so a vector holds neighbouring channels. The tables are those of ``conv``.
 
 There are at least as many channels as a vector has lanes; the last vector may repeat some of them.
+
+Memory sets the pace, and is read a vector of some pixels at a time, in an order that no processor foresees. So kernels ask for what
+the next pixels will need, in the order of memory.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from numba import prange
 
 from .elementwise import activate
 from .launch import inline, kernel
-from .vector import lanes, load, put, zeros
+from .vector import lanes, load, prefetch, put, zeros
 
 u8 = np.uint64  # an index that is never negative: Numba leaves out its test
 
@@ -59,9 +62,9 @@ def _six_neighbours(x, a, taps, rows, first, last, w, c, C, v):
 
 @inline
 def _side_by_side(at, p, end, C):
-    """How many pixels from p on lie side by side, up to six."""
-    count, last = 1, min(6, end - p)
-    while count < last and at[u8(p + count)] - at[u8(p)] == count * C:
+    """How many pixels from p on, before end, lie side by side."""
+    count = 1
+    while p + count < end and at[u8(p + count)] - at[u8(p)] == count * C:
         count += 1
     return count
 
@@ -82,9 +85,13 @@ def _six(x, image, at, p, taps, rows, first, last, w, bias, y, out_image, to, C,
     a3, a4, a5 = image + at[u8(p + 3)], image + at[u8(p + 4)], image + at[u8(p + 5)]
     o0, o1, o2 = out_image + to[u8(p)], out_image + to[u8(p + 1)], out_image + to[u8(p + 2)]
     o3, o4, o5 = out_image + to[u8(p + 3)], out_image + to[u8(p + 4)], out_image + to[u8(p + 5)]
+    ahead, behind = a5 + (a5 - a4) + taps[u8(last - 1)], o5 + (o5 - o4)
     for block in range(0, C, lanes(x)):
         c = min(block, C - lanes(x))
         b = load(bias, c)
+        for line in range(6 * block, 6 * (block + lanes(x)), lanes(x)):
+            prefetch(x, ahead + line)
+            prefetch(y, behind + line)
         if neighbours:
             v0, v1, v2, v3, v4, v5 = _six_neighbours(x, a0, taps, rows, first, last, w, c, C, b)
         else:
@@ -102,9 +109,9 @@ def _pixels(x, image, at, begin, end, taps, rows, first, last, w, bias, y, out_i
     """Table entries ``begin`` to ``end`` of one image, whose windows hold runs ``first`` to ``last``."""
     threes, p = _in_threes(taps, first, last, C), begin
     while p < end:
-        count = _side_by_side(at, p, end, C)
+        count = _side_by_side(at, p, min(p + 6, end), C)
         back = p - 6 + count  # at the end of a line, six may repeat some pixels
-        if threes and (count == 6 or (back >= begin and _side_by_side(at, back, end, C) == 6)):
+        if threes and (count == 6 or (back >= begin and _side_by_side(at, back, back + 6, C) == 6)):
             _six(x, image, at, back, taps, rows, first, last, w, bias, y, out_image, to, C, True)
             p += count
         elif end - begin >= 6:
@@ -169,6 +176,51 @@ def _three_tap_sums(x, a0, a1, a2, at, grad, g, to, begin, end, v0, v1, v2):
 
 
 @inline
+def _nine_sums(x, a, grad, g, count, taps, rows, first, C, sums, o, width):
+    """``_tap_sums`` for a 3x3 window over pixels side by side, one vector of channels: what it sees moves along, and is loaded once."""
+    t0, t1, t2 = a + taps[u8(first)], a + taps[u8(first + 3)], a + taps[u8(first + 6)]
+    o0, o1, o2 = o + rows[u8(first)] * width, o + rows[u8(first + 1)] * width, o + rows[u8(first + 2)] * width
+    o3, o4, o5 = o + rows[u8(first + 3)] * width, o + rows[u8(first + 4)] * width, o + rows[u8(first + 5)] * width
+    o6, o7, o8 = o + rows[u8(first + 6)] * width, o + rows[u8(first + 7)] * width, o + rows[u8(first + 8)] * width
+    v0, v1, v2, v3, v4 = load(sums, o0), load(sums, o1), load(sums, o2), load(sums, o3), load(sums, o4)
+    v5, v6, v7, v8 = load(sums, o5), load(sums, o6), load(sums, o7), load(sums, o8)
+    x0, x1, y0, y1, z0, z1 = load(x, t0), load(x, t0 + C), load(x, t1), load(x, t1 + C), load(x, t2), load(x, t2 + C)
+    for i in range(0, count * C, C):
+        d = load(grad, g + i)
+        x2, y2, z2 = load(x, t0 + 2 * C + i), load(x, t1 + 2 * C + i), load(x, t2 + 2 * C + i)
+        v0, v1, v2 = v0 + x0 * d, v1 + x1 * d, v2 + x2 * d
+        v3, v4, v5 = v3 + y0 * d, v4 + y1 * d, v5 + y2 * d
+        v6, v7, v8 = v6 + z0 * d, v7 + z1 * d, v8 + z2 * d
+        x0, x1, y0, y1, z0, z1 = x1, x2, y1, y2, z1, z2
+    put(v0, sums, o0)
+    put(v1, sums, o1)
+    put(v2, sums, o2)
+    put(v3, sums, o3)
+    put(v4, sums, o4)
+    put(v5, sums, o5)
+    put(v6, sums, o6)
+    put(v7, sums, o7)
+    put(v8, sums, o8)
+
+
+@inline
+def _window_sums(x, image, at, grad, out_image, to, begin, end, taps, rows, first, last, C, sums, s, width):
+    """``_tap_sums`` for 3x3 windows that move by one pixel."""
+    L, p = lanes(x), begin
+    while p < end:
+        count = min(_side_by_side(at, p, min(end, p + BLOCK), C), _side_by_side(to, p, min(end, p + BLOCK), C))
+        a, g = image + at[u8(p)], out_image + to[u8(p)]
+        ahead, behind = a + taps[u8(last - 1)] + count * C, g + count * C
+        for v in range(0, width, L):
+            for line in range(v * count, (v + L) * count, L):
+                prefetch(x, ahead + line)
+                prefetch(grad, behind + line)
+            c = min(v, C - L)
+            _nine_sums(x, a + c, grad, g + c, count, taps, rows, first, C, sums, s + v, width)
+        p += count
+
+
+@inline
 def _tap_sums(x, image, at, grad, out_image, to, begin, end, taps, rows, first, last, C, sums, s, width):
     """Row rows[r] of sums (taps, width), from s on, += what tap r of these pixels adds."""
     L = lanes(x)
@@ -208,5 +260,8 @@ def correlate(x, at, to, classes, taps, rows, grad, part, images, x_image, y_ima
             for k in range(len(classes)):
                 entry, pixels, first, last = classes[k, 0], classes[k, 1], classes[k, 2], classes[k, 3]
                 begin, end = entry + pixels * share // shares, entry + pixels * (share + 1) // shares
-                s = chunk * T * width
-                _tap_sums(x, n * x_image, at, grad, n * y_image, to, begin, end, taps, rows, first, last, C, sums, s, width)
+                image, out_image, s = n * x_image, n * y_image, chunk * T * width
+                if last - first == 9 and _in_threes(taps, first, last, C) and _side_by_side(at, begin, min(begin + 2, end), C) == 2:
+                    _window_sums(x, image, at, grad, out_image, to, begin, end, taps, rows, first, last, C, sums, s, width)
+                else:
+                    _tap_sums(x, image, at, grad, out_image, to, begin, end, taps, rows, first, last, C, sums, s, width)
