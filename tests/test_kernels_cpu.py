@@ -425,7 +425,7 @@ def stepped(driver, number, arrays, *rates):
 
     def once(threads):
         rows = [[a.copy() for a in arrays], [a[:0].copy() for a in arrays], [a.copy() for a in arrays]]
-        table = np.array([(row[0].size, number, *(a.ctypes.data for a in row)) for row in rows], np.int64)
+        table = np.array([(row[0].size, number, *(a.ctypes.data for a in row)) for row in rows], np.int64).T.copy()
         set_num_threads(threads)
         launch(driver, np.empty(0, arrays[0].dtype), table, optim.cut(tuple(len(row[0]) for row in rows)), *rates)
         return rows

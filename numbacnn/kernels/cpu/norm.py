@@ -5,22 +5,20 @@ own, so that nothing cancels however far a mean lies from zero, and held in floa
 for conversions would take longer than memory does.
 
 Data are taken ``width`` elements at a time: whole pixels, and whole vectors, however few the channels. What belongs to a channel comes
-repeated to that width. The slices of a sum are as many as the shape says and are added in order.
+repeated to that width. The slices of a sum are as many as the shape says and are added in order; the four numbers come from the four
+quarters of a slice, each read from its beginning to its end, as processors expect it.
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from numba import prange
 
 from .launch import ROUNDED, inline, kernel
+from .reduce import whole_pixels
 
 __all__ = ["SHRINK", "affine", "grad_input", "grad_moments", "moments", "scratch"]
 
-WIDE = 512  # elements: about so many are taken at a time
-VECTOR = 16
 SLICE = 1 << 14  # elements of a slice, at least
 SLICES = 64
 TASK = 1 << 14  # elements of a task that sums nothing, about
@@ -31,9 +29,7 @@ f8 = np.float64
 
 def scratch(pixels: int, channels: int) -> tuple[int, int, int]:
     """The shape (slices, 2, width) of the scratch of sums over (P, C)."""
-    step = math.lcm(channels, VECTOR)
-    step = step if step <= 2 * WIDE else channels
-    width = -(-WIDE // step) * step
+    width = whole_pixels(channels)
     slices = min(SLICES, pixels * channels // SLICE, pixels * channels // (16 * width))
     return max(1, slices), 2, width
 
@@ -53,14 +49,15 @@ def _moments_slice(x, center, part, s):
     o, end = _slice(s, part.shape[0], x.size, width)
     for j in range(width):
         total[j] = square[j] = 0
-    while o + 4 * width <= end:
+    quarter = (end - o) // (4 * width) * width
+    for i in range(o, o + quarter, width):
         for j in range(width):
             k = center[j]
-            a, b = flat[u8(o + j)] - k, flat[u8(o + width + j)] - k
-            c, d = flat[u8(o + 2 * width + j)] - k, flat[u8(o + 3 * width + j)] - k
+            a, b = flat[u8(i + j)] - k, flat[u8(i + quarter + j)] - k
+            c, d = flat[u8(i + 2 * quarter + j)] - k, flat[u8(i + 3 * quarter + j)] - k
             total[j] += f8((a + b) + (c + d))
             square[j] += f8((a * a + b * b) + (c * c + d * d))
-        o += 4 * width
+    o += 4 * quarter
     while o < end:
         for j in range(min(width, end - o)):
             a = flat[u8(o + j)] - center[j]
@@ -77,15 +74,16 @@ def _grad_moments_slice(grad, x, center, part, s):
     o, end = _slice(s, part.shape[0], x.size, width)
     for j in range(width):
         total[j] = product[j] = 0
-    while o + 4 * width <= end:
+    quarter = (end - o) // (4 * width) * width
+    for i in range(o, o + quarter, width):
         for j in range(width):
             k = center[j]
-            a, b, c, d = g[u8(o + j)], g[u8(o + width + j)], g[u8(o + 2 * width + j)], g[u8(o + 3 * width + j)]
-            p, q = a * (flat[u8(o + j)] - k), b * (flat[u8(o + width + j)] - k)
-            r, t = c * (flat[u8(o + 2 * width + j)] - k), d * (flat[u8(o + 3 * width + j)] - k)
+            a, b, c, d = g[u8(i + j)], g[u8(i + quarter + j)], g[u8(i + 2 * quarter + j)], g[u8(i + 3 * quarter + j)]
+            p, q = a * (flat[u8(i + j)] - k), b * (flat[u8(i + quarter + j)] - k)
+            r, t = c * (flat[u8(i + 2 * quarter + j)] - k), d * (flat[u8(i + 3 * quarter + j)] - k)
             total[j] += f8((a + b) + (c + d))
             product[j] += f8((p + q) + (r + t))
-        o += 4 * width
+    o += 4 * quarter
     while o < end:
         for j in range(min(width, end - o)):
             a = g[u8(o + j)]

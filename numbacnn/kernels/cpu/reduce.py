@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import prange
 
@@ -15,23 +17,35 @@ __all__ = [
     "NO_WINDOW",
     "channel_sum",
     "channel_sum_scratch",
+    "dot",
     "log_softmax",
     "log_softmax_backward",
     "softmax",
     "softmax_backward",
     "softmax_row",
+    "whole_pixels",
 ]
 
-WIDE = 512  # elements: so many sums run side by side, however few channels there are
+WIDE = 64  # elements: so many sums run side by side, at least; more would lie where their addresses look like those of waiting stores
+LONG = 1024  # elements: no more run side by side for the sake of whole vectors
+VECTOR = 16
+MADE = 1 << 15  # elements that are made before they are summed, about: they stay in the second-level cache
 SLICE = 1 << 14  # elements of a slice, at least
 SLICES = 32
 NO_WINDOW = np.zeros(3, np.int64)
 u8 = np.uint64  # an index that Numba does not test for being negative
 
 
+def whole_pixels(channels: int) -> int:
+    """How many elements of channels-last memory are taken at a time: whole pixels, and whole vectors if there are not too many then."""
+    step = math.lcm(channels, VECTOR)
+    step = step if step <= LONG else channels
+    return -(-WIDE // step) * step
+
+
 def channel_sum_scratch(pixels: int, channels: int) -> tuple[int, int]:
-    """The shape (slices, width) of ``channel_sum``'s scratch; the width is that of whole pixels."""
-    width = -(-WIDE // channels) * channels
+    """The shape (slices, width) of ``channel_sum``'s scratch."""
+    width = whole_pixels(channels)
     slices = min(SLICES, pixels * channels // SLICE, pixels * channels // (16 * width))
     return max(1, slices), width
 
@@ -72,15 +86,14 @@ def _derive_on(grad, y, kind, window, row, means, spread, x, channels, o, wanted
 
 
 @inline
-def _add_four(x, o, acc):
-    """acc += four rows of x from o on: fewer loads and stores of acc. Vectors, for LLVM would ask each time whether the two overlap."""
-    width = acc.size
-    whole = width // lanes(x) * lanes(x)
+def _add_four(x, o, step, acc):
+    """acc += four rows of x, ``step`` apart from o on: fewer loads and stores of acc. LLVM would ask each time whether the two overlap."""
+    whole = acc.size // lanes(x) * lanes(x)
     for j in range(0, whole, lanes(x)):
-        a, b, c, d = load(x, o + j), load(x, o + width + j), load(x, o + 2 * width + j), load(x, o + 3 * width + j)
+        a, b, c, d = load(x, o + j), load(x, o + step + j), load(x, o + 2 * step + j), load(x, o + 3 * step + j)
         put(load(acc, j) + ((a + b) + (c + d)), acc, j)
-    for j in range(whole, width):
-        a, b, c, d = x[u8(o + j)], x[u8(o + width + j)], x[u8(o + 2 * width + j)], x[u8(o + 3 * width + j)]
+    for j in range(whole, acc.size):
+        a, b, c, d = x[u8(o + j)], x[u8(o + step + j)], x[u8(o + 2 * step + j)], x[u8(o + 3 * step + j)]
         acc[j] += (a + b) + (c + d)
 
 
@@ -93,20 +106,20 @@ def _sum_slice(grad, y, kind, window, x, part, s):
     step = (pixels // slices + 1) * channels
     o, end = min(x.size, s * step), min(x.size, (s + 1) * step)
     means, spread = np.empty(window[2] + lanes(x), x.dtype), np.empty(window[0] * window[2] + lanes(x), x.dtype)
-    made, row = o, -1
+    made, row, quarter = o, -1, max(1, MADE // (4 * width)) * width
     for j in range(width):
         acc[j] = 0
     while o < end:
-        wanted = min(end, o + 4 * width)
-        while made < wanted:
-            made, row = _derive_on(grad, y, kind, window, row, means, spread, flat, channels, made, wanted, end)
-        if wanted - o == 4 * width:
-            _add_four(flat, o, acc)
-            o = wanted
-        while o < wanted:
-            for j in range(min(width, wanted - o)):
-                acc[j] += flat[u8(o + j)]
-            o += width
+        stop = min(end, o + 4 * quarter)
+        while kind + window[0] and made < stop:
+            made, row = _derive_on(grad, y, kind, window, row, means, spread, flat, channels, made, stop, end)
+        quarter = (stop - o) // (4 * width) * width
+        for i in range(o, o + quarter, width):  # four streams, each from its beginning to its end, as processors expect them
+            _add_four(flat, i, quarter, acc)
+        for i in range(o + 4 * quarter, stop, width):
+            for j in range(min(width, stop - i)):
+                acc[j] += flat[u8(i + j)]
+        o = stop
 
 
 @inline
