@@ -66,9 +66,12 @@ def _alike(a: Any, b: Any) -> bool:
     return a.dtype.kind == "f" and all(_memory(x).flags.c_contiguous and x.flags.writeable for x in (a, b))
 
 
-def _address(x: Any) -> int:
-    """Where x lies; ``x.ctypes.data`` would take five times as long."""
-    return ctypes.addressof(ctypes.c_char.from_buffer(x)) if x.size else 0
+_as_bytes: Any = ctypes.c_char.from_buffer
+
+
+def _addresses(arrays: Sequence[Array]) -> list[int]:
+    """Where they lie; ``x.ctypes.data`` would take five times as long."""
+    return [ctypes.addressof(_as_bytes(x)) if x.size else 0 for x in arrays]
 
 
 _tasks = functools.lru_cache(maxsize=64)(optim.cut)
@@ -542,7 +545,7 @@ class CpuBackend:
             return
         ordered = [[a if a.flags.carray else np.array(a, order="C") for a in some] for some in arrays]
         sizes = tuple([w.size for w in ws])
-        table = np.array([sizes, numbers, *([_address(a) for a in some] for some in ordered)], np.int64)
+        table = np.array([sizes, numbers, *map(_addresses, ordered)], np.int64)
         like = ordered[0][sizes.index(max(sizes))].reshape(-1)  # its size tells ``launch`` what there is to do
         launch(kernel, like, table, _tasks(sizes), *rates)
         for w, moved in zip(ws, ordered[0]):
