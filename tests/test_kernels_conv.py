@@ -98,6 +98,10 @@ SPECIAL: list[tuple[Any, ...]] = [
     ((2, 70, 9, 9), (70, 70, 1, 1), {}),
     # few pixels and many channels: the tasks share out the channels
     ((1, 40, 3, 3), (200, 40, 3, 3), {"padding": 1}),
+    # pixels that are moved apart, of the input and of its gradient
+    ((2, 1024, 3, 3), (5, 1024, 1, 1), {}),
+    ((2, 2, 4, 5), (1024, 2, 3, 3), {"padding": 1, "stride": 2}),
+    ((1, 1024, 3, 2), (2, 1024, 3, 3), {"padding": 1}),
     # a stride beyond the kernel leaves pixels that no window sees; padding beyond it gives windows that see no pixel
     ((2, 3, 11, 11), (4, 3, 2, 2), {"stride": 5}),
     ((2, 3, 2, 2), (4, 3, 2, 2), {"padding": 7}),

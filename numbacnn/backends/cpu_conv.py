@@ -78,9 +78,19 @@ def pack(buffers: Buffers, p: Contraction, w: Array) -> Array:
     return packed
 
 
+def _spaced(buffers: Buffers, p: Contraction, x: Array) -> Array:
+    """The pixels of x as far apart as the plan wants them."""
+    pixel = p.x_group * p.groups
+    pixels = x.size // pixel
+    out = buffers.empty((pixels, p.spacing), x.dtype)
+    launch(conv.pad, x.reshape(-1), pixels, pixel, out.reshape(-1), pixels, p.spacing, 0, 0)
+    return out
+
+
 def contract(buffers: Buffers, p: Contraction, x: Array, weights: Weights, bias: Array | None, out: Array, kind: int = 0) -> None:
     """Run a plan; ``kind`` is the activation's place in ACTIVATIONS."""
     w, packed = weights
+    x = _spaced(buffers, p, x) if p.spacing else x
     nothing = NOTHING[x.itemsize]
     flat = c_ordered(w).reshape(-1) if packed is None else nothing
     packed = buffers.empty(p.packed_shape, x.dtype) if packed is None else packed

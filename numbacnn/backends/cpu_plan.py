@@ -54,6 +54,8 @@ TASKS = 32
 """Tasks that a kernel is cut into where the shape allows it: a fixed number, so that the bits do not depend on the threads."""
 SUMS = 2 * default_threads()
 """Of a weight gradient, each of whose tasks copies panels of its own: no more than the threads want. The bits depend on the chunks only."""
+CROWDED, WAYS = 4096, 8
+"""Bytes at whose multiples everything falls into one set of a first-level cache, and how many lines a set holds."""
 BLOCKS = 4
 """Blocks of output channels that a panel of the input should serve at least."""
 FOLDED_BYTES = 1 << 23
@@ -150,6 +152,7 @@ class Contraction:
     offsets: np.ndarray  # of the weights, for ``pack``: (parts, K)
     group_stride: int
     lane_stride: int
+    spacing: int = 0  # elements from pixel to pixel to which x is moved apart; 0: none
     packed_shape: tuple[int, int, int, int] = field(init=False)
     tables: tuple[np.ndarray, ...] = field(init=False)  # as the kernel takes them
 
@@ -303,6 +306,12 @@ def _classes(axes: tuple[list[_Axis], list[_Axis]], kw: int, depth: int, x: tupl
     return found
 
 
+def _spacing(elements: int, dtype: str | np.dtype) -> int:
+    """How far apart a tile's rows, pixels of so many elements, should lie, if it would otherwise crowd a set of the cache; else 0."""
+    line = 64 // np.dtype(dtype).itemsize
+    return elements + line if elements * np.dtype(dtype).itemsize % CROWDED == 0 and tile_for(dtype).m > WAYS else 0
+
+
 def _contraction(
     classes: list[_Class],
     dtype: str | np.dtype,
@@ -371,9 +380,11 @@ def _convolution(g: Conv2dGeometry, dtype: str | np.dtype, r: int, offsets: np.n
     """A forward convolution of superpixels, with the offsets (KH, KW, C/groups) of its weights."""
     cg, wide, offsets = g.c // g.groups, _widened(g, r), _widened_offsets(offsets, g, r)
     rows, columns = (_forward_axis(*axis) for axis in _parameters(wide))
-    classes = _classes((rows, columns), wide.kw, cg, (g.w * g.c, g.c), (g.ow * g.oc, r * g.oc))
-    sizes = g.n, g.h * g.w * g.c, g.oh * g.ow * g.oc, cg, wide.oc // g.groups, g.groups
-    return _contraction(classes, dtype, *sizes, offsets, wide.oc // g.groups * cg * g.kh * g.kw, lane_stride)
+    spacing = _spacing(g.c, dtype) if g.groups == 1 else 0
+    pixel = spacing or g.c
+    classes = _classes((rows, columns), wide.kw, cg, (g.w * pixel, pixel), (g.ow * g.oc, r * g.oc))
+    sizes = g.n, g.h * g.w * pixel, g.oh * g.ow * g.oc, cg, wide.oc // g.groups, g.groups
+    return replace(_contraction(classes, dtype, *sizes, offsets, wide.oc // g.groups * cg * g.kh * g.kw, lane_stride), spacing=spacing)
 
 
 def _widened(g: Conv2dGeometry, r: int) -> Conv2dGeometry:
@@ -400,10 +411,12 @@ def grad_input_plan(g: Conv2dGeometry, dtype: str | np.dtype) -> Contraction:
     """dx from dy."""
     cg, ocg, taps = g.c // g.groups, g.oc // g.groups, g.kh * g.kw
     rows, columns = (_grad_axis(*axis) for axis in _parameters(g))
-    classes = _classes((rows, columns), g.kw, ocg, (g.ow * g.oc, g.oc), (g.w * g.c, g.c))
-    sizes = g.n, g.oh * g.ow * g.oc, g.h * g.w * g.c, ocg, cg, g.groups
+    spacing = _spacing(g.oc, dtype) if g.groups == 1 else 0
+    pixel = spacing or g.oc
+    classes = _classes((rows, columns), g.kw, ocg, (g.ow * pixel, pixel), (g.w * g.c, g.c))
+    sizes = g.n, g.oh * g.ow * pixel, g.h * g.w * g.c, ocg, cg, g.groups
     offsets = _grid(np.arange(taps)[::-1], np.arange(ocg) * cg * taps)
-    return _contraction(classes, dtype, *sizes, offsets, ocg * cg * taps, taps)
+    return replace(_contraction(classes, dtype, *sizes, offsets, ocg * cg * taps, taps), spacing=spacing)
 
 
 @functools.lru_cache(maxsize=256)
@@ -468,7 +481,7 @@ def _correlation(
     gather = blocks >= conv.MANY
     strips = -(-tiles // conv.STRIP) if gather else tiles
     strip = -(-tiles // strips)
-    padded = np.concatenate([rows, np.resize(rows[-tile.run :], strips * strip * tile.m - len(rows))])
+    padded = np.concatenate([rows, np.resize(rows[-tile.run :], tiles * tile.m - len(rows))])
     part_bytes = groups * blocks * tile.columns * len(padded) * itemsize
     pixels = images * len(at) * line
     sums = -(-pixels // conv.BLOCK)
@@ -536,9 +549,11 @@ def matmul_plan(m: int, k: int, n: int, row_stride: int, column_stride: int, dty
 
     If the first is images of so many channels, each of their elements is a run, in logical order: the same sums in the same order.
     """
-    at, to = np.arange(m) * k, np.arange(m) * n
+    spacing = _spacing(k, dtype)
+    at, to = np.arange(m) * (spacing or k), np.arange(m) * n
     rows = _one_run(at, to, k) if channels == 1 else _Class(at, to, _in_memory(k // channels, channels), np.arange(k), 1)
-    return _contraction([rows], dtype, 1, m * k, m * n, k, n, 1, np.arange(k) * row_stride, 0, column_stride)
+    product = _contraction([rows], dtype, 1, m * (spacing or k), m * n, k, n, 1, np.arange(k) * row_stride, 0, column_stride)
+    return replace(product, spacing=spacing)
 
 
 def _in_memory(rows: int, columns: int) -> np.ndarray:

@@ -406,8 +406,8 @@ def correlate(tile, x, at, rows, offsets, sizes, grad, part, fresh, w):
     The windows of an image's pixels begin in lines of ``line`` pixels, ``step`` apart, the lines at the entries of ``at``.
     ``sizes``: the images; the elements of an image of x; the channels of a group of x and of the gradient; the elements from a
     pixel of the gradient to the next; line, step, block, strip, gather, shares, splits; the two strides of ``pack``.
-    ``rows`` holds the offsets of (tap, channel) in a window, the last run repeated to KP, a multiple of ``strip`` tiles' rows. A task owns,
-    of one group and chunk, one of ``shares`` shares of the blocks and every ``splits``-th strip, and sums over ``block`` pixels in
+    ``rows`` holds the offsets of (tap, channel) in a window, the last run repeated to KP, those of whole tiles. A task owns, of one group
+    and chunk, one of ``shares`` shares of the blocks and every ``splits``-th strip of so many tiles, and sums over ``block`` pixels in
     registers. The number of chunks depends on the shapes only: so do the bits. Where not ``fresh``, the sums go on from what part holds.
 
     ``gather``: what a strip's pixels see is copied together first, because pixels lie far apart in x, at distances that fall into the
@@ -448,11 +448,12 @@ def correlate(tile, x, at, rows, offsets, sizes, grad, part, fresh, w):
                 o = g * y_group + b * NR
                 _grad_panel(grad, first, first + count, width, o, min(NR, y_group - b * NR), NR, grads, (b - block0) * block * NR)
             for k0 in range(split * strip * M, KP, splits * strip * M):
-                for i in range(strip):
+                tiles = min(strip, (KP - k0) // M)
+                for i in range(tiles):
                     _input_panel(tile, x, starts, lengths, gathered, step, rows, k0 + i * M, window, i * count * M)
                 for b in range(block0, block1):
                     o = origin + (b if in_place else b - block0) * block_step
-                    for i in range(strip):
+                    for i in range(tiles):
                         k = k0 + i * M
                         t, shift = (0, i * count * M) if gather else (k, 0)
                         acc = zero(tile)
