@@ -7,13 +7,12 @@ from numba import prange
 
 from .elementwise import block, blocks
 from .launch import ROUNDED, inline, kernel
+from .vecmath import beyond, exp_below
 from .vecmath import erf as _erf
-from .vecmath import exp_below
 from .vecmath import tanh as _tanh
 
 __all__ = ["erf", "gelu", "gelu_backward", "gelu_tanh", "gelu_tanh_backward"]
 
-ROOT_HALF = np.sqrt(0.5)
 DENSITY = 1 / np.sqrt(2 * np.pi)  # of the normal distribution, at 0
 SLOPE, CUBE = np.sqrt(2 / np.pi), 0.044715  # tanh(SLOPE * (x + CUBE * x**3)) is about erf(x / sqrt(2))
 
@@ -27,18 +26,21 @@ def _erf_block(x, y):
 @inline(fastmath=ROUNDED)
 def _gelu_block(x, y):
     real = x.dtype.type
-    half, one, root = real(0.5), real(1), real(ROOT_HALF)
+    zero, half, two = real(0), real(0.5), real(2)
     for i in range(x.size):
-        y[i] = half * x[i] * (one + _erf(x[i] * root))
+        v = x[i]
+        e = beyond(abs(v))  # nothing cancels where v is far below 0
+        y[i] = half * v * (e if v < zero else two - e)
 
 
 @inline(fastmath=ROUNDED)
 def _gelu_backward_block(grad, x, dx):
     real = x.dtype.type
-    half, one, root, density = real(0.5), real(1), real(ROOT_HALF), real(DENSITY)
+    zero, half, two, density = real(0), real(0.5), real(2), real(DENSITY)
     for i in range(x.size):
         v = x[i]
-        dx[i] = grad[i] * (half * (one + _erf(v * root)) + v * (density * exp_below(-half * v * v)))
+        e = beyond(abs(v))
+        dx[i] = grad[i] * (half * (e if v < zero else two - e) + v * (density * exp_below(-half * v * v)))
 
 
 @inline(fastmath=ROUNDED)
