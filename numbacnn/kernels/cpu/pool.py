@@ -79,18 +79,17 @@ def _max_run(x, image, h, w, height, width, best, tap, pixels, count, sw, c, kh,
 @inline
 def _max_window(x, image, h, w, height, width, best, tap, c, kh, kw, dh, dw):
     """The same for one window of many channels, whose maxima and their distances stay in registers, a vector at a time."""
+    k0, k1 = max(0, (dh - 1 - h) // dh), min(kh, (height - h + dh - 1) // dh)  # the taps that lie on the image
+    j0, j1 = max(0, (dw - 1 - w) // dw), min(kw, (width - w + dw - 1) // dw)
+    first = x.dtype.type(k0 * dh * width + j0 * dw if k0 < k1 and j0 < j1 else -1)  # where it is if nothing exceeds -inf
     for block in range(0, c, lanes(x)):
         i = min(block, c - lanes(x))  # the last vector may repeat some channels
-        m, t = full(x, x.dtype.type(-np.inf)), full(x, x.dtype.type(-1))
-        for k in range(kh):
-            row = h + k * dh
-            if 0 <= row < height:
-                for j in range(kw):
-                    if 0 <= w + j * dw < width:
-                        v = load(x, image + (row * width + w + j * dw) * c + i)
-                        place = x.dtype.type(k * dh * width + j * dw)
-                        t = where_greater(v, m, place, where_greater(zeros(x), t, place, t))  # the first one in any case
-                        m = greater(v, m)
+        m, t = full(x, x.dtype.type(-np.inf)), full(x, first)
+        for k in range(k0, k1):
+            for j in range(j0, j1):
+                v = load(x, image + ((h + k * dh) * width + w + j * dw) * c + i)
+                t = where_greater(v, m, x.dtype.type(k * dh * width + j * dw), t)
+                m = greater(v, m)
         put(m, best, i)
         put(t, tap, i)
 
