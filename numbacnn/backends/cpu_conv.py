@@ -162,7 +162,11 @@ class Direct(Algorithm):
         return pack(buffers, cpu_plan.forward_plan(g, w.dtype), w)
 
     def forward(self, buffers: Buffers, x: Array, w: Weights, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
-        contract(buffers, cpu_plan.forward_plan(g, x.dtype), x, w, bias, out, kind)
+        whole = cpu_plan.bordered(g, x.dtype)
+        if whole is not g:
+            (top, bottom), (left, right) = g.padding
+            x = padded(buffers, x, (top, bottom, left, right))
+        contract(buffers, cpu_plan.forward_plan(whole, x.dtype), x, w, bias, out, kind)
 
     def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
         contract(buffers, cpu_plan.grad_input_plan(g, grad.dtype), grad, (w, None), None, out)

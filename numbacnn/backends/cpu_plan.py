@@ -18,6 +18,7 @@ __all__ = [
     "Contraction",
     "Correlation",
     "WinogradPlan",
+    "bordered",
     "depthwise_chunks",
     "depthwise_shares",
     "folded_plans",
@@ -48,6 +49,8 @@ SMALL_PACK, SMALL_PRODUCT = 256, 2048
 """Rows of packed weights, and steps of the tile, for which other threads would take longer to come than one takes alone."""
 THIN = 8
 """Rows of a matrix product up to which the weights are read as they lie: to pack them would take longer than to multiply."""
+LAUNCH = 10_000
+"""Cycles that a kernel's launch takes, about."""
 SPAN_BYTES = 1 << 18
 """What a task's pixels should occupy, input and output: they stay in the second-level cache while the blocks of weights pass by."""
 TASKS = 32
@@ -153,6 +156,7 @@ class Contraction:
     group_stride: int
     lane_stride: int
     spacing: int = 0  # elements from pixel to pixel to which x is moved apart; 0: none
+    steps: int = field(init=False)  # of the tile
     packed_shape: tuple[int, int, int, int] = field(init=False)
     tables: tuple[np.ndarray, ...] = field(init=False)  # as the kernel takes them
 
@@ -160,8 +164,9 @@ class Contraction:
         sizes = [self.images, self.x_image, self.y_image, self.x_group, self.y_group]
         sizes += [self.shares, self.splits, self.dense, self.group_stride, self.lane_stride]
         blocks = self.groups * -(-self.y_group // self.tile.columns)
-        steps = sum(-(-self.images * pixels // self.tile.m) * (last - first) * length for _, pixels, first, last, length in self.classes)
-        sizes += [self.offsets.shape[1] * blocks < SMALL_PACK, steps * blocks < SMALL_PRODUCT]
+        tiles = sum(-(-self.images * pixels // self.tile.m) * (last - first) * length for _, pixels, first, last, length in self.classes)
+        object.__setattr__(self, "steps", int(tiles) * blocks)
+        sizes += [self.offsets.shape[1] * blocks < SMALL_PACK, self.steps < SMALL_PRODUCT]
         tables = self.at, self.to, self.classes, self.taps, self.rows, self.offsets, np.array(sizes, np.int64)
         object.__setattr__(self, "tables", tables)
         shape = self.groups, -(-self.y_group // self.tile.columns), self.offsets.shape[1], self.tile.columns
@@ -364,6 +369,21 @@ def _parameters(g: Conv2dGeometry) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def forward_plan(g: Conv2dGeometry, dtype: str | np.dtype, r: int = 1) -> Contraction:
     """y = x * w, of superpixels of r pixels."""
     return _convolution(g, dtype, r, _weight_offsets(g), (g.c // g.groups) * g.kh * g.kw)
+
+
+@functools.lru_cache(maxsize=256)
+def bordered(g: Conv2dGeometry, dtype: str | np.dtype) -> Conv2dGeometry:
+    """The same convolution of an input that was padded before, where that pays; else g.
+
+    Of few pixels the border makes classes that fill no tile: 49 pixels of an image are ten tiles, not four. To pad takes a launch and
+    about a cycle for each element; a step of the tile takes one for each of its vectors.
+    """
+    (top, bottom), (left, right) = g.padding
+    if not any((top, bottom, left, right)):
+        return g
+    whole = replace(g, h=g.h + top + bottom, w=g.w + left + right, padding=((0, 0), (0, 0)))
+    saved = forward_plan(g, dtype).steps - forward_plan(whole, dtype).steps
+    return whole if saved * tile_for(dtype).m * 2 > LAUNCH + whole.n * whole.h * whole.w * whole.c else g
 
 
 @functools.lru_cache(maxsize=256)

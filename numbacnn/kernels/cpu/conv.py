@@ -8,7 +8,7 @@ Memory is channels-last, so what one kernel row sees of the input is a contiguou
     to[p]      where pixel p of the output lies in its image
 
 Pixels near the border see fewer taps, and each pixel of an input gradient only those that the stride brings to it. So pixels come in
-classes that see the same taps: padding is never copied, and no zero is multiplied.
+classes that see the same taps, and no zero is multiplied; only where these classes would fill no tile, the input is padded before.
 
 ``contract``    tile = pixels x output channels, summed over runs and channels: the forward pass, the input gradient (of the output's
                 gradient, with other weights), linear layers and matrix products
