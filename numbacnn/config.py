@@ -17,7 +17,8 @@ quiet: bool = os.environ.get("NUMBACNN_QUIET", "0") == "1"
 winograd: bool = True
 """Let 3x3 convolutions of stride 1 take Winograd's algorithm: up to twice as fast, a relative rms error of some 3e-6 instead of 3e-7.
 
-It is chosen where it pays, which depends on the batch too: an image may have other bits in a batch of another size."""
+It is chosen where it pays, which depends on the batch too: an image may have other bits in a batch of another size. (So do linear layers,
+which take up to eight rows another way.)"""
 
 explain: bool = os.environ.get("NUMBACNN_EXPLAIN", "0") == "1"
 """Print which algorithm takes each convolution, and why the others declined."""

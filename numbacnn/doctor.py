@@ -228,13 +228,13 @@ def warm_up(names: Sequence[str], verbose: bool = False) -> str:
 
 
 def _first_steps(name: str) -> None:
-    """What ``numbacnn train`` does with this network, on noise: all its recipes, with a last batch that is smaller."""
+    """What ``numbacnn train`` does with this network, on noise: all its recipes, with a last batch of so few that other kernels take it."""
     from .data import Dataset
     from .training import fit, recipe
 
     noise = np.random.default_rng(0)
     for data in ("digits", "fashion-mnist"):
         arguments = recipe(data, name)
-        images = noise.integers(0, 256, (arguments["batch_size"] + 29, 28, 28, 1), np.uint8)
+        images = noise.integers(0, 256, (arguments["batch_size"] + 5, 28, 28, 1), np.uint8)
         pictures = Dataset(images, np.arange(len(images)) % 10, tuple("0123456789"))
         fit(name, pictures, pictures, **{**arguments, "epochs": 1}, progress=False)

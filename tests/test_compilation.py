@@ -16,13 +16,14 @@ CODE = """
 
     F, rng = nc.nn.functional, np.random.default_rng(0)
     draw = lambda *shape: nc.tensor(rng.standard_normal(shape, dtype=np.float32), requires_grad=True)
-    weight, labels = draw(64, 64, 3, 3), nc.tensor(np.arange(9))
+    weight, labels, dense = draw(64, 64, 3, 3), nc.tensor(np.arange(9)), draw(21, 12544)
     calls = {
         "gelu": lambda x: F.gelu(x),
         "gelu_tanh": lambda x: F.gelu(x, "tanh"),
         "sigmoid": lambda x: x.sigmoid(),
         "batch_norm": lambda x: F.batch_norm(x, None, None, training=True),
         "winograd": lambda x: F.conv2d(x, weight),
+        "thin": lambda x: F.linear(x[:3].flatten(1), dense, activation="tanh"),
         "softmax": lambda x: x.flatten(1).softmax(1),
         "loss": lambda x: F.cross_entropy(x.mean((2, 3)), labels, label_smoothing=0.1),
     }

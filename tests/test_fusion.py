@@ -252,6 +252,14 @@ def test_an_instance_that_somebody_patched_is_called() -> None:
     assert seen == [(1, 2)]
 
 
+def test_a_hook_that_a_hook_adds_is_called_in_the_same_pass() -> None:
+    seen: list[str] = []
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3), nn.ReLU())
+    model[0].register_forward_hook(lambda *_: model[2].register_forward_hook(lambda *_: seen.append("relu")) and None)
+    model(nc.ones(1, 3))
+    assert seen == ["relu"]
+
+
 def test_a_module_that_is_none_is_not_the_end() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2), nn.ReLU())
     setattr(model, "1", None)

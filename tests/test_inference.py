@@ -18,7 +18,7 @@ import pytest
 
 import numbacnn as nc
 from numbacnn import nn
-from numbacnn.backends import cpu_conv, cpu_plan, frozen
+from numbacnn.backends import cpu, cpu_conv, cpu_plan, frozen
 from numbacnn.kernels.cpu import conv, winograd
 
 REFUSED = (
@@ -94,6 +94,18 @@ def test_the_same_bits_and_packed_once(name, packs):
         assert len(packs) == layers
     np.testing.assert_array_equal(plain(net, images(MANY, *shape)), wanted[MANY])
     assert len(packs) == 2 * layers
+
+
+def test_few_rows_copy_a_weight_once(monkeypatch):
+    """Kernels take no array that is read-only, as a frozen weight is."""
+    seen, launch = [], cpu.launch
+    monkeypatch.setattr(cpu, "launch", lambda driver, *args: (seen.append(args[1]), launch(driver, *args)))
+    net, x = nn.Linear(30, 20), images(3, 30)
+    with nc.inference_mode():
+        y = [net(x).numpy() for _ in range(3)]
+    assert len(seen) == 3
+    assert len({a.ctypes.data for a in seen}) == 1
+    np.testing.assert_array_equal(y[2], plain(net, x))
 
 
 def test_the_algorithms_above_are_the_ones_named():

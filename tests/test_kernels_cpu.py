@@ -126,6 +126,24 @@ def test_add_and_gelu(dtype, size):
     np.testing.assert_allclose(run(gelu.gelu_tanh_backward, g, x, e)[2], g * slope, **close)
 
 
+def test_gelu_far_below_zero():
+    """Where the distribution function is small, it has not been found as 1 - (1 - small)."""
+    x = np.linspace(-5, 0, 100_001, dtype="float32")
+    y = run(gelu.gelu, x, np.empty_like(x))[1]
+    np.testing.assert_allclose(y, x * special.ndtr(x.astype("float64")), rtol=6e-6)
+    x = np.array([np.nan, np.inf, 5.6, 5.7, 1e30, -5.7, -1e30, 0.0, -0.0, 1e-40], "float32")
+    y = run(gelu.gelu, x, np.empty_like(x))[1]
+    np.testing.assert_array_equal(y, np.array([np.nan, np.inf, 5.6, 5.7, 1e30, 0, 0, 0, 0, 5e-41], "float32"))
+
+
+def test_sums_of_many_numbers_keep_their_digits():
+    x = np.full((300_000, 16), 0.1, "float32")
+    part = np.empty(reduce.channel_sum_scratch(*x.shape), "float32")
+    out = run(reduce.channel_sum, x.reshape(-1), x.reshape(-1), 0, reduce.NO_WINDOW, x, part, np.empty(16, "float32"))[-1]
+    # 128 additions one after the other; with the 590 of a whole slice it would be 5e-6
+    np.testing.assert_allclose(out, x.sum(0, dtype="float64"), rtol=2e-6)
+
+
 def test_relu_keeps_nan():
     x = np.array([np.nan, -1, 2, np.inf, -np.inf], "float32")
     np.testing.assert_array_equal(run(elementwise.relu, x, np.empty_like(x))[1], np.array([np.nan, 0, 2, np.inf, 0], "float32"))
@@ -133,7 +151,7 @@ def test_relu_keeps_nan():
 
 # -- reductions --------------------------------------------------------------------------------------------------------
 @both
-@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (5, 6), (131, 10), (9, 300), (40000, 6), (5001, 16), (300, 130)])
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (5, 6), (131, 10), (9, 300), (40000, 6), (5001, 16), (300, 130), (70000, 16)])
 def test_channel_sum(dtype, shape):
     if numba.config.DISABLE_JIT and shape[0] > 200:
         pytest.skip("too slow without the compiler")
@@ -216,6 +234,7 @@ WINDOWS = [
     ((1, 8, 9, 33), (3, 2), (1, 2), (1, 0), (1, 1), True),
     ((1, 6, 8, 40), (3, 3), (2, 2), (1, 1), (1, 1), False),
     ((1, 9, 9, 2), (2, 3), (2, 2), (0, 1), (3, 2), False),
+    ((1, 9, 9, 33), (2, 3), (2, 2), (1, 1), (3, 2), False),
     ((3, 4, 4, 1), (4, 4), (4, 4), (0, 0), (1, 1), False),
     ((1, 7, 7, 5), (1, 2), (3, 3), (0, 0), (1, 1), False),
     ((1, 7, 6, 2), (2, 2), (3, 3), (1, 1), (1, 1), True),
@@ -293,12 +312,13 @@ def test_max_pool(dtype, shape, kernel, stride, padding, dilation, ceil):
     np.testing.assert_array_equal(dx.reshape(expected.shape), expected)
 
 
-def test_max_pool_of_padding_only():
+@pytest.mark.parametrize("channels", [2, 40])
+def test_max_pool_of_padding_only(channels):
     """With dilation 2 and padding 1 the taps of the corner window step over the only pixel."""
-    x = np.ones((1, 1, 1, 2), "float32")
+    x = np.ones((1, 1, 1, channels), "float32")
     y, index = max_forward(x, (2, 2), (1, 1), (1, 1), (2, 2), (1, 1))
     assert (y == -np.inf).all() and (index == -1).all()
-    dx = run(pool.max_backward, rows(y), rows(index), rows(x), 2, 2, 1, 1, 2)[2]
+    dx = run(pool.max_backward, rows(y), rows(index), rows(x), channels, 2, 1, 1, 2)[2]
     assert (dx == 0).all()
 
 

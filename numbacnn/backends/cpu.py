@@ -270,13 +270,10 @@ class CpuBackend:
 
     def linear_grad_input(self, grad: Array, w: Array, shape: Sequence[int]) -> Array:
         pixels = math.prod(shape[2:])
-        if len(shape) == 2 or pixels > MANY:
+        if len(shape) == 2 or pixels > MANY or len(grad) <= cpu_plan.THIN:
             return self._matmul(grad, w, None, (*grad.shape, w.shape[1], w.shape[1], 1)).reshape(shape)
         out = self.empty(shape, grad.dtype)
-        if 0 < len(grad) <= cpu_plan.THIN:
-            rows = self._matmul(grad, w, None, (*grad.shape, w.shape[1], w.shape[1], 1))
-            out[...] = rows.reshape(shape)
-        elif out.size:
+        if out.size:
             plan = cpu_plan.rows_grad_plan(*shape[:2], pixels, w.shape[0], grad.dtype)
             cpu_conv.contract(self.buffers, plan, self._contiguous(grad), (w, None), None, _memory(out))
         return out
@@ -306,8 +303,10 @@ class CpuBackend:
     def _thin_product(
         self, a: Array, b: Array, bias: Array | None, sizes: tuple[int, int, int, int, int], activation: str, out: Array
     ) -> None:
+        """A product of few rows; one of rows that do not lie side by side has neither bias nor activation."""
         m, k, n, row_stride, _ = sizes
-        a, b = self._c_ordered(a.reshape(m, k)), self._c_ordered(b)
+        kept = frozen.kept(b, "thin", (), lambda: np.array(b, order="C"))  # kernels take no array that is read-only
+        a, b = self._c_ordered(a.reshape(m, k)), self._c_ordered(b) if kept is None else kept
         if row_stride == 1:
             bias = cpu_conv.NOTHING[a.itemsize] if bias is None else self._c_ordered(bias)
             launch(thin.product_t, a, b.reshape(n, k), bias, elementwise.ACTIVATIONS.index(activation), out)

@@ -80,10 +80,9 @@ def pack(buffers: Buffers, p: Contraction, w: Array) -> Array:
 
 def _spaced(buffers: Buffers, p: Contraction, x: Array) -> Array:
     """The pixels of x as far apart as the plan wants them."""
-    pixel = p.x_group * p.groups
-    pixels = x.size // pixel
+    pixels = x.size // p.x_group
     out = buffers.empty((pixels, p.spacing), x.dtype)
-    launch(conv.pad, x.reshape(-1), pixels, pixel, out.reshape(-1), pixels, p.spacing, 0, 0)
+    launch(conv.pad, x.reshape(-1), pixels, p.x_group, out.reshape(-1), pixels, p.spacing, 0, 0)
     return out
 
 

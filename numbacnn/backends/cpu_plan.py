@@ -57,7 +57,7 @@ TASKS = 32
 """Tasks that a kernel is cut into where the shape allows it: a fixed number, so that the bits do not depend on the threads."""
 SUMS = 2 * default_threads()
 """Of a weight gradient, each of whose tasks copies panels of its own: no more than the threads want. The bits depend on the chunks only."""
-CROWDED, WAYS = 4096, 8
+ALIASES, WAYS = 4096, 8
 """Bytes at whose multiples everything falls into one set of a first-level cache, and how many lines a set holds."""
 BLOCKS = 4
 """Blocks of output channels that a panel of the input should serve at least."""
@@ -311,10 +311,14 @@ def _classes(axes: tuple[list[_Axis], list[_Axis]], kw: int, depth: int, x: tupl
     return found
 
 
-def _spacing(elements: int, dtype: str | np.dtype) -> int:
-    """How far apart a tile's rows, pixels of so many elements, should lie, if it would otherwise crowd a set of the cache; else 0."""
-    line = 64 // np.dtype(dtype).itemsize
-    return elements + line if elements * np.dtype(dtype).itemsize % CROWDED == 0 and tile_for(dtype).m > WAYS else 0
+def _spacing(elements: int, outputs: int, dtype: str | np.dtype) -> int:
+    """How far apart a tile's rows, pixels of so many elements, should lie, where they would crowd a set of the cache; else 0.
+
+    Where one block holds all outputs each element is read once, and to move it takes longer.
+    """
+    tile, size = tile_for(dtype), np.dtype(dtype).itemsize
+    crowded = elements * size % ALIASES == 0 and tile.m > WAYS and outputs > tile.columns
+    return elements + 64 // size if crowded else 0
 
 
 def _contraction(
@@ -329,6 +333,7 @@ def _contraction(
     offsets: np.ndarray,
     group_stride: int,
     lane_stride: int,
+    spacing: int = 0,
 ) -> Contraction:
     tile = tile_for(dtype)
     tiles = sum(-(-images * len(k.at) // tile.m) for k in classes)
@@ -357,6 +362,7 @@ def _contraction(
         np.atleast_2d(offsets),
         group_stride,
         lane_stride,
+        spacing,
     )
 
 
@@ -376,7 +382,8 @@ def bordered(g: Conv2dGeometry, dtype: str | np.dtype) -> Conv2dGeometry:
     """The same convolution of an input that was padded before, where that pays; else g.
 
     Of few pixels the border makes classes that fill no tile: 49 pixels of an image are ten tiles, not four. To pad takes a launch and
-    about a cycle for each element; a step of the tile takes one for each of its vectors.
+    about a cycle for each element; a step of the tile takes one for each of its vectors. (Where a weight is infinite, zeros at the border
+    become NaN.)
     """
     (top, bottom), (left, right) = g.padding
     if not any((top, bottom, left, right)):
@@ -400,11 +407,11 @@ def _convolution(g: Conv2dGeometry, dtype: str | np.dtype, r: int, offsets: np.n
     """A forward convolution of superpixels, with the offsets (KH, KW, C/groups) of its weights."""
     cg, wide, offsets = g.c // g.groups, _widened(g, r), _widened_offsets(offsets, g, r)
     rows, columns = (_forward_axis(*axis) for axis in _parameters(wide))
-    spacing = _spacing(g.c, dtype) if g.groups == 1 else 0
+    spacing = _spacing(g.c, wide.oc, dtype) if g.groups == 1 else 0
     pixel = spacing or g.c
     classes = _classes((rows, columns), wide.kw, cg, (g.w * pixel, pixel), (g.ow * g.oc, r * g.oc))
     sizes = g.n, g.h * g.w * pixel, g.oh * g.ow * g.oc, cg, wide.oc // g.groups, g.groups
-    return replace(_contraction(classes, dtype, *sizes, offsets, wide.oc // g.groups * cg * g.kh * g.kw, lane_stride), spacing=spacing)
+    return _contraction(classes, dtype, *sizes, offsets, wide.oc // g.groups * cg * g.kh * g.kw, lane_stride, spacing)
 
 
 def _widened(g: Conv2dGeometry, r: int) -> Conv2dGeometry:
@@ -431,12 +438,12 @@ def grad_input_plan(g: Conv2dGeometry, dtype: str | np.dtype) -> Contraction:
     """dx from dy."""
     cg, ocg, taps = g.c // g.groups, g.oc // g.groups, g.kh * g.kw
     rows, columns = (_grad_axis(*axis) for axis in _parameters(g))
-    spacing = _spacing(g.oc, dtype) if g.groups == 1 else 0
+    spacing = _spacing(g.oc, g.c, dtype) if g.groups == 1 else 0
     pixel = spacing or g.oc
     classes = _classes((rows, columns), g.kw, ocg, (g.ow * pixel, pixel), (g.w * g.c, g.c))
     sizes = g.n, g.oh * g.ow * pixel, g.h * g.w * g.c, ocg, cg, g.groups
     offsets = _grid(np.arange(taps)[::-1], np.arange(ocg) * cg * taps)
-    return replace(_contraction(classes, dtype, *sizes, offsets, ocg * cg * taps, taps), spacing=spacing)
+    return _contraction(classes, dtype, *sizes, offsets, ocg * cg * taps, taps, spacing)
 
 
 @functools.lru_cache(maxsize=256)
@@ -569,11 +576,11 @@ def matmul_plan(m: int, k: int, n: int, row_stride: int, column_stride: int, dty
 
     If the first is images of so many channels, each of their elements is a run, in logical order: the same sums in the same order.
     """
-    spacing = _spacing(k, dtype)
+    spacing = _spacing(k, n, dtype)
     at, to = np.arange(m) * (spacing or k), np.arange(m) * n
     rows = _one_run(at, to, k) if channels == 1 else _Class(at, to, _in_memory(k // channels, channels), np.arange(k), 1)
-    product = _contraction([rows], dtype, 1, m * (spacing or k), m * n, k, n, 1, np.arange(k) * row_stride, 0, column_stride)
-    return replace(product, spacing=spacing)
+    sizes = m * (spacing or k), m * n, k, n, 1
+    return _contraction([rows], dtype, 1, *sizes, np.arange(k) * row_stride, 0, column_stride, spacing)
 
 
 def _in_memory(rows: int, columns: int) -> np.ndarray:

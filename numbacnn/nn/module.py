@@ -554,7 +554,7 @@ class Sequential(_Container):
         fusions = _fusions(tuple([type(m) if config.fuse and _unwatched(m) else None for m in modules]))
         done = 0
         while done < len(modules):
-            options: dict[str, Any] = {}
+            start, options = done, dict[str, Any]()
             if fusions[done].flat and modules[done].flattens(x):
                 options["flat"] = True
                 done += 1
@@ -566,7 +566,10 @@ class Sequential(_Container):
             if average:
                 options["average"] = modules[done].average()
                 done += 1
-            x = layer.forward(x, **options) if options else layer(x)
+            if options and all(map(_unwatched, modules[start:done])):  # still, whatever hooks have done on the way
+                x = layer.forward(x, **options)
+            else:
+                x, done = modules[start](x), start + 1
         return x
 
 
@@ -579,7 +582,7 @@ class _Fusion(NamedTuple):
 
 
 @functools.lru_cache(maxsize=256)
-def _fusions(kinds: tuple[type | None, ...]) -> list[_Fusion]:
+def _fusions(kinds: tuple[type | None, ...]) -> tuple[_Fusion, ...]:
     """For each layer of these classes, which nobody has extended; None is one that keeps to itself."""
 
     def own(i: int, name: str) -> Any:
@@ -591,7 +594,7 @@ def _fusions(kinds: tuple[type | None, ...]) -> list[_Fusion]:
         activation = own(i + 1, "activation") if own(i, "takes_activation") else None
         average = own(i, "takes_average") and own(i + (1 if activation is None else 2), "average")
         found.append(_Fusion(bool(own(i, "flattens") and own(i + 1, "takes_flat")), activation, bool(average)))
-    return found
+    return tuple(found)
 
 
 def _unwatched(module: Module | None) -> bool:

@@ -1,4 +1,4 @@
-"""Convolution in all directions, and every matrix product, as two loops around a register tile, and what these need.
+"""Convolution in all directions, and matrix products, as two loops around a register tile, and what these need.
 
 Memory is channels-last, so what one kernel row sees of the input is a contiguous run. Tables say where things lie:
 
@@ -11,7 +11,7 @@ Pixels near the border see fewer taps, and each pixel of an input gradient only 
 classes that see the same taps, and no zero is multiplied; only where these classes would fill no tile, the input is padded before.
 
 ``contract``    tile = pixels x output channels, summed over runs and channels: the forward pass, the input gradient (of the output's
-                gradient, with other weights), linear layers and matrix products
+                gradient, with other weights), linear layers and matrix products of more than a few rows
 ``correlate``   tile = (tap, channel) x output channels, summed over pixels: the weight gradient, of a padded input
 ``fold``        sums over the windows of a row, where ``contract`` made all pixels of a window's row at once
 
@@ -53,7 +53,8 @@ SLICE = 256
 """Rows of packed weights that a task makes, or takes apart."""
 
 FEW, FAR = 16, 64
-"""Unpacking takes so many rows at a time, channel by channel where these lie further apart than so many elements."""
+"""Unpacking takes so many rows at a time, channel by channel where these lie further apart than so many elements; so does packing where
+they are CROWDED."""
 
 CROWDED = 512
 """Elements at whose multiples a block's channels fall into the same two sets of the first-level cache: packing takes each by itself."""
@@ -147,13 +148,12 @@ def _pack_slice(task, w, offsets, group_stride, lane_stride, channels, packed):
     _, blocks, K, NR = packed.shape
     flat = packed.reshape(-1)
     g, b, first, stop = _slice(task, offsets, blocks)
-    size = channels // len(offsets)
+    size, crowded = channels // len(offsets), lane_stride % CROWDED == 0 and len(offsets) == 1
     lane, last = b * NR, min(channels, (b + 1) * NR)
     while lane < last:
         part = lane // size
         count = min(last, (part + 1) * size) - lane
         base, v0 = g * group_stride + (lane - part * size) * lane_stride, lane - b * NR
-        crowded = lane_stride % CROWDED == 0 and len(offsets) == 1
         for k0 in range(first, stop if crowded else first, FEW):
             for v in range(count):
                 for k in range(k0, min(stop, k0 + FEW)):

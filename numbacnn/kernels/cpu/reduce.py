@@ -87,7 +87,7 @@ def _derive_on(grad, y, kind, window, row, means, spread, x, channels, o, wanted
 
 @inline
 def _add_four(x, o, step, acc):
-    """acc += four rows of x, ``step`` apart from o on: fewer loads and stores of acc. LLVM would ask each time whether the two overlap."""
+    """acc += four rows of x, ``step`` apart from o on: fewer loads and stores of acc. Vectors, for LLVM would ask if the two overlap."""
     whole = acc.size // lanes(x) * lanes(x)
     for j in range(0, whole, lanes(x)):
         a, b, c, d = load(x, o + j), load(x, o + step + j), load(x, o + 2 * step + j), load(x, o + 3 * step + j)
@@ -102,15 +102,17 @@ def _sum_slice(grad, y, kind, window, x, part, s):
     """Row s of part (slices, width) = the sums of slice s of x (P, C), width after width; before, x is made."""
     pixels, channels = x.shape
     slices, width = part.shape
-    flat, acc = x.reshape(x.size), part[s]
+    flat, total, acc = x.reshape(x.size), part[s], np.empty(width, x.dtype)
     step = (pixels // slices + 1) * channels
     o, end = min(x.size, s * step), min(x.size, (s + 1) * step)
     means, spread = np.empty(window[2] + lanes(x), x.dtype), np.empty(window[0] * window[2] + lanes(x), x.dtype)
-    made, row, quarter = o, -1, max(1, MADE // (4 * width)) * width
+    made, row, chunk = o, -1, max(1, MADE // (4 * width)) * 4 * width
     for j in range(width):
-        acc[j] = 0
+        total[j] = 0
     while o < end:
-        stop = min(end, o + 4 * quarter)
+        stop = min(end, o + chunk)
+        for j in range(width):
+            acc[j] = 0
         while kind + window[0] and made < stop:
             made, row = _derive_on(grad, y, kind, window, row, means, spread, flat, channels, made, stop, end)
         quarter = (stop - o) // (4 * width) * width
@@ -119,6 +121,8 @@ def _sum_slice(grad, y, kind, window, x, part, s):
         for i in range(o + 4 * quarter, stop, width):
             for j in range(min(width, stop - i)):
                 acc[j] += flat[u8(i + j)]
+        for j in range(width):  # a chunk's sums by themselves: long sums in float32 would lose digits
+            total[j] += acc[j]
         o = stop
 
 

@@ -15,16 +15,11 @@ from .vector import lanes, load, put
 
 __all__ = ["outer_sum", "product", "product_t"]
 
-ROWS = 8
+ROWS = 16
 """Rows of weights that a task reads."""
 
 COLUMNS = 128
 """Columns of weights that a task reads: their sums stay in the first-level cache."""
-
-
-@inline
-def _blocks(size, block):
-    return (size + block - 1) // block
 
 
 @inline
@@ -49,13 +44,13 @@ def _products(x, w, bias, kind, y, first, stop):
 @kernel
 def product_t(x, w, bias, kind, y):
     """y (M, N) = f(x (M, K) @ w (N, K)^T + bias), f = ACTIVATIONS[kind]; an empty bias is none."""
-    for task in prange(_blocks(len(w), ROWS)):
+    for task in prange((len(w) + ROWS - 1) // ROWS):
         _products(x, w, bias, kind, y, task * ROWS, min(len(w), (task + 1) * ROWS))
 
 
 @inline
 def _add_four(x, w, k, o, y, to, width):
-    """y[to : to + width] += x[k : k + 4] @ four rows of flat w from o on, ``step`` apart."""
+    """y[to : to + width] += x[k : k + 4] @ four rows of w, the first of which is at o in memory."""
     step, L = w.shape[1], lanes(w)
     flat = w.reshape(w.size)
     for j in range(0, width // L * L, L):
@@ -86,7 +81,7 @@ def _sums(x, w, y, first, stop):
 @kernel
 def product(x, w, y):
     """y (M, N) = x (M, K) @ w (K, N)."""
-    for task in prange(_blocks(w.shape[1], COLUMNS)):
+    for task in prange((w.shape[1] + COLUMNS - 1) // COLUMNS):
         _sums(x, w, y, task * COLUMNS, min(w.shape[1], (task + 1) * COLUMNS))
 
 
@@ -102,6 +97,6 @@ def _outer(grad, x, out, n):
 @kernel
 def outer_sum(grad, x, out):
     """out (N, K) = grad (M, N)^T @ x (M, K), for at least one row."""
-    for task in prange(_blocks(len(out), ROWS)):
+    for task in prange((len(out) + ROWS - 1) // ROWS):
         for n in range(task * ROWS, min(len(out), (task + 1) * ROWS)):
             _outer(grad, x, out, n)
