@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,17 @@ def test_a_drawn_set_of_geometries_in_float64(cpu: CpuBackend) -> None:
 @pytest.mark.parametrize(("x", "w", "options"), SPECIAL, ids=str)
 def test_special_geometries(cpu: CpuBackend, x: tuple[int, ...], w: tuple[int, ...], options: dict[str, Any]) -> None:
     check(cpu, ConvCase.of(x, w, **options))
+
+
+def test_equal_geometries_are_one(cpu: CpuBackend) -> None:
+    """What was worked out for a geometry serves every equal one, whichever object it is."""
+    for x, w in (((1, 1, 1, 1), (1, 1, 1, 2)), ((1, 512, 7, 7), (64, 512, 3, 3))):
+        case = ConvCase.of(x, w, padding=(0, 1))
+        g = case.geometry
+        check(cpu, case)
+        check(cpu, ConvCase(replace(g), case.x, case.w, case.grad))
+        assert replace(g) is not g
+        assert (cpu_plan.bordered(g, case.x.dtype) is None) == (x[1] == 1)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -162,10 +162,10 @@ class Direct(Algorithm):
 
     def forward(self, buffers: Buffers, x: Array, w: Weights, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
         whole = cpu_plan.bordered(g, x.dtype)
-        if whole is not g:
+        if whole is not None:
             (top, bottom), (left, right) = g.padding
             x = padded(buffers, x, (top, bottom, left, right))
-        contract(buffers, cpu_plan.forward_plan(whole, x.dtype), x, w, bias, out, kind)
+        contract(buffers, cpu_plan.forward_plan(whole or g, x.dtype), x, w, bias, out, kind)
 
     def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
         contract(buffers, cpu_plan.grad_input_plan(g, grad.dtype), grad, (w, None), None, out)

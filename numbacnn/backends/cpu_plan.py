@@ -378,8 +378,8 @@ def forward_plan(g: Conv2dGeometry, dtype: str | np.dtype, r: int = 1) -> Contra
 
 
 @functools.lru_cache(maxsize=256)
-def bordered(g: Conv2dGeometry, dtype: str | np.dtype) -> Conv2dGeometry:
-    """The same convolution of an input that was padded before, where that pays; else g.
+def bordered(g: Conv2dGeometry, dtype: str | np.dtype) -> Conv2dGeometry | None:
+    """The same convolution of an input that was padded before, where that pays; else None.
 
     Of few pixels the border makes classes that fill no tile: 49 pixels of an image are ten tiles, not four. To pad takes a launch and
     about a cycle for each element; a step of the tile takes one for each of its vectors. (Where a weight is infinite, zeros at the border
@@ -387,10 +387,10 @@ def bordered(g: Conv2dGeometry, dtype: str | np.dtype) -> Conv2dGeometry:
     """
     (top, bottom), (left, right) = g.padding
     if not any((top, bottom, left, right)):
-        return g
+        return None
     whole = replace(g, h=g.h + top + bottom, w=g.w + left + right, padding=((0, 0), (0, 0)))
     saved = forward_plan(g, dtype).steps - forward_plan(whole, dtype).steps
-    return whole if saved * tile_for(dtype).m * 2 > LAUNCH + whole.n * whole.h * whole.w * whole.c else g
+    return whole if saved * tile_for(dtype).m * 2 > LAUNCH + whole.n * whole.h * whole.w * whole.c else None
 
 
 @functools.lru_cache(maxsize=256)
