@@ -293,7 +293,7 @@ class Winograd(Algorithm):
     def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
         turned = cpu_plan.turned(g)
         if turned is None:
-            raise NotImplementedError
+            raise ValueError(f"the input gradient of {g} is no plain convolution")
         packed = self._pack(buffers, w, (8, -1), 9 * turned.oc, 9, turned)  # from the last tap to the first
         self.forward(buffers, grad, (w, packed), None, 0, turned, out)
 

@@ -164,8 +164,8 @@ class Contraction:
         sizes = [self.images, self.x_image, self.y_image, self.x_group, self.y_group]
         sizes += [self.shares, self.splits, self.dense, self.group_stride, self.lane_stride]
         blocks = self.groups * -(-self.y_group // self.tile.columns)
-        tiles = sum(-(-self.images * pixels // self.tile.m) * (last - first) * length for _, pixels, first, last, length in self.classes)
-        object.__setattr__(self, "steps", int(tiles) * blocks)
+        steps = sum(-(-self.images * pixels // self.tile.m) * (last - first) * length for _, pixels, first, last, length in self.classes)
+        object.__setattr__(self, "steps", int(steps) * blocks)
         sizes += [self.offsets.shape[1] * blocks < SMALL_PACK, self.steps < SMALL_PRODUCT]
         tables = self.at, self.to, self.classes, self.taps, self.rows, self.offsets, np.array(sizes, np.int64)
         object.__setattr__(self, "tables", tables)
