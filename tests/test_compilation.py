@@ -1,4 +1,5 @@
-"""Two compilations of one kernel give the same bits: a twin for forked children, another process, another order of first calls."""
+"""Two compilations of one kernel give the same bits (a twin for forked children, another process, another order of first calls), and
+machine code is made of what is called alone."""
 
 from __future__ import annotations
 
@@ -7,6 +8,16 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+from numba import njit, prange
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
+
+from numbacnn.kernels.cpu import compiler
+from numbacnn.kernels.cpu.launch import inline
 
 CODE = """
     import hashlib
@@ -66,3 +77,57 @@ def run(folder: Path, order: str, before: str = "") -> str:
 
 def test_compilations_agree(tmp_path: Path) -> None:
     assert run(tmp_path / "parallel", "list") == run(tmp_path / "serial", "reversed", TWINS)
+
+
+@inline
+def _twice(x):
+    return x + x
+
+
+@njit
+def _square(x):
+    return x * x
+
+
+def _change(x):
+    for i in prange(x.size):
+        x[i] = _twice(x[i]) + _square(x[i])
+
+
+needs_compiler = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
+
+
+@needs_compiler
+def test_machine_code_is_made_of_what_is_called() -> None:
+    made: list[str] = []
+
+    class Watched(compiler._Waiting):
+        def _finalize_specific(self) -> None:
+            made.append(self.name)
+            super()._finalize_specific()
+
+    def change(x: np.ndarray) -> np.ndarray:
+        driver = njit(parallel=True, pipeline_class=compiler.pipeline())(_change)
+        driver(x)
+        return x
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiler, "_Waiting", Watched)
+        np.testing.assert_array_equal(change(np.arange(4.0)), [0, 3, 8, 15])
+    assert made == ["_square", "_change"]  # the first has a wrapper, and so an address
+    assert _square(3.0) == 9
+    assert njit(lambda x: _twice(x) + 1)(2.0) == 5  # a module that waits can be linked into any other
+    assert type(_library("after")) is JITCodeLibrary
+
+
+def _library(name: str) -> object:
+    from numba.core.registry import cpu_target
+
+    return cpu_target.target_context.codegen().create_library(name)
+
+
+@needs_compiler
+def test_other_libraries_than_those_we_know_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert compiler.pipeline() is not Compiler
+    monkeypatch.setattr(compiler, "HOOKS", (*compiler.HOOKS, "renamed"))
+    assert compiler.pipeline() is Compiler

@@ -26,6 +26,7 @@ from numba.core import event
 from numba.core.options import DefaultOptions
 
 from ... import config
+from .compiler import pipeline
 
 _numba: Any = numba.config
 
@@ -54,6 +55,7 @@ def _compile(function: Callable, parallel: bool, fastmath: frozenset[str]) -> An
     # the name is part of the cache's key, the options and the other files are not
     function.__qualname__ = f"{function.__name__}_{'-'.join(sorted(fastmath))}_{SOURCES}"
     options: Any = {"parallel": parallel, "fastmath": set(fastmath), "error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
+    options["pipeline_class"] = pipeline()
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # no folder for the cache can be written
