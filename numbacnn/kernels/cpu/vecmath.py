@@ -8,8 +8,8 @@ beyond, relative, 5e-6 up to 5.
 
 Source: the range reduction and the polynomial of Cephes' ``expf`` (S. Moshier, 1992), rounding by a large constant as in
 N. Shibata and F. Petrogalli, "SLEEF", IEEE TPDS 31 (2020). erf is x times a polynomial of x**2 near 0 and 1 - exp of a polynomial
-beyond, both fitted for the least relative error in float64. beyond is exp of a polynomial without a constant, fitted for the least absolute
-error down to 0.02, and from there on for the least relative one.
+beyond, both fitted for the least relative error in float64. beyond is 2 to the power of a polynomial without a constant, fitted for the
+least absolute error down to 0.02, and from there on for the least relative one; 2**r is fitted for the least relative error.
 """
 
 from __future__ import annotations
@@ -46,9 +46,11 @@ T0, T1, T2 = f4(2.1398602984845638e-4), f4(-3.2149639446288347e-3), f4(2.2889988
 T3, T4, T5 = f4(-1.0526187717914581e-1), f4(-6.357182860374451e-1), f4(-1.28514364361763e-1)
 
 LAST = f4(5.6)  # beside 1, what lies beyond it is nothing
-B0, B1, B2, B3 = f4(-2.3238929003355224e-8), f4(6.702439918626624e-7), f4(-8.316322237078566e-6), f4(5.6638207752257586e-5)
-B4, B5, B6 = f4(-2.0456835045479238e-4), f4(1.8320415620109998e-5), f4(4.797897767275572e-3)
-B7, B8, B9 = f4(-3.634148836135864e-2), f4(-3.183090388774872e-1), f4(-7.978845834732056e-1)
+B0, B1, B2, B3 = f4(-3.352668898060074e-8), f4(9.66957713899319e-7), f4(-1.1997916772088502e-5), f4(8.171165973180905e-5)
+B4, B5, B6 = f4(-2.951297501567751e-4), f4(2.6430772777530365e-5), f4(6.921903230249882e-3)
+B7, B8, B9 = f4(-5.24296872317791e-2), f4(-4.592228829860687e-1), f4(-1.1511040925979614)
+P0, P1, P2 = f4(1.3244396541267633e-3), f4(9.673473425209522e-3), f4(5.550868436694145e-2)
+P3, P4 = f4(2.402220219373703e-1), f4(6.931467652320862e-1)
 ROOT_HALF = math.sqrt(0.5)
 
 
@@ -168,7 +170,16 @@ def _beyond(x):
     p = p * x + B7
     p = p * x + B8
     p = p * x + B9
-    e = exp_below(p * x)
+    q = p * x
+    t = q + ROUND
+    r = q - (t - ROUND)  # exact, unlike the reduction of exp
+    z = P0
+    z = z * r + P1
+    z = z * r + P2
+    z = z * r + P3
+    z = z * r + P4
+    z = z * r + ONE
+    e = z * i4((f4(t).view(i4) + i4(127)) << 23).view(f4)  # the shift leaves n's bits alone
     return f4(0) if x > LAST else e  # NaN stays
 
 
