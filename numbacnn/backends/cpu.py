@@ -66,6 +66,17 @@ def _alike(a: Any, b: Any) -> bool:
     return a.dtype.kind == "f" and all(_memory(x).flags.c_contiguous and x.flags.writeable for x in (a, b))
 
 
+def _channel_rows(x: Array, *values: Array | float) -> list[Array]:
+    """Values of the channels of x (N, ..., C), in its dtype, repeated as the kernels of ``norm`` want them."""
+    width = norm.scratch(x.size // x.shape[-1], x.shape[-1])[2]
+    return [_repeated(v, width).astype(x.dtype) for v in values]
+
+
+def _repeated(values: Array | float, width: int) -> Array:
+    """``width`` values, which begin again and again; mostly they are as many."""
+    return values if isinstance(values, np.ndarray) and len(values) == width else np.resize(values, width)
+
+
 _as_bytes: Any = ctypes.c_char.from_buffer
 
 
@@ -439,8 +450,8 @@ class CpuBackend:
 
     def _moments(self, x: Array) -> tuple[Array, Array]:
         """The mean and the variance (C,) of the channels of x (N, ..., C), in float64."""
-        center = x[(0,) * (x.ndim - 1)].copy()
-        center[~np.isfinite(center)] = 0  # else the mean of an infinity and numbers would be NaN
+        center = x[(0,) * (x.ndim - 1)]
+        center = np.where(np.isfinite(center), center, x.dtype.type(0))  # else the mean of an infinity and numbers would be NaN
         total, square = self._channel_sums(norm.moments, center, x) / (x.size // x.shape[-1])
         return center + total, np.maximum(square - total * total, 0)
 
@@ -449,25 +460,19 @@ class CpuBackend:
         rows = [a.reshape(-1, a.shape[-1]) for a in arrays]
         scratch = norm.scratch(*rows[0].shape)
         part, out = self.buffers.empty(scratch, np.float64), np.empty((2, rows[0].shape[1]))
-        launch(kernel, *rows, np.resize(center, scratch[2]), part, out)
-        beyond = ~np.isfinite(out).all(0)
-        if beyond.any():  # the kernel multiplies in the arrays' dtype: once more with smaller numbers
-            shrink, again = rows[0].dtype.type(norm.SHRINK), np.empty_like(out)
-            launch(kernel, *(a * shrink for a in rows), np.resize(center * shrink, scratch[2]), part, again)
+        launch(kernel, *rows, _repeated(center, scratch[2]), part, out)
+        finite = np.isfinite(out)
+        if not finite.all():  # the kernel multiplies in the arrays' dtype: once more with smaller numbers
+            shrink, again, beyond = rows[0].dtype.type(norm.SHRINK), np.empty_like(out), ~finite.all(0)
+            launch(kernel, *(a * shrink for a in rows), _repeated(center * shrink, scratch[2]), part, again)
             out[:, beyond] = again[:, beyond] / [[float(shrink)], [float(shrink) ** 2]]
         return out
 
     def _affine(self, x: Array, center: Array | float, scale: Array, shift: Array | float) -> Array:
         """(x (N, ..., C) - center) * scale + shift; with logical axes."""
         out = self.buffers.empty(x.shape, x.dtype)
-        launch(norm.affine, x.reshape(-1), *self._repeated(x, center, scale, shift), out.reshape(-1))
+        launch(norm.affine, x.reshape(-1), *_channel_rows(x, center, scale, shift), out.reshape(-1))
         return _logical(out)
-
-    @staticmethod
-    def _repeated(x: Array, *values: Array | float) -> list[Array]:
-        """Values of the channels of x (N, ..., C), in its dtype, repeated as the kernels of ``norm`` want them."""
-        width = norm.scratch(x.size // x.shape[-1], x.shape[-1])[2]
-        return [np.resize(v, width).astype(x.dtype) for v in values]
 
     def batch_norm_backward(
         self, grad: Array, x: Array, weight: Array | None, mean: Array, invstd: Array, training: bool, needs: tuple[bool, ...]
@@ -485,7 +490,7 @@ class CpuBackend:
                 dx = self._affine(g, 0, scale, 0)
             elif needs[0]:
                 dx, n = self.buffers.empty(g.shape, g.dtype), g.size // len(mean)
-                factors = self._repeated(g, scale, mean, -scale * invstd * invstd * product / n, -scale * total / n)
+                factors = _channel_rows(g, scale, mean, -scale * invstd * invstd * product / n, -scale * total / n)
                 launch(norm.grad_input, g.reshape(-1), memory.reshape(-1), *factors, dx.reshape(-1))
                 dx = _logical(dx)
             return dx, (product * invstd).astype(grad.dtype) if needs[1] else None, total.astype(grad.dtype) if needs[2] else None
