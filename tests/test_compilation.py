@@ -101,7 +101,7 @@ needs_compiler = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="noth
 def test_machine_code_is_made_of_what_is_called() -> None:
     made: list[str] = []
 
-    class Watched(compiler._Waiting):
+    class Watched(compiler._LazyLibrary):
         def _finalize_specific(self) -> None:
             made.append(self.name)
             super()._finalize_specific()
@@ -112,11 +112,11 @@ def test_machine_code_is_made_of_what_is_called() -> None:
         return x
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiler, "_Waiting", Watched)
+        patch.setattr(compiler, "_LazyLibrary", Watched)
         np.testing.assert_array_equal(change(np.arange(4.0)), [0, 3, 8, 15])
     assert made == ["_square", "_change"]  # the first has a wrapper, and so an address
     assert _square(3.0) == 9
-    assert njit(lambda x: _twice(x) + 1)(2.0) == 5  # a module that waits can be linked into any other
+    assert njit(lambda x: _twice(x) + 1)(2.0) == 5  # a lazy library can be linked into any other
     assert type(_library("after")) is JITCodeLibrary
 
 
@@ -129,5 +129,63 @@ def _library(name: str) -> object:
 @needs_compiler
 def test_other_libraries_than_those_we_know_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert compiler.pipeline() is not Compiler
-    monkeypatch.setattr(compiler, "HOOKS", (*compiler.HOOKS, "renamed"))
+    monkeypatch.setitem(compiler.HOOKS, JITCodeLibrary, ("renamed",))
     assert compiler.pipeline() is Compiler
+
+
+CALLS_PYTHON = """
+    import sys
+    import numpy as np
+    from numba import njit, objmode, prange
+    from numbacnn.kernels.cpu import compiler
+
+    inlined = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+    @inlined
+    def says(x):
+        print("x is", x)
+        return x
+
+    @inlined
+    def refuses(x):
+        if x > 100:
+            raise ValueError("too large:", x)
+        return x
+
+    @inlined
+    def asks(x):
+        with objmode(y="float64"):
+            y = float(x) + 0.5
+        return y
+
+    @njit(cache=True)
+    def cached(x):
+        return x * x
+
+    @njit(parallel=True, pipeline_class=compiler.pipeline())
+    def driver(x):
+        refuses(x[0])  # Numba does not bring an error out of a prange
+        for i in prange(x.size):
+            if i == 0:
+                print("body", i)
+            x[i] += asks(says(x[i])) + cached(x[i])
+
+    x = np.array([1.0, 2.0])
+    driver(x)
+    print(x, cached(3.0))
+    try:
+        driver(np.array([101.0]))
+    except ValueError as error:
+        print(error)
+"""
+
+
+@needs_compiler
+def test_code_that_calls_python_and_code_from_the_cache(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"  # Numba caches no function that has no file
+    script.write_text(textwrap.dedent(CALLS_PYTHON))
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_NUM_THREADS": "1"}
+    for _ in range(2):  # the second time ``cached`` comes from the cache while the driver is compiled
+        result = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, env=environment, check=False)
+        assert result.returncode == 0, result.stderr[-3000:]
+        assert sorted(result.stdout.splitlines()) == sorted(["body 0", "x is 1.0", "x is 2.0", "[3.5 8.5] 9.0", "('too large:', 101.0)"])

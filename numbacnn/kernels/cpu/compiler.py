@@ -2,8 +2,8 @@
 
 Numba optimises every function by itself and makes machine code of it before it links its module into the caller's: each function that a
 kernel inlines, the body of each ``prange``, two wrappers around that. A driver's module holds all of them in the end and is the only one
-that runs. Here a module waits until somebody asks for an address in it, and it is the driver's that somebody asks: a first step compiles
-in half the time, and LLVM has yet to see a whole kernel that was cut and simplified in pieces.
+that runs. Here a library is lazy: it waits until somebody asks for an address in it, and it is the driver's that somebody asks. A first
+step compiles in half the time, and LLVM has yet to see a whole kernel that was cut and simplified in pieces.
 """
 
 from __future__ import annotations
@@ -12,19 +12,33 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from numba.core.codegen import JITCodeLibrary
+from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
 from numba.core.compiler import Compiler, CompilerBase
+from numba.core.compiler_lock import global_compiler_lock
 
 __all__ = ["pipeline"]
 
 LOOP_BODY = "__numba_parfor_gufunc"
 """How the names of the libraries of ``prange`` bodies begin. They have a wrapper for Python, which nobody calls."""
 
-HOOKS = ("_ensure_finalized", "_finalize_final_module", "_optimize_final_module", "get_defined_functions", "get_pointer_to_function")
-"""What Numba does not document and ``_Waiting`` builds on."""
+PYTHON_WRAPPER = "_ZN7cpython"
+"""How the names of wrappers for Python begin."""
+
+HOOKS = {
+    JITCodeLibrary: (
+        "_ensure_finalized",
+        "_finalize_final_module",
+        "_optimize_final_module",
+        "_set_compiled_object",
+        "get_defined_functions",
+        "get_pointer_to_function",
+    ),
+    JITCPUCodegen: ("_module_pass_manager", "create_library", "set_env"),
+}
+"""What Numba does not document and a lazy library builds on."""
 
 
-class _Waiting(JITCodeLibrary):
+class _LazyLibrary(JITCodeLibrary):
     """A library that is optimised and turned into machine code when somebody asks for an address in it."""
 
     _made = False
@@ -33,58 +47,83 @@ class _Waiting(JITCodeLibrary):
     def codegen(self) -> Any:
         return _Generator(self)
 
+    def make(self) -> None:
+        """Let it be as any other library is once it is finalized."""
+        with global_compiler_lock:
+            if not self._made:
+                self._ensure_finalized()
+                self._made = True
+                self._optimize_final_module()
+                self._finalize_final_module()
+
+    def defines(self, name: str) -> bool:
+        """Whether somebody may want the address of this function."""
+        self._ensure_finalized()
+        return not self.name.startswith(LOOP_BODY) and any(f.name == name for f in self.get_defined_functions())
+
+    def reads(self, variable: str) -> bool:
+        """Whether other functions than wrappers read this variable, as code does that calls Python: to print, or to raise with values."""
+        functions = (f for f in self.get_defined_functions() if not f.name.startswith(PYTHON_WRAPPER))
+        return any(variable in str(f) for f in functions)
+
     def _optimize_final_module(self) -> None:
         if self._made:
             passes, builder = self._codegen._module_pass_manager()
-            passes.run(self._final_module, builder)
+            with self._recorded_timings.record("Module passes (full optimization)", builder):
+                passes.run(self._final_module, builder)
 
     def _finalize_final_module(self) -> None:
         if self._made:
             super()._finalize_final_module()
         self._finalized = True
 
+    def _set_compiled_object(self, value: Any) -> None:
+        self._made = True  # machine code from the cache
+        super()._set_compiled_object(value)
+
     def get_pointer_to_function(self, name: str) -> int:
-        self._ensure_finalized()
         if not self._made:
-            if self.name.startswith(LOOP_BODY) or all(f.name != name for f in self.get_defined_functions()):
+            if not self.defines(name):
                 return 0
-            self._made = True
-            self._optimize_final_module()
-            self._finalize_final_module()
+            self.make()
         return super().get_pointer_to_function(name)
 
 
 class _Generator:
-    """The code generator of a library that waits: without machine code there is no place for its environment."""
+    """The code generator of a lazy library, which has a place for its environment only where there is machine code."""
 
-    def __init__(self, library: _Waiting) -> None:
+    def __init__(self, library: _LazyLibrary) -> None:
         self._library = library
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._library._codegen, name)
 
     def set_env(self, name: str, environment: Any) -> None:
-        if self._library._made:
+        if self._library._made or self._library.reads(name):
+            self._library.make()
             self._library._codegen.set_env(name, environment)
 
 
-class _Once(Compiler):
+class _LazyCompiler(Compiler):
     def compile_extra(self, func: Any) -> Any:
-        with _waiting(self.state.targetctx.codegen()):
+        with _lazy_libraries(self.state.targetctx.codegen()):
             return super().compile_extra(func)
 
 
 @contextlib.contextmanager
-def _waiting(codegen: Any) -> Iterator[None]:
-    """All libraries that are made meanwhile wait; the compiler's lock keeps other threads out."""
-    own = codegen.create_library
-    codegen.create_library = lambda name, **options: _Waiting(codegen, name, **options)
+def _lazy_libraries(codegen: Any) -> Iterator[None]:
+    """All libraries that are made meanwhile are lazy; the compiler's lock keeps other threads out."""
+    if "create_library" in vars(codegen):  # a driver is compiled that calls this one
+        yield
+        return
+    codegen.create_library = lambda name, **options: _LazyLibrary(codegen, name, **options)
     try:
         yield
     finally:
-        codegen.create_library = own
+        del codegen.create_library
 
 
 def pipeline() -> type[CompilerBase]:
     """The ``pipeline_class`` of drivers: Numba's own where its libraries are not built as they were."""
-    return _Once if all(hasattr(JITCodeLibrary, name) for name in HOOKS) else Compiler
+    known = all(hasattr(owner, name) for owner, names in HOOKS.items() for name in names)
+    return _LazyCompiler if known else Compiler
