@@ -28,6 +28,7 @@ from . import backends, ops, random
 from .backends import frozen
 from .dtypes import DType, as_dtype, bool_, float32, int64, is_floating, promote
 from .errors import DeviceError, DTypeError, ShapeError, message
+from .indexing import ints_first
 from .ops import elementwise, linear, reduce, shape
 
 __all__ = [
@@ -598,13 +599,13 @@ class Tensor:
     # -- indexing
     def __getitem__(self, index: Any) -> Tensor:
         try:
-            return apply(shape.GetItem(_index(index)), self)
+            return apply(shape.GetItem(ints_first(self.shape, _index(index))), self)
         except IndexError as error:
             raise _outside(self.shape, index, error) from None
 
     def __setitem__(self, index: Any, value: Operand) -> None:
         try:
-            self._write(_index(index), value)
+            self._write(ints_first(self.shape, _index(index)), value)
         except IndexError as error:
             raise _outside(self.shape, index, error) from None
 
@@ -757,9 +758,7 @@ class Tensor:
         axis: Any = None,
     ) -> Tensor:
         """The standard deviation, the root of :meth:`var`; where that is 0 the gradient is 0."""
-        squared = self.var(dim, unbiased, keepdim, correction=correction, axis=axis)
-        spread = squared > 0
-        return where(spread, where(spread, squared, 1.0).sqrt(), squared)
+        return _root(self.var(dim, unbiased, keepdim, correction=correction, axis=axis))
 
     def max(self, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Any:
         """The largest element, or along an axis ``(values, indices)``; NaN counts as larger than all.
@@ -801,8 +800,8 @@ class Tensor:
         return found.unsqueeze(axis) if keepdim and dim is not None and self.ndim else found
 
     def norm(self) -> Tensor:
-        """The Euclidean norm of all elements."""
-        return (self * self).sum().sqrt()
+        """The Euclidean norm of all elements; where it is 0 the gradient is 0."""
+        return _root((self * self).sum())
 
     # -- functions
     def erf(self) -> Tensor:
@@ -945,9 +944,13 @@ def _operands(a: Any, b: Any, floating: bool = False) -> tuple[Any, Any]:
 
 def _broadcastable(op: str, a: Any, b: Any) -> None:
     if isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape != b.shape:
-        for m, n in zip(reversed(a.shape), reversed(b.shape)):
-            if m != n and m != 1 and n != 1:
-                raise ShapeError(message(op, "shapes that broadcast to each other", f"{a.shape} and {b.shape}"))
+        _broadcastable_shapes(op, a.shape, b.shape)
+
+
+def _broadcastable_shapes(op: str, a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    for m, n in zip(reversed(a), reversed(b)):
+        if m != n and m != 1 and n != 1:
+            raise ShapeError(message(op, "shapes that broadcast to each other", f"{a} and {b}"))
 
 
 def _binary(op: ops.Op, a: Any, b: Any, floating: bool = False) -> Tensor:
@@ -983,15 +986,21 @@ def _matmul(a: Tensor, b: Tensor) -> Tensor:
     if b.ndim == 1:
         return _matmul(a, b.unsqueeze(1)).squeeze(-1)
     if b.ndim == 2:
-        return apply(linear.Matmul(), a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
-    _broadcastable("matmul", a[..., 0, 0], b[..., 0, 0])
+        return apply(linear.Matmul(), a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
+    _broadcastable_shapes("matmul", a.shape[:-2], b.shape[:-2])
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    left = a.expand(*batch, *a.shape[-2:]).reshape(-1, *a.shape[-2:])
-    right = b.expand(*batch, *b.shape[-2:]).reshape(-1, *b.shape[-2:])
+    left = a.expand(*batch, *a.shape[-2:]).reshape(math.prod(batch), *a.shape[-2:])
+    right = b.expand(*batch, *b.shape[-2:]).reshape(math.prod(batch), *b.shape[-2:])
     if not len(left):
         return zeros(*batch, a.shape[-2], b.shape[-1], dtype=a.dtype, device=a.device)
     products = [apply(linear.Matmul(), left[i], right[i]) for i in range(len(left))]
     return stack(products).reshape(*batch, a.shape[-2], b.shape[-1])
+
+
+def _root(squared: Tensor) -> Tensor:
+    """The root of what is not negative, with the gradient 0 at 0."""
+    positive = squared > 0
+    return where(positive, where(positive, squared, 1.0).sqrt(), squared)
 
 
 def _index(index: Any) -> Any:

@@ -108,3 +108,36 @@ def test_a_mode_is_left_where_it_was_entered():
     with nc.inference_mode():
         assert not nc.is_grad_enabled()
     assert nc.is_grad_enabled()
+
+
+@pytest.mark.parametrize("axes", [(0, 2, 3), (0,), (0, 2), (1,), (2, 3), (0, 1, 3), (1, 3)])
+def test_sums_along_any_axes_keep_their_digits(axes):
+    """NumPy adds pairwise along the end of memory only."""
+    x = rng.random((700, 3, 19, 23), dtype=np.float32)
+    for a in (x, np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2), x[:, :2, ::2]):
+        np.testing.assert_allclose(nc.from_array(a).sum(axes).numpy(), a.sum(axes, dtype=np.float64), rtol=4e-7)
+        deviation = nc.from_array(a).std(axes).numpy()
+        np.testing.assert_allclose(deviation, a.astype(np.float64).std(axes, ddof=1), rtol=1e-6, atol=1e-7)
+
+
+def test_gradient_of_a_shared_bias_does_not_stop_at_two_to_24():
+    weights = np.ones((5000, 3), np.float32)
+    weights[0] = 2**24
+    b = nc.zeros(3, requires_grad=True)
+    (nc.tensor(weights) * (nc.zeros(5000, 3) + b)).sum().backward()
+    assert b.grad is not None
+    np.testing.assert_array_equal(b.grad.numpy(), np.float32(2**24 + 4999))
+
+
+def test_norm_of_zeros_has_the_gradient_zero():
+    x = nc.zeros(3, requires_grad=True)
+    x.norm().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [0, 0, 0]
+
+
+def test_matrix_products_over_nothing_are_zero():
+    assert (nc.ones(2, 0) @ nc.ones(0, 3)).tolist() == [[0, 0, 0]] * 2
+    assert (nc.ones(3, 2, 0) @ nc.ones(0, 4)).shape == (3, 2, 4)
+    assert (nc.ones(3, 2, 0) @ nc.ones(3, 0, 4)).shape == (3, 2, 4)
+    assert (nc.ones(0, 2, 3) @ nc.ones(3, 4)).shape == (0, 2, 4)

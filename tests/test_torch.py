@@ -1057,3 +1057,62 @@ def test_listing_of_the_book(title: str) -> None:
     np.testing.assert_allclose(np.asarray(found["out"]), wanted["out"].detach().numpy(), rtol=1e-5, atol=1e-6)
     with contextlib.suppress(KeyError):
         assert found["text"] == wanted["text"]
+
+
+# -- indices -----------------------------------------------------------------------------------------------------------------
+def _drawn_index(draw: np.random.Generator, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """Ints, slices, None, lists, 0-d and mask arrays, and sometimes an ellipsis."""
+    parts: list[Any] = []
+    axis, length = 0, int(draw.integers(1, 4))
+    while axis < len(shape) and draw.random() < 0.9:
+        size, kind = shape[axis], draw.integers(0, 7)
+        mask = draw.random(shape[axis : axis + 1 + (kind == 6)]) < 0.5
+        part = [
+            int(draw.integers(-size, size)),
+            np.array(draw.integers(0, size)),
+            slice(int(draw.integers(0, 2)), None),
+            None,
+            [int(i) for i in draw.integers(-size, size, length)],
+            mask,
+            mask,
+        ][kind]
+        parts.append(part)
+        axis += 0 if part is None else np.ndim(mask) if part is mask else 1
+    if draw.random() < 0.3:
+        parts.insert(int(draw.integers(0, len(parts) + 1)), ...)
+    return tuple(parts)
+
+
+def test_indices_pick_the_same() -> None:
+    draw, parted = np.random.default_rng(0), 0
+    for _ in range(1500):
+        shape = tuple(int(s) for s in draw.integers(2, 5, draw.integers(1, 5)))
+        index = _drawn_index(draw, shape)
+        a = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+        their_index = tuple(torch.from_numpy(i) if isinstance(i, np.ndarray) else i for i in index)
+        our_index = tuple(nc.tensor(i) if isinstance(i, np.ndarray) else i for i in index)
+        picked, failure = verdict(lambda: torch.from_numpy(a)[their_index])  # noqa: B023
+        if failure is not None:
+            continue
+        np.testing.assert_array_equal(nc.tensor(a)[our_index].numpy(), picked.numpy(), str((shape, index)))
+        x, z = nc.zeros(*shape), torch.zeros(*shape)
+        x[our_index], z[their_index] = nc.tensor(picked.numpy() + 1), picked + 1
+        np.testing.assert_array_equal(x.numpy(), z.numpy(), str((shape, index)))
+        with contextlib.suppress(IndexError):
+            plain = tuple(np.asarray(i) if isinstance(i, np.ndarray) else i for i in index)
+            parted += a[plain].shape != tuple(picked.shape)
+    assert parted > 20  # NumPy would have picked otherwise
+
+
+def test_gradients_through_an_int_beside_a_list() -> None:
+    a, v = ints(3, 4, 5), ints(4, 2)
+    x, value, z, other = ours(a), ours(v), theirs(a), theirs(v)
+    y = x * 1
+    y[0, :, [0, 3]] = value
+    (y[1, :, [2, 2]] * value + y[0, None, [1, 2, 1, 3], 0].sum()).sum().backward()
+    w = z * 1
+    w[0, :, [0, 3]] = other
+    (w[1, :, [2, 2]] * other + w[0, None, [1, 2, 1, 3], 0].sum()).sum().backward()
+    for mine, their in ((x, z), (value, other)):
+        assert mine.grad is not None
+        np.testing.assert_array_equal(mine.grad.numpy(), their.grad.numpy())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -227,18 +227,33 @@ class CpuBackend:
 
     # -- reductions: NumPy's order depends on the strides, so these are made the same first
     def sum(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-        return self._reduce(np.add, x, axes, keepdims)
+        places = sorted(self._memory_axis(a, x.ndim) for a in axes)
+        if x.dtype != np.float32 or places == list(range(x.ndim - len(places), x.ndim)):
+            return self._reduce(np.add.reduce, x, axes, keepdims)
+        # NumPy adds pairwise along the end of memory only; along other axes one after the other, where digits get lost
+        if places != list(range(len(places))) or x.size < cpu_conv.LARGE:
+            with np.errstate(over="ignore"):
+                return self._reduce(functools.partial(np.add.reduce, dtype=np.float64), x, axes, keepdims).astype(x.dtype)
+        memory = self._contiguous(x)
+        kept = memory.shape[len(places) :]
+        pixels = memory.reshape(-1, math.prod(kept))
+        total = cpu_conv.channel_sum(self.buffers, 0, pixels, pixels, pixels, reduce.NO_WINDOW)
+        return self._without(_logical(total.reshape((1,) * len(places) + kept)), axes, keepdims)
 
     def max(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-        return self._reduce(np.maximum, x, axes, keepdims)
+        return self._reduce(np.maximum.reduce, x, axes, keepdims)
 
-    def _reduce(self, ufunc: np.ufunc, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    def _reduce(self, function: Callable[..., Any], x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
         if x.ndim == 1 == len(axes) and x.flags.c_contiguous:
-            return np.asarray(ufunc.reduce(x, keepdims=keepdims))
+            return np.asarray(function(x, keepdims=keepdims))
         memory = np.asarray(_memory(x), order="C")
-        found = ufunc.reduce(memory, axis=tuple(self._memory_axis(a, x.ndim) for a in axes), keepdims=True)
-        found = _logical(np.asarray(found))
-        return found if keepdims else found.reshape([s for i, s in enumerate(x.shape) if i not in axes])
+        found = function(memory, axis=tuple(self._memory_axis(a, x.ndim) for a in axes), keepdims=True)
+        return self._without(_logical(np.asarray(found)), axes, keepdims)
+
+    @staticmethod
+    def _without(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+        """What was reduced along axes, which have size 1 now, without these unless they are kept."""
+        return x if keepdims else x.reshape([s for i, s in enumerate(x.shape) if i not in axes])
 
     def argmax(self, x: Array, axis: int) -> Array:
         return np.asarray(np.argmax(x, axis)).astype(np.int64)
