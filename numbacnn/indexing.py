@@ -22,33 +22,40 @@ def ints_first(shape: tuple[int, ...], index: Any) -> Any:
     >>> x[index].shape, x[ints_first(x.shape, index)].shape
     ((2, 4), (4, 2))
     """
-    entries = _entries(shape, index) if isinstance(index, tuple) else []
-    chosen = [i for i, e in enumerate(entries) if isinstance(e, np.ndarray)]
-    kept = [i for i, e in enumerate(entries) if not _is_int(e)]
-    picked = [i for i, e in enumerate(entries) if isinstance(e, np.ndarray) or _is_int(e)]
-    neighbours = [kept.index(i) for i in chosen]
-    if chosen and len(shape) == sum(_width(i) for i in index):
+    if not isinstance(index, tuple) or not any(isinstance(i, np.ndarray) for i in index):
+        return index
+    entries = _entries(shape, index)
+    if entries and len(shape) == sum(_width(i) for i in index):
         index = tuple(i for i in index if i is not ...)  # which stands for no axes, and would part arrays, too
-    if not chosen or len(picked) == len(chosen) or _consecutive(picked) or not _consecutive(neighbours):
-        return index
-    try:
-        ndim = np.broadcast(*(entries[i] for i in chosen)).ndim
-    except ValueError:
-        return index
-    sizes = [ndim if i == chosen[0] else 0 if i in chosen or _is_int(e) else 1 for i, e in enumerate(entries)]
-    rank, found, axis = sum(sizes), [], 0
+    return _as_arrays(shape, entries) if _parted(entries) else index
+
+
+def _parted(entries: list[Any]) -> bool:
+    """Whether only ints keep the arrays from being neighbours in NumPy's eyes."""
+    arrays = [i for i, e in enumerate(entries) if isinstance(e, np.ndarray)]
+    ints = [i for i, e in enumerate(entries) if isinstance(e, int)]
+    without = [i - sum(j < i for j in ints) for i in arrays]
+    return bool(arrays and ints) and _consecutive(without) and not _consecutive(sorted(arrays + ints))
+
+
+def _as_arrays(shape: tuple[int, ...], entries: list[Any]) -> tuple[Any, ...]:
+    """The same with arrays in place of slices, all shaped so that the result's axes come in the order of the entries."""
+    arrays = [i for i, e in enumerate(entries) if isinstance(e, np.ndarray)]
+    sizes = [0 if isinstance(e, (int, np.ndarray)) else 1 for e in entries]
+    sizes[arrays[0]] = max(entries[i].ndim for i in arrays)
+    behind = [sum(sizes[i + 1 :]) for i in range(len(sizes))]  # axes of the result
+    found, axis = [], 0
     for i, e in enumerate(entries):
-        if i == chosen[0]:
-            arrays_end = rank - sum(sizes[: i + 1])
+        if e is None:
+            continue
+        if isinstance(e, slice):
+            e = np.arange(shape[axis])[e]
         if isinstance(e, np.ndarray):
-            found.append(e.reshape(e.shape + (1,) * arrays_end))
-        elif isinstance(e, slice):
-            found.append(np.arange(shape[axis])[e].reshape((-1,) + (1,) * (rank - sum(sizes[: i + 1]))))
-        elif e is not None:
-            found.append(e)
-        axis += e is not None
-    front = (1,) * (rank - max(np.ndim(e) for e in found))  # a None before all else
-    return tuple(e.reshape(front + e.shape) if isinstance(e, np.ndarray) else e for e in found)
+            own = e.reshape(e.shape + (1,) * behind[arrays[0] if i in arrays else i])
+            e = own.reshape((1,) * (sum(sizes) - own.ndim) + own.shape)
+        found.append(e)
+        axis += 1
+    return tuple(found)
 
 
 def _entries(shape: tuple[int, ...], index: tuple[Any, ...]) -> list[Any]:
@@ -75,10 +82,6 @@ def _width(i: Any) -> int:
     if isinstance(i, np.ndarray) and i.dtype == bool:
         return i.ndim
     return 0 if i is None or i is ... else 1
-
-
-def _is_int(entry: Any) -> bool:
-    return isinstance(entry, int)
 
 
 def _consecutive(places: list[int]) -> bool:
