@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +15,8 @@ def ints_first(shape: tuple[int, ...], index: Any) -> Any:
     """An index for NumPy that picks as PyTorch does: by its ints first, then by its arrays.
 
     NumPy counts an int beside an array as an array. Where a slice or None parts them, the arrays' axes go to the front then;
-    in PyTorch they stay where they are, if they are neighbours without the ints. Other indices come back as they are, wrong ones too.
+    in PyTorch they stay where they are, if they are neighbours without the ints. Other indices mean the same to both and come back,
+    wrong ones too; only an ellipsis that stands for no axes goes.
 
     >>> import numpy as np
     >>> x = np.zeros((3, 4, 5))
@@ -73,7 +75,7 @@ def _entries(shape: tuple[int, ...], index: tuple[Any, ...]) -> list[Any]:
                 return []
             found += i.nonzero()
         else:
-            found.append(int(i) if np.ndim(i) == 0 and isinstance(i, (np.ndarray, np.integer)) else i)
+            found.append(operator.index(i) if np.ndim(i) == 0 and np.asarray(i).dtype.kind in "iu" else i)
     return found
 
 

@@ -992,25 +992,27 @@ def _matmul(a: Tensor, b: Tensor) -> Tensor:
     left = a.expand(*batch, *a.shape[-2:]).reshape(math.prod(batch), *a.shape[-2:])
     right = b.expand(*batch, *b.shape[-2:]).reshape(math.prod(batch), *b.shape[-2:])
     if not len(left):
-        return zeros(*batch, a.shape[-2], b.shape[-1], dtype=a.dtype, device=a.device)
+        return (left.sum(2, True) + right.sum(1, True)).reshape(*batch, a.shape[-2], b.shape[-1])  # keeps what is recorded
     products = [apply(linear.Matmul(), left[i], right[i]) for i in range(len(left))]
     return stack(products).reshape(*batch, a.shape[-2], b.shape[-1])
 
 
 def _root(squared: Tensor) -> Tensor:
-    """The root of what is not negative, with the gradient 0 at 0."""
-    positive = squared > 0
-    return where(positive, where(positive, squared, 1.0).sqrt(), squared)
+    """The root, with the gradient 0 at 0."""
+    zero = squared == 0
+    return where(zero, 0.0, where(zero, 1.0, squared).sqrt())
 
 
 def _index(index: Any) -> Any:
-    """An index as the backends take it: Tensors and lists become NumPy arrays."""
-    if isinstance(index, tuple):
-        return tuple(_index(i) for i in index)
-    if isinstance(index, (Tensor, list)):
-        array = np.array(index)  # a copy: backward must see what forward saw
+    """An index as the backends take it: Tensors, and sequences inside, become NumPy arrays."""
+    return tuple(_part(i) for i in index) if isinstance(index, tuple) else _part(index)
+
+
+def _part(part: Any) -> Any:
+    if isinstance(part, (Tensor, list, tuple, range)):
+        array = np.array(part)  # a copy: backward must see what forward saw
         return array.astype(np.int64) if not array.size else array
-    return index
+    return part
 
 
 def _outside(source: tuple[int, ...], index: Any, error: IndexError) -> IndexError:

@@ -15,6 +15,7 @@ import pytest
 from numba import njit, prange
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.core.registry import cpu_target
 
 from numbacnn.kernels.cpu import compiler
 from numbacnn.kernels.cpu.launch import inline
@@ -84,14 +85,8 @@ def _twice(x):
     return x + x
 
 
-@njit
-def _square(x):
-    return x * x
-
-
-def _change(x):
-    for i in prange(x.size):
-        x[i] = _twice(x[i]) + _square(x[i])
+def _library() -> object:
+    return cpu_target.target_context.codegen().create_library("some")
 
 
 needs_compiler = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
@@ -106,24 +101,23 @@ def test_machine_code_is_made_of_what_is_called() -> None:
             made.append(self.name)
             super()._finalize_specific()
 
-    def change(x: np.ndarray) -> np.ndarray:
-        driver = njit(parallel=True, pipeline_class=compiler.pipeline())(_change)
-        driver(x)
-        return x
+    @njit
+    def square(x):
+        return x * x
 
+    def change(x):
+        for i in prange(x.size):
+            x[i] = _twice(x[i]) + square(x[i])
+
+    x = np.arange(4.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiler, "_LazyLibrary", Watched)
-        np.testing.assert_array_equal(change(np.arange(4.0)), [0, 3, 8, 15])
-    assert made == ["_square", "_change"]  # the first has a wrapper, and so an address
-    assert _square(3.0) == 9
+        njit(parallel=True, pipeline_class=compiler.pipeline())(change)(x)
+    np.testing.assert_array_equal(x, [0, 3, 8, 15])
+    assert [name.rpartition(".")[2] for name in made] == ["square", "change"]  # the first has a wrapper, and so an address
+    assert square(3.0) == 9
     assert njit(lambda x: _twice(x) + 1)(2.0) == 5  # a lazy library can be linked into any other
-    assert type(_library("after")) is JITCodeLibrary
-
-
-def _library(name: str) -> object:
-    from numba.core.registry import cpu_target
-
-    return cpu_target.target_context.codegen().create_library(name)
+    assert type(_library()) is JITCodeLibrary
 
 
 @needs_compiler
@@ -162,13 +156,17 @@ CALLS_PYTHON = """
     def cached(x):
         return x * x
 
+    @njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    def kept(x):
+        return x - x
+
     @njit(parallel=True, pipeline_class=compiler.pipeline())
     def driver(x):
         refuses(x[0])  # Numba does not bring an error out of a prange
         for i in prange(x.size):
             if i == 0:
                 print("body", i)
-            x[i] += asks(says(x[i])) + cached(x[i])
+            x[i] += asks(says(x[i])) + cached(x[i]) + kept(x[i])
 
     x = np.array([1.0, 2.0])
     driver(x)

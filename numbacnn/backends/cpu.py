@@ -24,6 +24,7 @@ __all__ = ["CpuBackend", "create"]
 
 Array = np.ndarray
 
+FEW = 64  # numbers that may be added one after the other, at a loss of 4e-7
 MANY = 256  # pixels beyond which their gradient is copied together from rows, rather than each a class of its own
 
 _CHANNELS_LAST = {3: (0, 2, 1), 4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}
@@ -68,12 +69,12 @@ def _alike(a: Any, b: Any) -> bool:
 
 def _channel_rows(x: Array, *values: Array | float) -> list[Array]:
     """Values of the channels of x (N, ..., C), in its dtype, repeated as the kernels of ``norm`` want them."""
-    width = norm.scratch(x.size // x.shape[-1], x.shape[-1])[2]
+    width = reduce.whole_pixels(x.shape[-1])
     return [_repeated(v, width).astype(x.dtype) for v in values]
 
 
 def _repeated(values: Array | float, width: int) -> Array:
-    """``width`` values, which begin again and again; mostly they are as many."""
+    """``width`` values, which begin again and again; in wide layers they are as many."""
     return values if isinstance(values, np.ndarray) and len(values) == width else np.resize(values, width)
 
 
@@ -228,26 +229,31 @@ class CpuBackend:
     # -- reductions: NumPy's order depends on the strides, so these are made the same first
     def sum(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
         places = sorted(self._memory_axis(a, x.ndim) for a in axes)
-        if x.dtype != np.float32 or places == list(range(x.ndim - len(places), x.ndim)):
+        terms = math.prod(x.shape[a] for a in axes)
+        if x.dtype != np.float32 or terms <= FEW or places == list(range(x.ndim - len(places), x.ndim)):
             return self._reduce(np.add.reduce, x, axes, keepdims)
         # NumPy adds pairwise along the end of memory only; along other axes one after the other, where digits get lost
-        if places != list(range(len(places))) or x.size < cpu_conv.LARGE:
-            with np.errstate(over="ignore"):
-                return self._reduce(functools.partial(np.add.reduce, dtype=np.float64), x, axes, keepdims).astype(x.dtype)
+        if places == list(range(len(places))) and x.size >= cpu_conv.LARGE:
+            return self._without(self._sum_of_rows(x, len(places)), axes, keepdims)
+        return self.astype(self._reduce(functools.partial(np.add.reduce, dtype=np.float64), x, axes, keepdims), x.dtype)
+
+    def _sum_of_rows(self, x: Array, count: int) -> Array:
+        """The sum along the first ``count`` axes in memory, which are kept."""
         memory = self._contiguous(x)
-        kept = memory.shape[len(places) :]
+        kept = memory.shape[count:]
         pixels = memory.reshape(-1, math.prod(kept))
         total = cpu_conv.channel_sum(self.buffers, 0, pixels, pixels, pixels, reduce.NO_WINDOW)
-        return self._without(_logical(total.reshape((1,) * len(places) + kept)), axes, keepdims)
+        return _logical(total.reshape((1,) * count + kept))
 
     def max(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
         return self._reduce(np.maximum.reduce, x, axes, keepdims)
 
     def _reduce(self, function: Callable[..., Any], x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-        if x.ndim == 1 == len(axes) and x.flags.c_contiguous:
-            return np.asarray(function(x, keepdims=keepdims))
-        memory = np.asarray(_memory(x), order="C")
-        found = function(memory, axis=tuple(self._memory_axis(a, x.ndim) for a in axes), keepdims=True)
+        with np.errstate(all="ignore"):
+            if x.ndim == 1 == len(axes) and x.flags.c_contiguous:
+                return np.asarray(function(x, keepdims=keepdims))
+            memory = np.asarray(_memory(x), order="C")
+            found = function(memory, axis=tuple(self._memory_axis(a, x.ndim) for a in axes), keepdims=True)
         return self._without(_logical(np.asarray(found)), axes, keepdims)
 
     @staticmethod

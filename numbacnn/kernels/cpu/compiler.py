@@ -1,9 +1,9 @@
-"""Numba's compiler, told to optimise a kernel once and to make machine code only of what is called.
+"""Numba's compiler, told to optimise a kernel as a whole and to make machine code only of what can be called.
 
 Numba optimises every function by itself and makes machine code of it before it links its module into the caller's: each function that a
 kernel inlines, the body of each ``prange``, two wrappers around that. A driver's module holds all of them in the end and is the only one
 that runs. Here a library is lazy: it waits until somebody asks for an address in it, and it is the driver's that somebody asks. A first
-step compiles in half the time, and LLVM has yet to see a whole kernel that was cut and simplified in pieces.
+step compiles in half the time, and LLVM sees the whole kernel before it decides about any part of it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ HOOKS = {
     JITCodeLibrary: (
         "_ensure_finalized",
         "_finalize_final_module",
+        "_get_compiled_object",
         "_optimize_final_module",
         "_set_compiled_object",
         "get_defined_functions",
@@ -80,6 +81,10 @@ class _LazyLibrary(JITCodeLibrary):
     def _set_compiled_object(self, value: Any) -> None:
         self._made = True  # machine code from the cache
         super()._set_compiled_object(value)
+
+    def _get_compiled_object(self) -> Any:
+        self.make()  # for the cache
+        return super()._get_compiled_object()
 
     def get_pointer_to_function(self, name: str) -> int:
         if not self._made:
