@@ -128,7 +128,6 @@ def test_other_libraries_than_those_we_know_are_left_alone(monkeypatch: pytest.M
 
 
 CALLS_PYTHON = """
-    import sys
     import numpy as np
     from numba import njit, objmode, prange
     from numbacnn.kernels.cpu import compiler
