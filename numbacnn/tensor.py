@@ -25,7 +25,6 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 
 from . import backends, ops, random
-from .backends import frozen
 from .dtypes import DType, as_dtype, bool_, float32, int64, is_floating, promote
 from .errors import DeviceError, DTypeError, ShapeError, message
 from .indexing import ints_first
@@ -92,15 +91,11 @@ class no_grad(contextlib.ContextDecorator):
 
 
 class inference_mode(no_grad):
-    """:class:`no_grad`, and the weights of layers are prepared once for all calls inside: ``with inference_mode(): ...``.
+    """:class:`no_grad` under PyTorch's other name: record nothing inside. Tensors made inside are ordinary ones.
 
-    From the first layer call that uses it to the mode's end, a parameter of a convolution or a linear layer can't be written to, by
-    any thread: Tensor writes and optimisers raise RuntimeError, NumPy arrays of it are read-only (views that were taken inside stay
-    so). Assigning to ``.data`` replaces it at any time. A parameter whose memory is also held elsewhere, as a NumPy array, by
-    ``state_dict()`` or by a recorded result, can be written to from there: it is prepared at each call, as outside the mode.
-
-    Modes nest, and belong to the thread that entered them. Tensors made inside are ordinary ones. Results have the same bits as
-    outside. On CUDA it is :class:`no_grad`.
+    In both modes, on the CPU, a layer packs its weights for the kernels once and keeps them packed until the weights change: calls
+    after the first are faster, to the same bits. A weight whose memory a NumPy array, a ``state_dict()`` or a recorded
+    result also holds is packed at each call.
 
     >>> import numbacnn as nc
     >>> net = nc.nn.Linear(2, 3)
@@ -109,14 +104,6 @@ class inference_mode(no_grad):
     >>> y.requires_grad
     False
     """
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        frozen.begin()
-
-    def __exit__(self, *exc: object) -> None:
-        super().__exit__(*exc)
-        frozen.end()
 
 
 class Version:
@@ -170,8 +157,13 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
     """
     grad = _mode.grad
     first: Tensor | None = None
-    if not grad and op.weight is not None and inputs[op.weight].is_parameter:
-        backends.get(inputs[op.weight].device).freeze(inputs[op.weight])  # before anybody else refers to its array
+    if op.weight is not None and inputs[op.weight].is_parameter:
+        weight = inputs[op.weight]
+        xp = backends.get(weight.device)
+        if grad and weight._requires_grad:
+            xp.unlock(weight.array)
+        else:
+            xp.lock(weight)  # before anybody else refers to its array
     arrays, needs = [], []
     for t in inputs:
         if isinstance(t, Tensor):
@@ -245,7 +237,8 @@ class Tensor:
     __slots__ = ("__weakref__", "_base", "_node", "_requires_grad", "_seen", "_version", "array", "device", "grad")
 
     array: Any
-    """The device's own array: a ``numpy.ndarray`` on the CPU. Writes into it are not watched."""
+    """The device's own array: a ``numpy.ndarray`` on the CPU. Writes into it are not watched, and it is read-only where a layer keeps
+    the weight packed; ``numpy()`` gives one to write to."""
     is_parameter: ClassVar[bool] = False
     """Whether a module keeps it from call to call."""
     grad: Tensor | None
@@ -333,8 +326,7 @@ class Tensor:
     def check_writable(self, op: str) -> None:
         """Raise RuntimeError where the memory can't be written to, in the name of the operation that would."""
         if not backends.get(self.device).writable(self.array):
-            received = "a weight inside inference_mode(), or a view that repeats elements"
-            raise RuntimeError(message(op, "memory that can be written to", received, "write outside, or assign to .data"))
+            raise RuntimeError(message(op, "memory that can be written to", "a view that repeats elements", "write to a clone()"))
 
     def bump_version(self) -> None:
         """Say that the memory was written to by other means."""
@@ -349,13 +341,20 @@ class Tensor:
         """
         if self.requires_grad:
             raise RuntimeError(message("numpy", "a tensor without a gradient", "one that requires it", "call detach().numpy()"))
-        return backends.get(self.device).to_numpy(self.array)
+        return self._shown()
+
+    def _shown(self) -> np.ndarray:
+        """The values as an array that a user may write to."""
+        xp = backends.get(self.device)
+        xp.unlock(self.array)
+        return xp.to_numpy(self.array)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        converted = dtype is not None and self.dtype != dtype
+        if not converted and not copy:
+            return self._shown()
         array = backends.get(self.device).to_numpy(self.array)
-        if dtype is not None and array.dtype != dtype:
-            return array.astype(dtype)
-        return array.copy() if copy else array
+        return array.astype(dtype) if converted else array.copy()
 
     def item(self) -> Any:
         """The value of a one-element tensor as a Python number."""

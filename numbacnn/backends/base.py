@@ -53,9 +53,10 @@ class Backend(Protocol):
     def add_at(self, x: Array, index: Any, value: Array) -> None: ...  # in place; repeated indices add up
     def concatenate(self, arrays: Sequence[Array], axis: int) -> Array: ...
 
-    # -- weights in ``inference_mode``: ``holder.array`` is a weight that is used now, and stays for more calls -------------
-    def freeze(self, holder: Any) -> None: ...  # may let nobody write to it until the mode's end, and prepare it once
-    def writable(self, x: Array) -> bool: ...
+    # -- weights that a layer uses without a gradient: what kernels make of one may be kept until it is written to ---------
+    def lock(self, holder: Any) -> None: ...  # ``holder.array`` is used now, and again later: it may be kept prepared
+    def unlock(self, x: Array) -> None: ...  # somebody is about to write to x, a weight or a view of one; all writes call it
+    def writable(self, x: Array) -> bool: ...  # False for a view that repeats elements
 
     # -- elementwise ---------------------------------------------------------------------------------------------------
     def unary(self, name: str, x: Array) -> Array: ...

@@ -17,7 +17,7 @@ import numpy as np
 from ..geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
 from ..kernels.cpu import adaptive, elementwise, gelu, loss, norm, optim, pool, reduce, thin
 from ..kernels.cpu.launch import launch
-from . import cpu_conv, cpu_plan, frozen
+from . import cpu_conv, cpu_plan, packs
 from .buffers import Buffers
 
 __all__ = ["CpuBackend", "create"]
@@ -159,6 +159,7 @@ class CpuBackend:
         return x[(*index, ...) if isinstance(index, tuple) else (index, ...)]  # one element: a view too, not a scalar
 
     def setitem(self, x: Array, index: Any, value: Any) -> None:
+        packs.unlock(x)
         x[index] = value
 
     def add_at(self, x: Array, index: Any, value: Array) -> None:
@@ -176,12 +177,12 @@ class CpuBackend:
         """Where a logical axis lies in ``_memory``."""
         return _CHANNELS_LAST[ndim].index(axis) if ndim in _CHANNELS_LAST else axis
 
-    # -- weights in inference_mode
-    def freeze(self, holder: Any) -> None:
-        frozen.freeze(holder)
+    # -- weights
+    lock = staticmethod(packs.lock)
+    unlock = staticmethod(packs.unlock)
 
     def writable(self, x: Array) -> bool:
-        return x.flags.writeable
+        return x.flags.writeable or not packs.repeats(x)
 
     # -- elementwise
     def unary(self, name: str, x: Array) -> Array:
@@ -328,7 +329,7 @@ class CpuBackend:
             self._thin_product(a, b, bias, sizes, activation, out)
             return out
         plan = cpu_plan.matmul_plan(*sizes, a.dtype, channels)
-        packed = frozen.kept(b, "matmul", sizes[1:], lambda: cpu_conv.pack(self.buffers, plan, b))
+        packed = packs.cached(b, "matmul", sizes[1:], lambda: cpu_conv.pack(self.buffers, plan, b))
         cpu_conv.contract(self.buffers, plan, self._contiguous(a), (b, packed), bias, out, elementwise.ACTIVATIONS.index(activation))
         return out
 
@@ -337,8 +338,8 @@ class CpuBackend:
     ) -> None:
         """A product of few rows; one of rows that do not lie side by side has neither bias nor activation."""
         m, k, n, row_stride, _ = sizes
-        kept = frozen.kept(b, "thin", (), lambda: np.array(b, order="C"))  # kernels take no array that is read-only
-        a, b = self._c_ordered(a.reshape(m, k)), self._c_ordered(b) if kept is None else kept
+        rows = packs.cached(b, "thin", (), lambda: np.array(b, order="C"))  # kernels take no array that is read-only
+        a, b = self._c_ordered(a.reshape(m, k)), self._c_ordered(b) if rows is None else rows
         if row_stride == 1:
             bias = cpu_conv.NOTHING[a.itemsize] if bias is None else self._c_ordered(bias)
             launch(thin.product_t, a, b.reshape(n, k), bias, elementwise.ACTIVATIONS.index(activation), out)
@@ -564,6 +565,8 @@ class CpuBackend:
     def _step(self, kernel: Any, numbers: Sequence[int], arrays: Sequence[Sequence[Array]], rates: Sequence[float]) -> None:
         """One launch for all parameters, or one after the other where they share memory; not C-ordered ones are updated in a copy."""
         ws = arrays[0]
+        for w in ws:
+            packs.unlock(w)
         if not _apart(ws):
             for number, *row in zip(numbers, *arrays):
                 self._step(kernel, [number], [[a] for a in row], rates)

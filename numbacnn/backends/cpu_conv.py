@@ -20,7 +20,7 @@ from ..geometry import Conv2dGeometry
 from ..kernels.cpu import conv, depthwise, grouped, reduce, winograd
 from ..kernels.cpu.launch import launch
 from ..kernels.cpu.tile import LANES, Tile
-from . import cpu_plan, frozen
+from . import cpu_plan, packs
 from .buffers import Buffers
 from .cpu_plan import Contraction, Correlation, WinogradPlan
 
@@ -395,7 +395,7 @@ def _chosen(buffers: Buffers, op: str, g: Conv2dGeometry, x: Array) -> Algorithm
 def forward(buffers: Buffers, x: Array, w: Array, bias: Array | None, kind: int, g: Conv2dGeometry, out: Array) -> None:
     """out (N, OH, OW, OC) = f(x * w + bias) with f = ACTIVATIONS[kind]."""
     algorithm = _chosen(buffers, "forward", g, x)
-    packed = frozen.kept(w, algorithm.name, algorithm.layout(g, x.dtype), lambda: algorithm.pack(buffers, w, g))
+    packed = packs.cached(w, algorithm.name, algorithm.layout(g, x.dtype), lambda: algorithm.pack(buffers, w, g))
     algorithm.forward(buffers, x, (w, packed), bias, kind, g, out)
 
 

@@ -235,9 +235,12 @@ class CudaBackend:
             at = end
         return out
 
-    # -- weights in inference_mode: packed at each use -----------------------------------------------------------------
-    def freeze(self, holder: Any) -> None:
+    # -- weights: packed at each use -----------------------------------------------------------------------------------
+    def lock(self, holder: Any) -> None:
         """Nothing is kept, so nothing can become stale."""
+
+    def unlock(self, x: CudaArray) -> None:
+        """Nothing is locked."""
 
     def writable(self, x: CudaArray) -> bool:
         return True

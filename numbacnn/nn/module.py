@@ -377,7 +377,7 @@ class Module:
 
         Raises:
             ValueError: listing each key that is missing, unexpected or misshapen; the module is then as it was.
-            RuntimeError: a parameter can't be written to, as in ``inference_mode()``; likewise.
+            RuntimeError: a parameter is a view that repeats elements; likewise.
 
         >>> import numbacnn as nc
         >>> net = nc.nn.Linear(2, 3)

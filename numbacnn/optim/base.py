@@ -92,7 +92,7 @@ class Optimizer:
 
         Raises:
             ShapeError, DTypeError: where a gradient or a moment does not fit its parameter; nothing has moved then.
-            RuntimeError: where a parameter can't be written to, as in ``inference_mode()``; likewise.
+            RuntimeError: where a parameter is a view that repeats elements; likewise.
         """
         ready = [(index, p, group) for index, p, group in self._entries() if p.grad is not None]
         for index, p, _ in ready:
