@@ -942,11 +942,31 @@ def test_what_the_transform_sees_and_returns() -> None:
         assert same(taken(DataLoader(data, 4, transform=spy, prefetch=0)), plain)
     assert seen[0][:2] == (np.uint8, (4, 4, 3, 3)) and seen[1][:2] == (np.uint8, (2, 4, 3, 3))
     assert seen[:2] == seen[2:] and seen[0][2] != seen[1][2]  # draws depend on (seed, epoch, batch) alone
-    # floats are taken as they come: the Dataset's own mean and std are for bytes
-    doubled = taken(DataLoader(data, 6, transform=lambda batch, _: batch * 2.0, prefetch=0))[0][0]
-    assert doubled.dtype == np.float32 and (doubled.transpose(0, 2, 3, 1) == data.images * 2.0).all()
+    # floats on the scale of bytes are scaled as bytes are: evaluation scales too
+    for kind in (np.float64, np.float32, np.int16):
+        same_values = taken(DataLoader(data, 4, transform=lambda batch, _, kind=kind: batch.astype(kind), prefetch=0))
+        assert same(same_values, plain)
     four = taken(DataLoader((np.ones((2, 3, 4, 5), np.float32), np.arange(2)), 2, transform=RandomCrop(2), prefetch=0))
     assert four[0][0].shape == (2, 3, 2, 2)
+
+
+def test_a_transform_keeps_the_scale_of_a_dataset() -> None:
+    data = some(6, channels=3)
+    with raises(
+        ValueError,
+        "[DataLoader] expected the transform to keep the scale of bytes, 0 .. 255; received values of at most 1; "
+        "leave the division by 255 to the loader.",
+    ):
+        data.images[0, 0, 0, 0] = 255
+        taken(DataLoader(data, 6, transform=lambda batch, _: batch / 255.0, prefetch=0))
+    for transform in (Normalise(0.5, 0.5), Compose([RandomFlip(), Normalise(0.5, 0.5)])):
+        with raises(
+            ValueError,
+            f"[DataLoader] expected a transform that keeps the scale 0 .. 255 of a Dataset; received {transform!r}; "
+            "give mean and std to the Dataset: evaluation needs them too.",
+        ):
+            DataLoader(data, 6, transform=transform)
+    DataLoader((data.images, data.labels), 6, transform=Normalise(0.5, 0.5))  # a pair has no scale of its own
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])

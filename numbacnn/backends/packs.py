@@ -26,7 +26,7 @@ __all__ = ["cached", "lock", "unlock"]
 class _Locked:
     """A locked array and, by name, the layout and value of what was made of it."""
 
-    __slots__ = ("array", "making", "made")
+    __slots__ = ("array", "made", "making")
 
     def __init__(self, array: np.ndarray) -> None:
         key = id(_memory(array))

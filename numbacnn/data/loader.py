@@ -31,14 +31,14 @@ class DataLoader:
         seed: with the number of the epoch it decides the order, and with the number of the batch what the transform draws.
         drop_last: leave out a last batch that is smaller.
         transform: ``t(batch, generator) -> batch``, see :mod:`numbacnn.data.transforms`. It is given the bytes (N, H, W, C) of a Dataset,
-            or the slice of X (4-d: channels last).
+            and returns values on their scale, 0 .. 255, as bytes or floats; or it is given the slice of X (4-d: channels last).
         prefetch: how many batches a background thread makes ahead; 0 makes each when it is asked for. The batches are the same. By default
             2 with a transform; without one a batch is made sooner than it is handed over.
         device: where the Tensors go.
 
     Yields:
-        X: from a Dataset, float32 (N, C, H, W), channels last in memory: ``(images / 255 - mean) / std``, or what the transform made of
-           it if that is no longer bytes. From a pair, X's own dtype and values.
+        X: from a Dataset, float32 (N, C, H, W), channels last in memory: ``(images / 255 - mean) / std`` of what the transform returned.
+           From a pair, X's own dtype and values.
         y: (N,), int64 from a Dataset.
 
     Each ``iter()`` begins an epoch from its first batch, with the next number if anything was taken of the last. ``state_dict()``
@@ -69,6 +69,9 @@ class DataLoader:
         self.dataset = dataset
         self._x, self._y = _arrays(dataset)
         _check(len(self._x), len(self._y), batch_size, seed, drop_last, prefetch)
+        if isinstance(dataset, Dataset) and getattr(transform, "rescales", False):
+            hint = "give mean and std to the Dataset: evaluation needs them too"
+            raise ValueError(message("DataLoader", "a transform that keeps the scale 0 .. 255 of a Dataset", repr(transform), hint))
         self.batch_size, self.shuffle, self.drop_last = int(batch_size), bool(shuffle), bool(drop_last)
         self.transform, self.prefetch, self.device = transform, int(prefetch), device
         self._seed, self._epoch, self._position, self._resume = int(seed), 0, 0, False
@@ -118,15 +121,15 @@ class DataLoader:
             rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
             x, y = self._x.take(rows, axis=0), self._y.take(rows, axis=0)
             if self.transform is not None:
-                x = _transformed(self.transform, x, (seed, epoch), batch)
+                bytes_, x = x, _transformed(self.transform, x, (seed, epoch), batch)
+                if isinstance(self.dataset, Dataset):
+                    _check_scale(bytes_, x)
             yield self._finished(x), y
 
     def _finished(self, x: np.ndarray) -> np.ndarray:
         if not isinstance(self.dataset, Dataset):
             return np.ascontiguousarray(x)
-        if x.dtype == np.uint8:
-            return to_float(x, self.dataset.mean, self.dataset.std)
-        return np.ascontiguousarray(x, np.float32)
+        return to_float(x, self.dataset.mean, self.dataset.std)
 
 
 def _transformed(transform: Transform, x: np.ndarray, key: tuple[int, int], batch: int) -> np.ndarray:
@@ -137,6 +140,13 @@ def _transformed(transform: Transform, x: np.ndarray, key: tuple[int, int], batc
         wanted = f"the transform to return {len(x)} examples with {x.ndim} axes, as it was given"
         raise ShapeError(message("DataLoader", wanted, f"shape {result.shape}"))
     return result
+
+
+def _check_scale(before: np.ndarray, after: np.ndarray) -> None:
+    """Refuse a transform that divides bytes by 255, as the loader does itself."""
+    if after.dtype.kind == "f" and after.size and after.max() <= 1 < before.max():
+        wanted, received = "the transform to keep the scale of bytes, 0 .. 255", f"values of at most {after.max():.3g}"
+        raise ValueError(message("DataLoader", wanted, received, "leave the division by 255 to the loader"))
 
 
 def _arrays(dataset: Any) -> tuple[np.ndarray, np.ndarray]:

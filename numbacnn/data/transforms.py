@@ -2,6 +2,7 @@
 
 A transform is a callable ``t(batch, generator) -> batch`` on arrays (N, H, W, C), uint8 or float, which leaves its argument as it is
 and draws only from the ``numpy.random.Generator`` it is given. Any function of that form will do for ``DataLoader(transform=...)``.
+It keeps the scale of the values: the pictures of a Dataset are 0 .. 255 before it and after it, as bytes or as floats.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -41,6 +43,11 @@ class Compose:
 
     transforms: Sequence[Transform]
 
+    @property
+    def rescales(self) -> bool:
+        """Whether one of them changes the scale of the values."""
+        return any(getattr(transform, "rescales", False) for transform in self.transforms)
+
     def __call__(self, batch: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         for transform in self.transforms:
             batch = transform(batch, generator)
@@ -51,7 +58,7 @@ class Compose:
 class Normalise:
     """``(x - mean) / std`` per channel, in float32; bytes are divided by 255 first. ``mean`` and ``std``: a number, or C of them.
 
-    It is not random: where every batch should have it, also in evaluation, give ``mean`` and ``std`` to the Dataset instead.
+    It is for pairs (X, y). A Dataset has a ``mean`` and ``std`` of its own, which evaluation and prediction apply too.
 
     >>> Normalise(0.5, 0.5)(np.zeros((1, 1, 1, 1), np.uint8), np.random.default_rng(0)).item()
     -1.0
@@ -59,6 +66,7 @@ class Normalise:
 
     mean: float | Sequence[float]
     std: float | Sequence[float]
+    rescales: ClassVar[bool] = True
 
     def __call__(self, batch: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         _check_batch("Normalise", batch)
