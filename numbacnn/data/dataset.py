@@ -9,7 +9,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from numbacnn.errors import DTypeError, ShapeError, message
+from ..errors import DTypeError, ShapeError, message
 
 __all__ = ["Dataset", "digits", "per_channel", "require", "shuffled", "stratified_split", "to_float"]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from numbacnn.errors import FormatError, message
+from ..errors import FormatError, message
 
 __all__ = ["RemoteFile", "cache_folder", "fetch"]
 

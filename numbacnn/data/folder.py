@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from numbacnn.data.dataset import Dataset, require, stratified_split
-from numbacnn.errors import FormatError, message
+from ..errors import FormatError, message
+from .dataset import Dataset, require, stratified_split
 
 __all__ = ["image_folder", "read_image"]
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from numbacnn.data.dataset import Dataset
-from numbacnn.data.download import RemoteFile, cache_folder, fetch
-from numbacnn.errors import FormatError, message
+from ..errors import FormatError, message
+from .dataset import Dataset
+from .download import RemoteFile, cache_folder, fetch
 
 __all__ = ["fashion_mnist", "mnist", "read_idx"]
 

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from numbacnn.data.dataset import Dataset, shuffled, to_float
-from numbacnn.data.transforms import Transform
-from numbacnn.errors import ShapeError, message
-from numbacnn.tensor import Tensor, from_array
+from ..errors import ShapeError, message
+from ..tensor import Tensor, from_array
+from .dataset import Dataset, shuffled, to_float
+from .transforms import Transform
 
 __all__ = ["DataLoader"]
 

@@ -14,8 +14,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from numbacnn.data.dataset import per_channel, to_float
-from numbacnn.errors import ShapeError, message
+from ..errors import ShapeError, message
+from .dataset import per_channel, to_float
 
 __all__ = ["Compose", "Normalise", "Normalize", "RandomCrop", "RandomErase", "RandomFlip", "Transform"]
 
