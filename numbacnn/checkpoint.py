@@ -33,7 +33,7 @@ MODEL, OPTIM = "model.", "optim."
 class Preprocessing:
     """What a picture must go through before the model sees it.
 
-    Arguments:
+    Args:
         input_shape: (C, H, W) of one picture.
         mean, std: C numbers each, on the scale where white is 1: the model is given ``(bytes / 255 - mean) / std``.
         background: "dark", "bright" or "mixed": the borders of the training pictures.
@@ -59,7 +59,7 @@ def background(images: np.ndarray) -> str:
 class Checkpoint:
     """The whole state of a training run, as arrays and as values that JSON can hold.
 
-    Arguments:
+    Args:
         weights: the model's ``state_dict`` as NumPy arrays.
         model: the name in ``numbacnn.models``, with ``model_args``; None for a network of the user's own.
         classes: their names, in the order of the labels.

@@ -37,7 +37,8 @@ def _write(figure: Any, path: str | Path) -> None:
 def curve(history: History, path: str | Path) -> None:
     """Loss and accuracy of every epoch, as a PNG.
 
-    Errors: ImportError without matplotlib.
+    Raises:
+        ImportError: without matplotlib.
 
     >>> curve(history, "curve.png")  # doctest: +SKIP
     """
@@ -96,7 +97,9 @@ def text_curve(values: Sequence[float], title: str = "", width: int = 60, height
 def kernels(model: Module, path: str | Path) -> None:
     """The kernels of the model's first convolution, as a PNG: blue is negative, white 0, red positive; colours where it has three inputs.
 
-    Errors: ImportError without matplotlib; ValueError for a model without convolutions.
+    Raises:
+        ImportError: without matplotlib.
+        ValueError: for a model without convolutions.
     """
     first = next((module for module in model.modules() if isinstance(module, Conv2d)), None)
     if first is None:
@@ -134,10 +137,11 @@ def kernels(model: Module, path: str | Path) -> None:
 def predictions(data: Dataset, probabilities: np.ndarray, path: str | Path, columns: int = 8, rows: int = 3) -> None:
     """Some pictures with their predicted class, as a PNG; the first row holds mistakes, the surest foremost.
 
-    Arguments:
+    Args:
         probabilities: (N, K), one row for each picture of ``data``.
 
-    Errors: ImportError without matplotlib.
+    Raises:
+        ImportError: without matplotlib.
     """
     guess, sure = probabilities.argmax(1), probabilities.max(1)
     wrong = guess != data.labels

@@ -111,12 +111,13 @@ def _batches(data: Data | DataLoader, batch_size: int, device: str) -> DataLoade
 def evaluate(model: Module, data: Data | DataLoader, *, loss: Loss = cross_entropy, batch_size: int = 256) -> Evaluation:
     """Run a network over labelled data, in evaluation mode and ``inference_mode``; its modes are as before afterwards.
 
-    Arguments:
+    Args:
         model: (N, C, H, W) -> logits (N, K); it stays on its device.
         data: a Dataset, a pair (X, y) of arrays, or a DataLoader (one epoch of it).
         loss: ``loss(logits, y)``, the mean over a batch.
 
-    Errors: ValueError for no data; the model's own where the pictures do not fit it.
+    Raises:
+        ValueError: for no data. Where the pictures do not fit the model, it raises what it raises.
 
     >>> print(evaluate(model, test))  # doctest: +SKIP
     loss 0.0412, accuracy 0.9889 (356 of 360)
@@ -181,7 +182,7 @@ def fit(
 ) -> History:
     """Train a network that tells classes apart.
 
-    Arguments:
+    Args:
         model: (N, C, H, W) -> logits (N, K), trained in place; or a name in ``numbacnn.models``, which is made for these data (only such
             a checkpoint can be used without the network's own code).
         train, test: a Dataset, or a pair (X, y) of arrays with integer labels. ``test`` is evaluated after every epoch.
@@ -203,7 +204,7 @@ def fit(
     Returns:
         the History of all epochs, those before a resumption included. The model has the weights of the last epoch.
 
-    Errors:
+    Raises:
         FloatingPointError: the loss is no longer finite; the last good checkpoint is kept.
         Interrupted: Ctrl-C was pressed; the state is saved first. (A KeyboardInterrupt; a second Ctrl-C stops at once.)
         FileExistsError: ``out`` holds a run already, and ``resume`` is not given.

@@ -21,7 +21,7 @@ SPLIT_SEED = 20_240  # which images are the test images of a fixed split; changi
 class Dataset:
     """Labelled pictures in memory: one array of bytes and one of labels.
 
-    Arguments:
+    Args:
         images: uint8, shape (N, H, W, C), channels last; kept C-contiguous.
         labels: any integer type, shape (N,), each in 0 .. len(classes) - 1; kept as int64.
         classes: the names of the classes, in the order of their labels.
@@ -29,7 +29,8 @@ class Dataset:
         mean, std: C numbers, or one for all channels, on the scale where a white pixel is 1.0; kept as C floats. A float batch is
             ``(images / 255 - mean) / std``; the default, 0 and 1, only divides by 255.
 
-    Errors: ShapeError, DTypeError or ValueError where the arrays do not have this form.
+    Raises:
+        ShapeError, DTypeError, ValueError: where the arrays do not have this form.
 
     >>> data = Dataset(np.zeros((3, 8, 8, 1), np.uint8), np.array([0, 1, 1]), ("cat", "dog"))
     >>> len(data), data.input_shape, len(data[data.labels == 1])
@@ -178,7 +179,9 @@ def digits(size: int = 28) -> tuple[Dataset, Dataset]:
     8 x 8 pixels of 17 greys, here 0 .. 255. Any larger ``size`` enlarges them by linear interpolation. The split is fixed and
     stratified: the same 360 test images everywhere.
 
-    Errors: ValueError for a size below 8; ImportError without scikit-learn.
+    Raises:
+        ValueError: for a size below 8.
+        ImportError: without scikit-learn.
 
     >>> train, test = digits()
     >>> train

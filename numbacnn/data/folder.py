@@ -23,7 +23,7 @@ def image_folder(
 ) -> tuple[Dataset, Dataset]:
     """A data set from ``FOLDER/class_name/picture.png``, as ``(train, test)``; needs pillow.
 
-    Arguments:
+    Args:
         path: the folder. Where it holds both ``train`` and ``test``, each with the folders of the classes, that split is taken.
         size: of the images, an int or (H, W); see :func:`read_image` for how pictures are brought to it.
         channels: 1 for grey, 3 for red, green and blue.
@@ -31,7 +31,9 @@ def image_folder(
 
     Classes are numbered in the order of their sorted names. Hidden files and files that are no pictures by their suffix are passed over.
 
-    Errors: FormatError where there are no classes, a class has no picture, or a picture can't be read; ImportError without pillow.
+    Raises:
+        FormatError: where there are no classes, a class has no picture, or a picture can't be read.
+        ImportError: without pillow.
 
     >>> train, test = image_folder("flowers", size=64, channels=3)  # doctest: +SKIP
     """
@@ -117,7 +119,9 @@ def read_image(path: str | os.PathLike[str], size: int | tuple[int, int] = 28, c
     The camera's orientation is applied, transparent parts become white, and the largest centred part with the right aspect is scaled to
     ``size`` (an int or (H, W), pixels), bilinear with smoothing. 16-bit greys keep their upper 8 bits.
 
-    Errors: FormatError for a file that is no picture, is damaged, or is unreasonably large; FileNotFoundError where there is none.
+    Raises:
+        FormatError: for a file that is no picture, is damaged, or is unreasonably large.
+        FileNotFoundError: where there is none.
 
     >>> read_image("cat.jpg", size=64, channels=3).shape  # doctest: +SKIP
     (64, 64, 3)

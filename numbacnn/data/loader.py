@@ -24,7 +24,7 @@ WORD = 2**64
 class DataLoader:
     """Batches ``(X, y)`` of a data set, epoch after epoch.
 
-    Arguments:
+    Args:
         dataset: a :class:`Dataset`, or a pair (X, y) of arrays or Tensors of equal length.
         batch_size: examples in a batch; the last one of an epoch may be smaller.
         shuffle: a new order for each epoch.
@@ -44,8 +44,9 @@ class DataLoader:
     Each ``iter()`` begins an epoch from its first batch, with the next number if anything was taken of the last. ``state_dict()``
     counts the batches that were handed out; after ``load_state_dict()`` the next ``iter()`` goes on exactly there.
 
-    Errors: ShapeError or ValueError on bad arguments, TypeError for another kind of ``dataset``. What a transform raises comes out of
-    the loop.
+    Raises:
+        ShapeError, ValueError: where an argument makes no sense.
+        TypeError: where ``dataset`` is of another kind. What a transform raises comes out of the loop.
 
     >>> loader = DataLoader((np.zeros((10, 1, 8, 8), np.float32), np.arange(10)), batch_size=4)
     >>> [X.shape for X, y in loader]
@@ -94,7 +95,8 @@ class DataLoader:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Takes over a state; the next ``iter()`` yields the rest of its epoch (nothing, if it was at the end).
 
-        Errors: ValueError unless the state has just those keys, with a position within an epoch of this loader.
+        Raises:
+            ValueError: unless the state has just those keys, with a position within an epoch of this loader.
         """
         limits = {"seed": WORD - 1, "epoch": WORD - 1, "position": len(self)}
         if state.keys() != limits.keys() or not all(0 <= state[key] <= limit for key, limit in limits.items()):

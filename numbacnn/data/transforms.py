@@ -83,11 +83,15 @@ Normalize = Normalise
 class RandomCrop:
     """A window of ``size`` at a random place of each image, after a border of ``padding`` zeros on all four sides.
 
-    Arguments:
+    Args:
         size: an int or (height, width); the image's own size by default.
         padding: pixels; 4 by default, 0 where a size is given.
 
-    All places are equally likely. Errors: ValueError for negative numbers, ShapeError where the window is larger than the padded image.
+    All places are equally likely.
+
+    Raises:
+        ValueError: for negative numbers.
+        ShapeError: when it is called, where the window is larger than the padded image.
 
     >>> RandomCrop(24)(np.zeros((2, 28, 28, 1), np.uint8), np.random.default_rng(0)).shape
     (2, 24, 24, 1)
@@ -143,7 +147,7 @@ class RandomFlip:
 class RandomErase:
     """A rectangle of each image overwritten with ``value``, with probability ``p`` (Z. Zhong et al., "Random Erasing", 2017).
 
-    Arguments:
+    Args:
         p: probability for each image.
         scale: range of the rectangle's area, as a fraction of the image; uniform.
         ratio: range of height / width; uniform in the logarithm.
