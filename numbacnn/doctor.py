@@ -14,16 +14,11 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["EXTRAS", "diagnose", "warm_up"]
+from .extras import EXTRAS
+
+__all__ = ["diagnose", "warm_up"]
 
 CORE = ("numpy", "numba", "llvmlite", "scipy", "safetensors", "tqdm")
-EXTRAS = {
-    "demo": ("scikit-learn", "matplotlib", "pillow"),
-    "test": ("pytest", "hypothesis"),
-    "cuda": ("numba-cuda",),
-    "ptx": ("nvidia-nvvm", "nvidia-cuda-nvcc"),
-}
-"""The packages that each extra brings."""
 FEATURES = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "neon", "sve")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from .checkpoint import write_atomically
 from .data import Dataset
-from .data.dataset import require
+from .extras import import_extra
 from .nn import Conv2d, Module
 from .results import History
 
@@ -24,7 +24,7 @@ DPI = 150
 
 def _figure(width: float, height: float) -> Any:
     """An empty figure, in inches, that belongs to no window and leaves the user's own figures alone."""
-    return require("plots", "matplotlib.figure", "matplotlib").Figure(figsize=(width, height), layout="constrained")
+    return import_extra("plots", "matplotlib.figure", "matplotlib").Figure(figsize=(width, height), layout="constrained")
 
 
 def _write(figure: Any, path: str | Path) -> None:

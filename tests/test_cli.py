@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import numbacnn as nc
-from numbacnn import checkpoint, cli, doctor, plots, training
+from numbacnn import checkpoint, cli, doctor, extras, plots, training
 from numbacnn.checkpoint import Checkpoint, Preprocessing
 from numbacnn.cli import main
 from numbacnn.kernels.cpu import launch
@@ -256,9 +256,9 @@ def test_the_extras_are_those_of_the_package() -> None:
     path = Path(nc.__file__).parents[1] / "pyproject.toml"
     if not path.exists():
         pytest.skip("needs the source folder: there is no pyproject.toml beside an installed package")
-    extras = tomllib.loads(path.read_text())["project"]["optional-dependencies"]
-    for name, packages in doctor.EXTRAS.items():
-        stated = {re.split(r"[\[>=<]", package)[0] for package in extras[name] if not package.startswith("numbacnn")}
+    declared = tomllib.loads(path.read_text())["project"]["optional-dependencies"]
+    for name, packages in extras.EXTRAS.items():
+        stated = {re.split(r"[\[>=<]", package)[0] for package in declared[name] if not package.startswith("numbacnn")}
         assert stated == set(packages)
 
 

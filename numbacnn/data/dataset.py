@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
@@ -10,8 +9,9 @@ from typing import Any, overload
 import numpy as np
 
 from ..errors import DTypeError, ShapeError, message
+from ..extras import import_extra
 
-__all__ = ["Dataset", "digits", "per_channel", "require", "shuffled", "stratified_split", "to_float"]
+__all__ = ["Dataset", "digits", "per_channel", "shuffled", "stratified_split", "to_float"]
 
 DIGITS_TEST_IMAGES = 360
 SPLIT_SEED = 20_240  # which images are the test images of a fixed split; changing it changes every published accuracy
@@ -133,15 +133,6 @@ def to_float(images: np.ndarray, mean: float | Sequence[float] = 0.0, std: float
     return scaled
 
 
-def require(op: str, module: str, package: str) -> Any:
-    """Imports a module of the ``demo`` extra when it is needed; an ImportError says what to install."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        wanted, hint = f"{package} to be installed", 'run: pip install "numbacnn[demo]"'
-        raise ImportError(message(op, wanted, f"{type(error).__name__}: {error}", hint)) from error
-
-
 def shuffled(n: int, key: Sequence[int]) -> np.ndarray:
     """A permutation of 0 .. n - 1 that depends on the two 64-bit numbers ``key`` alone.
 
@@ -189,7 +180,7 @@ def digits(size: int = 28) -> tuple[Dataset, Dataset]:
     """
     if size < 8:
         raise ValueError(message("digits", "size >= 8 pixels, the side of the original images", f"size {size}"))
-    raw = require("digits", "sklearn.datasets", "scikit-learn").load_digits()
+    raw = import_extra("digits", "sklearn.datasets", "scikit-learn").load_digits()
     greys, labels = raw.images, raw.target.astype(np.int64)
     if size > 8:
         from scipy.ndimage import zoom

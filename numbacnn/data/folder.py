@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError, message
-from .dataset import Dataset, require, stratified_split
+from ..extras import import_extra
+from .dataset import Dataset, stratified_split
 
 __all__ = ["image_folder", "read_image"]
 
@@ -127,8 +128,8 @@ def read_image(path: str | os.PathLike[str], size: int | tuple[int, int] = 28, c
     (64, 64, 3)
     """
     height, width, _ = shape = _shape("read_image", size, channels)
-    pil = require("read_image", "PIL.Image", "pillow")
-    fit = require("read_image", "PIL.ImageOps", "pillow")
+    pil = import_extra("read_image", "PIL.Image", "pillow")
+    fit = import_extra("read_image", "PIL.ImageOps", "pillow")
     if os.path.isdir(path) or not os.path.exists(path):
         received = "a folder" if os.path.isdir(path) else "no such file"
         raise FileNotFoundError(message("read_image", f"a picture file {os.fspath(path)}", received))
