@@ -22,10 +22,9 @@ from .errors import FormatError, message
 from .nn import Module
 from .tensor import Tensor
 
-__all__ = ["Checkpoint", "Preprocessing", "background", "load", "load_weights", "save", "save_weights", "write_atomically"]
+__all__ = ["Checkpoint", "Preprocessing", "load", "load_weights", "save", "save_weights", "write_atomically"]
 
 FORMAT, VERSION = "numbacnn checkpoint", "1"
-DARK, BRIGHT = 85, 170
 MODEL, OPTIM = "model.", "optim."
 
 
@@ -43,16 +42,6 @@ class Preprocessing:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     background: str = "mixed"
-
-
-def background(images: np.ndarray) -> str:
-    """ "dark", "bright" or "mixed": the median of the pixels along the borders of pictures (N, H, W, C), bytes.
-
-    >>> background(np.zeros((1, 8, 8, 1), np.uint8))
-    'dark'
-    """
-    middle = float(np.median(np.concatenate([images[:, [0, -1]].ravel(), images[:, :, [0, -1]].ravel()])))
-    return "dark" if middle < DARK else "bright" if middle > BRIGHT else "mixed"
 
 
 @dataclass

@@ -19,6 +19,7 @@ import numpy as np
 from . import __version__, checkpoint, data, inspect, models, training
 from .checkpoint import Checkpoint, Preprocessing
 from .data import Dataset
+from .data.dataset import background
 from .errors import message
 
 __all__ = ["main"]
@@ -336,7 +337,7 @@ def _is_negative(picture: np.ndarray, seen: Preprocessing, invert: str) -> bool:
     """Whether to take 255 - picture: black ink on white paper, say, where the training pictures are white on black."""
     if invert != "auto":
         return invert == "yes"
-    return {seen.background, checkpoint.background(picture[None])} == {"dark", "bright"}
+    return {seen.background, background(picture[None])} == {"dark", "bright"}
 
 
 def _summary(args: argparse.Namespace) -> None:

@@ -27,6 +27,7 @@ from . import checkpoint as files
 from . import config, models, random
 from .checkpoint import Checkpoint, Preprocessing
 from .data import DataLoader, Dataset, RandomCrop
+from .data.dataset import background
 from .errors import DTypeError, ShapeError, message
 from .nn import Module, UninitializedParameter
 from .nn.functional import cross_entropy, softmax
@@ -597,7 +598,7 @@ def _length(data: Data) -> int:
 
 
 def _preprocessing(data: Dataset) -> Preprocessing:
-    return Preprocessing(data.input_shape, data.mean, data.std, files.background(data.images))
+    return Preprocessing(data.input_shape, data.mean, data.std, background(data.images))
 
 
 def _versions() -> dict[str, str]:

@@ -192,6 +192,13 @@ def test_digits_enlarged() -> None:
     assert np.corrcoef(middle.ravel(), small.images[:, ::2, ::2].ravel())[0, 1] > 0.95  # ... and each where it was
 
 
+@pytest.mark.parametrize(("value", "kind"), [(0, "dark"), (120, "mixed"), (250, "bright")])
+def test_background(value: int, kind: str) -> None:
+    images = np.full((2, 8, 8, 1), value, np.uint8)
+    images[:, 1:-1, 1:-1] = 255 - value
+    assert dataset.background(images) == kind
+
+
 def test_digits_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     with raises(ValueError, "[digits] expected size >= 8 pixels, the side of the original images; received size 7."):
         digits(size=7)

@@ -11,9 +11,10 @@ import numpy as np
 from ..errors import DTypeError, ShapeError, message
 from ..extras import import_extra
 
-__all__ = ["Dataset", "digits", "per_channel", "shuffled", "stratified_split", "to_float"]
+__all__ = ["Dataset", "background", "digits", "per_channel", "shuffled", "stratified_split", "to_float"]
 
 DIGITS_TEST_IMAGES = 360
+DARK, BRIGHT = 85, 170  # medians of bytes below and above which a border is one or the other
 SPLIT_SEED = 20_240  # which images are the test images of a fixed split; changing it changes every published accuracy
 
 
@@ -131,6 +132,16 @@ def to_float(images: np.ndarray, mean: float | Sequence[float] = 0.0, std: float
         flat -= np.tile(np.array(means, np.float32), pixels)  # one long row: broadcasting over C alone is ten times slower
         flat /= np.tile(np.array(stds, np.float32), pixels)
     return scaled
+
+
+def background(images: np.ndarray) -> str:
+    """ "dark", "bright" or "mixed": the median of the pixels along the borders of pictures (N, H, W, C), bytes.
+
+    >>> background(np.zeros((1, 8, 8, 1), np.uint8))
+    'dark'
+    """
+    middle = float(np.median(np.concatenate([images[:, [0, -1]].ravel(), images[:, :, [0, -1]].ravel()])))
+    return "dark" if middle < DARK else "bright" if middle > BRIGHT else "mixed"
 
 
 def shuffled(n: int, key: Sequence[int]) -> np.ndarray:
