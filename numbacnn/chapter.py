@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .arguments import one_of
 from .errors import ShapeError, message
 
 __all__ = ["convolve2d", "corr2d", "corr2d_multi_in", "corr2d_multi_in_out", "pool2d"]
@@ -84,8 +85,7 @@ def pool2d(x: Any, pool_size: tuple[int, int], mode: Literal["max", "avg"] = "ma
     array([[4., 5.],
            [7., 8.]])
     """
-    if mode not in ("max", "avg"):
-        raise ValueError(message("pool2d", "mode 'max' or 'avg'", repr(mode)))
+    one_of("pool2d", "mode", mode, ("max", "avg"))
     image = np.asarray(x)
     kh, kw = pool_size
     oh, ow = _windows("pool2d", image, kh, kw)

@@ -16,7 +16,8 @@ PACKAGE = Path(__file__).parent.parent / "numbacnn"
 # From the bottom up; rooms in one row are siblings and do not import each other.
 LAYERS = [
     {"errors", "config", "results"},
-    {"geometry", "chapter", "extras", "dtypes", "indexing", "random"},
+    {"arguments", "extras"},
+    {"geometry", "chapter", "dtypes", "indexing", "random"},
     {"reference", "kernels.cpu", "kernels.cuda"},
     {"backends"},
     {"ops", "cuda"},

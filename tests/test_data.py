@@ -837,8 +837,8 @@ def test_random_erase() -> None:
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: RandomFlip(1.5), "[RandomFlip] expected a probability 0 <= p <= 1; received p = 1.5."),
-        (lambda: RandomErase(-1), "[RandomErase] expected a probability 0 <= p <= 1; received p = -1."),
+        (lambda: RandomFlip(1.5), "[RandomFlip] expected p as a number from 0 to 1; received 1.5."),
+        (lambda: RandomErase(-1), "[RandomErase] expected p as a number from 0 to 1; received -1."),
         (
             lambda: RandomErase(scale=(0.5, 0.1)),
             "[RandomErase] expected scale within 0 .. 1 and ratio above 0, each (low, high); received scale (0.5, 0.1), ratio (0.3, 3.3).",
@@ -1139,15 +1139,17 @@ PAIR = (np.zeros((3, 2), np.float32), np.arange(3))
             ShapeError,
             "[DataLoader] expected as many labels as examples; received 3 examples and 2 labels.",
         ),
-        ({"batch_size": 0}, ValueError, "[DataLoader] expected batch_size >= 1; received 0."),
+        ({"batch_size": 0}, ValueError, "[DataLoader] expected batch_size as an integer of at least 1; received 0."),
         (
             {"batch_size": 4, "drop_last": True},
             ValueError,
             "[DataLoader] expected at least one batch of 4 examples; received 3 examples with drop_last; "
             "lower batch_size or keep the last.",
         ),
-        ({"seed": -1}, ValueError, "[DataLoader] expected a seed 0 <= seed < 2**64; received -1."),
-        ({"prefetch": -1}, ValueError, "[DataLoader] expected prefetch >= 0 batches; received -1."),
+        ({"batch_size": 2.5}, ValueError, "[DataLoader] expected batch_size as an integer of at least 1; received 2.5."),
+        ({"batch_size": True}, ValueError, "[DataLoader] expected batch_size as an integer of at least 1; received True."),
+        ({"seed": -1}, ValueError, f"[DataLoader] expected seed as an integer from 0 to {2**64 - 1}; received -1."),
+        ({"prefetch": -1}, ValueError, "[DataLoader] expected prefetch as an integer of at least 0; received -1."),
     ],
 )
 def test_loader_argument_errors(arguments: dict[str, object], kind: type[Exception], text: str) -> None:

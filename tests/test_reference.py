@@ -66,7 +66,7 @@ ERRORS: list[tuple[Any, str]] = [
         lambda: nc.corr2d_multi_in(ints(2, 3, 3), ints(3, 2, 2)),
         "[corr2d_multi_in] expected a kernel (C, KH, KW) with C = 2; received kernel (3, 2, 2).",
     ),
-    (lambda: nc.pool2d(ints(3, 3), (2, 2), "min"), "[pool2d] expected mode 'max' or 'avg'; received 'min'."),  # type: ignore[arg-type]
+    (lambda: nc.pool2d(ints(3, 3), (2, 2), "min"), "[pool2d] expected mode as 'max' or 'avg'; received 'min'."),  # type: ignore[arg-type]
     (lambda: nc.pool2d(ints(3, 3), (4, 2)), f"[pool2d] expected {SMALL} (4, 2); received image (3, 3)."),
 ]
 

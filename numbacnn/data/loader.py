@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..arguments import integer
 from ..errors import ShapeError, message
 from ..tensor import Tensor, from_array
 from .dataset import Dataset, shuffled, to_float
@@ -65,17 +66,17 @@ class DataLoader:
         prefetch: int | None = None,
         device: str = "cpu",
     ) -> None:
-        if prefetch is None:
-            prefetch = 0 if transform is None else 2
+        self.batch_size = integer("DataLoader", "batch_size", batch_size)
+        self.prefetch = integer("DataLoader", "prefetch", (0 if transform is None else 2) if prefetch is None else prefetch, 0)
+        self._seed = integer("DataLoader", "seed", seed, 0, WORD - 1)
         self.dataset = dataset
         self._x, self._y = _arrays(dataset)
-        _check(len(self._x), len(self._y), batch_size, seed, drop_last, prefetch)
+        _check_sizes(len(self._x), len(self._y), self.batch_size, drop_last)
         if isinstance(dataset, Dataset) and getattr(transform, "rescales", False):
             hint = "give mean and std to the Dataset: evaluation needs them too"
             raise ValueError(message("DataLoader", "a transform that keeps the scale 0 .. 255 of a Dataset", repr(transform), hint))
-        self.batch_size, self.shuffle, self.drop_last = int(batch_size), bool(shuffle), bool(drop_last)
-        self.transform, self.prefetch, self.device = transform, int(prefetch), device
-        self._seed, self._epoch, self._position, self._resume = int(seed), 0, 0, False
+        self.shuffle, self.drop_last, self.transform, self.device = bool(shuffle), bool(drop_last), transform, device
+        self._epoch, self._position, self._resume = 0, 0, False
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -163,19 +164,13 @@ def _arrays(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
     return (np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if x.ndim == 4 else x), y
 
 
-def _check(n: int, labels: int, batch_size: int, seed: int, drop_last: bool, prefetch: int) -> None:
-    if n != labels:
-        raise ShapeError(message("DataLoader", "as many labels as examples", f"{n} examples and {labels} labels"))
-    if batch_size < 1:
-        raise ValueError(message("DataLoader", "batch_size >= 1", f"{batch_size}"))
-    if drop_last and n < batch_size:
-        received = f"{n} examples with drop_last"
+def _check_sizes(examples: int, labels: int, batch_size: int, drop_last: bool) -> None:
+    if examples != labels:
+        raise ShapeError(message("DataLoader", "as many labels as examples", f"{examples} examples and {labels} labels"))
+    if drop_last and examples < batch_size:
+        received = f"{examples} examples with drop_last"
         hint = "lower batch_size or keep the last"
         raise ValueError(message("DataLoader", f"at least one batch of {batch_size} examples", received, hint))
-    if not 0 <= seed < WORD:
-        raise ValueError(message("DataLoader", "a seed 0 <= seed < 2**64", f"{seed}"))
-    if prefetch < 0:
-        raise ValueError(message("DataLoader", "prefetch >= 0 batches", f"{prefetch}"))
 
 
 def _ahead(items: Iterator[T], depth: int) -> Iterator[T]:

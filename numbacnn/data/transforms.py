@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..arguments import probability
 from ..errors import ShapeError, message
 from .dataset import per_channel, to_float
 
@@ -25,11 +26,6 @@ Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 def _check_batch(op: str, batch: np.ndarray) -> None:
     if batch.ndim != 4:
         raise ShapeError(message(op, "a batch (N, H, W, C)", f"shape {batch.shape}", "transforms work on whole batches, channels last"))
-
-
-def _check_probability(op: str, p: float) -> None:
-    if not 0 <= p <= 1:
-        raise ValueError(message(op, "a probability 0 <= p <= 1", f"p = {p}"))
 
 
 @dataclass(frozen=True)
@@ -133,7 +129,7 @@ class RandomFlip:
     p: float = 0.5
 
     def __post_init__(self) -> None:
-        _check_probability("RandomFlip", self.p)
+        probability("RandomFlip", "p", self.p)
 
     def __call__(self, batch: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         _check_batch("RandomFlip", batch)
@@ -165,7 +161,7 @@ class RandomErase:
     value: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_probability("RandomErase", self.p)
+        probability("RandomErase", "p", self.p)
         if not 0 <= self.scale[0] <= self.scale[1] <= 1 or not 0 < self.ratio[0] <= self.ratio[1]:
             wanted = "scale within 0 .. 1 and ratio above 0, each (low, high)"
             raise ValueError(message("RandomErase", wanted, f"scale {self.scale}, ratio {self.ratio}"))
