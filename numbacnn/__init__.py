@@ -38,9 +38,7 @@ from .tensor import (
     zeros_like,
 )
 from .training import evaluate, fit, predict
-
-__version__ = "0.1.0"
-
+from .version import __version__
 
 _METHODS = """
     abs argmax argmin clamp erf exp flatten log log1p log_softmax matmul max mean min mm norm permute relu reshape sigmoid softmax sqrt

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from . import __version__, checkpoint, data, inspect, models, training
+from . import checkpoint, data, inspect, models, training
 from .checkpoint import Checkpoint, Preprocessing
 from .data import Dataset
 from .data.dataset import background
 from .errors import message
+from .version import __version__
 
 __all__ = ["main"]
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .extras import EXTRAS
+from .version import __version__
 
 __all__ = ["diagnose", "warm_up"]
 
@@ -61,8 +62,6 @@ def _guarded(section: Callable[[], Rows]) -> Rows:
 
 def _versions() -> Rows:
     system = f"{platform.system()} {platform.machine()}"
-    from . import __version__
-
     rows = [("numbacnn", __version__), ("python", f"{platform.python_version()} on {system}")]
     return rows + [(name, version(name) or f"missing: pip install {name}") for name in CORE]
 

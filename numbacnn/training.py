@@ -34,6 +34,7 @@ from .nn.functional import cross_entropy, softmax
 from .optim import SGD, Adam, AdamW, CosineAnnealingLR, OneCycleLR, Optimizer, Schedule
 from .results import Epoch, Evaluation, History
 from .tensor import Tensor, inference_mode, no_grad
+from .version import __version__
 
 __all__ = ["Epoch", "Evaluation", "History", "Interrupted", "evaluate", "fit", "predict", "recipe"]
 
@@ -602,7 +603,5 @@ def _preprocessing(data: Dataset) -> Preprocessing:
 
 
 def _versions() -> dict[str, str]:
-    from . import __version__
-
     packages = {name: metadata.version(name) for name in ("numpy", "numba")}
     return {"numbacnn": __version__, "python": platform.python_version(), **packages}
