@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from . import checkpoint, data, inspect, models, training
+from . import backends, checkpoint, data, inspect, models, training
 from .checkpoint import Checkpoint, Preprocessing
 from .data import Dataset
 from .data.dataset import background
@@ -143,7 +143,7 @@ def _train_arguments(sub: argparse.ArgumentParser) -> None:
 
 
 def _machine_arguments(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    sub.add_argument("--device", choices=backends.names(), default=backends.DEFAULT)
     sub.add_argument("--threads", type=_positive, help="of the CPU (default: all); the results do not depend on it")
 
 

@@ -25,7 +25,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 
 from . import backends, ops, random
-from .dtypes import DType, as_dtype, bool_, float32, int64, is_floating, promote
+from .dtypes import DType, as_dtype, bool_, float32, int64, is_floating, names_device, promote
 from .errors import DeviceError, DTypeError, ShapeError, message
 from .indexing import ints_first
 from .ops import elementwise, linear, reduce, shape
@@ -373,8 +373,8 @@ class Tensor:
     def _to(self, target: Any) -> Tensor:
         if isinstance(target, Tensor):
             return self.to(target.device).to(target.dtype)
-        if isinstance(target, str) and target in ("cpu", "cuda", "cuda:0"):
-            device = backends.device(target)
+        if names_device(target):
+            device = backends.device(target, "to")
             return self if device == self.device else apply(_Move(self.device, device), self, device=device)
         dtype = as_dtype("to", target)
         return self if dtype == self.dtype else apply(elementwise.Cast(dtype), self)
@@ -849,7 +849,7 @@ class Tensor:
         values = np.asarray(self)
         body = np.array2string(values, precision=4, separator=", ", prefix="tensor(", suppress_small=True, floatmode="maxprec_equal")
         notes = "" if self.dtype in (float32, int64, bool_) else f", dtype={self.dtype}"
-        notes += "" if self.device == "cpu" else f", device='{self.device}'"
+        notes += "" if self.device == backends.DEFAULT else f", device='{self.device}'"
         notes += ", requires_grad=True" if self.requires_grad else ""
         return f"tensor({body}{notes})"
 
