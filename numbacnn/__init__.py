@@ -13,7 +13,6 @@ from .chapter import convolve2d, corr2d, corr2d_multi_in, corr2d_multi_in_out, p
 from .dtypes import bool_, float32, float64, int8, int16, int32, int64, uint8
 from .errors import DeviceError, DTypeError, FormatError, ShapeError
 from .random import get_rng_state, manual_seed, set_rng_state
-from .results import Evaluation, History
 from .tensor import (
     Function,
     Tensor,
@@ -37,7 +36,7 @@ from .tensor import (
     zeros,
     zeros_like,
 )
-from .training import evaluate, fit, predict
+from .training import Evaluation, History, evaluate, fit, predict
 from .version import __version__
 
 _METHODS = """

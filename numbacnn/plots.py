@@ -6,7 +6,7 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,12 +14,17 @@ from .checkpoint import write_atomically
 from .data import Dataset
 from .extras import import_extra
 from .nn import Conv2d, Module
-from .results import History
 
 __all__ = ["curve", "kernels", "predictions", "text_curve"]
 
 INK, MUTED, TRAIN, TEST, WRONG = "#1f2430", "#8a8f98", "#8fa3bf", "#c8553d", "#b3261e"
 DPI = 150
+
+
+class Columns(Protocol):
+    """The history of a run, as ``fit`` returns it: one value of every epoch, by name."""
+
+    def column(self, name: str) -> list[Any]: ...
 
 
 def _figure(width: float, height: float) -> Any:
@@ -34,7 +39,7 @@ def _write(figure: Any, path: str | Path) -> None:
 
 
 # -- the curve -------------------------------------------------------------------------------------------------------------------
-def curve(history: History, path: str | Path) -> None:
+def curve(history: Columns, path: str | Path) -> None:
     """Loss and accuracy of every epoch, as a PNG.
 
     Raises:
@@ -65,7 +70,7 @@ def curve(history: History, path: str | Path) -> None:
     _write(figure, path)
 
 
-def _zoom(axes: Any, history: History) -> None:
+def _zoom(axes: Any, history: Columns) -> None:
     """Leave out the first, low accuracies, so that the end of the curve can be read."""
     values = sorted(value for name in ("train_accuracy", "test_accuracy") for value in history.column(name) if value is not None)
     axes.set_ylim(

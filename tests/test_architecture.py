@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "numbacnn"
 
 # From the bottom up; rooms in one row are siblings and do not import each other.
 LAYERS = [
-    {"errors", "config", "version", "results"},
+    {"errors", "config", "version"},
     {"arguments", "extras"},
     {"geometry", "chapter", "dtypes", "indexing", "random"},
     {"reference", "kernels.cpu", "kernels.cuda"},
