@@ -28,7 +28,6 @@ LAYERS = [
     {"checkpoint"},
     {"plots"},
     {"training"},
-    {"doctor"},
     {"cli"},
     {"__main__"},
 ]

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 import numbacnn as nc
-from numbacnn import checkpoint, cli, doctor, extras, plots, training
+from numbacnn import checkpoint, extras, plots, training
 from numbacnn.checkpoint import Checkpoint, Preprocessing
-from numbacnn.cli import main
+from numbacnn.cli import doctor, main, places, predict
 from numbacnn.kernels.cpu import launch
 
 PIL = pytest.importorskip("PIL.Image", reason='needs pillow: pip install "numbacnn[demo]"')
@@ -29,7 +29,7 @@ Run = Callable[..., tuple[int, str, str]]
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder, and fewer digits."""
     train, test = nc.data.digits()
-    monkeypatch.setitem(cli.SETS, "digits", lambda: (train[:128], test[:60]))
+    monkeypatch.setitem(places.SETS, "digits", lambda: (train[:128], test[:60]))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -170,7 +170,7 @@ def test_evaluate(run: Run, trained: Path) -> None:
     assert (code, err) == (0, "")
     head, columns, *rows, _, total = out.splitlines()
     assert head == f"{trained / 'best.safetensors'} on the 60 test images of digits"
-    assert columns.split() == ["class", "images", "precision", "recall", "taken", "for"] and len(rows) == 10
+    assert columns.split() == ["class", "images", "precision", "recall", "mistaken", "for"] and len(rows) == 10
     assert re.fullmatch(r"loss \d\.\d{4}, accuracy 0\.\d{4} \(\d\d of 60\)", total)
 
 
@@ -202,7 +202,7 @@ def test_predict(run: Run, trained: Path) -> None:
 ])  # fmt: skip
 def test_when_a_negative_is_taken(invert: str, grey: int, seen: str, wanted: bool) -> None:
     picture = np.full((8, 8, 1), grey, np.uint8)
-    assert cli._is_negative(picture, Preprocessing((1, 8, 8), (0.0,), (1.0,), seen), invert) is wanted
+    assert predict.is_negative(picture, Preprocessing((1, 8, 8), (0.0,), (1.0,), seen), invert) is wanted
 
 
 def test_summary(run: Run, trained: Path) -> None:
@@ -223,13 +223,13 @@ def test_doctor(run: Run) -> None:
     assert re.search(r"kernel cache +\S+ \(writable, \d+\.\d MB\)", out)
 
 
-def test_doctor_says_how_to_mend(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_says_how_to_fix(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     version = doctor.version
     monkeypatch.setattr(doctor, "version", lambda name: None if name in ("matplotlib", "pillow") else version(name))
     assert '  demo          missing matplotlib, pillow: pip install "numbacnn[demo]"\n' in run("doctor")[1]
     monkeypatch.setattr(doctor, "version", lambda name: None if name in ("scipy", "tqdm") else version(name))
     code, out, _ = run("doctor")
-    assert code == 1 and "  scipy         missing: pip install scipy\n" in out and out.endswith('to mend: pip install "scipy tqdm"\n')
+    assert code == 1 and "  scipy         missing: pip install scipy\n" in out and out.endswith('fix: pip install "scipy tqdm"\n')
 
 
 def test_doctor_survives_what_is_broken(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ def test_checkpoints_that_other_programs_wrote(run: Run) -> None:
 
 def test_data_of_another_kind(run: Run, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train, test = nc.data.digits(8)
-    monkeypatch.setitem(cli.SETS, "digits", lambda: (train, test))
+    monkeypatch.setitem(places.SETS, "digits", lambda: (train, test))
     names = ", ".join("0123456789")
     wanted = f"data with pictures (C, H, W) = (1, 28, 28) and classes {names}; received (1, 8, 8) and {names}"
     assert run("evaluate", str(trained)) == (1, "", f"numbacnn: [evaluate] expected {wanted}.\n")

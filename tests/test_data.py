@@ -736,7 +736,7 @@ def test_read_image_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     import PIL.Image
 
     def text(reason: str) -> str:
-        return f"[read_image] expected {path} to be a picture; received {reason}; mend or remove the file."
+        return f"[read_image] expected {path} to be a picture; received {reason}; repair or remove the file."
 
     path = tmp_path / "no.png"
     path.write_bytes(b"no picture")

@@ -459,7 +459,7 @@ def test_report() -> None:
     assert str(found) == f"loss {found.loss:.4f}, accuracy 0.6000 (3 of 5)"
     assert found.report() == "\n".join(
         [
-            "class  images  precision  recall  taken for",
+            "class  images  precision  recall  mistaken for",
             "a           1     0.5000  1.0000  -",
             "b           3     1.0000  0.6667  c (1)",
             "c           1     0.0000  0.0000  a (1)",

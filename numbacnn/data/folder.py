@@ -140,7 +140,7 @@ def read_image(path: str | os.PathLike[str], size: int | tuple[int, int] = 28, c
             picture = _flat(fit.exif_transpose(pil.open(file)), pil, "L" if channels == 1 else "RGB")
             pixels = np.asarray(fit.fit(picture, (width, height), pil.Resampling.BILINEAR))
         except Exception as error:  # decoders raise nearly anything on damaged data
-            wanted, hint = f"{os.fspath(path)} to be a picture", "mend or remove the file"
+            wanted, hint = f"{os.fspath(path)} to be a picture", "repair or remove the file"
             raise FormatError(message("read_image", wanted, f"{type(error).__name__}: {error}", hint)) from error
     return pixels.reshape(shape)
 

@@ -1,0 +1,146 @@
+"""``numbacnn doctor``: what this machine has, and what fixes what it lacks."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from .. import backends
+from ..extras import EXTRAS
+from ..version import __version__
+from .options import Commands
+
+__all__ = ["add", "diagnose"]
+
+CORE = ("numpy", "numba", "llvmlite", "scipy", "safetensors", "tqdm")
+FEATURES = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "neon", "sve")
+
+
+def version(package: str) -> str | None:
+    """The installed version; None where there is none."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def add(commands: Commands) -> None:
+    sub = commands.add_parser("doctor", help="versions, processor, threads, CUDA, and how to fix what is missing")
+    sub.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    text, healthy = diagnose()
+    print(text)
+    return 0 if healthy else 1
+
+
+def diagnose() -> tuple[str, bool]:
+    """A report on this machine, with the command that fixes what is missing, and whether CPU training can work.
+
+    >>> text, healthy = diagnose()  # doctest: +SKIP
+    """
+    missing = [name for name in CORE if version(name) is None]
+    sections = [("versions", _versions()), ("extras", _extras())]
+    if not missing:
+        sections += [("processor", _guarded(_processor)), ("threads", _guarded(_threads)), ("CUDA", _guarded(_cuda))]
+    lines = []
+    for title, rows in sections:
+        lines += [title, *(f"  {name:<13} {value}" for name, value in rows), ""]
+    broken = any(value.startswith("failed") for _, rows in sections for _, value in rows)
+    verdict = f'fix: pip install "{" ".join(missing)}"' if missing else "not healthy: see above" if broken else "all is well on the CPU"
+    return "\n".join([*lines, verdict]), not missing and not broken
+
+
+Rows = list[tuple[str, str]]
+
+
+def _guarded(section: Callable[[], Rows]) -> Rows:
+    """A broken installation fails in its own ways; the report goes on."""
+    try:
+        return section()
+    except Exception as error:
+        return [("", f"failed: {type(error).__name__}: {error}")]
+
+
+def _versions() -> Rows:
+    system = f"{platform.system()} {platform.machine()}"
+    rows = [("numbacnn", __version__), ("python", f"{platform.python_version()} on {system}")]
+    return rows + [(name, version(name) or f"missing: pip install {name}") for name in CORE]
+
+
+def _extras() -> Rows:
+    rows = []
+    for extra, packages in EXTRAS.items():
+        missing = [name for name in packages if version(name) is None]
+        line = f'missing {", ".join(missing)}: pip install "numbacnn[{extra}]"'
+        rows.append((extra, line if missing else ", ".join(f"{name} {version(name)}" for name in packages)))
+    return rows
+
+
+def _processor_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _processor() -> Rows:
+    import llvmlite.binding as llvm
+
+    from ..kernels.cpu import tile
+
+    on = llvm.get_host_cpu_features()
+    fused = "fused multiply-add" if tile.FMA else "no fused multiply-add"
+    return [
+        ("name", f"{_processor_name()} (LLVM: {llvm.get_host_cpu_name()})"),
+        ("features", " ".join(name for name in FEATURES if on.get(name)) or "none that matter here"),
+        ("kernels use", f"{tile.LANES} float32 lanes, {tile.REGISTERS} vector registers, {fused}"),
+    ]
+
+
+def _threads() -> Rows:
+    from ..kernels.cpu import launch
+
+    backends.get("cpu")
+    layer = launch.layer()
+    slow = ": launches wait for each other; pip install tbb is quicker" if layer == "workqueue" else ""
+    return [
+        ("layer", f"{layer}{slow}"),
+        ("threads", f"{launch.get_num_threads()} of {os.cpu_count()}"),
+        ("kernel cache", _cache(launch.KERNELS[0])),
+    ]
+
+
+def _cache(kernel: Any) -> str:
+    folder = getattr(getattr(kernel, "stats", None), "cache_path", None)
+    if folder is None:
+        return "none: kernels are compiled in every process; set NUMBA_CACHE_DIR to a folder that can be written"
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return f"failed: {folder} cannot be written ({error.strerror}); set NUMBA_CACHE_DIR to a folder that can"
+    size = sum(file.stat().st_size for file in Path(folder).iterdir() if file.is_file())
+    return f"{folder} (writable, {size / 1e6:.1f} MB)"
+
+
+def _cuda() -> Rows:
+    from ..kernels.cuda import driver
+
+    reason = driver.why_unavailable()
+    if driver.SIMULATED:
+        return [("state", "simulated on the CPU (NUMBA_ENABLE_CUDASIM), for tests only")]
+    if not reason:
+        device = driver.cuda.get_current_device()
+        name = device.name.decode() if isinstance(device.name, bytes) else device.name
+        return [("state", f"{name}, compute capability {'.'.join(map(str, device.compute_capability))}")]
+    return [("state", f"no usable GPU: {reason}"), ("fix", 'install an NVIDIA driver, then: pip install "numbacnn[cuda]"')]
