@@ -200,7 +200,7 @@ def test_background(value: int, kind: str) -> None:
 
 
 def test_digits_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    with raises(ValueError, "[digits] expected size >= 8 pixels, the side of the original images; received size 7."):
+    with raises(ValueError, "[digits] expected size as an integer of at least 8; received 7."):
         digits(size=7)
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     text = (
@@ -678,9 +678,9 @@ def test_image_folder_with_train_and_test(tmp_path: Path) -> None:
 def test_image_folder_errors(tmp_path: Path) -> None:
     with raises(ValueError, "[image_folder] expected channels 1 (grey) or 3 (colour); received 2."):
         image_folder(tmp_path, channels=2)
-    with raises(ValueError, "[image_folder] expected a size of at least one pixel, an int or (H, W); received (3, 0)."):
+    with raises(ShapeError, "[image_folder] expected size as an integer or a pair (height, width) of at least 1; received (3, 0)."):
         image_folder(tmp_path, size=(3, 0))
-    with raises(ValueError, "[image_folder] expected 0 < test_fraction < 1; received 1.0."):
+    with raises(ValueError, "[image_folder] expected test_fraction as a number between 0 and 1; received 1.0."):
         image_folder(tmp_path, test_fraction=1.0)
     with raises(FormatError, f"[image_folder] expected a folder {tmp_path / 'none'}; received no such folder."):
         image_folder(tmp_path / "none")
@@ -843,13 +843,19 @@ def test_random_erase() -> None:
             lambda: RandomErase(scale=(0.5, 0.1)),
             "[RandomErase] expected scale within 0 .. 1 and ratio above 0, each (low, high); received scale (0.5, 0.1), ratio (0.3, 3.3).",
         ),
-        (lambda: RandomCrop(0), "[RandomCrop] expected size >= 1 and padding >= 0; received size 0, padding 0."),
-        (lambda: RandomCrop(padding=-1), "[RandomCrop] expected size >= 1 and padding >= 0; received size None, padding -1."),
+        (lambda: RandomCrop(padding=-1), "[RandomCrop] expected padding as an integer of at least 0; received -1."),
+        (lambda: RandomFlip("1"), "[RandomFlip] expected p as a number from 0 to 1; received '1'."),
     ],
 )
 def test_transform_argument_errors(make: object, text: str) -> None:
     with raises(ValueError, text):
         make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("size", [0, (4, 4, 4), "4"])
+def test_the_size_of_a_crop(size: object) -> None:
+    with raises(ShapeError, f"[RandomCrop] expected size as an integer or a pair (height, width) of at least 1; received {size!r}."):
+        RandomCrop(size)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("transform", ALL[:5], ids=str)

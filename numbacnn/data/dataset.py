@@ -8,6 +8,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from ..arguments import integer
 from ..errors import DTypeError, ShapeError, message
 from ..extras import import_extra
 
@@ -189,8 +190,7 @@ def digits(size: int = 28) -> tuple[Dataset, Dataset]:
     >>> train
     Dataset('digits', 1,437 images 28 x 28 x 1, 10 classes)
     """
-    if size < 8:
-        raise ValueError(message("digits", "size >= 8 pixels, the side of the original images", f"size {size}"))
+    integer("digits", "size", size, least=8)  # the side of the original images
     raw = import_extra("digits", "sklearn.datasets", "scikit-learn").load_digits()
     greys, labels = raw.images, raw.target.astype(np.int64)
     if size > 8:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import number, pair
 from ..errors import FormatError, message
 from ..extras import import_extra
 from .dataset import Dataset, stratified_split
@@ -39,8 +40,7 @@ def image_folder(
     >>> train, test = image_folder("flowers", size=64, channels=3)  # doctest: +SKIP
     """
     _shape("image_folder", size, channels)
-    if not 0 < test_fraction < 1:
-        raise ValueError(message("image_folder", "0 < test_fraction < 1", f"{test_fraction}"))
+    number("image_folder", "test_fraction", test_fraction, lambda v: 0 < v < 1, "between 0 and 1")
     root = Path(path)
     parts = [root / "train", root / "test"]
     if all(part.is_dir() for part in parts):
@@ -59,10 +59,7 @@ def _shape(op: str, size: int | tuple[int, int], channels: int) -> tuple[int, in
     """(H, W, C) of what is asked for."""
     if channels not in (1, 3):
         raise ValueError(message(op, "channels 1 (grey) or 3 (colour)", f"{channels}"))
-    if np.shape(size) not in ((), (2,)) or np.min(size) < 1:
-        raise ValueError(message(op, "a size of at least one pixel, an int or (H, W)", f"{size}"))
-    height, width = (int(side) for side in np.broadcast_to(size, 2))
-    return height, width, channels
+    return *pair(op, "size", size, 1), channels
 
 
 def _error(expected: str, received: str, hint: str = "") -> FormatError:

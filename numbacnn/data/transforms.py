@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arguments import probability
+from ..arguments import integer, pair, probability
 from ..errors import ShapeError, message
 from .dataset import per_channel, to_float
 
@@ -86,7 +86,7 @@ class RandomCrop:
     All places are equally likely.
 
     Raises:
-        ValueError: for negative numbers.
+        ShapeError, ValueError: for sizes and padding that make no sense.
         ShapeError: when it is called, where the window is larger than the padded image.
 
     >>> RandomCrop(24)(np.zeros((2, 28, 28, 1), np.uint8), np.random.default_rng(0)).shape
@@ -99,14 +99,15 @@ class RandomCrop:
     def __post_init__(self) -> None:
         if self.padding is None:
             object.__setattr__(self, "padding", 4 if self.size is None else 0)
-        if (self.size is not None and np.min(self.size) < 1) or (self.padding or 0) < 0:
-            raise ValueError(message("RandomCrop", "size >= 1 and padding >= 0", f"size {self.size}, padding {self.padding}"))
+        if self.size is not None:
+            pair("RandomCrop", "size", self.size, 1)
+        integer("RandomCrop", "padding", self.padding, least=0)
 
     def __call__(self, batch: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         _check_batch("RandomCrop", batch)
         n, height, width, channels = batch.shape
         border = self.padding or 0
-        size = (height, width) if self.size is None else tuple(np.broadcast_to(self.size, 2))
+        size = (height, width) if self.size is None else pair("RandomCrop", "size", self.size, 1)
         padded = np.zeros((n, height + 2 * border, width + 2 * border, channels), batch.dtype)
         padded[:, border : border + height, border : border + width] = batch
         if size[0] > padded.shape[1] or size[1] > padded.shape[2]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from .. import nn
-from ..errors import message
+from ..arguments import one_of
 from ..tensor import Tensor
 
 __all__ = ["BasicBlock", "ResNet", "resnet18"]
@@ -46,8 +46,7 @@ class ResNet(nn.Module):
 
     def __init__(self, blocks: tuple[int, int, int, int], classes: int, in_channels: int, stem: Stem) -> None:
         super().__init__()
-        if stem not in ("imagenet", "cifar"):
-            raise ValueError(message("resnet18", "stem as 'imagenet' or 'cifar'", repr(stem)))
+        one_of("resnet18", "stem", stem, ("imagenet", "cifar"))
         large = stem == "imagenet"
         self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False) if large else _conv3x3(in_channels, 64)
         self.bn1 = nn.BatchNorm2d(64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from .. import nn
-from ..errors import message
+from ..arguments import one_of
 from ..tensor import Tensor
 
 __all__ = ["VGG", "vgg11", "vgg11_bn"]
@@ -20,8 +20,7 @@ class VGG(nn.Module):
 
     def __init__(self, classes: int, in_channels: int, head: Head, batch_norm: bool) -> None:
         super().__init__()
-        if head not in ("imagenet", "cifar"):
-            raise ValueError(message("vgg11", "head as 'imagenet' or 'cifar'", repr(head)))
+        one_of("vgg11", "head", head, ("imagenet", "cifar"))
         self.features = _features(in_channels, batch_norm)
         large = head == "imagenet"
         self.avgpool = nn.AdaptiveAvgPool2d(7 if large else 1)
