@@ -11,7 +11,6 @@ import numpy as np
 
 from ..geometry import Conv2dGeometry
 from ..kernels.cpu import conv, winograd
-from ..kernels.cpu.launch import default_threads
 from ..kernels.cpu.tile import REGISTERS, Tile
 
 __all__ = [
@@ -55,15 +54,15 @@ SPAN_BYTES = 1 << 18
 """What a task's pixels should occupy, input and output: they stay in the second-level cache while the blocks of weights pass by."""
 TASKS = 32
 """Tasks that a kernel is cut into where the shape allows it: a fixed number, so that the bits do not depend on the threads."""
-SUMS = 2 * default_threads()
-"""Of a weight gradient, each of whose tasks copies panels of its own: no more than the threads want. The bits depend on the chunks only."""
+SUMS = 16
+"""Tasks of a weight gradient. Each copies its own panels of the input: no more of them than that many threads can use."""
 ALIASES, WAYS = 4096, 8
 """Bytes at whose multiples everything falls into one set of a first-level cache, and how many lines a set holds."""
 BLOCKS = 4
 """Blocks of output channels that a panel of the input should serve at least."""
 FOLDED_BYTES = 1 << 23
 """What the sums that are folded may occupy, unless one image takes more."""
-PART_BYTES = 1 << 21
+PART_BYTES = 1 << 23
 """What the partial sums of a weight gradient may occupy, unless a single chunk takes more."""
 
 
