@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+import pickle
 import re
 from collections.abc import Callable
 from typing import Any
@@ -134,7 +136,7 @@ def test_groups_zero_grad_and_parameters_without_gradients() -> None:
     np.testing.assert_array_equal(a.detach().numpy(), before[0])
     np.testing.assert_allclose(b.detach().numpy(), before[1] - 0.5, rtol=1e-6)
     np.testing.assert_array_equal(c.detach().numpy(), before[2])
-    assert 2 not in optimizer.state
+    assert not optimizer.state[c]
     optimizer.zero_grad(set_to_none=False)
     assert not a.grad.numpy().any() and c.grad is None
     optimizer.zero_grad()
@@ -226,6 +228,20 @@ W = nc.zeros(2, requires_grad=True)
             lambda: optim.Adam([{"params": W}, {"params": [W]}]),
             "[Adam] expected each parameter once; received one that is there already.",
         ),
+        (TypeError, lambda: optim.SGD(3), "[SGD] expected an iterable of parameters; received int."),
+        (TypeError, lambda: optim.SGD([{"params": 3}]), "[SGD] expected an iterable of parameters; received int."),
+        (
+            TypeError,
+            lambda: optim.SGD({W, nc.zeros(2)}),
+            "[SGD] expected parameters in a fixed order; received a set; "
+            "pass a list: a set has no order, and the saved state goes by order.",
+        ),
+        (
+            TypeError,
+            lambda: optim.SGD([{"params": frozenset([W])}]),
+            "[SGD] expected parameters in a fixed order; received a frozenset; "
+            "pass a list: a set has no order, and the saved state goes by order.",
+        ),
         (TypeError, lambda: optim.SGD([3]), "[SGD] expected parameters that are Tensors; received int."),
         (TypeError, lambda: optim.SGD([{"params": W}, W]), "[SGD] expected all groups as dicts with 'params'; received Tensor."),
         (
@@ -234,6 +250,8 @@ W = nc.zeros(2, requires_grad=True)
             "[SGD] expected parameters that are leaves; received the result of an operation; call detach() first.",
         ),
         (ValueError, lambda: optim.SGD([W], lr=-1), "[SGD] expected lr as a number of at least 0; received -1."),
+        (ValueError, lambda: optim.SGD([W], lr=10**400), f"[SGD] expected lr as a number of at least 0; received {10**400}."),
+        (ValueError, lambda: optim.SGD([W], nesterov=1), "[SGD] expected nesterov as True or False; received 1."),
         (ValueError, lambda: optim.SGD([W], lr="1"), "[SGD] expected lr as a number of at least 0; received '1'."),
         (ValueError, lambda: optim.SGD([W], momentum=float("nan")), "[SGD] expected momentum as a number of at least 0; received nan."),
         (
@@ -337,22 +355,173 @@ def test_step_judges_all_gradients_before_it_moves_any() -> None:
     assert not a.detach().numpy().any()
 
 
-def test_load_state_errors() -> None:
-    optimizer = optim.Adam([nc.zeros(2, requires_grad=True)])
+# -- moments belong to parameters --------------------------------------------------------------------------------------
+def pair(**options: Any) -> tuple[nc.Tensor, nc.Tensor, optim.SGD]:
+    """Two parameters in groups of their own, with momenta 1 and 100."""
+    a, b = nc.zeros(1, requires_grad=True), nc.zeros(1, requires_grad=True)
+    optimizer = optim.SGD([{"params": [a]}, {"params": [b]}], lr=1.0, momentum=0.9, **options)
+    a.grad, b.grad = nc.tensor([1.0]), nc.tensor([100.0])
+    optimizer.step()
+    optimizer.zero_grad()
+    return a, b, optimizer
+
+
+def moved(optimizer: optim.Optimizer, p: nc.Tensor) -> float:
+    """How far a step with no gradient moves a parameter: by its momentum."""
+    p.grad = nc.zeros(1)
+    before = p.item()
+    optimizer.step()
+    return before - p.item()
+
+
+def test_moments_stay_with_their_parameters() -> None:
+    _, b, optimizer = pair()
+    optimizer.param_groups.pop(0)
+    assert moved(optimizer, b) == pytest.approx(90)
+    a, b, optimizer = pair()
+    optimizer.param_groups.reverse()
+    assert moved(optimizer, b) == pytest.approx(90)
+    assert moved(optimizer, a) == pytest.approx(0.9)
+    for change in ("append", "insert", "replace"):
+        a, b, optimizer = pair()
+        c = nc.zeros(1, requires_grad=True)
+        group = optimizer.param_groups[0]["params"]
+        group[:] = {"append": [a, c], "insert": [c, a], "replace": [c]}[change]
+        assert moved(optimizer, c) == 0, change
+        assert moved(optimizer, b) == pytest.approx(90), change
+
+
+def test_parameters_that_have_left_are_not_saved_and_keep_their_moments() -> None:
+    a, b, optimizer = pair()
+    gone = optimizer.param_groups.pop(0)
     state = optimizer.state_dict()
-    op = "[Adam.load_state_dict] expected "
-    with exactly(ValueError, op + "a mapping with 'state' and 'param_groups'; received 'list'."):
-        optimizer.load_state_dict([])  # type: ignore[arg-type]
-    with exactly(ValueError, op + "groups of [1] parameters; received groups of [2]."):
-        optimizer.load_state_dict(optim.Adam([nc.zeros(1), nc.zeros(1)]).state_dict())
-    with exactly(ValueError, op + "groups with lr, betas, eps, weight_decay; received a group without betas, eps."):
-        optimizer.load_state_dict(optim.SGD([nc.zeros(1)]).state_dict())
-    with exactly(ValueError, op + "positions below 1; received 7."):
-        optimizer.load_state_dict({**state, "state": {7: {}}})
-    moments = {"step": np.int64(1), "exp_avg": np.zeros(3, np.float32), "exp_avg_sq": np.zeros(2, np.float32)}
-    with exactly(ValueError, op + "exp_avg (2,) for parameter 0; received shape (3,)."):
-        optimizer.load_state_dict({**state, "state": {0: moments}})
-    assert not optimizer.state
+    assert list(state["state"]) == [0]
+    assert state["state"][0]["momentum_buffer"].item() == 100
+    fresh = optim.SGD([b], lr=1.0, momentum=0.9)
+    fresh.load_state_dict(state)
+    assert fresh.state[b]["momentum_buffer"].item() == 100
+    optimizer.param_groups.append(gone)
+    assert moved(optimizer, a) == pytest.approx(0.9)
+    del optimizer.state[a]
+    assert moved(optimizer, a) == 0
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))], ids=["deepcopy", "pickle"])
+def test_copies_of_optimizers_have_their_own_parameters_and_moments(copied: Any) -> None:
+    a, b, optimizer = pair()
+    schedule = copied(optim.StepLR(optimizer, 1, 0.5))
+    other = schedule.optimizer
+    c, d = (group["params"][0] for group in other.param_groups)
+    schedule.step()
+    assert other.param_groups[0]["lr"] == 0.5
+    assert moved(other, d) == pytest.approx(45)
+    assert (a.item(), b.item(), c.item(), d.item()) == pytest.approx((-1, -100, -1, -145))
+    assert optimizer.state[b]["momentum_buffer"].item() == 100
+
+
+# -- damaged states ----------------------------------------------------------------------------------------------------
+def adam_and_state() -> tuple[optim.Adam, dict[str, Any]]:
+    params = [nc.zeros(2, requires_grad=True), nc.zeros(3, requires_grad=True)]
+    optimizer = optim.Adam([{"params": params[:1]}, {"params": params[1:], "lr": 0.5}])
+    for p in params:
+        p.grad = nc.ones(*p.shape)
+    optim.StepLR(optimizer, 3)
+    optimizer.step()
+    return optimizer, optimizer.state_dict()
+
+
+def changed(state: Any, path: tuple[Any, ...], value: Any) -> Any:
+    """A copy with another value there; without the key where the value is ``...``."""
+    if not path:
+        return value
+    found = list(state) if isinstance(state, list) else dict(state)
+    if len(path) == 1 and value is ...:
+        del found[path[0]]
+    else:
+        last = len(path) == 1
+        found[path[0]] = value if last else changed(found[path[0]], path[1:], value)
+    return found
+
+
+FLOATS = np.ones(2, np.float32)
+DAMAGED: list[tuple[tuple[Any, ...], Any, str]] = [
+    ((), [], "a mapping with 'state' and 'param_groups'; received list."),
+    ((), {"state": {}}, "a mapping with 'state' and 'param_groups'; received state."),
+    (("param_groups",), {}, "param_groups as a list of dicts; received dict."),
+    (("param_groups", 1), 3, "param_groups as a list of dicts; received list."),
+    (("param_groups", 1), ..., "groups of [1, 1] parameters, by positions from 0; received groups of [1]."),
+    (("param_groups", 1, "params"), ..., "groups of [1, 1] parameters, by positions from 0; received groups of [1, 'NoneType']."),
+    (("param_groups", 1, "params"), [1, 2], "groups of [1, 1] parameters, by positions from 0; received groups of [1, 2]."),
+    (("param_groups", 1, "params"), [0], "groups of [1, 1] parameters, by positions from 0; received other positions."),
+    (("param_groups", 1, "params"), ["x"], "groups of [1, 1] parameters, by positions from 0; received other positions."),
+    (("param_groups", 1, "params"), [FLOATS], "groups of [1, 1] parameters, by positions from 0; received other positions."),
+    (("param_groups", 1, "betas"), ..., "groups with lr, betas, eps, weight_decay; received a group without betas."),
+    (("param_groups", 1, "lr"), -1e-17, "lr as a number of at least 0; received -1e-17."),
+    (("param_groups", 1, "lr"), float("nan"), "lr as a number of at least 0; received nan."),
+    (("param_groups", 1, "eps"), "1", "eps as a number of at least 0; received '1'."),
+    (("param_groups", 1, "betas"), [0.9], "betas as a pair of numbers; received (0.9,)."),
+    (("param_groups", 1, "betas"), [0.9, 1.0], "each of betas as a number in [0, 1); received 1.0."),
+    (("param_groups", 1, "initial_lr"), math.inf, "initial_lr as a number of at least 0; received inf."),
+    (("state",), [], "state as a dict that holds a dict for each position; received list."),
+    (("state", 1), 3, "state as a dict that holds a dict for each position; received dict."),
+    (("state", 2), {}, "positions below 2; received 2."),
+    (("state", -1), {}, "positions below 2; received -1."),
+    (("state", "x"), {}, "positions below 2; received 'x'."),
+    (("state",), {1.0: {}}, "positions below 2; received 1.0."),
+    (("state",), {True: {}}, "positions below 2; received True."),
+    (("state", "1"), {}, "each position once; received 1 as a number and as a string."),
+    (("state", 1, "exp_avg_sq"), ..., "step, exp_avg, exp_avg_sq for parameter 1; received step, exp_avg."),
+    (("state", 1, "extra"), FLOATS, "step, exp_avg, exp_avg_sq for parameter 1; received step, exp_avg, exp_avg_sq, extra."),
+    (("state", 1), {"momentum_buffer": FLOATS}, "step, exp_avg, exp_avg_sq for parameter 1; received momentum_buffer."),
+    (("state", 1, "step"), -1, "step of parameter 1 as an integer of at least 0; received -1."),
+    (("state", 1, "step"), np.float32(1), "step of parameter 1 as an integer of at least 0; received np.float32(1.0)."),
+    (("state", 1, "step"), np.ones(2, int), "step of parameter 1 as an integer of at least 0; received array([1, 1])."),
+    (("state", 1, "exp_avg"), FLOATS, "exp_avg of parameter 1 in the parameter's shape (3,); received shape (2,)."),
+    (("state", 1, "exp_avg"), np.ones(3, int), "exp_avg of parameter 1 as an array of floats; received int64."),
+    (("state", 1, "exp_avg"), [[1], 2], "exp_avg of parameter 1 as an array of floats; received list."),
+    (("state", 1, "exp_avg_sq"), -np.ones(3, np.float32), "exp_avg_sq of parameter 1 of at least 0; received negative values."),
+]
+
+
+def described(optimizer: optim.Optimizer) -> str:
+    return repr(optimizer.state_dict()) + repr(list(map(id, optimizer.state)))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "text"), DAMAGED, ids=[f"{'-'.join(map(str, path))}:{text[-30:-1]}" for path, _, text in DAMAGED]
+)
+def test_a_damaged_state_changes_nothing(path: tuple[Any, ...], value: Any, text: str) -> None:
+    optimizer, state = adam_and_state()
+    state = changed(state, ("param_groups", 0, "lr"), 7.0)
+    state = changed(state, ("state", 0, "exp_avg"), -FLOATS)
+    before = described(optimizer)
+    with exactly(ValueError, f"[Adam.load_state_dict] expected {text}"):
+        optimizer.load_state_dict(changed(state, path, value))
+    assert described(optimizer) == before
+    optimizer.load_state_dict(state)
+    assert described(optimizer) != before
+
+
+def test_sgd_judges_the_state_that_it_loads() -> None:
+    _, b, optimizer = pair(nesterov=True)
+    state = optimizer.state_dict()
+    op = "[SGD.load_state_dict] expected "
+    with exactly(ValueError, op + "nesterov as True or False; received 'no'."):
+        optimizer.load_state_dict(changed(state, ("param_groups", 1, "nesterov"), "no"))
+    text = "a momentum above 0 and no dampening with nesterov=True; received momentum = 0 and dampening = 0.0."
+    with exactly(ValueError, op + text):
+        optimizer.load_state_dict(changed(state, ("param_groups", 1, "momentum"), 0))
+    with exactly(ValueError, op + "momentum_buffer for parameter 1; received velocity."):
+        optimizer.load_state_dict(changed(state, ("state", 1), {"velocity": np.zeros(1)}))
+    optimizer.load_state_dict(changed(state, ("state", 1), {}))
+    assert not optimizer.state[b]
+
+
+def test_moments_that_are_not_finite_are_taken_up() -> None:
+    """A square can overflow where training goes on: such a run is resumed too."""
+    optimizer, state = adam_and_state()
+    optimizer.load_state_dict(changed(state, ("state", 0, "exp_avg_sq"), np.array([math.inf, math.nan], np.float32)))
+    np.testing.assert_array_equal(optimizer.state_dict()["state"][0]["exp_avg_sq"], [math.inf, math.nan])
 
 
 # -- schedules ---------------------------------------------------------------------------------------------------------
