@@ -289,6 +289,11 @@ W = nc.zeros(2, requires_grad=True)
         ),
         (
             ValueError,
+            lambda: optim.OneCycleLR(one(), 1.0, 5, cycle_momentum=None),
+            "[OneCycleLR] expected cycle_momentum as True or False; received None.",
+        ),
+        (
+            ValueError,
             lambda: optim.OneCycleLR(one(), 1.0, 5, anneal_strategy="sin"),
             "[OneCycleLR] expected anneal_strategy as 'cos' or 'linear'; received 'sin'.",
         ),
@@ -327,6 +332,11 @@ W = nc.zeros(2, requires_grad=True)
             ValueError,
             lambda: optim.WarmUp(optim.StepLR(one(), 1), 0),
             "[WarmUp] expected steps as an integer of at least 1; received 0.",
+        ),
+        (
+            ValueError,
+            lambda: optim.WarmUp(stepped(optim.StepLR(one(), 1), 2), 3),
+            "[WarmUp] expected a schedule after 0 steps; received one after 2.",
         ),
     ],
 )
@@ -534,6 +544,11 @@ def course(schedule: optim.Schedule, steps: int) -> list[float]:
     return rates
 
 
+def stepped(schedule: optim.Schedule, steps: int) -> optim.Schedule:
+    course(schedule, steps)
+    return schedule
+
+
 def test_schedules_follow_their_formulas() -> None:
     rates = course(optim.StepLR(one(0.5), 3, 0.1), 9)
     np.testing.assert_allclose(rates, [0.5 * 0.1 ** (t // 3) for t in range(10)], rtol=1e-12)
@@ -560,8 +575,8 @@ def test_warm_up_before_another_schedule() -> None:
     np.testing.assert_allclose(rates, [0.0, 0.25, 0.5, 0.75] + [(1 + math.cos(math.pi * t / 6)) / 2 for t in range(7)], atol=1e-12)
     optimizer = one(momentum=0.9)
     rates = course(optim.WarmUp(optim.OneCycleLR(optimizer, 1.0, 5), 2, start_factor=0.5), 7)
-    inner = optim.OneCycleLR(one(momentum=0.9), 1.0, 5)
-    np.testing.assert_allclose(rates, [0.02, 0.03] + [inner.rates(t)[0] for t in range(6)], rtol=1e-12)
+    inner = course(optim.OneCycleLR(one(momentum=0.9), 1.0, 5), 5)
+    np.testing.assert_allclose(rates, [0.02, 0.03, *inner], rtol=1e-12)
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 10])
@@ -616,44 +631,172 @@ def test_a_schedule_does_not_load_anothers_state() -> None:
         schedule.load_state_dict(optim.CosineAnnealingLR(one(), 3).state_dict())
 
 
-@pytest.mark.parametrize("kind", ["SGD", "Adam"])
-@pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [
-        (lambda o: optim.StepLR(o, 3, 0.5), lambda s, o: s.StepLR(o, 3, 0.5)),
-        (lambda o: optim.CosineAnnealingLR(o, 7, 0.01), lambda s, o: s.CosineAnnealingLR(o, 7, 0.01)),
-        (lambda o: optim.OneCycleLR(o, 0.4, 20), lambda s, o: s.OneCycleLR(o, 0.4, 20)),
-        (lambda o: optim.OneCycleLR(o, 0.4, 23, pct_start=0.45), lambda s, o: s.OneCycleLR(o, 0.4, 23, pct_start=0.45)),
-        (lambda o: optim.OneCycleLR(o, 0.4, 20, pct_start=0.0), lambda s, o: s.OneCycleLR(o, 0.4, 20, pct_start=0.0)),
-        (
-            lambda o: optim.OneCycleLR(o, 0.4, epochs=4, steps_per_epoch=5, anneal_strategy="linear", div_factor=10.0),
-            lambda s, o: s.OneCycleLR(o, 0.4, epochs=4, steps_per_epoch=5, anneal_strategy="linear", div_factor=10.0),
-        ),
-        (lambda o: optim.LinearLR(o), lambda s, o: s.LinearLR(o)),
-        (lambda o: optim.LinearLR(o, 0.2, 0.5, 6), lambda s, o: s.LinearLR(o, 0.2, 0.5, 6)),
-        (
-            lambda o: optim.WarmUp(optim.CosineAnnealingLR(o, 30), 6, 0.2),
-            lambda s, o: s.SequentialLR(o, [s.LinearLR(o, 0.2, 1.0, 6), s.CosineAnnealingLR(o, 30)], [6]),
-        ),
-    ],
-)
-@pytest.mark.filterwarnings("ignore")
-def test_schedules_equal_pytorchs(kind: str, ours: Any, theirs: Any) -> None:
-    torch = pytest.importorskip("torch", reason=TORCH)
-    mine = optim.SGD([nc.zeros(1)], lr=0.1, momentum=0.9) if kind == "SGD" else optim.Adam([nc.zeros(1)], lr=0.1)
-    weight = torch.zeros(1, requires_grad=True)
-    other = torch.optim.SGD([weight], lr=0.1, momentum=0.9) if kind == "SGD" else torch.optim.Adam([weight], lr=0.1)
-    schedule, their_schedule = ours(mine), theirs(torch.optim.lr_scheduler, other)
-    for _ in range(21):
-        group, their_group = mine.param_groups[0], other.param_groups[0]
-        assert group["lr"] == pytest.approx(their_group["lr"], rel=1e-9, abs=1e-15)
-        for key in ("momentum", "betas"):
-            if key in group:
-                assert group[key] == pytest.approx(their_group[key], rel=1e-12)
-        if schedule.last_epoch < 20:
-            other.step()
-            schedule.step()
-            their_schedule.step()
+BROKEN: list[tuple[str, tuple[Any, ...], Any, str]] = [
+    ("step", (), [], "[StepLR.load_state_dict] expected a mapping; received list."),
+    (
+        "step",
+        (3,),
+        3,
+        "[StepLR.load_state_dict] expected the names base_lrs, gamma, last_epoch, step_size; "
+        "received 3, base_lrs, gamma, last_epoch, step_size.",
+    ),
+    (
+        "step",
+        ("gamma",),
+        ...,
+        "[StepLR.load_state_dict] expected the names base_lrs, gamma, last_epoch, step_size; received base_lrs, last_epoch, step_size.",
+    ),
+    ("step", ("step_size",), 0, "[StepLR.load_state_dict] expected step_size as an integer of at least 1; received 0."),
+    ("step", ("gamma",), math.nan, "[StepLR.load_state_dict] expected gamma as a number of at least 0; received nan."),
+    ("step", ("last_epoch",), -1, "[StepLR.load_state_dict] expected last_epoch as an integer of at least 0; received -1."),
+    ("step", ("last_epoch",), 1.5, "[StepLR.load_state_dict] expected last_epoch as an integer of at least 0; received 1.5."),
+    ("step", ("base_lrs",), [0.1, 0.2], "[StepLR.load_state_dict] expected base_lrs for each of 1 groups; received 2 values."),
+    ("step", ("base_lrs",), 0.1, "[StepLR.load_state_dict] expected base_lrs for each of 1 groups; received float."),
+    ("step", ("base_lrs",), [-0.1], "[StepLR.load_state_dict] expected base_lrs as a number of at least 0; received -0.1."),
+    ("cosine", ("T_max",), 0, "[CosineAnnealingLR.load_state_dict] expected T_max as an integer of at least 1; received 0."),
+    ("cosine", ("eta_min",), -1, "[CosineAnnealingLR.load_state_dict] expected eta_min as a number of at least 0; received -1."),
+    ("warmup", ("total_iters",), None, "[LinearLR.load_state_dict] expected total_iters as an integer of at least 1; received None."),
+    (
+        "warmup",
+        ("start_factor",),
+        0,
+        "[LinearLR.load_state_dict] expected start_factor as a number above 0 and at most 1; received 0.",
+    ),
+    ("one-cycle", ("max_lrs",), [], "[OneCycleLR.load_state_dict] expected max_lrs for each of 1 groups; received 0 values."),
+    ("one-cycle", ("max_lrs",), ["x"], "[OneCycleLR.load_state_dict] expected max_lrs as a number of at least 0; received 'x'."),
+    ("one-cycle", ("last_epoch",), 21, "[OneCycleLR.load_state_dict] expected at most total_steps = 20 steps; received 21."),
+    ("one-cycle", ("div_factor",), 0, "[OneCycleLR.load_state_dict] expected div_factor as a number above 0; received 0."),
+    (
+        "one-cycle",
+        ("anneal_strategy",),
+        ["cos"],
+        "[OneCycleLR.load_state_dict] expected anneal_strategy as 'cos' or 'linear'; received ['cos'].",
+    ),
+    ("chain", ("schedule",), None, "[OneCycleLR.load_state_dict] expected a mapping; received NoneType."),
+    ("chain", ("schedule", "pct_start"), 2, "[OneCycleLR.load_state_dict] expected pct_start as a number from 0 to 1; received 2."),
+    ("chain", ("schedule", "last_epoch"), 1, "[WarmUp.load_state_dict] expected a schedule after 2 steps; received one after 1."),
+    ("chain", ("steps",), "5", "[WarmUp.load_state_dict] expected steps as an integer of at least 1; received '5'."),
+    ("chain", ("warm_lrs",), [math.inf], "[WarmUp.load_state_dict] expected warm_lrs as a number of at least 0; received inf."),
+]
+
+
+@pytest.mark.parametrize(("name", "path", "value", "text"), BROKEN, ids=[f"{row[0]}-{'-'.join(map(str, row[1]))}" for row in BROKEN])
+def test_a_damaged_state_of_a_schedule_changes_nothing(name: str, path: tuple[Any, ...], value: Any, text: str) -> None:
+    state = stepped(SCHEDULES[name](one(momentum=0.9)), 7).state_dict()
+    schedule = SCHEDULES[name](one(momentum=0.9))
+    before = repr((schedule.state_dict(), schedule.optimizer))
+    with exactly(ValueError, text):
+        schedule.load_state_dict(changed(state, path, value))
+    assert repr((schedule.state_dict(), schedule.optimizer)) == before
+    schedule.load_state_dict(state)
+    assert schedule.last_epoch == 7
+
+
+def test_a_schedule_that_is_refused_leaves_the_optimizer_as_it_was() -> None:
+    for make in (lambda o: optim.OneCycleLR(o, [0.1, -1.0], 5), lambda o: optim.StepLR(o, 0), lambda o: optim.LinearLR(o, 0.5, 2.0)):
+        optimizer = optim.SGD([{"params": [nc.zeros(1)]}, {"params": [nc.zeros(1)]}], lr=1.0, momentum=0.9)
+        before = repr(optimizer)
+        with pytest.raises(ValueError, match="expected"):
+            make(optimizer)
+        assert repr(optimizer) == before
+
+
+@pytest.mark.parametrize("start", [0.1, 0.3, 1 / 3, 0.7, 1.0])
+@pytest.mark.parametrize("steps", [1, 2, 3, 6, 7, 10])
+def test_a_linear_schedule_ends_at_zero_exactly(start: float, steps: int) -> None:
+    optimizer = one(0.3)
+    rates = course(optim.LinearLR(optimizer, start, 0.0, steps), steps + 2)
+    assert min(rates) == 0 and rates[steps:] == [0, 0, 0] and all(rates[:steps])
+    one().load_state_dict(optimizer.state_dict())
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 4, 10])
+@pytest.mark.parametrize("strategy", ["linear", "cos"])
+def test_one_cycle_leaves_values_that_can_be_loaded(total: int, strategy: str) -> None:
+    """Also after its last step, and where it ends near zero."""
+    optimizer = one(momentum=0.9)
+    rates = course(optim.OneCycleLR(optimizer, 0.4, total, anneal_strategy=strategy, final_div_factor=1e20), total)
+    assert min(rates) > 0
+    assert 0.85 <= optimizer.param_groups[0]["momentum"] <= 0.95
+    one().load_state_dict(optimizer.state_dict())
+
+
+def test_a_rate_below_the_least_of_a_cosine_does_not_become_negative() -> None:
+    optimizer = one()
+    schedule = stepped(optim.CosineAnnealingLR(optimizer, 4, 0.1), 5)
+    optimizer.param_groups[0]["lr"] = 0.0
+    assert min(course(schedule, 8)) == 0
+
+
+def test_schedules_go_on_from_a_rate_set_by_hand() -> None:
+    optimizer = one()
+    optim.StepLR(optimizer, 10)
+    optimizer.param_groups[0]["lr"] = 1e-4
+    schedule = optim.StepLR(optimizer, 10)
+    assert schedule.get_last_lr() == [1e-4]
+    assert schedule.base_lrs == [1.0]
+    rates = course(schedule, 10)
+    assert rates[9] == 1e-4 and rates[10] == pytest.approx(1e-5)
+    warm = optim.WarmUp(optim.StepLR(one(), 2, 0.5), 4, 0.2)  # factors 0.2, 0.4, 0.6, 0.8, 1
+    stepped(warm, 2)
+    warm.optimizer.param_groups[0]["lr"] = 0.06
+    np.testing.assert_allclose(course(warm, 4), [0.06, 0.08, 0.1, 0.1, 0.05], rtol=1e-12)
+
+
+def test_schedules_follow_groups_that_come_and_go() -> None:
+    def groups() -> optim.SGD:
+        return optim.SGD([{"params": [nc.zeros(1)], "lr": lr} for lr in (1.0, 2.0, 4.0)], momentum=0.9)
+
+    optimizer = groups()
+    schedule = optim.CosineAnnealingLR(optimizer, 1)
+    schedule.step()
+    assert schedule.get_last_lr() == [0, 0, 0]
+    optimizer.param_groups.pop(0)
+    schedule.step()
+    assert schedule.get_last_lr() == schedule.base_lrs == [2.0, 4.0]
+    optimizer.add_param_group({"params": [nc.zeros(1)], "lr": 8.0})
+    assert schedule.base_lrs == [2.0, 4.0, 8.0]
+    assert schedule.state_dict()["base_lrs"] == [2.0, 4.0, 8.0]
+    schedule.step()
+    schedule.step()
+    assert schedule.get_last_lr() == [2.0, 4.0, 8.0]
+    optimizer = groups()
+    schedule = optim.OneCycleLR(optimizer, [1.0, 2.0, 4.0], 5, pct_start=0.4, div_factor=4.0)
+    optimizer.param_groups.pop(1)
+    schedule.step()
+    assert schedule.get_last_lr() == [1.0, 4.0]
+    optimizer.add_param_group({"params": [nc.zeros(1)]})
+    text = "[OneCycleLR] expected max_lr in a group that came later; received none; call add_param_group({..., 'max_lr': ...})."
+    for call in (schedule.step, schedule.state_dict):
+        with exactly(ValueError, text):
+            call()
+    assert schedule.last_epoch == 1 and schedule.get_last_lr()[:2] == [1.0, 4.0]
+    optimizer.param_groups[2]["max_lr"] = 8.0
+    schedule.step()
+    np.testing.assert_allclose(np.array(schedule.get_last_lr()) / schedule.get_last_lr()[0], [1, 4, 8], rtol=1e-12)
+    assert optimizer.param_groups[2]["momentum"] == optimizer.param_groups[0]["momentum"] > 0.85
+    assert schedule.base_lrs == [0.25, 1.0, 2.0]
+
+
+def test_the_state_of_a_schedule_of_ones_own() -> None:
+    class Halving(optim.Schedule):
+        """As one writes it for PyTorch."""
+
+        def __init__(self, optimizer: optim.Optimizer, at: list[int]) -> None:
+            self.at = at
+            super().__init__(optimizer)
+
+        def get_lr(self) -> list[float]:
+            return [group["lr"] / (2 if self.last_epoch in self.at else 1) for group in self.optimizer.param_groups]
+
+    schedule = Halving(one(), [1, 3])
+    assert course(schedule, 4) == [1.0, 0.5, 0.5, 0.25, 0.25]
+    state = schedule.state_dict()
+    assert state == {"base_lrs": [1.0], "at": [1, 3], "last_epoch": 4}
+    other = Halving(one(), [])
+    other.load_state_dict(state)
+    state["at"].append(5)
+    assert other.at == schedule.at == [1, 3]
 
 
 def test_a_step_that_is_refused_leaves_no_state() -> None:
