@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ EXTRAS = {
     "ptx": ("nvidia-nvvm", "nvidia-cuda-nvcc"),
 }
 """The packages that each extra brings."""
+ROOM = 20
+"""Megabytes that should be free for compiled kernels; those of a network take one to five."""
 FEATURES = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "neon", "sve")
 
 
@@ -109,12 +112,10 @@ def _threads() -> Rows:
     backends.get("cpu")
     layer = launch.layer()
     slow = ": launches wait for each other; pip install tbb is quicker" if layer == "workqueue" else ""
-    return [
-        ("layer", f"{layer}{slow}"),
-        ("threads", f"{launch.get_num_threads()} of {os.cpu_count()}"),
-        ("kernel cache", _cache()),
-        ("compiler", _compiler()),
-    ]
+    rows = [("layer", f"{layer}{slow}"), ("threads", f"{launch.get_num_threads()} of {os.cpu_count()}")]
+    if layer == "none":
+        return [*rows, ("kernels", "nothing is compiled (NUMBA_DISABLE_JIT)")]
+    return [*rows, ("kernel cache", _cache()), ("compiler", _compiler())]
 
 
 def _compiler() -> str:
@@ -131,9 +132,6 @@ def _cache() -> str:
 
     from .kernels.cpu import cache
 
-    settings: Any = numba.config
-    if settings.DISABLE_JIT:
-        return "none: nothing is compiled (NUMBA_DISABLE_JIT)"
     folder = cache.folder()
     if folder is None:
         return "none: kernels are compiled in every process; set NUMBA_CACHE_DIR to a folder that can be written"
@@ -143,13 +141,16 @@ def _cache() -> str:
         return (
             f"failed: kernels cannot be kept in {folder} ({_reason(error)}); set NUMBA_CACHE_DIR to a folder with room that can be written"
         )
+    free = shutil.disk_usage(folder).free / 1e6
+    if free < ROOM:
+        return f"failed: {folder} has room for {free:.1f} MB only; make room, or set NUMBA_CACHE_DIR to a folder with {ROOM} MB"
     files = sorted(Path(folder).glob(f"*{cache.SUFFIX}"))
     damaged = [(file.name, reason) for file in files if (reason := cache.damage(file))]
     if damaged:
         name, reason = damaged[0]
         return f"failed: {len(damaged)} of {len(files)} files in {folder} cannot be used, such as {name} ({reason}); delete them"
     size = sum(file.stat().st_size for file in files)
-    wanted = settings.CACHE_DIR
+    wanted = getattr(numba.config, "CACHE_DIR", "")
     other = f"; NUMBA_CACHE_DIR={wanted} cannot be written" if wanted and not Path(folder).is_relative_to(wanted) else ""
     return f"{folder} (works, {size / 1e6:.1f} MB{other})"
 

@@ -11,6 +11,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numba
@@ -243,11 +244,11 @@ def test_doctor_survives_what_is_broken(run: Run, monkeypatch: pytest.MonkeyPatc
     assert code == 1 and "failed: OSError: libcuda is of another world\n" in out and out.endswith("not healthy: see above\n")
 
 
-def test_doctor_and_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if numba.config.DISABLE_JIT:
-        assert doctor._cache() == "none: nothing is compiled (NUMBA_DISABLE_JIT)"
-        return
+needs_compiler = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 
+
+@needs_compiler
+def test_doctor_and_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def cache_dir(path: Path) -> None:
         monkeypatch.setenv("NUMBA_CACHE_DIR", str(path))  # Numba may read it again at any time
         monkeypatch.setattr(numba.config, "CACHE_DIR", str(path))
@@ -264,6 +265,10 @@ def test_doctor_and_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with monkeypatch.context() as patch:
         patch.setattr(cache._Files, "load", lambda files, key: None)
         assert "failed: kernels cannot be kept" in doctor._cache()
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=300_000))
+        mend = "make room, or set NUMBA_CACHE_DIR to a folder with 20 MB"
+        assert doctor._cache() == f"failed: {folder} has room for 0.3 MB only; {mend}"
     (folder / f"damaged{cache.SUFFIX}").touch()
     assert doctor._cache() == f"failed: 1 of 1 files in {folder} cannot be used, such as damaged{cache.SUFFIX} (damaged); delete them"
     (folder / f"a folder{cache.SUFFIX}").mkdir()
@@ -279,6 +284,7 @@ def _full(*_: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+@needs_compiler
 def test_doctor_and_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor._compiler() == "each kernel is optimised as a whole"
     monkeypatch.setattr(compiler, "TESTED", set())
