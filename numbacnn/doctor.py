@@ -138,9 +138,8 @@ def _cache() -> str:
     try:
         cache.try_out()
     except Exception as error:
-        return (
-            f"failed: kernels cannot be kept in {folder} ({_reason(error)}); set NUMBA_CACHE_DIR to a folder with room that can be written"
-        )
+        mend = "set NUMBA_CACHE_DIR to a folder with room that can be written"
+        return f"failed: kernels cannot be kept in {folder} ({cache.reason(error)}); {mend}"
     free = shutil.disk_usage(folder).free / 1e6
     if free < ROOM:
         return f"failed: {folder} has room for {free:.1f} MB only; make room, or set NUMBA_CACHE_DIR to a folder with {ROOM} MB"
@@ -153,10 +152,6 @@ def _cache() -> str:
     wanted = getattr(numba.config, "CACHE_DIR", "")
     other = f"; NUMBA_CACHE_DIR={wanted} cannot be written" if wanted and not Path(folder).is_relative_to(wanted) else ""
     return f"{folder} (works, {size / 1e6:.1f} MB{other})"
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _cuda() -> Rows:

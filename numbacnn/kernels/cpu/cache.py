@@ -30,7 +30,7 @@ from numba.core.serialize import dumps
 
 from ... import config
 
-__all__ = ["SUFFIX", "damage", "folder", "keep", "try_out", "unkept"]
+__all__ = ["SUFFIX", "damage", "folder", "keep", "reason", "try_out", "unkept"]
 
 SUFFIX = ".nbk"
 SIZE = hashlib.sha256().digest_size
@@ -98,7 +98,12 @@ def damage(path: Path) -> str:
     try:
         return "" if _is_whole(path.read_bytes()) else "damaged"
     except OSError as error:
-        return error.strerror or str(error)
+        return reason(error)
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in a few words."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 class _Cache(FunctionCache):
@@ -120,7 +125,7 @@ class _Cache(FunctionCache):
         try:
             super().save_overload(sig, data)
         except Exception as error:
-            _say(f"in {self.cache_path} ({getattr(error, 'strerror', None) or error})")
+            _say(f"in {self.cache_path} ({reason(error)})")
 
     def _guard_against_spurious_io_errors(self) -> Any:
         return contextlib.nullcontext()  # Numba's passes over errors on Windows
