@@ -12,7 +12,7 @@ threads: int | None = None
 """Threads for CPU kernels; None: all that this process may use. Set it with :func:`numbacnn.set_num_threads`."""
 
 quiet: bool = os.environ.get("NUMBACNN_QUIET", "0") == "1"
-"""Do not say that a kernel is being compiled."""
+"""Do not say that kernels are being compiled, or cannot be kept for the next run."""
 
 winograd: bool = True
 """Let 3x3 convolutions of stride 1 take Winograd's algorithm: up to twice as fast, a relative rms error of some 3e-6 instead of 3e-7.

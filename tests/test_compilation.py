@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numba
 import numpy as np
@@ -17,6 +19,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.registry import cpu_target
 
+from numbacnn import config
 from numbacnn.kernels.cpu import compiler
 from numbacnn.kernels.cpu.launch import inline
 
@@ -94,6 +97,7 @@ needs_compiler = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="noth
 
 @needs_compiler
 def test_machine_code_is_made_of_what_is_called() -> None:
+    assert compiler.lazy()
     made: list[str] = []
 
     class Watched(compiler._LazyLibrary):
@@ -123,8 +127,36 @@ def test_machine_code_is_made_of_what_is_called() -> None:
 @needs_compiler
 def test_other_libraries_than_those_we_know_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert compiler.pipeline() is not Compiler
-    monkeypatch.setitem(compiler.HOOKS, JITCodeLibrary, ("renamed",))
+    with monkeypatch.context() as patch:
+        patch.setitem(compiler.HOOKS, JITCodeLibrary, ("renamed",))
+        assert compiler.pipeline() is Compiler
+    monkeypatch.setattr(numba, "version_info", SimpleNamespace(short=(0, 99)))
     assert compiler.pipeline() is Compiler
+
+
+def _no_address(library: object, name: str) -> int:
+    return 0
+
+
+def _raises(library: object, name: str) -> int:
+    raise AttributeError("renamed")
+
+
+@needs_compiler
+@pytest.mark.parametrize("broken", [_no_address, _raises])
+def test_lazy_libraries_that_do_not_work_are_not_used(
+    broken: Callable[[object, str], int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compiler._LazyLibrary, "get_pointer_to_function", broken)
+    monkeypatch.setattr(compiler, "_works", None, raising=False)
+    monkeypatch.setattr(config, "quiet", False)
+    for value in (3.0, 4):
+        function = njit(pipeline_class=compiler.pipeline())(lambda x: _twice(x) + 1)
+        assert function(value) == 2 * value + 1
+        assert type(function.overloads[function.signatures[0]].library) is JITCodeLibrary
+    said = f"numbacnn: lazy compilation does not work with Numba {numba.__version__}; kernels compile at half the speed\n"
+    assert capsys.readouterr().err == said
+    assert not compiler.lazy()
 
 
 CALLS_PYTHON = """

@@ -195,8 +195,13 @@ def test_without_a_folder_that_can_be_written(tmp_path):
         code = ""
     code += "import numpy as np\nimport numbacnn as nc\nprint(nc.ones(3).relu().sum().item())"
     env = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "HOME", "XDG_CACHE_HOME")}
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env={**env, "HOME": "/nonexistent"})
+    env |= {"HOME": "/nonexistent", "NUMBACNN_QUIET": "0"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env=env)
     assert result.stdout.strip() == "3.0", result.stderr[-2000:]
+    assert result.stderr.splitlines() == [
+        "numbacnn: kernels cannot be kept (no folder for them can be written): each process compiles them; `numbacnn doctor` says more",
+        "numbacnn: compiling kernels for this processor ...",
+    ]
 
 
 def test_a_compilation_says_so(tmp_path):
