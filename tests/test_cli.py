@@ -214,6 +214,7 @@ def test_summary(run: Run, trained: Path) -> None:
 
 
 # -- doctor and warmup -----------------------------------------------------------------------------------------------------------
+@pytest.mark.smoke
 def test_doctor(run: Run) -> None:
     code, out, err = run("doctor")
     assert (code, err) == (0, "") and out.endswith("all is well on the CPU\n")

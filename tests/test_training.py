@@ -376,6 +376,7 @@ def test_the_best_checkpoint_is_of_the_best_epoch(program: Any, whole: Path) -> 
     assert evaluate(net, program.dataset(12, 1)).loss == history[best - 1]["test_loss"]
 
 
+@pytest.mark.smoke
 def test_it_learns_and_the_last_weights_stay_in_the_model(program: Any) -> None:
     net, history = program.run(None, epochs=12)
     assert history.last.test_accuracy == 1.0 and history.column("train_loss")[0] > 2 * history.last.train_loss
