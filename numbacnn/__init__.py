@@ -40,7 +40,7 @@ from .tensor import (
 from .training import evaluate, fit, predict
 
 __version__ = "0.1.0"
-
+__all__ = [*(name for name in globals() if not name.startswith("_")), "plots", "testing"]  # what the pages of the API show
 
 _METHODS = """
     abs argmax argmin clamp erf exp flatten log log1p log_softmax matmul max mean min mm norm permute relu reshape sigmoid softmax sqrt
