@@ -122,3 +122,17 @@ def test_importing_the_package_is_light():
     code = f"import sys, numbacnn; print([m for m in {heavy!r} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout.strip() == "[]"
+
+
+def test_every_public_module_is_an_attribute():
+    """In a new process, where no test has imported a module before."""
+    public = sorted({name.split(".")[0] for name, _ in modules()} - {"__main__"})
+    assert {"nn", "plots", "testing"} <= set(public)
+    code = f"""
+import numbacnn as nc
+listed = dir(nc)
+print([name for name in {public!r} if getattr(nc, name, None) is None or name not in listed])
+print([name for name in {{*listed, *nc.__all__}} if not hasattr(nc, name)])
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.split("\n")[:2] == ["[]", "[]"]

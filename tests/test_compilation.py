@@ -79,6 +79,11 @@ def run(folder: Path, order: str, before: str = "") -> str:
     return result.stdout
 
 
+def test_the_tests_keep_their_kernels_to_themselves() -> None:
+    """pytest may import Numba, which reads its settings once, before conftest.py has made them."""
+    assert os.environ["NUMBA_CACHE_DIR"] == numba.config.CACHE_DIR
+
+
 def test_compilations_agree(tmp_path: Path) -> None:
     assert run(tmp_path / "parallel", "list") == run(tmp_path / "serial", "reversed", TWINS)
 

@@ -114,6 +114,7 @@ SPECIAL: list[tuple[Any, ...]] = [
     ((5, 1, 28, 28), (6, 1, 5, 5), {"padding": 2}),
     ((5, 6, 14, 14), (16, 6, 5, 5), {}),
 ]
+*OTHERS, LENET_2 = SPECIAL
 
 
 def test_a_drawn_set_of_geometries(cpu: CpuBackend) -> None:
@@ -126,7 +127,7 @@ def test_a_drawn_set_of_geometries_in_float64(cpu: CpuBackend) -> None:
         check(cpu, ConvCase.of(x, w, seed=3 * i, dtype=np.float64, **options), bias=i % 3 > 0)
 
 
-@pytest.mark.parametrize(("x", "w", "options"), SPECIAL, ids=str)
+@pytest.mark.parametrize(("x", "w", "options"), [*OTHERS, pytest.param(*LENET_2, marks=pytest.mark.smoke)], ids=str)
 def test_special_geometries(cpu: CpuBackend, x: tuple[int, ...], w: tuple[int, ...], options: dict[str, Any]) -> None:
     check(cpu, ConvCase.of(x, w, **options))
 

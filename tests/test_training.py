@@ -174,6 +174,7 @@ def test_a_crash_at_any_write(program: Any, whole: Path, tmp_path: Path, monkeyp
         assert_same_run(folder, whole)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL, which Windows lacks")
 def test_killed_in_the_middle_of_an_epoch(program: Any, whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -283,7 +284,7 @@ def test_a_run_is_not_resumed_into_the_folder_of_another(program: Any, whole: Pa
 
 # -- Ctrl-C ----------------------------------------------------------------------------------------------------------------------
 def interrupt() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
 
 
 def test_ctrl_c_saves(program: Any, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
@@ -393,6 +394,7 @@ def test_the_best_checkpoint_is_of_the_best_epoch(program: Any, whole: Path) -> 
     assert evaluate(net, program.dataset(12, 1)).loss == history[best - 1]["test_loss"]
 
 
+@pytest.mark.smoke
 def test_it_learns_and_the_last_weights_stay_in_the_model(program: Any) -> None:
     net, history = program.run(None, epochs=12)
     assert history.last.test_accuracy == 1.0 and history.column("train_loss")[0] > 2 * history.last.train_loss
