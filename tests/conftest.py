@@ -25,11 +25,8 @@ os.environ.setdefault("MPLBACKEND", "agg")
 # thousands of tiny launches: on a busy machine threads that spin while they wait for each other starve
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import numba  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
-
-numba.config.reload_config()  # pytest's filters of warnings have imported it already
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
 
