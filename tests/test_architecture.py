@@ -27,6 +27,8 @@ LAYERS = [
     {"tensor.dense", "tensor.pointwise"},
     {"tensor.reduce"},
     {"tensor"},
+    {"nn.functional.checks"},
+    {"nn.functional.pool"},
     {"nn.init", "nn.functional", "nn.module"},
     {"nn", "optim", "data", "testing"},
     {"models", "inspect"},
