@@ -8,6 +8,7 @@ from typing import Literal
 from ..errors import message
 from ..tensor import Tensor
 from . import functional as F
+from .fusion import Absorbed
 from .module import Module
 
 __all__ = ["GELU", "LogSoftmax", "ReLU", "Sigmoid", "Softmax", "Tanh"]
@@ -21,7 +22,7 @@ class ReLU(Module):
     array([0., 2.], dtype=float32)
     """
 
-    activation = "relu"
+    _fusion = Absorbed("activation", lambda layer, x: "relu")
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -61,7 +62,7 @@ class GELU(Module):
 class Sigmoid(Module):
     """``1 / (1 + exp(-x))``, elementwise."""
 
-    activation = "sigmoid"
+    _fusion = Absorbed("activation", lambda layer, x: "sigmoid")
 
     def forward(self, x: Tensor) -> Tensor:
         return F.sigmoid(x)
@@ -70,7 +71,7 @@ class Sigmoid(Module):
 class Tanh(Module):
     """``tanh(x)``, elementwise."""
 
-    activation = "tanh"
+    _fusion = Absorbed("activation", lambda layer, x: "tanh")
 
     def forward(self, x: Tensor) -> Tensor:
         return F.tanh(x)

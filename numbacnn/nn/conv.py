@@ -9,7 +9,10 @@ from ..geometry import Conv2dGeometry, IntPair, Padding, pair
 from ..tensor import Tensor
 from . import functional as F
 from . import init
-from .module import LazyModule, Module, Parameter, UninitializedParameter, positive
+from .fusion import Absorbs
+from .lazy import LazyModule
+from .module import Module, positive
+from .parameter import Parameter, UninitializedParameter
 
 __all__ = ["Conv2d", "LazyConv2d"]
 
@@ -27,7 +30,7 @@ class Conv2d(Module):
     Conv2d(1, 6, kernel_size=(5, 5), stride=(1, 1), padding=(2, 2))
     """
 
-    takes_activation = takes_average = True
+    _fusion = Absorbs(behind=("activation", "average"))
     weight: Parameter
     bias: Parameter | None
 
@@ -94,7 +97,7 @@ class LazyConv2d(Conv2d, LazyModule):
     Conv2d(3, 6, kernel_size=(5, 5), stride=(1, 1))
     """
 
-    _ready = Conv2d
+    materialized_class = Conv2d
 
     def __init__(
         self,

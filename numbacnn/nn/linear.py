@@ -10,7 +10,10 @@ from ..errors import ShapeError, message
 from ..tensor import Tensor
 from . import functional as F
 from . import init
-from .module import LazyModule, Module, Parameter, UninitializedParameter, positive
+from .fusion import Absorbed, Absorbs
+from .lazy import LazyModule
+from .module import Module, positive
+from .parameter import Parameter, UninitializedParameter
 
 __all__ = ["Flatten", "Identity", "LazyLinear", "Linear"]
 
@@ -26,7 +29,7 @@ class Linear(Module):
     Linear(in_features=400, out_features=120, bias=True)
     """
 
-    takes_activation = takes_flat = True
+    _fusion = Absorbs(before=("flat",), behind=("activation",))
     weight: Parameter
     bias: Parameter | None
 
@@ -58,7 +61,7 @@ class LazyLinear(Linear, LazyModule):
     Linear(in_features=84, out_features=10, bias=True)
     """
 
-    _ready = Linear
+    materialized_class = Linear
 
     def __init__(self, out_features: int, bias: bool = True) -> None:
         super().__init__(1, out_features, bias)
@@ -101,9 +104,11 @@ class Flatten(Module):
         except TypeError:
             raise ValueError(message("Flatten", "start_dim and end_dim as integers", f"{start_dim!r} and {end_dim!r}")) from None
 
-    def flattens(self, x: Any) -> bool:
-        """Whether x is images that become rows."""
-        return (self.start_dim, self.end_dim) == (1, -1) and isinstance(x, Tensor) and x.ndim == 4
+    def _flat(self, x: Any) -> bool | None:
+        """True where x is images that become rows."""
+        return ((self.start_dim, self.end_dim) == (1, -1) and isinstance(x, Tensor) and x.ndim == 4) or None
+
+    _fusion = Absorbed("flat", _flat)
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(self.start_dim, self.end_dim)

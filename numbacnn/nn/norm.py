@@ -8,7 +8,8 @@ from ..errors import ShapeError, message
 from ..tensor import Tensor, ones, tensor, zeros
 from . import functional as F
 from . import init
-from .module import Module, Parameter, positive
+from .module import Module, positive
+from .parameter import Parameter
 
 __all__ = ["BatchNorm1d", "BatchNorm2d"]
 
