@@ -29,7 +29,7 @@ LAYERS = [
     {"tensor"},
     {"nn.functional.checks"},
     {"nn.functional.pool"},
-    {"nn.init", "nn.functional", "nn.parameter", "nn.fusion"},
+    {"nn.init", "nn.functional", "nn.parameter", "nn.field", "nn.fusion"},
     {"nn.lazy"},
     {"nn.module"},
     {"nn.containers"},

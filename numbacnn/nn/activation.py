@@ -8,6 +8,7 @@ from typing import Literal
 from ..errors import message
 from ..tensor import Tensor
 from . import functional as F
+from .field import Field, unchanged
 from .fusion import Absorbed
 from .module import Module
 
@@ -21,6 +22,8 @@ class ReLU(Module):
     >>> nc.nn.ReLU()(nc.tensor([-1.0, 2.0])).numpy()
     array([0., 2.], dtype=float32)
     """
+
+    receptive_field = unchanged
 
     _fusion = Absorbed("activation", lambda layer, x: "relu")
 
@@ -46,6 +49,8 @@ class GELU(Module):
     GELU(approximate='tanh')
     """
 
+    receptive_field = unchanged
+
     def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
         super().__init__()
         if approximate not in ("none", "tanh"):
@@ -62,6 +67,8 @@ class GELU(Module):
 class Sigmoid(Module):
     """``1 / (1 + exp(-x))``, elementwise."""
 
+    receptive_field = unchanged
+
     _fusion = Absorbed("activation", lambda layer, x: "sigmoid")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -70,6 +77,8 @@ class Sigmoid(Module):
 
 class Tanh(Module):
     """``tanh(x)``, elementwise."""
+
+    receptive_field = unchanged
 
     _fusion = Absorbed("activation", lambda layer, x: "tanh")
 
@@ -84,6 +93,10 @@ class _AlongDim(Module):
             self.dim = operator.index(dim)
         except TypeError:
             raise ValueError(message(type(self).__name__, "dim as an integer", repr(dim), "dim=1 is the classes' axis of (N, K)")) from None
+
+    def receptive_field(self, field: Field) -> Field | None:
+        """The field behind the layer: unchanged along the channels (N, C, H, W), everything along another axis."""
+        return field if self.dim in (1, -3) else None
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"

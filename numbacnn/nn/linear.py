@@ -10,6 +10,7 @@ from ..errors import ShapeError, message
 from ..tensor import Tensor
 from . import functional as F
 from . import init
+from .field import everything, unchanged
 from .fusion import Absorbed, Absorbs
 from .lazy import LazyModule
 from .module import Module, positive
@@ -29,6 +30,8 @@ class Linear(Module):
     Linear(in_features=400, out_features=120, bias=True)
     """
 
+    receptive_field = everything
+
     _fusion = Absorbs(before=("flat",), behind=("activation",))
     weight: Parameter
     bias: Parameter | None
@@ -47,6 +50,10 @@ class Linear(Module):
 
     def forward(self, x: Tensor, activation: str = "none", flat: bool = False) -> Tensor:
         return F.linear(x, self.weight, self.bias, activation, flat)
+
+    def macs(self, input_shape: tuple[int, ...]) -> int:
+        """The multiply-adds on an input of this shape (..., in_features)."""
+        return math.prod(input_shape[:-1]) * self.out_features * self.in_features
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
@@ -97,6 +104,8 @@ class Flatten(Module):
     (2, 60)
     """
 
+    receptive_field = everything
+
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
         try:
@@ -124,6 +133,8 @@ class Identity(Module):
     >>> nc.nn.Identity()(3)
     3
     """
+
+    receptive_field = unchanged
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ from typing import Any
 from ..geometry import AdaptiveSize, IntPair, Pool2dGeometry, adaptive_size, pair
 from ..tensor import Tensor
 from . import functional as F
+from .field import Field, everything
 from .fusion import Absorbed
 from .module import Module
 
@@ -42,6 +43,11 @@ class _Pool2d(Module):
         return Pool2dGeometry.of(
             input_shape, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.count_include_pad, op
         )
+
+    def receptive_field(self, field: Field) -> Field:
+        """The field behind the layer."""
+        g = self.geometry()
+        return field.behind(g.kernel, g.stride, g.padding, g.dilation)
 
 
 class MaxPool2d(_Pool2d):
@@ -116,6 +122,8 @@ class AdaptiveAvgPool2d(Module):
     >>> nc.nn.AdaptiveAvgPool2d((1, None))(nc.ones(2, 3, 5, 7)).shape
     (2, 3, 1, 7)
     """
+
+    receptive_field = everything
 
     def __init__(self, output_size: AdaptiveSize) -> None:
         super().__init__()
