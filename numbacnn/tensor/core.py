@@ -212,16 +212,16 @@ class TensorBase:
                 raise ShapeError(message("backward", f"a gradient of shape {self.shape}", f"shape {gradient.shape}"))
             seed = gradient.detach().to(self.dtype).array
         if self._node is None:
-            self._accumulate(seed, fresh=False)
+            self._accumulate(seed, owned=False)
         else:
             walk(self._node, seed, retain_graph)
 
-    def _accumulate(self, gradient: Any, fresh: bool) -> None:
+    def _accumulate(self, gradient: Any, owned: bool) -> None:
         xp = backends.get(self.device)
         if self.grad is not None:
             self.grad = self._new(xp.binary("add", self.grad.array, gradient), self.device)
         else:
-            self.grad = self._new(gradient if fresh else xp.copy(gradient), self.device)
+            self.grad = self._new(gradient if owned else xp.copy(gradient), self.device)
 
     # -- as text and as a number
     def __repr__(self) -> str:
@@ -283,7 +283,7 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
             needs.append(False)
     if first is None:
         raise TypeError(message(type(op).__name__, "at least one Tensor", "none"))
-    op.needs, recorded = tuple(needs), True in needs
+    op.needs_grad, recorded = tuple(needs), True in needs
     xp = backends.get(first.device)
     result = first._new(op.forward(xp, *arrays), device or first.device)
     if op.view and xp.shares_memory(result.array, first.array):

@@ -81,7 +81,7 @@ class Function:
         result._version = out._version  # it may be, or share memory with, an argument
         if any(needs):
             op = _UserOp(cls, ctx)
-            op.needs = needs
+            op.needs_grad = needs
             result._node = Node(op, args, result)
         return result
 
@@ -97,6 +97,6 @@ class _UserOp(ops.Op):
             found = self.function.backward(self.ctx, TensorBase._new(grad, xp.name))
         found = found if isinstance(found, tuple) else (found,)
         name = self.function.__name__
-        if len(found) != len(self.needs):
-            raise ShapeError(message(name, f"{len(self.needs)} gradients from backward, one an argument", f"{len(found)}"))
-        return tuple(g.array if need and g is not None else None for g, need in zip(found, self.needs))
+        if len(found) != len(self.needs_grad):
+            raise ShapeError(message(name, f"{len(self.needs_grad)} gradients from backward, one an argument", f"{len(found)}"))
+        return tuple(g.array if need and g is not None else None for g, need in zip(found, self.needs_grad))

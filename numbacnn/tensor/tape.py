@@ -81,23 +81,25 @@ class Leaf(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...
 
-    def _accumulate(self, gradient: Any, fresh: bool) -> None:
-        """Add to its gradient; where ``fresh``, it may keep the array."""
+    def _accumulate(self, gradient: Any, owned: bool) -> None:
+        """Add to its gradient; where ``owned``, it may keep the array."""
 
 
 class Node:
     """An operation on the tape: where its gradients go, and what must not have changed until then."""
 
-    __slots__ = ("device", "dtype", "edges", "number", "op", "shape", "watched")
+    __slots__ = ("device", "dtype", "edges", "number", "op", "shape", "versions")
     _numbers = itertools.count()
 
     def __init__(self, op: ops.Op, inputs: Sequence[Any], result: Any) -> None:
         self.op: ops.Op | None = op
         self.device, self.shape, self.dtype = result.device, result.shape, result.dtype
         self.number = next(Node._numbers)  # creation order is a topological order
-        self.edges: list[Node | Leaf | None] = [(t if t._node is None else t._node) if need else None for t, need in zip(inputs, op.needs)]
-        kept = [result if i < 0 else inputs[i] for i in op.kept]
-        self.watched = [(t._version, t._version.count) for t in kept if hasattr(t, "_version")]  # numbers have none
+        self.edges: list[Node | Leaf | None] = [
+            (t if t._node is None else t._node) if need else None for t, need in zip(inputs, op.needs_grad)
+        ]
+        saved = [result if i < 0 else inputs[i] for i in op.saved_inputs]
+        self.versions = [(t._version, t._version.count) for t in saved if hasattr(t, "_version")]  # numbers have none
 
     def gradients(self, grad: Any) -> tuple[Any, ...]:
         """The gradient of each input.
@@ -111,7 +113,7 @@ class Node:
                 message("backward", "a graph that was not walked yet", "one that was freed", "pass retain_graph=True to the first walk")
             )
         name = type(op).__name__
-        for version, count in self.watched:
+        for version, count in self.versions:
             if version.count != count:
                 received = "values changed by an in-place write"
                 raise RuntimeError(message("backward", f"the values that {name} saved", received, "write to a clone() instead"))
@@ -123,7 +125,7 @@ class Node:
 
     def release(self) -> None:
         """Let go of the operation and of what it saved."""
-        self.op, self.edges, self.watched = None, [], []
+        self.op, self.edges, self.versions = None, [], []
 
 
 def walk(root: Node, grad: Any, retain: bool) -> None:
@@ -133,14 +135,14 @@ def walk(root: Node, grad: Any, retain: bool) -> None:
     while queue:
         _, node = heapq.heappop(queue)
         gradients, edges = node.gradients(grads.pop(node)), node.edges
-        fresh = node.op is not None and node.op.fresh
+        owned = node.op is not None and node.op.owns_gradient
         if not retain:
             node.release()
         for edge, gradient in zip(edges, gradients):
             if edge is None or gradient is None:
                 continue
             if not isinstance(edge, Node):
-                edge._accumulate(gradient, fresh)
+                edge._accumulate(gradient, owned)
             elif edge in grads:
                 grads[edge] = backends.get(edge.device).binary("add", grads[edge], gradient)
             else:
