@@ -64,25 +64,24 @@ def run(layers: Sequence[Any], x: Any) -> Any:
 def _groups(kinds: tuple[type | None, ...]) -> tuple[_Group | None, ...]:
     """The group that starts with each layer of these classes, if there is one; None is a layer that runs alone."""
     roles = [None if kind is None else kind.__dict__.get("_fusion") for kind in kinds]
-    return tuple(_group(roles, i) for i in range(len(roles)))
+    return tuple(_group([*roles, None], i) for i in range(len(roles)))
 
 
 def _group(roles: list[Absorbs | Absorbed | None], start: int) -> _Group | None:
-    place, options = start, []
+    """The group that starts at a place, if there is one; the last role is None, for the end."""
     first = roles[start]
-    if isinstance(first, Absorbed):
-        options.append((place, first))
-        place += 1
-    host, role = place, roles[place] if place < len(roles) else None
-    if not isinstance(role, Absorbs) or (isinstance(first, Absorbed) and first.option not in role.before):
+    options = [(start, first)] if isinstance(first, Absorbed) else []
+    place = start + len(options)
+    host = roles[place]
+    if not isinstance(host, Absorbs) or any(role.option not in host.before for _, role in options):
         return None
-    place += 1
-    for option in role.behind:
-        guest = roles[place] if place < len(roles) else None
+    end = place + 1
+    for option in host.behind:
+        guest = roles[end]
         if isinstance(guest, Absorbed) and guest.option == option:
-            options.append((place, guest))
-            place += 1
-    return _Group(host, place, tuple(options)) if options else None
+            options.append((end, guest))
+            end += 1
+    return _Group(place, end, tuple(options)) if options else None
 
 
 def _unwatched(layer: Any) -> bool:
