@@ -20,8 +20,19 @@ LAYERS = [
     {"reference", "kernels.cpu", "kernels.cuda"},
     {"backends"},
     {"ops", "cuda"},
+    {"tensor.tape"},
+    {"tensor.core"},
+    {"tensor.operands"},
+    {"tensor.convert", "tensor.create", "tensor.function", "tensor.index", "tensor.join", "tensor.shape"},
+    {"tensor.dense", "tensor.pointwise"},
+    {"tensor.reduce"},
     {"tensor"},
-    {"nn.init", "nn.functional", "nn.module"},
+    {"nn.functional.checks"},
+    {"nn.functional.pool"},
+    {"nn.init", "nn.functional", "nn.parameter", "nn.field", "nn.fusion"},
+    {"nn.lazy"},
+    {"nn.module"},
+    {"nn.containers"},
     {"nn", "optim", "data", "testing"},
     {"models", "inspect"},
     {"checkpoint"},
@@ -53,11 +64,13 @@ def room(module: str) -> str:
 
 
 def imported(name: str, path: Path) -> set[str]:
-    """Modules of the package that this one imports, at its top or inside functions."""
+    """Modules of the package that this one imports, at its top or inside functions; not what only the type checker reads."""
     package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
     known = {module for module, _ in modules()}
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    tree.body = [node for node in tree.body if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")]
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             if node.level:
                 base = package[: len(package) - node.level + 1]

@@ -184,6 +184,17 @@ def test_classes_that_somebody_extended_are_called(layers: tuple[nn.Module, ...]
     np.testing.assert_array_equal(found.detach().numpy(), layers[1](layers[0](x)).detach().numpy())
 
 
+def test_a_layer_does_the_work_of_its_own_side_only() -> None:
+    for first, second, shape in (
+        (nn.Sigmoid(), nn.Linear(3, 2), (4, 3)),
+        (nn.AvgPool2d(2), nn.Conv2d(1, 2, 3), (2, 1, 8, 8)),
+        (nn.Linear(3, 2), nn.Flatten(), (4, 3)),
+        (nn.Linear(8, 4), nn.AvgPool2d(2), (2, 3, 6, 8)),
+    ):
+        x = nc.randn(*shape)
+        np.testing.assert_array_equal(nn.Sequential(first, second)(x).detach().numpy(), second(first(x)).detach().numpy())
+
+
 def test_hooks_see_every_layer(calls: list[str]) -> None:
     for hooked in (0, 1):
         model = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
