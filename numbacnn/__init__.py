@@ -9,11 +9,10 @@ from typing import Any as _Any
 
 from . import checkpoint, config, cuda, data, inspect, models, nn, optim
 from .backends import device, empty_cache
+from .chapter import convolve2d, corr2d, corr2d_multi_in, corr2d_multi_in_out, pool2d
 from .dtypes import bool_, float32, float64, int8, int16, int32, int64, uint8
 from .errors import DeviceError, DTypeError, FormatError, ShapeError
 from .random import get_rng_state, manual_seed, set_rng_state
-from .reference import convolve2d, corr2d, corr2d_multi_in, corr2d_multi_in_out, pool2d
-from .results import Evaluation, History
 from .tensor import (
     Function,
     Tensor,
@@ -37,9 +36,9 @@ from .tensor import (
     zeros,
     zeros_like,
 )
-from .training import evaluate, fit, predict
+from .training import Evaluation, History, evaluate, fit, predict
+from .version import __version__
 
-__version__ = "0.1.0"
 __all__ = [*(name for name in globals() if not name.startswith("_")), "plots", "testing"]  # what the pages of the API show
 
 _METHODS = """
@@ -49,7 +48,7 @@ _METHODS = """
 
 
 _ELSEWHERE = {
-    **{module: f"{module}:" for module in ("cli", "doctor", "kernels", "plots", "testing")},  # imported when first asked for
+    **{module: f"{module}:" for module in ("cli", "kernels", "plots", "reference", "testing")},  # imported when first asked for
     **{name: f"kernels.cpu.launch:{name}" for name in ("get_num_threads", "set_num_threads")},
     **{name: f"tensor:Tensor.{name}" for name in _METHODS},  # torch.abs(x) is x.abs()
     "bool": "dtypes:bool_",

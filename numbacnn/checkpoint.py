@@ -22,10 +22,9 @@ from .errors import FormatError, message
 from .nn import Module
 from .tensor import Tensor
 
-__all__ = ["Checkpoint", "Preprocessing", "background", "load", "load_weights", "save", "save_weights", "write_atomically"]
+__all__ = ["Checkpoint", "Preprocessing", "load", "load_weights", "save", "save_weights", "write_atomically"]
 
 FORMAT, VERSION = "numbacnn checkpoint", "1"
-DARK, BRIGHT = 85, 170
 MODEL, OPTIM = "model.", "optim."
 
 
@@ -33,7 +32,7 @@ MODEL, OPTIM = "model.", "optim."
 class Preprocessing:
     """What a picture must go through before the model sees it.
 
-    Arguments:
+    Args:
         input_shape: (C, H, W) of one picture.
         mean, std: C numbers each, on the scale where white is 1: the model is given ``(bytes / 255 - mean) / std``.
         background: "dark", "bright" or "mixed": the borders of the training pictures.
@@ -45,21 +44,11 @@ class Preprocessing:
     background: str = "mixed"
 
 
-def background(images: np.ndarray) -> str:
-    """ "dark", "bright" or "mixed": the median of the pixels along the borders of pictures (N, H, W, C), bytes.
-
-    >>> background(np.zeros((1, 8, 8, 1), np.uint8))
-    'dark'
-    """
-    middle = float(np.median(np.concatenate([images[:, [0, -1]].ravel(), images[:, :, [0, -1]].ravel()])))
-    return "dark" if middle < DARK else "bright" if middle > BRIGHT else "mixed"
-
-
 @dataclass
 class Checkpoint:
     """The whole state of a training run, as arrays and as values that JSON can hold.
 
-    Arguments:
+    Args:
         weights: the model's ``state_dict`` as NumPy arrays.
         model: the name in ``numbacnn.models``, with ``model_args``; None for a network of the user's own.
         classes: their names, in the order of the labels.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +20,7 @@ __all__ = [
     "int32",
     "int64",
     "is_floating",
+    "names_device",
     "promote",
     "uint8",
 ]
@@ -51,6 +53,21 @@ def as_dtype(op: str, dtype: Any) -> DType:
     if found is None or found not in _SUPPORTED:  # None equals float64 in NumPy's eyes
         raise DTypeError(message(op, f"one of the dtypes {_NAMES}", repr(dtype) if found is None else str(found)))
     return found  # type: ignore[return-value]
+
+
+def names_device(target: Any) -> bool:
+    """Whether a target of ``to`` is meant as a device: a text that is not the name of an element type, ours or another ("bfloat16").
+
+    >>> names_device("cuda"), names_device("mps"), names_device("float32"), names_device(float32)
+    (True, True, False, False)
+    """
+    if not isinstance(target, str) or re.fullmatch(r"[a-z]+\d+\w*", target):
+        return False
+    try:
+        np.dtype(target)
+    except TypeError:
+        return True
+    return False
 
 
 def is_floating(dtype: DType) -> bool:

@@ -12,42 +12,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from .arguments import IntPair, pair
 from .errors import ShapeError, message
 
 __all__ = [
     "AdaptivePool2dGeometry",
     "AdaptiveSize",
     "Conv2dGeometry",
-    "IntPair",
     "Padding",
     "Pool2dGeometry",
     "adaptive_size",
     "output_size",
-    "pair",
 ]
 
-IntPair: TypeAlias = int | Sequence[int]
 AdaptiveSize: TypeAlias = int | Sequence[int | None] | None
 Padding: TypeAlias = int | Sequence[int] | Literal["same", "valid"]
-
-
-def pair(op: str, name: str, value: IntPair, least: int) -> tuple[int, int]:
-    """``value`` as (height, width), each an integer of at least ``least``.
-
-    >>> pair("conv2d", "stride", 2, 1)
-    (2, 2)
-    """
-    quick = (value, value) if type(value) is int else value  # most calls: an int, or a pair of ints that a layer keeps
-    if type(quick) is tuple and len(quick) == 2 and type(quick[0]) is type(quick[1]) is int and min(quick) >= least:
-        return quick
-    values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,) * 2
-    try:
-        numbers = tuple(operator.index(v) for v in values)  # type: ignore[arg-type]
-    except TypeError:
-        numbers = ()
-    if len(numbers) != 2 or min(numbers) < least:
-        raise ShapeError(message(op, f"{name} as an integer or a pair (height, width) of at least {least}", repr(value)))
-    return numbers[0], numbers[1]
 
 
 def output_size(size: int, kernel: int, stride: int, before: int, after: int, dilation: int = 1, ceil: bool = False) -> int:

@@ -6,15 +6,14 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from .checkpoint import write_atomically
 from .data import Dataset
-from .data.dataset import require
+from .extras import import_extra
 from .nn import Conv2d, Module
-from .results import History
 
 __all__ = ["curve", "kernels", "predictions", "text_curve"]
 
@@ -22,9 +21,15 @@ INK, MUTED, TRAIN, TEST, WRONG = "#1f2430", "#8a8f98", "#8fa3bf", "#c8553d", "#b
 DPI = 150
 
 
+class Columns(Protocol):
+    """The history of a run, as ``fit`` returns it: one value of every epoch, by name."""
+
+    def column(self, name: str) -> list[Any]: ...
+
+
 def _figure(width: float, height: float) -> Any:
     """An empty figure, in inches, that belongs to no window and leaves the user's own figures alone."""
-    return require("plots", "matplotlib.figure", "matplotlib").Figure(figsize=(width, height), layout="constrained")
+    return import_extra("plots", "matplotlib.figure", "matplotlib").Figure(figsize=(width, height), layout="constrained")
 
 
 def _write(figure: Any, path: str | Path) -> None:
@@ -34,10 +39,11 @@ def _write(figure: Any, path: str | Path) -> None:
 
 
 # -- the curve -------------------------------------------------------------------------------------------------------------------
-def curve(history: History, path: str | Path) -> None:
+def curve(history: Columns, path: str | Path) -> None:
     """Loss and accuracy of every epoch, as a PNG.
 
-    Errors: ImportError without matplotlib.
+    Raises:
+        ImportError: without matplotlib.
 
     >>> curve(history, "curve.png")  # doctest: +SKIP
     """
@@ -64,7 +70,7 @@ def curve(history: History, path: str | Path) -> None:
     _write(figure, path)
 
 
-def _zoom(axes: Any, history: History) -> None:
+def _zoom(axes: Any, history: Columns) -> None:
     """Leave out the first, low accuracies, so that the end of the curve can be read."""
     values = sorted(value for name in ("train_accuracy", "test_accuracy") for value in history.column(name) if value is not None)
     axes.set_ylim(
@@ -96,7 +102,9 @@ def text_curve(values: Sequence[float], title: str = "", width: int = 60, height
 def kernels(model: Module, path: str | Path) -> None:
     """The kernels of the model's first convolution, as a PNG: blue is negative, white 0, red positive; colours where it has three inputs.
 
-    Errors: ImportError without matplotlib; ValueError for a model without convolutions.
+    Raises:
+        ImportError: without matplotlib.
+        ValueError: for a model without convolutions.
     """
     first = next((module for module in model.modules() if isinstance(module, Conv2d)), None)
     if first is None:
@@ -134,10 +142,11 @@ def kernels(model: Module, path: str | Path) -> None:
 def predictions(data: Dataset, probabilities: np.ndarray, path: str | Path, columns: int = 8, rows: int = 3) -> None:
     """Some pictures with their predicted class, as a PNG; the first row holds mistakes, the surest foremost.
 
-    Arguments:
+    Args:
         probabilities: (N, K), one row for each picture of ``data``.
 
-    Errors: ImportError without matplotlib.
+    Raises:
+        ImportError: without matplotlib.
     """
     guess, sure = probabilities.argmax(1), probabilities.max(1)
     wrong = guess != data.labels

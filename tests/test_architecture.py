@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import ast
+import functools
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from numbacnn import backends
 from numbacnn.backends.base import Backend
 
 PACKAGE = Path(__file__).parent.parent / "numbacnn"
 
 # From the bottom up; rooms in one row are siblings and do not import each other.
 LAYERS = [
-    {"errors", "config", "results"},
-    {"geometry", "dtypes", "indexing", "random"},
+    {"errors", "config", "version"},
+    {"arguments", "extras"},
+    {"geometry", "chapter", "kernels", "dtypes", "indexing", "random"},
     {"reference", "kernels.cpu", "kernels.cuda"},
     {"backends"},
     {"ops", "cuda"},
@@ -38,13 +42,13 @@ LAYERS = [
     {"checkpoint"},
     {"plots"},
     {"training"},
-    {"doctor"},
     {"cli"},
     {"__main__"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
 
+@functools.cache
 def modules() -> list[tuple[str, Path]]:
     """Every module but the package's own ``__init__``, by its name below ``numbacnn``."""
     found = []
@@ -63,44 +67,156 @@ def room(module: str) -> str:
     return next((name for name in names if name in LEVEL), module)
 
 
-def imported(name: str, path: Path) -> set[str]:
-    """Modules of the package that this one imports, at its top or inside functions; not what only the type checker reads."""
-    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+def targets(node: ast.AST, package: list[str]) -> list[list[str]]:
+    """What a statement imports of the library, as paths below ``numbacnn``; [] is the library's own ``__init__``."""
     known = {module for module, _ in modules()}
-    found = set()
+    if isinstance(node, ast.Import):
+        return [alias.name.split(".")[1:] for alias in node.names if alias.name.split(".")[0] == "numbacnn"]
+    if isinstance(node, ast.ImportFrom):
+        stem = absolute("." * node.level + (node.module or ""), package)
+        if stem is None:
+            return []
+        paths = [[*stem, alias.name] for alias in node.names]
+        return [path if ".".join(path) in known else stem for path in paths]  # a name that is no module stands in the package's __init__
+    if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__") and node.args:
+        name = node.args[0]
+        path = absolute(name.value, package) if isinstance(name, ast.Constant) and isinstance(name.value, str) else None
+        return [] if path is None else [path]
+    return []
+
+
+def absolute(name: str, package: list[str]) -> list[str] | None:
+    """The path below ``numbacnn`` of a module's name, which may be relative; None for other libraries."""
+    level = len(name) - len(name.lstrip("."))
+    parts = [part for part in name.split(".") if part]
+    if level:
+        return package[: len(package) - level + 1] + parts
+    return parts[1:] if parts[:1] == ["numbacnn"] else None
+
+
+def imported(name: str, path: Path) -> set[str]:
+    """Modules that this one imports, at its top or inside functions, and packages whose ``__init__`` that runs; "" is the library's.
+
+    What only the type checker reads does not count.
+    """
+    own = name.split(".")
+    package = own if path.name == "__init__.py" else own[:-1]
     tree = ast.parse(path.read_text())
     tree.body = [node for node in tree.body if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            if node.level:
-                base = package[: len(package) - node.level + 1]
-            elif node.module and node.module.split(".")[0] == "numbacnn":
-                base = []
-            else:
-                continue
-            stem = base + (node.module or "").removeprefix("numbacnn").strip(".").split(".")
-            stem = [part for part in stem if part]
-            for alias in node.names:
-                full = ".".join([*stem, alias.name])
-                found.add(full if full in known else ".".join(stem))
-    return found - {""}
+    found = {tuple(target) for node in ast.walk(tree) for target in targets(node, package)}
+    packages = {target[:n] for target in found for n in range(1, len(target))}
+    return {".".join(target) for target in found | {outer for outer in packages if outer != tuple(own[: len(outer)])}}
+
+
+def complaints(name: str, path: Path) -> list[str]:
+    """The imports that do not go down."""
+    own = room(name)
+    if own not in LEVEL:
+        return [f"{name} has no row in LAYERS"]
+    others = sorted(imported(name, path) - {name})
+    around = [other for other in others if not other or name.startswith(f"{other}.")]
+    up = [other for other in others if other not in around and room(other) != own and LEVEL[room(other)] >= LEVEL[own]]
+    return [f"{name} imports the package around it" for _ in around] + [f"{name} imports {other}, which is not below it" for other in up]
 
 
 @pytest.mark.parametrize(("name", "path"), modules(), ids=[name for name, _ in modules()])
 def test_imports_go_down(name, path):
-    own = room(name)
-    if own == "kernels":
-        return
-    assert own in LEVEL, f"{name} has no row in LAYERS"
-    for other in imported(name, path):
-        assert room(other) == own or LEVEL[room(other)] < LEVEL[own], f"{name} imports {other}, which is not below it"
+    assert not complaints(name, path)
 
 
-def test_a_wrong_import_would_be_seen(tmp_path):
-    wrong = tmp_path / "geometry.py"
-    wrong.write_text("from .tensor import Tensor\nfrom . import nn\n")
-    assert {room(other) for other in imported("geometry", wrong)} == {"tensor", "nn"}
-    assert all(LEVEL[room(other)] > LEVEL["geometry"] for other in imported("geometry", wrong))
+def test_imports_run_in_no_circles():
+    """Inside a room too."""
+    graph = {name: imported(name, path) - {name} for name, path in modules()}
+    done: set[str] = set()
+
+    def visit(name: str, way: list[str]) -> None:
+        assert name not in way, " -> ".join([*way, name])
+        if name not in done:
+            for other in sorted(graph.get(name, ())):
+                visit(other, [*way, name])
+            done.add(name)
+
+    for name in graph:
+        visit(name, [])
+
+
+@pytest.mark.parametrize(("name", "source", "wrong"), [
+    ("geometry", "from .tensor import Tensor", {"tensor"}),
+    ("geometry", "from . import nn, errors", {"nn"}),
+    ("geometry", "from . import Tensor", {""}),
+    ("geometry", "from .nn import functional", {"nn", "nn.functional"}),
+    ("geometry", "import numbacnn", {""}),
+    ("geometry", "import numbacnn as nc, numpy", {""}),
+    ("geometry", "import numbacnn.tensor", {"tensor"}),
+    ("geometry", "from numbacnn import tensor, Tensor", {"tensor", ""}),
+    ("geometry", "from numbacnn.tensor import Tensor", {"tensor"}),
+    ("geometry", "def late():\n    from .tensor import *", {"tensor"}),
+    ("geometry", "import importlib\nimportlib.import_module('.tensor', __package__)", {"tensor"}),
+    ("geometry", "__import__('numbacnn.tensor')", {"tensor"}),
+    ("geometry", "from .dtypes import float32", {"dtypes"}),  # one floor's rooms do not import each other
+    ("data.loader", "from ..nn.functional import relu", {"nn"}),  # which runs nn/__init__.py
+    ("nn.conv", "from . import Linear", {"nn"}),
+    ("nn.conv", "from .. import Tensor", {""}),
+    ("nn.conv", "from ..training import fit", {"training", "training.fit"}),
+    ("nobody", "", {"nobody"}),
+])  # fmt: skip
+def test_a_wrong_import_would_be_seen(name, source, wrong, tmp_path):
+    path = tmp_path / f"{name.split('.')[-1]}.py"
+    path.write_text(source)
+    found = complaints(name, path)
+    assert len(found) == len(wrong)
+    assert all(any(f" {other}" in text or "around it" in text or "no row" in text for text in found) for other in wrong)
+
+
+@pytest.mark.parametrize(("name", "source"), [
+    ("nn.conv", "from .. import tensor\nfrom ..tensor import Tensor\nfrom . import functional as F\nfrom .module import Module"),
+    ("geometry", "from .errors import message\nimport numbacnn.errors, importlib\nimportlib.import_module('numba')"),
+])  # fmt: skip
+def test_a_right_import_is_left_alone(name, source, tmp_path):
+    path = tmp_path / f"{name.split('.')[-1]}.py"
+    path.write_text(source)
+    assert not complaints(name, path)
+
+
+def device_names(source: str) -> list[str]:
+    """Where a source compares with the name of a device, or lists it. To pass one on, as an argument or its default, is no decision."""
+    devices = re.compile(rf"({'|'.join(backends.names())})(:.*)?")
+    found = []
+    body = [node for node in ast.parse(source).body if not ast.unparse(node).startswith("__all__")]  # names of objects
+    for node in (inner for outer in body for inner in ast.walk(outer)):
+        if isinstance(node, ast.Dict):
+            parts = node.keys
+        elif isinstance(node, (ast.Tuple, ast.List, ast.Set)):
+            parts = node.elts
+        elif isinstance(node, ast.Compare):
+            parts = [node.left, *node.comparators]
+        elif isinstance(node, ast.MatchValue):
+            parts = [node.value]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("startswith", "removeprefix"):
+            parts = node.args
+        else:
+            parts = []
+        names = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+        found += [f"line {node.lineno}: {name}" for name in names if devices.fullmatch(name)]
+    return found
+
+
+@pytest.mark.parametrize(("name", "path"), modules(), ids=[name for name, _ in modules()])
+def test_a_devices_name_stands_in_one_place(name, path):
+    if name not in ("backends", "extras"):  # in extras "cuda" is the name of what pip installs
+        assert not device_names(path.read_text())
+
+
+@pytest.mark.parametrize("source", [
+    "x.device == 'cpu'", "if 'cuda' != device: pass", "target in ('cuda:0', name)", "NAMES = ['cuda']", "EVERY = {'cpu': 1}", "{'cpu'}",
+    "match device:\n    case 'cuda': pass", "device.startswith('cuda')",
+])  # fmt: skip
+def test_a_devices_name_would_be_seen(source):
+    assert len(device_names(source)) == 1
+
+
+def test_to_pass_a_devices_name_on_is_no_decision():
+    assert not device_names("__all__ = ['cuda']\ndef zeros(*size, device='cpu'): return x.to('cuda', device='cpu')")
 
 
 @pytest.mark.parametrize("module", ["cpu", "cuda"])
@@ -109,6 +225,7 @@ def test_backends_are_complete(module):
     tree = ast.parse((PACKAGE / "backends" / f"{module}.py").read_text())
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name.endswith("Backend")]
     methods = {node.name for node in classes[0].body if isinstance(node, ast.FunctionDef)}
+    methods |= {ast.unparse(target) for node in classes[0].body if isinstance(node, ast.Assign) for target in node.targets}
     wanted = {name for name, value in vars(Backend).items() if callable(value) and not name.startswith("_")}
     assert len(wanted) > 40
     assert wanted <= methods, wanted - methods
@@ -130,9 +247,9 @@ def test_one_module_imports_cuda():
     assert sorted(set(found)) == ["kernels.cuda.driver"]
 
 
-def test_importing_the_package_is_light():
+def test_importing_the_package_and_its_command_line_is_light():
     heavy = ["numba", "numba.cuda", "scipy", "matplotlib", "sklearn", "PIL", "torch", "tqdm", "safetensors"]
-    code = f"import sys, numbacnn; print([m for m in {heavy!r} if m in sys.modules])"
+    code = f"import sys, numbacnn.cli; print([m for m in {heavy!r} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout.strip() == "[]"
 

@@ -113,13 +113,6 @@ def test_plain_weights(tmp_path: Path, saved: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(("value", "kind"), [(0, "dark"), (120, "mixed"), (250, "bright")])
-def test_background(value: int, kind: str) -> None:
-    images = np.full((2, 8, 8, 1), value, np.uint8)
-    images[:, 1:-1, 1:-1] = 255 - value
-    assert checkpoint.background(images) == kind
-
-
 # -- what does not ---------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("content", "why"),

@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 
 import numbacnn as nc
-from numbacnn import checkpoint, cli, doctor, plots, training
+from numbacnn import checkpoint, extras, plots, training
 from numbacnn.checkpoint import Checkpoint, Preprocessing
-from numbacnn.cli import main
+from numbacnn.cli import doctor, main, places, predict, warmup
 from numbacnn.kernels.cpu import cache, compiler, launch
 
 PIL = pytest.importorskip("PIL.Image", reason='needs pillow: pip install "numbacnn[demo]"')
@@ -32,7 +32,7 @@ Run = Callable[..., tuple[int, str, str]]
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder, and fewer digits."""
     train, test = nc.data.digits()
-    monkeypatch.setitem(cli.SETS, "digits", lambda: (train[:128], test[:60]))
+    monkeypatch.setitem(places.SETS, "digits", lambda: (train[:128], test[:60]))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -174,7 +174,7 @@ def test_evaluate(run: Run, trained: Path) -> None:
     assert (code, err) == (0, "")
     head, columns, *rows, _, total = out.splitlines()
     assert head == f"{trained / 'best.safetensors'} on the 60 test images of digits"
-    assert columns.split() == ["class", "images", "precision", "recall", "taken", "for"] and len(rows) == 10
+    assert columns.split() == ["class", "images", "precision", "recall", "mistaken", "for"] and len(rows) == 10
     assert re.fullmatch(r"loss \d\.\d{4}, accuracy 0\.\d{4} \(\d\d of 60\)", total)
 
 
@@ -206,7 +206,7 @@ def test_predict(run: Run, trained: Path) -> None:
 ])  # fmt: skip
 def test_when_a_negative_is_taken(invert: str, grey: int, seen: str, wanted: bool) -> None:
     picture = np.full((8, 8, 1), grey, np.uint8)
-    assert cli._is_negative(picture, Preprocessing((1, 8, 8), (0.0,), (1.0,), seen), invert) is wanted
+    assert predict.is_negative(picture, Preprocessing((1, 8, 8), (0.0,), (1.0,), seen), invert) is wanted
 
 
 def test_summary(run: Run, trained: Path) -> None:
@@ -228,13 +228,13 @@ def test_doctor(run: Run) -> None:
     assert re.search(r"kernel cache +\S+ \(works, \d+\.\d MB\)", out)
 
 
-def test_doctor_says_how_to_mend(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_says_how_to_fix(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     version = doctor.version
     monkeypatch.setattr(doctor, "version", lambda name: None if name in ("matplotlib", "pillow") else version(name))
     assert '  demo          missing matplotlib, pillow: pip install "numbacnn[demo]"\n' in run("doctor")[1]
     monkeypatch.setattr(doctor, "version", lambda name: None if name in ("scipy", "tqdm") else version(name))
     code, out, _ = run("doctor")
-    assert code == 1 and "  scipy         missing: pip install scipy\n" in out and out.endswith('to mend: pip install "scipy tqdm"\n')
+    assert code == 1 and "  scipy         missing: pip install scipy\n" in out and out.endswith('fix: pip install "scipy tqdm"\n')
 
 
 def test_doctor_survives_what_is_broken(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -294,19 +294,19 @@ def test_doctor_and_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_warmup_says_what_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_first_steps", lambda name: cache._say("in /full (No space left on device)"))
+    monkeypatch.setattr(warmup, "_first_steps", lambda name: cache._say("in /full (No space left on device)"))
     monkeypatch.setattr(cache, "unkept", None)
     reason = "kernels cannot be kept in /full (No space left on device): each process compiles them; `numbacnn doctor` says more"
-    assert doctor.warm_up(["lenet"]).endswith(f" s in all; {reason}")
+    assert warmup.warm_up(["lenet"]).endswith(f" s in all; {reason}")
 
 
 def test_the_extras_are_those_of_the_package() -> None:
     path = Path(nc.__file__).parents[1] / "pyproject.toml"
     if not path.exists():
         pytest.skip("needs the source folder: there is no pyproject.toml beside an installed package")
-    extras = tomllib.loads(path.read_text())["project"]["optional-dependencies"]
-    for name, packages in doctor.EXTRAS.items():
-        stated = {re.split(r"[\[>=<]", package)[0] for package in extras[name] if not package.startswith("numbacnn")}
+    declared = tomllib.loads(path.read_text())["project"]["optional-dependencies"]
+    for name, packages in extras.EXTRAS.items():
+        stated = {re.split(r"[\[>=<]", package)[0] for package in declared[name] if not package.startswith("numbacnn")}
         assert stated == set(packages)
 
 
@@ -376,7 +376,7 @@ def test_checkpoints_that_other_programs_wrote(run: Run) -> None:
 
 def test_data_of_another_kind(run: Run, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train, test = nc.data.digits(8)
-    monkeypatch.setitem(cli.SETS, "digits", lambda: (train, test))
+    monkeypatch.setitem(places.SETS, "digits", lambda: (train, test))
     names = ", ".join("0123456789")
     wanted = f"data with pictures (C, H, W) = (1, 28, 28) and classes {names}; received (1, 8, 8) and {names}"
     assert run("evaluate", str(trained)) == (1, "", f"numbacnn: [evaluate] expected {wanted}.\n")

@@ -192,6 +192,13 @@ def test_digits_enlarged() -> None:
     assert np.corrcoef(middle.ravel(), small.images[:, ::2, ::2].ravel())[0, 1] > 0.95  # ... and each where it was
 
 
+@pytest.mark.parametrize(("value", "kind"), [(0, "dark"), (120, "mixed"), (250, "bright")])
+def test_background(value: int, kind: str) -> None:
+    images = np.full((2, 8, 8, 1), value, np.uint8)
+    images[:, 1:-1, 1:-1] = 255 - value
+    assert dataset.background(images) == kind
+
+
 def test_digits_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     with raises(ValueError, "[digits] expected size >= 8 pixels, the side of the original images; received size 7."):
         digits(size=7)
@@ -729,7 +736,7 @@ def test_read_image_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     import PIL.Image
 
     def text(reason: str) -> str:
-        return f"[read_image] expected {path} to be a picture; received {reason}; mend or remove the file."
+        return f"[read_image] expected {path} to be a picture; received {reason}; repair or remove the file."
 
     path = tmp_path / "no.png"
     path.write_bytes(b"no picture")
@@ -830,8 +837,8 @@ def test_random_erase() -> None:
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: RandomFlip(1.5), "[RandomFlip] expected a probability 0 <= p <= 1; received p = 1.5."),
-        (lambda: RandomErase(-1), "[RandomErase] expected a probability 0 <= p <= 1; received p = -1."),
+        (lambda: RandomFlip(1.5), "[RandomFlip] expected p as a number from 0 to 1; received 1.5."),
+        (lambda: RandomErase(-1), "[RandomErase] expected p as a number from 0 to 1; received -1."),
         (
             lambda: RandomErase(scale=(0.5, 0.1)),
             "[RandomErase] expected scale within 0 .. 1 and ratio above 0, each (low, high); received scale (0.5, 0.1), ratio (0.3, 3.3).",
@@ -1132,15 +1139,17 @@ PAIR = (np.zeros((3, 2), np.float32), np.arange(3))
             ShapeError,
             "[DataLoader] expected as many labels as examples; received 3 examples and 2 labels.",
         ),
-        ({"batch_size": 0}, ValueError, "[DataLoader] expected batch_size >= 1; received 0."),
+        ({"batch_size": 0}, ValueError, "[DataLoader] expected batch_size as an integer of at least 1; received 0."),
         (
             {"batch_size": 4, "drop_last": True},
             ValueError,
             "[DataLoader] expected at least one batch of 4 examples; received 3 examples with drop_last; "
             "lower batch_size or keep the last.",
         ),
-        ({"seed": -1}, ValueError, "[DataLoader] expected a seed 0 <= seed < 2**64; received -1."),
-        ({"prefetch": -1}, ValueError, "[DataLoader] expected prefetch >= 0 batches; received -1."),
+        ({"batch_size": 2.5}, ValueError, "[DataLoader] expected batch_size as an integer of at least 1; received 2.5."),
+        ({"batch_size": True}, ValueError, "[DataLoader] expected batch_size as an integer of at least 1; received True."),
+        ({"seed": -1}, ValueError, f"[DataLoader] expected seed as an integer from 0 to {2**64 - 1}; received -1."),
+        ({"prefetch": -1}, ValueError, "[DataLoader] expected prefetch as an integer of at least 0; received -1."),
     ],
 )
 def test_loader_argument_errors(arguments: dict[str, object], kind: type[Exception], text: str) -> None:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from numbacnn.arguments import pair
 from numbacnn.errors import ShapeError
-from numbacnn.geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry, output_size, pair
+from numbacnn.geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry, output_size
 
 SIZES = st.integers(1, 12)
 

@@ -348,6 +348,10 @@ def test_module_errors() -> None:
     assert caught.value.args == ("[Tied] expected a name for the buffer that is not taken; received 'first'.",)
     with exactly(nc.DTypeError, "[to] expected a device or a floating-point dtype; received int64; parameters have gradients."):
         net.to(nc.int64)
+    for name in ("mps", "cuda:1"):
+        with exactly(nc.DeviceError, f"[to] expected one of 'cpu' and 'cuda'; received '{name}'."):
+            net.to(nc.float64, name)
+        assert {str(p.dtype) for p in net.parameters()} == {"float32"}
     with exactly(TypeError, "[Parameter] expected data as a Tensor; received list; wrap it in nc.tensor."):
         nn.Parameter([1.0])  # type: ignore[arg-type]
 

@@ -22,7 +22,7 @@ import numbacnn as nc
 from numbacnn import checkpoint, nn, plots, training
 from numbacnn.data import Dataset
 from numbacnn.nn.functional import cross_entropy
-from numbacnn.training import Epoch, Evaluation, History, Interrupted, evaluate, fit, predict
+from numbacnn.training import Epoch, Evaluation, History, Interrupted, evaluate, fit, loop, predict
 
 STEPS = 9  # three epochs of three batches
 PROGRAM = """
@@ -359,7 +359,7 @@ def test_weights_that_are_not_finite_are_not_saved(program: Any, tmp_path: Path)
 
 
 def test_losses_may_be_read_late(program: Any, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(training.READ_STEPS, "cpu", 4)
+    monkeypatch.setattr(loop, "steps_between_reads", lambda device: 4)
     program.run(tmp_path / "run")
     assert_same_run(tmp_path / "run", whole)
 
@@ -478,7 +478,7 @@ def test_report() -> None:
     assert str(found) == f"loss {found.loss:.4f}, accuracy 0.6000 (3 of 5)"
     assert found.report() == "\n".join(
         [
-            "class  images  precision  recall  taken for",
+            "class  images  precision  recall  mistaken for",
             "a           1     0.5000  1.0000  -",
             "b           3     1.0000  0.6667  c (1)",
             "c           1     0.0000  0.0000  a (1)",

@@ -7,12 +7,12 @@ Every data set function returns a pair ``(train, test)`` of :class:`Dataset`. No
 ...     pass
 """
 
-from numbacnn.data.dataset import Dataset, digits, to_float
-from numbacnn.data.download import cache_folder
-from numbacnn.data.folder import image_folder, read_image
-from numbacnn.data.idx import fashion_mnist, mnist, read_idx
-from numbacnn.data.loader import DataLoader
-from numbacnn.data.transforms import Compose, Normalise, Normalize, RandomCrop, RandomErase, RandomFlip
+from .dataset import Dataset, digits, to_float
+from .download import cache_folder
+from .folder import image_folder, read_image
+from .idx import fashion_mnist, mnist, read_idx
+from .loader import DataLoader
+from .transforms import Compose, Normalise, Normalize, RandomCrop, RandomErase, RandomFlip
 
 __all__ = [
     "Compose",

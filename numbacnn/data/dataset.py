@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
 import numpy as np
 
-from numbacnn.errors import DTypeError, ShapeError, message
+from ..errors import DTypeError, ShapeError, message
+from ..extras import import_extra
 
-__all__ = ["Dataset", "digits", "per_channel", "require", "shuffled", "stratified_split", "to_float"]
+__all__ = ["Dataset", "background", "digits", "per_channel", "shuffled", "stratified_split", "to_float"]
 
 DIGITS_TEST_IMAGES = 360
+DARK, BRIGHT = 85, 170  # medians of bytes below and above which a border is one or the other
 SPLIT_SEED = 20_240  # which images are the test images of a fixed split; changing it changes every published accuracy
 
 
@@ -21,7 +22,7 @@ SPLIT_SEED = 20_240  # which images are the test images of a fixed split; changi
 class Dataset:
     """Labelled pictures in memory: one array of bytes and one of labels.
 
-    Arguments:
+    Args:
         images: uint8, shape (N, H, W, C), channels last; kept C-contiguous.
         labels: any integer type, shape (N,), each in 0 .. len(classes) - 1; kept as int64.
         classes: the names of the classes, in the order of their labels.
@@ -29,7 +30,8 @@ class Dataset:
         mean, std: C numbers, or one for all channels, on the scale where a white pixel is 1.0; kept as C floats. A float batch is
             ``(images / 255 - mean) / std``; the default, 0 and 1, only divides by 255.
 
-    Errors: ShapeError, DTypeError or ValueError where the arrays do not have this form.
+    Raises:
+        ShapeError, DTypeError, ValueError: where the arrays do not have this form.
 
     >>> data = Dataset(np.zeros((3, 8, 8, 1), np.uint8), np.array([0, 1, 1]), ("cat", "dog"))
     >>> len(data), data.input_shape, len(data[data.labels == 1])
@@ -132,13 +134,14 @@ def to_float(images: np.ndarray, mean: float | Sequence[float] = 0.0, std: float
     return scaled
 
 
-def require(op: str, module: str, package: str) -> Any:
-    """Imports a module of the ``demo`` extra when it is needed; an ImportError says what to install."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        wanted, hint = f"{package} to be installed", 'run: pip install "numbacnn[demo]"'
-        raise ImportError(message(op, wanted, f"{type(error).__name__}: {error}", hint)) from error
+def background(images: np.ndarray) -> str:
+    """ "dark", "bright" or "mixed": the median of the pixels along the borders of pictures (N, H, W, C), bytes.
+
+    >>> background(np.zeros((1, 8, 8, 1), np.uint8))
+    'dark'
+    """
+    middle = float(np.median(np.concatenate([images[:, [0, -1]].ravel(), images[:, :, [0, -1]].ravel()])))
+    return "dark" if middle < DARK else "bright" if middle > BRIGHT else "mixed"
 
 
 def shuffled(n: int, key: Sequence[int]) -> np.ndarray:
@@ -178,7 +181,9 @@ def digits(size: int = 28) -> tuple[Dataset, Dataset]:
     8 x 8 pixels of 17 greys, here 0 .. 255. Any larger ``size`` enlarges them by linear interpolation. The split is fixed and
     stratified: the same 360 test images everywhere.
 
-    Errors: ValueError for a size below 8; ImportError without scikit-learn.
+    Raises:
+        ValueError: for a size below 8.
+        ImportError: without scikit-learn.
 
     >>> train, test = digits()
     >>> train
@@ -186,7 +191,7 @@ def digits(size: int = 28) -> tuple[Dataset, Dataset]:
     """
     if size < 8:
         raise ValueError(message("digits", "size >= 8 pixels, the side of the original images", f"size {size}"))
-    raw = require("digits", "sklearn.datasets", "scikit-learn").load_digits()
+    raw = import_extra("digits", "sklearn.datasets", "scikit-learn").load_digits()
     greys, labels = raw.images, raw.target.astype(np.int64)
     if size > 8:
         from scipy.ndimage import zoom

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from numbacnn.errors import FormatError, message
+from ..errors import FormatError, message
 
 __all__ = ["RemoteFile", "cache_folder", "fetch"]
 
@@ -41,7 +41,9 @@ def fetch(file: RemoteFile, mirrors: Sequence[str], folder: Path, *, timeout: fl
     the whole program, is continued from there, on the same mirror or another. Only a file with the right size and checksum gets its
     name, in one step. Processes and threads that want the same file wait for the first. ``timeout``: seconds without any data.
 
-    Errors: ConnectionError naming every mirror and its reason; OSError where the folder can't be written.
+    Raises:
+        ConnectionError: naming every mirror and its reason.
+        OSError: where the folder can't be written.
 
     >>> fetch(RemoteFile("words.gz", 1234, "9f86d0..."), ["https://example.org/data/"], cache_folder())  # doctest: +SKIP
     """

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from numbacnn.data.dataset import Dataset, require, stratified_split
-from numbacnn.errors import FormatError, message
+from ..errors import FormatError, message
+from ..extras import import_extra
+from .dataset import Dataset, stratified_split
 
 __all__ = ["image_folder", "read_image"]
 
@@ -23,7 +24,7 @@ def image_folder(
 ) -> tuple[Dataset, Dataset]:
     """A data set from ``FOLDER/class_name/picture.png``, as ``(train, test)``; needs pillow.
 
-    Arguments:
+    Args:
         path: the folder. Where it holds both ``train`` and ``test``, each with the folders of the classes, that split is taken.
         size: of the images, an int or (H, W); see :func:`read_image` for how pictures are brought to it.
         channels: 1 for grey, 3 for red, green and blue.
@@ -31,7 +32,9 @@ def image_folder(
 
     Classes are numbered in the order of their sorted names. Hidden files and files that are no pictures by their suffix are passed over.
 
-    Errors: FormatError where there are no classes, a class has no picture, or a picture can't be read; ImportError without pillow.
+    Raises:
+        FormatError: where there are no classes, a class has no picture, or a picture can't be read.
+        ImportError: without pillow.
 
     >>> train, test = image_folder("flowers", size=64, channels=3)  # doctest: +SKIP
     """
@@ -117,14 +120,16 @@ def read_image(path: str | os.PathLike[str], size: int | tuple[int, int] = 28, c
     The camera's orientation is applied, transparent parts become white, and the largest centred part with the right aspect is scaled to
     ``size`` (an int or (H, W), pixels), bilinear with smoothing. 16-bit greys keep their upper 8 bits.
 
-    Errors: FormatError for a file that is no picture, is damaged, or is unreasonably large; FileNotFoundError where there is none.
+    Raises:
+        FormatError: for a file that is no picture, is damaged, or is unreasonably large.
+        FileNotFoundError: where there is none.
 
     >>> read_image("cat.jpg", size=64, channels=3).shape  # doctest: +SKIP
     (64, 64, 3)
     """
     height, width, _ = shape = _shape("read_image", size, channels)
-    pil = require("read_image", "PIL.Image", "pillow")
-    fit = require("read_image", "PIL.ImageOps", "pillow")
+    pil = import_extra("read_image", "PIL.Image", "pillow")
+    fit = import_extra("read_image", "PIL.ImageOps", "pillow")
     if os.path.isdir(path) or not os.path.exists(path):
         received = "a folder" if os.path.isdir(path) else "no such file"
         raise FileNotFoundError(message("read_image", f"a picture file {os.fspath(path)}", received))
@@ -135,7 +140,7 @@ def read_image(path: str | os.PathLike[str], size: int | tuple[int, int] = 28, c
             picture = _flat(fit.exif_transpose(pil.open(file)), pil, "L" if channels == 1 else "RGB")
             pixels = np.asarray(fit.fit(picture, (width, height), pil.Resampling.BILINEAR))
         except Exception as error:  # decoders raise nearly anything on damaged data
-            wanted, hint = f"{os.fspath(path)} to be a picture", "mend or remove the file"
+            wanted, hint = f"{os.fspath(path)} to be a picture", "repair or remove the file"
             raise FormatError(message("read_image", wanted, f"{type(error).__name__}: {error}", hint)) from error
     return pixels.reshape(shape)
 

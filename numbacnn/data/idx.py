@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from numbacnn.data.dataset import Dataset
-from numbacnn.data.download import RemoteFile, cache_folder, fetch
-from numbacnn.errors import FormatError, message
+from ..errors import FormatError, message
+from .dataset import Dataset
+from .download import RemoteFile, cache_folder, fetch
 
 __all__ = ["fashion_mnist", "mnist", "read_idx"]
 
@@ -31,11 +31,13 @@ DAMAGED = "the file is damaged: delete it and get it anew"
 def read_idx(path: str | os.PathLike[str], *, max_bytes: int = 1 << 30) -> np.ndarray:
     """The array in an IDX file, plain or gzip-compressed (told apart by content), as a new array in the machine's byte order.
 
-    Arguments:
+    Args:
         path: the file.
         max_bytes: the most data to accept, in bytes after decompression.
 
-    Errors: FormatError for a truncated, corrupt, oversized or other file; OSError where it can't be opened.
+    Raises:
+        FormatError: for a truncated, corrupt, oversized or other file.
+        OSError: where it can't be opened.
 
     >>> read_idx("t10k-labels-idx1-ubyte.gz").shape  # doctest: +SKIP
     (10000,)
@@ -161,7 +163,9 @@ def mnist() -> tuple[Dataset, Dataset]:
     The four IDX files (``train-images-idx3-ubyte`` and so on, with or without ``.gz``) are looked for in ``$NUMBACNN_DATA/mnist``,
     ``$NUMBACNN_DATA`` and ``cache_folder()/mnist``; else they are downloaded to the last of these, 12 MB.
 
-    Errors: FormatError for files that are damaged or not these; ConnectionError where they can't be downloaded.
+    Raises:
+        FormatError: for files that are damaged or not these.
+        ConnectionError: where they can't be downloaded.
 
     >>> train, test = mnist()  # doctest: +SKIP
     """

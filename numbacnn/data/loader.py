@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from numbacnn.data.dataset import Dataset, shuffled, to_float
-from numbacnn.data.transforms import Transform
-from numbacnn.errors import ShapeError, message
-from numbacnn.tensor import Tensor, from_array
+from ..arguments import integer
+from ..errors import ShapeError, message
+from ..tensor import Tensor, from_array
+from .dataset import Dataset, shuffled, to_float
+from .transforms import Transform
 
 __all__ = ["DataLoader"]
 
@@ -24,7 +25,7 @@ WORD = 2**64
 class DataLoader:
     """Batches ``(X, y)`` of a data set, epoch after epoch.
 
-    Arguments:
+    Args:
         dataset: a :class:`Dataset`, or a pair (X, y) of arrays or Tensors of equal length.
         batch_size: examples in a batch; the last one of an epoch may be smaller.
         shuffle: a new order for each epoch.
@@ -44,8 +45,9 @@ class DataLoader:
     Each ``iter()`` begins an epoch from its first batch, with the next number if anything was taken of the last. ``state_dict()``
     counts the batches that were handed out; after ``load_state_dict()`` the next ``iter()`` goes on exactly there.
 
-    Errors: ShapeError or ValueError on bad arguments, TypeError for another kind of ``dataset``. What a transform raises comes out of
-    the loop.
+    Raises:
+        ShapeError, ValueError: where an argument makes no sense.
+        TypeError: where ``dataset`` is of another kind. What a transform raises comes out of the loop.
 
     >>> loader = DataLoader((np.zeros((10, 1, 8, 8), np.float32), np.arange(10)), batch_size=4)
     >>> [X.shape for X, y in loader]
@@ -64,17 +66,17 @@ class DataLoader:
         prefetch: int | None = None,
         device: str = "cpu",
     ) -> None:
-        if prefetch is None:
-            prefetch = 0 if transform is None else 2
+        self.batch_size = integer("DataLoader", "batch_size", batch_size)
+        self.prefetch = integer("DataLoader", "prefetch", (0 if transform is None else 2) if prefetch is None else prefetch, 0)
+        self._seed = integer("DataLoader", "seed", seed, 0, WORD - 1)
         self.dataset = dataset
         self._x, self._y = _arrays(dataset)
-        _check(len(self._x), len(self._y), batch_size, seed, drop_last, prefetch)
+        _check_sizes(len(self._x), len(self._y), self.batch_size, drop_last)
         if isinstance(dataset, Dataset) and getattr(transform, "rescales", False):
             hint = "give mean and std to the Dataset: evaluation needs them too"
             raise ValueError(message("DataLoader", "a transform that keeps the scale 0 .. 255 of a Dataset", repr(transform), hint))
-        self.batch_size, self.shuffle, self.drop_last = int(batch_size), bool(shuffle), bool(drop_last)
-        self.transform, self.prefetch, self.device = transform, int(prefetch), device
-        self._seed, self._epoch, self._position, self._resume = int(seed), 0, 0, False
+        self.shuffle, self.drop_last, self.transform, self.device = bool(shuffle), bool(drop_last), transform, device
+        self._epoch, self._position, self._resume = 0, 0, False
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -94,7 +96,8 @@ class DataLoader:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Takes over a state; the next ``iter()`` yields the rest of its epoch (nothing, if it was at the end).
 
-        Errors: ValueError unless the state has just those keys, with a position within an epoch of this loader.
+        Raises:
+            ValueError: unless the state has just those keys, with a position within an epoch of this loader.
         """
         limits = {"seed": WORD - 1, "epoch": WORD - 1, "position": len(self)}
         if state.keys() != limits.keys() or not all(0 <= state[key] <= limit for key, limit in limits.items()):
@@ -161,19 +164,13 @@ def _arrays(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
     return (np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if x.ndim == 4 else x), y
 
 
-def _check(n: int, labels: int, batch_size: int, seed: int, drop_last: bool, prefetch: int) -> None:
-    if n != labels:
-        raise ShapeError(message("DataLoader", "as many labels as examples", f"{n} examples and {labels} labels"))
-    if batch_size < 1:
-        raise ValueError(message("DataLoader", "batch_size >= 1", f"{batch_size}"))
-    if drop_last and n < batch_size:
-        received = f"{n} examples with drop_last"
+def _check_sizes(examples: int, labels: int, batch_size: int, drop_last: bool) -> None:
+    if examples != labels:
+        raise ShapeError(message("DataLoader", "as many labels as examples", f"{examples} examples and {labels} labels"))
+    if drop_last and examples < batch_size:
+        received = f"{examples} examples with drop_last"
         hint = "lower batch_size or keep the last"
         raise ValueError(message("DataLoader", f"at least one batch of {batch_size} examples", received, hint))
-    if not 0 <= seed < WORD:
-        raise ValueError(message("DataLoader", "a seed 0 <= seed < 2**64", f"{seed}"))
-    if prefetch < 0:
-        raise ValueError(message("DataLoader", "prefetch >= 0 batches", f"{prefetch}"))
 
 
 def _ahead(items: Iterator[T], depth: int) -> Iterator[T]:

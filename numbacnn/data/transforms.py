@@ -14,8 +14,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from numbacnn.data.dataset import per_channel, to_float
-from numbacnn.errors import ShapeError, message
+from ..arguments import probability
+from ..errors import ShapeError, message
+from .dataset import per_channel, to_float
 
 __all__ = ["Compose", "Normalise", "Normalize", "RandomCrop", "RandomErase", "RandomFlip", "Transform"]
 
@@ -25,11 +26,6 @@ Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 def _check_batch(op: str, batch: np.ndarray) -> None:
     if batch.ndim != 4:
         raise ShapeError(message(op, "a batch (N, H, W, C)", f"shape {batch.shape}", "transforms work on whole batches, channels last"))
-
-
-def _check_probability(op: str, p: float) -> None:
-    if not 0 <= p <= 1:
-        raise ValueError(message(op, "a probability 0 <= p <= 1", f"p = {p}"))
 
 
 @dataclass(frozen=True)
@@ -83,11 +79,15 @@ Normalize = Normalise
 class RandomCrop:
     """A window of ``size`` at a random place of each image, after a border of ``padding`` zeros on all four sides.
 
-    Arguments:
+    Args:
         size: an int or (height, width); the image's own size by default.
         padding: pixels; 4 by default, 0 where a size is given.
 
-    All places are equally likely. Errors: ValueError for negative numbers, ShapeError where the window is larger than the padded image.
+    All places are equally likely.
+
+    Raises:
+        ValueError: for negative numbers.
+        ShapeError: when it is called, where the window is larger than the padded image.
 
     >>> RandomCrop(24)(np.zeros((2, 28, 28, 1), np.uint8), np.random.default_rng(0)).shape
     (2, 24, 24, 1)
@@ -129,7 +129,7 @@ class RandomFlip:
     p: float = 0.5
 
     def __post_init__(self) -> None:
-        _check_probability("RandomFlip", self.p)
+        probability("RandomFlip", "p", self.p)
 
     def __call__(self, batch: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         _check_batch("RandomFlip", batch)
@@ -143,7 +143,7 @@ class RandomFlip:
 class RandomErase:
     """A rectangle of each image overwritten with ``value``, with probability ``p`` (Z. Zhong et al., "Random Erasing", 2017).
 
-    Arguments:
+    Args:
         p: probability for each image.
         scale: range of the rectangle's area, as a fraction of the image; uniform.
         ratio: range of height / width; uniform in the logarithm.
@@ -161,7 +161,7 @@ class RandomErase:
     value: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_probability("RandomErase", self.p)
+        probability("RandomErase", "p", self.p)
         if not 0 <= self.scale[0] <= self.scale[1] <= 1 or not 0 < self.ratio[0] <= self.ratio[1]:
             wanted = "scale within 0 .. 1 and ratio above 0, each (low, high)"
             raise ValueError(message("RandomErase", wanted, f"scale {self.scale}, ratio {self.ratio}"))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..arguments import IntPair, pair
 from ..errors import ShapeError, message
-from ..geometry import Conv2dGeometry, IntPair, Padding, pair
+from ..geometry import Conv2dGeometry, Padding
 from ..tensor import Tensor
 from . import functional as F
 from . import init

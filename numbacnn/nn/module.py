@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from ..dtypes import as_dtype, is_floating
+from .. import backends
+from ..dtypes import as_dtype, is_floating, names_device
 from ..errors import DTypeError, message
 from ..tensor import Tensor, from_array, no_grad
 from .lazy import LazyModule
@@ -264,8 +265,8 @@ class Module:
         'float64'
         """
         wanted = [target for target in (*targets, device, dtype) if target is not None]
-        devices = [target for target in wanted if isinstance(target, str) and target in ("cpu", "cuda", "cuda:0")]
-        dtypes = [as_dtype("to", target) for target in wanted if target not in devices]
+        devices = [backends.device(target, "to") for target in wanted if names_device(target)]
+        dtypes = [as_dtype("to", target) for target in wanted if not names_device(target)]
         if not all(map(is_floating, dtypes)):
             raise DTypeError(message("to", "a device or a floating-point dtype", ", ".join(map(str, dtypes)), "parameters have gradients"))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..geometry import AdaptiveSize, IntPair, Pool2dGeometry, adaptive_size, pair
+from ..arguments import IntPair, pair
+from ..geometry import AdaptiveSize, Pool2dGeometry, adaptive_size
 from ..tensor import Tensor
 from . import functional as F
 from .field import Field, everything

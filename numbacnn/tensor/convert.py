@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import backends, ops
-from ..dtypes import as_dtype
+from ..dtypes import as_dtype, names_device
 from ..ops import elementwise
 from .core import TensorBase, apply
 
@@ -31,8 +31,8 @@ class Convert(TensorBase):
     def _to(self, target: Any) -> Any:
         if isinstance(target, TensorBase):
             return self.to(target.device).to(target.dtype)
-        if isinstance(target, str) and target in ("cpu", "cuda", "cuda:0"):
-            device = backends.device(target)
+        if names_device(target):
+            device = backends.device(target, "to")
             return self if device == self.device else apply(_Move(self.device, device), self, device=device)
         dtype = as_dtype("to", target)
         return self if dtype == self.dtype else apply(elementwise.Cast(dtype), self)

@@ -228,7 +228,7 @@ class TensorBase:
         values = np.asarray(self)
         body = np.array2string(values, precision=4, separator=", ", prefix="tensor(", suppress_small=True, floatmode="maxprec_equal")
         notes = "" if self.dtype in (float32, int64, bool_) else f", dtype={self.dtype}"
-        notes += "" if self.device == "cpu" else f", device='{self.device}'"
+        notes += "" if self.device == backends.DEFAULT else f", device='{self.device}'"
         notes += ", requires_grad=True" if self.requires_grad else ""
         return f"tensor({body}{notes})"
 

@@ -89,8 +89,8 @@ class Evaluation:
         return f"loss {self.loss:.4f}, accuracy {self.accuracy:.4f} ({right:,} of {total:,})"
 
     def report(self) -> str:
-        """A table: for each class its images, precision, recall, and the class it is most often taken for."""
-        rows = [("class", "images", "precision", "recall", "taken for")]
+        """A table: for each class its images, precision, recall, and the class it is most often mistaken for."""
+        rows = [("class", "images", "precision", "recall", "mistaken for")]
         wrong = self.confusion - np.diag(np.diag(self.confusion))
         for k, name in enumerate(self.classes):
             right, images, claimed = self.confusion[k, k], self.confusion[k].sum(), self.confusion[:, k].sum()

@@ -1,29 +1,23 @@
-"""What the command line tells about this machine, and the compilation of everything that a first run needs."""
+"""``numbacnn doctor``: what this machine has, and what fixes what it lacks."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+from .. import backends
+from ..extras import EXTRAS
+from ..version import __version__
+from .options import Commands
 
-__all__ = ["EXTRAS", "diagnose", "warm_up"]
+__all__ = ["add", "diagnose"]
 
 CORE = ("numpy", "numba", "llvmlite", "scipy", "safetensors", "tqdm")
-EXTRAS = {
-    "demo": ("scikit-learn", "matplotlib", "pillow"),
-    "test": ("pytest", "hypothesis"),
-    "cuda": ("numba-cuda",),
-    "ptx": ("nvidia-nvvm", "nvidia-cuda-nvcc"),
-}
-"""The packages that each extra brings."""
 ROOM = 20
 """Megabytes that should be free for compiled kernels; those of a network take one to five."""
 FEATURES = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "neon", "sve")
@@ -37,9 +31,19 @@ def version(package: str) -> str | None:
         return None
 
 
-# -- doctor ----------------------------------------------------------------------------------------------------------------------
+def add(commands: Commands) -> None:
+    sub = commands.add_parser("doctor", help="versions, processor, threads, CUDA, and how to fix what is missing")
+    sub.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    text, healthy = diagnose()
+    print(text)
+    return 0 if healthy else 1
+
+
 def diagnose() -> tuple[str, bool]:
-    """A report on this machine, with the line that mends what is missing, and whether CPU training can work.
+    """A report on this machine, with the command that fixes what is missing, and whether CPU training can work.
 
     >>> text, healthy = diagnose()  # doctest: +SKIP
     """
@@ -51,7 +55,7 @@ def diagnose() -> tuple[str, bool]:
     for title, rows in sections:
         lines += [title, *(f"  {name:<13} {value}" for name, value in rows), ""]
     broken = any(value.startswith("failed") for _, rows in sections for _, value in rows)
-    verdict = f'to mend: pip install "{" ".join(missing)}"' if missing else "not healthy: see above" if broken else "all is well on the CPU"
+    verdict = f'fix: pip install "{" ".join(missing)}"' if missing else "not healthy: see above" if broken else "all is well on the CPU"
     return "\n".join([*lines, verdict]), not missing and not broken
 
 
@@ -68,8 +72,6 @@ def _guarded(section: Callable[[], Rows]) -> Rows:
 
 def _versions() -> Rows:
     system = f"{platform.system()} {platform.machine()}"
-    from . import __version__
-
     rows = [("numbacnn", __version__), ("python", f"{platform.python_version()} on {system}")]
     return rows + [(name, version(name) or f"missing: pip install {name}") for name in CORE]
 
@@ -94,7 +96,7 @@ def _processor_name() -> str:
 def _processor() -> Rows:
     import llvmlite.binding as llvm
 
-    from .kernels.cpu import tile
+    from ..kernels.cpu import tile
 
     on = llvm.get_host_cpu_features()
     fused = "fused multiply-add" if tile.FMA else "no fused multiply-add"
@@ -106,8 +108,7 @@ def _processor() -> Rows:
 
 
 def _threads() -> Rows:
-    from . import backends
-    from .kernels.cpu import launch
+    from ..kernels.cpu import launch
 
     backends.get("cpu")
     layer = launch.layer()
@@ -119,7 +120,7 @@ def _threads() -> Rows:
 
 
 def _compiler() -> str:
-    from .kernels.cpu import compiler
+    from ..kernels.cpu import compiler
 
     if compiler.lazy():
         return "each kernel is optimised as a whole"
@@ -130,7 +131,7 @@ def _cache() -> str:
     """Where kernels are kept and whether that works, tried with a small one."""
     import numba
 
-    from .kernels.cpu import cache
+    from ..kernels.cpu import cache
 
     folder = cache.folder()
     if folder is None:
@@ -155,7 +156,7 @@ def _cache() -> str:
 
 
 def _cuda() -> Rows:
-    from .kernels.cuda import driver
+    from ..kernels.cuda import driver
 
     reason = driver.why_unavailable()
     if driver.SIMULATED:
@@ -164,102 +165,4 @@ def _cuda() -> Rows:
         device = driver.cuda.get_current_device()
         name = device.name.decode() if isinstance(device.name, bytes) else device.name
         return [("state", f"{name}, compute capability {'.'.join(map(str, device.compute_capability))}")]
-    return [("state", f"no usable GPU: {reason}"), ("to mend", 'install an NVIDIA driver, then: pip install "numbacnn[cuda]"')]
-
-
-# -- warm-up ---------------------------------------------------------------------------------------------------------------------
-class _Watch:
-    """Hears of every kernel that is compiled or loaded from Numba's cache, and how long that took."""
-
-    def __init__(self, heard: Callable[[str, float, bool], None]) -> None:
-        from .kernels.cpu import launch
-
-        self.kernels, self.heard, self.depth, self.began = launch.KERNELS, heard, 0, 0.0
-        self.counts = self._counts()
-
-    def _counts(self) -> list[tuple[int, int]]:
-        return [(sum(k.stats.cache_hits.values()), sum(k.stats.cache_misses.values())) for k in self.kernels]
-
-    # numba.core.event calls this for the compiler's lock, which is held around loading and compiling, and may be taken again inside
-    def notify(self, event: Any) -> None:
-        if event.is_start:
-            self.depth += 1
-            if self.depth == 1:
-                self.began = time.perf_counter()
-            return
-        self.depth -= 1
-        if self.depth:
-            return
-        before, self.counts = self.counts, self._counts()
-        for kernel, (hits, misses), (old_hits, old_misses) in zip(self.kernels, self.counts, before):
-            if (hits, misses) != (old_hits, old_misses):
-                self.heard(kernel.py_func.__name__, time.perf_counter() - self.began, misses > old_misses)
-
-
-@contextmanager
-def _watching(heard: Callable[[str, float, bool], None]) -> Iterator[None]:
-    from numba.core import event
-
-    from . import backends
-    from .kernels.cpu import launch
-
-    backends.get("cpu")  # imports all kernels
-    if launch.layer() == "none":  # NUMBA_DISABLE_JIT: there is nothing to compile
-        yield
-        return
-
-    class Listener(event.Listener):
-        watch = _Watch(heard)
-
-        def on_start(self, event: Any) -> None:
-            self.watch.notify(event)
-
-        def on_end(self, event: Any) -> None:
-            self.watch.notify(event)
-
-    with event.install_listener("numba:compiler_lock", Listener()):
-        yield
-
-
-def warm_up(names: Sequence[str], verbose: bool = False) -> str:
-    """Train and evaluate these networks for a few steps, so that their kernels for float32 lie in the cache; says what was done."""
-    from tqdm import tqdm
-
-    from . import config
-
-    done: list[tuple[str, float, bool]] = []
-    began, quiet = time.perf_counter(), config.quiet
-    with tqdm(desc="kernels", unit="", disable=None, leave=False) as bar:
-
-        def heard(name: str, seconds: float, compiled: bool) -> None:
-            done.append((name, seconds, compiled))
-            if verbose:
-                tqdm.write(f"{'compiled' if compiled else 'loaded':<8}  {seconds * 1e3:8.1f} ms  {name}")
-            bar.update()
-
-        config.quiet = True  # the bar says it, and the last line
-        try:
-            with _watching(heard):
-                for name in names:
-                    bar.set_description(f"kernels for {name}")
-                    _first_steps(name)
-        finally:
-            config.quiet = quiet
-    compiled, loaded = ([seconds for _, seconds, fresh in done if fresh == wanted] for wanted in (True, False))
-    parts = f"{len(compiled)} kernels compiled in {sum(compiled):.1f} s, {len(loaded)} loaded from the cache in {sum(loaded):.1f} s"
-    from .kernels.cpu import cache
-
-    return "; ".join([parts, f"{time.perf_counter() - began:.1f} s in all", *([cache.unkept] if cache.unkept else [])])
-
-
-def _first_steps(name: str) -> None:
-    """What ``numbacnn train`` does with this network, on noise: all its recipes, with a last batch of so few that other kernels take it."""
-    from .data import Dataset
-    from .training import fit, recipe
-
-    noise = np.random.default_rng(0)
-    for data in ("digits", "fashion-mnist"):
-        arguments = recipe(data, name)
-        images = noise.integers(0, 256, (arguments["batch_size"] + 5, 28, 28, 1), np.uint8)
-        pictures = Dataset(images, np.arange(len(images)) % 10, tuple("0123456789"))
-        fit(name, pictures, pictures, **{**arguments, "epochs": 1}, progress=False)
+    return [("state", f"no usable GPU: {reason}"), ("fix", 'install an NVIDIA driver, then: pip install "numbacnn[cuda]"')]

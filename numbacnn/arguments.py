@@ -1,0 +1,76 @@
+"""Judges of plain arguments: numbers, counts, probabilities, pairs and choices. Each says what it expected by the argument's own name."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
+from typing import Any, TypeAlias
+
+from .errors import ShapeError, message
+
+__all__ = ["IntPair", "integer", "number", "one_of", "pair", "probability"]
+
+IntPair: TypeAlias = int | Sequence[int]
+
+
+def number(op: str, name: str, value: Any, good: Callable[[float], bool] = lambda v: v >= 0, bounds: str = "of at least 0") -> None:
+    """Judge that ``value`` is a finite number and ``good``, which ``bounds`` says in words."""
+    try:
+        fits = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value) and good(float(value))
+    except OverflowError:  # an int beyond all floats
+        fits = False
+    if not fits:
+        raise ValueError(message(op, f"{name} as a number {bounds}", repr(value)))
+
+
+def probability(op: str, name: str, value: Any) -> None:
+    """Judge that ``value`` is a number from 0 to 1."""
+    number(op, name, value, lambda v: 0 <= v <= 1, "from 0 to 1")
+
+
+def integer(op: str, name: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """``value`` as an int of at least ``least``, and at most ``most``. NumPy's integers will do; True and False will not.
+
+    >>> integer("fit", "epochs", 3)
+    3
+    """
+    try:
+        found = least - 1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        found = least - 1
+    if found < least or (most is not None and found > most):
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(message(op, f"{name} as an integer {bounds}", repr(value)))
+    return found
+
+
+def pair(op: str, name: str, value: IntPair, least: int) -> tuple[int, int]:
+    """``value`` as (height, width), each an integer of at least ``least``.
+
+    >>> pair("conv2d", "stride", 2, 1)
+    (2, 2)
+    """
+    quick = (value, value) if type(value) is int else value  # most calls: an int, or a pair of ints that a layer keeps
+    if type(quick) is tuple and len(quick) == 2 and type(quick[0]) is type(quick[1]) is int and min(quick) >= least:
+        return quick
+    values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,) * 2
+    try:
+        numbers = tuple(operator.index(v) for v in values)  # type: ignore[arg-type]
+    except TypeError:
+        numbers = ()
+    if len(numbers) != 2 or min(numbers) < least:
+        raise ShapeError(message(op, f"{name} as an integer or a pair (height, width) of at least {least}", repr(value)))
+    return numbers[0], numbers[1]
+
+
+def one_of(op: str, name: str, value: Any, known: Iterable[str]) -> None:
+    """Judge that ``value`` is among the names that are known.
+
+    >>> one_of("pool2d", "mode", "max", ("max", "avg"))
+    """
+    names = tuple(known)
+    if not isinstance(value, str) or value not in names:
+        *first, last = map(repr, names)
+        raise ValueError(message(op, f"{name} as {', '.join(first)} or {last}", repr(value)))

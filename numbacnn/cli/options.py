@@ -1,0 +1,51 @@
+"""What the commands' options have in common: their types, and where to compute."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TypeAlias
+
+from .. import backends
+
+__all__ = ["Commands", "UsageError", "machine_arguments", "natural", "positive", "rate", "use_threads"]
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+class UsageError(Exception):
+    """Options that do not go together."""
+
+
+def machine_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--device", choices=backends.names(), default=backends.DEFAULT)
+    sub.add_argument("--threads", type=positive, help="of the CPU (default: all); the results do not depend on it")
+
+
+def positive(text: str) -> int:
+    value = natural(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not at least 1")
+    return value
+
+
+def natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return value
+
+
+def use_threads(args: argparse.Namespace) -> None:
+    if args.threads is not None:
+        from ..kernels.cpu.launch import set_num_threads
+
+        set_num_threads(args.threads)

@@ -1,0 +1,29 @@
+"""Training: ``fit`` runs the loop and keeps it safe on disk, ``evaluate`` judges a network, ``predict`` gives probabilities.
+
+A run is resumed exactly. All that decides its future (weights, moments, schedule, generators, place in the epoch, sums of the epoch) is
+one checkpoint, written in one step between two training steps; a run killed at any moment goes on from there to the same bits.
+"""
+
+from .evaluate import evaluate, predict
+from .fit import fit
+from .recipes import OPTIMIZERS, SCHEDULES, recipe
+from .results import Epoch, Evaluation, History
+from .run import BEST, CURVE, LAST, LOG
+from .signals import Interrupted
+
+__all__ = [
+    "BEST",
+    "CURVE",
+    "LAST",
+    "LOG",
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "Epoch",
+    "Evaluation",
+    "History",
+    "Interrupted",
+    "evaluate",
+    "fit",
+    "predict",
+    "recipe",
+]
