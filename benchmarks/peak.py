@@ -15,8 +15,8 @@ import numpy as np
 from numba import prange
 
 from numbacnn.backends.cpu_plan import WIDE
-from numbacnn.kernels.cpu.elementwise import block, blocks
 from numbacnn.kernels.cpu.launch import inline, kernel, launch
+from numbacnn.kernels.cpu.pointwise import block, blocks
 from numbacnn.kernels.cpu.tile import Tile, columns, outer, store_block, zero
 
 

@@ -15,8 +15,8 @@ PACKAGE = Path(__file__).parent.parent / "numbacnn"
 
 # From the bottom up; rooms in one row are siblings and do not import each other.
 LAYERS = [
-    {"errors", "config", "results"},
-    {"geometry", "dtypes", "indexing", "random"},
+    {"names", "errors", "config", "results"},
+    {"geometry", "layout", "dtypes", "indexing", "random"},
     {"reference", "kernels.cpu", "kernels.cuda"},
     {"backends"},
     {"ops", "cuda"},

@@ -18,7 +18,7 @@ from numbacnn import backends, reference
 from numbacnn.backends import cpu_plan
 from numbacnn.backends.cpu import CpuBackend
 from numbacnn.geometry import Conv2dGeometry, Pool2dGeometry
-from numbacnn.kernels.cpu import conv, launch, thin
+from numbacnn.kernels.cpu import conv, few_rows, launch
 from numbacnn.kernels.cpu.tile import LANES
 from numbacnn.testing import ConvCase
 from numbacnn.testing.strategies import relayout
@@ -185,7 +185,7 @@ MATRICES = [
     (200, 1, 10),
     (cpu_plan.THIN, 131, 2 * LANES + 3),
     (cpu_plan.THIN + 1, 2 * conv.CROWDED, 2 * WIDE),
-    (2, 6, 2 * thin.COLUMNS + 5),
+    (2, 6, 2 * few_rows.COLUMNS + 5),
     (2 * WIDE, 33, 5 * LANES),
 ]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 
 from ..errors import DeviceError, message
-from .base import ACTIVATIONS, Array, Backend
+from ..names import ACTIVATIONS
+from .base import Array, Backend
 
 __all__ = ["ACTIVATIONS", "Array", "Backend", "device", "empty_cache", "get"]
 

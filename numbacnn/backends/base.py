@@ -17,19 +17,14 @@ import numpy as np
 
 from ..geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
 
-__all__ = ["ACTIVATIONS", "BINARY", "COMPARISON", "UNARY", "Array", "Backend"]
+__all__ = ["Array", "Backend"]
 
 Array: TypeAlias = Any
 """An array of the backend's own kind."""
 
-UNARY = ("negative", "exp", "log", "log1p", "sqrt", "absolute", "sign", "logical_not", "relu", "sigmoid", "tanh", "erf")
-BINARY = ("add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "floor_divide", "remainder")
-ACTIVATIONS = ("none", "relu", "sigmoid", "tanh")  # what a convolution or a linear layer applies to its result
-COMPARISON = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
-
 
 class Backend(Protocol):
-    """What a device can do. Names in UNARY, BINARY and COMPARISON are the arguments of the three elementwise methods."""
+    """What a device can do. UNARY, BINARY and COMPARISON of ``names`` are the arguments of the three methods of these names."""
 
     name: str
 

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from ..geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
-from ..kernels.cpu import adaptive, elementwise, gelu, loss, norm, optim, pool, reduce, thin
+from ..kernels.cpu import adaptive, few_rows, gelu, loss, norm, optim, pointwise, pool, reduce, softmax
 from ..kernels.cpu.launch import launch
+from ..layout import CHANNELS_FIRST, CHANNELS_LAST
+from ..names import ACTIVATIONS
 from . import cpu_conv, cpu_plan, packs
 from .buffers import Buffers
 
@@ -27,18 +29,15 @@ Array = np.ndarray
 FEW = 64  # numbers that may be added one after the other, at a loss of 4e-7
 MANY = 256  # pixels beyond which their gradient is copied together from rows, rather than each a class of its own
 
-_CHANNELS_LAST = {3: (0, 2, 1), 4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}
-_CHANNELS_SECOND = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
-
 
 def _memory(x: Array) -> Array:
     """The axes in memory order: channels last for three to five axes. A view."""
-    return x.transpose(_CHANNELS_LAST[x.ndim]) if x.ndim in _CHANNELS_LAST else x
+    return x.transpose(CHANNELS_LAST[x.ndim]) if x.ndim in CHANNELS_LAST else x
 
 
 def _logical(x: Array) -> Array:
     """The reverse of ``_memory``."""
-    return x.transpose(_CHANNELS_SECOND[x.ndim]) if x.ndim in _CHANNELS_SECOND else x
+    return x.transpose(CHANNELS_FIRST[x.ndim]) if x.ndim in CHANNELS_FIRST else x
 
 
 def _scanlines(x: Array) -> Array:
@@ -69,7 +68,7 @@ def _alike(a: Any, b: Any) -> bool:
 
 def _channel_rows(x: Array, *values: Array | float) -> list[Array]:
     """Values of the channels of x (N, ..., C), in its dtype, repeated as the kernels of ``norm`` want them."""
-    width = reduce.whole_pixels(x.shape[-1])
+    width = reduce.lanes_of_whole_pixels(x.shape[-1])
     return [_repeated(v, width).astype(x.dtype) for v in values]
 
 
@@ -175,7 +174,7 @@ class CpuBackend:
     @staticmethod
     def _memory_axis(axis: int, ndim: int) -> int:
         """Where a logical axis lies in ``_memory``."""
-        return _CHANNELS_LAST[ndim].index(axis) if ndim in _CHANNELS_LAST else axis
+        return CHANNELS_LAST[ndim].index(axis) if ndim in CHANNELS_LAST else axis
 
     # -- weights
     lock = staticmethod(packs.lock)
@@ -184,10 +183,10 @@ class CpuBackend:
     def writable(self, x: Array) -> bool:
         return x.flags.writeable or not packs.repeats(x)
 
-    # -- elementwise
+    # -- pointwise
     def unary(self, name: str, x: Array) -> Array:
         if name in ("relu", "sigmoid", "tanh"):
-            return self._map(getattr(elementwise, name), x)
+            return self._map(getattr(pointwise, name), x)
         if name == "erf":
             return self._map(gelu.erf, x)
         with np.errstate(all="ignore"):
@@ -202,7 +201,7 @@ class CpuBackend:
 
     def binary(self, name: str, a: Any, b: Any) -> Array:
         if name == "add" and _alike(a, b):
-            return self._map(elementwise.add, a, b)
+            return self._map(pointwise.add, a, b)
         with np.errstate(all="ignore"):  # infinities and NaNs are results here, not warnings
             return np.asarray(getattr(np, name)(a, b))
 
@@ -213,13 +212,13 @@ class CpuBackend:
         return np.where(condition, a, b)
 
     def relu_backward(self, grad: Array, y: Array) -> Array:
-        return self._map(elementwise.relu_backward, grad, y)
+        return self._map(pointwise.relu_backward, grad, y)
 
     def sigmoid_backward(self, grad: Array, y: Array) -> Array:
-        return self._map(elementwise.sigmoid_backward, grad, y)
+        return self._map(pointwise.sigmoid_backward, grad, y)
 
     def tanh_backward(self, grad: Array, y: Array) -> Array:
-        return self._map(elementwise.tanh_backward, grad, y)
+        return self._map(pointwise.tanh_backward, grad, y)
 
     def gelu(self, x: Array, approximate: bool) -> Array:
         return self._map(gelu.gelu_tanh if approximate else gelu.gelu, x)
@@ -266,16 +265,16 @@ class CpuBackend:
         return np.asarray(np.argmax(x, axis)).astype(np.int64)
 
     def softmax(self, x: Array, axis: int) -> Array:
-        return self._rows(reduce.softmax, axis, x)
+        return self._rows(softmax.softmax, axis, x)
 
     def softmax_backward(self, grad: Array, y: Array, axis: int) -> Array:
-        return self._rows(reduce.softmax_backward, axis, grad, y)
+        return self._rows(softmax.softmax_backward, axis, grad, y)
 
     def log_softmax(self, x: Array, axis: int) -> Array:
-        return self._rows(reduce.log_softmax, axis, x)
+        return self._rows(softmax.log_softmax, axis, x)
 
     def log_softmax_backward(self, grad: Array, y: Array, axis: int) -> Array:
-        return self._rows(reduce.log_softmax_backward, axis, grad, y)
+        return self._rows(softmax.log_softmax_backward, axis, grad, y)
 
     def _rows(self, kernel: Any, axis: int, *arrays: Array) -> Array:
         """A kernel over rows (R, K) along one axis."""
@@ -330,7 +329,7 @@ class CpuBackend:
             return out
         plan = cpu_plan.matmul_plan(*sizes, a.dtype, channels)
         packed = packs.cached(b, "matmul", sizes[1:], lambda: cpu_conv.pack(self.buffers, plan, b))
-        cpu_conv.contract(self.buffers, plan, self._contiguous(a), (b, packed), bias, out, elementwise.ACTIVATIONS.index(activation))
+        cpu_conv.contract(self.buffers, plan, self._contiguous(a), (b, packed), bias, out, ACTIVATIONS.index(activation))
         return out
 
     def _thin_product(
@@ -338,18 +337,18 @@ class CpuBackend:
     ) -> None:
         """A product of few rows; one of rows that do not lie side by side has neither bias nor activation."""
         m, k, n, row_stride, _ = sizes
-        rows = packs.cached(b, "thin", (), lambda: np.array(b, order="C"))  # kernels take no array that is read-only
+        rows = packs.cached(b, "few rows", (), lambda: np.array(b, order="C"))  # kernels take no array that is read-only
         a, b = self._c_ordered(a.reshape(m, k)), self._c_ordered(b) if rows is None else rows
         if row_stride == 1:
             bias = cpu_conv.NOTHING[a.itemsize] if bias is None else self._c_ordered(bias)
-            launch(thin.product_t, a, b.reshape(n, k), bias, elementwise.ACTIVATIONS.index(activation), out)
+            launch(few_rows.product_t, a, b.reshape(n, k), bias, ACTIVATIONS.index(activation), out)
         else:
-            launch(thin.product, a, b.reshape(k, n), out)
+            launch(few_rows.product, a, b.reshape(k, n), out)
 
     def linear_grad_weight(self, grad: Array, x: Array) -> Array:
         if 0 < len(grad) <= cpu_plan.THIN:
             out = np.empty((grad.shape[1], math.prod(x.shape[1:])), x.dtype)
-            launch(thin.outer_sum, self._c_ordered(grad), self._c_ordered(x.reshape(len(x), out.shape[1])), out)
+            launch(few_rows.outer_sum, self._c_ordered(grad), self._c_ordered(x.reshape(len(x), out.shape[1])), out)
             return out
         x, (n, o) = _flattened(x), grad.shape
         out = np.zeros((o, math.prod(x.shape[1:])), x.dtype)
@@ -362,7 +361,7 @@ class CpuBackend:
         return self.activation_backward("none", grad, grad)[1]
 
     def activation_backward(self, activation: str, grad: Array, y: Array) -> tuple[Array, Array]:
-        kind = elementwise.ACTIVATIONS.index(activation)
+        kind = ACTIVATIONS.index(activation)
         memory = self._contiguous(grad)
         return self._before(kind, memory, self._contiguous(y), self.buffers.empty(memory.shape, memory.dtype) if kind else memory)
 
@@ -374,7 +373,7 @@ class CpuBackend:
         y = self._contiguous(y)
         window = np.array((*g.kernel, g.w * g.c))
         out = self.buffers.empty(y.shape, y.dtype)
-        return self._before(elementwise.ACTIVATIONS.index(activation), self._contiguous(grad), y, out, window)
+        return self._before(ACTIVATIONS.index(activation), self._contiguous(grad), y, out, window)
 
     def _before(self, kind: int, grad: Array, y: Array, dx: Array, window: Array = reduce.NO_WINDOW) -> tuple[Array, Array]:
         """dx (N, ..., C), made as ``reduce.channel_sum`` says, and its sum; dx with logical axes."""
@@ -387,7 +386,7 @@ class CpuBackend:
     def conv2d_forward(self, x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry, activation: str = "none") -> Array:
         out = self.empty(geometry.output_shape, x.dtype)
         if geometry.n:
-            kind = elementwise.ACTIVATIONS.index(activation)
+            kind = ACTIVATIONS.index(activation)
             cpu_conv.forward(self.buffers, self._contiguous(x), w, b, kind, geometry, _memory(out))
         return out
 

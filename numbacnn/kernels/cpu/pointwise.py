@@ -1,4 +1,7 @@
-"""Activations and sums on flat arrays of one size and type. A task is a fixed block, so that no bit depends on the number of threads."""
+"""Activations and sums on flat arrays of one size and type. A task is a fixed block, so that no bit depends on the number of threads.
+
+An ``activation_code`` is a place in ``names.ACTIVATIONS``.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from .vecmath import sigmoid as _sigmoid
 from .vecmath import tanh as _tanh
 
 __all__ = [
-    "ACTIVATIONS",
     "activate",
     "add",
     "block",
@@ -24,9 +26,6 @@ __all__ = [
 ]
 
 BLOCK = 4096
-
-ACTIVATIONS = ("none", "relu", "sigmoid", "tanh")
-"""What other kernels can apply to their result; they are told its place in this list."""
 
 
 @inline
@@ -88,26 +87,29 @@ def _tanh_backward(grad, y, dx):
 
 
 @inline
-def activate(x, kind):
-    """x = ACTIVATIONS[kind](x); loops of their own, because for two arrays LLVM would ask whether they overlap, and go one by one."""
+def activate(x, activation_code):
+    """x = ACTIVATIONS[activation_code](x), in loops of their own.
+
+    For two arrays LLVM would ask whether they overlap, and go one by one.
+    """
     zero = x.dtype.type(0)
-    if kind == 1:
+    if activation_code == 1:
         for i in range(x.size):
             x[i] = zero if x[i] < zero else x[i]  # NaN stays
-    elif kind == 2:
+    elif activation_code == 2:
         for i in range(x.size):
             x[i] = _sigmoid(x[i])
-    elif kind == 3:
+    elif activation_code == 3:
         for i in range(x.size):
             x[i] = _tanh(x[i])
 
 
 @inline
-def derive(grad, y, kind, dx):
-    """dx = the gradient of what ACTIVATIONS[kind] made y of; kind is not 0."""
-    if kind == 1:
+def derive(grad, y, activation_code, dx):
+    """dx = the gradient of what ACTIVATIONS[activation_code] made y of; activation_code is not 0."""
+    if activation_code == 1:
         _relu_backward(grad, y, dx)
-    elif kind == 2:
+    elif activation_code == 2:
         _sigmoid_backward(grad, y, dx)
     else:
         _tanh_backward(grad, y, dx)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from numba import prange
 
-from .elementwise import activate
 from .launch import inline, kernel
-from .reduce import dot
+from .pointwise import activate
+from .softmax import dot
 from .vector import lanes, load, put
 
 __all__ = ["outer_sum", "product", "product_t"]
@@ -30,7 +30,7 @@ def _add_scaled(a, x, y):
 
 
 @inline
-def _products(x, w, bias, kind, y, first, stop):
+def _products(x, w, bias, activation_code, y, first, stop):
     """Columns first .. stop of y."""
     for n in range(first, stop):
         for m in range(len(x)):
@@ -38,14 +38,14 @@ def _products(x, w, bias, kind, y, first, stop):
             if bias.size:
                 y[m, n] += bias[n]
     for m in range(len(x)):
-        activate(y[m, first:stop], kind)
+        activate(y[m, first:stop], activation_code)
 
 
 @kernel
-def product_t(x, w, bias, kind, y):
-    """y (M, N) = f(x (M, K) @ w (N, K)^T + bias), f = ACTIVATIONS[kind]; an empty bias is none."""
+def product_t(x, w, bias, activation_code, y):
+    """y (M, N) = f(x (M, K) @ w (N, K)^T + bias), f = ACTIVATIONS[activation_code]; an empty bias is none."""
     for task in prange((len(w) + ROWS - 1) // ROWS):
-        _products(x, w, bias, kind, y, task * ROWS, min(len(w), (task + 1) * ROWS))
+        _products(x, w, bias, activation_code, y, task * ROWS, min(len(w), (task + 1) * ROWS))
 
 
 @inline
