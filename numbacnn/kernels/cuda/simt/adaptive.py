@@ -2,7 +2,7 @@
 
 from numba import uint32
 
-from .driver import cuda
+from ..driver import cuda
 from .pool import flat, place
 
 U = uint32

@@ -1,11 +1,11 @@
-"""Sums, maxima, softmax and cross-entropy: a thread block per row (or per band of columns), combined by a tree in shared memory.
+"""Sums and maxima: a thread block per row (or per band of columns), combined by a tree in shared memory.
 
 The order of every sum depends on the shape alone.
 """
 
 from numba import int32, uint32
 
-from .driver import cuda, exp, log
+from ..driver import cuda
 
 I = int32
 U = uint32
@@ -130,104 +130,3 @@ def argmax_rows(x, y, cols):
         half = U(half >> U(1))
     if t == U(0):
         y[U(cuda.blockIdx.x)] = where[U(0)]
-
-
-@cuda.jit(device=True, inline=True)
-def row_max(part, x, base, cols, t):
-    value = x[base]
-    i = t
-    while i < cols:
-        value = combine(MAX, value, x[U(base + i)])
-        i = U(i + U(THREADS))
-    return tree(MAX, part, value, t)
-
-
-@cuda.jit(device=True, inline=True)
-def row_exp_sum(part, x, top, base, cols, t):
-    value = x.dtype.type(0)
-    i = t
-    while i < cols:
-        value += exp(x[U(base + i)] - top)
-        i = U(i + U(THREADS))
-    return tree(SUM, part, value, t)
-
-
-@cuda.jit
-def softmax_rows(logarithm, x, y, cols):
-    """x (rows, cols) -> y: softmax of each row, or its logarithm."""
-    part = cuda.shared.array(THREADS, x.dtype)
-    t = U(cuda.threadIdx.x)
-    base = U(U(cuda.blockIdx.x) * cols)
-    top = row_max(part, x, base, cols, t)
-    total = row_exp_sum(part, x, top, base, cols, t)
-    i = t
-    while i < cols:
-        v = x[U(base + i)] - top
-        if logarithm:
-            y[U(base + i)] = v - log(total)
-        else:
-            y[U(base + i)] = exp(v) / total
-        i = U(i + U(THREADS))
-
-
-@cuda.jit
-def softmax_backward_rows(logarithm, grad, y, out, cols):
-    """grad, y (rows, cols) -> out: y (g - sum(g y)), or of the logarithm g - exp(y) sum(g)."""
-    part = cuda.shared.array(THREADS, y.dtype)
-    t = U(cuda.threadIdx.x)
-    base = U(U(cuda.blockIdx.x) * cols)
-    value = y.dtype.type(0)
-    i = t
-    while i < cols:
-        g = grad[U(base + i)]
-        value += g if logarithm else g * y[U(base + i)]
-        i = U(i + U(THREADS))
-    total = tree(SUM, part, value, t)
-    i = t
-    while i < cols:
-        g = grad[U(base + i)]
-        v = y[U(base + i)]
-        if logarithm:
-            out[U(base + i)] = g - exp(v) * total
-        else:
-            out[U(base + i)] = v * (g - total)
-        i = U(i + U(THREADS))
-
-
-@cuda.jit
-def cross_entropy_forward(x, labels, smoothing, losses, softmax, cols):
-    """Logits x (rows, cols), labels (rows,) -> losses (rows,), softmax (rows, cols). The target is (1 - s) onehot + s / cols."""
-    part = cuda.shared.array(THREADS, x.dtype)
-    t = U(cuda.threadIdx.x)
-    row = U(cuda.blockIdx.x)
-    base = U(row * cols)
-    top = row_max(part, x, base, cols, t)
-    total = row_exp_sum(part, x, top, base, cols, t)
-    even = x.dtype.type(0)
-    i = t
-    while i < cols:
-        v = x[U(base + i)] - top
-        softmax[U(base + i)] = exp(v) / total
-        even += v
-        i = U(i + U(THREADS))
-    even = tree(SUM, part, even, t)
-    if t == U(0):
-        # log p = v - log(total): the log leaves the weighted sum of the v because the targets add up to one
-        true = x[U(base + U(labels[row]))] - top
-        loss = log(total) - true
-        if smoothing > x.dtype.type(0):  # else a logit of -inf would make NaN of zero
-            loss += smoothing * (true - even / x.dtype.type(cols))
-        losses[row] = loss
-
-
-@cuda.jit
-def cross_entropy_backward(grad, softmax, labels, smoothing, out, cols, n):
-    """grad (rows,), softmax (rows, cols) -> out = grad (softmax - target); one thread per element."""
-    i = U(cuda.grid(1))
-    if i < n:
-        row = U(i // cols)
-        one = softmax.dtype.type(1)
-        target = smoothing / softmax.dtype.type(cols)
-        if U(i - U(row * cols)) == U(labels[row]):
-            target += one - smoothing
-        out[i] = grad[row] * (softmax[i] - target)

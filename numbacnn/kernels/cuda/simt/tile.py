@@ -6,7 +6,7 @@ Two buffers in turn need one barrier per step: who writes a buffer again has pas
 
 from numba import uint32
 
-from .driver import cuda
+from ..driver import cuda
 
 U = uint32
 

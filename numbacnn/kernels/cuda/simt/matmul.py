@@ -2,7 +2,7 @@
 
 from numba import uint32
 
-from .driver import cuda
+from ..driver import cuda
 from .tile import ACROSS, BK, BM, BMP, BN, BNP, LOADS, THREADS, TM, TN, clear, multiply
 
 U = uint32

@@ -7,7 +7,7 @@ thread a channel, slice after slice. Nothing cancels, and the order depends on t
 
 from numba import uint32
 
-from .driver import cuda, sqrt
+from ..driver import cuda, sqrt
 from .reduce import COLUMNS, LANES
 
 U = uint32

@@ -1,23 +1,20 @@
 """Elementwise operations on strided arrays; the result is dense, and one thread makes one element.
 
 One kernel serves all operations of a kind: the branch on ``op`` is the same for all threads and costs nothing beside the memory
-traffic, and a program compiles few kernels. The codes are positions in the tuples below.
+traffic, and a program compiles few kernels. The codes are places in the tuples of ``names``, and in BACKWARD.
 """
 
 import math
 
 from numba import uint32
 
+from ....names import ACTIVATIONS
+from ..driver import cuda, erf, exp, fmod, log, log1p, sqrt, tanh
 from .copy import locate
-from .driver import cuda, erf, exp, fmod, log, log1p, sqrt, tanh
 
 U = uint32
 
-UNARY = ("negative", "exp", "log", "log1p", "sqrt", "absolute", "sign", "logical_not", "relu", "sigmoid", "tanh", "erf")
-BINARY = ("add", "subtract", "multiply", "divide", "power", "maximum", "minimum")
-FLOOR = ("floor_divide", "remainder")
-COMPARISON = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
-BACKWARD = ("relu", "sigmoid", "tanh")
+BACKWARD = ACTIVATIONS[1:]  # all but "none"
 
 ROOT_HALF = math.sqrt(0.5)
 DENSITY = 1 / math.sqrt(2 * math.pi)  # of the normal distribution, at 0

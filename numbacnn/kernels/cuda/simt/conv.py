@@ -12,7 +12,7 @@ The weight gradient sums over pixels; slices of them are summed by separate bloc
 
 from numba import int32, uint32
 
-from .driver import cuda
+from ..driver import cuda
 from .tile import ACROSS, BK, BM, BMP, BN, BNP, LOADS, THREADS, TM, TN, clear, multiply
 
 I = int32

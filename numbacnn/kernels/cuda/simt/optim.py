@@ -2,7 +2,7 @@
 
 from numba import uint32
 
-from .driver import cuda, sqrt
+from ..driver import cuda, sqrt
 
 U = uint32
 

@@ -2,7 +2,7 @@
 
 from numba import int32, uint32
 
-from .driver import cuda
+from ..driver import cuda
 
 I = int32
 U = uint32
