@@ -16,11 +16,31 @@ from numbacnn.backends.cuda import CudaBackend
 
 PACKAGE = Path(__file__).parent.parent / "numbacnn"
 
+DEVICES = ("cpu", "cuda")
+
 # From the bottom up; rooms in one row are siblings and do not import each other.
 LAYERS = [
     {"names", "errors", "config", "results"},
     {"geometry", "layout", "dtypes", "indexing", "random"},
     {"reference", "kernels.cpu", "kernels.cuda"},
+    {
+        "backends.base",
+        "backends.choice",
+        "backends.cpu.buffers",
+        "backends.cpu.packs",
+        "backends.cpu.plan.tiles",
+        "backends.cpu.plan.tables",
+    },
+    {"backends.cpu.plan.shapes", "backends.cpu.plan.contract"},
+    {"backends.cpu.plan.correlate", "backends.cpu.plan.depthwise", "backends.cpu.plan.column_sum"},
+    {"backends.cpu.plan.conv", "backends.cpu.plan.linear", "backends.cpu.plan.winograd"},
+    {f"backends.{device}.arrays" for device in DEVICES},
+    {"backends.cpu.run", *(f"backends.{device}.pointwise" for device in DEVICES)},
+    {f"backends.{device}.{family}" for device in DEVICES for family in ("index", "loss", "optim", "pool", "reduce")},
+    {"backends.cpu.conv.algorithm"},
+    {f"backends.cpu.conv.{algorithm}" for algorithm in ("column_sum", "depthwise", "direct", "winograd")},
+    {f"backends.{device}.{family}" for device in DEVICES for family in ("conv", "dense", "norm")},
+    {f"backends.{device}" for device in DEVICES},
     {"backends"},
     {"ops", "cuda"},
     {"tensor"},
@@ -104,6 +124,15 @@ def test_backends_are_complete(backend):
     assert [name for name in wanted if not hasattr(backend, name)] == []
     for name, method in wanted.items():
         assert parameters(getattr(backend, name)) == parameters(method), name
+
+
+def test_a_family_of_operations_has_the_same_name_on_every_device():
+    families = [[kind.__name__ for kind in backend.__mro__[1:-1]] for backend in (CpuBackend, CudaBackend)]
+    assert set(families[0]) == set(families[1])
+    for family in families[0]:
+        for device in DEVICES:
+            place = PACKAGE / "backends" / device / family.lower()
+            assert place.is_dir() or place.with_suffix(".py").exists(), place
 
 
 def test_no_asserts_in_the_library():

@@ -56,18 +56,18 @@ class Buffers:
         """A free buffer, and where its first cache line starts."""
         size = -(-size // SMALL) * SMALL
         for fit in self._fitting(size):
-            row, starts = self._buffers.get(fit, _NONE)
-            for i in range(len(row)):
-                if _references(row, i) == _FREE:
+            bucket, aligned = self._buffers.get(fit, _NONE)
+            for i in range(len(bucket)):
+                if _references(bucket, i) == _FREE:
                     self._buffers.move_to_end(fit)
-                    return row[i], starts[i]
-        self._let_go_of_one_below(size)
-        row, starts = self._buffers.setdefault(size, ([], []))
+                    return bucket[i], aligned[i]
+        self._evict_smaller(size)
+        bucket, aligned = self._buffers.setdefault(size, ([], []))
         self._buffers.move_to_end(size)
-        row.append(np.empty(size, np.uint8))
-        starts.append(-row[-1].ctypes.data % LINE)
+        bucket.append(np.empty(size, np.uint8))
+        aligned.append(-bucket[-1].ctypes.data % LINE)
         self.held += size
-        found = row[-1], starts[-1]
+        found = bucket[-1], aligned[-1]
         self._trim()
         return found
 
@@ -76,23 +76,23 @@ class Buffers:
         yield size
         yield from sorted(held for held in self._buffers if size < held <= 2 * size)
 
-    def _let_go_of_one_below(self, size: int) -> None:
-        """A free buffer that is only somewhat too small: the new one will serve in its place, so that both need not be held."""
+    def _evict_smaller(self, size: int) -> None:
+        """Forget a free buffer that is only somewhat too small: the new one will serve in its place, so that both need not be held."""
         for held in sorted((held for held in self._buffers if size <= 2 * held < 2 * size), reverse=True):
-            row, starts = self._buffers[held]
-            for i in range(len(row)):
-                if _references(row, i) == _FREE:
-                    del row[i], starts[i]
+            bucket, aligned = self._buffers[held]
+            for i in range(len(bucket)):
+                if _references(bucket, i) == _FREE:
+                    del bucket[i], aligned[i]
                     self.held -= held
-                    if not row:
+                    if not bucket:
                         del self._buffers[held]
                     return
 
     def _trim(self) -> None:
         """Let go of the longest unused sizes; buffers in use are then freed by their users."""
         while self.held > self.limit and len(self._buffers) > 1:
-            size, (row, _) = self._buffers.popitem(last=False)
-            self.held -= size * len(row)
+            size, (bucket, _) = self._buffers.popitem(last=False)
+            self.held -= size * len(bucket)
 
     def clear(self) -> None:
         """Forget all buffers."""

@@ -57,17 +57,17 @@ def lock(holder: Any) -> None:
                 holder.array.flags.writeable = True
 
 
-def unlock(array: np.ndarray) -> None:
-    """Let ``array``, a weight or a view of one, be written to again, and forget what was made of the weight."""
-    if array.flags.writeable:
+def unlock(x: np.ndarray) -> None:
+    """Let ``x``, a weight or a view of one, be written to again, and forget what was made of the weight."""
+    if x.flags.writeable:
         return
     with _lock:
-        entry = _locked.pop(id(_memory(array)), None)
+        entry = _locked.pop(id(_memory(x)), None)
         weight = None if entry is None else entry.array()
         if weight is not None:
             weight.flags.writeable = True
-        if not repeats(array):  # a view that was made while the lock held
-            array.flags.writeable = True
+        if not repeats(x):  # a view that was made while the lock held
+            x.flags.writeable = True
 
 
 def repeats(array: np.ndarray) -> bool:
