@@ -570,7 +570,7 @@ class _Run:
             raise ValueError(
                 message("fit", f"the run as it began, with {wanted}", received, "resume with the same arguments, or start anew")
             )
-        self.model.load_state_dict(saved.weights)
+        # each takes its state whole or not at all; the user's model comes last, so that it is as it was where another refuses
         self.optimizer.load_state_dict(saved.optimizer)
         if self.schedule is not None:
             self.schedule.load_state_dict(saved.schedule or {})
@@ -581,6 +581,7 @@ class _Run:
         self.meter.loss, self.meter.right, self.meter.images = (progress["meter"][name] for name in ("loss", "right", "images"))
         self.history.epochs = [Epoch(**epoch) for epoch in progress["history"]]
         self.started = {**saved.run, "options": self.options}
+        self.model.load_state_dict(saved.weights)
 
     def write_log(self) -> None:
         """The log anew from the history, so that it agrees with the checkpoint whatever happened before."""

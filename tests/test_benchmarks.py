@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT))  # the benchmarks are not installed
 
-from benchmarks import alternate, bandwidth, conv, lenet, readme, tables, train  # noqa: E402
+from benchmarks import alternate, bandwidth, conv, lenet, readme, serve, tables, train  # noqa: E402
 
 ROW = {"numbacnn_best": 2.0, "numbacnn_median": 4.0, "torch_best": 3.0, "torch_median": 5.0}
 
@@ -246,7 +246,10 @@ def test_the_exported_lenet_is_ours(model: str, monkeypatch: pytest.MonkeyPatch)
     same(net(nc.tensor(x)), session.run(None, {"x": x})[0])
 
 
-@pytest.mark.parametrize("net", [*train.NETS.values(), train.LENET], ids=lambda net: f"{net.name}-{net.shape[-1]}")
+NETS = [*train.NETS.values(), train.LENET, *serve.NETS.values()]
+
+
+@pytest.mark.parametrize("net", NETS, ids=lambda net: f"{net.name}-{net.shape}")
 def test_networks_have_the_same_parameters(net: train.Net) -> None:
     pytest.importorskip("torch", reason="needs PyTorch: pip install torch==2.13.0")
     import numbacnn as nc
@@ -255,3 +258,13 @@ def test_networks_have_the_same_parameters(net: train.Net) -> None:
     mine = getattr(nc.models, net.name)(classes=10, **net.arguments)
     other = getattr(torch_nets, net.name)(**net.arguments)
     assert [tuple(p.shape) for p in mine.parameters()] == [tuple(p.shape) for p in other.parameters()]
+
+
+@pytest.mark.parametrize("mode", ["request", "inference"])
+def test_a_request_has_the_same_shape_on_both_sides(mode: str) -> None:
+    pytest.importorskip("torch", reason="needs PyTorch: pip install torch==2.13.0")
+    case = {"net": "LeNet, 28x28", "mode": mode}
+    for way in serve.ours(case) + serve.theirs(case):
+        result: Any = way()
+        assert tuple(result.shape) == (1, 10)
+        assert result.requires_grad == (mode == "inference")  # there the worker is in the mode already

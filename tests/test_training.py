@@ -232,6 +232,23 @@ def test_a_resumed_run_must_be_the_same(program: Any, whole: Path) -> None:
         fit(net, program.dataset(50, 9), program.dataset(12, 1), out=whole, resume=True, **program.options())
 
 
+@pytest.mark.parametrize("part", ["moments", "schedule"])
+def test_a_damaged_checkpoint_leaves_the_model_as_it_was(program: Any, whole: Path, tmp_path: Path, part: str) -> None:
+    saved = checkpoint.load(whole / training.LAST)
+    assert saved.optimizer is not None and saved.schedule is not None
+    if part == "moments":
+        del saved.optimizer["state"][0]["exp_avg_sq"]
+    else:
+        saved.schedule["total_steps"] = 0
+    checkpoint.save(tmp_path / training.LAST, saved)
+    net = program.network()
+    before = {name: np.array(t) for name, t in net.state_dict().items()}
+    with pytest.raises(ValueError, match=r"^\[(AdamW|OneCycleLR).load_state_dict\] expected "):
+        fit(net, program.dataset(50, 0), program.dataset(12, 1), out=tmp_path, resume=True, **program.options())
+    for name, t in net.state_dict().items():
+        np.testing.assert_array_equal(np.array(t), before[name])
+
+
 def test_weights_for_use_only_are_no_run(program: Any, tmp_path: Path) -> None:
     checkpoint.save(tmp_path / training.LAST, checkpoint.Checkpoint({}))
     wanted = "[fit] expected the checkpoint of a training run; received weights for use only; start a run, without resume."

@@ -7,19 +7,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ....kernels.cpu import conv
-from ....kernels.cpu.launch import default_threads
 from ....kernels.cpu.tile import Tile
 from .contract import TASKS
 
 __all__ = ["Correlation", "correlation"]
 
-SUMS = 2 * default_threads()
-"""Tasks of a weight gradient. Each copies its own panels, so make no more of them than threads can use.
-
-The bits depend on the chunks only."""
+SUMS = 16
+"""Tasks of a weight gradient. Each copies its own panels of the input, so make no more of them than that many threads can use."""
 BLOCKS = 4
 """Blocks of output channels that a panel of the input should serve at least."""
-PART_BYTES = 1 << 21
+PART_BYTES = 1 << 23
 """What the partial sums of a weight gradient may occupy, unless a single chunk takes more."""
 
 
