@@ -48,7 +48,7 @@ _METHODS = """
 
 
 _ELSEWHERE = {
-    **{module: f"{module}:" for module in ("cli", "kernels", "plots", "reference", "testing")},  # imported when first asked for
+    **{module: f"{module}:" for module in ("cli", "kernels", "layout", "plots", "reference", "testing")},  # imported when first asked for
     **{name: f"kernels.cpu.launch:{name}" for name in ("get_num_threads", "set_num_threads")},
     **{name: f"tensor:Tensor.{name}" for name in _METHODS},  # torch.abs(x) is x.abs()
     "bool": "dtypes:bool_",

@@ -21,7 +21,7 @@ It is chosen where it pays, which depends on the batch too: an image may have ot
 which take up to eight rows another way.)"""
 
 explain: bool = os.environ.get("NUMBACNN_EXPLAIN", "0") == "1"
-"""Print which algorithm takes each convolution, and why the others declined."""
+"""Print which algorithm takes each convolution on its device, and why the others declined."""
 
 fuse: bool = True
 """Let ``nn.Sequential`` have a layer do the work of its neighbours in fewer passes over memory, to the same bits: the activation behind a

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import launches
 import numpy as np
 import pytest
 
 import numbacnn as nc
 from numbacnn import nn
-from numbacnn.backends import cpu, cpu_conv
 from numbacnn.backends.cpu import CpuBackend
+from numbacnn.kernels.cpu.launch import launch
 from numbacnn.nn import functional as F
 
 
@@ -99,7 +100,7 @@ def test_a_convolution_averages_to_the_same_bits(pool: tuple[Any, ...], channels
 
 def test_what_a_convolution_averages(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     backward: list[str] = []
-    for name in ("average_backward", "avg_pool2d_backward", "activation_backward"):
+    for name in ("average_backward", "avg_pool2d_backward", "activation_backward", "channel_sum"):
         original = getattr(CpuBackend, name)
         monkeypatch.setattr(CpuBackend, name, lambda self, *args, name=name, f=original: (backward.append(name), f(self, *args))[1])
     model = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Sigmoid(), nn.AvgPool2d(2))
@@ -109,7 +110,7 @@ def test_what_a_convolution_averages(calls: list[str], monkeypatch: pytest.Monke
     assert backward == ["average_backward"] * 2 + ["average_backward", "avg_pool2d_backward", "activation_backward"] * 2
     backward.clear()
     nn.Sequential(nn.Conv2d(1, 2, 3), nn.AvgPool2d(2))(nc.randn(1, 1, 6, 6)).sum().backward()  # nothing to keep the output for
-    assert backward == ["avg_pool2d_backward", "activation_backward"]
+    assert backward == ["avg_pool2d_backward", "channel_sum"]
     assert calls == ["sigmoid"] * 4 + ["none"]
     with pytest.raises(ValueError, match=r"^\[avg_pool2d\] expected a padded input of at least the window's extent"):
         model(nc.randn(1, 1, 1, 1))
@@ -283,9 +284,7 @@ def test_a_lenet_step_is_26_launches(monkeypatch: pytest.MonkeyPatch) -> None:
     model = nc.models.get("lenet")()
     optimiser = nc.optim.SGD(model.parameters(), lr=0.1)
     seen: list[str] = []
-    for module in (cpu, cpu_conv):
-        original = module.launch
-        monkeypatch.setattr(module, "launch", lambda driver, *args, f=original: (seen.append(driver.__name__), f(driver, *args))[1])
+    launches.through(monkeypatch, lambda driver, *args: (seen.append(driver.__name__), launch(driver, *args)))
     F.cross_entropy(model(nc.randn(4, 1, 28, 28)), nc.tensor([1, 2, 3, 4])).backward()
     optimiser.step()
     assert len(seen) == 26, seen

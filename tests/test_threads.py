@@ -300,13 +300,13 @@ def test_the_cut_of_tasks_depends_on_the_shape_alone():
     code = """
         import numba
         from numbacnn import backends
-        from numbacnn.backends import cpu_plan
+        from numbacnn.backends.cpu.plan import conv
         from numbacnn.geometry import Conv2dGeometry
 
         found = hashlib.sha256()
         for c, oc in ((8, 300), (150, 20)):
             g = Conv2dGeometry.of((3, c, 9, 9), (oc, c, 3, 3))
-            plans = cpu_plan.forward_plan(g, "float32"), cpu_plan.grad_input_plan(g, "float32"), cpu_plan.grad_weight_plan(g, "float32")
+            plans = conv.forward_plan(g, "float32"), conv.grad_input_plan(g, "float32"), conv.grad_weight_plan(g, "float32")
             for plan in plans:
                 for table in plan.tables:
                     found.update(table.tobytes())
