@@ -2,6 +2,6 @@
 
 ``conv``, ``lenet``, ``train`` and ``bandwidth`` time the two sides in turn (see ``alternate``), ``startup`` and ``memory`` look at whole
 processes, ``recipes`` at what networks learn, ``peak`` at what the processor can do. With ``--out benchmarks/results`` each writes its
-rows as JSON and its table as Markdown, and ``readme`` puts the tables into the README. The peer is ``torch==2.13.0``; with the extra
-``bench`` there is a third, onnxruntime, for inference.
+rows as JSON and its table as Markdown; ``readme`` puts the tables into ``benchmarks/README.md`` and one summary into the README. The
+peer is ``torch==2.13.0``; with the extra ``bench`` there is a third, onnxruntime, for inference.
 """

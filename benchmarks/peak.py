@@ -14,9 +14,9 @@ from collections.abc import Callable
 import numpy as np
 from numba import prange
 
-from numbacnn.backends.cpu_plan import WIDE
-from numbacnn.kernels.cpu.elementwise import block, blocks
+from numbacnn.backends.cpu.plan.tiles import WIDE
 from numbacnn.kernels.cpu.launch import inline, kernel, launch
+from numbacnn.kernels.cpu.pointwise import block, blocks
 from numbacnn.kernels.cpu.tile import Tile, columns, outer, store_block, zero
 
 

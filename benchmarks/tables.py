@@ -64,12 +64,17 @@ def _processor() -> str:
     return f"{(names or [platform.processor()])[0]} ({llvm.get_host_cpu_name()}), {os.cpu_count()} CPUs"
 
 
+def facts_line(facts: dict[str, str]) -> str:
+    """What the figures of a table depend on, in small print."""
+    return "<sub>" + ", ".join(f"{key} {value}" for key, value in facts.items()) + "</sub>"
+
+
 def report(name: str, title: str, table: Table, rows: list[Row], summary: dict[str, float], args: argparse.Namespace) -> None:
     """Print the table and what it comes to; with ``--out`` write both into ``name.md``, and the rows into ``name.json``."""
     facts = machine(args.threads)
     summary = {what: value for what, value in summary.items() if not math.isnan(value)}  # no ratios without a peer
     parts = [f"**{title}**", markdown(table), "; ".join(f"{what}: {value:.2f}" for what, value in summary.items())]
-    parts.append("<sub>" + ", ".join(f"{key} {value}" for key, value in facts.items()) + "</sub>")
+    parts.append(facts_line(facts))
     text = "\n\n".join(part for part in parts if part) + "\n"
     print(text)
     if args.out:

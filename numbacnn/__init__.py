@@ -4,7 +4,7 @@ Names and semantics are PyTorch's, so a listing of the book runs with ``import n
 Importing the package compiles and imports no kernel; a device's kernels come with its first operation.
 """
 
-import importlib as _importlib
+import pkgutil as _pkgutil
 from typing import Any as _Any
 
 from . import checkpoint, config, cuda, data, inspect, models, nn, optim
@@ -39,22 +39,33 @@ from .tensor import (
 from .training import Evaluation, History, evaluate, fit, predict
 from .version import __version__
 
+__all__ = [*(name for name in globals() if not name.startswith("_")), "plots", "testing"]  # what the pages of the API show
+
 _METHODS = """
     abs argmax argmin clamp erf exp flatten log log1p log_softmax matmul max mean min mm norm permute relu reshape sigmoid softmax sqrt
     squeeze std sum tanh transpose unsqueeze var
 """.split()  # noqa: SIM905
 
 
-_DTYPES = {"bool": bool_, "short": int16, "int": int32, "long": int64, "float": float32, "double": float64}
+_ELSEWHERE = {
+    **{module: f"{module}:" for module in ("cli", "kernels", "layout", "plots", "reference", "testing")},  # imported when first asked for
+    **{name: f"kernels.cpu.launch:{name}" for name in ("get_num_threads", "set_num_threads")},
+    **{name: f"tensor:Tensor.{name}" for name in _METHODS},  # torch.abs(x) is x.abs()
+    "bool": "dtypes:bool_",
+    "short": "dtypes:int16",
+    "int": "dtypes:int32",
+    "long": "dtypes:int64",
+    "float": "dtypes:float32",
+    "double": "dtypes:float64",
+}
+"""Names that this module does not hold itself, and where each is found below ``numbacnn``: "module:" or "module:name"."""
 
 
 def __getattr__(name: str) -> _Any:
-    if name in _DTYPES:
-        return _DTYPES[name]
-    if name == "testing":  # it needs Hypothesis
-        return _importlib.import_module(".testing", __name__)
-    if name in _METHODS:  # torch.abs(x) is x.abs()
-        return getattr(Tensor, name)
-    if name in ("get_num_threads", "set_num_threads"):  # they live beside the kernels, which are not imported before they are needed
-        return getattr(_importlib.import_module(".kernels.cpu.launch", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _pkgutil.resolve_name(f"{__name__}.{_ELSEWHERE[name]}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ELSEWHERE})

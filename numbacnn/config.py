@@ -12,7 +12,7 @@ threads: int | None = None
 """Threads for CPU kernels; None: all that this process may use. Set it with :func:`numbacnn.set_num_threads`."""
 
 quiet: bool = os.environ.get("NUMBACNN_QUIET", "0") == "1"
-"""Do not say that a kernel is being compiled."""
+"""Do not say that kernels are being compiled, or cannot be kept for the next run."""
 
 winograd: bool = True
 """Let 3x3 convolutions of stride 1 take Winograd's algorithm: up to twice as fast, a relative rms error of some 3e-6 instead of 3e-7.
@@ -21,7 +21,7 @@ It is chosen where it pays, which depends on the batch too: an image may have ot
 which take up to eight rows another way.)"""
 
 explain: bool = os.environ.get("NUMBACNN_EXPLAIN", "0") == "1"
-"""Print which algorithm takes each convolution, and why the others declined."""
+"""Print which algorithm takes each convolution on its device, and why the others declined."""
 
 fuse: bool = True
 """Let ``nn.Sequential`` have a layer do the work of its neighbours in fewer passes over memory, to the same bits: the activation behind a

@@ -74,7 +74,7 @@ def is_floating(dtype: DType) -> bool:
     return dtype.kind == "f"
 
 
-_RANK = {"b": 0, "u": 1, "i": 1, "f": 2}
+KIND_RANK = {"b": 0, "u": 1, "i": 1, "f": 2}
 
 
 def promote(a: tuple[DType, int], b: tuple[DType, int]) -> DType:
@@ -86,7 +86,7 @@ def promote(a: tuple[DType, int], b: tuple[DType, int]) -> DType:
     (dtype('float32'), dtype('float32'), dtype('float32'))
     """
     (da, ra), (db, rb) = a, b
-    ka, kb = _RANK[da.kind], _RANK[db.kind]
+    ka, kb = KIND_RANK[da.kind], KIND_RANK[db.kind]
     if ka != kb:
         return da if ka > kb else db
     if ra != rb:

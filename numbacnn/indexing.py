@@ -1,4 +1,4 @@
-"""Indices as NumPy takes them that mean what they mean in PyTorch."""
+"""Rewrite an index so that NumPy reads it as PyTorch would."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """What a network is made of: sizes, parameters, multiply-adds and receptive fields.
 
-The receptive field follows Araujo, Norris and Sim, "Computing Receptive Fields of Convolutional Neural Networks" (Distill, 2019).
+Layers answer themselves: ``receptive_field(field)`` gives the field behind a layer, ``macs(input_shape)`` its multiply-adds. A layer
+without the first is not known to :func:`receptive_field`; one without the second counts none.
 """
 
 from __future__ import annotations
@@ -12,28 +13,14 @@ from typing import Any, NamedTuple
 
 from . import nn
 from .errors import ShapeError, message
+from .nn.field import Field
+from .nn.lazy import LazyModule
 from .random import get_rng_state, set_rng_state
 from .tensor import Tensor, no_grad, zeros
 
 __all__ = ["Field", "Row", "Summary", "receptive_field", "summary"]
 
-_WINDOWS = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
-_POINTWISE = (nn.Identity, nn.BatchNorm2d, nn.ReLU, nn.GELU, nn.Sigmoid, nn.Tanh, nn.Dropout)
-_GLOBAL = (nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear)
-
 Pair = tuple[int, int]
-
-
-class Field(NamedTuple):
-    """What the units of a layer see of the input, each entry as (height, width) in input pixels.
-
-    Unit ``i`` along an axis sees the pixels from ``start + i * jump`` up to ``start + i * jump + size``, without the last;
-    pixels below 0 or beyond the image are padding.
-    """
-
-    size: Pair = (1, 1)
-    jump: Pair = (1, 1)
-    start: Pair = (0, 0)
 
 
 class Row(NamedTuple):
@@ -86,22 +73,9 @@ def _pair_text(pair: Pair) -> str:
 
 
 def _through(field: Field, layer: nn.Module) -> Field | None:
-    """The field behind ``layer``; None where each unit sees everything, or where the layer is not known."""
-    if isinstance(layer, _POINTWISE) or (isinstance(layer, (nn.Softmax, nn.LogSoftmax)) and layer.dim in (1, -3)):
-        return field
-    if isinstance(layer, nn.Conv2d):
-        g = layer.geometry()
-        kernel, before, dilation, stride = (g.kh, g.kw), (g.padding[0][0], g.padding[1][0]), g.dilation, g.stride
-    elif isinstance(layer, (nn.MaxPool2d, nn.AvgPool2d)):
-        p = layer.geometry()
-        kernel, before, dilation, stride = p.kernel, p.padding, p.dilation, p.stride
-    else:
-        return None
-    axes = [
-        (size + d * (k - 1) * jump, jump * s, start - b * jump)
-        for size, jump, start, k, b, d, s in zip(*field, kernel, before, dilation, stride)
-    ]
-    return Field(*zip(*axes))  # type: ignore[arg-type]
+    """The field behind ``layer``; None where each unit sees everything, or where the layer does not say."""
+    answer = getattr(type(layer), "receptive_field", None)
+    return None if answer is None else answer(layer, field)
 
 
 def _chain(model: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
@@ -128,15 +102,15 @@ def receptive_field(model: nn.Module) -> list[tuple[str, Field]]:
     """
     fields, field = [], Field()
     for name, layer in _chain(model, ""):
-        behind = _through(field, layer)
-        if behind is None:
-            if isinstance(layer, (*_GLOBAL, nn.Softmax, nn.LogSoftmax)):
-                break
+        if not hasattr(type(layer), "receptive_field"):
             received = f"{type(layer).__name__} at {name!r}" if name else type(layer).__name__
             raise TypeError(message("receptive_field", "a chain of known layers in Sequential", received, "use summary, which runs it"))
+        behind = _through(field, layer)
+        if behind is None:
+            break
+        if behind is not field:  # else the layer acts on each pixel alone
+            fields.append((name, behind))
         field = behind
-        if isinstance(layer, _WINDOWS):
-            fields.append((name, field))
     return fields
 
 
@@ -167,7 +141,7 @@ def summary(model: nn.Module, input_shape: Sequence[int]) -> Summary:
 
 
 def _run(model: nn.Module, shape: tuple[int, ...]) -> Summary:
-    lazy = any(isinstance(module, (nn.LazyConv2d, nn.LazyLinear)) for module in model.modules())
+    lazy = any(isinstance(module, LazyModule) for module in model.modules())
     like = next(iter(model.parameters()), None)
     x = zeros(shape) if like is None else zeros(shape, dtype=like.dtype, device=like.device)
     fields: dict[int, tuple[Tensor, Field | None]] = {id(x): (x, Field())}  # the tensors are kept, so that no id comes back
@@ -181,7 +155,8 @@ def _run(model: nn.Module, shape: tuple[int, ...]) -> Summary:
             behind = None if before is None else _through(before, module)
             fields[id(output)] = output, behind
             count = sum(p.numel() for p in module.parameters(recurse=False))
-            macs = _macs(module, args[0], output) if args else 0
+            counts = getattr(type(module), "macs", None)
+            macs = counts(module, args[0].shape) if counts is not None and args else 0
             rows.append(Row(name, type(module).__name__, output.shape, count, macs, behind))
 
         return hook
@@ -193,11 +168,3 @@ def _run(model: nn.Module, shape: tuple[int, ...]) -> Summary:
     model.eval()(x)
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return Summary(shape, tuple(rows), sum(p.numel() for p in model.parameters()), trainable, lazy)
-
-
-def _macs(module: nn.Module, x: Any, output: Tensor) -> int:
-    if isinstance(module, nn.Conv2d):
-        return module.geometry(x.shape if x.ndim == 4 else (1, *x.shape)).macs
-    if isinstance(module, nn.Linear):
-        return output.numel() * module.in_features
-    return 0

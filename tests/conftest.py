@@ -37,6 +37,11 @@ settings.register_profile("simulator", max_examples=5, derandomize=True, databas
 settings.load_profile("simulator" if SIMULATED else os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Not in pyproject.toml: pytest would import Numba for the class, and Numba would read its settings, before they are made here."""
+    config.addinivalue_line("filterwarnings", "ignore::numba.core.errors.NumbaDebugInfoWarning")
+
+
 def _devices() -> list[str]:
     """The devices of this machine: ``cuda`` is one with a GPU or in the simulator."""
     from numbacnn import cuda

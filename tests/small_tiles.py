@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from numbacnn.backends import cuda as backend
-from numbacnn.kernels.cuda import conv, driver, matmul, norm, reduce, tile
+from numbacnn.backends.cuda import conv as convolve
+from numbacnn.backends.cuda import reduce as reductions
+from numbacnn.kernels.cuda import driver
+from numbacnn.kernels.cuda.simt import conv, loss, matmul, norm, reduce, softmax, tile
 
 _TILE = {"BM": 4, "BN": 4, "TM": 2, "TN": 2, "THREADS": 4, "BMP": 5, "BNP": 5, "LOADS": 8, "ACROSS": 2}
 _ROWS = {"THREADS": 4, "COLUMNS": 4, "LANES": 2}
@@ -18,6 +20,7 @@ def use(monkeypatch: Any) -> None:
     for module in (tile, conv, matmul):
         for name in _TILE.keys() & vars(module).keys():
             monkeypatch.setattr(module, name, _TILE[name])
-    for module, constants in ((reduce, _ROWS), (norm, _ROWS), (backend, _BACKEND)):
+    rows = ((module, _ROWS) for module in (reduce, norm, softmax, loss))
+    for module, constants in (*rows, (reductions, _BACKEND), (convolve, _BACKEND)):
         for name in constants.keys() & vars(module).keys():
             monkeypatch.setattr(module, name, constants[name])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import inspect
 import re
 import subprocess
 import sys
@@ -13,19 +14,53 @@ import pytest
 
 from numbacnn import backends
 from numbacnn.backends.base import Backend
+from numbacnn.backends.cpu import CpuBackend
+from numbacnn.backends.cuda import CudaBackend
 
 PACKAGE = Path(__file__).parent.parent / "numbacnn"
 
+DEVICES = ("cpu", "cuda")
+
 # From the bottom up; rooms in one row are siblings and do not import each other.
 LAYERS = [
-    {"errors", "config", "version"},
+    {"names", "errors", "config", "version"},
     {"arguments", "extras"},
-    {"geometry", "chapter", "kernels", "dtypes", "indexing", "random"},
+    {"geometry", "layout", "chapter", "kernels", "dtypes", "indexing", "random"},
     {"reference", "kernels.cpu", "kernels.cuda"},
+    {
+        "backends.base",
+        "backends.choice",
+        "backends.cpu.buffers",
+        "backends.cpu.packs",
+        "backends.cpu.plan",
+        "backends.cpu.plan.tiles",
+        "backends.cpu.plan.tables",
+    },
+    {"backends.cpu.plan.shapes", "backends.cpu.plan.contract"},
+    {"backends.cpu.plan.correlate", "backends.cpu.plan.depthwise", "backends.cpu.plan.column_sum"},
+    {"backends.cpu.plan.conv", "backends.cpu.plan.linear", "backends.cpu.plan.winograd"},
+    {f"backends.{device}.arrays" for device in DEVICES},
+    {"backends.cpu.run", *(f"backends.{device}.pointwise" for device in DEVICES)},
+    {f"backends.{device}.{family}" for device in DEVICES for family in ("index", "loss", "optim", "pool", "reduce")},
+    {"backends.cpu.conv.algorithm"},
+    {f"backends.cpu.conv.{algorithm}" for algorithm in ("column_sum", "depthwise", "direct", "winograd")},
+    {f"backends.{device}.{family}" for device in DEVICES for family in ("conv", "dense", "norm")},
+    {f"backends.{device}" for device in DEVICES},
     {"backends"},
     {"ops", "cuda"},
+    {"tensor.tape"},
+    {"tensor.core"},
+    {"tensor.operands"},
+    {"tensor.convert", "tensor.create", "tensor.function", "tensor.index", "tensor.join", "tensor.shape"},
+    {"tensor.dense", "tensor.pointwise"},
+    {"tensor.reduce"},
     {"tensor"},
-    {"nn.init", "nn.functional", "nn.module"},
+    {"nn.functional.checks"},
+    {"nn.functional.pool"},
+    {"nn.init", "nn.functional", "nn.parameter", "nn.field", "nn.fusion"},
+    {"nn.lazy"},
+    {"nn.module"},
+    {"nn.containers"},
     {"nn", "optim", "data", "testing"},
     {"models", "inspect"},
     {"checkpoint"},
@@ -84,10 +119,15 @@ def absolute(name: str, package: list[str]) -> list[str] | None:
 
 
 def imported(name: str, path: Path) -> set[str]:
-    """Modules that this one imports, at its top or inside functions, and packages whose ``__init__`` that runs; "" is the library's."""
+    """Modules that this one imports, at its top or inside functions, and packages whose ``__init__`` that runs; "" is the library's.
+
+    What only the type checker reads does not count.
+    """
     own = name.split(".")
     package = own if path.name == "__init__.py" else own[:-1]
-    found = {tuple(target) for node in ast.walk(ast.parse(path.read_text())) for target in targets(node, package)}
+    tree = ast.parse(path.read_text())
+    tree.body = [node for node in tree.body if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")]
+    found = {tuple(target) for node in ast.walk(tree) for target in targets(node, package)}
     packages = {target[:n] for target in found for n in range(1, len(target))}
     return {".".join(target) for target in found | {outer for outer in packages if outer != tuple(own[: len(outer)])}}
 
@@ -203,16 +243,26 @@ def test_to_pass_a_devices_name_on_is_no_decision():
     assert not device_names("__all__ = ['cuda']\ndef zeros(*size, device='cpu'): return x.to('cuda', device='cpu')")
 
 
-@pytest.mark.parametrize("module", ["cpu", "cuda"])
-def test_backends_are_complete(module):
-    """Read from the source, so that no GPU is needed."""
-    tree = ast.parse((PACKAGE / "backends" / f"{module}.py").read_text())
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name.endswith("Backend")]
-    methods = {node.name for node in classes[0].body if isinstance(node, ast.FunctionDef)}
-    methods |= {ast.unparse(target) for node in classes[0].body if isinstance(node, ast.Assign) for target in node.targets}
-    wanted = {name for name, value in vars(Backend).items() if callable(value) and not name.startswith("_")}
+def parameters(method) -> list[str]:
+    return [name for name in inspect.signature(method).parameters if name != "self"]
+
+
+@pytest.mark.parametrize("backend", [CpuBackend, CudaBackend])
+def test_backends_are_complete(backend):
+    wanted = {name: value for name, value in vars(Backend).items() if callable(value) and not name.startswith("_")}
     assert len(wanted) > 40
-    assert wanted <= methods, wanted - methods
+    assert [name for name in wanted if not hasattr(backend, name)] == []
+    for name, method in wanted.items():
+        assert parameters(getattr(backend, name)) == parameters(method), name
+
+
+def test_a_family_of_operations_has_the_same_name_on_every_device():
+    families = [[kind.__name__ for kind in backend.__mro__[1:-1]] for backend in (CpuBackend, CudaBackend)]
+    assert set(families[0]) == set(families[1])
+    for family in families[0]:
+        for device in DEVICES:
+            place = PACKAGE / "backends" / device / family.lower()
+            assert place.is_dir() or place.with_suffix(".py").exists(), place
 
 
 def test_no_asserts_in_the_library():
@@ -236,3 +286,17 @@ def test_importing_the_package_and_its_command_line_is_light():
     code = f"import sys, numbacnn.cli; print([m for m in {heavy!r} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout.strip() == "[]"
+
+
+def test_every_public_module_is_an_attribute():
+    """In a new process, where no test has imported a module before."""
+    public = sorted({name.split(".")[0] for name, _ in modules()} - {"__main__"})
+    assert {"nn", "plots", "testing"} <= set(public)
+    code = f"""
+import numbacnn as nc
+listed = dir(nc)
+print([name for name in {public!r} if getattr(nc, name, None) is None or name not in listed])
+print([name for name in {{*listed, *nc.__all__}} if not hasattr(nc, name)])
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.split("\n")[:2] == ["[]", "[]"]

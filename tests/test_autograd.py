@@ -258,6 +258,7 @@ def test_composed_losses(f: Callable[..., nc.Tensor], reduction: str) -> None:
     assert gradcheck(lambda x, y: f(x, y, reduction=reduction), [spread(3, 4), real(3, 4, low=0.1)])
 
 
+@pytest.mark.smoke
 def test_nll_loss() -> None:
     assert gradcheck(lambda x: F.nll_loss(x.log_softmax(1), nc.tensor([2, 0])), [real(2, 3)])
     assert gradcheck(lambda x: F.nll_loss(x, nc.tensor([[2], [0]]), reduction="none"), [real(2, 3, 1)])

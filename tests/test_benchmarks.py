@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT))  # the benchmarks are not installed
 
-from benchmarks import alternate, bandwidth, conv, lenet, readme, tables, train  # noqa: E402
+from benchmarks import alternate, bandwidth, conv, lenet, readme, serve, tables, train  # noqa: E402
 
 ROW = {"numbacnn_best": 2.0, "numbacnn_median": 4.0, "torch_best": 3.0, "torch_median": 5.0}
 
@@ -84,12 +84,61 @@ def test_the_readme_takes_the_tables_that_are_there(tmp_path: Path) -> None:
     assert readme.filled(wanted, tmp_path) == wanted
 
 
-def test_every_place_in_the_readme_is_a_benchmark() -> None:
-    names = [place[1] for place in readme.PLACE.finditer((ROOT / "README.md").read_text(encoding="utf-8"))]
-    assert len(names) == len(set(names))
-    assert {Path(name).parent for name in names} == {Path("benchmarks/results")}
+def test_every_table_has_one_place() -> None:
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in readme.FILES]
+    front, all_tables = ([Path(place[1]) for place in readme.PLACE.finditer(text)] for text in texts)
+    assert front == [readme.RESULTS / "summary.md"]
+    found = {path.relative_to(ROOT) for path in (ROOT / readme.RESULTS).glob("*.md")} - set(front)
+    assert len(all_tables) == len(found) and set(all_tables) == found
     modules = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
-    assert all(Path(name).stem.split("_")[0] in modules for name in names)
+    assert all(path.stem.split("_")[0] in modules for path in all_tables)
+
+
+def test_the_pages_show_the_results_that_are_there() -> None:
+    again = "run python -m benchmarks.readme"
+    assert readme.summary(ROOT / readme.RESULTS) == (ROOT / readme.RESULTS / "summary.md").read_text(encoding="utf-8"), again
+    for name in readme.FILES:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert readme.filled(text, ROOT) == text, again
+
+
+def results(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
+    (folder / f"{name}.json").write_text(json.dumps({"machine": {"threads": "2"}, "rows": rows}))
+
+
+def test_the_summary_says_losses_as_plainly_as_wins(tmp_path: Path) -> None:
+    times = {"numbacnn_best": 2.0, "torch_best": 1.0, "onnxruntime_best": 0.5}
+    lenets = [{"model": "lenet", "batch": 1} | times, {"model": "lenet", "batch": 256} | times | {"torch_best": 16.0}]
+    results(tmp_path, "lenet_inference", lenets)
+    results(tmp_path, "train", [{"net": "alone", "numbacnn_best": 1.0}])  # PyTorch was not there
+    results(tmp_path, "memory", [{"net": "LeNet", "ratio": 1.5}, {"net": "other", "ratio": math.nan}])
+    results(tmp_path, "startup", [{"what": w, "best": s} for w, s in (("cold cache", 8.0), ("warm cache", 0.5), ("PyTorch", 2.0))])
+    results(tmp_path, "bandwidth", [{"operation": "ReLU", "pass": p} | times for p in ("forward", "forward", "step")])
+    assert readme.summary(tmp_path).splitlines() == [
+        "| beside PyTorch's CPU | geometric mean | worst | cases below 1 |",
+        "| --- | --- | --- | --- |",
+        "| LeNet, inference | 2.00 | 0.50 (lenet, batch 1) | 1 of 2 |",
+        "| LeNet, inference, beside onnxruntime | 0.25 | 0.25 (lenet, batch 1) | 2 of 2 |",
+        "| pooling, activations, losses, batch norm: forward | 0.50 | 0.50 (ReLU) | 2 of 2 |",
+        "| optimiser steps | 0.50 | 0.50 (ReLU) | 1 of 1 |",
+        "| peak memory of a training step | 1.50 | 1.50 (LeNet) | 0 of 1 |",
+        "| process start to the end of a first LeNet step, kernels on disk | 4.00 | 4.00 (0.5 s) | 0 of 1 |",
+        "| the same, kernels compiled for the first time | 0.25 | 0.25 (8.0 s) | 1 of 1 |",
+        "",
+        "<sub>threads 2</sub>",
+    ]
+
+
+def test_the_command_fills_both_pages(tmp_path: Path) -> None:
+    folder = tmp_path / readme.RESULTS
+    folder.mkdir(parents=True)
+    results(folder, "memory", [{"net": "LeNet", "ratio": 1.5}])
+    (folder / "memory.md").write_text("the table\n", encoding="utf-8")
+    for name, table in zip(readme.FILES, ("summary", "memory")):
+        (tmp_path / name).write_text(f"<!-- {readme.RESULTS.as_posix()}/{table}.md -->\n<!-- end -->\n", encoding="utf-8")
+    readme.main(tmp_path)
+    assert "| 1.50 (LeNet) |" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "-->\nthe table\n<!--" in (tmp_path / "benchmarks" / "README.md").read_text(encoding="utf-8")
 
 
 # -- how much work there is ------------------------------------------------------------------------------------------------------
@@ -246,7 +295,10 @@ def test_the_exported_lenet_is_ours(model: str, monkeypatch: pytest.MonkeyPatch)
     same(net(nc.tensor(x)), session.run(None, {"x": x})[0])
 
 
-@pytest.mark.parametrize("net", [*train.NETS.values(), train.LENET], ids=lambda net: f"{net.name}-{net.shape[-1]}")
+NETS = [*train.NETS.values(), train.LENET, *serve.NETS.values()]
+
+
+@pytest.mark.parametrize("net", NETS, ids=lambda net: f"{net.name}-{net.shape}")
 def test_networks_have_the_same_parameters(net: train.Net) -> None:
     pytest.importorskip("torch", reason="needs PyTorch: pip install torch==2.13.0")
     import numbacnn as nc
@@ -255,3 +307,13 @@ def test_networks_have_the_same_parameters(net: train.Net) -> None:
     mine = getattr(nc.models, net.name)(classes=10, **net.arguments)
     other = getattr(torch_nets, net.name)(**net.arguments)
     assert [tuple(p.shape) for p in mine.parameters()] == [tuple(p.shape) for p in other.parameters()]
+
+
+@pytest.mark.parametrize("mode", ["request", "inference"])
+def test_a_request_has_the_same_shape_on_both_sides(mode: str) -> None:
+    pytest.importorskip("torch", reason="needs PyTorch: pip install torch==2.13.0")
+    case = {"net": "LeNet, 28x28", "mode": mode}
+    for way in serve.ours(case) + serve.theirs(case):
+        result: Any = way()
+        assert tuple(result.shape) == (1, 10)
+        assert result.requires_grad == (mode == "inference")  # there the worker is in the mode already

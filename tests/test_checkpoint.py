@@ -63,6 +63,7 @@ def refused(path: Path, text: str) -> None:
 
 
 # -- what comes back -------------------------------------------------------------------------------------------------------------
+@pytest.mark.smoke
 def test_round_trip(saved: Path) -> None:
     assert_equal(vars(checkpoint.load(saved)), vars(some_checkpoint()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -10,16 +11,18 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
 import numbacnn as nc
 from numbacnn import checkpoint, extras, plots, training
 from numbacnn.checkpoint import Checkpoint, Preprocessing
-from numbacnn.cli import doctor, main, places, predict
-from numbacnn.kernels.cpu import launch
+from numbacnn.cli import doctor, main, places, predict, warmup
+from numbacnn.kernels.cpu import cache, compiler, launch
 
 PIL = pytest.importorskip("PIL.Image", reason='needs pillow: pip install "numbacnn[demo]"')
 Run = Callable[..., tuple[int, str, str]]
@@ -109,7 +112,7 @@ def test_ctrl_c_and_resume(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         steps += 1
         update(self)
         if steps == 3:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
         patch.setattr(nc.optim.Optimizer, "step", interrupted)
@@ -147,6 +150,7 @@ def test_divergence(run: Run) -> None:
     )
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a Ctrl-C for one process alone, which Windows lacks")
 def test_the_first_ctrl_c_in_a_process_of_its_own(folder: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(nc.__file__).parents[1]), *sys.path]), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "numbacnn", "train", "--epochs", "500", "--threads", "1"]
@@ -214,13 +218,14 @@ def test_summary(run: Run, trained: Path) -> None:
 
 
 # -- doctor and warmup -----------------------------------------------------------------------------------------------------------
+@pytest.mark.smoke
 def test_doctor(run: Run) -> None:
     code, out, err = run("doctor")
     assert (code, err) == (0, "") and out.endswith("all is well on the CPU\n")
     rows = {line.split()[0]: line for line in out.splitlines() if line.startswith("  ")}
     assert {"numbacnn", "python", "numpy", "numba", "llvmlite", "demo", "name", "features", "layer", "threads", "state"} <= rows.keys()
     assert re.search(r"kernels use +(16|8|4) float32 lanes, (16|32) vector registers, (no )?fused multiply-add", out)
-    assert re.search(r"kernel cache +\S+ \(writable, \d+\.\d MB\)", out)
+    assert re.search(r"kernel cache +\S+ \(works, \d+\.\d MB\)", out)
 
 
 def test_doctor_says_how_to_fix(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,15 +246,58 @@ def test_doctor_survives_what_is_broken(run: Run, monkeypatch: pytest.MonkeyPatc
     assert code == 1 and "failed: OSError: libcuda is of another world\n" in out and out.endswith("not healthy: see above\n")
 
 
-def test_doctor_and_the_cache(tmp_path: Path) -> None:
-    class Kernel:
-        def __init__(self, folder: Path | None) -> None:
-            self.stats = type("Stats", (), {"cache_path": folder and str(folder)})
+needs_compiler = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 
-    assert doctor._cache(Kernel(None)).startswith("none: kernels are compiled in every process; set NUMBA_CACHE_DIR")
-    assert doctor._cache(Kernel(tmp_path)) == f"{tmp_path} (writable, 0.0 MB)"
+
+@needs_compiler
+def test_doctor_and_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cache_dir(path: Path) -> None:
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(path))  # Numba may read it again at any time
+        monkeypatch.setattr(numba.config, "CACHE_DIR", str(path))
+
+    cache_dir(tmp_path / "kernels")
+    folder = Path(cache.folder() or "")
+    assert folder.parent == tmp_path / "kernels"
+    assert doctor._cache() == f"{folder} (works, 0.0 MB)"
+    assert not list(folder.iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", _full)
+        mend = "set NUMBA_CACHE_DIR to a folder with room that can be written"
+        assert doctor._cache() == f"failed: kernels cannot be kept in {folder} (No space left on device); {mend}"
+    with monkeypatch.context() as patch:
+        patch.setattr(cache._Files, "load", lambda files, key: None)
+        assert "failed: kernels cannot be kept" in doctor._cache()
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=300_000))
+        mend = "make room, or set NUMBA_CACHE_DIR to a folder with 20 MB"
+        assert doctor._cache() == f"failed: {folder} has room for 0.3 MB only; {mend}"
+    (folder / f"damaged{cache.SUFFIX}").touch()
+    assert doctor._cache() == f"failed: 1 of 1 files in {folder} cannot be used, such as damaged{cache.SUFFIX} (damaged); delete them"
+    (folder / f"a folder{cache.SUFFIX}").mkdir()
+    assert doctor._cache().startswith(f"failed: 2 of 2 files in {folder} cannot be used, such as a folder{cache.SUFFIX} (")
     (tmp_path / "file").touch()
-    assert doctor._cache(Kernel(tmp_path / "file" / "x")).startswith(f"failed: {tmp_path / 'file' / 'x'} cannot be written (")
+    cache_dir(tmp_path / "file")
+    assert doctor._cache().endswith(f" MB; NUMBA_CACHE_DIR={tmp_path / 'file'} cannot be written)")
+    monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [])
+    assert doctor._cache().startswith("none: kernels are compiled in every process; set NUMBA_CACHE_DIR")
+
+
+def _full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@needs_compiler
+def test_doctor_and_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor._compiler() == "each kernel is optimised as a whole"
+    monkeypatch.setattr(compiler, "TESTED", set())
+    assert doctor._compiler() == "Numba's own, at half the speed: ours is not tested with this version, or does not work with it"
+
+
+def test_warmup_says_what_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warmup, "_first_steps", lambda name: cache._say("in /full (No space left on device)"))
+    monkeypatch.setattr(cache, "unkept", None)
+    reason = "kernels cannot be kept in /full (No space left on device): each process compiles them; `numbacnn doctor` says more"
+    assert warmup.warm_up(["lenet"]).endswith(f" s in all; {reason}")
 
 
 def test_the_extras_are_those_of_the_package() -> None:

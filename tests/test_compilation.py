@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numba
 import numpy as np
@@ -17,6 +19,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.registry import cpu_target
 
+from numbacnn import config
 from numbacnn.kernels.cpu import compiler
 from numbacnn.kernels.cpu.launch import inline
 
@@ -76,6 +79,11 @@ def run(folder: Path, order: str, before: str = "") -> str:
     return result.stdout
 
 
+def test_the_tests_keep_their_kernels_to_themselves() -> None:
+    """pytest may import Numba, which reads its settings once, before conftest.py has made them."""
+    assert os.environ["NUMBA_CACHE_DIR"] == numba.config.CACHE_DIR
+
+
 def test_compilations_agree(tmp_path: Path) -> None:
     assert run(tmp_path / "parallel", "list") == run(tmp_path / "serial", "reversed", TWINS)
 
@@ -94,6 +102,7 @@ needs_compiler = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="noth
 
 @needs_compiler
 def test_machine_code_is_made_of_what_is_called() -> None:
+    assert compiler.lazy()
     made: list[str] = []
 
     class Watched(compiler._LazyLibrary):
@@ -123,8 +132,36 @@ def test_machine_code_is_made_of_what_is_called() -> None:
 @needs_compiler
 def test_other_libraries_than_those_we_know_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert compiler.pipeline() is not Compiler
-    monkeypatch.setitem(compiler.HOOKS, JITCodeLibrary, ("renamed",))
+    with monkeypatch.context() as patch:
+        patch.setitem(compiler.HOOKS, JITCodeLibrary, ("renamed",))
+        assert compiler.pipeline() is Compiler
+    monkeypatch.setattr(numba, "version_info", SimpleNamespace(short=(0, 99)))
     assert compiler.pipeline() is Compiler
+
+
+def _no_address(library: object, name: str) -> int:
+    return 0
+
+
+def _raises(library: object, name: str) -> int:
+    raise AttributeError("renamed")
+
+
+@needs_compiler
+@pytest.mark.parametrize("broken", [_no_address, _raises])
+def test_lazy_libraries_that_do_not_work_are_not_used(
+    broken: Callable[[object, str], int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compiler._LazyLibrary, "get_pointer_to_function", broken)
+    monkeypatch.setattr(compiler, "_works", None, raising=False)
+    monkeypatch.setattr(config, "quiet", False)
+    for value in (3.0, 4):
+        function = njit(pipeline_class=compiler.pipeline())(lambda x: _twice(x) + 1)
+        assert function(value) == 2 * value + 1
+        assert type(function.overloads[function.signatures[0]].library) is JITCodeLibrary
+    said = f"numbacnn: lazy compilation does not work with Numba {numba.__version__}; kernels compile at half the speed\n"
+    assert capsys.readouterr().err == said
+    assert not compiler.lazy()
 
 
 CALLS_PYTHON = """

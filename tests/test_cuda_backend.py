@@ -17,9 +17,11 @@ from numba import config
 
 import numbacnn as nc
 from numbacnn.backends import cuda as backend
+from numbacnn.backends.cuda.conv import choose
 from numbacnn.errors import DeviceError, ShapeError
 from numbacnn.geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
-from numbacnn.kernels.cuda import driver, tile
+from numbacnn.kernels.cuda import driver
+from numbacnn.kernels.cuda.simt import tile
 from numbacnn.models.resnet import BasicBlock
 from numbacnn.nn import functional as F
 
@@ -481,6 +483,14 @@ def test_conv2d_in_float64_with_odd_strides(xp: backend.CudaBackend) -> None:
     found = xp.conv2d_forward(x, weight, None, g), xp.conv2d_grad_input(dy, weight, g), xp.conv2d_grad_weight(dy, x, g)
     for one, wanted in zip(found, conv_oracle(a, w, grad, g)):
         same(xp, one, wanted)
+
+
+def test_the_choice_explains_itself(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """On every device alike; ``test_kernels_special.py`` has the CPU's list."""
+    monkeypatch.setattr(nc.config, "explain", True)
+    choose("grad_input", Conv2dGeometry.of((4, 64, 9, 8), (32, 64, 3, 3), stride=(2, 1)), "float32")
+    wanted = "[conv2d grad_input] (4, 64, 9, 8) * (32, 64, 3, 3), stride (2, 1), padding ((0, 0), (0, 0)): simt\n"
+    assert capsys.readouterr().err == wanted
 
 
 # -- pooling -----------------------------------------------------------------------------------------------------------------

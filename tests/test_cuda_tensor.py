@@ -77,6 +77,6 @@ def test_moments_follow_their_parameters(name: str, moment: str) -> None:
             for p in layer.parameters():
                 p.grad = nc.full(p.shape, step + 1.0, device=device)
             optimizer.step()
-            assert optimizer.state[0][moment].device == device
+            assert optimizer.state[layer.weight][moment].device == device
         found.append(layer.weight.detach().cpu().numpy())
     np.testing.assert_allclose(found[0], found[1], rtol=1e-6)

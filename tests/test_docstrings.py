@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,11 @@ def test_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         nc.set_rng_state(state)
     assert results.attempted > 0
     assert results.failed == 0, "see the captured output"
+
+
+@pytest.mark.parametrize("kind", [nc.Tensor, nc.nn.Module, nc.nn.Sequential, nc.Function], ids=lambda kind: kind.__name__)
+def test_public_members_are_described(kind: type) -> None:
+    fields = {"array", "device", "grad"}  # described where TensorBase declares them
+    public = {name: getattr(kind, name) for name in dir(kind) if not name.startswith("_") and name not in fields}
+    members = {name: member for name, member in public.items() if callable(member) or isinstance(member, property)}
+    assert [name for name, member in members.items() if not inspect.getdoc(member)] == []

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import launches
 import numpy as np
 import pytest
 
 import numbacnn as nc
 from numbacnn import nn
-from numbacnn.backends import cpu, cpu_conv
 from numbacnn.backends.cpu import CpuBackend
+from numbacnn.kernels.cpu.launch import launch
 from numbacnn.nn import functional as F
 
 
@@ -99,7 +100,7 @@ def test_a_convolution_averages_to_the_same_bits(pool: tuple[Any, ...], channels
 
 def test_what_a_convolution_averages(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     backward: list[str] = []
-    for name in ("average_backward", "avg_pool2d_backward", "activation_backward"):
+    for name in ("average_backward", "avg_pool2d_backward", "activation_backward", "channel_sum"):
         original = getattr(CpuBackend, name)
         monkeypatch.setattr(CpuBackend, name, lambda self, *args, name=name, f=original: (backward.append(name), f(self, *args))[1])
     model = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Sigmoid(), nn.AvgPool2d(2))
@@ -109,7 +110,7 @@ def test_what_a_convolution_averages(calls: list[str], monkeypatch: pytest.Monke
     assert backward == ["average_backward"] * 2 + ["average_backward", "avg_pool2d_backward", "activation_backward"] * 2
     backward.clear()
     nn.Sequential(nn.Conv2d(1, 2, 3), nn.AvgPool2d(2))(nc.randn(1, 1, 6, 6)).sum().backward()  # nothing to keep the output for
-    assert backward == ["avg_pool2d_backward", "activation_backward"]
+    assert backward == ["avg_pool2d_backward", "channel_sum"]
     assert calls == ["sigmoid"] * 4 + ["none"]
     with pytest.raises(ValueError, match=r"^\[avg_pool2d\] expected a padded input of at least the window's extent"):
         model(nc.randn(1, 1, 1, 1))
@@ -182,6 +183,17 @@ def test_classes_that_somebody_extended_are_called(layers: tuple[nn.Module, ...]
     found = nn.Sequential(*layers)(x)
     assert calls[-1] == "sigmoid alone"
     np.testing.assert_array_equal(found.detach().numpy(), layers[1](layers[0](x)).detach().numpy())
+
+
+def test_a_layer_does_the_work_of_its_own_side_only() -> None:
+    for first, second, shape in (
+        (nn.Sigmoid(), nn.Linear(3, 2), (4, 3)),
+        (nn.AvgPool2d(2), nn.Conv2d(1, 2, 3), (2, 1, 8, 8)),
+        (nn.Linear(3, 2), nn.Flatten(), (4, 3)),
+        (nn.Linear(8, 4), nn.AvgPool2d(2), (2, 3, 6, 8)),
+    ):
+        x = nc.randn(*shape)
+        np.testing.assert_array_equal(nn.Sequential(first, second)(x).detach().numpy(), second(first(x)).detach().numpy())
 
 
 def test_hooks_see_every_layer(calls: list[str]) -> None:
@@ -272,9 +284,7 @@ def test_a_lenet_step_is_26_launches(monkeypatch: pytest.MonkeyPatch) -> None:
     model = nc.models.get("lenet")()
     optimiser = nc.optim.SGD(model.parameters(), lr=0.1)
     seen: list[str] = []
-    for module in (cpu, cpu_conv):
-        original = module.launch
-        monkeypatch.setattr(module, "launch", lambda driver, *args, f=original: (seen.append(driver.__name__), f(driver, *args))[1])
+    launches.through(monkeypatch, lambda driver, *args: (seen.append(driver.__name__), launch(driver, *args)))
     F.cross_entropy(model(nc.randn(4, 1, 28, 28)), nc.tensor([1, 2, 3, 4])).backward()
     optimiser.step()
     assert len(seen) == 26, seen

@@ -13,16 +13,21 @@ import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
+import launches
 import numpy as np
 import pytest
 
 import numbacnn as nc
 from numbacnn import nn
-from numbacnn.backends import cpu, cpu_conv, cpu_plan, packs
+from numbacnn.backends.cpu import packs
+from numbacnn.backends.cpu.conv import choose
+from numbacnn.backends.cpu.conv.depthwise import Depthwise
+from numbacnn.backends.cpu.plan.linear import FEW_ROWS
 from numbacnn.kernels.cpu import conv, winograd
+from numbacnn.kernels.cpu.launch import launch
 
 REFUSED = "[{}] expected memory that can be written to; received a view that repeats elements; write to a clone()."
-MANY = cpu_plan.THIN + 1  # images of which a linear layer packs its weights
+MANY = FEW_ROWS + 1  # images of which a linear layer packs its weights
 READ_ONLY = "assignment destination is read-only"
 
 
@@ -51,9 +56,9 @@ def packed(monkeypatch):
         found.append("depthwise")
         return pack(w, p)
 
-    launch, pack = cpu_conv.launch, cpu_conv.Depthwise._pack
-    monkeypatch.setattr(cpu_conv, "launch", counting)
-    monkeypatch.setattr(cpu_conv.Depthwise, "_pack", staticmethod(depthwise))
+    pack = Depthwise._pack
+    launches.through(monkeypatch, counting)
+    monkeypatch.setattr(Depthwise, "_pack", staticmethod(depthwise))
     return found
 
 
@@ -95,8 +100,8 @@ def test_the_same_bits_and_packed_once(name, packed):
 
 def test_few_rows_copy_a_weight_once(monkeypatch):
     """Kernels take no array that is read-only, as a frozen weight is."""
-    seen, launch = [], cpu.launch
-    monkeypatch.setattr(cpu, "launch", lambda driver, *args: (seen.append(args[1]), launch(driver, *args)))
+    seen = []
+    launches.through(monkeypatch, lambda driver, *args: (seen.append(args[1]), launch(driver, *args)))
     net, x = nn.Linear(30, 20), images(3, 30)
     with nc.inference_mode():
         y = [net(x).numpy() for _ in range(3)]
@@ -108,7 +113,7 @@ def test_few_rows_copy_a_weight_once(monkeypatch):
 def test_the_algorithms_above_are_the_ones_named():
     for name in ("direct", "depthwise", "grouped", "winograd", "superpixels"):
         make, shape, _ = NETS[name]
-        assert cpu_conv.choose("forward", make().geometry((MANY, *shape)), "float32").name == name
+        assert choose("forward", make().geometry((MANY, *shape)), "float32").name == name
 
 
 def test_it_records_nothing_and_leaves_the_tape_as_it_was():
@@ -516,7 +521,7 @@ def test_a_forked_child_renews_the_locks():
     code = """
         import os
         import numbacnn as nc
-        from numbacnn.backends import packs
+        from numbacnn.backends.cpu import packs
         net = nc.nn.Linear(3, 2)
         with nc.no_grad():
             net(nc.ones(1, 3))

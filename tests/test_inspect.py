@@ -118,6 +118,41 @@ def test_receptive_field_is_where_the_gradient_is() -> None:
         assert (found.min(), found.max()) == (first, first + field.size[axis] - 1)
 
 
+class Shift(nn.Module):
+    """A user's layer, which answers for itself."""
+
+    def forward(self, x: nc.Tensor) -> nc.Tensor:
+        return x + 1
+
+    def receptive_field(self, field: Field) -> Field:
+        return field
+
+    def macs(self, input_shape: tuple[int, ...]) -> int:
+        return input_shape[-1]
+
+
+class Named(nn.Module):
+    """A user's layer, whose attributes mean something else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.macs, self.receptive_field = 3, nn.Parameter(nc.ones(1))
+
+    def forward(self, x: nc.Tensor) -> nc.Tensor:
+        return x
+
+
+def test_a_layer_answers_for_itself() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 1, 3), Shift(), nn.MaxPool2d(2))
+    assert [(name, field.size) for name, field in receptive_field(net)] == [("0", (3, 3)), ("2", (4, 4))]
+    rows = summary(net, (1, 8, 8)).rows
+    assert [row.macs for row in rows] == [9 * 36, 6, 0] and rows[-1].field is not None
+    (row,) = summary(Named(), (1, 8, 8)).rows
+    assert row.macs == 0 and row.field is None
+    with pytest.raises(TypeError, match="received Named;"):
+        receptive_field(Named())
+
+
 def test_errors() -> None:
     text = "[receptive_field] expected a chain of known layers in Sequential; received Branches at '0'; use summary, which runs it."
     with exactly(TypeError, text):

@@ -11,20 +11,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import launches
 import numpy as np
 import pytest
 
 from numbacnn import backends, reference
-from numbacnn.backends import cpu_plan
 from numbacnn.backends.cpu import CpuBackend
+from numbacnn.backends.cpu.plan import tiles
+from numbacnn.backends.cpu.plan.conv import grad_weight_plan, prepadded
+from numbacnn.backends.cpu.plan.linear import FEW_ROWS, matmul_t_plan
 from numbacnn.geometry import Conv2dGeometry, Pool2dGeometry
-from numbacnn.kernels.cpu import conv, launch, thin
+from numbacnn.kernels.cpu import conv, few_rows, launch
 from numbacnn.kernels.cpu.tile import LANES
 from numbacnn.testing import ConvCase
 from numbacnn.testing.strategies import relayout
 
 ROOT = Path(__file__).parents[1]
-WIDE, NARROW = cpu_plan.WIDE[0], cpu_plan.NARROW[0]  # rows of the two tiles
+WIDE, NARROW = tiles.WIDE[0], tiles.NARROW[0]  # rows of the two tiles
 
 
 @pytest.fixture
@@ -114,6 +117,7 @@ SPECIAL: list[tuple[Any, ...]] = [
     ((5, 1, 28, 28), (6, 1, 5, 5), {"padding": 2}),
     ((5, 6, 14, 14), (16, 6, 5, 5), {}),
 ]
+*OTHERS, LENET_2 = SPECIAL
 
 
 def test_a_drawn_set_of_geometries(cpu: CpuBackend) -> None:
@@ -126,7 +130,7 @@ def test_a_drawn_set_of_geometries_in_float64(cpu: CpuBackend) -> None:
         check(cpu, ConvCase.of(x, w, seed=3 * i, dtype=np.float64, **options), bias=i % 3 > 0)
 
 
-@pytest.mark.parametrize(("x", "w", "options"), SPECIAL, ids=str)
+@pytest.mark.parametrize(("x", "w", "options"), [*OTHERS, pytest.param(*LENET_2, marks=pytest.mark.smoke)], ids=str)
 def test_special_geometries(cpu: CpuBackend, x: tuple[int, ...], w: tuple[int, ...], options: dict[str, Any]) -> None:
     check(cpu, ConvCase.of(x, w, **options))
 
@@ -139,18 +143,18 @@ def test_equal_geometries_are_one(cpu: CpuBackend) -> None:
         check(cpu, case)
         check(cpu, ConvCase(replace(g), case.x, case.w, case.grad))
         assert replace(g) is not g
-        assert (cpu_plan.bordered(g, case.x.dtype) is None) == (x[1] == 1)
+        assert (prepadded(g, case.x.dtype) is None) == (x[1] == 1)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_rows_of_a_weight_gradient_lie_in_the_window(dtype: str) -> None:
     """Also those that fill up the last tile: nobody wants their sums, but at the last pixel they would be read behind the input."""
     geometries = [Conv2dGeometry.of(x, w, **options) for x, w, options in (*SPECIAL, *_drawn(200, seed=4))]
-    plans = [cpu_plan.grad_weight_plan(g, dtype) for g in geometries if g.n]
-    plans += [cpu_plan.matmul_t_plan(m, i, o, dtype) for m, i, o in MATRICES]
+    plans = [grad_weight_plan(g, dtype) for g in geometries if g.n]
+    plans += [matmul_t_plan(m, i, o, dtype) for m, i, o in MATRICES]
     for p in plans:
-        window, run = set(p.rows[: p.offsets.shape[1]].tolist()), p.tile.run
-        assert {int(p.rows[i - i % run]) + i % run for i in range(len(p.rows))} <= window
+        window, run = set(p.window_offsets[: p.offsets.shape[1]].tolist()), p.tile.run
+        assert {int(p.window_offsets[i - i % run]) + i % run for i in range(len(p.window_offsets))} <= window
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "fortran", "reversed", "every_other", "readonly"])
@@ -183,9 +187,9 @@ MATRICES = [
     (256, 400, 120),
     (3, 130, 84),
     (200, 1, 10),
-    (cpu_plan.THIN, 131, 2 * LANES + 3),
-    (cpu_plan.THIN + 1, 2 * conv.CROWDED, 2 * WIDE),
-    (2, 6, 2 * thin.COLUMNS + 5),
+    (FEW_ROWS, 131, 2 * LANES + 3),
+    (FEW_ROWS + 1, 2 * conv.CROWDED, 2 * WIDE),
+    (2, 6, 2 * few_rows.COLUMNS + 5),
     (2 * WIDE, 33, 5 * LANES),
 ]
 
@@ -366,7 +370,7 @@ def test_the_serial_twins_give_the_same_bits(cpu: CpuBackend, monkeypatch: pytes
     def serially(driver: Any, *args: Any) -> None:
         launch._serial(driver)(*args)
 
-    monkeypatch.setattr("numbacnn.backends.cpu_conv.launch", serially)
+    launches.through(monkeypatch, serially)
     assert [_bits(cpu, case) for case in cases] == wanted
 
 
@@ -441,15 +445,15 @@ def test_another_processor(cpu_name: str, features: str, wanted: str, needed: st
 SPILLS = """
 import re
 from numba import types
-from numbacnn.backends import cpu_plan
+from numbacnn.backends.cpu.plan import tiles
 from numbacnn.kernels.cpu import conv, tile
 
 flat, table, rows, f4 = types.float32[::1], types.int64[::1], types.int64[:, ::1], types.float32
 tables = flat, table, table, rows, table, table, rows, table
 contract = conv.contract, (*tables, flat, f4[:, :, :, ::1], flat, types.int64, flat)
 correlate = conv.correlate, (flat, table, table, rows, table, flat, f4[:, :, :, :, ::1], types.boolean, flat)
-sums = [(*shape, run) for shape, most in cpu_plan.RUNS.items() for run in (1, most)]
-for (kernel, arguments), shapes in ((contract, [(*cpu_plan.WIDE, 1)]), (correlate, sums)):
+sums = [(*shape, run) for shape, most in tiles.RUNS.items() for run in (1, most)]
+for (kernel, arguments), shapes in ((contract, [(*tiles.WIDE, 1)]), (correlate, sums)):
     for m, n, run in shapes:
         kernel.compile((tile.Tile(m, n, run=run)._numba_type_, *arguments))
         blocks = re.split(r"\\n(?=\\.L\\w+:)", kernel.inspect_asm(kernel.signatures[-1]))

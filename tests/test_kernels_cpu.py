@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from numbacnn.kernels.cpu import adaptive, elementwise, gelu, loss, norm, optim, pool, reduce
+from numbacnn.kernels.cpu import adaptive, gelu, loss, norm, optim, pointwise, pool, reduce, softmax
 from numbacnn.kernels.cpu.launch import launch, set_num_threads
 from numbacnn.kernels.cpu.tile import FMA
 
@@ -60,7 +60,7 @@ def sigmoid64(x):
 
 
 ERF = 1.2 if FMA or numba.config.DISABLE_JIT else 1.4  # units in the last place
-EXACT = [(elementwise.sigmoid, sigmoid64, 3), (elementwise.tanh, np.tanh, 3), (gelu.erf, special.erf, ERF)]
+EXACT = [(pointwise.sigmoid, sigmoid64, 3), (pointwise.tanh, np.tanh, 3), (gelu.erf, special.erf, ERF)]
 
 
 @pytest.mark.parametrize("kernel, exact, worst", EXACT, ids=["sigmoid", "tanh", "erf"])
@@ -79,7 +79,7 @@ def test_exp_of_extreme_logits(dtype):
     """exp itself, through the kernel that shows it: softmax of (x, 0)."""
     for x in (-200.0, -103.9, -88.0, -1e-3, 0.0, 30.0, 1e30):
         row = np.array([[x, 0]], dtype)
-        (_, y) = run(reduce.softmax, row, np.empty_like(row))
+        (_, y) = run(softmax.softmax, row, np.empty_like(row))
         np.testing.assert_allclose(y, special.softmax(row.astype("float64"), 1), rtol=1e-6, atol=1e-45)
 
 
@@ -88,12 +88,12 @@ def test_exp_of_extreme_logits(dtype):
 def test_activations(dtype, size):
     x, g = normal(size, dtype), normal(size, dtype)
     e = np.empty_like(x)
-    np.testing.assert_array_equal(run(elementwise.relu, x, e)[1], np.maximum(x, 0))
-    np.testing.assert_allclose(run(elementwise.sigmoid, x, e)[1], special.expit(x), **tolerance(dtype))
-    np.testing.assert_allclose(run(elementwise.tanh, x, e)[1], np.tanh(x), **tolerance(dtype))
-    np.testing.assert_array_equal(run(elementwise.relu_backward, g, x, e)[2], np.where(x > 0, g, 0))
-    np.testing.assert_allclose(run(elementwise.sigmoid_backward, g, x, e)[2], g * x * (1 - x), **tolerance(dtype))
-    np.testing.assert_allclose(run(elementwise.tanh_backward, g, x, e)[2], g * (1 - x * x), **tolerance(dtype))
+    np.testing.assert_array_equal(run(pointwise.relu, x, e)[1], np.maximum(x, 0))
+    np.testing.assert_allclose(run(pointwise.sigmoid, x, e)[1], special.expit(x), **tolerance(dtype))
+    np.testing.assert_allclose(run(pointwise.tanh, x, e)[1], np.tanh(x), **tolerance(dtype))
+    np.testing.assert_array_equal(run(pointwise.relu_backward, g, x, e)[2], np.where(x > 0, g, 0))
+    np.testing.assert_allclose(run(pointwise.sigmoid_backward, g, x, e)[2], g * x * (1 - x), **tolerance(dtype))
+    np.testing.assert_allclose(run(pointwise.tanh_backward, g, x, e)[2], g * (1 - x * x), **tolerance(dtype))
 
 
 def test_erf_where_its_formula_changes():
@@ -113,7 +113,7 @@ def test_erf_where_its_formula_changes():
 def test_add_and_gelu(dtype, size):
     x, g = 3 * normal(size, dtype), normal(size, dtype)
     e, wide = np.empty_like(x), x.astype("float64")
-    np.testing.assert_array_equal(run(elementwise.add, x, g, e)[2], x + g)
+    np.testing.assert_array_equal(run(pointwise.add, x, g, e)[2], x + g)
     np.testing.assert_allclose(run(gelu.erf, x, e)[1], special.erf(wide), **tolerance(dtype))
     np.testing.assert_allclose(run(gelu.gelu, x, e)[1], wide * special.ndtr(wide), **tolerance(dtype))
     slope = special.ndtr(wide) + wide * np.exp(-wide * wide / 2) / np.sqrt(2 * np.pi)
@@ -146,7 +146,7 @@ def test_sums_of_many_numbers_keep_their_digits():
 
 def test_relu_keeps_nan():
     x = np.array([np.nan, -1, 2, np.inf, -np.inf], "float32")
-    np.testing.assert_array_equal(run(elementwise.relu, x, np.empty_like(x))[1], np.array([np.nan, 0, 2, np.inf, 0], "float32"))
+    np.testing.assert_array_equal(run(pointwise.relu, x, np.empty_like(x))[1], np.array([np.nan, 0, 2, np.inf, 0], "float32"))
 
 
 # -- reductions --------------------------------------------------------------------------------------------------------
@@ -184,12 +184,12 @@ def test_softmax(dtype, shape):
     x, g = 5 * normal(shape, dtype), normal(shape, dtype)
     e = np.empty_like(x)
     y, log_y = special.softmax(x.astype("float64"), 1), special.log_softmax(x.astype("float64"), 1)
-    np.testing.assert_allclose(run(reduce.softmax, x, e)[1], y, **tolerance(dtype))
-    np.testing.assert_allclose(run(reduce.log_softmax, x, e)[1], log_y, **tolerance(dtype))
+    np.testing.assert_allclose(run(softmax.softmax, x, e)[1], y, **tolerance(dtype))
+    np.testing.assert_allclose(run(softmax.log_softmax, x, e)[1], log_y, **tolerance(dtype))
     expected = y * (g - (g * y).sum(1, keepdims=True))
-    np.testing.assert_allclose(run(reduce.softmax_backward, g, y.astype(dtype), e)[2], expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(run(softmax.softmax_backward, g, y.astype(dtype), e)[2], expected, rtol=1e-4, atol=1e-6)
     expected = g - y * g.sum(1, keepdims=True)
-    np.testing.assert_allclose(run(reduce.log_softmax_backward, g, log_y.astype(dtype), e)[2], expected, rtol=1e-4, atol=3e-5)
+    np.testing.assert_allclose(run(softmax.log_softmax_backward, g, log_y.astype(dtype), e)[2], expected, rtol=1e-4, atol=3e-5)
 
 
 @both
@@ -202,7 +202,7 @@ def test_softmax_does_not_depend_on_where_arrays_lie(dtype, size):
         room = np.zeros(2 * size + distance, dtype)
         room[:size] = x
         y = room[size + distance :].reshape(1, size)
-        launch(reduce.softmax, room[:size].reshape(1, size), y)
+        launch(softmax.softmax, room[:size].reshape(1, size), y)
         found.add(y.tobytes())
     assert len(found) == 1
 
@@ -211,7 +211,7 @@ def test_softmax_does_not_depend_on_where_arrays_lie(dtype, size):
 def test_softmax_of_long_rows_with_infinite_and_missing(place):
     x = np.zeros((4, 100), "float32")
     x[0, place], x[1, place], x[2], x[3, place] = np.nan, np.inf, -np.inf, -np.inf
-    y, log_y = (run(kernel, x, np.empty_like(x))[1] for kernel in (reduce.softmax, reduce.log_softmax))
+    y, log_y = (run(kernel, x, np.empty_like(x))[1] for kernel in (softmax.softmax, softmax.log_softmax))
     for found in (y, log_y):
         assert np.isnan(found[0]).all() and np.isnan(found[1]).any() and np.isnan(found[2]).all() and not np.isnan(found[3]).any()
     np.testing.assert_allclose(y[3].sum(), 1, rtol=1e-6)
@@ -220,7 +220,7 @@ def test_softmax_of_long_rows_with_infinite_and_missing(place):
 
 def test_softmax_of_infinite_and_missing():
     x = np.array([[0, np.nan, 1], [-np.inf, 0, 0], [np.inf, 0, 1], [-np.inf] * 3], "float32")
-    y = run(reduce.softmax, x, np.empty_like(x))[1]
+    y = run(softmax.softmax, x, np.empty_like(x))[1]
     assert np.isnan(y[0]).all() and np.isnan(y[2]).any() and np.isnan(y[3]).all()
     np.testing.assert_array_equal(y[1], np.array([0, 0.5, 0.5], "float32"))
 

@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 
 from numbacnn import backends, config, reference
-from numbacnn.backends import cpu_conv, cpu_plan
 from numbacnn.backends.cpu import CpuBackend
+from numbacnn.backends.cpu.conv import ALGORITHMS, choose
+from numbacnn.backends.cpu.plan import column_sum
+from numbacnn.backends.cpu.plan import winograd as winograd_plan
 from numbacnn.geometry import Conv2dGeometry
 from numbacnn.kernels.cpu.tile import LANES
 from numbacnn.testing import ConvCase
 
 ROOT = Path(__file__).parents[1]
-WINOGRAD, FOLDING = (next(a for a in cpu_conv.ALGORITHMS if a.name == name) for name in ("winograd", "folded"))
+WINOGRAD, COLUMN_SUM = (next(a for a in ALGORITHMS if a.name == name) for name in ("winograd", "column sum"))
 
 
 @pytest.fixture
@@ -71,14 +73,14 @@ SHAPES = [
 def test_winograd_is_as_exact_as_it_says(cpu: CpuBackend, monkeypatch: pytest.MonkeyPatch, shape: tuple, chunk: int | None) -> None:
     """Against float64, all patches at once and one row of them at a time."""
     if chunk:
-        monkeypatch.setattr(cpu_plan, "FEWEST_PATCHES", chunk)
-        monkeypatch.setattr(cpu_plan, "PATCHES_BYTES", chunk)
-    cpu_plan.winograd_plans.cache_clear()
+        monkeypatch.setattr(winograd_plan, "FEWEST_PATCHES", chunk)
+        monkeypatch.setattr(winograd_plan, "PATCHES_BYTES", chunk)
+    winograd_plan.winograd_plans.cache_clear()
     case = gaussian(*shape[:2], padding=shape[2])
     g, bias = case.geometry, np.linspace(-1, 1, case.geometry.oc, dtype=np.float32)
     x, w, grad = (a.astype(np.float64) for a in (case.x, case.w, case.grad))
     y, dx, dw = winograd(cpu, case, bias)
-    cpu_plan.winograd_plans.cache_clear()
+    winograd_plan.winograd_plans.cache_clear()
     assert error(y, reference.conv2d_forward(x, w, bias.astype(np.float64), g)) < 5e-6
     assert error(dx, reference.conv2d_grad_input(grad, w, g)) < 5e-6
     assert error(dw, reference.conv2d_grad_weight(grad, x, g)) < 5e-6
@@ -114,7 +116,7 @@ def test_depthwise(cpu: CpuBackend, shape: tuple, dtype: type) -> None:
     case = ConvCase.of(x, (x[1], 1, *(k if isinstance(k, tuple) else (k, k))), groups=x[1], dtype=dtype, **options)
     g, b = case.geometry, np.arange(x[1]).astype(dtype)
     for op in ("forward", "grad_input", "grad_weight"):
-        assert cpu_conv.choose(op, g, np.dtype(dtype).name).name == "depthwise"
+        assert choose(op, g, np.dtype(dtype).name).name == "depthwise"
     np.testing.assert_array_equal(cpu.conv2d_forward(case.x, case.w, b, g), reference.conv2d_forward(case.x, case.w, b, g))
     np.testing.assert_array_equal(cpu.conv2d_grad_input(case.grad, case.w, g), reference.conv2d_grad_input(case.grad, case.w, g))
     np.testing.assert_array_equal(cpu.conv2d_grad_weight(case.grad, case.x, g), reference.conv2d_grad_weight(case.grad, case.x, g))
@@ -140,7 +142,7 @@ def test_folded(cpu: CpuBackend, shape: tuple, dtype: type) -> None:
     case = ConvCase.of(x, w, dtype=dtype, **options)
     g, grad = case.geometry, last(case.grad)
     dx = np.full((g.n, g.h, g.w, g.c), np.nan, dtype)
-    FOLDING.grad_input(cpu.buffers, grad, case.w, g, dx)
+    COLUMN_SUM.grad_input(cpu.buffers, grad, case.w, g, dx)
     np.testing.assert_array_equal(dx.transpose(0, 3, 1, 2), reference.conv2d_grad_input(case.grad, case.w, g))
 
 
@@ -148,23 +150,23 @@ def test_an_infinity_reaches_only_the_pixels_of_its_window(cpu: CpuBackend) -> N
     case = ConvCase.of((1, 6, 14, 14), (16, 6, 5, 5))
     case.grad[0, 3, 2, 4] = np.inf
     dx = cpu.conv2d_grad_input(case.grad, case.w, case.geometry)
-    assert cpu_conv.choose("grad_input", case.geometry, "float32").name == "folded"
+    assert choose("grad_input", case.geometry, "float32").name == "column sum"
     seen = np.zeros((14, 14), bool)
     seen[2:7, 4:9] = True
     assert np.isfinite(dx[0, :, ~seen]).all()
     assert not np.isfinite(dx[0, :, seen]).any()
 
 
-def test_folded_in_parts_is_the_same_bits(cpu: CpuBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_column_sums_in_parts_is_the_same_bits(cpu: CpuBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     case = gaussian((7, 6, 14, 14), (16, 6, 5, 5))
     whole = cpu.conv2d_grad_input(case.grad, case.w, case.geometry)
-    monkeypatch.setattr(cpu_plan, "FOLDED_BYTES", 2 * 14 * 10 * cpu_plan.folded_step(case.geometry, "float32") * 4)
-    cpu_plan.folded_plans.cache_clear()
+    monkeypatch.setattr(column_sum, "SUMS_BYTES", 2 * 14 * 10 * column_sum.column_sum_step(case.geometry, "float32") * 4)
+    column_sum.column_sum_plans.cache_clear()
     try:
-        assert [part.start for part, _ in cpu_plan.folded_plans(case.geometry, case.grad.dtype)] == [0, 2, 4, 6]
+        assert [part.start for part, _ in column_sum.column_sum_plans(case.geometry, case.grad.dtype)] == [0, 2, 4, 6]
         parts = cpu.conv2d_grad_input(case.grad, case.w, case.geometry)
     finally:
-        cpu_plan.folded_plans.cache_clear()
+        column_sum.column_sum_plans.cache_clear()
     np.testing.assert_array_equal(parts, whole)
 
 
@@ -181,7 +183,7 @@ def test_folded_in_parts_is_the_same_bits(cpu: CpuBackend, monkeypatch: pytest.M
 @pytest.mark.parametrize("step", [2, -2])
 def test_a_bias_may_be_any_view(cpu: CpuBackend, x: tuple, w: tuple, groups: int, algorithm: str, step: int) -> None:
     case = gaussian(x, w, groups=groups, padding=1)
-    assert cpu_conv.choose("forward", case.geometry, "float32").name == algorithm
+    assert choose("forward", case.geometry, "float32").name == algorithm
     bias = np.arange(2 * w[0], dtype=np.float32)[::step]
     wanted = cpu.conv2d_forward(case.x, case.w, bias.copy(), case.geometry)
     np.testing.assert_array_equal(cpu.conv2d_forward(case.x, case.w, bias, case.geometry), wanted)
@@ -222,7 +224,7 @@ def test_grouped(cpu: CpuBackend, shape: tuple, size: int, dtype: type) -> None:
     g, b = case.geometry, np.arange(x[1]).astype(dtype)
     fits = size <= LANES * 4 // np.dtype(dtype).itemsize
     for op in ("forward", "grad_input", "grad_weight"):
-        assert (cpu_conv.choose(op, g, np.dtype(dtype).name).name == "grouped") == fits
+        assert (choose(op, g, np.dtype(dtype).name).name == "grouped") == fits
     np.testing.assert_array_equal(cpu.conv2d_forward(case.x, case.w, b, g), reference.conv2d_forward(case.x, case.w, b, g))
     found = cpu.conv2d_forward(case.x, case.w, b, g, "relu")
     np.testing.assert_array_equal(found, np.maximum(reference.conv2d_forward(case.x, case.w, b, g), 0))
@@ -250,7 +252,7 @@ def geometry(x: tuple[int, ...], w: tuple[int, ...], **options: object) -> Conv2
     ],
 )
 def test_the_first_that_does_not_decline(g: Conv2dGeometry, dtype: str, wanted: str) -> None:
-    assert cpu_conv.choose("forward", g, dtype).name == wanted
+    assert choose("forward", g, dtype).name == wanted
 
 
 @pytest.fixture
@@ -263,23 +265,23 @@ def _restored() -> Iterator[None]:
 def test_winograd_can_be_switched_off() -> None:
     g = geometry((4, 64, 56, 56), (64, 64, 3, 3), padding=1)
     config.winograd = False
-    assert [cpu_conv.choose(op, g, "float32").name for op in ("forward", "grad_input", "grad_weight")] == ["direct"] * 3
+    assert [choose(op, g, "float32").name for op in ("forward", "grad_input", "grad_weight")] == ["direct"] * 3
 
 
 @pytest.mark.usefixtures("_restored")
 def test_the_choice_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     g = geometry((4, 64, 9, 8), (32, 64, 3, 3), stride=(2, 1))
     config.explain = True
-    cpu_conv.choose("grad_input", g, "float32")
+    choose("grad_input", g, "float32")
     assert capsys.readouterr().err.splitlines() == [
         "[conv2d grad_input] (4, 64, 9, 8) * (32, 64, 3, 3), stride (2, 1), padding ((0, 0), (0, 0)): direct",
         "    not depthwise: not one channel to a group",
-        "    not grouped: not groups of 2, 4 or 8 channels, into them and out of them",
+        "    not grouped: channels per group are not 2, 4 or 8 on both sides",
         "    not winograd: the input gradient is no plain convolution",
-        "    not folded: a window's row would not fill the vectors better",
+        "    not column sum: a window's row would not fill the vectors better",
         "    not superpixels: the input gradient is no plain convolution",
     ]
-    cpu_conv.choose("grad_input", g, "float32")
+    choose("grad_input", g, "float32")
     assert capsys.readouterr().err == ""  # once for each geometry
 
 

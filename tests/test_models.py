@@ -226,7 +226,7 @@ def test_residual_additions(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPa
         np.testing.assert_array_equal(cpu.binary("add", a, other), a + other)
     assert len(launched) == (y.size >= 1 << 15)
     op = nc.ops.elementwise.Add()
-    op.needs = (True, True)
+    op.needs_grad = (True, True)
     op.forward(cpu, a, b)
     assert all(g is y for g in op.backward(cpu, y))
 

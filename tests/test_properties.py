@@ -35,6 +35,7 @@ def test_max_pooling(implementation: Operations, holds: Callable[..., None], cas
     holds(implementation.max_pool2d, case)
 
 
+@pytest.mark.smoke
 @given(case=pool_cases())
 def test_max_pooling_keeps_the_mass_of_its_gradient(implementation: Operations, case: PoolCase) -> None:
     properties.max_gradient_keeps_its_mass(implementation.max_pool2d_grad, case)
@@ -46,6 +47,7 @@ def test_average_pooling(implementation: Operations, holds: Callable[..., None],
     holds(implementation.avg_pool2d, case)
 
 
+@pytest.mark.smoke
 @given(case=pool_cases(dilation=1))
 def test_average_pooling_of_constants_and_its_adjoint(implementation: Operations, case: PoolCase) -> None:
     properties.average_of_a_constant_is_the_constant(implementation.avg_pool2d, case)

@@ -44,11 +44,11 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
         x = t[::1]
         for rank in (flat, wide, UniTuple(int32, 8)) if t is float32 else (flat,):
             row("copy.copy", *strided((u,), rank, t, t))
-            row("elementwise.unary", u, *strided((x, u), rank, t))
-            row("elementwise.binary", u, *strided((x, u), rank, t, t))
-            row(f"elementwise.floor_{'real' if t in (float32, float64) else 'whole'}", u, *strided((x, u), rank, t, t))
-            row("elementwise.compare", u, *strided((boolean[::1], u), rank, t, t))
-            row("elementwise.where", *strided((x, u), rank, boolean, t, t))
+            row("pointwise.unary", u, *strided((x, u), rank, t))
+            row("pointwise.binary", u, *strided((x, u), rank, t, t))
+            row(f"pointwise.floor_{'real' if t in (float32, float64) else 'whole'}", u, *strided((x, u), rank, t, t))
+            row("pointwise.compare", u, *strided((boolean[::1], u), rank, t, t))
+            row("pointwise.where", *strided((x, u), rank, boolean, t, t))
         row("copy.copy", *strided((u,), flat, t, boolean))
         row("copy.copy", *strided((u,), flat, boolean, t))
         row("copy.copy", *strided((u,), flat, t, int64))
@@ -57,20 +57,20 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
         row("reduce.reduce_rows", u, x, x, u, u, u)
         row("reduce.reduce_columns", u, x, x, u, u, u)
         row("reduce.argmax_rows", x, int64[::1], u)
-    row("elementwise.unary", u, *strided((boolean[::1], u), flat, float32))
-    row("elementwise.unary", u, *strided((boolean[::1], u), flat, uint8))
-    row("elementwise.where", *strided((boolean[::1], u), flat, boolean, boolean, boolean))
+    row("pointwise.unary", u, *strided((boolean[::1], u), flat, float32))
+    row("pointwise.unary", u, *strided((boolean[::1], u), flat, uint8))
+    row("pointwise.where", *strided((boolean[::1], u), flat, boolean, boolean, boolean))
     row("copy.copy", *strided((u,), flat, boolean, boolean))
     row("copy.fill", boolean[::1], boolean, u)
     row("matmul.matmul", *(int64[::1], u, u, u) * 2, int64[::1], u, int64[::1], u, u, u)
     for t in (float32, float64):
         x = t[::1]
-        row("elementwise.activation_backward", u, *strided((x, u), flat, t, t))
-        row("elementwise.activation_backward", u, *strided((x, u), wide, t, t))
-        row("reduce.softmax_rows", u, x, x, u)
-        row("reduce.softmax_backward_rows", u, x, x, x, u)
-        row("reduce.cross_entropy_forward", x, int64[::1], t, x, x, u)
-        row("reduce.cross_entropy_backward", x, x, int64[::1], t, x, u, u)
+        row("pointwise.activation_backward", u, *strided((x, u), flat, t, t))
+        row("pointwise.activation_backward", u, *strided((x, u), wide, t, t))
+        row("softmax.softmax_rows", u, x, x, u)
+        row("softmax.softmax_backward_rows", u, x, x, x, u)
+        row("loss.cross_entropy_forward", x, int64[::1], t, x, x, u)
+        row("loss.cross_entropy_backward", x, x, int64[::1], t, x, u, u)
         row("matmul.matmul", *(x, u, u, u) * 2, x, u, x, u, u, u)
         row("conv.gather", x, x, x, u, x, *(u,) * 10, u, u, *(s,) * 4, u, u, u)
         row("conv.grad_weight", x, x, x, *(u,) * 19)
@@ -81,8 +81,8 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
         row("pool.avg_backward", x, x, *(u,) * 13)
         row("adaptive.adaptive_avg_forward", x, x, *(u,) * 6)
         row("adaptive.adaptive_avg_backward", x, x, *(u,) * 6)
-        row("elementwise.gelu", u, *strided((x, u), flat, t))
-        row("elementwise.gelu_backward", u, *strided((x, u), flat, t, t))
+        row("pointwise.gelu", u, *strided((x, u), flat, t))
+        row("pointwise.gelu_backward", u, *strided((x, u), flat, t, t))
         row("norm.moments", x, x, x, u, u, u)
         row("norm.statistics", x, x, u, u, u, t, x, x, x, x, t, u, u)
         row("norm.inverse", x, t, x, u)
@@ -95,12 +95,12 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
 
 
 def kernels() -> dict[str, Any]:
-    """Every kernel of ``numbacnn.kernels.cuda``, as module.name."""
+    """Every kernel of ``numbacnn.kernels.cuda.simt``, as module.name."""
     import pkgutil
 
     from numba.cuda.dispatcher import CUDADispatcher
 
-    import numbacnn.kernels.cuda as package
+    import numbacnn.kernels.cuda.simt as package
 
     found = {}
     for info in pkgutil.iter_modules(package.__path__):

@@ -195,8 +195,13 @@ def test_without_a_folder_that_can_be_written(tmp_path):
         code = ""
     code += "import numpy as np\nimport numbacnn as nc\nprint(nc.ones(3).relu().sum().item())"
     env = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "HOME", "XDG_CACHE_HOME")}
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env={**env, "HOME": "/nonexistent"})
+    env |= {"HOME": "/nonexistent", "NUMBACNN_QUIET": "0"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env=env)
     assert result.stdout.strip() == "3.0", result.stderr[-2000:]
+    assert result.stderr.splitlines() == [
+        "numbacnn: kernels cannot be kept (no folder for them can be written): each process compiles them; `numbacnn doctor` says more",
+        "numbacnn: compiling kernels for this processor ...",
+    ]
 
 
 def test_a_compilation_says_so(tmp_path):
@@ -288,3 +293,27 @@ def test_the_free_list_is_bounded_and_can_be_emptied():
     assert buffers.held <= (1 << 20) + (1 << 16) * 20
     buffers.clear()
     assert buffers.held == 0
+
+
+def test_the_cut_of_tasks_depends_on_the_shape_alone():
+    """Machines of 1, 2 and 16 cores make the same plans and the same bits, also of gradients that are cut by channels."""
+    code = """
+        import numba
+        from numbacnn import backends
+        from numbacnn.backends.cpu.plan import conv
+        from numbacnn.geometry import Conv2dGeometry
+
+        found = hashlib.sha256()
+        for c, oc in ((8, 300), (150, 20)):
+            g = Conv2dGeometry.of((3, c, 9, 9), (oc, c, 3, 3))
+            plans = conv.forward_plan(g, "float32"), conv.grad_input_plan(g, "float32"), conv.grad_weight_plan(g, "float32")
+            for plan in plans:
+                for table in plan.tables:
+                    found.update(table.tobytes())
+            x, grad = (np.random.default_rng(0).standard_normal(shape, dtype=np.float32) for shape in ((3, c, 9, 9), g.output_shape))
+            found.update(backends.get("cpu").conv2d_grad_weight(grad, x, g).tobytes())
+        print(numba.config.NUMBA_NUM_THREADS, found.hexdigest())
+    """
+    found = [run(code, NUMBA_NUM_THREADS=str(cores)).split() for cores in (1, 2, 16)]
+    assert [cores for cores, _ in found] == ["1", "2", "16"]
+    assert len({digest for _, digest in found}) == 1

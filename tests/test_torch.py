@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -1116,3 +1117,175 @@ def test_gradients_through_an_int_beside_a_list() -> None:
     for mine, their in ((x, z), (value, other)):
         assert mine.grad is not None
         np.testing.assert_array_equal(mine.grad.numpy(), their.grad.numpy())
+
+
+# -- schedules -----------------------------------------------------------------------------------------------------------------
+ONE_CYCLE = [
+    ((0.4, 20), {}),
+    ((0.4, 21), {"anneal_strategy": "linear", "final_div_factor": 10.0}),
+    ((0.4, 23), {"pct_start": 0.45}),
+    ((0.4, 20), {"pct_start": 0.0}),
+    ((0.4,), {"epochs": 4, "steps_per_epoch": 5, "div_factor": 10.0, "cycle_momentum": False}),
+    (([0.4, 0.2], 20), {"base_momentum": 0.5, "max_momentum": 0.8}),
+]
+SCHEDULES: list[list[tuple[str, tuple[Any, ...], dict[str, Any]]]] = [
+    [("StepLR", (3, 0.5), {})],
+    [("StepLR", (1,), {})],
+    [("StepLR", (4, 0.0), {})],
+    [("CosineAnnealingLR", (7, 0.01), {})],
+    [("CosineAnnealingLR", (30,), {})],
+    [("CosineAnnealingLR", (1,), {})],
+    [("CosineAnnealingLR", (2, 0.001), {})],
+    [("LinearLR", (), {})],
+    [("LinearLR", (0.2, 0.5, 6), {})],
+    [("LinearLR", (0.1, 0.0, 6), {})],
+    [("LinearLR", (1.0, 0.1, 40), {})],
+    *[[("OneCycleLR", args, options)] for args, options in ONE_CYCLE],
+    [("StepLR", (1, 0.5), {}), ("LinearLR", (0.1,), {"total_iters": 4})],
+    [("LinearLR", (0.25,), {"total_iters": 6}), ("CosineAnnealingLR", (9, 0.01), {})],
+    [("StepLR", (2, 0.5), {}), ("StepLR", (5, 0.1), {})],
+    [("OneCycleLR", (0.4, 20), {}), ("StepLR", (3, 0.9), {})],
+]
+REFUSED_LATER = [  # where a group that comes later is an error in PyTorch
+    *[("OneCycleLR", args, options) for args, options in ONE_CYCLE],
+    *[("CosineAnnealingLR", args, {}) for args in ((1,), (2, 0.001))],
+]
+CHANGES: dict[str, Callable[[Any, int], None]] = {
+    "": lambda optimizer, step: None,
+    "by hand": lambda optimizer, step: optimizer.param_groups[0].update(lr=0.03) if step in (4, 11) else None,
+}
+
+
+def _two_groups(library: Any, kind: str) -> Any:
+    groups = [{"params": [library.zeros(1, requires_grad=True)], "lr": lr} for lr in (0.1, 0.3)]
+    return getattr(library.optim, kind)(groups, **({"momentum": 0.9} if kind == "SGD" else {}))
+
+
+def _scheduled(library: Any, optimizer: Any, rows: list[tuple[str, tuple[Any, ...], dict[str, Any]]]) -> list[Any]:
+    return [getattr(library.optim.lr_scheduler, name)(optimizer, *args, **options) for name, args, options in rows]
+
+
+def _assert_same_groups(mine: Any, other: Any, where: object) -> None:
+    for group, their_group in zip(mine.param_groups, other.param_groups, strict=True):
+        for key in {"lr", "initial_lr", "momentum", "betas"} & set(group):
+            assert group[key] == pytest.approx(their_group[key], rel=1e-9, abs=1e-15), (where, key)
+
+
+def _step_all(optimizer: Any, schedules: list[Any]) -> None:
+    optimizer.step()
+    for schedule in schedules:
+        schedule.step()
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("rows", SCHEDULES, ids=lambda rows: "+".join(f"{name}{args}" for name, args, _ in rows))
+def test_schedules_step_by_step(kind: str, rows: Any, change: str) -> None:
+    """Two groups with rates of their own; alone and two together; with rates that are set by hand on the way."""
+    mine, other = _two_groups(nc, kind), _two_groups(torch, kind)
+    schedules, their_schedules = _scheduled(nc, mine, rows), _scheduled(torch, other, rows)
+    for step in range(21):
+        _assert_same_groups(mine, other, step)
+        if not change:
+            assert schedules[-1].get_last_lr() == pytest.approx(their_schedules[-1].get_last_lr(), rel=1e-9, abs=1e-15)
+        if step < 20:
+            CHANGES[change](mine, step)
+            CHANGES[change](other, step)
+            _step_all(mine, schedules)
+            _step_all(other, their_schedules)
+
+
+@pytest.mark.parametrize("rows", SCHEDULES, ids=lambda rows: "+".join(f"{name}{args}" for name, args, _ in rows))
+def test_a_second_round_of_schedules_begins_as_pytorchs(rows: Any) -> None:
+    """Made anew on an optimiser that was scheduled before, and whose rate was then set by hand."""
+    mine, other = _two_groups(nc, "SGD"), _two_groups(torch, "SGD")
+    for again in range(2):
+        schedules, their_schedules = _scheduled(nc, mine, rows), _scheduled(torch, other, rows)
+        for step in range(4):
+            _assert_same_groups(mine, other, (again, step))
+            _step_all(mine, schedules)
+            _step_all(other, their_schedules)
+        mine.param_groups[1]["lr"] = other.param_groups[1]["lr"] = 1e-4
+
+
+@pytest.mark.parametrize("rows", [rows for rows in SCHEDULES if rows[0] not in REFUSED_LATER], ids=str)
+def test_groups_that_come_later_are_scheduled(rows: Any) -> None:
+    mine, other = _two_groups(nc, "SGD"), _two_groups(torch, "SGD")
+    schedules, their_schedules = _scheduled(nc, mine, rows), _scheduled(torch, other, rows)
+    for step in range(7):
+        if step == 2:
+            for library, optimizer in ((nc, mine), (torch, other)):
+                optimizer.add_param_group({"params": [library.zeros(1, requires_grad=True)], "lr": 0.7})
+        _step_all(mine, schedules)
+        _step_all(other, their_schedules)
+        rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in (mine, other)]
+        assert rates[0] == pytest.approx(rates[1], rel=1e-9, abs=1e-15)
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+@pytest.mark.parametrize("rows", SCHEDULES, ids=lambda rows: "+".join(f"{name}{args}" for name, args, _ in rows))
+def test_resumed_schedules(kind: str, rows: Any) -> None:
+    """From their states, before or after the optimiser's: on with the same bits, and with PyTorch's rates."""
+    mine, other = _two_groups(nc, kind), _two_groups(torch, kind)
+    schedules, their_schedules = _scheduled(nc, mine, rows), _scheduled(torch, other, rows)
+    for _ in range(8):
+        _step_all(mine, schedules)
+        _step_all(other, their_schedules)
+    ends = []
+    for order in (1, -1):
+        again = _two_groups(nc, kind)
+        resumed = _scheduled(nc, again, rows)
+        state = json.loads(json.dumps([mine.state_dict(), *(schedule.state_dict() for schedule in schedules)]))
+        for target, saved in list(zip([again, *resumed], state, strict=True))[::order]:
+            target.load_state_dict(saved)
+        for _ in range(3):
+            _step_all(again, resumed)
+        ends.append(again.state_dict()["param_groups"])
+    for _ in range(3):
+        _step_all(mine, schedules)
+        _step_all(other, their_schedules)
+    _assert_same_groups(mine, other, "resumed")
+    assert ends == [mine.state_dict()["param_groups"]] * 2
+
+
+def test_warm_up_as_a_sequence() -> None:
+    mine, other = _two_groups(nc, "SGD"), _two_groups(torch, "SGD")
+    schedule = nc.optim.WarmUp(nc.optim.CosineAnnealingLR(mine, 30), 6, 0.2)
+    scheduler = torch.optim.lr_scheduler
+    parts = [scheduler.LinearLR(other, 0.2, 1.0, 6), scheduler.CosineAnnealingLR(other, 30)]
+    their_schedule = scheduler.SequentialLR(other, parts, [6])
+    for step in range(21):
+        _assert_same_groups(mine, other, step)
+        _step_all(mine, [schedule])
+        _step_all(other, [their_schedule])
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+def test_moments_when_groups_change(kind: str) -> None:
+    """Groups leave, change places and come back, and parameters are added and replaced: the same weights as PyTorch."""
+    ends = []
+    for library in (nc, torch):
+        params = [library.ones(2, requires_grad=True) for _ in range(5)]
+        options = {"momentum": 0.9} if kind == "SGD" else {}
+        optimizer = getattr(library.optim, kind)([{"params": [p]} for p in params[:3]], lr=0.1, **options)
+        left: list[Any] = []
+
+        def change(step: int, groups: list[Any], params: list[Any], left: list[Any]) -> None:
+            if step == 2:
+                left.append(groups.pop(0))
+            elif step == 3:
+                groups.reverse()
+            elif step == 4:
+                groups[0]["params"].append(params[3])
+            elif step == 5:
+                groups.insert(1, left.pop())
+            elif step == 6:
+                groups[0]["params"][0] = params[4]
+
+        for step in range(9):
+            change(step, optimizer.param_groups, params, left)
+            for index, p in enumerate(params):
+                p.grad = library.tensor([index + 1.0, step - 3.0])
+            optimizer.step()
+        ends.append([p.detach().numpy() for p in params])
+    np.testing.assert_allclose(*ends, rtol=1e-6)

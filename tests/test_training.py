@@ -174,6 +174,7 @@ def test_a_crash_at_any_write(program: Any, whole: Path, tmp_path: Path, monkeyp
         assert_same_run(folder, whole)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL, which Windows lacks")
 def test_killed_in_the_middle_of_an_epoch(program: Any, whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -232,6 +233,23 @@ def test_a_resumed_run_must_be_the_same(program: Any, whole: Path) -> None:
         fit(net, program.dataset(50, 9), program.dataset(12, 1), out=whole, resume=True, **program.options())
 
 
+@pytest.mark.parametrize("part", ["moments", "schedule"])
+def test_a_damaged_checkpoint_leaves_the_model_as_it_was(program: Any, whole: Path, tmp_path: Path, part: str) -> None:
+    saved = checkpoint.load(whole / training.LAST)
+    assert saved.optimizer is not None and saved.schedule is not None
+    if part == "moments":
+        del saved.optimizer["state"][0]["exp_avg_sq"]
+    else:
+        saved.schedule["total_steps"] = 0
+    checkpoint.save(tmp_path / training.LAST, saved)
+    net = program.network()
+    before = {name: np.array(t) for name, t in net.state_dict().items()}
+    with pytest.raises(ValueError, match=r"^\[(AdamW|OneCycleLR).load_state_dict\] expected "):
+        fit(net, program.dataset(50, 0), program.dataset(12, 1), out=tmp_path, resume=True, **program.options())
+    for name, t in net.state_dict().items():
+        np.testing.assert_array_equal(np.array(t), before[name])
+
+
 def test_weights_for_use_only_are_no_run(program: Any, tmp_path: Path) -> None:
     checkpoint.save(tmp_path / training.LAST, checkpoint.Checkpoint({}))
     wanted = "[fit] expected the checkpoint of a training run; received weights for use only; start a run, without resume."
@@ -266,7 +284,7 @@ def test_a_run_is_not_resumed_into_the_folder_of_another(program: Any, whole: Pa
 
 # -- Ctrl-C ----------------------------------------------------------------------------------------------------------------------
 def interrupt() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
 
 
 def test_ctrl_c_saves(program: Any, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
@@ -376,6 +394,7 @@ def test_the_best_checkpoint_is_of_the_best_epoch(program: Any, whole: Path) -> 
     assert evaluate(net, program.dataset(12, 1)).loss == history[best - 1]["test_loss"]
 
 
+@pytest.mark.smoke
 def test_it_learns_and_the_last_weights_stay_in_the_model(program: Any) -> None:
     net, history = program.run(None, epochs=12)
     assert history.last.test_accuracy == 1.0 and history.column("train_loss")[0] > 2 * history.last.train_loss

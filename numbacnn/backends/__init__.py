@@ -6,7 +6,8 @@ import importlib
 from typing import NamedTuple
 
 from ..errors import DeviceError, message
-from .base import ACTIVATIONS, Array, Backend
+from ..names import ACTIVATIONS
+from .base import Array, Backend
 
 __all__ = ["ACTIVATIONS", "DEFAULT", "Array", "Backend", "device", "empty_cache", "get", "names", "queued"]
 

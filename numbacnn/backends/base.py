@@ -1,11 +1,11 @@
 """The complete list of array operations that a device must have.
 
-A device is one class with these methods; nothing above ``backends`` names a device. Arrays are the device's own
-(``numpy.ndarray`` on the CPU, ``backends.cuda.CudaArray`` on CUDA); every array has ``.shape``, ``.dtype``, ``.ndim`` and ``.size``,
-logical axes (N, C, H, W), and memory that is channels-last where the backend made it. Inputs may have any strides.
-Shapes and dtypes were judged by the caller: a backend checks nothing, allocates the result, picks a kernel and launches it.
+A device is one class with these methods, made of a class for each family of them, in a file that has the same name on every device.
+Arrays are the device's own (``numpy.ndarray`` on the CPU, ``backends.cuda.CudaArray`` on CUDA); every array has ``.shape``, ``.dtype``,
+``.ndim`` and ``.size``, logical axes (N, C, H, W), and memory that is channels-last where the backend made it. Inputs may have any
+strides. Shapes and dtypes were judged by the caller: a backend checks nothing, allocates the result, picks a kernel and launches it.
 
-Elementwise operations take arrays of one dtype, or Python scalars that are already of that kind, and broadcast like NumPy.
+Pointwise operations take arrays of one dtype, or Python scalars that are already of that kind, and broadcast like NumPy.
 """
 
 from __future__ import annotations
@@ -17,19 +17,14 @@ import numpy as np
 
 from ..geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
 
-__all__ = ["ACTIVATIONS", "BINARY", "COMPARISON", "UNARY", "Array", "Backend"]
+__all__ = ["Array", "Backend"]
 
 Array: TypeAlias = Any
 """An array of the backend's own kind."""
 
-UNARY = ("negative", "exp", "log", "log1p", "sqrt", "absolute", "sign", "logical_not", "relu", "sigmoid", "tanh", "erf")
-BINARY = ("add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "floor_divide", "remainder")
-ACTIVATIONS = ("none", "relu", "sigmoid", "tanh")  # what a convolution or a linear layer applies to its result
-COMPARISON = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
-
 
 class Backend(Protocol):
-    """What a device can do. Names in UNARY, BINARY and COMPARISON are the arguments of the three elementwise methods."""
+    """What a device can do. UNARY, BINARY and COMPARISON of ``names`` are the arguments of the three methods of these names."""
 
     name: str
 
@@ -47,18 +42,15 @@ class Backend(Protocol):
     def broadcast_to(self, x: Array, shape: Sequence[int]) -> Array: ...
     def shares_memory(self, x: Array, y: Array) -> bool: ...
 
-    # -- indexing: ints, slices, None, Ellipsis (a view); integer or boolean arrays as NumPy arrays (a copy) -----------
-    def getitem(self, x: Array, index: Any) -> Array: ...
-    def setitem(self, x: Array, index: Any, value: Array | float) -> None: ...  # in place; broadcasts value
-    def add_at(self, x: Array, index: Any, value: Array) -> None: ...  # in place; repeated indices add up
-    def concatenate(self, arrays: Sequence[Array], axis: int) -> Array: ...
-
     # -- weights that a layer uses without a gradient: what kernels make of one may be kept until it is written to ---------
     def lock(self, holder: Any) -> None: ...  # ``holder.array`` is used now, and again later: it may be kept prepared
     def unlock(self, x: Array) -> None: ...  # somebody is about to write to x, a weight or a view of one; all writes call it
     def writable(self, x: Array) -> bool: ...  # False for a view that repeats elements
 
-    # -- elementwise ---------------------------------------------------------------------------------------------------
+    def empty_cache(self) -> None: ...  # gives memory that is kept for later back
+    def synchronize(self) -> None: ...  # waits for all launched work
+
+    # -- pointwise -----------------------------------------------------------------------------------------------------
     def unary(self, name: str, x: Array) -> Array: ...
     def binary(self, name: str, a: Array | float, b: Array | float) -> Array: ...
     def compare(self, name: str, a: Array | float, b: Array | float) -> Array: ...  # bool
@@ -70,7 +62,13 @@ class Backend(Protocol):
     def gelu(self, x: Array, approximate: bool) -> Array: ...  # ``approximate``: by tanh
     def gelu_backward(self, grad: Array, x: Array, approximate: bool) -> Array: ...
 
-    # -- reductions, in a fixed order ------------------------------------------------------------------------------------
+    # -- index: ints, slices, None, Ellipsis (a view); integer or boolean arrays as NumPy arrays (a copy) -----------
+    def getitem(self, x: Array, index: Any) -> Array: ...
+    def setitem(self, x: Array, index: Any, value: Array | float) -> None: ...  # in place; broadcasts value
+    def add_at(self, x: Array, index: Any, value: Array) -> None: ...  # in place; repeated indices add up
+    def concatenate(self, arrays: Sequence[Array], axis: int) -> Array: ...
+
+    # -- reduce: in a fixed order ------------------------------------------------------------------------------------
     def sum(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array: ...
     def max(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array: ...  # NaN wins
     def argmax(self, x: Array, axis: int) -> Array: ...  # int64; the first of equals; NaN wins
@@ -79,13 +77,14 @@ class Backend(Protocol):
     def log_softmax(self, x: Array, axis: int) -> Array: ...
     def log_softmax_backward(self, grad: Array, y: Array, axis: int) -> Array: ...
 
+    def channel_sum(self, grad: Array) -> Array: ...  # (N, C, ...) -> (C,): the gradient of a bias
+
     # -- dense -----------------------------------------------------------------------------------------------------------
     def matmul(self, a: Array, b: Array) -> Array: ...  # (M, K) @ (K, N)
     # x (N, I), or (N, C, H, W) flattened in logical order; w (O, I)
     def linear_forward(self, x: Array, w: Array, b: Array | None, activation: str = ...) -> Array: ...  # -> (N, O)
     def linear_grad_input(self, grad: Array, w: Array, shape: Sequence[int]) -> Array: ...  # -> x's shape
     def linear_grad_weight(self, grad: Array, x: Array) -> Array: ...  # -> (O, I), C-ordered
-    def channel_sum(self, grad: Array) -> Array: ...  # (N, C, ...) -> (C,): the gradient of a bias
     def activation_backward(
         self, activation: str, grad: Array, y: Array
     ) -> tuple[Array, Array]: ...  # the gradient before it; its channel_sum
@@ -93,10 +92,12 @@ class Backend(Protocol):
         self, activation: str, grad: Array, y: Array, geometry: Pool2dGeometry
     ) -> tuple[Array, Array]: ...  # the same, of what avg_pool2d_forward made of y
 
-    # -- windows: x (N, C, H, W), w (OC, C/groups, KH, KW) ---------------------------------------------------------------
+    # -- conv: x (N, C, H, W), w (OC, C/groups, KH, KW) -----------------------------------------------------------------
     def conv2d_forward(self, x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry, activation: str = ...) -> Array: ...
     def conv2d_grad_input(self, grad: Array, w: Array, geometry: Conv2dGeometry) -> Array: ...
     def conv2d_grad_weight(self, grad: Array, x: Array, geometry: Conv2dGeometry) -> Array: ...  # C-ordered
+
+    # -- pool: x (N, C, H, W) ----------------------------------------------------------------------------------------------
     def max_pool2d_forward(self, x: Array, geometry: Pool2dGeometry) -> tuple[Array, Array]: ...  # y, and int32 h * W + w of each maximum
     def max_pool2d_backward(self, grad: Array, index: Array, geometry: Pool2dGeometry) -> Array: ...
     def avg_pool2d_forward(self, x: Array, geometry: Pool2dGeometry) -> Array: ...
@@ -105,7 +106,7 @@ class Backend(Protocol):
     def adaptive_avg_pool2d_forward(self, x: Array, geometry: AdaptivePool2dGeometry) -> Array: ...
     def adaptive_avg_pool2d_backward(self, grad: Array, geometry: AdaptivePool2dGeometry) -> Array: ...
 
-    # -- normalisation: x (N, C, ...), all else (C,) -----------------------------------------------------------------------
+    # -- norm: x (N, C, ...), all else (C,) -----------------------------------------------------------------------
     def batch_norm_forward(
         self,
         x: Array,
@@ -125,7 +126,7 @@ class Backend(Protocol):
     def cross_entropy_forward(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]: ...  # losses (N,), softmax
     def cross_entropy_backward(self, grad: Array, softmax: Array, labels: Array, smoothing: float) -> Array: ...  # grad (N,) or ()
 
-    # -- optimisers: in place, on all parameters of one dtype; each has a place in every sequence ------------------------------
+    # -- optim: in place, on all parameters of one dtype; each has a place in every sequence ------------------------------
     def sgd_step(
         self,
         ws: Sequence[Array],
@@ -152,6 +153,3 @@ class Backend(Protocol):
         decay: float,
         decoupled: bool,
     ) -> None: ...  # as torch.optim.Adam, or AdamW where ``decoupled``; ``steps`` count from 1
-
-    def empty_cache(self) -> None: ...  # gives memory that is kept for later back
-    def synchronize(self) -> None: ...  # waits for all launched work

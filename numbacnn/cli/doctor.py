@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import tempfile
+import shutil
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from .. import backends
 from ..extras import EXTRAS
@@ -19,6 +18,8 @@ from .options import Commands
 __all__ = ["add", "diagnose"]
 
 CORE = ("numpy", "numba", "llvmlite", "scipy", "safetensors", "tqdm")
+ROOM = 20
+"""Megabytes that should be free for compiled kernels; those of a network take one to five."""
 FEATURES = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "neon", "sve")
 
 
@@ -112,25 +113,46 @@ def _threads() -> Rows:
     backends.get("cpu")
     layer = launch.layer()
     slow = ": launches wait for each other; pip install tbb is quicker" if layer == "workqueue" else ""
-    return [
-        ("layer", f"{layer}{slow}"),
-        ("threads", f"{launch.get_num_threads()} of {os.cpu_count()}"),
-        ("kernel cache", _cache(launch.KERNELS[0])),
-    ]
+    rows = [("layer", f"{layer}{slow}"), ("threads", f"{launch.get_num_threads()} of {os.cpu_count()}")]
+    if layer == "none":
+        return [*rows, ("kernels", "nothing is compiled (NUMBA_DISABLE_JIT)")]
+    return [*rows, ("kernel cache", _cache()), ("compiler", _compiler())]
 
 
-def _cache(kernel: Any) -> str:
-    folder = getattr(getattr(kernel, "stats", None), "cache_path", None)
+def _compiler() -> str:
+    from ..kernels.cpu import compiler
+
+    if compiler.lazy():
+        return "each kernel is optimised as a whole"
+    return "Numba's own, at half the speed: ours is not tested with this version, or does not work with it"
+
+
+def _cache() -> str:
+    """Where kernels are kept and whether that works, tried with a small one."""
+    import numba
+
+    from ..kernels.cpu import cache
+
+    folder = cache.folder()
     if folder is None:
         return "none: kernels are compiled in every process; set NUMBA_CACHE_DIR to a folder that can be written"
     try:
-        os.makedirs(folder, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        return f"failed: {folder} cannot be written ({error.strerror}); set NUMBA_CACHE_DIR to a folder that can"
-    size = sum(file.stat().st_size for file in Path(folder).iterdir() if file.is_file())
-    return f"{folder} (writable, {size / 1e6:.1f} MB)"
+        cache.try_out()
+    except Exception as error:
+        mend = "set NUMBA_CACHE_DIR to a folder with room that can be written"
+        return f"failed: kernels cannot be kept in {folder} ({cache.reason(error)}); {mend}"
+    free = shutil.disk_usage(folder).free / 1e6
+    if free < ROOM:
+        return f"failed: {folder} has room for {free:.1f} MB only; make room, or set NUMBA_CACHE_DIR to a folder with {ROOM} MB"
+    files = sorted(Path(folder).glob(f"*{cache.SUFFIX}"))
+    damaged = [(file.name, reason) for file in files if (reason := cache.damage(file))]
+    if damaged:
+        name, reason = damaged[0]
+        return f"failed: {len(damaged)} of {len(files)} files in {folder} cannot be used, such as {name} ({reason}); delete them"
+    size = sum(file.stat().st_size for file in files)
+    wanted = getattr(numba.config, "CACHE_DIR", "")
+    other = f"; NUMBA_CACHE_DIR={wanted} cannot be written" if wanted and not Path(folder).is_relative_to(wanted) else ""
+    return f"{folder} (works, {size / 1e6:.1f} MB{other})"
 
 
 def _cuda() -> Rows:

@@ -96,7 +96,7 @@ def warm_up(names: Sequence[str], verbose: bool = False) -> str:
                 tqdm.write(f"{'compiled' if compiled else 'loaded':<8}  {seconds * 1e3:8.1f} ms  {name}")
             bar.update()
 
-        config.quiet = True  # the bar says it
+        config.quiet = True  # the bar says it, and the last line
         try:
             with _watching(heard):
                 for name in names:
@@ -106,7 +106,9 @@ def warm_up(names: Sequence[str], verbose: bool = False) -> str:
             config.quiet = quiet
     compiled, loaded = ([seconds for _, seconds, fresh in done if fresh == wanted] for wanted in (True, False))
     parts = f"{len(compiled)} kernels compiled in {sum(compiled):.1f} s, {len(loaded)} loaded from the cache in {sum(loaded):.1f} s"
-    return f"{parts}; {time.perf_counter() - began:.1f} s in all"
+    from ..kernels.cpu import cache
+
+    return "; ".join([parts, f"{time.perf_counter() - began:.1f} s in all", *([cache.unkept] if cache.unkept else [])])
 
 
 def _first_steps(name: str) -> None:

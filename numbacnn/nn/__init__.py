@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from . import functional, init
 from .activation import GELU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from .containers import ModuleList, Sequential
 from .conv import Conv2d, LazyConv2d
 from .dropout import Dropout
 from .linear import Flatten, Identity, LazyLinear, Linear
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
-from .module import Module, ModuleList, Parameter, Sequential, UninitializedParameter
+from .module import Module
 from .norm import BatchNorm1d, BatchNorm2d
+from .parameter import Parameter, UninitializedParameter
 from .pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 
 __all__ = [

@@ -8,6 +8,8 @@ from typing import Literal
 from ..errors import message
 from ..tensor import Tensor
 from . import functional as F
+from .field import Field, unchanged
+from .fusion import Absorbed
 from .module import Module
 
 __all__ = ["GELU", "LogSoftmax", "ReLU", "Sigmoid", "Softmax", "Tanh"]
@@ -21,7 +23,9 @@ class ReLU(Module):
     array([0., 2.], dtype=float32)
     """
 
-    activation = "relu"
+    receptive_field = unchanged
+
+    _fusion = Absorbed("activation", lambda layer, x: "relu")
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -45,6 +49,8 @@ class GELU(Module):
     GELU(approximate='tanh')
     """
 
+    receptive_field = unchanged
+
     def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
         super().__init__()
         if approximate not in ("none", "tanh"):
@@ -61,7 +67,9 @@ class GELU(Module):
 class Sigmoid(Module):
     """``1 / (1 + exp(-x))``, elementwise."""
 
-    activation = "sigmoid"
+    receptive_field = unchanged
+
+    _fusion = Absorbed("activation", lambda layer, x: "sigmoid")
 
     def forward(self, x: Tensor) -> Tensor:
         return F.sigmoid(x)
@@ -70,7 +78,9 @@ class Sigmoid(Module):
 class Tanh(Module):
     """``tanh(x)``, elementwise."""
 
-    activation = "tanh"
+    receptive_field = unchanged
+
+    _fusion = Absorbed("activation", lambda layer, x: "tanh")
 
     def forward(self, x: Tensor) -> Tensor:
         return F.tanh(x)
@@ -83,6 +93,10 @@ class _AlongDim(Module):
             self.dim = operator.index(dim)
         except TypeError:
             raise ValueError(message(type(self).__name__, "dim as an integer", repr(dim), "dim=1 is the classes' axis of (N, K)")) from None
+
+    def receptive_field(self, field: Field) -> Field | None:
+        """The field behind the layer: unchanged along the channels (N, C, H, W), everything along another axis."""
+        return field if self.dim in (1, -3) else None
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"

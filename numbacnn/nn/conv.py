@@ -10,7 +10,11 @@ from ..geometry import Conv2dGeometry, Padding
 from ..tensor import Tensor
 from . import functional as F
 from . import init
-from .module import LazyModule, Module, Parameter, UninitializedParameter, positive
+from .field import Field
+from .fusion import Absorbs
+from .lazy import LazyModule
+from .module import Module, positive
+from .parameter import Parameter, UninitializedParameter
 
 __all__ = ["Conv2d", "LazyConv2d"]
 
@@ -28,7 +32,7 @@ class Conv2d(Module):
     Conv2d(1, 6, kernel_size=(5, 5), stride=(1, 1), padding=(2, 2))
     """
 
-    takes_activation = takes_average = True
+    _fusion = Absorbs(behind=("activation", "average"))
     weight: Parameter
     bias: Parameter | None
 
@@ -77,6 +81,15 @@ class Conv2d(Module):
     def forward(self, x: Tensor, activation: str = "none", average: tuple[Any, ...] | None = None) -> Tensor:
         return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, activation, average)
 
+    def receptive_field(self, field: Field) -> Field:
+        """The field behind the layer."""
+        g = self.geometry()
+        return field.behind((g.kh, g.kw), g.stride, (g.padding[0][0], g.padding[1][0]), g.dilation)
+
+    def macs(self, input_shape: tuple[int, ...]) -> int:
+        """The multiply-adds on an input (N, C, H, W) or (C, H, W)."""
+        return self.geometry(input_shape if len(input_shape) == 4 else (1, *input_shape)).macs
+
     def extra_repr(self) -> str:
         parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
         parts += [f"padding={self.padding}"] if self.padding != (0, 0) else []
@@ -95,7 +108,7 @@ class LazyConv2d(Conv2d, LazyModule):
     Conv2d(3, 6, kernel_size=(5, 5), stride=(1, 1))
     """
 
-    _ready = Conv2d
+    materialized_class = Conv2d
 
     def __init__(
         self,

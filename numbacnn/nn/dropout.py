@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..errors import message
 from ..tensor import Tensor
 from . import functional as F
+from .field import unchanged
 from .module import Module
 
 __all__ = ["Dropout"]
@@ -22,6 +23,8 @@ class Dropout(Module):
     >>> nc.nn.Dropout(0.5).eval()(nc.ones(2)).numpy()
     array([1., 1.], dtype=float32)
     """
+
+    receptive_field = unchanged
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()

@@ -10,7 +10,11 @@ from ..errors import ShapeError, message
 from ..tensor import Tensor
 from . import functional as F
 from . import init
-from .module import LazyModule, Module, Parameter, UninitializedParameter, positive
+from .field import everything, unchanged
+from .fusion import Absorbed, Absorbs
+from .lazy import LazyModule
+from .module import Module, positive
+from .parameter import Parameter, UninitializedParameter
 
 __all__ = ["Flatten", "Identity", "LazyLinear", "Linear"]
 
@@ -26,7 +30,9 @@ class Linear(Module):
     Linear(in_features=400, out_features=120, bias=True)
     """
 
-    takes_activation = takes_flat = True
+    receptive_field = everything
+
+    _fusion = Absorbs(before=("flat",), behind=("activation",))
     weight: Parameter
     bias: Parameter | None
 
@@ -45,6 +51,10 @@ class Linear(Module):
     def forward(self, x: Tensor, activation: str = "none", flat: bool = False) -> Tensor:
         return F.linear(x, self.weight, self.bias, activation, flat)
 
+    def macs(self, input_shape: tuple[int, ...]) -> int:
+        """The multiply-adds on an input of this shape (..., in_features)."""
+        return math.prod(input_shape[:-1]) * self.out_features * self.in_features
+
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
@@ -58,7 +68,7 @@ class LazyLinear(Linear, LazyModule):
     Linear(in_features=84, out_features=10, bias=True)
     """
 
-    _ready = Linear
+    materialized_class = Linear
 
     def __init__(self, out_features: int, bias: bool = True) -> None:
         super().__init__(1, out_features, bias)
@@ -94,6 +104,8 @@ class Flatten(Module):
     (2, 60)
     """
 
+    receptive_field = everything
+
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
         try:
@@ -101,9 +113,11 @@ class Flatten(Module):
         except TypeError:
             raise ValueError(message("Flatten", "start_dim and end_dim as integers", f"{start_dim!r} and {end_dim!r}")) from None
 
-    def flattens(self, x: Any) -> bool:
-        """Whether x is images that become rows."""
-        return (self.start_dim, self.end_dim) == (1, -1) and isinstance(x, Tensor) and x.ndim == 4
+    def _flat(self, x: Any) -> bool | None:
+        """True where x is images that become rows."""
+        return ((self.start_dim, self.end_dim) == (1, -1) and isinstance(x, Tensor) and x.ndim == 4) or None
+
+    _fusion = Absorbed("flat", _flat)
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(self.start_dim, self.end_dim)
@@ -119,6 +133,8 @@ class Identity(Module):
     >>> nc.nn.Identity()(3)
     3
     """
+
+    receptive_field = unchanged
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import operator
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import groupby
-from typing import Any, NamedTuple, Self, overload
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from .. import backends, config
+from .. import backends
 from ..dtypes import as_dtype, is_floating, names_device
 from ..errors import DTypeError, message
 from ..tensor import Tensor, from_array, no_grad
+from .lazy import LazyModule
+from .parameter import Parameter, UninitializedParameter
 
-__all__ = ["LazyModule", "LoadReport", "Module", "ModuleList", "Parameter", "RemovableHandle", "Sequential", "UninitializedParameter"]
+__all__ = ["LoadReport", "Module", "RemovableHandle"]
 
 Hook = Callable[["Module", tuple[Any, ...], Any], Any]
 
@@ -32,63 +32,6 @@ def positive(op: str, name: str, value: int) -> int:
     return number
 
 
-class Parameter(Tensor):
-    """A tensor that a module trains: assigned to an attribute of a :class:`Module`, it appears in ``parameters()``.
-
-    >>> import numbacnn as nc
-    >>> nc.nn.Parameter(nc.ones(2, 3)).requires_grad
-    True
-    """
-
-    __slots__ = ()
-    is_parameter = True
-
-    def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
-        if not isinstance(data, Tensor):
-            raise TypeError(message("Parameter", "data as a Tensor", type(data).__name__, "wrap it in nc.tensor"))
-        super().__init__(data.array, device=data.device, requires_grad=requires_grad)
-
-    @staticmethod
-    def zeros(shape: tuple[int, ...]) -> Parameter:
-        """A float32 parameter of zeros on the CPU, in C order as all parameters are."""
-        return Parameter(from_array(np.zeros(shape, np.float32)))
-
-    def __repr__(self) -> str:
-        return "Parameter containing:\n" + super().__repr__()
-
-
-class UninitializedParameter(Parameter):
-    """The parameter of a lazy layer, which has no shape before the layer's first forward; it becomes a :class:`Parameter` then."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__(from_array(np.zeros(0, np.float32)))
-
-    def _unknown(self) -> Any:
-        received = "one of a lazy layer before its first forward"
-        raise RuntimeError(message("UninitializedParameter", "a parameter that has a shape", received, "run one batch first"))
-
-    shape = property(_unknown)
-    ndim = property(_unknown)
-    data = property(_unknown)
-
-    def numel(self) -> int:
-        return self._unknown()
-
-    def materialize(self, shape: tuple[int, ...]) -> None:
-        """Become a :class:`Parameter` of zeros, of this shape, on the device and of the dtype that the placeholder has.
-
-        It stays the same object: an optimiser that holds it goes on with it.
-        """
-        device, dtype = self.device, self.dtype
-        self.__class__ = Parameter  # type: ignore[assignment]
-        self.array = from_array(np.zeros(shape, dtype), device).array
-
-    def __repr__(self) -> str:
-        return "<UninitializedParameter>"
-
-
 class RemovableHandle:
     """What registering a hook returns; ``remove()`` takes the hook away again."""
 
@@ -97,6 +40,7 @@ class RemovableHandle:
         self._key = key
 
     def remove(self) -> None:
+        """Take the hook away; a second time it does nothing."""
         self._hooks.pop(self._key, None)
 
 
@@ -250,7 +194,7 @@ class Module:
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The direct submodules, each once, with their names."""
-        return _once((name, child) for name, child in self._modules.items())
+        return _unique((name, child) for name, child in self._modules.items())
 
     def children(self) -> Iterator[Module]:
         """The direct submodules, each once."""
@@ -259,7 +203,7 @@ class Module:
     def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
         """The parameters with dotted names; one that is shared appears once, under its first name."""
         walk = self.named_modules(prefix) if recurse else iter([(prefix, self)])
-        return _once((_join(path, name), p) for path, module in walk for name, p in module._parameters.items())
+        return _unique((_join(path, name), p) for path, module in walk for name, p in module._parameters.items())
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """The parameters, each once."""
@@ -268,7 +212,7 @@ class Module:
     def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Tensor]]:
         """The buffers with dotted names, each once."""
         walk = self.named_modules(prefix) if recurse else iter([(prefix, self)])
-        return _once((_join(path, name), b) for path, module in walk for name, b in module._buffers.items())
+        return _unique((_join(path, name), b) for path, module in walk for name, b in module._buffers.items())
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """The buffers, each once."""
@@ -442,185 +386,10 @@ def _join(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix else name
 
 
-def _once(pairs: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+def _unique(pairs: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """The pairs whose value is not None, each value once, under its first name."""
     seen: set[int] = set()
     for name, value in pairs:
         if value is not None and id(value) not in seen:
             seen.add(id(value))
             yield name, value
-
-
-class LazyModule(Module):
-    """A layer that learns its number of inputs from the first batch, and then becomes the ordinary class ``_ready``."""
-
-    _ready: type[Module]
-
-    def parameter_shapes(self, size: int) -> dict[str, tuple[int, ...]]:
-        """The shapes of the parameters for ``size`` inputs."""
-        raise NotImplementedError
-
-    def size_of_weight(self, shape: tuple[int, ...]) -> int:
-        """The number of inputs of a layer whose weight has this shape."""
-        raise NotImplementedError
-
-    def materialize(self, size: int, reset: bool = True) -> None:
-        """Give the parameters their shapes, draw them if ``reset``, and become the ordinary class."""
-        self._set_size(size)
-        for name, shape in self.parameter_shapes(size).items():
-            parameter = self._parameters[name]
-            if isinstance(parameter, UninitializedParameter):
-                parameter.materialize(shape)
-        self.__class__ = self._ready  # type: ignore[assignment]
-        if reset:
-            self.reset_parameters()
-
-    def _set_size(self, size: int) -> None:
-        """Judge and note the number of inputs."""
-        raise NotImplementedError
-
-    def reset_parameters(self) -> None:
-        """Draw the parameters."""
-        raise NotImplementedError
-
-
-class _Container(Module):
-    """Submodules in a row, named 0, 1, ... or as an OrderedDict names them."""
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(list(self._modules.values()))  # type: ignore[arg-type]
-
-    @overload
-    def __getitem__(self, index: int) -> Any: ...
-    @overload
-    def __getitem__(self, index: slice) -> Self: ...
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return self._part(list(self._modules.items())[index])
-        return self._modules[self._name(index)]
-
-    def _part(self, items: list[tuple[str, Any]]) -> Self:
-        raise NotImplementedError
-
-    def __setitem__(self, index: int, module: Module) -> None:
-        setattr(self, self._name(index), module)
-
-    def _name(self, index: int) -> str:
-        position = operator.index(index)
-        if not -len(self) <= position < len(self):
-            raise IndexError(message(type(self).__name__, f"an index from {-len(self)} to {len(self) - 1}", str(index)))
-        return list(self._modules)[position]
-
-    def append(self, module: Module) -> Self:
-        """Add a module at the end."""
-        self.add_module(str(len(self)), module)
-        return self
-
-    def extend(self, modules: Iterable[Module]) -> Self:
-        """Add several modules at the end."""
-        for module in modules:
-            self.append(module)
-        return self
-
-
-class Sequential(_Container):
-    """Modules called one after the other, each on the output of the one before.
-
-    Takes the modules, or one OrderedDict of names and modules. Supports indexing, slicing, ``len``, iteration and ``append``.
-    A convolution or linear layer applies the ReLU, Sigmoid or Tanh behind it itself, a convolution the AvgPool2d behind that, and a linear
-    layer the Flatten before it, to the same bits, where none of them has hooks; ``nc.config.fuse = False`` calls them one by one.
-
-    >>> import numbacnn as nc
-    >>> net = nc.nn.Sequential(nc.nn.Flatten(), nc.nn.Linear(4, 2))
-    >>> net(nc.ones(3, 1, 2, 2)).shape
-    (3, 2)
-    """
-
-    def __init__(self, *modules: Module | OrderedDict[str, Module]) -> None:
-        super().__init__()
-        if len(modules) == 1 and isinstance(modules[0], OrderedDict):
-            for name, module in modules[0].items():
-                self.add_module(name, module)
-        else:
-            self.extend(modules)  # type: ignore[arg-type]
-
-    def _part(self, items: list[tuple[str, Any]]) -> Self:
-        return type(self)(OrderedDict(items))
-
-    def forward(self, x: Any) -> Any:
-        modules: list[Any] = list(self._modules.values())
-        fusions = _fusions(tuple([type(m) if config.fuse and _unwatched(m) else None for m in modules]))
-        done = 0
-        while done < len(modules):
-            start, options = done, dict[str, Any]()
-            if fusions[done].flat and modules[done].flattens(x):
-                options["flat"] = True
-                done += 1
-            layer, (_, activation, average) = modules[done], fusions[done]
-            done += 1
-            if activation is not None:
-                options["activation"] = activation
-                done += 1
-            if average:
-                options["average"] = modules[done].average()
-                done += 1
-            if options and all(map(_unwatched, modules[start:done])):  # still, whatever hooks have done on the way
-                x = layer.forward(x, **options)
-            else:
-                x, done = modules[start](x), start + 1
-        return x
-
-
-class _Fusion(NamedTuple):
-    """What a layer does for its neighbours: a Flatten leaves its work to the next, others do that of the activation and average behind."""
-
-    flat: bool
-    activation: str | None
-    average: bool
-
-
-@functools.lru_cache(maxsize=256)
-def _fusions(kinds: tuple[type | None, ...]) -> tuple[_Fusion, ...]:
-    """For each layer of these classes, which nobody has extended; None is one that keeps to itself."""
-
-    def own(i: int, name: str) -> Any:
-        kind = kinds[i] if i < len(kinds) else None
-        return kind.__dict__.get(name) if kind is not None and kind.__module__.startswith("numbacnn.nn.") else None
-
-    found = []
-    for i in range(len(kinds)):
-        activation = own(i + 1, "activation") if own(i, "takes_activation") else None
-        average = own(i, "takes_average") and own(i + (1 if activation is None else 2), "average")
-        found.append(_Fusion(bool(own(i, "flattens") and own(i + 1, "takes_flat")), activation, bool(average)))
-    return tuple(found)
-
-
-def _unwatched(module: Module | None) -> bool:
-    """Whether it is there, and has no hooks and no ``forward`` of its own."""
-    return module is not None and not module._forward_hooks and "forward" not in module.__dict__
-
-
-class ModuleList(_Container):
-    """Modules in a list, registered; it has no ``forward`` of its own.
-
-    >>> import numbacnn as nc
-    >>> len(nc.nn.ModuleList([nc.nn.ReLU(), nc.nn.Tanh()]))
-    2
-    """
-
-    def __init__(self, modules: Iterable[Module] = ()) -> None:
-        super().__init__()
-        self.extend(modules)
-
-    def _part(self, items: list[tuple[str, Any]]) -> Self:
-        return type(self)(module for _, module in items)
-
-    def _child_lines(self) -> list[str]:  # equal neighbours are printed once, as PyTorch does
-        lines, start = [], 0
-        for text, group in groupby(map(repr, self)):
-            count = len(list(group))
-            lines.append(f"({start}): {text}" if count == 1 else f"({start}-{start + count - 1}): {count} x {text}")
-            start += count
-        return lines

@@ -8,7 +8,9 @@ from ..errors import ShapeError, message
 from ..tensor import Tensor, ones, tensor, zeros
 from . import functional as F
 from . import init
-from .module import Module, Parameter, positive
+from .field import unchanged
+from .module import Module, positive
+from .parameter import Parameter
 
 __all__ = ["BatchNorm1d", "BatchNorm2d"]
 
@@ -101,6 +103,8 @@ class BatchNorm2d(_BatchNorm):
     >>> nc.nn.BatchNorm2d(16)
     BatchNorm2d(16, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
     """
+
+    receptive_field = unchanged
 
     _shapes: ClassVar[dict[int, str]] = {4: "(N, C, H, W)"}
 

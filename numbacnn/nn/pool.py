@@ -8,6 +8,8 @@ from ..arguments import IntPair, pair
 from ..geometry import AdaptiveSize, Pool2dGeometry, adaptive_size
 from ..tensor import Tensor
 from . import functional as F
+from .field import Field, everything
+from .fusion import Absorbed
 from .module import Module
 
 __all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "MaxPool2d"]
@@ -42,6 +44,11 @@ class _Pool2d(Module):
         return Pool2dGeometry.of(
             input_shape, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.count_include_pad, op
         )
+
+    def receptive_field(self, field: Field) -> Field:
+        """The field behind the layer."""
+        g = self.geometry()
+        return field.behind(g.kernel, g.stride, g.padding, g.dilation)
 
 
 class MaxPool2d(_Pool2d):
@@ -91,12 +98,14 @@ class AvgPool2d(_Pool2d):
     ) -> None:
         super().__init__(kernel_size, stride, padding, 1, ceil_mode, count_include_pad)
 
-    def average(self) -> tuple[Any, ...]:
-        """The arguments of ``avg_pool2d`` after the input, for a convolution that does it itself."""
+    def _average(self, x: Any) -> tuple[Any, ...]:
+        """The arguments of ``avg_pool2d`` after the input."""
         return self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
 
+    _fusion = Absorbed("average", _average)
+
     def forward(self, x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, *self.average())
+        return F.avg_pool2d(x, *self._average(x))
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
@@ -114,6 +123,8 @@ class AdaptiveAvgPool2d(Module):
     >>> nc.nn.AdaptiveAvgPool2d((1, None))(nc.ones(2, 3, 5, 7)).shape
     (2, 3, 1, 7)
     """
+
+    receptive_field = everything
 
     def __init__(self, output_size: AdaptiveSize) -> None:
         super().__init__()

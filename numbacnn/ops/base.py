@@ -15,21 +15,22 @@ Gradients = tuple[Array | None, ...]
 class Op:
     """One application of an operation: hyper-parameters in the constructor, then ``forward`` once and ``backward`` at most once.
 
-    ``forward`` leaves in ``saved`` what ``backward`` needs, and in ``kept`` which inputs are among it (-1: the output), so that the
-    tape can tell when somebody has written into them. ``needs`` says which gradients are wanted; ``backward`` gives None for others.
+    ``forward`` leaves in ``saved`` what ``backward`` needs, and in ``saved_inputs`` which inputs are among it (-1: the output): the
+    tape then refuses a backward after a write into them. ``needs_grad`` says which gradients are wanted; ``backward`` gives None for
+    others.
     """
 
-    fresh: ClassVar[bool] = False
-    """True where ``backward`` makes new arrays in C order, which a leaf may own."""
+    owns_gradient: ClassVar[bool] = False
+    """True where ``backward`` makes new arrays in C order, which a leaf may keep."""
 
     view: ClassVar[bool] = False
     """True where the result may share its input's memory."""
 
     weight: ClassVar[int | None] = None
-    """The input that backends bring into an order of their own before they use it."""
+    """Index of the input that is a layer's weight: backends may pack it once and keep it packed while it is unchanged."""
 
-    needs: tuple[bool, ...] = ()
-    kept: tuple[int, ...] = ()
+    needs_grad: tuple[bool, ...] = ()
+    saved_inputs: tuple[int, ...] = ()
     saved: tuple[Array, ...] = ()
 
     def forward(self, xp: Backend, *inputs: Array) -> Array:

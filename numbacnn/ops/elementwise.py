@@ -47,7 +47,7 @@ class _Unary(Op):
         y = xp.unary(self.name, x)
         if self.saves:
             self.saved = (x if self.saves == "input" else y,)
-            self.kept = (0 if self.saves == "input" else -1,)
+            self.saved_inputs = (0 if self.saves == "input" else -1,)
         return y
 
 
@@ -130,7 +130,7 @@ class Gelu(Op):
         self.approximate = approximate
 
     def forward(self, xp: Backend, x: Array) -> Array:
-        self.saved, self.kept = (x,), (0,)
+        self.saved, self.saved_inputs = (x,), (0,)
         return xp.gelu(x, self.approximate)
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
@@ -158,10 +158,10 @@ class _Binary(Op):
 
     def forward(self, xp: Backend, a: Array | float, b: Array | float) -> Array:
         self.shapes = shape_of(a), shape_of(b)
-        self.keep(a, b)
+        self.save(a, b)
         return xp.binary(self.name, a, b)
 
-    def keep(self, a: Array | float, b: Array | float) -> None:
+    def save(self, a: Array | float, b: Array | float) -> None:
         """Save the operands that backward needs."""
 
     def gradients(self, xp: Backend, grad: Array, of: int) -> Array:
@@ -169,7 +169,7 @@ class _Binary(Op):
         raise TypeError(f"{type(self).__name__} has no gradient")
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
-        return tuple(unbroadcast(xp, self.gradients(xp, grad, i), self.shapes[i]) if self.needs[i] else None for i in (0, 1))
+        return tuple(unbroadcast(xp, self.gradients(xp, grad, i), self.shapes[i]) if self.needs_grad[i] else None for i in (0, 1))
 
 
 class Add(_Binary):
@@ -189,9 +189,9 @@ class Subtract(_Binary):
 class Multiply(_Binary):
     name = "multiply"
 
-    def keep(self, a: Array | float, b: Array | float) -> None:
-        self.saved = (a if self.needs[1] else 0, b if self.needs[0] else 0)
-        self.kept = (0,) * self.needs[1] + (1,) * self.needs[0]
+    def save(self, a: Array | float, b: Array | float) -> None:
+        self.saved = (a if self.needs_grad[1] else 0, b if self.needs_grad[0] else 0)
+        self.saved_inputs = (0,) * self.needs_grad[1] + (1,) * self.needs_grad[0]
 
     def gradients(self, xp: Backend, grad: Array, of: int) -> Array:
         return xp.binary("multiply", grad, self.saved[1 - of])
@@ -200,9 +200,9 @@ class Multiply(_Binary):
 class Divide(_Binary):
     name = "divide"
 
-    def keep(self, a: Array | float, b: Array | float) -> None:
-        self.saved = (a if self.needs[1] else 0, b)
-        self.kept = (0, 1) if self.needs[1] else (1,)
+    def save(self, a: Array | float, b: Array | float) -> None:
+        self.saved = (a if self.needs_grad[1] else 0, b)
+        self.saved_inputs = (0, 1) if self.needs_grad[1] else (1,)
 
     def gradients(self, xp: Backend, grad: Array, of: int) -> Array:
         a, b = self.saved
@@ -213,9 +213,9 @@ class Divide(_Binary):
 class Power(_Binary):
     name = "power"
 
-    def keep(self, a: Array | float, b: Array | float) -> None:
+    def save(self, a: Array | float, b: Array | float) -> None:
         self.saved = (a, b)
-        self.kept = (0, 1)
+        self.saved_inputs = (0, 1)
 
     def gradients(self, xp: Backend, grad: Array, of: int) -> Array:
         a, b = self.saved
@@ -245,9 +245,9 @@ class Remainder(_Binary):
 
     name = "remainder"
 
-    def keep(self, a: Array | float, b: Array | float) -> None:
-        if self.needs[1]:
-            self.saved, self.kept = (a, b), (0, 1)
+    def save(self, a: Array | float, b: Array | float) -> None:
+        if self.needs_grad[1]:
+            self.saved, self.saved_inputs = (a, b), (0, 1)
 
     def gradients(self, xp: Backend, grad: Array, of: int) -> Array:
         return xp.unary("negative", xp.binary("multiply", grad, xp.binary("floor_divide", *self.saved))) if of else grad
@@ -258,9 +258,9 @@ class _Extremum(_Binary):
 
     wins: str
 
-    def keep(self, a: Array | float, b: Array | float) -> None:
+    def save(self, a: Array | float, b: Array | float) -> None:
         self.saved = (a, b)
-        self.kept = (0, 1)
+        self.saved_inputs = (0, 1)
 
     def gradients(self, xp: Backend, grad: Array, of: int) -> Array:
         a, b = self.saved if of == 0 else self.saved[::-1]
@@ -288,4 +288,4 @@ class Where(Op):
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         parts = ((grad, 0.0), (0.0, grad))
-        return tuple(unbroadcast(xp, xp.where(self.condition, *parts[i]), self.shapes[i]) if self.needs[i] else None for i in (0, 1))
+        return tuple(unbroadcast(xp, xp.where(self.condition, *parts[i]), self.shapes[i]) if self.needs_grad[i] else None for i in (0, 1))

@@ -12,25 +12,25 @@ __all__ = ["Dense", "Linear", "Matmul"]
 class Matmul(Op):
     """(M, K) @ (K, N)."""
 
-    fresh = True
+    owns_gradient = True
 
     def forward(self, xp: Backend, a: Array, b: Array) -> Array:
         self.saved = (a, b)
-        self.kept = (0,) * self.needs[1] + (1,) * self.needs[0]
+        self.saved_inputs = (0,) * self.needs_grad[1] + (1,) * self.needs_grad[0]
         return xp.matmul(a, b)
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         a, b = self.saved
         return (
-            xp.matmul(grad, xp.transpose(b, (1, 0))) if self.needs[0] else None,
-            xp.matmul(xp.transpose(a, (1, 0)), grad) if self.needs[1] else None,
+            xp.matmul(grad, xp.transpose(b, (1, 0))) if self.needs_grad[0] else None,
+            xp.matmul(xp.transpose(a, (1, 0)), grad) if self.needs_grad[1] else None,
         )
 
 
 class Dense(Op):
-    """An activation of a product of an input and weights, plus a bias, and perhaps its means: what linear layers and convolutions share."""
+    """y = activation(x . w + b), then average-pooled if ``pool`` is given: the base of Linear and Conv2d."""
 
-    fresh = True
+    owns_gradient = True
     weight = 1
 
     def __init__(self, activation: str = "none", pool: Pool2dGeometry | None = None) -> None:
@@ -40,7 +40,7 @@ class Dense(Op):
         y = self.product(xp, x, w, b)
         active = self.activation != "none"
         self.saved = (x, w, y) if active else (x, w)
-        self.kept = (0,) * self.needs[1] + (1,) * self.needs[0] + (-1,) * (active and self.pool is None)
+        self.saved_inputs = (0,) * self.needs_grad[1] + (1,) * self.needs_grad[0] + (-1,) * (active and self.pool is None)
         return y if self.pool is None else xp.avg_pool2d_forward(y, self.pool)
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
@@ -53,9 +53,9 @@ class Dense(Op):
         elif self.pool is not None:
             grad = xp.avg_pool2d_backward(grad, self.pool)
         return (
-            self.grad_input(xp, grad, w) if self.needs[0] else None,
-            self.grad_weight(xp, grad, x) if self.needs[1] else None,
-            (xp.channel_sum(grad) if total is None else total) if self.needs[2] else None,
+            self.grad_input(xp, grad, w) if self.needs_grad[0] else None,
+            self.grad_weight(xp, grad, x) if self.needs_grad[1] else None,
+            (xp.channel_sum(grad) if total is None else total) if self.needs_grad[2] else None,
         )
 
     def product(self, xp: Backend, x: Array, w: Array, b: Array | None) -> Array:

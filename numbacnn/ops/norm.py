@@ -15,7 +15,7 @@ class BatchNorm(Op):
     running ones, through which no gradient flows.
     """
 
-    fresh = True
+    owns_gradient = True
 
     def __init__(self, running_mean: Array | None, running_var: Array | None, training: bool, momentum: float, eps: float) -> None:
         self.mean, self.var = running_mean, running_var
@@ -24,9 +24,9 @@ class BatchNorm(Op):
     def forward(self, xp: Backend, x: Array, w: Array | None = None, b: Array | None = None) -> Array:
         y, mean, invstd = xp.batch_norm_forward(x, w, b, self.mean, self.var, self.training, self.momentum, self.eps)
         self.saved = (x, w, mean, invstd)
-        self.kept = (*((0,) if self.training or self.needs[1] else ()), *((1,) if self.needs[0] else ()))
+        self.saved_inputs = (*((0,) if self.training or self.needs_grad[1] else ()), *((1,) if self.needs_grad[0] else ()))
         return y
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         x, w, mean, invstd = self.saved
-        return xp.batch_norm_backward(grad, x, w, mean, invstd, self.training, self.needs)
+        return xp.batch_norm_backward(grad, x, w, mean, invstd, self.training, self.needs_grad)

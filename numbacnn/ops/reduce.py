@@ -49,7 +49,7 @@ class Max(_Reduction):
     def forward(self, xp: Backend, x: Array) -> Array:
         self.shape = x.shape
         y = xp.max(x, self.axes, self.keepdims)
-        self.saved, self.kept = (x, y), (0, -1)
+        self.saved, self.saved_inputs = (x, y), (0, -1)
         return y
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
@@ -83,7 +83,7 @@ class Softmax(Op):
 
     def forward(self, xp: Backend, x: Array) -> Array:
         y = xp.softmax(x, self.axis)
-        self.saved, self.kept = (y,), (-1,)
+        self.saved, self.saved_inputs = (y,), (-1,)
         return y
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
@@ -96,7 +96,7 @@ class LogSoftmax(Op):
 
     def forward(self, xp: Backend, x: Array) -> Array:
         y = xp.log_softmax(x, self.axis)
-        self.saved, self.kept = (y,), (-1,)
+        self.saved, self.saved_inputs = (y,), (-1,)
         return y
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:

@@ -81,8 +81,8 @@ class SetItem(Op):
         return x
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
-        into_value = unbroadcast(xp, xp.getitem(grad, self.index), self.shape) if self.needs[1] else None
-        if not self.needs[0]:
+        into_value = unbroadcast(xp, xp.getitem(grad, self.index), self.shape) if self.needs_grad[1] else None
+        if not self.needs_grad[0]:
             return None, into_value
         if into_value is not None:
             into_value = xp.copy(into_value)  # it may be a view of what is erased next
@@ -103,5 +103,5 @@ class Concatenate(Op):
         stops = np.cumsum(self.sizes).tolist()
         return tuple(
             xp.getitem(grad, (slice(None),) * self.axis + (slice(stop - size, stop),)) if need else None
-            for size, stop, need in zip(self.sizes, stops, self.needs)
+            for size, stop, need in zip(self.sizes, stops, self.needs_grad)
         )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 from .. import backends
 from ..errors import message
 from ..tensor import Tensor
-from .base import Optimizer, arrays, number, zeros_for
+from .base import Optimizer, arrays, number, saved_moment, saved_square, saved_steps, zeros_for
 
 __all__ = ["Adam", "AdamW"]
 
@@ -27,6 +27,7 @@ class Adam(Optimizer):
     """
 
     decoupled = False
+    _saved: ClassVar[dict[str, Any]] = {"step": saved_steps, "exp_avg": saved_moment, "exp_avg_sq": saved_square}
 
     def __init__(
         self,
@@ -38,8 +39,7 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
-    def _check(self, group: dict[str, Any]) -> None:
-        op = type(self).__name__
+    def _check(self, op: str, group: Mapping[str, Any]) -> None:
         for name in ("lr", "eps", "weight_decay"):
             number(op, name, group[name])
         if not isinstance(group["betas"], (tuple, list)) or len(group["betas"]) != 2:

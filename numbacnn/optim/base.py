@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,31 +17,79 @@ from ..tensor import Tensor, from_array
 __all__ = ["Optimizer"]
 
 
+# -- judges of arguments -----------------------------------------------------------------------------------------------------------
 def number(op: str, name: str, value: Any, good: Callable[[float], bool] = lambda v: v >= 0, bounds: str = "of at least 0") -> None:
     """Judge that ``value`` is a finite number and ``good``, which ``bounds`` says in words."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or not good(float(value)):
+    try:
+        fits = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value) and good(float(value))
+    except OverflowError:  # an int beyond all floats
+        fits = False
+    if not fits:
         raise ValueError(message(op, f"{name} as a number {bounds}", repr(value)))
+
+
+def count(op: str, name: str, value: Any, least: int = 1) -> int:
+    """Judge that ``value`` is an integer of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(message(op, f"{name} as an integer of at least {least}", repr(value)))
+    return value
+
+
+def flag(op: str, name: str, value: Any) -> None:
+    """Judge that ``value`` is True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(message(op, f"{name} as True or False", repr(value)))
+
+
+# -- judges of saved state ---------------------------------------------------------------------------------------------------------
+def saved_moment(op: str, name: str, value: Any, p: Tensor) -> Tensor:
+    """A copy of a moment, in the dtype and on the device of its parameter. It may hold NaN and infinity, as training may bring them."""
+    array = np.asarray(value) if isinstance(value, (np.ndarray, np.generic, Tensor)) else None
+    if array is None or array.dtype.kind != "f":
+        raise ValueError(message(op, f"{name} as an array of floats", type(value).__name__ if array is None else str(array.dtype)))
+    if array.shape != p.shape:
+        raise ShapeError(message(op, f"{name} in the parameter's shape {p.shape}", f"shape {array.shape}"))
+    return from_array(np.array(array, p.dtype, order="C"), p.device)
+
+
+def saved_square(op: str, name: str, value: Any, p: Tensor) -> Tensor:
+    """A copy of a moment that is a mean of squares."""
+    moment = saved_moment(op, name, value, p)
+    if (np.asarray(value) < 0).any():
+        raise ValueError(message(op, f"{name} of at least 0", "negative values"))
+    return moment
+
+
+def saved_steps(op: str, name: str, value: Any, p: Tensor) -> int:
+    """A number of steps."""
+    whole = isinstance(value, (np.ndarray, np.generic)) and value.ndim == 0 and value.dtype.kind in "iu"
+    return count(op, name, int(value) if whole else value, 0)
 
 
 class Optimizer:
     """The base of the optimisers.
 
     ``params`` is an iterable of parameters, or of dicts that each hold ``"params"`` and values which override the defaults.
-    ``param_groups`` is a list of such dicts, complete; ``state`` holds the moments, Tensors, by the parameter's position over all groups.
+    ``param_groups`` is a list of such dicts, complete. ``state[p]`` holds the moments of parameter ``p``, as Tensors. They belong to the
+    parameter itself, whichever group it is in: a parameter that leaves its group and comes back has them still, until ``del state[p]``.
     Where a parameter has gone to another device or dtype, its moments follow with the next step.
 
     Raises:
         ValueError: where there are no parameters, one occurs twice, or a value makes no sense.
-        TypeError: where something else than leaf tensors is given.
+        TypeError: where something else than leaf tensors is given, or a set of them, which has no order.
     """
+
+    _saved: ClassVar[dict[str, Any]] = {}
+    """For each name in a parameter's state the function ``f(op, name, value, p)`` that judges a saved value and takes it up."""
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         if isinstance(params, (Tensor, Mapping)):
             raise TypeError(message(type(self).__name__, "an iterable of parameters", type(params).__name__, "wrap it in a list"))
         self.defaults = defaults
         self.param_groups: list[dict[str, Any]] = []
-        self.state: dict[int, dict[str, Any]] = {}
-        groups = list(params)
+        # the keys are found by identity: hash() tells any two living tensors apart, so that their elementwise == is never asked
+        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        groups = _ordered(type(self).__name__, params)
         if not groups:
             raise ValueError(message(type(self).__name__, "at least one parameter", "none"))
         for group in groups if isinstance(groups[0], Mapping) else [{"params": groups}]:
@@ -50,7 +100,7 @@ class Optimizer:
         op = type(self).__name__
         if not isinstance(group, Mapping) or "params" not in group:
             raise TypeError(message(op, "all groups as dicts with 'params'", type(group).__name__))
-        params = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
+        params = [group["params"]] if isinstance(group["params"], Tensor) else _ordered(op, group["params"])
         seen = {id(p) for _, p, _ in self._entries()}
         for p in params:
             if not isinstance(p, Tensor):
@@ -61,10 +111,10 @@ class Optimizer:
                 raise ValueError(message(op, "each parameter once", "one that is there already"))
             seen.add(id(p))
         complete = {**self.defaults, **group, "params": params}
-        self._check(complete)
+        self._check(op, complete)
         self.param_groups.append(complete)
 
-    def _check(self, group: dict[str, Any]) -> None:
+    def _check(self, op: str, group: Mapping[str, Any]) -> None:
         """Judge the values of a group."""
         raise NotImplementedError
 
@@ -98,8 +148,8 @@ class Optimizer:
         for index, p, _ in ready:
             self._judge(index, p)
         batches: dict[Any, tuple[list[Tensor], list[dict[str, Any]], dict[str, Any]]] = {}
-        for index, p, group in ready:
-            state = self.state.setdefault(index, {})
+        for _, p, group in ready:
+            state = self.state[p]
             for name, moment in state.items():
                 if isinstance(moment, Tensor) and not _alike(moment, p):
                     state[name] = moment.to(p.device, p.dtype)
@@ -120,55 +170,82 @@ class Optimizer:
                 raise ShapeError(message(op, f"a gradient {p.shape} for parameter {index}", f"{grad.shape}"))
             place = f"{grad.dtype} on {grad.device}"
             raise DTypeError(message(op, f"a gradient in {p.dtype} on {p.device} for parameter {index}", place))
-        for name, moment in self.state.get(index, {}).items():
+        for name, moment in self.state[p].items():
             if isinstance(moment, Tensor) and moment.shape != p.shape:
                 raise ShapeError(message(op, f"{name} {p.shape} for parameter {index}", f"{moment.shape}"))
 
     # -- state ---------------------------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
-        """``{"state": {position: {name: NumPy array}}, "param_groups": [...]}``, copied.
+        """``{"state": {position: {name: NumPy array}}, "param_groups": [...]}``, copied; the position counts over all groups.
 
-        All under "state" are arrays, which a safetensors file can hold; all under "param_groups" are numbers, which JSON can hold.
+        All under "state" are arrays, which a safetensors file can hold; all under "param_groups" are numbers, which JSON can hold. The
+        moments of a parameter that is in no group any more are left out.
 
         >>> import numbacnn as nc
         >>> nc.optim.SGD([nc.zeros(2, requires_grad=True)], lr=0.1).state_dict()["param_groups"][0]["lr"]
         0.1
         """
-        state = {index: {name: _to_numpy(v) for name, v in moments.items()} for index, moments in self.state.items()}
-        groups, index = [], 0
-        for group in self.param_groups:
-            positions = list(range(index, index := index + len(group["params"])))
-            groups.append({**group, "params": positions})
+        moments = ((index, self.state.get(p)) for index, p, _ in self._entries())
+        state = {index: {name: _to_numpy(v) for name, v in mine.items()} for index, mine in moments if mine}
+        groups = [{**group, "params": positions} for group, positions in zip(self.param_groups, self._positions())]
         return {"state": state, "param_groups": groups}
+
+    def _positions(self) -> list[list[int]]:
+        """The positions of the parameters of each group."""
+        entries = itertools.count()
+        return [[next(entries) for _ in group["params"]] for group in self.param_groups]
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from a state that :meth:`state_dict` gave, bit for bit; positions may be strings, as JSON makes them.
 
         Raises:
-            ValueError: where the groups, names or shapes do not fit these parameters; nothing is changed then.
+            ValueError: where it is no such state, or its groups, names, values or shapes do not fit; nothing is changed then.
         """
         op = f"{type(self).__name__}.load_state_dict"
         if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
-            raise ValueError(message(op, "a mapping with 'state' and 'param_groups'", repr(type(state_dict).__name__)))
-        groups = state_dict["param_groups"]
-        sizes, given = [len(group["params"]) for group in self.param_groups], [len(group["params"]) for group in groups]
-        if sizes != given:
-            raise ValueError(message(op, f"groups of {sizes} parameters", f"groups of {given}"))
-        fresh = []
+            raise ValueError(message(op, "a mapping with 'state' and 'param_groups'", _names_or_type(state_dict)))
+        groups = self._judged_groups(op, state_dict["param_groups"])
+        self.state, self.param_groups = self._judged_state(op, state_dict["state"]), groups
+
+    def _judged_groups(self, op: str, groups: Any) -> list[dict[str, Any]]:
+        if not isinstance(groups, (list, tuple)) or not all(isinstance(group, Mapping) for group in groups):
+            raise ValueError(message(op, "param_groups as a list of dicts", type(groups).__name__))
+        positions, given = self._positions(), [group.get("params") for group in groups]
+        if repr(given) != repr(positions):  # == would be asked of whatever lies in a damaged state
+            sizes = [len(p) if isinstance(p, (list, tuple)) else type(p).__name__ for p in given]
+            received = f"groups of {sizes}" if sizes != list(map(len, positions)) else "other positions"
+            raise ValueError(message(op, f"groups of {list(map(len, positions))} parameters, by positions from 0", received))
+        judged = []
         for mine, saved in zip(self.param_groups, groups):
             values = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()}
             if missing := sorted(set(self.defaults) - set(values)):
                 raise ValueError(message(op, f"groups with {', '.join(self.defaults)}", f"a group without {', '.join(missing)}"))
-            fresh.append({**values, "params": mine["params"]})
-            self._check(fresh[-1])
+            self._check(op, values)
+            for name in values:
+                if str(name).endswith("_lr"):  # a schedule keeps it there
+                    number(op, name, values[name])
+            judged.append({**values, "params": mine["params"]})
+        return judged
+
+    def _judged_state(self, op: str, saved: Any) -> defaultdict[Tensor, dict[str, Any]]:
+        if not isinstance(saved, Mapping) or not all(isinstance(moments, Mapping) for moments in saved.values()):
+            raise ValueError(message(op, "state as a dict that holds a dict for each position", type(saved).__name__))
         params = {index: p for index, p, _ in self._entries()}
-        state: dict[int, dict[str, Any]] = {}
-        for key, moments in state_dict["state"].items():
-            index = int(key)
-            if index not in params:
-                raise ValueError(message(op, f"positions below {len(params)}", str(index)))
-            state[index] = {name: _from_numpy(op, index, name, value, params[index]) for name, value in moments.items()}
-        self.param_groups, self.state = fresh, state
+        positions: dict[Any, int] = {key: index for index in params for key in (index, str(index))}
+        state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        seen: set[int] = set()
+        for key, moments in saved.items():
+            if type(key) not in (int, str) or key not in positions:
+                raise ValueError(message(op, f"positions below {len(params)}", repr(key)))
+            if (index := positions[key]) in seen:
+                raise ValueError(message(op, "each position once", f"{index} as a number and as a string"))
+            seen.add(index)
+            if moments and set(moments) != set(self._saved):
+                wanted = ", ".join(self._saved) or "nothing"
+                raise ValueError(message(op, f"{wanted} for parameter {index}", _names_or_type(moments)))
+            p = params[index]
+            state[p] = {name: self._saved[name](op, f"{name} of parameter {index}", value, p) for name, value in moments.items()}
+        return state
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -198,10 +275,15 @@ def _to_numpy(value: Any) -> np.ndarray:
     return np.asarray(value, np.int64) if isinstance(value, int) else np.array(value, order="C")
 
 
-def _from_numpy(op: str, index: int, name: str, value: Any, p: Tensor) -> Any:
-    array = np.asarray(value)
-    if array.dtype.kind == "i" and array.ndim == 0:  # a count
-        return int(array)
-    if array.shape != p.shape:
-        raise ShapeError(message(op, f"{name} {p.shape} for parameter {index}", f"shape {array.shape}"))
-    return from_array(np.array(array, p.dtype, order="C"), p.device)
+def _ordered(op: str, params: Any) -> list[Any]:
+    """The parameters or groups as a list."""
+    if isinstance(params, (set, frozenset)):
+        hint = "pass a list: a set has no order, and the saved state goes by order"
+        raise TypeError(message(op, "parameters in a fixed order", f"a {type(params).__name__}", hint))
+    if not isinstance(params, Iterable):
+        raise TypeError(message(op, "an iterable of parameters", type(params).__name__))
+    return list(params)
+
+
+def _names_or_type(value: Any) -> str:
+    return ", ".join(map(str, value)) or "nothing" if isinstance(value, Mapping) else type(value).__name__

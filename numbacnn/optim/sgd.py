@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 from .. import backends
 from ..errors import message
 from ..tensor import Tensor
-from .base import Optimizer, arrays, number, zeros_for
+from .base import Optimizer, arrays, flag, number, saved_moment, zeros_for
 
 __all__ = ["SGD"]
 
@@ -29,6 +29,8 @@ class SGD(Optimizer):
     array([0.5, 0.5], dtype=float32)
     """
 
+    _saved: ClassVar[dict[str, Any]] = {"momentum_buffer": saved_moment}
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -41,13 +43,14 @@ class SGD(Optimizer):
         defaults = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
         super().__init__(params, defaults)
 
-    def _check(self, group: dict[str, Any]) -> None:
+    def _check(self, op: str, group: Mapping[str, Any]) -> None:
         for name in ("lr", "momentum", "weight_decay"):
-            number("SGD", name, group[name])
-        number("SGD", "dampening", group["dampening"], lambda v: True, "that is finite")
+            number(op, name, group[name])
+        number(op, "dampening", group["dampening"], lambda v: True, "that is finite")
+        flag(op, "nesterov", group["nesterov"])
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             received = f"momentum = {group['momentum']} and dampening = {group['dampening']}"
-            raise ValueError(message("SGD", "a momentum above 0 and no dampening with nesterov=True", received))
+            raise ValueError(message(op, "a momentum above 0 and no dampening with nesterov=True", received))
 
     def _update(self, params: list[Tensor], states: list[dict[str, Any]], group: dict[str, Any]) -> None:
         momentum = float(group["momentum"])

@@ -10,6 +10,9 @@ reference; ``strategies`` draws cases for them with Hypothesis (``pip install "n
 True
 """
 
+from importlib import import_module
+from typing import Any
+
 from .gradients import GradientError, adjoint_check, gradcheck
 from .operations import Operations, of_backend, of_reference
 from .properties import AdaptiveCase, ConvCase, PoolCase, PropertyError
@@ -26,3 +29,9 @@ __all__ = [
     "of_backend",
     "of_reference",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "strategies":  # imported when first asked for: it needs Hypothesis
+        return import_module(".strategies", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -142,8 +142,10 @@ class Loop:
         }
 
     def restore(self, saved: Checkpoint) -> None:
-        """Go on exactly where the checkpoint of a run was written."""
-        self.model.load_state_dict(saved.weights)
+        """Go on exactly where the checkpoint of a run was written.
+
+        Each takes its state whole or not at all; the user's model comes last, so that it is as it was where another refuses.
+        """
         self.optimizer.load_state_dict(saved.optimizer or {})
         if self.schedule is not None:
             self.schedule.load_state_dict(saved.schedule or {})
@@ -153,3 +155,4 @@ class Loop:
         self.step, self.seconds = progress["step"], progress["seconds"]
         self.meter.loss, self.meter.right, self.meter.images = (progress["meter"][name] for name in ("loss", "right", "images"))
         self.history.epochs = [Epoch(**epoch) for epoch in progress["history"]]
+        self.model.load_state_dict(saved.weights)

@@ -11,17 +11,11 @@ import numpy as np
 from numba import prange
 
 from .launch import inline, kernel
+from .pool import add_run, image_tasks
 
 __all__ = ["adaptive_avg_backward", "adaptive_avg_forward"]
 
-TASK = 1 << 15  # elements of a task, about
 u8 = np.uint64
-
-
-@inline
-def _blocks(rows, size):
-    """How many tasks share an image of ``rows`` rows and ``size`` elements."""
-    return max(1, min(rows, size // TASK))
 
 
 @inline
@@ -31,23 +25,12 @@ def _window(o, size, count):
 
 
 @inline
-def _put(x, a, y, b, count, fresh):
-    """y[b:] += x[a:]; where ``fresh``, y holds nothing yet."""
-    if fresh:
-        for i in range(count):
-            y[u8(b + i)] = x[u8(a + i)]
-    else:
-        for i in range(count):
-            y[u8(b + i)] += x[u8(a + i)]
-
-
-@inline
 def _mean_row(column, y, b, windows, width, c, tall):
     """y[b:] (OW, C) = the means of column (W, C), which holds sums of ``tall`` rows."""
     for k in range(windows):
         first, last = _window(k, width, windows)
         for w in range(first, last):
-            _put(column, w * c, y, b + k * c, c, w == first)
+            add_run(column, w * c, y, b + k * c, c, w == first)
         count = y.dtype.type(tall * (last - first))
         for i in range(b + k * c, b + k * c + c):
             y[u8(i)] = y[u8(i)] / count
@@ -63,14 +46,14 @@ def _forward_rows(t, blocks, x, y, c):
     for o in range(b * rows // blocks, (b + 1) * rows // blocks):
         first, last = _window(o, height, rows)
         for h in range(first, last):
-            _put(x, (n * height + h) * width * c, column, 0, width * c, h == first)
+            add_run(x, (n * height + h) * width * c, column, 0, width * c, h == first)
         _mean_row(column, y, (n * rows + o) * windows * c, windows, width, c, last - first)
 
 
 @kernel
 def adaptive_avg_forward(x, y, c):
     """y (N, OH, OW * C) = the means of the windows of x (N, H, W * C)."""
-    blocks = _blocks(y.shape[1], x.shape[1] * x.shape[2])
+    blocks = image_tasks(y.shape[1], x.shape[1] * x.shape[2])
     for t in prange(y.shape[0] * blocks):
         _forward_rows(np.int64(t), blocks, x, y, c)
 
@@ -105,13 +88,13 @@ def _backward_rows(t, blocks, grad, dx, c):
         top, bottom = _window(o, height, rows)
         _share_row(grad, (n * rows + o) * windows * c, column, windows, width, c, bottom - top)
         for h in range(max(first, top), min(last, bottom)):
-            _put(column, 0, dx, (n * height + h) * width * c, width * c, h >= done)
+            add_run(column, 0, dx, (n * height + h) * width * c, width * c, h >= done)
         done = max(done, min(last, bottom))
 
 
 @kernel
 def adaptive_avg_backward(grad, dx, c):
     """dx (N, H, W * C): the adjoint of ``adaptive_avg_forward`` of grad (N, OH, OW * C)."""
-    blocks = _blocks(dx.shape[1], dx.shape[1] * dx.shape[2])
+    blocks = image_tasks(dx.shape[1], dx.shape[1] * dx.shape[2])
     for t in prange(dx.shape[0] * blocks):
         _backward_rows(np.int64(t), blocks, grad, dx, c)

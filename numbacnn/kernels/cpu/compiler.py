@@ -4,19 +4,30 @@ Numba optimises every function by itself and makes machine code of it before it 
 kernel inlines, the body of each ``prange``, two wrappers around that. A driver's module holds all of them in the end and is the only one
 that runs. Here a library is lazy: it waits until somebody asks for an address in it, and it is the driver's that somebody asks. A first
 step compiles in half the time, and LLVM sees the whole kernel before it decides about any part of it.
+
+All this changes Numba from within. So it is done with the versions that it was tested with, after a small function that is compiled this
+way has done what it should; otherwise kernels go through Numba's own compiler.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
+import numba
+from numba import njit
 from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
 from numba.core.compiler import Compiler, CompilerBase
 from numba.core.compiler_lock import global_compiler_lock
 
-__all__ = ["pipeline"]
+from ... import config
+
+TESTED = {(0, minor) for minor in range(63, 69)}
+"""Numba's versions that this was tested with."""
+
+__all__ = ["lazy", "pipeline"]
 
 LOOP_BODY = "__numba_parfor_gufunc"
 """How the names of the libraries of ``prange`` bodies begin. They have a wrapper for Python, which nobody calls."""
@@ -111,6 +122,8 @@ class _Generator:
 
 class _LazyCompiler(Compiler):
     def compile_extra(self, func: Any) -> Any:
+        if not _trusted():
+            return super().compile_extra(func)
         with _lazy_libraries(self.state.targetctx.codegen()):
             return super().compile_extra(func)
 
@@ -128,7 +141,50 @@ def _lazy_libraries(codegen: Any) -> Iterator[None]:
         del codegen.create_library
 
 
+_works: bool | None = None
+
+
+def _trusted() -> bool:
+    """Whether lazy libraries work here: found out at the first compilation, and said where they don't."""
+    global _works
+    with global_compiler_lock:
+        if _works is None:
+            _works = True  # the sample asks too
+            try:
+                _works = _sample_works()
+            except Exception:  # whatever another Numba makes of it
+                _works = False
+            if not _works and not config.quiet:
+                text = f"numbacnn: lazy compilation does not work with Numba {numba.__version__}; kernels compile at half the speed"
+                print(text, file=sys.stderr, flush=True)
+        return _works
+
+
+def _sample_works() -> bool:
+    """Compile a small driver without a loop, whose run would need threads."""
+    bare: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+    @njit(**bare)
+    def twice(x):
+        return x + x
+
+    @njit(pipeline_class=_LazyCompiler)
+    def sample(x):
+        return twice(x) + 1
+
+    signature = (numba.int64,)
+    sample.compile(signature)
+    made = sample.overloads[signature]
+    # Numba would call an address that it did not get
+    return made.library.get_pointer_to_function(made.fndesc.llvm_cpython_wrapper_name) != 0 and sample(3) == 7
+
+
 def pipeline() -> type[CompilerBase]:
     """The ``pipeline_class`` of drivers: Numba's own where its libraries are not built as they were."""
     known = all(hasattr(owner, name) for owner, names in HOOKS.items() for name in names)
-    return _LazyCompiler if known else Compiler
+    return _LazyCompiler if known and numba.version_info.short in TESTED else Compiler
+
+
+def lazy() -> bool:
+    """Whether kernels are compiled as this module says."""
+    return pipeline() is _LazyCompiler and _trusted()

@@ -7,8 +7,11 @@ Memory is channels-last, so what one kernel row sees of the input is a contiguou
     rows[r]    which of the packed weights it meets
     to[p]      where pixel p of the output lies in its image
 
-Pixels near the border see fewer taps, and each pixel of an input gradient only those that the stride brings to it. So pixels come in
-classes that see the same taps, and no zero is multiplied; only where these classes would fill no tile, the input is padded before.
+(A plan calls them ``input_offsets``, ``taps``, ``weight_rows`` and ``output_offsets``.)
+
+Pixels near the border see fewer taps, and each pixel of an input gradient only those that the stride brings to it. So pixels are
+grouped into tap sets, those that see the same taps, and no zero is multiplied; only where a tap set would fill no tile, the input is
+padded before.
 
 ``contract``    tile = pixels x output channels, summed over runs and channels: the forward pass, the input gradient (of the output's
                 gradient, with other weights), linear layers and matrix products of more than a few rows
@@ -25,8 +28,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from .elementwise import activate
 from .launch import inline, kernel
+from .pointwise import activate
 from .tile import add_block, columns, move_row, opaque, outer, row_count, start, store, store_block, zero
 from .vector import lanes, load, move_few, put, zeros
 
@@ -247,12 +250,12 @@ def _sum_runs(tile, acc, x, at, t, q, taps, rows, first, last, length, packed, b
 
 
 @inline
-def _store_part(tile, acc, scratch, kind, rows, count, y, to, t, o):
+def _store_part(tile, acc, scratch, activation_code, rows, count, y, to, t, o):
     """Store only so many rows and elements of them, after an activation."""
     L = lanes(scratch)
     store_block(acc, scratch, 0, count)  # a row's spare elements are overwritten by the next row
     whole = (rows * count + 4 * L - 1) // (4 * L) * 4 * L  # a rest would be activated one by one
-    activate(scratch[: min(whole, scratch.size)], kind)
+    activate(scratch[: min(whole, scratch.size)], activation_code)
     for r in range(rows):
         s, d = r * count, to[u8(t + r)] + o
         if count >= L:
@@ -276,54 +279,55 @@ def _bias_row(bias, first, used, NR, row):
 
 
 @inline(owns=True)
-def _contract_task(tile, task, x, at, to, classes, taps, rows, sizes, packed, bias, kind, y):
+def _contract_task(tile, task, x, at, to, tap_sets, taps, rows, sizes, packed, bias, activation_code, y):
     """One of ``contract``'s tasks."""
     images, x_image, y_image, x_group, y_group = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
-    shares, splits, dense = sizes[5], sizes[6], sizes[7]
+    pixel_tasks, channel_tasks, may_overstore = sizes[5], sizes[6], sizes[7]
     groups, blocks, K, NR = packed.shape
     M = row_count(tile)
     weights = packed.reshape(-1)
-    s = task // splits
-    split = task - s * splits
+    s = task // channel_tasks
+    split = task - s * channel_tasks
     scratch = np.empty(M * NR, y.dtype)
     first = np.empty(NR, y.dtype)
     # from the last block to the first: what a ragged last block spills is the next pixel's first block, written later
-    for gb in range((split + 1) * groups * blocks // splits - 1, split * groups * blocks // splits - 1, -1):
+    for gb in range((split + 1) * groups * blocks // channel_tasks - 1, split * groups * blocks // channel_tasks - 1, -1):
         g = gb // blocks
         channel = (gb - g * blocks) * NR
         used = min(NR, y_group - channel)
         _bias_row(bias, g * y_group + channel, used, NR, first)
-        for k in range(len(classes)):
-            entry, pixels = classes[k, 0], classes[k, 1]
+        for k in range(len(tap_sets)):
+            entry, pixels = tap_sets[k, 0], tap_sets[k, 1]
             total = images * pixels
             tiles = (total + M - 1) // M
-            stop = min(tiles * (s + 1) // shares * M, total)
-            for p in range(tiles * s // shares * M, stop, M):
+            stop = min(tiles * (s + 1) // pixel_tasks * M, total)
+            for p in range(tiles * s // pixel_tasks * M, stop, M):
                 n = p // pixels
                 t = entry + (p - n * pixels if p + M <= total else pixels + M)
                 acc = start(tile, first, 0)
                 q = n * x_image + g * x_group
-                acc = _sum_runs(tile, acc, x, at, t, q, taps, rows, classes[k, 2], classes[k, 3], classes[k, 4], weights, gb * K * NR)
+                acc = _sum_runs(tile, acc, x, at, t, q, taps, rows, tap_sets[k, 2], tap_sets[k, 3], tap_sets[k, 4], weights, gb * K * NR)
                 o = n * y_image + g * y_group + channel
                 behind = (stop - p - M) * y_group  # elements of this task that are still to be written
-                if kind == 0 and behind >= 0 and (used == NR or (dense and behind >= NR - used)):
+                if activation_code == 0 and behind >= 0 and (used == NR or (may_overstore and behind >= NR - used)):
                     store(acc, y, to, t, o)
                 else:
-                    _store_part(tile, acc, scratch, kind, min(M, stop - p), used, y, to, t, o)
+                    _store_part(tile, acc, scratch, activation_code, min(M, stop - p), used, y, to, t, o)
 
 
 @kernel
-def contract(tile, x, at, to, classes, taps, rows, offsets, sizes, w, packed, bias, kind, y):
-    """y[n, pixel, g, :] = f(bias + sum over runs and channels of x times packed (G, B, K, NR)), f = ACTIVATIONS[kind]; x and y are flat.
+def contract(tile, x, at, to, tap_sets, taps, rows, offsets, sizes, w, packed, bias, activation_code, y):
+    """y[n, pixel, g, :] = f(bias + sum over runs and channels of x times packed (G, B, K, NR)), x and y are flat.
 
-    First flat w is packed, unless it is empty: then packed holds it already. An empty bias is none; one of fewer channels is repeated.
+    f = ACTIVATIONS[activation_code]. First flat w is packed, unless it is empty: then packed holds it already. An empty bias is none; one
+    of fewer channels is repeated.
 
-    Row i of ``classes``: a class's first entry in ``at`` and ``to``, its pixels in an image, its first run and the one after its
-    last, and their length. ``sizes``: the images; the elements of an image of x and of y; the channels of a group of x and of y; shares
-    and splits; dense; the two strides of ``pack``; whether to use one thread for packing, and for the rest.
+    Row i of ``tap_sets``: its first entry in ``at`` and ``to``, its pixels in an image, its first run and the one after its last, and
+    their length. ``sizes``: the images; the elements of an image of x and of y; the channels of a group of x and of y; pixel_tasks and
+    channel_tasks; may_overstore; the two strides of ``pack``; whether to use one thread for packing, and for the rest.
 
-    A task owns a share of each class's tiles, of all images, and one of ``splits`` shares of the blocks of output channels.
-    ``dense``: what a store wider than the channels spills is a gap of y, or is written later by the same task.
+    A task owns one of ``pixel_tasks`` shares of each tap set's tiles, of all images, and one of ``channel_tasks`` shares of the blocks of
+    output channels. ``may_overstore``: what a store wider than the channels spills is a gap of y, or is written later by the same task.
     """
     if w.size:
         slices = packed.shape[0] * packed.shape[1] * _slices(offsets)
@@ -335,10 +339,10 @@ def contract(tile, x, at, to, classes, taps, rows, offsets, sizes, w, packed, bi
                 _pack_slice(np.int64(task), w, offsets, sizes[8], sizes[9], sizes[4], packed)
     if sizes[11]:
         for task in range(sizes[5] * sizes[6]):
-            _contract_task(tile, task, x, at, to, classes, taps, rows, sizes, packed, bias, kind, y)
+            _contract_task(tile, task, x, at, to, tap_sets, taps, rows, sizes, packed, bias, activation_code, y)
     else:
         for task in prange(sizes[5] * sizes[6]):
-            _contract_task(tile, np.int64(task), x, at, to, classes, taps, rows, sizes, packed, bias, kind, y)
+            _contract_task(tile, np.int64(task), x, at, to, tap_sets, taps, rows, sizes, packed, bias, activation_code, y)
 
 
 @inline
@@ -405,29 +409,31 @@ def correlate(tile, x, at, rows, offsets, sizes, grad, part, fresh, w):
 
     The windows of an image's pixels begin in lines of ``line`` pixels, ``step`` apart, the lines at the entries of ``at``.
     ``sizes``: the images; the elements of an image of x; the channels of a group of x and of the gradient; the elements from a
-    pixel of the gradient to the next; line, step, block, strip, gather, shares, splits; the two strides of ``pack``.
+    pixel of the gradient to the next; line, step, block, strip, gather, channel_tasks, tap_tasks; the two strides of ``pack``.
     ``rows`` holds the offsets of (tap, channel) in a window, the last run repeated to KP, those of whole tiles. A task owns, of one group
-    and chunk, one of ``shares`` shares of the blocks and every ``splits``-th strip of so many tiles, and sums over ``block`` pixels in
-    registers. The number of chunks depends on the shapes only: so do the bits. Where not ``fresh``, the sums go on from what part holds.
+    and chunk, one of ``channel_tasks`` shares of the blocks and every ``tap_tasks``-th strip of so many tiles, and sums over ``block``
+    pixels in registers. The number of chunks depends on the shapes only: so do the bits. Where not ``fresh``, the sums go on from what
+    part holds.
 
     ``gather``: what a strip's pixels see is copied together first, because pixels lie far apart in x, at distances that fall into the
     same few sets of the cache. An output gradient of few channels is read in place, into the next pixel's channels too, whose sums
     nobody wants; of many channels, each block's panel is copied together.
     """
     images, x_image, x_group, y_group, width, line, step = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6]
-    block, strip, gather, shares, splits = sizes[7], sizes[8], sizes[9], sizes[10], sizes[11]
+    block, strip, gather, channel_tasks, tap_tasks = sizes[7], sizes[8], sizes[9], sizes[10], sizes[11]
     chunks, groups, blocks, KP, NR = part.shape
     M = row_count(tile)
     total = images * len(at) * line
     sums = part.reshape(-1)
     sums_of_pixels = (total + block - 1) // block
-    for task in prange(chunks * groups * shares * splits):
-        cgs = task // splits
-        split = task - cgs * splits
-        cg = cgs // shares
+    for task in prange(chunks * groups * channel_tasks * tap_tasks):
+        cgs = task // tap_tasks
+        split = task - cgs * tap_tasks
+        cg = cgs // channel_tasks
         chunk = cg // groups
         g = cg - chunk * groups
-        block0, block1 = (cgs - cg * shares) * blocks // shares, (cgs - cg * shares + 1) * blocks // shares
+        share = cgs - cg * channel_tasks
+        block0, block1 = share * blocks // channel_tasks, (share + 1) * blocks // channel_tasks
         grads = _on_a_line((block1 - block0) * block * NR, part)
         window = np.empty(strip * block * M, part.dtype)
         starts, lengths = np.empty(block, np.int64), np.empty(block, np.int64)
@@ -447,7 +453,7 @@ def correlate(tile, x, at, rows, offsets, sizes, grad, part, fresh, w):
             for b in range(block0, copied):
                 o = g * y_group + b * NR
                 _grad_panel(grad, first, first + count, width, o, min(NR, y_group - b * NR), NR, grads, (b - block0) * block * NR)
-            for k0 in range(split * strip * M, KP, splits * strip * M):
+            for k0 in range(split * strip * M, KP, tap_tasks * strip * M):
                 tiles = min(strip, (KP - k0) // M)
                 for i in range(tiles):
                     _input_panel(tile, x, starts, lengths, gathered, step, rows, k0 + i * M, window, i * count * M)

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from .elementwise import activate
 from .launch import inline, kernel
+from .pointwise import activate
 from .vector import lanes, load, prefetch, put, zeros
 
 u8 = np.uint64  # an index that is never negative: Numba leaves out its test
@@ -105,7 +105,7 @@ def _six(x, image, at, p, taps, rows, first, last, w, bias, y, out_image, to, C,
 
 
 @inline
-def _pixels(x, image, at, begin, end, taps, rows, first, last, w, bias, y, out_image, to, C, kind):
+def _pixels(x, image, at, begin, end, taps, rows, first, last, w, bias, y, out_image, to, C, activation_code):
     """Table entries ``begin`` to ``end`` of one image, whose windows hold runs ``first`` to ``last``."""
     threes, p = _in_threes(taps, first, last, C), begin
     while p < end:
@@ -121,27 +121,27 @@ def _pixels(x, image, at, begin, end, taps, rows, first, last, w, bias, y, out_i
         else:
             _one(x, image + at[p], taps, rows, first, last, w, bias, y, out_image + to[p], C)
             p += 1
-    if kind:
+    if activation_code:
         for p in range(begin, end):
-            activate(y[out_image + to[p] : out_image + to[p] + C], kind)
+            activate(y[out_image + to[p] : out_image + to[p] + C], activation_code)
 
 
 @kernel
-def contract(x, at, to, classes, taps, rows, w, bias, y, images, x_image, y_image, shares, kind):
+def contract(x, at, to, tap_sets, taps, rows, w, bias, y, images, x_image, y_image, shares, activation_code):
     """y[n, pixel, :] = f(bias + sum over taps of x times w (taps, C)), all flat: the forward pass and the input gradient.
 
-    f = ACTIVATIONS[kind].
+    f = ACTIVATIONS[activation_code].
 
-    A task owns a share of each class's pixels of one image.
+    A task owns a share of each tap set's pixels of one image.
     """
     C = len(bias)
     for task in prange(images * shares):
         n = task // shares
         s = task - n * shares
-        for k in range(len(classes)):
-            entry, pixels, first, last = classes[k, 0], classes[k, 1], classes[k, 2], classes[k, 3]
+        for k in range(len(tap_sets)):
+            entry, pixels, first, last = tap_sets[k, 0], tap_sets[k, 1], tap_sets[k, 2], tap_sets[k, 3]
             begin, end = entry + pixels * s // shares, entry + pixels * (s + 1) // shares
-            _pixels(x, n * x_image, at, begin, end, taps, rows, first, last, w, bias, y, n * y_image, to, C, kind)
+            _pixels(x, n * x_image, at, begin, end, taps, rows, first, last, w, bias, y, n * y_image, to, C, activation_code)
 
 
 @inline
@@ -244,11 +244,11 @@ def _tap_sums(x, image, at, grad, out_image, to, begin, end, taps, rows, first, 
 
 
 @kernel
-def correlate(x, at, to, classes, taps, rows, grad, part, images, x_image, y_image, C, shares):
+def correlate(x, at, to, tap_sets, taps, rows, grad, part, images, x_image, y_image, C, shares):
     """part (chunks, taps, V * lanes): each chunk's sums over pixels of x at a tap times flat grad (images, pixels, C).
 
     The V vectors of channels have places of their own, of which the last holds some channels again. A chunk is a share of each
-    class's pixels of every so many images; the number of chunks depends on the shapes only: so do the bits.
+    tap set's pixels of every so many images; the number of chunks depends on the shapes only: so do the bits.
     """
     chunks, T, width = part.shape
     sums = part.reshape(-1)
@@ -257,8 +257,8 @@ def correlate(x, at, to, classes, taps, rows, grad, part, images, x_image, y_ima
         for i in range(chunk * T * width, (chunk + 1) * T * width):
             sums[i] = 0
         for n in range(chunk // shares, images, chunks // shares):
-            for k in range(len(classes)):
-                entry, pixels, first, last = classes[k, 0], classes[k, 1], classes[k, 2], classes[k, 3]
+            for k in range(len(tap_sets)):
+                entry, pixels, first, last = tap_sets[k, 0], tap_sets[k, 1], tap_sets[k, 2], tap_sets[k, 3]
                 begin, end = entry + pixels * share // shares, entry + pixels * (share + 1) // shares
                 image, out_image, s = n * x_image, n * y_image, chunk * T * width
                 if last - first == 9 and _in_threes(taps, first, last, C) and _side_by_side(at, begin, min(begin + 2, end), C) == 2:

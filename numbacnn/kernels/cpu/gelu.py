@@ -1,14 +1,14 @@
-"""erf and GELU on flat arrays of one size and type. A task is a fixed block, as in ``elementwise``."""
+"""erf and GELU on flat arrays of one size and type. A task is a fixed block, as in ``pointwise``."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import prange
 
-from .elementwise import block, blocks
 from .launch import ROUNDED, inline, kernel
-from .vecmath import beyond, exp_below
+from .pointwise import block, blocks
 from .vecmath import erf as _erf
+from .vecmath import exp_below, two_sided_normal_tail
 from .vecmath import tanh as _tanh
 
 __all__ = ["erf", "gelu", "gelu_backward", "gelu_tanh", "gelu_tanh_backward"]
@@ -29,7 +29,7 @@ def _gelu_block(x, y):
     zero, half, two = real(0), real(0.5), real(2)
     for i in range(x.size):
         v = x[i]
-        e = beyond(abs(v))  # nothing cancels where v is far below 0
+        e = two_sided_normal_tail(abs(v))  # nothing cancels where v is far below 0
         y[i] = half * v * (e if v < zero else two - e)
 
 
@@ -39,7 +39,7 @@ def _gelu_backward_block(grad, x, dx):
     zero, half, two, density = real(0), real(0.5), real(2), real(DENSITY)
     for i in range(x.size):
         v = x[i]
-        e = beyond(abs(v))
+        e = two_sided_normal_tail(abs(v))
         dx[i] = grad[i] * (half * (e if v < zero else two - e) + v * (density * exp_below(-half * v * v)))
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from .elementwise import activate
 from .launch import inline, kernel
+from .pointwise import activate
 from .tile import add_block, add_groups, outer_groups, row_count, start, store, zero
 from .vector import lanes
 
@@ -34,29 +34,29 @@ def _pixels(tile, group, x, image, at, t, taps, rows, first, last, w, bias, y, o
 
 
 @kernel
-def contract(tile, single, group, x, at, to, classes, taps, rows, w, bias, y, images, x_image, y_image, shares, kind):
+def contract(tile, single, group, x, at, to, tap_sets, taps, rows, w, bias, y, images, x_image, y_image, shares, activation_code):
     """y[n, pixel, :] = f(bias + sum over taps and members of x times w (taps * members, C)), all flat: forward and the input gradient.
 
-    f = ACTIVATIONS[kind]; ``single`` is a tile of one pixel.
+    f = ACTIVATIONS[activation_code]; ``single`` is a tile of one pixel.
 
-    A task owns a share of each class's pixels of one image.
+    A task owns a share of each tap set's pixels of one image.
     """
     C, M = len(bias), row_count(tile)
     for task in prange(images * shares):
         n = task // shares
         s = task - n * shares
         image, out_image = n * x_image, n * y_image
-        for k in range(len(classes)):
-            entry, pixels, first, last = classes[k, 0], classes[k, 1], classes[k, 2], classes[k, 3]
+        for k in range(len(tap_sets)):
+            entry, pixels, first, last = tap_sets[k, 0], tap_sets[k, 1], tap_sets[k, 2], tap_sets[k, 3]
             begin, end = entry + pixels * s // shares, entry + pixels * (s + 1) // shares
             whole = begin + (end - begin) // M * M
             for t in range(begin, whole, M):
                 _pixels(tile, group, x, image, at, t, taps, rows, first, last, w, bias, y, out_image, to, C)
             for t in range(whole, end):
                 _pixels(single, group, x, image, at, t, taps, rows, first, last, w, bias, y, out_image, to, C)
-            if kind:
+            if activation_code:
                 for p in range(begin, end):
-                    activate(y[out_image + to[p] : out_image + to[p] + C], kind)
+                    activate(y[out_image + to[p] : out_image + to[p] + C], activation_code)
 
 
 @inline
@@ -74,11 +74,11 @@ def _sums(group, x, a, at, grad, g, to, begin, end, sums, o, width):
 
 
 @kernel
-def correlate(group, x, at, to, classes, taps, rows, grad, part, images, x_image, y_image, C, shares):
+def correlate(group, x, at, to, tap_sets, taps, rows, grad, part, images, x_image, y_image, C, shares):
     """part (chunks, taps * members, V * lanes): each chunk's sums over pixels of x at a tap times flat grad (images, pixels, C).
 
     The V vectors of channels have places of their own, of which the last holds some channels again. A chunk is a share of each
-    class's pixels of every so many images; the number of chunks depends on the shapes only: so do the bits.
+    tap set's pixels of every so many images; the number of chunks depends on the shapes only: so do the bits.
     """
     chunks, T, width = part.shape
     sums = part.reshape(-1)
@@ -88,8 +88,8 @@ def correlate(group, x, at, to, classes, taps, rows, grad, part, images, x_image
         for i in range(chunk * T * width, (chunk + 1) * T * width):
             sums[i] = 0
         for n in range(chunk // shares, images, chunks // shares):
-            for k in range(len(classes)):
-                entry, pixels, first, last = classes[k, 0], classes[k, 1], classes[k, 2], classes[k, 3]
+            for k in range(len(tap_sets)):
+                entry, pixels, first, last = tap_sets[k, 0], tap_sets[k, 1], tap_sets[k, 2], tap_sets[k, 3]
                 begin, end = entry + pixels * share // shares, entry + pixels * (share + 1) // shares
                 for block in range(begin, end, BLOCK):
                     stop = min(end, block + BLOCK)

@@ -26,6 +26,7 @@ from numba.core import event
 from numba.core.options import DefaultOptions
 
 from ... import config
+from . import cache
 from .compiler import pipeline
 
 _numba: Any = numba.config
@@ -56,10 +57,10 @@ def _compile(function: Callable, parallel: bool, fastmath: frozenset[str]) -> An
     function.__qualname__ = f"{function.__name__}_{'-'.join(sorted(fastmath))}_{SOURCES}"
     options: Any = {"parallel": parallel, "fastmath": set(fastmath), "error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
     options["pipeline_class"] = pipeline()
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder for the cache can be written
-        return njit(**options)(function)
+    compiled = njit(**options)(function)
+    if not _numba.DISABLE_JIT:
+        cache.keep(compiled)
+    return compiled
 
 
 def kernel(function: Callable | None = None, *, fastmath: frozenset[str] = CONTRACT) -> Any:
@@ -201,7 +202,8 @@ class _Announcer(event.Listener):
         # only a real compilation comes here, not a load from the cache
         if not self.said and not config.quiet and event.data["dispatcher"] in KERNELS:
             self.said = True
-            print("numbacnn: compiling kernels for this processor; they are kept on disk for the next run ...", file=sys.stderr, flush=True)
+            kept = "" if cache.unkept else "; they are kept on disk for the next run"
+            print(f"numbacnn: compiling kernels for this processor{kept} ...", file=sys.stderr, flush=True)
 
     def on_end(self, event: Any) -> None:
         pass

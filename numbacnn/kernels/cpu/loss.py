@@ -6,7 +6,7 @@ import numpy as np
 from numba import prange
 
 from .launch import ROUNDED, inline, kernel
-from .reduce import scale_row, softmax_row
+from .softmax import scale_row, softmax_row
 
 __all__ = ["cross_entropy_backward", "cross_entropy_forward"]
 

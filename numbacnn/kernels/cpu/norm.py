@@ -15,7 +15,7 @@ import numpy as np
 from numba import prange
 
 from .launch import ROUNDED, inline, kernel
-from .reduce import whole_pixels
+from .reduce import lanes_of_whole_pixels
 
 __all__ = ["SHRINK", "affine", "grad_input", "grad_moments", "moments", "scratch"]
 
@@ -29,7 +29,7 @@ f8 = np.float64
 
 def scratch(pixels: int, channels: int) -> tuple[int, int, int]:
     """The shape (slices, 2, width) of the scratch of sums over (P, C)."""
-    width = whole_pixels(channels)
+    width = lanes_of_whole_pixels(channels)
     slices = min(SLICES, pixels * channels // SLICE, pixels * channels // (16 * width))
     return max(1, slices), 2, width
 

@@ -13,8 +13,8 @@ import numpy as np
 from numba import carray, prange, types
 from numba.extending import intrinsic
 
-from .elementwise import BLOCK
 from .launch import ROUNDED, inline, kernel
+from .pointwise import BLOCK
 
 __all__ = ["adam_step", "cut", "sgd_step"]
 

@@ -17,7 +17,7 @@ from numba import prange
 from .launch import inline, kernel
 from .vector import full, greater, lanes, load, move_few, put, where_greater, zeros
 
-__all__ = ["avg_backward", "avg_forward", "max_backward", "max_forward"]
+__all__ = ["add_run", "avg_backward", "avg_forward", "image_tasks", "max_backward", "max_forward"]
 
 NARROW = 32  # channels: with fewer, a run is a whole row of windows
 TASK = 1 << 15  # elements of a task, about
@@ -26,14 +26,14 @@ i4 = np.int32
 
 
 @inline
-def _blocks(rows, size):
+def image_tasks(rows, size):
     """How many tasks share an image of ``rows`` rows and ``size`` elements."""
     return max(1, min(rows, size // TASK))
 
 
 # -- maxima ------------------------------------------------------------------------------------------------------------
 @inline
-def _larger(x, a, best, tap, b, count, offset):
+def _max_into(x, a, best, tap, b, count, offset):
     """best[b:] = max(best[b:], x[a:]), ``count`` elements, with the tap that it came from; NaN wins.
 
     Arithmetic instead of conditions, out of which LLVM would make masked stores: some processors take 20 cycles for each.
@@ -47,7 +47,7 @@ def _larger(x, a, best, tap, b, count, offset):
 
 
 @inline
-def _every(x, a, step, count, c, out):
+def _gather_strided(x, a, step, count, c, out):
     """out = runs of c elements of x, fewer than 32 each and ``step`` apart, side by side."""
     for k in range(count):
         move_few(x, a + k * step, out, k * c, c)
@@ -71,9 +71,9 @@ def _max_run(x, image, h, w, height, width, best, tap, pixels, count, sw, c, kh,
                 hi = max(lo, min(count, (width - start + sw - 1) // sw))
                 a = image + (row * width + start + lo * sw) * c
                 together = sw == 1 or hi - lo <= 1
-                _every(x, a, sw * c, 0 if together else hi - lo, c, pixels)
+                _gather_strided(x, a, sw * c, 0 if together else hi - lo, c, pixels)
                 source, first = (x, a) if together else (pixels, 0)
-                _larger(source, first, best, tap, lo * c, (hi - lo) * c, i4(i * dh * width + j * dw))
+                _max_into(source, first, best, tap, lo * c, (hi - lo) * c, i4(i * dh * width + j * dw))
 
 
 @inline
@@ -135,7 +135,7 @@ def max_forward(x, y, index, c, kh, kw, sh, sw, ph, pw, dh, dw):
 
     NaN wins; of equal values the first, of NaNs the last, as in PyTorch. A window that holds no data gives -inf and index -1.
     """
-    blocks = _blocks(y.shape[1], y.shape[1] * y.shape[2] * sh * sw)
+    blocks = image_tasks(y.shape[1], y.shape[1] * y.shape[2] * sh * sw)
     for t in prange(y.shape[0] * blocks):
         _max_rows(np.int64(t), blocks, x, y, index, c, kh, kw, sh, sw, ph, pw, dh, dw)
 
@@ -168,14 +168,14 @@ def _max_backward_rows(t, blocks, grad, index, dx, c, kh, sh, ph, dh):
 @kernel
 def max_backward(grad, index, dx, c, kh, sh, ph, dh):
     """dx (N, H, W * C) = the sum of grad (N, OH, OW * C) over the windows whose maximum, by ``index``, is here."""
-    blocks = _blocks(dx.shape[1], dx.shape[1] * dx.shape[2])
+    blocks = image_tasks(dx.shape[1], dx.shape[1] * dx.shape[2])
     for t in prange(dx.shape[0] * blocks):
         _max_backward_rows(np.int64(t), blocks, grad, index, dx, c, kh, sh, ph, dh)
 
 
 # -- averages ----------------------------------------------------------------------------------------------------------
 @inline
-def _add(x, a, y, b, count, fresh):
+def add_run(x, a, y, b, count, fresh):
     """y[b:] += x[a:]; where ``fresh``, y holds nothing yet."""
     if fresh:
         for i in range(count):
@@ -248,7 +248,7 @@ def _avg_rows(t, blocks, x, y, c, kh, kw, sh, sw, ph, pw, include):
     for o in range(b * rows // blocks, (b + 1) * rows // blocks):
         h = o * sh - ph
         for i in range(max(0, h), min(height, h + kh)):
-            _add(x, (n * height + i) * width * c, column, pw * c, min(width, extent - pw) * c, i == max(0, h))
+            add_run(x, (n * height + i) * width * c, column, pw * c, min(width, extent - pw) * c, i == max(0, h))
         _sum_windows(column, total, windows, c, kw, sw)
         tall = _counted(h, kh, height, ph, include)
         _divide_row(total, 0, y, (n * rows + o) * windows * c, windows, c, tall, kw, sw, pw, width, include)
@@ -257,7 +257,7 @@ def _avg_rows(t, blocks, x, y, c, kh, kw, sh, sw, ph, pw, include):
 @kernel
 def avg_forward(x, y, c, kh, kw, sh, sw, ph, pw, include):
     """y (N, OH, OW * C) of x (N, H, W * C); ``include`` (0 or 1): padding counts, as in PyTorch's ``count_include_pad``."""
-    blocks = _blocks(y.shape[1], y.shape[1] * y.shape[2] * sh * sw)
+    blocks = image_tasks(y.shape[1], y.shape[1] * y.shape[2] * sh * sw)
     for t in prange(y.shape[0] * blocks):
         _avg_rows(np.int64(t), blocks, x, y, c, kh, kw, sh, sw, ph, pw, include)
 
@@ -285,13 +285,13 @@ def _avg_backward_rows(t, blocks, grad, dx, c, kh, kw, sh, sw, ph, pw, include):
         _divide_row(grad, (n * rows + o) * windows * c, total, 0, windows, c, tall, kw, sw, pw, width, include)
         _spread_windows(total, column, windows, c, kw, sw)
         for i in range(max(first, h), min(last, h + kh)):
-            _add(column, pw * c, dx, (n * height + i) * width * c, seen * c, i >= done)
+            add_run(column, pw * c, dx, (n * height + i) * width * c, seen * c, i >= done)
         done = max(done, min(last, h + kh))
 
 
 @kernel
 def avg_backward(grad, dx, c, kh, kw, sh, sw, ph, pw, include):
     """dx (N, H, W * C): the adjoint of ``avg_forward`` of grad (N, OH, OW * C)."""
-    blocks = _blocks(dx.shape[1], dx.shape[1] * dx.shape[2])
+    blocks = image_tasks(dx.shape[1], dx.shape[1] * dx.shape[2])
     for t in prange(dx.shape[0] * blocks):
         _avg_backward_rows(np.int64(t), blocks, grad, dx, c, kh, kw, sh, sw, ph, pw, include)

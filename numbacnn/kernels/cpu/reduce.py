@@ -1,4 +1,4 @@
-"""Reductions in an order that the shape alone decides: sums over pixels, and softmax over rows."""
+"""Sums over pixels, in an order that the shape alone decides."""
 
 from __future__ import annotations
 
@@ -7,24 +7,11 @@ import math
 import numpy as np
 from numba import prange
 
-from .elementwise import derive
-from .launch import DOT, inline, kernel
-from .vecmath import exp_below
-from .vector import greater as larger
+from .launch import inline, kernel
+from .pointwise import derive
 from .vector import lanes, load, put
 
-__all__ = [
-    "NO_WINDOW",
-    "channel_sum",
-    "channel_sum_scratch",
-    "dot",
-    "log_softmax",
-    "log_softmax_backward",
-    "softmax",
-    "softmax_backward",
-    "softmax_row",
-    "whole_pixels",
-]
+__all__ = ["NO_WINDOW", "channel_sum", "channel_sum_scratch", "lanes_of_whole_pixels"]
 
 WIDE = 64  # elements: so many sums run side by side, at least; more would lie where their addresses look like those of waiting stores
 LONG = 1024  # elements: no more run side by side for the sake of whole vectors
@@ -36,7 +23,7 @@ NO_WINDOW = np.zeros(3, np.int64)
 u8 = np.uint64  # an index that Numba does not test for being negative
 
 
-def whole_pixels(channels: int) -> int:
+def lanes_of_whole_pixels(channels: int) -> int:
     """How many elements of channels-last memory are taken at a time: whole pixels, and whole vectors if there are not too many then."""
     step = math.lcm(channels, VECTOR)
     step = step if step <= LONG else channels
@@ -45,7 +32,7 @@ def whole_pixels(channels: int) -> int:
 
 def channel_sum_scratch(pixels: int, channels: int) -> tuple[int, int]:
     """The shape (slices, width) of ``channel_sum``'s scratch."""
-    width = whole_pixels(channels)
+    width = lanes_of_whole_pixels(channels)
     slices = min(SLICES, pixels * channels // SLICE, pixels * channels // (16 * width))
     return max(1, slices), width
 
@@ -67,7 +54,7 @@ def _spread(grad, row, kh, kw, channels, line, means, spread):
 
 
 @inline
-def _derive_on(grad, y, kind, window, row, means, spread, x, channels, o, wanted, end):
+def _fill_gradient_until(grad, y, activation_code, window, row, means, spread, x, channels, o, wanted, end):
     """Go on making flat x from o to ``wanted`` at least; returns how far it went, and the row of grad that is spread."""
     kh, kw, line = window[0], window[1], window[2]
     source, first, stop = grad, o, wanted  # one call of ``derive``: LLVM would make a copy for each
@@ -77,8 +64,8 @@ def _derive_on(grad, y, kind, window, row, means, spread, x, channels, o, wanted
             row = at
             _spread(grad, row, kh, kw, channels, line, means, spread)
         source, first, stop = spread, o - at * kh * line, min(end, (at + 1) * kh * line)
-    if kind:
-        derive(source[first : first + stop - o], y[o:stop], kind, x[o:stop])
+    if activation_code:
+        derive(source[first : first + stop - o], y[o:stop], activation_code, x[o:stop])
     elif kh:
         for i in range(stop - o):
             x[u8(o + i)] = source[u8(first + i)]
@@ -98,7 +85,7 @@ def _add_four(x, o, step, acc):
 
 
 @inline(owns=True)
-def _sum_slice(grad, y, kind, window, x, part, s):
+def _sum_slice(grad, y, activation_code, window, x, part, s):
     """Row s of part (slices, width) = the sums of slice s of x (P, C), width after width; before, x is made."""
     pixels, channels = x.shape
     slices, width = part.shape
@@ -113,8 +100,8 @@ def _sum_slice(grad, y, kind, window, x, part, s):
         stop = min(end, o + chunk)
         for j in range(width):
             acc[j] = 0
-        while kind + window[0] and made < stop:
-            made, row = _derive_on(grad, y, kind, window, row, means, spread, flat, channels, made, stop, end)
+        while activation_code + window[0] and made < stop:
+            made, row = _fill_gradient_until(grad, y, activation_code, window, row, means, spread, flat, channels, made, stop, end)
         quarter = (stop - o) // (4 * width) * width
         for i in range(o, o + quarter, width):  # four streams, each from its beginning to its end, as processors expect them
             _add_four(flat, i, quarter, acc)
@@ -141,123 +128,13 @@ def _fold(part, out):
 
 
 @kernel
-def channel_sum(grad, y, kind, window, x, part, out):
+def channel_sum(grad, y, activation_code, window, x, part, out):
     """out (C,) = the sum over the pixels of x (P, C); part is scratch, shaped by ``channel_sum_scratch(P, C)``.
 
-    Where kind is not 0, x is first made of flat grad and y: the gradient of what ACTIVATIONS[kind] made y of. With a ``window``
-    (kh, kw, elements of a line of x), not (0, 0, 0), it is always made: grad is that of the means of such windows, side by side, of y.
+    Where activation_code is not 0, x is first filled: with the gradient of what ACTIVATIONS[activation_code] made y of, from flat grad
+    and y. With a ``window`` (kh, kw, elements of a line of x), not (0, 0, 0), x is always filled: grad is then that of the means of such
+    windows, side by side, of y.
     """
     for s in prange(part.shape[0]):
-        _sum_slice(grad, y, kind, window, x, part, np.int64(s))
+        _sum_slice(grad, y, activation_code, window, x, part, np.int64(s))
     _fold(part, out)
-
-
-# -- softmax over the rows of (R, K) -----------------------------------------------------------------------------------
-@inline
-def _long_maximum(x, scratch):
-    """The maximum of whole pairs of vectors of x; LLVM would compare one by one."""
-    a, b = load(x, 0), load(x, lanes(x))
-    for k in range(2 * lanes(x), x.size - 2 * lanes(x) + 1, 2 * lanes(x)):
-        a, b = larger(load(x, k), a), larger(load(x, k + lanes(x)), b)
-    put(larger(a, b), scratch, 0)
-    return _maximum(scratch[: lanes(x)])
-
-
-@inline
-def _maximum(x):
-    m = x.dtype.type(-np.inf)
-    for k in range(x.size):
-        m = x[k] if x[k] > m else m  # a NaN that this misses comes back with the sum
-    return m
-
-
-@inline
-def softmax_row(x, y):
-    """y (K,) = exp(x - max(x)); returns max(x) and the sum of y."""
-    pairs = x.size // (2 * lanes(x)) * 2 * lanes(x)
-    m = _maximum(x[pairs:])
-    if pairs:
-        long = _long_maximum(x, y)
-        m = long if long > m else m
-    for k in range(x.size):
-        y[k] = exp_below(x[k] - m)
-    return m, _sum(y)  # in a loop that also stores, the order of the sum would depend on how near x and y lie
-
-
-@inline
-def scale_row(y, factor):
-    """y (K,) *= factor."""
-    for k in range(y.size):
-        y[k] *= factor
-
-
-@inline(fastmath=DOT)
-def dot(x, y):
-    total = x.dtype.type(0)
-    for k in range(x.size):
-        total += x[k] * y[k]
-    return total
-
-
-@inline(fastmath=DOT)
-def _sum(x):
-    total = x.dtype.type(0)
-    for k in range(x.size):
-        total += x[k]
-    return total
-
-
-@inline
-def _softmax_row(x, y):
-    _, total = softmax_row(x, y)
-    scale_row(y, x.dtype.type(1) / total)
-
-
-@inline
-def _log_softmax_row(x, y):
-    m, total = softmax_row(x, y)
-    shift = np.log(total)
-    for k in range(x.size):
-        y[k] = (x[k] - m) - shift
-
-
-@inline
-def _softmax_backward_row(grad, y, dx):
-    mean = dot(grad, y)
-    for k in range(dx.size):
-        dx[k] = (grad[k] - mean) * y[k]
-
-
-@inline
-def _log_softmax_backward_row(grad, y, dx):
-    total = _sum(grad)
-    for k in range(dx.size):
-        dx[k] = grad[k] - exp_below(y[k]) * total
-
-
-@kernel
-def softmax(x, y):
-    """y = softmax of each row of x (R, K)."""
-    for r in prange(x.shape[0]):
-        _softmax_row(x[r], y[r])
-
-
-@kernel
-def softmax_backward(grad, y, dx):
-    """dx = y * (grad - sum(grad * y)), row by row; y = softmax(x)."""
-    for r in prange(y.shape[0]):
-        _softmax_backward_row(grad[r], y[r], dx[r])
-
-
-@kernel
-def log_softmax(x, y):
-    """y = log(softmax) of each row of x (R, K)."""
-    for r in prange(x.shape[0]):
-        _log_softmax_row(x[r], y[r])
-
-
-@kernel
-def log_softmax_backward(grad, y, dx):
-    """dx = grad - exp(y) * sum(grad), row by row; y = log_softmax(x)."""
-    for r in prange(y.shape[0]):
-        _log_softmax_backward_row(grad[r], y[r], dx[r])

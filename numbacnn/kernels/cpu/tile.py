@@ -12,7 +12,8 @@ A tile is m x n vectors that LLVM keeps in registers. A few operations are enoug
 padding and image border, and no tile is wasted on narrow images. LLVM lifts the table's loads out of the loop.
 
 ``tile`` is an ordinary argument, ``Tile(6, 2)``; its shape and element type are part of its Numba type. So one kernel source
-serves them all, and Numba's disk cache, whose key is the signature, keeps the variants apart.
+serves them all, and Numba's disk cache, whose key is the signature, keeps the variants apart. A compiled kernel refuses other tiles than
+its own.
 
 Contract: arrays are C-contiguous and are addressed as flat memory; nothing is checked. ``outer`` reads ``columns`` elements at
 ``w[j]`` and one element a row from ``x``; ``store`` writes all ``columns``. Ragged ends are the kernel's business.
@@ -32,6 +33,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import NativeValue, intrinsic, models, register_model, unbox
+
+from ...errors import message
 
 _numba: Any = numba.config
 
@@ -91,11 +94,12 @@ class Tile:
     for every multiplication.
     """
 
-    __slots__ = ("_numba_type_", "columns", "dtype", "m", "n", "run")
+    __slots__ = ("_numba_type_", "code", "columns", "dtype", "m", "n", "run")
 
     def __init__(self, m: int, n: int, dtype: str = "float32", run: int = 1) -> None:
         self.m, self.n, self.dtype, self.run = operator.index(m), operator.index(n), str(dtype), operator.index(run)
         self._numba_type_ = TileShape(self.m, self.n, self.dtype, self.run)  # where Numba's dispatcher looks for it
+        self.code = self._numba_type_.code  # where a compiled kernel looks for it
         self.columns = self.n * self._numba_type_.lanes  # elements of a row
 
 
@@ -107,6 +111,11 @@ class _Shaped(types.Type):
         self.size = _SIZE[dtype]
         self.lanes = LANES * 4 // self.size
         super().__init__(name=f"{type(self).__name__}_{m}x{n}x{self.lanes}_{run}_{dtype}{'' if FMA else '_nofma'}")
+
+    @property
+    def code(self) -> int:
+        """One number for all of this."""
+        return self.m | self.n << 8 | self.run << 16 | self.lanes << 24 | self.size << 32
 
     @property
     def vector(self) -> ir.VectorType:
@@ -126,7 +135,17 @@ register_model(TileShape)(models.OpaqueModel)
 
 @unbox(TileShape)
 def _unbox_tile(typ, obj, c):
-    return NativeValue(c.context.get_dummy_value())
+    wrong = cgutils.alloca_once_value(c.builder, cgutils.true_bit)
+    code = c.pyapi.object_getattr_string(obj, "code")
+    with cgutils.if_likely(c.builder, cgutils.is_not_null(c.builder, code)):
+        found = c.pyapi.long_as_longlong(code)
+        c.pyapi.decref(code)
+        c.builder.store(c.builder.icmp_signed("!=", found, ir.Constant(I64, typ.code)), wrong)
+    is_error = c.builder.load(wrong)
+    with cgutils.if_unlikely(c.builder, is_error):
+        own = f"Tile({typ.m}, {typ.n}, {typ.dtype!r}, {typ.run})"
+        c.pyapi.err_set_string("PyExc_TypeError", message("kernel", own, "another tile", "it was compiled for that one alone"))
+    return NativeValue(c.context.get_dummy_value(), is_error=is_error)
 
 
 @register_model(Accumulators)

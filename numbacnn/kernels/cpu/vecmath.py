@@ -4,12 +4,13 @@ For float32 the functions are polynomials without branches, written so that NaN,
 float64, which only tests and gradient checks use, takes libm's. With NUMBA_DISABLE_JIT=1 the plain NumPy functions run.
 
 Largest error over the whole float32 range, against float64 (with fused multiply-add): exp 1.0, sigmoid 2.4, tanh 2.4, erf 1.2 ulp;
-beyond, relative, 5e-6 up to 5.
+two_sided_normal_tail, relative, 5e-6 up to 5.
 
 Source: the range reduction and the polynomial of Cephes' ``expf`` (S. Moshier, 1992), rounding by a large constant as in
 N. Shibata and F. Petrogalli, "SLEEF", IEEE TPDS 31 (2020). erf is x times a polynomial of x**2 near 0 and 1 - exp of a polynomial
-beyond, both fitted for the least relative error in float64. beyond is 2 to the power of a polynomial without a constant, fitted for the
-least absolute error down to 0.02, and from there on for the least relative one; 2**r is fitted for the least relative error.
+beyond, both fitted for the least relative error in float64. two_sided_normal_tail is 2 to the power of a polynomial without a
+constant, fitted for the least absolute error down to 0.02, and from there on for the least relative one; 2**r is fitted for the least
+relative error.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from numba.extending import overload
 
 from .launch import CONTRACT, inline
 
-__all__ = ["beyond", "erf", "exp", "exp_below", "sigmoid", "tanh"]
+__all__ = ["erf", "exp", "exp_below", "sigmoid", "tanh", "two_sided_normal_tail"]
 
 f4 = np.float32
 i4 = np.int32
@@ -77,7 +78,7 @@ def tanh(x):
     return np.tanh(x)
 
 
-def beyond(x):
+def two_sided_normal_tail(x):
     """The share of normal numbers further from 0 than x, which is not negative: 1 - erf(x / sqrt(2)); 0 for x > 5.6 in float32."""
     return x.dtype.type(math.erfc(x * ROOT_HALF))
 
@@ -159,7 +160,7 @@ def _erf(x):
     return y if a > NEAR else p * x + x
 
 
-def _beyond(x):
+def _two_sided_normal_tail(x):
     p = B0
     p = p * x + B1
     p = p * x + B2
@@ -202,4 +203,4 @@ _by_type(exp_below, _exp_below, lambda x: math.exp(x))
 _by_type(sigmoid, _sigmoid, _sigmoid_double)
 _by_type(tanh, _tanh, lambda x: math.tanh(x))
 _by_type(erf, _erf, lambda x: math.erf(x))
-_by_type(beyond, _beyond, lambda x: math.erfc(x * ROOT_HALF))
+_by_type(two_sided_normal_tail, _two_sided_normal_tail, lambda x: math.erfc(x * ROOT_HALF))

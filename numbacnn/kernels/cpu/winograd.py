@@ -19,8 +19,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from .elementwise import activate
 from .launch import inline, kernel
+from .pointwise import activate
 from .vector import lanes, load, prefetch, put
 
 __all__ = ["GAP", "PLACES", "SIZE", "grad_patches", "grad_weights", "input_patches", "output_patches", "weights"]
@@ -199,8 +199,11 @@ def _output_patch(m, at, C, c, bias, scratch, y, o, row, high, wide):
 
 
 @kernel
-def output_patches(m, bias, height, width, C, rows, columns, first, count, kind, y):
-    """flat y (N, OH, OW, C) = f(A' m A + bias) for the patches m (count * columns, 36 * C + GAP); f = ACTIVATIONS[kind]."""
+def output_patches(m, bias, height, width, C, rows, columns, first, count, activation_code, y):
+    """Flat y (N, OH, OW, C) = f(A' m A + bias) for the patches m (count * columns, 36 * C + GAP).
+
+    f = ACTIVATIONS[activation_code].
+    """
     L = lanes(m)
     for task in prange(count):
         n = (first + task) // rows
@@ -212,8 +215,8 @@ def output_patches(m, bias, height, width, C, rows, columns, first, count, kind,
             for c in range(0, C, L):
                 at = (task * columns + t) * (PLACES * C + GAP)
                 _output_patch(m, at, C, min(c, C - L), bias, scratch, y, o, width * C, min(SIZE, height - h), min(SIZE, width - w))
-        if kind:
-            activate(y[(n * height + h) * width * C : (n * height + min(height, h + SIZE)) * width * C], kind)
+        if activation_code:
+            activate(y[(n * height + h) * width * C : (n * height + min(height, h + SIZE)) * width * C], activation_code)
 
 
 @inline

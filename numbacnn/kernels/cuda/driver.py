@@ -13,13 +13,30 @@ import numpy as np
 if not hasattr(np, "row_stack"):  # gone in NumPy 2.5; numba-cuda 0.30 still asks for it at its first compilation
     np.row_stack = np.vstack  # type: ignore[attr-defined]
 
-from numba import config, cuda
+from numba import config
+from numba import cuda as _numba_cuda
 
 from ...errors import DeviceError, message
 
 __all__ = ["SIMULATED", "THREADS", "cuda", "erf", "exp", "fmod", "launch", "launch_flat", "log", "log1p", "require_device", "sqrt", "tanh"]
 
 SIMULATED = bool(config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
+
+cuda: Any = _numba_cuda
+if SIMULATED:
+    from numba.cuda.simulator.kernel import _get_kernel_context
+
+    class _Simulated:
+        """``cuda`` as the running kernel means it.
+
+        The simulator replaces the name in the kernel's own module for as long as the kernel runs, but in another module only while a
+        device function of it runs: of two threads there, the first to leave takes it away from the second.
+        """
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(_get_kernel_context() or _numba_cuda, name)
+
+    cuda = _Simulated()
 
 THREADS = 256  # of a block of a kernel that has one thread per element
 

@@ -13,7 +13,6 @@ from ...errors import ShapeError, message
 __all__ = [
     "View",
     "broadcast",
-    "channels_last",
     "collapse",
     "dense",
     "index",
@@ -39,15 +38,6 @@ class View:
     @property
     def size(self) -> int:
         return math.prod(self.shape)
-
-
-def channels_last(ndim: int) -> tuple[int, ...]:
-    """The axes of an activation from the slowest to the fastest in memory: (N, ..., C); plain order outside 3 to 5 axes.
-
-    >>> channels_last(4), channels_last(2)
-    ((0, 2, 3, 1), (0, 1))
-    """
-    return (0, *range(2, ndim), 1) if 3 <= ndim <= 5 else tuple(range(ndim))
 
 
 def dense(shape: Sequence[int], order: Sequence[int]) -> View:

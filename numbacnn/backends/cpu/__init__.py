@@ -1,0 +1,23 @@
+"""The CPU: a family of operations a module, on NumPy and on the kernels of ``kernels.cpu``."""
+
+from __future__ import annotations
+
+from .conv import Conv
+from .dense import Dense
+from .index import Index
+from .loss import Loss
+from .norm import Norm
+from .optim import Optim
+
+__all__ = ["CpuBackend", "create"]
+
+
+class CpuBackend(Index, Conv, Dense, Norm, Loss, Optim):
+    """See ``backends.base.Backend``. Each family inherits from those whose methods it calls: ``Arrays`` first of all."""
+
+    name = "cpu"
+
+
+def create() -> CpuBackend:
+    """The backend, for ``backends.get``."""
+    return CpuBackend()

@@ -1,0 +1,37 @@
+"""The input gradient of few channels."""
+
+from __future__ import annotations
+
+from ....geometry import Conv2dGeometry
+from ....kernels.cpu import conv
+from ....kernels.cpu.launch import launch
+from ....kernels.cpu.tile import LANES
+from ...choice import DType
+from ..arrays import Array
+from ..buffers import Buffers
+from ..plan.column_sum import column_sum_pays, column_sum_plans, column_sum_step
+from ..run import contract
+from .algorithm import Algorithm
+
+__all__ = ["ColumnSum"]
+
+
+class ColumnSum(Algorithm):
+    """The input gradient of few channels: all pixels of a window's row at once, then the sum over the windows of a row."""
+
+    name = "column sum"
+
+    def declines(self, g: Conv2dGeometry, dtype: DType) -> str:
+        return "for input gradients"
+
+    def declines_grad_input(self, g: Conv2dGeometry, dtype: DType) -> str:
+        if g.groups > 1 or g.dilation[1] > 1:
+            return "groups, or a window whose pixels are not side by side"
+        return "" if column_sum_pays(g, dtype) else "a window's row would not fill the vectors better"
+
+    def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
+        step = column_sum_step(g, grad.dtype)
+        for part, plan in column_sum_plans(g, grad.dtype):
+            sums = buffers.empty((plan.images * plan.y_image + LANES,), grad.dtype)
+            contract(buffers, plan, grad[part], (w, None), None, sums)
+            launch(conv.fold, sums, g.h, g.ow, step, g.c, g.kw, g.stride[1], g.padding[1][0], g.w, out[part].reshape(-1))

@@ -1,0 +1,129 @@
+"""What is made of a layer's weights is made once, and kept for as long as the weights are unchanged.
+
+A layer locks a weight whose gradient is not wanted: it sets the array read-only, if the weight's tensor alone refers to its memory.
+While the lock holds, nobody has written to the weight, so what was made of it is still true: kernels find the weights packed. Everything
+that writes, or that lets a user write, calls ``unlock`` first, which forgets what was made: writes to Tensors, optimisers, and
+``Tensor.numpy()``. A weight whose memory is also held elsewhere, as a NumPy array or by a result that waits for its backward,
+is not locked, and is packed at each use.
+
+Arrays are known by identity and referred to weakly: what was made of one goes when it goes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import numpy as np
+
+__all__ = ["cached", "lock", "unlock"]
+
+
+class _Locked:
+    """A locked array and, by name, the layout and value of what was made of it."""
+
+    __slots__ = ("array", "made", "making")
+
+    def __init__(self, array: np.ndarray) -> None:
+        key = id(_memory(array))
+        self.array = weakref.ref(array, lambda _: _locked.pop(key, None))
+        self.made: dict[str, tuple[Hashable, Any]] = {}
+        self.making = threading.Lock()
+
+
+_locked: dict[int, _Locked] = {}  # by the id of the array that owns the memory
+_lock = threading.Lock()
+
+
+def _memory(array: np.ndarray) -> Any:
+    """The owner of the memory that an array shows."""
+    return array if array.base is None else array.base
+
+
+def lock(holder: Any) -> None:
+    """Set ``holder.array`` read-only, if the holder alone refers to its memory."""
+    if not holder.array.flags.writeable or not _alone(holder):
+        return
+    with _lock:
+        if holder.array.flags.writeable and _alone(holder):
+            holder.array.flags.writeable = False
+            if _alone(holder):
+                _locked[id(_memory(holder.array))] = _Locked(holder.array)
+            else:  # another thread took a view in between
+                holder.array.flags.writeable = True
+
+
+def unlock(x: np.ndarray) -> None:
+    """Let ``x``, a weight or a view of one, be written to again, and forget what was made of the weight."""
+    if x.flags.writeable:
+        return
+    with _lock:
+        entry = _locked.pop(id(_memory(x)), None)
+        weight = None if entry is None else entry.array()
+        if weight is not None:
+            weight.flags.writeable = True
+        if not repeats(x):  # a view that was made while the lock held
+            x.flags.writeable = True
+
+
+def repeats(array: np.ndarray) -> bool:
+    """Whether an array shows some element more than once, as a broadcast one does."""
+    return any(not stride and size > 1 for stride, size in zip(array.strides, array.shape))
+
+
+def cached(array: np.ndarray, name: str, layout: Hashable, make: Callable[[], Any]) -> Any | None:
+    """What ``make()`` gives, once while the array is locked; None for one that is not. Each name keeps its last layout only."""
+    if array.flags.writeable:
+        return None
+    entry = _locked.get(id(_memory(array)))
+    if entry is None or entry.array() is not array:
+        return None
+    found = entry.made.get(name)
+    if found is None or found[0] != layout:
+        with entry.making:
+            found = entry.made.get(name)
+            if found is None or found[0] != layout:
+                found = entry.made[name] = layout, make()
+    return found[1]
+
+
+# -- who refers to an array ------------------------------------------------------------------------------------------------
+class _Holder:
+    __slots__ = ("array",)
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+
+def _references(holder: Any) -> tuple[int, int]:
+    """How often the array, and the one whose memory it shows, are referred to."""
+    return sys.getrefcount(holder.array), sys.getrefcount(holder.array.base)
+
+
+_ALONE = _references(_Holder(np.empty(2)[:1]))  # measured: what the calls add differs between Python versions
+
+
+def _alone(holder: Any) -> bool:
+    """Whether the holder alone refers to its array, and that alone to its memory."""
+    base = holder.array.base
+    if base is None:
+        return holder.array.flags.owndata and _references(holder)[0] == _ALONE[0]
+    owned = isinstance(base, np.ndarray) and base.flags.owndata
+    del base
+    return owned and _references(holder) == _ALONE
+
+
+def _after_fork() -> None:
+    """Another thread of the parent may have held a lock, and is not here to give it back."""
+    global _lock
+    _lock = threading.Lock()
+    for entry in list(_locked.values()):
+        entry.making = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

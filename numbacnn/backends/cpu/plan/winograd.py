@@ -1,0 +1,104 @@
+"""Plans for Winograd's algorithm, some rows of patches at a time."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ....geometry import Conv2dGeometry
+from ....kernels.cpu import winograd
+from .contract import Contraction, contraction
+from .correlate import Correlation, correlation
+from .tables import one_run
+from .tiles import sum_tile, tile_for
+
+__all__ = ["WinogradPlan", "winograd_pays", "winograd_plans"]
+
+PATCHES_BYTES = 1 << 22
+"""What the transformed patches of input and output may occupy: they stay in the last-level cache, or its share of one."""
+FEWEST_PATCHES = 192
+"""Patches for which it pays to read the transformed weights."""
+MOVED = 20
+"""Multiplications in whose time an element is written to that cache and read again: measured."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WinogradPlan:
+    """Some rows of patches."""
+
+    patch_range: tuple[int, int, int, int]  # rows and columns of patches in an image; the first of these rows, and how many
+    patches: int
+    contraction: Contraction
+    correlation: Correlation
+
+
+def _patch_grid(g: Conv2dGeometry) -> tuple[int, int]:
+    return -(-g.oh // winograd.SIZE), -(-g.ow // winograd.SIZE)
+
+
+@functools.lru_cache(maxsize=1024)
+def winograd_pays(g: Conv2dGeometry) -> bool:
+    """Whether fewer multiplications make up for the transforms of patches and weights. Ragged tiles cost as much as full ones."""
+    rows, columns = _patch_grid(g)
+    patches, weights, tile = g.n * rows * columns, g.c * g.oc, tile_for("float32").m
+
+    def multiplied(pixels: int) -> int:
+        return weights * (-(-pixels // tile) * tile + MOVED)
+
+    return winograd.PLACES * (multiplied(patches) + MOVED * patches * (g.c + g.oc)) < 9 * multiplied(g.n * g.oh * g.ow)
+
+
+@functools.lru_cache(maxsize=256)
+def winograd_plans(g: Conv2dGeometry) -> tuple[WinogradPlan, ...]:
+    """Plans for a few rows of patches each."""
+    rows, columns = _patch_grid(g)
+    fitting = max(FEWEST_PATCHES, PATCHES_BYTES // (4 * winograd.PLACES * (g.c + g.oc)))
+    step = max(1, fitting // columns)
+    total = g.n * rows
+    return tuple(_winograd_plan((rows, columns, first, min(step, total - first)), g.c, g.oc) for first in range(0, total, step))
+
+
+def _winograd_plan(patch_range: tuple[int, int, int, int], c: int, oc: int) -> WinogradPlan:
+    patches = patch_range[1] * patch_range[3]
+    return WinogradPlan(patch_range, patches, *_places_plans(patches, c, oc))
+
+
+@functools.lru_cache(maxsize=256)
+def _places_plans(patches: int, c: int, oc: int) -> tuple[Contraction, Correlation]:
+    """The matrix products of the 36 places, as groups: every task takes all patches of its places."""
+    places, k = winograd.PLACES, np.arange(c)
+    x_patch, y_patch = (places * channels + winograd.GAP for channels in (c, oc))
+    x_image, y_image = patches * x_patch, patches * y_patch
+    product = contraction(
+        [one_run(np.arange(patches) * x_patch, np.arange(patches) * y_patch, c)],
+        "float32",
+        images=1,
+        x_image=x_image,
+        y_image=y_image,
+        x_group=c,
+        y_group=oc,
+        groups=places,
+        offsets=k,
+        group_stride=0,
+        lane_stride=0,
+    )
+    return replace(product, pixel_tasks=1, channel_tasks=places), correlation(
+        sum_tile(oc, c, "float32"),
+        line_offsets=np.zeros(1, np.int64),
+        line=patches,
+        step=x_patch,
+        window_offsets=k,
+        images=1,
+        x_image=x_image,
+        x_group=c,
+        y_group=oc,
+        groups=places,
+        itemsize=4,
+        offsets=k,
+        group_stride=0,
+        lane_stride=0,
+        most_chunks=1,
+        y_pixel=y_patch,
+    )

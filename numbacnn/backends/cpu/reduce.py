@@ -1,0 +1,99 @@
+"""Reductions. NumPy's order depends on the strides, so these are made the same first."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...kernels.cpu import reduce, softmax
+from ...kernels.cpu.launch import launch
+from .arrays import LARGE, Array, Arrays, memory_axis, to_channels_first, to_channels_last
+from .buffers import Buffers
+
+__all__ = ["Reduce", "channel_sum"]
+
+SERIAL_SUM_LIMIT = 64  # numbers that may be added one after the other, at a loss of 4e-7
+
+
+def channel_sum(buffers: Buffers, code: int, grad: Array, y: Array, pixels: Array, window: Array = reduce.NO_WINDOW) -> Array:
+    """The sums (C,) of pixels (P, C).
+
+    With an activation or a ``window`` they are filled first, with the gradient of what that made y of: see ``reduce.channel_sum``.
+    """
+    partial = buffers.empty(reduce.channel_sum_scratch(*pixels.shape), pixels.dtype)
+    total = np.empty(pixels.shape[1], pixels.dtype)
+    launch(reduce.channel_sum, grad.reshape(-1), y.reshape(-1), code, window, pixels, partial, total)
+    return total
+
+
+def _drop_axes(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """What was reduced along axes, which have size 1 now, without these unless they are kept."""
+    return x if keepdims else x.reshape([s for i, s in enumerate(x.shape) if i not in axes])
+
+
+class Reduce(Arrays):
+    """Sums, maxima, softmax."""
+
+    def sum(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+        places = sorted(memory_axis(a, x.ndim) for a in axes)
+        terms = math.prod(x.shape[a] for a in axes)
+        if x.dtype != np.float32 or terms <= SERIAL_SUM_LIMIT or places == list(range(x.ndim - len(places), x.ndim)):
+            return self._reduce(np.add.reduce, x, axes, keepdims)
+        # NumPy adds pairwise along the end of memory only; along other axes one after the other, where digits get lost
+        if places == list(range(len(places))) and x.size >= LARGE:
+            return _drop_axes(self._sum_of_rows(x, len(places)), axes, keepdims)
+        return self.astype(self._reduce(functools.partial(np.add.reduce, dtype=np.float64), x, axes, keepdims), x.dtype)
+
+    def _sum_of_rows(self, x: Array, count: int) -> Array:
+        """The sum along the first ``count`` axes in memory, which are kept."""
+        memory = self.contiguous(x)
+        kept = memory.shape[count:]
+        pixels = memory.reshape(-1, math.prod(kept))
+        total = channel_sum(self.buffers, 0, pixels, pixels, pixels)
+        return to_channels_first(total.reshape((1,) * count + kept))
+
+    def max(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+        return self._reduce(np.maximum.reduce, x, axes, keepdims)
+
+    def _reduce(self, function: Callable[..., Any], x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+        with np.errstate(all="ignore"):
+            if x.ndim == 1 == len(axes) and x.flags.c_contiguous:
+                return np.asarray(function(x, keepdims=keepdims))
+            memory = np.asarray(to_channels_last(x), order="C")
+            found = function(memory, axis=tuple(memory_axis(a, x.ndim) for a in axes), keepdims=True)
+        return _drop_axes(to_channels_first(np.asarray(found)), axes, keepdims)
+
+    def argmax(self, x: Array, axis: int) -> Array:
+        return np.asarray(np.argmax(x, axis)).astype(np.int64)
+
+    def channel_sum(self, grad: Array) -> Array:
+        memory = self.contiguous(grad)
+        if not memory.size:
+            return np.zeros(memory.shape[-1], memory.dtype)
+        return channel_sum(self.buffers, 0, memory, memory, memory.reshape(-1, memory.shape[-1]))
+
+    def softmax(self, x: Array, axis: int) -> Array:
+        return self._rows(softmax.softmax, axis, x)
+
+    def softmax_backward(self, grad: Array, y: Array, axis: int) -> Array:
+        return self._rows(softmax.softmax_backward, axis, grad, y)
+
+    def log_softmax(self, x: Array, axis: int) -> Array:
+        return self._rows(softmax.log_softmax, axis, x)
+
+    def log_softmax_backward(self, grad: Array, y: Array, axis: int) -> Array:
+        return self._rows(softmax.log_softmax_backward, axis, grad, y)
+
+    def _rows(self, kernel: Any, axis: int, *arrays: Array) -> Array:
+        """A kernel over rows (R, K) along one axis."""
+        if not arrays[0].ndim:
+            return self._rows(kernel, axis, *(a.reshape(1) for a in arrays)).reshape(())
+        last = [np.ascontiguousarray(np.moveaxis(a, axis, -1)) for a in arrays]
+        out = np.empty_like(last[0])
+        if out.size:
+            launch(kernel, *(a.reshape(-1, a.shape[-1]) for a in (*last, out)))
+        return np.moveaxis(out, -1, axis)

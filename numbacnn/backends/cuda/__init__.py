@@ -1,0 +1,35 @@
+"""CUDA: a family of operations a module, on the kernels of ``kernels.cuda``."""
+
+from __future__ import annotations
+
+from ...kernels.cuda import driver
+from .arrays import CudaArray
+from .conv import Conv
+from .dense import Dense
+from .index import Index
+from .loss import Loss
+from .norm import Norm
+from .optim import Optim
+
+__all__ = ["CudaArray", "CudaBackend", "create", "is_available"]
+
+
+class CudaBackend(Index, Conv, Dense, Norm, Loss, Optim):
+    """See ``backends.base.Backend``. Each family inherits from those whose methods it calls: ``Arrays`` first of all."""
+
+    name = "cuda"
+
+
+def is_available() -> bool:
+    """Whether kernels can be launched here, on a GPU or in the simulator."""
+    return not driver.why_unavailable()
+
+
+def create() -> CudaBackend:
+    """The backend.
+
+    Raises:
+        DeviceError: where there is no GPU, driver or compiler; the message says what to do.
+    """
+    driver.require_device()
+    return CudaBackend()

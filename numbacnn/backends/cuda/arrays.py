@@ -1,0 +1,185 @@
+"""Arrays in flat device buffers with a strided view: memory, copies, layout, views.
+
+Views are made on the host without touching the device. Elementwise kernels read any strides; the others get flat, dense memory:
+channels-last for activations, C order for matrices and parameters. Nothing waits for the device but ``to_numpy`` and ``item``, and
+what goes through them: an index that is an array.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...errors import DeviceError, message
+from ...kernels.cuda import driver, views
+from ...kernels.cuda.driver import launch_flat
+from ...kernels.cuda.simt import copy
+from ...kernels.cuda.views import View
+from ...layout import channels_last
+
+__all__ = ["Arrays", "CudaArray", "Operand", "ceil"]
+
+LIMIT = 2**31 - 1  # elements of an array: kernels index with 32 bits
+
+
+class CudaArray:
+    """A strided view of a flat device buffer. ``shape`` has logical axes; ``view.strides`` count elements."""
+
+    __slots__ = ("buffer", "dtype", "view")
+
+    def __init__(self, buffer: Any, view: View, dtype: Any) -> None:
+        self.buffer, self.view, self.dtype = buffer, view, np.dtype(dtype)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.view.shape
+
+    @property
+    def ndim(self) -> int:
+        return len(self.view.shape)
+
+    @property
+    def size(self) -> int:
+        return self.view.size
+
+    def viewed(self, view: View) -> CudaArray:
+        """Another view of the same buffer."""
+        return CudaArray(self.buffer, view, self.dtype)
+
+    def __repr__(self) -> str:
+        return f"CudaArray(shape={self.shape}, dtype={self.dtype})"
+
+
+Operand = CudaArray | float | int | bool
+
+
+def ceil(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+class Arrays:
+    """Memory, and what looks at it."""
+
+    def __init__(self) -> None:
+        self._constant = functools.lru_cache(maxsize=256)(self._make_constant)
+
+    def empty(self, shape: Sequence[int], dtype: Any, order: Sequence[int] | None = None) -> CudaArray:
+        """Uninitialised; the axes lie in memory in ``order``, slowest first (C order by default)."""
+        size = math.prod(shape)
+        if size > LIMIT:
+            raise DeviceError(message("cuda", f"arrays of at most {LIMIT} elements", f"shape {tuple(shape)}", "split the batch"))
+        buffer = driver.cuda.device_array(max(size, 1), np.dtype(dtype))
+        return CudaArray(buffer, views.dense(shape, range(len(shape)) if order is None else order), dtype)
+
+    def flat(self, x: CudaArray) -> Any:
+        """The memory of a dense array as a flat device array."""
+        start, size = x.view.start, x.size
+        return x.buffer if size in (0, len(x.buffer)) else x.buffer[start : start + size]
+
+    def assign(self, x: CudaArray, value: CudaArray) -> None:
+        """x[...] = value, which broadcasts; they share no memory."""
+        surplus = value.ndim - x.ndim  # axes of one element, which NumPy lets pass
+        if surplus > 0:
+            value = self.reshape(value, value.shape[surplus:])
+        value_view = views.broadcast(value.view, x.shape)
+        shape, x_strides, strides = views.collapse(x.shape, x.view.strides, value_view.strides)
+        arguments = (shape, value.buffer, np.int32(value.view.start), strides, x.buffer, np.int32(x.view.start), x_strides)
+        launch_flat(copy.copy, x.size, *arguments)
+
+    def ordered(self, x: CudaArray, order: Sequence[int]) -> CudaArray:
+        """``x`` with its axes in memory in ``order``; a copy only where they are not."""
+        if views.is_dense(x.view, order):
+            return x
+        out = self.empty(x.shape, x.dtype, order)
+        self.assign(out, x)
+        return out
+
+    def contiguous(self, x: CudaArray) -> CudaArray:
+        """``x`` in C order; a copy only where it is not."""
+        return self.ordered(x, range(x.ndim))
+
+    def channels_last(self, x: CudaArray) -> CudaArray:
+        """``x`` (N, C, ...) in memory order (N, ..., C); a copy only where it is not."""
+        return self.ordered(x, channels_last(x.ndim))
+
+    def _make_constant(self, data: bytes, dtype: Any) -> CudaArray:
+        out = self.empty((), dtype)
+        launch_flat(copy.fill, 1, out.buffer, np.frombuffer(data, dtype)[0])
+        return out
+
+    def _operand(self, value: Operand, dtype: Any) -> CudaArray:
+        """A scalar as a 0-d array; the last ones stay on the device. Their bits are the key: 0.0 and -0.0 are equal but not the same."""
+        if isinstance(value, CudaArray):
+            return value
+        return self._constant(np.array(value, dtype).tobytes(), np.dtype(dtype))
+
+    def optional(self, x: CudaArray | None, other: CudaArray) -> tuple[Any, int]:
+        """Flat memory and whether it counts; where there is none, any memory of that type."""
+        return (other.buffer, 0) if x is None else (self.flat(self.contiguous(x)), 1)
+
+    def from_numpy(self, a: np.ndarray) -> CudaArray:
+        order = views.memory_order(View(0, a.shape, a.strides))
+        if a.size == 0:
+            return self.empty(a.shape, a.dtype, order)
+        if a.size > LIMIT:
+            raise DeviceError(message("cuda", f"arrays of at most {LIMIT} elements", f"shape {a.shape}", "split the batch"))
+        memory = np.ascontiguousarray(a.transpose(order)).reshape(-1)
+        return CudaArray(driver.cuda.to_device(memory), views.dense(a.shape, order), a.dtype)
+
+    def to_numpy(self, x: CudaArray) -> np.ndarray:
+        order = views.memory_order(x.view)
+        if x.size == 0:
+            return np.empty(x.shape, x.dtype)
+        memory = self.flat(self.ordered(x, order)).copy_to_host()
+        return memory.reshape([x.shape[a] for a in order]).transpose(np.argsort(order))
+
+    def full(self, shape: Sequence[int], value: float, dtype: Any) -> CudaArray:
+        out = self.empty(shape, dtype)
+        launch_flat(copy.fill, out.size, out.buffer, np.array(value, dtype)[()])
+        return out
+
+    def copy(self, x: CudaArray) -> CudaArray:
+        return self.astype(x, x.dtype)
+
+    def astype(self, x: CudaArray, dtype: Any) -> CudaArray:
+        out = self.empty(x.shape, dtype, views.memory_order(x.view))
+        self.assign(out, x)
+        return out
+
+    def item(self, x: CudaArray) -> Any:
+        return self.to_numpy(x).item()
+
+    def reshape(self, x: CudaArray, shape: Sequence[int]) -> CudaArray:
+        view = views.reshape(x.view, shape)
+        if view is None:
+            x = self.contiguous(x)
+            view = View(x.view.start, tuple(shape), views.dense(shape, range(len(shape))).strides)
+        return x.viewed(view)
+
+    def transpose(self, x: CudaArray, axes: Sequence[int]) -> CudaArray:
+        return x.viewed(views.transpose(x.view, axes))
+
+    def broadcast_to(self, x: CudaArray, shape: Sequence[int]) -> CudaArray:
+        return x.viewed(views.broadcast(x.view, shape))
+
+    def shares_memory(self, x: CudaArray, y: CudaArray) -> bool:
+        return x.buffer is y.buffer
+
+    def lock(self, holder: Any) -> None:
+        """Nothing is kept, so nothing can become stale."""
+
+    def unlock(self, x: CudaArray) -> None:
+        """Nothing is locked."""
+
+    def writable(self, x: CudaArray) -> bool:
+        return True
+
+    def empty_cache(self) -> None:
+        """Nothing is kept: a buffer is freed with the last array that refers to it."""
+
+    def synchronize(self) -> None:
+        driver.cuda.synchronize()

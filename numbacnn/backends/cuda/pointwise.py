@@ -1,0 +1,85 @@
+"""Operations on each element by itself, of arrays with any strides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...kernels.cuda import views
+from ...kernels.cuda.driver import launch_flat
+from ...kernels.cuda.simt import pointwise
+from ...names import BINARY, COMPARISON, FLOOR, UNARY
+from .arrays import Arrays, CudaArray, Operand
+
+__all__ = ["Pointwise"]
+
+
+class Pointwise(Arrays):
+    """The kernels get an operation's place in its tuple of ``names``."""
+
+    def _elementwise(self, kernel: Any, code: tuple[int, ...], operands: Sequence[CudaArray], dtype: Any) -> CudaArray:
+        """Launch ``kernel(*code, shape, (operand, start, strides)..., out, n)``; the result lies as the first operand of its shape does."""
+        shape = np.broadcast_shapes(*(x.shape for x in operands))
+        like = next((x for x in operands if x.shape == shape and not views.repeats(x.view)), None)
+        order = tuple(range(len(shape))) if like is None else views.memory_order(like.view)
+        out = self.empty(shape, dtype, order)
+        wide = [views.transpose(views.broadcast(x.view, shape), order) for x in operands]
+        sizes, *strides = views.collapse([shape[a] for a in order], *(v.strides for v in wide))
+        arguments = [arg for x, s in zip(operands, strides) for arg in (x.buffer, np.int32(x.view.start), s)]
+        launch_flat(kernel, out.size, *code, sizes, *arguments, out.buffer)
+        return out
+
+    def _operands(self, *values: Operand) -> list[CudaArray]:
+        dtype = next((v.dtype for v in values if isinstance(v, CudaArray)), None) or np.result_type(*values)
+        return [self._operand(v, dtype) for v in values]
+
+    @staticmethod
+    def _numbers(operands: Sequence[CudaArray]) -> list[CudaArray]:
+        """Booleans as the 0 and 1 that they are in memory."""
+        return [CudaArray(x.buffer.view(np.uint8), x.view, np.uint8) if x.dtype == np.bool_ else x for x in operands]
+
+    def unary(self, name: str, x: CudaArray) -> CudaArray:
+        (number,) = self._numbers([x])
+        dtype = np.dtype(bool) if name == "logical_not" else number.dtype
+        out = self._elementwise(pointwise.unary, (UNARY.index(name),), [number], dtype)
+        return out if name == "logical_not" or number is x else self.astype(out, x.dtype)
+
+    def binary(self, name: str, a: Operand, b: Operand) -> CudaArray:
+        operands = self._operands(a, b)
+        numbers = self._numbers(operands)
+        if name in FLOOR:
+            kernel = pointwise.floor_real if numbers[0].dtype.kind == "f" else pointwise.floor_whole
+            return self._elementwise(kernel, (FLOOR.index(name),), numbers, numbers[0].dtype)
+        out = self._elementwise(pointwise.binary, (BINARY.index(name),), numbers, numbers[0].dtype)
+        return out if numbers[0] is operands[0] else self.astype(out, operands[0].dtype)
+
+    def compare(self, name: str, a: Operand, b: Operand) -> CudaArray:
+        numbers = self._numbers(self._operands(a, b))
+        return self._elementwise(pointwise.compare, (COMPARISON.index(name),), numbers, bool)
+
+    def where(self, condition: CudaArray, a: Operand, b: Operand) -> CudaArray:
+        operands = self._operands(a, b)
+        return self._elementwise(pointwise.where, (), [condition, *operands], operands[0].dtype)
+
+    def _activation_backward(self, name: str, grad: CudaArray, y: CudaArray) -> CudaArray:
+        return self._elementwise(pointwise.activation_backward, (pointwise.BACKWARD.index(name),), [grad, y], y.dtype)
+
+    def relu_backward(self, grad: CudaArray, y: CudaArray) -> CudaArray:
+        return self._activation_backward("relu", grad, y)
+
+    def sigmoid_backward(self, grad: CudaArray, y: CudaArray) -> CudaArray:
+        return self._activation_backward("sigmoid", grad, y)
+
+    def tanh_backward(self, grad: CudaArray, y: CudaArray) -> CudaArray:
+        return self._activation_backward("tanh", grad, y)
+
+    def gelu(self, x: CudaArray, approximate: bool) -> CudaArray:
+        return self._elementwise(pointwise.gelu, (int(approximate),), [x], x.dtype)
+
+    def gelu_backward(self, grad: CudaArray, x: CudaArray, approximate: bool) -> CudaArray:
+        return self._elementwise(pointwise.gelu_backward, (int(approximate),), [grad, x], x.dtype)
+
+    def activated(self, x: CudaArray, activation: str) -> CudaArray:
+        return x if activation == "none" else self.unary(activation, x)

@@ -1,0 +1,69 @@
+"""Parameters: the tensors that a module trains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import message
+from ..tensor import Tensor, from_array
+
+__all__ = ["Parameter", "UninitializedParameter"]
+
+
+class Parameter(Tensor):
+    """A tensor that a module trains: assigned to an attribute of a :class:`Module`, it appears in ``parameters()``.
+
+    >>> import numbacnn as nc
+    >>> nc.nn.Parameter(nc.ones(2, 3)).requires_grad
+    True
+    """
+
+    __slots__ = ()
+    is_parameter = True
+
+    def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
+        if not isinstance(data, Tensor):
+            raise TypeError(message("Parameter", "data as a Tensor", type(data).__name__, "wrap it in nc.tensor"))
+        super().__init__(data.array, device=data.device, requires_grad=requires_grad)
+
+    @staticmethod
+    def zeros(shape: tuple[int, ...]) -> Parameter:
+        """A float32 parameter of zeros on the CPU, in C order as all parameters are."""
+        return Parameter(from_array(np.zeros(shape, np.float32)))
+
+    def __repr__(self) -> str:
+        return "Parameter containing:\n" + super().__repr__()
+
+
+class UninitializedParameter(Parameter):
+    """The parameter of a lazy layer, which has no shape before the layer's first forward; it becomes a :class:`Parameter` then."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(from_array(np.zeros(0, np.float32)))
+
+    def _unknown(self) -> Any:
+        received = "one of a lazy layer before its first forward"
+        raise RuntimeError(message("UninitializedParameter", "a parameter that has a shape", received, "run one batch first"))
+
+    shape = property(_unknown)
+    ndim = property(_unknown)
+    data = property(_unknown)
+
+    def numel(self) -> int:
+        return self._unknown()
+
+    def materialize(self, shape: tuple[int, ...]) -> None:
+        """Become a :class:`Parameter` of zeros, of this shape, on the device and of the dtype that the placeholder has.
+
+        It stays the same object: an optimiser that holds it goes on with it.
+        """
+        device, dtype = self.device, self.dtype
+        self.__class__ = Parameter  # type: ignore[assignment]
+        self.array = from_array(np.zeros(shape, dtype), device).array
+
+    def __repr__(self) -> str:
+        return "<UninitializedParameter>"

@@ -1,0 +1,355 @@
+"""What a tensor is, how an operation is applied to some, and how one is made of data."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
+
+import numpy as np
+
+from .. import backends, ops
+from ..dtypes import DType, as_dtype, bool_, float32, int64, is_floating
+from ..errors import DeviceError, DTypeError, ShapeError, message
+from .tape import Node, Version, mode, walk
+
+if TYPE_CHECKING:
+    from . import Tensor
+
+__all__ = ["Operand", "Scalar", "TensorBase", "apply", "as_tensor", "from_array", "tensor"]
+
+Scalar: TypeAlias = int | float | bool
+Operand: TypeAlias = "TensorBase | np.ndarray | Scalar"
+
+
+class TensorBase:
+    """What a tensor is, without the methods that compute: those come from a class for each family, and ``Tensor`` joins them."""
+
+    __array_ufunc__ = None  # so that ndarray + tensor comes to us
+    __slots__ = ("__weakref__", "_base", "_node", "_requires_grad", "_seen", "_version", "array", "device", "grad")
+
+    _new: ClassVar[type[Tensor]]
+    """The class of all results. It stands above this one, and registers itself here."""
+    array: Any
+    """The device's own array: a ``numpy.ndarray`` on the CPU. Writes into it are not watched, and it is read-only where a layer keeps
+    the weight packed; ``numpy()`` gives one to write to."""
+    device: str
+    """Where it lies: "cpu" or "cuda"."""
+    is_parameter: ClassVar[bool] = False
+    """Whether a module keeps it from call to call."""
+    grad: Tensor | None
+    """The gradient that :meth:`backward` left on a leaf; None before."""
+
+    def __init__(self, array: Any, device: str = "cpu", requires_grad: bool = False) -> None:
+        if not hasattr(array, "dtype"):
+            raise DTypeError(message("Tensor", "an array of a backend", type(array).__name__, "make a Tensor of it with tensor()"))
+        self.array, self.device = array, device
+        self.grad: Tensor | None = None
+        self._node: Node | None = None
+        self._base: TensorBase | None = None
+        self._seen: int | None = None  # of a view: the recorded writes to its memory until it was made
+        self._version = Version()
+        self._requires_grad = False
+        if requires_grad:
+            self.requires_grad = True
+
+    # -- what it is
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size of each axis."""
+        return tuple(self.array.shape)
+
+    @property
+    def dtype(self) -> DType:
+        """The element type: a NumPy dtype, as ``nc.float32``."""
+        return self.array.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.array.ndim
+
+    def dim(self) -> int:
+        """The number of axes, as :attr:`ndim`."""
+        return self.array.ndim
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one axis."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on it are recorded; it can be set on leaves of a floating-point dtype."""
+        return self._requires_grad or self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if self._node is not None:
+            raise RuntimeError(message("requires_grad", "a leaf", "the result of an operation", "use detach()"))
+        if value and not is_floating(self.dtype):
+            raise DTypeError(message("requires_grad", "a floating-point tensor", str(self.dtype)))
+        self._requires_grad = bool(value)
+
+    def requires_grad_(self, value: bool = True) -> Self:
+        """Set :attr:`requires_grad`; returns the tensor."""
+        self.requires_grad = value
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made it: :meth:`backward` leaves gradients on leaves only."""
+        return self._node is None
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory, detached; writes through it are not watched. Assigning replaces the contents."""
+        return self._new(self.array, self.device)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        value = as_tensor(value, self.device)
+        if value.shape != self.shape:
+            raise ShapeError(message("data", f"a tensor of shape {self.shape}", f"shape {value.shape}"))
+        self.array, self.device = value.array, value.device
+
+    def detach(self) -> Tensor:
+        """The same memory without a history."""
+        result = self._new(self.array, self.device)
+        result._version, result._base = self._version, self
+        return result
+
+    def _check_history(self, op: str) -> None:
+        """Refuse a view whose gradient would miss later writes."""
+        if self._seen is not None and self._seen != self._version.recorded and mode.grad:
+            received = "a view from before a recorded in-place write"
+            raise RuntimeError(message(op, "a view of the tensor as it is now", received, "make the view after the write"))
+
+    def check_writable(self, op: str) -> None:
+        """Raise RuntimeError where the memory can't be written to, in the name of the operation that would."""
+        if not backends.get(self.device).writable(self.array):
+            raise RuntimeError(message(op, "memory that can be written to", "a view that repeats elements", "write to a clone()"))
+
+    def bump_version(self) -> None:
+        """Say that the memory was written to by other means."""
+        self._version.count += 1
+
+    # -- to other worlds
+    def numpy(self) -> np.ndarray:
+        """A NumPy array of the values; on the CPU it shares memory.
+
+        Raises:
+            RuntimeError: where gradients are recorded; call ``detach()`` first.
+        """
+        if self.requires_grad:
+            raise RuntimeError(message("numpy", "a tensor without a gradient", "one that requires it", "call detach().numpy()"))
+        return self._shown()
+
+    def _shown(self) -> np.ndarray:
+        """The values as an array that a user may write to."""
+        xp = backends.get(self.device)
+        xp.unlock(self.array)
+        return xp.to_numpy(self.array)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        converted = dtype is not None and self.dtype != dtype
+        if not converted and not copy:
+            return self._shown()
+        array = backends.get(self.device).to_numpy(self.array)
+        return array.astype(dtype) if converted else array.copy()
+
+    def item(self) -> Any:
+        """The value of a one-element tensor as a Python number."""
+        if self.numel() != 1:
+            raise ShapeError(message("item", "a tensor of one element", f"shape {self.shape}"))
+        return backends.get(self.device).item(self.array)
+
+    def tolist(self) -> Any:
+        """The values as nested Python lists, or as a number where there is no axis."""
+        return np.asarray(self).tolist()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        memo[id(self)] = result = self._rebuilt()
+        return result
+
+    def _rebuilt(self) -> Tensor:
+        rebuild, args = self.__reduce__()
+        return rebuild(*args)
+
+    def __reduce__(self) -> tuple[Callable[..., Tensor], tuple[Any, ...]]:
+        if self._node is not None:
+            raise RuntimeError(message("copy", "a leaf", "the result of an operation", "call detach() first"))
+        grad = None if self.grad is None else np.array(self.grad)
+        return _rebuild, (type(self), np.array(self), self.device, self._requires_grad, grad)
+
+    # -- gradients
+    def backward(self, gradient: Tensor | None = None, retain_graph: bool = False) -> None:
+        """Add the gradient of this tensor to ``.grad`` of every leaf it was made from.
+
+        Args:
+            gradient: of this tensor's shape; may be left out for one element (it is 1 then).
+            retain_graph: keep what the walk needs, so that it can be repeated.
+
+        Raises:
+            RuntimeError: nothing to differentiate, a second walk, or a saved value that was overwritten.
+            ShapeError: the gradient's shape is wrong.
+        """
+        if not self.requires_grad:
+            raise RuntimeError(message("backward", "a tensor that requires a gradient", "one that does not"))
+        self._check_history("backward")
+        xp = backends.get(self.device)
+        if gradient is None:
+            if self.numel() != 1:
+                raise ShapeError(message("backward", f"a gradient of shape {self.shape}", "none", "only one element can do without"))
+            seed = xp.full(self.shape, 1, self.dtype)
+        else:
+            gradient = as_tensor(gradient, self.device)
+            if gradient.shape != self.shape:
+                raise ShapeError(message("backward", f"a gradient of shape {self.shape}", f"shape {gradient.shape}"))
+            seed = gradient.detach().to(self.dtype).array
+        if self._node is None:
+            self._accumulate(seed, owned=False)
+        else:
+            walk(self._node, seed, retain_graph)
+
+    def _accumulate(self, gradient: Any, owned: bool) -> None:
+        xp = backends.get(self.device)
+        if self.grad is not None:
+            self.grad = self._new(xp.binary("add", self.grad.array, gradient), self.device)
+        else:
+            self.grad = self._new(gradient if owned else xp.copy(gradient), self.device)
+
+    # -- as text and as a number
+    def __repr__(self) -> str:
+        values = np.asarray(self)
+        body = np.array2string(values, precision=4, separator=", ", prefix="tensor(", suppress_small=True, floatmode="maxprec_equal")
+        notes = "" if self.dtype in (float32, int64, bool_) else f", dtype={self.dtype}"
+        notes += "" if self.device == backends.DEFAULT else f", device='{self.device}'"
+        notes += ", requires_grad=True" if self.requires_grad else ""
+        return f"tensor({body}{notes})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self.ndim == 0 else format(repr(self), spec)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        return operator.index(self.item())
+
+    def __bool__(self) -> bool:
+        if self.numel() != 1:
+            raise ShapeError(message("bool", "a tensor of one element", f"shape {self.shape}", "use .any() or .all()"))
+        return bool(self.item())
+
+
+def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
+    """Run an operation on Tensors, scalars and Nones (at least one Tensor), and record it where a gradient is wanted.
+
+    ``device`` is the result's, where it differs from the inputs'.
+
+    Raises:
+        DeviceError: where the Tensors lie on different devices.
+    """
+    grad = mode.grad
+    first: TensorBase | None = None
+    if op.weight is not None and inputs[op.weight].is_parameter:
+        weight = inputs[op.weight]
+        xp = backends.get(weight.device)
+        if grad and weight._requires_grad:
+            xp.unlock(weight.array)
+        else:
+            xp.lock(weight)  # before anybody else refers to its array
+    arrays, needs = [], []
+    for t in inputs:
+        if isinstance(t, TensorBase):
+            first = t if first is None else first
+            if t.device != first.device:
+                found = f"{first.device} and {t.device}"
+                raise DeviceError(message(type(op).__name__, "tensors on one device", found, "move one with .to()"))
+            if t._seen is not None:
+                t._check_history(type(op).__name__)
+            arrays.append(t.array)
+            needs.append(grad and (t._requires_grad or t._node is not None))
+        else:
+            arrays.append(t)
+            needs.append(False)
+    if first is None:
+        raise TypeError(message(type(op).__name__, "at least one Tensor", "none"))
+    op.needs_grad, recorded = tuple(needs), True in needs
+    xp = backends.get(first.device)
+    result = first._new(op.forward(xp, *arrays), device or first.device)
+    if op.view and xp.shares_memory(result.array, first.array):
+        result._version, result._base = first._version, first
+        result._seen = first._version.recorded if first._seen is None else first._seen
+    if recorded and is_floating(result.dtype):
+        result._node = Node(op, inputs, result)
+    else:
+        op.saved = ()
+    return result
+
+
+# -- made of data
+def from_array(array: Any, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """A Tensor of a NumPy array; on the CPU it shares the array's memory where that can be written."""
+    array = np.asarray(array)
+    as_dtype("tensor", array.dtype)
+    if not array.flags.writeable:
+        array = array.copy()
+    return TensorBase._new(backends.get(device).from_numpy(array), device, requires_grad)
+
+
+def tensor(data: Any, *, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """A Tensor holding a copy of ``data``: numbers, nested lists, an array or a Tensor.
+
+    Python floats become float32, integers int64; an array keeps its dtype.
+
+    Raises:
+        DTypeError: the data are not numbers of a supported dtype.
+        ShapeError: nested lists of unequal lengths.
+
+    >>> tensor([[1.0, 2.0], [3.0, 4.0]]).shape
+    (2, 2)
+    """
+    if isinstance(data, TensorBase):
+        array = np.array(data)
+    else:
+        try:
+            array = _joined(data) if _holds_tensors(data) else np.array(data)
+        except ValueError:
+            raise ShapeError(message("tensor", "nested lists of equal lengths", "unequal ones")) from None
+        if not isinstance(data, (np.ndarray, np.generic)) and array.dtype == np.float64 and not _holds_tensors(data):
+            array = array.astype(np.float32)
+    array = array.astype(as_dtype("tensor", dtype if dtype is not None else array.dtype), copy=False)
+    return from_array(array, device, requires_grad)
+
+
+def as_tensor(value: Any, device: str) -> Any:
+    """A Tensor as it is; other data as a Tensor on the device."""
+    return value if isinstance(value, TensorBase) else tensor(value, device=device)
+
+
+def _joined(data: Sequence[Any]) -> np.ndarray:
+    """An array of Tensors, arrays and numbers; Python floats count as float32 here too."""
+    parts = [d if isinstance(d, np.ndarray) else np.asarray(tensor(d)) for d in data]
+    array = np.array(parts)
+    return array if any(p.dtype == np.float64 for p in parts) or array.dtype != np.float64 else array.astype(np.float32)
+
+
+def _holds_tensors(data: Any) -> bool:
+    return isinstance(data, (list, tuple)) and any(isinstance(d, (TensorBase, np.ndarray)) for d in data)
+
+
+def _rebuild(cls: type[Tensor], array: np.ndarray, device: str, requires_grad: bool, grad: np.ndarray | None) -> Tensor:
+    result = cls.__new__(cls)
+    TensorBase.__init__(result, backends.get(device).from_numpy(array), device, requires_grad)
+    if grad is not None:
+        result.grad = from_array(grad, device)
+    return result

@@ -1,0 +1,117 @@
+"""Reading and writing by an index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from .. import backends
+from ..errors import ShapeError, message
+from ..indexing import ints_first
+from ..ops.shape import GetItem, SetItem
+from .core import Operand, Scalar, TensorBase, apply, as_tensor
+from .operands import as_scalar, check_cast, scalar_dtype
+from .tape import mode
+
+if TYPE_CHECKING:
+    from . import Tensor
+
+__all__ = ["Index"]
+
+
+class Index(TensorBase):
+    """``x[index]``, ``x[index] = value``, iteration, and the methods that write whole tensors."""
+
+    __slots__ = ()
+
+    def __getitem__(self, index: Any) -> Tensor:
+        try:
+            return apply(GetItem(ints_first(self.shape, _as_index(index))), self)
+        except IndexError as error:
+            raise _index_error(self.shape, index, error) from None
+
+    def __setitem__(self, index: Any, value: Operand) -> None:
+        try:
+            self._write(ints_first(self.shape, _as_index(index)), value)
+        except IndexError as error:
+            raise _index_error(self.shape, index, error) from None
+
+    def fill_(self, value: Scalar) -> Self:
+        """Write one value into all elements."""
+        return self._write(..., value)
+
+    def zero_(self) -> Self:
+        """Write 0 into all elements."""
+        return self._write(..., 0)
+
+    def copy_(self, other: Tensor) -> Self:
+        """Write the values of another tensor, which may have to be broadcast, into this one."""
+        return self._write(..., other)
+
+    def _write(self, index: Any, value: Any) -> Self:
+        """``self[index] = value``; where gradients are recorded they flow through what was written."""
+        xp = backends.get(self.device)
+        self.check_writable("write")
+        if isinstance(value, (TensorBase, np.ndarray, list, tuple)):
+            value = as_tensor(value, self.device)
+            check_cast(value.dtype, self.dtype)
+            value = value.to(self.dtype)
+        else:
+            value = as_scalar(value)
+            check_cast(scalar_dtype(value), self.dtype)
+        recorded = mode.grad and (self.requires_grad or (isinstance(value, TensorBase) and value.requires_grad))
+        if isinstance(value, TensorBase):
+            value = self._fitting(index, value)
+        if not recorded:
+            xp.setitem(self.array, index, value.array if isinstance(value, TensorBase) else value)
+            self.bump_version()
+            return self
+        if self._requires_grad:
+            raise RuntimeError(message("write", "a tensor that is not a leaf with a gradient", "such a leaf", "write under no_grad()"))
+        if self._base is not None:
+            expected, received = "a tensor that owns its memory", "a view, whose gradient is not recorded"
+            raise RuntimeError(message("write", expected, received, "write to the tensor itself"))
+        written = apply(SetItem(index), self, value)
+        self._node = written._node
+        self._version.recorded += 1
+        self.bump_version()
+        return self
+
+    def _fitting(self, index: Any, value: Any) -> Any:
+        """``value`` without leading axes of size 1 that the place to be written does not have; ShapeError where it does not fit."""
+        place = np.broadcast_to(np.empty((), np.bool_), self.shape)[index].shape
+        while value.ndim > len(place) and value.shape[0] == 1:
+            value = value.reshape(value.shape[1:])
+        own = (1,) * (len(place) - value.ndim) + value.shape
+        if len(own) != len(place) or any(o not in (1, p) for o, p in zip(own, place)):
+            raise ShapeError(message("write", f"values that fit shape {place}", f"shape {value.shape}"))
+        return value
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError(message("len", "a tensor with axes", "a 0-d tensor"))
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+
+def _as_index(index: Any) -> Any:
+    """An index as the backends take it: Tensors, and sequences inside, become NumPy arrays."""
+    return tuple(_as_entry(i) for i in index) if isinstance(index, tuple) else _as_entry(index)
+
+
+def _as_entry(entry: Any) -> Any:
+    if isinstance(entry, (TensorBase, list, tuple, range)):
+        array = np.array(entry)  # a copy: backward must see what forward saw
+        return array.astype(np.int64) if not array.size else array
+    return entry
+
+
+def _index_error(source: tuple[int, ...], index: Any, error: IndexError) -> IndexError:
+    """The error of an index that does not fit a shape; NumPy's words, which the devices share, say where."""
+    entries = index if isinstance(index, tuple) else (index,)
+    shown = ", ".join(str(i) if isinstance(i, (int, slice, type(None), type(...))) else type(i).__name__ for i in entries)
+    return IndexError(message("index", f"an index into shape {source}", shown, str(error)))

@@ -1,0 +1,230 @@
+"""Elementwise arithmetic, comparisons and functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from .. import backends, ops
+from ..dtypes import bool_, is_floating
+from ..errors import DTypeError, message
+from ..ops import elementwise
+from .convert import Convert
+from .core import Operand, TensorBase, apply, as_tensor
+from .index import Index
+from .operands import as_floating, check_broadcast, operands
+from .tape import mode
+
+if TYPE_CHECKING:
+    from . import Tensor
+
+__all__ = ["Pointwise", "maximum", "minimum", "where"]
+
+
+class Pointwise(Index, Convert):
+    """Operators, comparisons and functions that act on each element."""
+
+    __slots__ = ()
+
+    # -- arithmetic
+    def __add__(self, other: Operand) -> Tensor:
+        return _binary(elementwise.Add(), self, other)
+
+    def __radd__(self, other: Operand) -> Tensor:
+        return _binary(elementwise.Add(), other, self)
+
+    def __sub__(self, other: Operand) -> Tensor:
+        return _binary(elementwise.Subtract(), self, other)
+
+    def __rsub__(self, other: Operand) -> Tensor:
+        return _binary(elementwise.Subtract(), other, self)
+
+    def __mul__(self, other: Operand) -> Tensor:
+        return _binary(elementwise.Multiply(), self, other)
+
+    def __rmul__(self, other: Operand) -> Tensor:
+        return _binary(elementwise.Multiply(), other, self)
+
+    def __truediv__(self, other: Operand) -> Tensor:
+        return _binary(elementwise.Divide(), self, other, floating=True)
+
+    def __rtruediv__(self, other: Operand) -> Tensor:
+        return _binary(elementwise.Divide(), other, self, floating=True)
+
+    def __floordiv__(self, other: Operand) -> Tensor:
+        return _floored(elementwise.FloorDivide(), self, other)
+
+    def __rfloordiv__(self, other: Operand) -> Tensor:
+        return _floored(elementwise.FloorDivide(), other, self)
+
+    def __mod__(self, other: Operand) -> Tensor:
+        return _floored(elementwise.Remainder(), self, other)
+
+    def __rmod__(self, other: Operand) -> Tensor:
+        return _floored(elementwise.Remainder(), other, self)
+
+    def __pow__(self, other: Operand) -> Tensor:
+        return _binary(elementwise.Power(), self, other)
+
+    def __rpow__(self, other: Operand) -> Tensor:
+        return _binary(elementwise.Power(), other, self)
+
+    def __neg__(self) -> Tensor:
+        return apply(elementwise.Negative(), self)
+
+    def __abs__(self) -> Tensor:
+        return apply(elementwise.Absolute(), self)
+
+    def __invert__(self) -> Tensor:
+        if self.dtype != bool_:
+            raise DTypeError(message("invert", "a bool tensor", str(self.dtype)))
+        return self._new(backends.get(self.device).unary("logical_not", self.array), self.device)
+
+    # -- arithmetic in place
+    def __iadd__(self, other: Operand) -> Self:
+        return self._write(..., self + other)
+
+    def __isub__(self, other: Operand) -> Self:
+        return self._write(..., self - other)
+
+    def __imul__(self, other: Operand) -> Self:
+        return self._write(..., self._before_write() * other)
+
+    def __itruediv__(self, other: Operand) -> Self:
+        return self._write(..., self._before_write() / other)
+
+    def _before_write(self) -> Pointwise:
+        """Itself, or a copy for backward where operations are recorded: it is about to be overwritten."""
+        return self.clone() if mode.grad else self
+
+    def add_(self, other: Operand) -> Self:
+        """``self + other``, written into this tensor."""
+        return self.__iadd__(other)
+
+    def sub_(self, other: Operand) -> Self:
+        """``self - other``, written into this tensor."""
+        return self.__isub__(other)
+
+    def mul_(self, other: Operand) -> Self:
+        """``self * other``, written into this tensor."""
+        return self.__imul__(other)
+
+    def div_(self, other: Operand) -> Self:
+        """``self / other``, written into this tensor."""
+        return self.__itruediv__(other)
+
+    # -- comparison: bool tensors
+    def __eq__(self, other: object) -> Any:
+        if other is None:
+            return False
+        return _compare("equal", self, other)
+
+    def __ne__(self, other: object) -> Any:
+        if other is None:
+            return True
+        return _compare("not_equal", self, other)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return _compare("less", self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return _compare("less_equal", self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return _compare("greater", self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return _compare("greater_equal", self, other)
+
+    __hash__ = object.__hash__
+
+    # -- functions
+    def erf(self) -> Tensor:
+        """The error function."""
+        return apply(elementwise.Erf(), as_floating(self))
+
+    def exp(self) -> Tensor:
+        """The exponential function, elementwise."""
+        return apply(elementwise.Exp(), as_floating(self))
+
+    def log(self) -> Tensor:
+        """The natural logarithm, elementwise."""
+        return apply(elementwise.Log(), as_floating(self))
+
+    def log1p(self) -> Tensor:
+        """The natural logarithm of 1 + x, elementwise; accurate near 0."""
+        return apply(elementwise.Log1p(), as_floating(self))
+
+    def sqrt(self) -> Tensor:
+        """The square root, elementwise."""
+        return apply(elementwise.Sqrt(), as_floating(self))
+
+    def abs(self) -> Tensor:
+        """The absolute value, elementwise."""
+        return abs(self)
+
+    def relu(self) -> Tensor:
+        """max(x, 0), elementwise; NaN stays NaN."""
+        return apply(elementwise.Relu(), as_floating(self))
+
+    def sigmoid(self) -> Tensor:
+        """1 / (1 + exp(-x)), elementwise."""
+        return apply(elementwise.Sigmoid(), as_floating(self))
+
+    def tanh(self) -> Tensor:
+        """The hyperbolic tangent, elementwise."""
+        return apply(elementwise.Tanh(), as_floating(self))
+
+    def clamp(self, min: Operand | None = None, max: Operand | None = None) -> Tensor:
+        """Bounded below and above; the gradient flows where a value is within its bounds, and on them."""
+        if min is None and max is None:
+            raise ValueError(message("clamp", "a bound, min or max", "neither"))
+        x: Any = self if min is None else where(self < min, min, self)
+        return x if max is None else where(x > max, max, x)
+
+
+def _binary(op: ops.Op, a: Any, b: Any, floating: bool = False) -> Tensor:
+    """An operation on two operands of one dtype, a floating one where ``floating``."""
+    a, b = operands(a, b, floating)
+    check_broadcast(type(op).__name__.lower(), a, b)
+    return apply(op, a, b)
+
+
+def _floored(op: elementwise.FloorDivide | elementwise.Remainder, a: Any, b: Any) -> Tensor:
+    """A division that rounds down, or its remainder."""
+    a, b = operands(a, b)
+    dtype = a.dtype if isinstance(a, TensorBase) else b.dtype
+    if dtype == bool_:
+        raise DTypeError(message(op.name, "numbers", "bool tensors", "convert them with .to()"))
+    if not is_floating(dtype) and not np.asarray(b).all():
+        raise RuntimeError(message(op.name, "divisors of integers that are not 0", "a 0", "floating-point tensors give inf or nan"))
+    return _binary(op, a, b)
+
+
+def _compare(name: str, a: TensorBase, b: Any) -> Tensor:
+    """A bool tensor; nothing is recorded."""
+    first, second = operands(a, b)
+    check_broadcast(name, first, second)
+    arrays = [v.array if isinstance(v, TensorBase) else v for v in (first, second)]
+    return a._new(backends.get(a.device).compare(name, *arrays), a.device)
+
+
+def maximum(a: Any, b: Any) -> Tensor:
+    """The larger of two, elementwise; equal ones share the gradient."""
+    return _binary(elementwise.Maximum(), a, b)
+
+
+def minimum(a: Any, b: Any) -> Tensor:
+    """The smaller of two, elementwise; equal ones share the gradient."""
+    return _binary(elementwise.Minimum(), a, b)
+
+
+def where(condition: Tensor, a: Any, b: Any) -> Tensor:
+    """``a`` where the condition holds, else ``b``."""
+    if condition.dtype != bool_:
+        raise DTypeError(message("where", "a bool condition", str(condition.dtype)))
+    if not isinstance(a, TensorBase) and not isinstance(b, TensorBase):
+        a = as_tensor(a, condition.device)
+    a, b = operands(a, b)
+    return apply(elementwise.Where(backends.get(condition.device).copy(condition.array)), a, b)

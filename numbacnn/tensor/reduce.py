@@ -1,0 +1,147 @@
+"""Sums, means, extremes and the softmax family: what goes along axes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .. import backends
+from ..dtypes import int64, is_floating
+from ..errors import DTypeError, ShapeError, message
+from ..ops import reduce
+from .core import apply
+from .operands import as_floating, check_axes, check_axis
+from .pointwise import Pointwise, where
+from .shape import Shape
+
+if TYPE_CHECKING:
+    from . import Tensor
+
+__all__ = ["MinMax", "Reduce"]
+
+
+class MinMax(NamedTuple):
+    """What ``max(dim)`` and ``min(dim)`` give."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class Reduce(Pointwise, Shape):
+    """The methods that go along axes."""
+
+    __slots__ = ()
+
+    def sum(self, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """Over all axes, or over ``dim`` (an axis or a tuple). Integers and bools add up in int64."""
+        axes = check_axes("sum", dim if axis is None else axis, self.ndim)
+        x = self if is_floating(self.dtype) else self.to(int64)
+        return apply(reduce.Sum(axes, keepdim or keepdims), x)
+
+    def mean(self, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """The mean over all axes, or over ``dim`` (an axis or a tuple); floating-point tensors only."""
+        if not is_floating(self.dtype):
+            raise DTypeError(message("mean", "a floating-point tensor", str(self.dtype), "convert it with .float()"))
+        return apply(reduce.Mean(check_axes("mean", dim if axis is None else axis, self.ndim), keepdim or keepdims), self)
+
+    def var(
+        self,
+        dim: Any = None,
+        unbiased: bool = True,
+        keepdim: bool = False,
+        *,
+        correction: float | None = None,
+        axis: Any = None,
+    ) -> Tensor:
+        """The variance over all axes, or over ``dim``: squared distances from the mean, added up and divided by n - ``correction``.
+
+        ``correction`` is 1 (Bessel's) unless it is given, or 0 with ``unbiased=False``; ``x.var(False)`` means that too.
+        """
+        if isinstance(dim, bool):
+            dim, unbiased = None, dim
+        if not is_floating(self.dtype):
+            raise DTypeError(message("var", "a floating-point tensor", str(self.dtype), "convert it with .float()"))
+        axes = check_axes("var", dim if axis is None else axis, self.ndim)
+        n = math.prod(self.shape[a] for a in axes)
+        free = n - (unbiased if correction is None else correction)
+        away = self - self.mean(axes, keepdim=True)
+        return (away * away).sum(axes, keepdim) / float(max(free, 0))
+
+    def std(
+        self,
+        dim: Any = None,
+        unbiased: bool = True,
+        keepdim: bool = False,
+        *,
+        correction: float | None = None,
+        axis: Any = None,
+    ) -> Tensor:
+        """The standard deviation, the root of :meth:`var`; where that is 0 the gradient is 0."""
+        return _safe_sqrt(self.var(dim, unbiased, keepdim, correction=correction, axis=axis))
+
+    def max(self, dim: int | None = None, keepdim: bool = False) -> Any:
+        """The largest element, or along an axis ``(values, indices)``; NaN counts as larger than all.
+
+        Equal maxima share the gradient; along an axis the first of them, which ``indices`` names, takes it all.
+        """
+        if not self.numel():
+            raise ShapeError(message("max", "a tensor with elements", f"shape {self.shape}"))
+        if dim is None:
+            return apply(reduce.Max(check_axes("max", None, self.ndim), keepdim), self)
+        axis, x = check_axis("max", dim, self.ndim), self if self.ndim else self.reshape(1)
+        op = reduce.MaxAlong(axis, keepdim and x is self)
+        values = apply(op, x)
+        return MinMax(values, self._new(backends.get(self.device).copy(op.index), self.device).reshape(values.shape))
+
+    def min(self, dim: int | None = None, keepdim: bool = False) -> Any:
+        """The smallest element, or along an axis ``(values, indices)``; the gradient as in :meth:`max`."""
+        found = self._negated().max(dim, keepdim)
+        return (-found).to(self.dtype) if dim is None else MinMax((-found.values).to(self.dtype), found.indices)
+
+    def _negated(self) -> Tensor:
+        """Minus itself; wide enough for it, as minus would wrap around in unsigned integers."""
+        return -(self if is_floating(self.dtype) else self.long())
+
+    def argmax(self, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None) -> Tensor:
+        """int64 positions of the first maximum: in the flattened tensor, or along an axis."""
+        return self._position("argmax", dim if axis is None else axis, keepdim)
+
+    def argmin(self, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None) -> Tensor:
+        """int64 positions of the first minimum: in the flattened tensor, or along an axis."""
+        return self._negated()._position("argmin", dim if axis is None else axis, keepdim)
+
+    def _position(self, op: str, dim: int | None, keepdim: bool) -> Tensor:
+        if not self.numel():
+            raise ShapeError(message(op, "a tensor with elements", f"shape {self.shape}"))
+        xp, axis = backends.get(self.device), 0 if dim is None else check_axis(op, dim, self.ndim)
+        array = self.array if dim is not None and self.ndim else xp.reshape(self.array, (self.numel(),))
+        found = self._new(xp.argmax(array, axis), self.device)
+        return found.unsqueeze(axis) if keepdim and dim is not None and self.ndim else found
+
+    def norm(self) -> Tensor:
+        """The Euclidean norm of all elements; where it is 0 the gradient is 0."""
+        return _safe_sqrt((self * self).sum())
+
+    def all(self) -> Tensor:
+        """Whether all elements are not 0, as a bool tensor without axes."""
+        return self._new(backends.get(self.device).from_numpy(np.asarray(np.asarray(self).all())), self.device)
+
+    def any(self) -> Tensor:
+        """Whether an element is not 0, as a bool tensor without axes."""
+        return self._new(backends.get(self.device).from_numpy(np.asarray(np.asarray(self).any())), self.device)
+
+    def softmax(self, dim: int) -> Tensor:
+        """``exp(x)``, scaled to sum to 1 along an axis."""
+        return apply(reduce.Softmax(check_axis("softmax", dim, self.ndim)), as_floating(self))
+
+    def log_softmax(self, dim: int) -> Tensor:
+        """The logarithm of :meth:`softmax`, computed without overflow."""
+        return apply(reduce.LogSoftmax(check_axis("log_softmax", dim, self.ndim)), as_floating(self))
+
+
+def _safe_sqrt(squared: Tensor) -> Tensor:
+    """The square root, with the gradient 0 at 0."""
+    zero = squared == 0
+    return where(zero, 0.0, where(zero, 1.0, squared).sqrt())

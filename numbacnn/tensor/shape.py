@@ -1,0 +1,97 @@
+"""Methods that give the same values in another shape, most of them as views."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Self
+
+from ..errors import ShapeError, message
+from ..ops.shape import Broadcast, Reshape, Transpose
+from .core import TensorBase, apply
+from .operands import as_sizes, check_axis, resolve_shape
+
+if TYPE_CHECKING:
+    from . import Tensor
+
+__all__ = ["Shape"]
+
+
+class Shape(TensorBase):
+    """The methods that give the same values in another shape."""
+
+    __slots__ = ()
+
+    def reshape(self, *sizes: Any) -> Tensor:
+        """The values in logical order with another shape; one size may be -1. A view where the memory allows it."""
+        return apply(Reshape(resolve_shape("reshape", self.shape, as_sizes(sizes))), self)
+
+    def view(self, *sizes: Any) -> Tensor:
+        """As :meth:`reshape`: copies where PyTorch would raise."""
+        return self.reshape(*sizes)
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+        """The axes from ``start_dim`` to ``end_dim`` joined into one; a view where the memory allows it.
+
+        >>> import numbacnn as nc
+        >>> nc.zeros(2, 3, 4).flatten(1).shape
+        (2, 12)
+        """
+        if not self.ndim:
+            return self.reshape(1)
+        first, last = check_axis("flatten", start_dim, self.ndim), check_axis("flatten", end_dim, self.ndim)
+        if first > last:
+            raise ShapeError(message("flatten", "start_dim before end_dim", f"{start_dim} and {end_dim}"))
+        return self.reshape(self.shape[:first] + (math.prod(self.shape[first : last + 1]),) + self.shape[last + 1 :])
+
+    def permute(self, *axes: Any) -> Tensor:
+        """The axes in another order; a view.
+
+        >>> import numbacnn as nc
+        >>> nc.zeros(2, 3, 4).permute(2, 0, 1).shape
+        (4, 2, 3)
+        """
+        order = tuple(check_axis("permute", a, self.ndim) for a in as_sizes(axes))
+        if sorted(order) != list(range(self.ndim)):
+            raise ShapeError(message("permute", f"each of the {self.ndim} axes once", f"{as_sizes(axes)}"))
+        return apply(Transpose(order), self)
+
+    def transpose(self, dim0: int, dim1: int) -> Tensor:
+        """Two axes exchanged; a view."""
+        order = list(range(self.ndim))
+        i, j = check_axis("transpose", dim0, self.ndim), check_axis("transpose", dim1, self.ndim)
+        order[i], order[j] = order[j], order[i]
+        return apply(Transpose(tuple(order)), self)
+
+    def t(self) -> Tensor:
+        """A matrix transposed, as :attr:`T`; a vector stays as it is."""
+        if self.ndim > 2:
+            raise ShapeError(message("t", "a tensor of at most two axes", f"shape {self.shape}", "use transpose or permute"))
+        return self.T
+
+    @property
+    def T(self) -> Tensor:
+        """The axes in reverse order; a view."""
+        return apply(Transpose(tuple(reversed(range(self.ndim)))), self)
+
+    def squeeze(self, dim: int | None = None) -> Tensor:
+        """Without axes of size 1 (or without that one)."""
+        drop = range(self.ndim) if dim is None else (check_axis("squeeze", dim, self.ndim),)
+        return self.reshape(tuple(size for i, size in enumerate(self.shape) if size != 1 or i not in drop))
+
+    def unsqueeze(self, dim: int) -> Tensor:
+        """With a new axis of size 1 before axis ``dim``."""
+        at = check_axis("unsqueeze", dim, self.ndim + 1)
+        return self.reshape(self.shape[:at] + (1,) + self.shape[at:])
+
+    def expand(self, *sizes: Any) -> Tensor:
+        """Axes of size 1 repeated (-1: as it is); a view."""
+        wanted = as_sizes(sizes)
+        own = (1,) * (len(wanted) - self.ndim) + self.shape
+        target = tuple(o if w == -1 else w for o, w in zip(own, wanted))
+        if len(own) != len(wanted) or any(o not in (1, w) for o, w in zip(own, target)):
+            raise ShapeError(message("expand", f"sizes that shape {self.shape} can be repeated to", f"{wanted}"))
+        return apply(Broadcast(target), self)
+
+    def contiguous(self) -> Self:
+        """The same tensor: memory order is not part of a tensor's meaning here."""
+        return self

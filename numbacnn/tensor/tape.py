@@ -1,0 +1,150 @@
+"""The tape: which operations are recorded, and how gradients flow back through them. It knows leaves, not Tensors.
+
+A :class:`Node` is an operation on the tape. :func:`walk` visits the nodes from the newest to the oldest (no recursion: graphs may be
+any number of operations deep), frees each as it goes, and leaves gradients on the leaves. Gradients are of first order.
+
+In-place writes: tensors that share memory share a :class:`Version`, which every write through the Tensor API counts up. A node
+remembers the versions of what its backward needs, and raises where they have changed. A recorded write gives a tensor a new history;
+views made earlier lack that history and are refused. (NumPy views obtained by ``numpy()`` are not watched.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import threading
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from .. import backends, ops
+from ..errors import ShapeError, message
+
+__all__ = ["Leaf", "Node", "Version", "inference_mode", "is_grad_enabled", "mode", "no_grad", "walk"]
+
+
+class _Mode(threading.local):
+    def __init__(self) -> None:
+        self.grad = True
+        self.outer: list[bool] = []  # of each no_grad that is open; here, so that one object can be entered again and by many threads
+
+
+mode = _Mode()
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are being recorded."""
+    return mode.grad
+
+
+class no_grad(contextlib.ContextDecorator):
+    """Record nothing inside: ``with no_grad(): ...`` or ``@no_grad()``."""
+
+    def __enter__(self) -> None:
+        mode.outer.append(mode.grad)
+        mode.grad = False
+
+    def __exit__(self, *exc: object) -> None:
+        if not mode.outer:
+            raise RuntimeError(message(type(self).__name__, "the thread that entered the mode to leave it", "another thread"))
+        mode.grad = mode.outer.pop()
+
+    def _recreate_cm(self) -> no_grad:
+        return type(self)()
+
+
+class inference_mode(no_grad):
+    """:class:`no_grad` under PyTorch's other name: record nothing inside. Tensors made inside are ordinary ones.
+
+    In both modes, on the CPU, a layer packs its weights for the kernels once and keeps them packed until the weights change: calls
+    after the first are faster, to the same bits. A weight whose memory a NumPy array, a ``state_dict()`` or a recorded
+    result also holds is packed at each call.
+
+    >>> import numbacnn as nc
+    >>> net = nc.nn.Linear(2, 3)
+    >>> with nc.inference_mode():
+    ...     y = net(nc.ones(1, 2))
+    >>> y.requires_grad
+    False
+    """
+
+
+class Version:
+    """How often the memory that some tensors share has been written to, and how often that was recorded."""
+
+    count = recorded = 0  # of the class: making one, for every tensor, is then half the work
+
+
+class Leaf(Protocol):
+    """What the tape asks of a tensor in which gradients end."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def _accumulate(self, gradient: Any, owned: bool) -> None:
+        """Add to its gradient; where ``owned``, it may keep the array."""
+
+
+class Node:
+    """An operation on the tape: where its gradients go, and what must not have changed until then."""
+
+    __slots__ = ("device", "dtype", "edges", "number", "op", "shape", "versions")
+    _numbers = itertools.count()
+
+    def __init__(self, op: ops.Op, inputs: Sequence[Any], result: Any) -> None:
+        self.op: ops.Op | None = op
+        self.device, self.shape, self.dtype = result.device, result.shape, result.dtype
+        self.number = next(Node._numbers)  # creation order is a topological order
+        self.edges: list[Node | Leaf | None] = [
+            (t if t._node is None else t._node) if need else None for t, need in zip(inputs, op.needs_grad)
+        ]
+        saved = [result if i < 0 else inputs[i] for i in op.saved_inputs]
+        self.versions = [(t._version, t._version.count) for t in saved if hasattr(t, "_version")]  # numbers have none
+
+    def gradients(self, grad: Any) -> tuple[Any, ...]:
+        """The gradient of each input.
+
+        Raises:
+            RuntimeError: where the graph was freed, or a saved value was overwritten.
+        """
+        op = self.op
+        if op is None:
+            raise RuntimeError(
+                message("backward", "a graph that was not walked yet", "one that was freed", "pass retain_graph=True to the first walk")
+            )
+        name = type(op).__name__
+        for version, count in self.versions:
+            if version.count != count:
+                received = "values changed by an in-place write"
+                raise RuntimeError(message("backward", f"the values that {name} saved", received, "write to a clone() instead"))
+        gradients = op.backward(backends.get(self.device), grad)
+        for edge, gradient in zip(self.edges, gradients):
+            if edge is not None and gradient is not None and tuple(gradient.shape) != edge.shape:
+                raise ShapeError(message("backward", f"a gradient of shape {edge.shape} from {name}", f"shape {tuple(gradient.shape)}"))
+        return gradients
+
+    def release(self) -> None:
+        """Let go of the operation and of what it saved."""
+        self.op, self.edges, self.versions = None, [], []
+
+
+def walk(root: Node, grad: Any, retain: bool) -> None:
+    """Carry the gradient from the root to the leaves; the graph is freed on the way, or retained for another walk."""
+    grads: dict[Node, Any] = {root: grad}
+    queue = [(-root.number, root)]
+    while queue:
+        _, node = heapq.heappop(queue)
+        gradients, edges = node.gradients(grads.pop(node)), node.edges
+        owned = node.op is not None and node.op.owns_gradient
+        if not retain:
+            node.release()
+        for edge, gradient in zip(edges, gradients):
+            if edge is None or gradient is None:
+                continue
+            if not isinstance(edge, Node):
+                edge._accumulate(gradient, owned)
+            elif edge in grads:
+                grads[edge] = backends.get(edge.device).binary("add", grads[edge], gradient)
+            else:
+                grads[edge] = gradient
+                heapq.heappush(queue, (-edge.number, edge))
