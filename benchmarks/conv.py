@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from numbacnn.geometry import Conv2dGeometry
+from numbacnn.geometry import ConvGeometry
 
 from .alternate import Case, Makers, Ways, arguments, compare, peaks, work
 from .tables import Row, geometric_mean, pivot, ratio, ratios, report
@@ -36,9 +36,9 @@ class Layer:
     groups: int = 1
 
     @property
-    def geometry(self) -> Conv2dGeometry:
+    def geometry(self) -> ConvGeometry:
         weight = (self.oc, self.c // self.groups, self.k, self.k)
-        return Conv2dGeometry.of((self.n, self.c, self.h, self.h), weight, self.s, self.p, self.d, self.groups)
+        return ConvGeometry.of((self.n, self.c, self.h, self.h), weight, self.s, self.p, self.d, self.groups)
 
     @property
     def gflop(self) -> float:
@@ -81,7 +81,7 @@ def layer(case: Case) -> Layer:
 def arrays(layer: Layer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Input and output gradient in channels-last memory, as (N, C, H, W), and between them the weight (OC, C/groups, K, K)."""
     g, rng = layer.geometry, np.random.default_rng(0)
-    shapes = ((g.n, g.h, g.w, g.c), (g.oc, g.c // g.groups, g.kh, g.kw), (g.n, g.oh, g.ow, g.oc))
+    shapes = ((g.n, *g.sizes, g.c), g.weight_shape, (g.n, *g.outputs, g.oc))
     x, w, grad = (rng.standard_normal(shape, dtype=np.float32) for shape in shapes)
     return x.transpose(0, 3, 1, 2), w, grad.transpose(0, 3, 1, 2)
 
@@ -97,9 +97,9 @@ def ours(case: Case) -> Ways:
         return [lambda: net(images)]
     xp, g = backends.get("cpu"), one.geometry
     runs: dict[str, Callable[[], object]] = {
-        "forward": lambda: xp.conv2d_forward(x, w, None, g),
-        "grad input": lambda: xp.conv2d_grad_input(grad, w, g),
-        "grad weight": lambda: xp.conv2d_grad_weight(grad, x, g),
+        "forward": lambda: xp.conv_forward(x, w, None, g),
+        "grad input": lambda: xp.conv_grad_input(grad, w, g),
+        "grad weight": lambda: xp.conv_grad_weight(grad, x, g),
     }
     return [runs[case["pass"]]]
 

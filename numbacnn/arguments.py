@@ -1,4 +1,7 @@
-"""Judges of plain arguments: numbers, counts, probabilities, pairs and choices. Each says what it expected by the argument's own name."""
+"""Judges of plain arguments: numbers, counts, probabilities, values for each axis, and choices.
+
+Each says what it expected by the argument's own name.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,11 @@ from typing import Any, TypeAlias
 
 from .errors import ShapeError, message
 
-__all__ = ["IntPair", "integer", "number", "one_of", "pair", "probability"]
+__all__ = ["SEVERAL", "IntPair", "integer", "number", "one_of", "pair", "per_axis", "probability"]
 
 IntPair: TypeAlias = int | Sequence[int]
+SEVERAL = {1: "a tuple (length,)", 2: "a pair (height, width)", 3: "a triple (depth, height, width)"}
+"""A value for each axis, in words."""
 
 
 def number(op: str, name: str, value: Any, good: Callable[[float], bool] = lambda v: v >= 0, bounds: str = "of at least 0") -> None:
@@ -46,23 +51,38 @@ def integer(op: str, name: str, value: Any, least: int = 1, most: int | None = N
     return found
 
 
+def per_axis(op: str, name: str, value: IntPair, least: int, axes: int) -> tuple[int, ...]:
+    """``value`` for each of so many axes, an integer of at least ``least``.
+
+    >>> per_axis("conv3d", "stride", 2, 1, axes=3)
+    (2, 2, 2)
+    """
+    if type(value) is int and value >= least:  # most calls: an int, or a tuple of ints that a layer keeps
+        return (value,) * axes
+    if type(value) is tuple and len(value) == axes:
+        for v in value:
+            if type(v) is not int or v < least:
+                break
+        else:
+            return value
+    values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,) * axes
+    try:
+        numbers = tuple(operator.index(v) for v in values)  # type: ignore[arg-type]
+    except TypeError:
+        numbers = ()
+    if len(numbers) != axes or min(numbers) < least:
+        raise ShapeError(message(op, f"{name} as an integer or {SEVERAL[axes]} of at least {least}", repr(value)))
+    return numbers
+
+
 def pair(op: str, name: str, value: IntPair, least: int) -> tuple[int, int]:
     """``value`` as (height, width), each an integer of at least ``least``.
 
     >>> pair("conv2d", "stride", 2, 1)
     (2, 2)
     """
-    quick = (value, value) if type(value) is int else value  # most calls: an int, or a pair of ints that a layer keeps
-    if type(quick) is tuple and len(quick) == 2 and type(quick[0]) is type(quick[1]) is int and min(quick) >= least:
-        return quick
-    values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,) * 2
-    try:
-        numbers = tuple(operator.index(v) for v in values)  # type: ignore[arg-type]
-    except TypeError:
-        numbers = ()
-    if len(numbers) != 2 or min(numbers) < least:
-        raise ShapeError(message(op, f"{name} as an integer or a pair (height, width) of at least {least}", repr(value)))
-    return numbers[0], numbers[1]
+    height, width = per_axis(op, name, value, least, 2)
+    return height, width
 
 
 def one_of(op: str, name: str, value: Any, known: Iterable[str]) -> None:

@@ -182,7 +182,7 @@ GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tenso
         (lambda x: F.cross_entropy(x, nc.tensor([0, 2, 1]), label_smoothing=0.2, reduction="none"), [real(3, 4)]),
         (lambda x: F.cross_entropy(x, nc.tensor([[0, 2], [1, 1]]), reduction="sum"), [real(2, 3, 2)]),
     ],
-    ops.conv.Conv2d: [
+    ops.conv.Conv: [
         (lambda x, w, b: F.conv2d(x, w, b, padding=1), [real(2, 2, 3, 4), real(3, 2, 3, 3, seed=1), real(3, seed=2)]),
         (lambda x, w: F.conv2d(x, w, stride=2, padding="valid", dilation=2), [real(1, 1, 5, 6), real(2, 1, 2, 2, seed=1)]),
         (lambda x, w: F.conv2d(x, w, groups=2, padding="same"), [real(1, 4, 3, 3), real(2, 2, 2, 2, seed=1)]),
@@ -193,7 +193,7 @@ GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tenso
         ),
         (lambda x, w, b: F.conv2d(x, w, b, activation="relu"), [real(2, 2, 3, 4), real(3, 2, 2, 2, seed=1), real(3, seed=2)]),
     ],
-    ops.pool.MaxPool2d: [
+    ops.pool.MaxPool: [
         (lambda x: F.max_pool2d(x, 2), [spread(2, 2, 4, 5)]),
         (lambda x: F.max_pool2d(x, 3, 2, 1, ceil_mode=True), [spread(1, 2, 5, 4)]),
         (lambda x: F.max_pool2d(x, 2, 1, dilation=2), [spread(1, 1, 4, 4)]),
@@ -207,12 +207,12 @@ GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tenso
         (lambda w: _normed(training=True)(real(4, 3), w), [real(3, seed=1)]),
         (lambda x: _normed(training=False)(x), [real(4, 3)]),
     ],
-    ops.pool.AdaptiveAvgPool2d: [
+    ops.pool.AdaptiveAvgPool: [
         (lambda x: F.adaptive_avg_pool2d(x, 1), [real(2, 2, 3, 4)]),
         (lambda x: F.adaptive_avg_pool2d(x, (3, 2)), [real(1, 2, 5, 4)]),
         (lambda x: F.adaptive_avg_pool2d(x, (None, 7)), [real(2, 3, 4)]),
     ],
-    ops.pool.AvgPool2d: [
+    ops.pool.AvgPool: [
         (lambda x: F.avg_pool2d(x, 2), [real(2, 2, 4, 5)]),
         (lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True), [real(1, 2, 5, 4)]),
         (lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True, count_include_pad=False), [real(1, 2, 5, 4)]),
@@ -268,13 +268,13 @@ def test_nll_loss() -> None:
 def test_only_the_wanted_gradients_are_computed(wanted: tuple[bool, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = nc.backends.get("cpu")
     called = []
-    for name in ("conv2d_grad_input", "conv2d_grad_weight", "channel_sum"):
+    for name in ("conv_grad_input", "conv_grad_weight", "channel_sum"):
         method = getattr(cpu, name)
         monkeypatch.setattr(cpu, name, lambda *a, name=name, method=method: called.append(name) or method(*a))
     shapes = ((1, 2, 3, 3), (2, 2, 2, 2), (2,))
     x, w, b = (nc.tensor(np.ones(s, np.float32), requires_grad=r) for s, r in zip(shapes, wanted))
     F.conv2d(x, w, b).sum().backward()
-    assert called == [n for n, r in zip(("conv2d_grad_input", "conv2d_grad_weight", "channel_sum"), wanted) if r]
+    assert called == [n for n, r in zip(("conv_grad_input", "conv_grad_weight", "channel_sum"), wanted) if r]
     assert tuple(t.grad is not None for t in (x, w, b)) == wanted
 
 

@@ -271,13 +271,13 @@ def test_layers_bound_by_memory_agree(name: str, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("name", list(bandwidth.LAYERS))
 def test_the_stated_output_is_the_layer_s(name: str) -> None:
-    from numbacnn.geometry import Pool2dGeometry
+    from numbacnn.geometry import PoolGeometry
 
     layer = bandwidth.LAYERS[name]
     if layer.name == "AdaptiveAvgPool2d":
         assert layer.output == math.prod(layer.shape[:2])
     elif "Pool" in layer.name:
-        assert layer.output == math.prod(Pool2dGeometry.of(layer.shape, *layer.arguments).output_shape)
+        assert layer.output == math.prod(PoolGeometry.of(layer.shape, *layer.arguments).output_shape)
     elif layer.output > 1:
         assert layer.output == math.prod(layer.shape)
 

@@ -19,7 +19,7 @@ import numbacnn as nc
 from numbacnn.backends import cuda as backend
 from numbacnn.backends.cuda.conv import choose
 from numbacnn.errors import DeviceError, ShapeError
-from numbacnn.geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
+from numbacnn.geometry import AdaptivePoolGeometry, ConvGeometry, PoolGeometry
 from numbacnn.kernels.cuda import driver
 from numbacnn.kernels.cuda.simt import tile
 from numbacnn.models.resnet import BasicBlock
@@ -387,7 +387,7 @@ def test_matmul_and_linear(xp: backend.CudaBackend, sizes: Any) -> None:
 
 
 def test_the_gradient_of_an_average(xp: backend.CudaBackend) -> None:
-    g = Pool2dGeometry.of((2, 3, 4, 6), 2)
+    g = PoolGeometry.of((2, 3, 4, 6), 2)
     y, grad = ints(2, 3, 4, 6), ints(2, 3, 2, 3, seed=1)
     found, total = xp.average_backward("relu", xp.from_numpy(grad), xp.from_numpy(y), g)
     wanted = np.repeat(np.repeat(grad, 2, 2), 2, 3) / np.float32(4) * (y > 0)
@@ -418,19 +418,19 @@ def test_production_tile() -> None:
 
 
 # -- convolution -------------------------------------------------------------------------------------------------------------
-def patches(a: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
+def patches(a: np.ndarray, g: ConvGeometry) -> np.ndarray:
     """The input of each tap: (KH, KW, N, C, OH, OW)."""
     padded = np.pad(a, ((0, 0), (0, 0), *g.padding))
     (sh, sw), (dh, dw) = g.stride, g.dilation
-    rows = [padded[:, :, i * dh :, :][:, :, : (g.oh - 1) * sh + 1 : sh] for i in range(g.kh)]
-    return np.stack([np.stack([r[..., j * dw :][..., : (g.ow - 1) * sw + 1 : sw] for j in range(g.kw)]) for r in rows])
+    rows = [padded[:, :, i * dh :, :][:, :, : (g.outputs[0] - 1) * sh + 1 : sh] for i in range(g.kernel[0])]
+    return np.stack([np.stack([r[..., j * dw :][..., : (g.outputs[1] - 1) * sw + 1 : sw] for j in range(g.kernel[1])]) for r in rows])
 
 
 def grouped(a: np.ndarray, axis: int, groups: int) -> np.ndarray:
     return a.reshape(*a.shape[:axis], groups, a.shape[axis] // groups, *a.shape[axis + 1 :])
 
 
-def conv_oracle(a: np.ndarray, w: np.ndarray, grad: np.ndarray, g: Conv2dGeometry) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def conv_oracle(a: np.ndarray, w: np.ndarray, grad: np.ndarray, g: ConvGeometry) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Forward, grad input (through the transposed patches) and grad weight, as einsums."""
     p, w5 = grouped(patches(a, g), 3, g.groups), grouped(w, 0, g.groups)
     g5 = grouped(grad, 1, g.groups)
@@ -459,15 +459,15 @@ CONVS = [
 @pytest.mark.parametrize("case", CONVS, ids=str)
 def test_conv2d(xp: backend.CudaBackend, case: Any) -> None:
     shape, weight, options = case
-    g = Conv2dGeometry.of(shape, weight, **options)
+    g = ConvGeometry.of(shape, weight, **options)
     a, w, bias, grad = ints(*shape), ints(*weight, seed=1), ints(g.oc, seed=2), ints(*g.output_shape, seed=3)
     y, dx, dw = conv_oracle(a, w, grad, g)
     x, dy = xp.from_numpy(a), xp.from_numpy(nhwc(grad))
-    found = xp.conv2d_forward(x, xp.from_numpy(w), xp.from_numpy(bias), g)
+    found = xp.conv_forward(x, xp.from_numpy(w), xp.from_numpy(bias), g)
     assert xp.channels_last(found) is found
     same(xp, found, y + bias[:, None, None])
-    same(xp, xp.conv2d_grad_input(dy, xp.from_numpy(w), g), dx)
-    found = xp.conv2d_grad_weight(dy, x, g)
+    same(xp, xp.conv_grad_input(dy, xp.from_numpy(w), g), dx)
+    found = xp.conv_grad_weight(dy, x, g)
     same(xp, found, dw)
     assert xp.contiguous(found) is found
     same(xp, xp.channel_sum(dy), grad.sum((0, 2, 3)))
@@ -475,12 +475,12 @@ def test_conv2d(xp: backend.CudaBackend, case: Any) -> None:
 
 def test_conv2d_in_float64_with_odd_strides(xp: backend.CudaBackend) -> None:
     a, w = ints(2, 4, 5, 4, dtype="float64")[:, ::2, ::-1], ints(3, 2, 2, 3, dtype="float64")
-    g = Conv2dGeometry.of(a.shape, w.shape, padding=1)
+    g = ConvGeometry.of(a.shape, w.shape, padding=1)
     grad = np.broadcast_to(np.float64(2), g.output_shape)
     x = xp.getitem(xp.from_numpy(np.ascontiguousarray(a)), ...)
     dy = xp.broadcast_to(xp.full((), 2, "float64"), g.output_shape)
     weight = xp.transpose(xp.from_numpy(np.ascontiguousarray(w.T)), (3, 2, 1, 0))
-    found = xp.conv2d_forward(x, weight, None, g), xp.conv2d_grad_input(dy, weight, g), xp.conv2d_grad_weight(dy, x, g)
+    found = xp.conv_forward(x, weight, None, g), xp.conv_grad_input(dy, weight, g), xp.conv_grad_weight(dy, x, g)
     for one, wanted in zip(found, conv_oracle(a, w, grad, g)):
         same(xp, one, wanted)
 
@@ -488,19 +488,19 @@ def test_conv2d_in_float64_with_odd_strides(xp: backend.CudaBackend) -> None:
 def test_the_choice_explains_itself(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """On every device alike; ``test_kernels_special.py`` has the CPU's list."""
     monkeypatch.setattr(nc.config, "explain", True)
-    choose("grad_input", Conv2dGeometry.of((4, 64, 9, 8), (32, 64, 3, 3), stride=(2, 1)), "float32")
+    choose("grad_input", ConvGeometry.of((4, 64, 9, 8), (32, 64, 3, 3), stride=(2, 1)), "float32")
     wanted = "[conv2d grad_input] (4, 64, 9, 8) * (32, 64, 3, 3), stride (2, 1), padding ((0, 0), (0, 0)): simt\n"
     assert capsys.readouterr().err == wanted
 
 
 # -- pooling -----------------------------------------------------------------------------------------------------------------
-def windows(a: np.ndarray, g: Pool2dGeometry) -> Any:
+def windows(a: np.ndarray, g: PoolGeometry) -> Any:
     """(place in the output, rows, columns) of each window; the rows and columns are the taps that lie in the data."""
-    for o in np.ndindex(g.oh, g.ow):
-        starts = [i * s - p for i, s, p in zip(o, g.stride, g.padding)]
+    for o in np.ndindex(*g.outputs):
+        starts = [i * s - p for i, s, p in zip(o, g.stride, g.before)]
         taps = [[t for k in range(n) if 0 <= (t := start + k * d) < size]
                 for start, n, d, size in zip(starts, g.kernel, g.dilation, a.shape[2:])]  # fmt: skip
-        counted = [min(start + n, size + p) - start for start, n, size, p in zip(starts, g.kernel, a.shape[2:], g.padding)]
+        counted = [min(start + n, size + p) - start for start, n, size, p in zip(starts, g.kernel, a.shape[2:], g.before)]
         yield o, taps, math.prod(counted) if g.count_include_pad else len(taps[0]) * len(taps[1])
 
 
@@ -517,7 +517,7 @@ POOLS = [
 @pytest.mark.parametrize("case", [*POOLS, ((1, 2, 8, 7), 2, {"dilation": (3, 2), "padding": 1, "stride": 1})], ids=str)
 def test_max_pool2d(xp: backend.CudaBackend, case: Any) -> None:
     shape, kernel, options = case
-    g = Pool2dGeometry.of(shape, kernel, **options)
+    g = PoolGeometry.of(shape, kernel, **options)
     a, grad = ints(*shape, low=-2, high=3), ints(*g.output_shape, seed=1)
     y, index, dx = np.zeros(g.output_shape, "float32"), np.zeros(g.output_shape, "int32"), np.zeros(shape, "float32")
     for (oh, ow), (rows, cols), _ in windows(a, g):
@@ -526,15 +526,15 @@ def test_max_pool2d(xp: backend.CudaBackend, case: Any) -> None:
         y[..., oh, ow], index[..., oh, ow] = part.max(-1), places[part.argmax(-1)]
     for n, c, oh, ow in np.ndindex(*g.output_shape):
         dx[n, c].reshape(-1)[index[n, c, oh, ow]] += grad[n, c, oh, ow]
-    found, where = xp.max_pool2d_forward(xp.from_numpy(a), g)
+    found, where = xp.max_pool_forward(xp.from_numpy(a), g)
     same(xp, found, y)
     same(xp, where, index)
-    same(xp, xp.max_pool2d_backward(xp.from_numpy(grad), where, g), dx)
+    same(xp, xp.max_pool_backward(xp.from_numpy(grad), where, g), dx)
 
 
 def test_max_pool2d_of_nan_and_infinity(xp: backend.CudaBackend) -> None:
     a = np.array([[np.nan, 1, -np.inf, -np.inf], [np.nan, 2, -np.inf, -np.inf]], "float32").reshape(1, 1, 2, 4)
-    found, where = xp.max_pool2d_forward(xp.from_numpy(a), Pool2dGeometry.of(a.shape, 2))
+    found, where = xp.max_pool_forward(xp.from_numpy(a), PoolGeometry.of(a.shape, 2))
     same(xp, found, np.array([np.nan, -np.inf], "float32").reshape(1, 1, 1, 2))
     same(xp, where, np.array([4, 2], "int32").reshape(1, 1, 1, 2))  # PyTorch: of NaNs the last, of equals the first
 
@@ -543,30 +543,30 @@ def test_max_pool2d_of_nan_and_infinity(xp: backend.CudaBackend) -> None:
 @pytest.mark.parametrize("case", POOLS, ids=str)
 def test_avg_pool2d(xp: backend.CudaBackend, case: Any, include: bool) -> None:
     shape, kernel, options = case
-    g = Pool2dGeometry.of(shape, kernel, count_include_pad=include, op="avg_pool2d", **options)
+    g = PoolGeometry.of(shape, kernel, count_include_pad=include, op="avg_pool2d", **options)
     a, grad = ints(*shape).astype("float64"), ints(*g.output_shape, seed=1).astype("float64")
     y, dx = np.zeros(g.output_shape), np.zeros(shape)
     for (oh, ow), (rows, cols), count in windows(a, g):
         if rows and cols:
             y[..., oh, ow] = a[:, :, rows][..., cols].sum((2, 3)) / count
             dx[:, :, rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1] += (grad[..., oh, ow] / count)[..., None, None]
-    close(xp, xp.avg_pool2d_forward(xp.from_numpy(a), g), y)
-    close(xp, xp.avg_pool2d_backward(xp.from_numpy(grad), g), dx)
+    close(xp, xp.avg_pool_forward(xp.from_numpy(a), g), y)
+    close(xp, xp.avg_pool_backward(xp.from_numpy(grad), g), dx)
 
 
 @pytest.mark.parametrize("sizes", [((2, 3, 5, 4), 1), ((1, 2, 7, 5), (3, 2)), ((2, 1, 2, 3), (5, 4)), ((0, 2, 3, 3), 2)], ids=str)
 def test_adaptive_avg_pool2d(xp: backend.CudaBackend, sizes: Any) -> None:
     shape, out = sizes
-    g = AdaptivePool2dGeometry.of(shape, out)
+    g = AdaptivePoolGeometry.of(shape, out)
     a, grad = ints(*shape).astype("float64"), ints(*g.output_shape, seed=1).astype("float64")
     y, dx = np.zeros(g.output_shape), np.zeros(shape)
-    for i, j in np.ndindex(g.oh, g.ow):
-        rows, cols = (slice(o * n // k, -(-(o + 1) * n // k)) for o, n, k in ((i, g.h, g.oh), (j, g.w, g.ow)))
+    for i, j in np.ndindex(*g.outputs):
+        rows, cols = (slice(o * n // k, -(-(o + 1) * n // k)) for o, n, k in zip((i, j), g.sizes, g.outputs))
         y[..., i, j] = a[:, :, rows, cols].sum((2, 3)) / a[0:1, 0, rows, cols].size if a.size else 0
         part = dx[:, :, rows, cols]
         part += (grad[..., i, j] / (part.shape[2] * part.shape[3]))[..., None, None]
-    close(xp, xp.adaptive_avg_pool2d_forward(xp.from_numpy(a), g), y)
-    close(xp, xp.adaptive_avg_pool2d_backward(xp.from_numpy(nhwc(grad)), g), dx)
+    close(xp, xp.adaptive_avg_pool_forward(xp.from_numpy(a), g), y)
+    close(xp, xp.adaptive_avg_pool_backward(xp.from_numpy(nhwc(grad)), g), dx)
 
 
 # -- batch normalisation -----------------------------------------------------------------------------------------------------

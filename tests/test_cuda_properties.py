@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 import small_tiles
 from hypothesis import given
+from hypothesis import strategies as st
 
 from numbacnn import backends, cuda
 from numbacnn.kernels.cuda.driver import SIMULATED
@@ -19,9 +21,15 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning"),
 ]
 
-CONVS = conv_cases(size=4, channels=2, kernel=2, batch=2)
-POOLS = pool_cases(size=4, channels=2, kernel=3, batch=2)
-AVERAGES = pool_cases(size=4, channels=2, kernel=3, batch=2, dilation=1)
+
+def by_axes(cases: Callable[..., Any], **options: Any) -> Any:
+    """Cases of one to three axes."""
+    return st.one_of(cases(axes=n, size=3 if n == 3 else 4, channels=2, batch=2, **options) for n in (2, 1, 3))
+
+
+CONVS = by_axes(conv_cases, kernel=2)
+POOLS = by_axes(pool_cases, kernel=3)
+AVERAGES = by_axes(pool_cases, kernel=3, dilation=1)
 
 
 @pytest.fixture
@@ -34,43 +42,43 @@ def ops(monkeypatch: pytest.MonkeyPatch) -> Iterator[Operations]:
 @pytest.mark.parametrize("holds", properties.CONV_PROPERTIES, ids=lambda f: f.__name__)
 @given(case=CONVS)
 def test_convolution(ops: Operations, holds: Callable[..., None], case: ConvCase) -> None:
-    holds(ops.conv2d, case)
+    holds(ops.conv, case)
 
 
 @given(case=CONVS)
 def test_convolution_is_adjoint_to_its_gradients(ops: Operations, case: ConvCase) -> None:
-    properties.input_gradient_is_adjoint(ops.conv2d, ops.conv2d_grad_input, case)
-    properties.weight_gradient_is_adjoint(ops.conv2d, ops.conv2d_grad_weight, case)
+    properties.input_gradient_is_adjoint(ops.conv, ops.conv_grad_input, case)
+    properties.weight_gradient_is_adjoint(ops.conv, ops.conv_grad_weight, case)
 
 
 @pytest.mark.parametrize("holds", properties.POOL_PROPERTIES, ids=lambda f: f.__name__)
 @given(case=POOLS)
 def test_max_pooling(ops: Operations, holds: Callable[..., None], case: PoolCase) -> None:
-    holds(ops.max_pool2d, case)
+    holds(ops.max_pool, case)
 
 
 @pytest.mark.parametrize("holds", properties.POOL_PROPERTIES, ids=lambda f: f.__name__)
 @given(case=AVERAGES)
 def test_average_pooling(ops: Operations, holds: Callable[..., None], case: PoolCase) -> None:
-    holds(ops.avg_pool2d, case)
+    holds(ops.avg_pool, case)
 
 
 @given(case=POOLS)
 def test_max_pooling_keeps_the_mass_of_its_gradient(ops: Operations, case: PoolCase) -> None:
-    properties.max_gradient_keeps_its_mass(ops.max_pool2d_grad, case)
+    properties.max_gradient_keeps_its_mass(ops.max_pool_grad, case)
 
 
 @given(case=AVERAGES)
 def test_average_pooling_of_constants_and_its_adjoint(ops: Operations, case: PoolCase) -> None:
-    properties.average_of_a_constant_is_the_constant(ops.avg_pool2d, case)
-    properties.average_pooling_is_adjoint_to_its_gradient(ops.avg_pool2d, ops.avg_pool2d_grad, case)
+    properties.average_of_a_constant_is_the_constant(ops.avg_pool, case)
+    properties.average_pooling_is_adjoint_to_its_gradient(ops.avg_pool, ops.avg_pool_grad, case)
 
 
-@given(case=adaptive_cases(size=5, channels=2, batch=2))
+@given(case=by_axes(adaptive_cases))
 def test_adaptive_average_pooling(ops: Operations, case: AdaptiveCase) -> None:
-    properties.adaptive_average_of_a_constant_is_the_constant(ops.adaptive_avg_pool2d, case)
-    properties.adaptive_windows_that_divide_are_plain_windows(ops.adaptive_avg_pool2d, ops.avg_pool2d, case)
-    properties.adaptive_pooling_is_adjoint_to_its_gradient(ops.adaptive_avg_pool2d, ops.adaptive_avg_pool2d_grad, case)
+    properties.adaptive_average_of_a_constant_is_the_constant(ops.adaptive_avg_pool, case)
+    properties.adaptive_windows_that_divide_are_plain_windows(ops.adaptive_avg_pool, ops.avg_pool, case)
+    properties.adaptive_pooling_is_adjoint_to_its_gradient(ops.adaptive_avg_pool, ops.adaptive_avg_pool_grad, case)
 
 
 @pytest.mark.parametrize("holds", properties.NORM_PROPERTIES, ids=lambda f: f.__name__)

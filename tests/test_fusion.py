@@ -31,7 +31,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         original = getattr(CpuBackend, name)
         monkeypatch.setattr(CpuBackend, name, lambda self, *args: (seen.append(args[-1]), original(self, *args))[1])
 
-    watch("conv2d_forward")
+    watch("conv_forward")
     watch("linear_forward")
     unary = CpuBackend.unary
     monkeypatch.setattr(CpuBackend, "unary", lambda self, name, x: (seen.append(f"{name} alone"), unary(self, name, x))[1])
@@ -100,17 +100,17 @@ def test_a_convolution_averages_to_the_same_bits(pool: tuple[Any, ...], channels
 
 def test_what_a_convolution_averages(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     backward: list[str] = []
-    for name in ("average_backward", "avg_pool2d_backward", "activation_backward", "channel_sum"):
+    for name in ("average_backward", "avg_pool_backward", "activation_backward", "channel_sum"):
         original = getattr(CpuBackend, name)
         monkeypatch.setattr(CpuBackend, name, lambda self, *args, name=name, f=original: (backward.append(name), f(self, *args))[1])
     model = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Sigmoid(), nn.AvgPool2d(2))
     for height in (8, 9):  # of 9 rows the last is in no window
         model(nc.randn(3, 1, height, 8)).sum().backward()
         model(nc.randn(1, height, 8)).sum().backward()
-    assert backward == ["average_backward"] * 2 + ["average_backward", "avg_pool2d_backward", "activation_backward"] * 2
+    assert backward == ["average_backward"] * 2 + ["average_backward", "avg_pool_backward", "activation_backward"] * 2
     backward.clear()
     nn.Sequential(nn.Conv2d(1, 2, 3), nn.AvgPool2d(2))(nc.randn(1, 1, 6, 6)).sum().backward()  # nothing to keep the output for
-    assert backward == ["avg_pool2d_backward", "channel_sum"]
+    assert backward == ["avg_pool_backward", "channel_sum"]
     assert calls == ["sigmoid"] * 4 + ["none"]
     with pytest.raises(ValueError, match=r"^\[avg_pool2d\] expected a padded input of at least the window's extent"):
         model(nc.randn(1, 1, 1, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from numbacnn.arguments import pair
 from numbacnn.errors import ShapeError
-from numbacnn.geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry, output_size
+from numbacnn.geometry import AdaptivePoolGeometry, ConvGeometry, PoolGeometry, output_size
 
 SIZES = st.integers(1, 12)
 
@@ -50,33 +51,33 @@ def test_output_size(size: int, kernel: int, stride: int, before: int, after: in
 
 
 def test_the_formulas_of_the_book() -> None:
-    assert Conv2dGeometry.of((1, 1, 8, 8), (1, 1, 3, 3), padding=1).output_shape == (1, 1, 8, 8)
-    assert Conv2dGeometry.of((1, 1, 8, 8), (1, 1, 5, 3), padding=(2, 1)).output_shape == (1, 1, 8, 8)
-    assert Conv2dGeometry.of((1, 1, 8, 8), (1, 1, 3, 3), padding=1, stride=2).output_shape == (1, 1, 4, 4)
-    assert Conv2dGeometry.of((1, 1, 8, 8), (1, 1, 3, 5), padding=(0, 1), stride=(3, 4)).output_shape == (1, 1, 2, 2)
+    assert ConvGeometry.of((1, 1, 8, 8), (1, 1, 3, 3), padding=1).output_shape == (1, 1, 8, 8)
+    assert ConvGeometry.of((1, 1, 8, 8), (1, 1, 5, 3), padding=(2, 1)).output_shape == (1, 1, 8, 8)
+    assert ConvGeometry.of((1, 1, 8, 8), (1, 1, 3, 3), padding=1, stride=2).output_shape == (1, 1, 4, 4)
+    assert ConvGeometry.of((1, 1, 8, 8), (1, 1, 3, 5), padding=(0, 1), stride=(3, 4)).output_shape == (1, 1, 2, 2)
 
 
 @given(h=SIZES, w=SIZES, kh=st.integers(1, 5), kw=st.integers(1, 5), d=st.integers(1, 3))
 def test_same_and_valid(h: int, w: int, kh: int, kw: int, d: int) -> None:
-    same = Conv2dGeometry.of((1, 1, h, w), (1, 1, kh, kw), padding="same", dilation=d)
+    same = ConvGeometry.of((1, 1, h, w), (1, 1, kh, kw), padding="same", dilation=d)
     assert same.output_shape[2:] == (h, w)
     assert all(after - before in (0, 1) for before, after in same.padding)
     if h > d * (kh - 1) and w > d * (kw - 1):
-        assert Conv2dGeometry.of((1, 1, h, w), (1, 1, kh, kw), padding="valid", dilation=d).padding == ((0, 0), (0, 0))
+        assert ConvGeometry.of((1, 1, h, w), (1, 1, kh, kw), padding="valid", dilation=d).padding == ((0, 0), (0, 0))
 
 
 def test_multiply_adds_counted_one_by_one() -> None:
-    g = Conv2dGeometry.of((2, 4, 5, 6), (6, 2, 3, 2), stride=(2, 1), padding=1, groups=2)
-    assert g.macs == sum(1 for _ in range(g.n * g.oc * g.oh * g.ow) for _ in range(2 * 3 * 2))
+    g = ConvGeometry.of((2, 4, 5, 6), (6, 2, 3, 2), stride=(2, 1), padding=1, groups=2)
+    assert g.macs == sum(1 for _ in range(math.prod(g.output_shape)) for _ in range(2 * 3 * 2))
 
 
 def test_geometries_are_values() -> None:
-    a, b = (Conv2dGeometry.of((1, 2, 5, 5), (3, 2, 3, 3), padding=p) for p in (1, (1, 1)))
+    a, b = (ConvGeometry.of((1, 2, 5, 5), (3, 2, 3, 3), padding=p) for p in (1, (1, 1)))
     assert a == b and hash(a) == hash(b)
-    assert a != Conv2dGeometry.of((1, 2, 5, 5), (3, 2, 3, 3))
+    assert a != ConvGeometry.of((1, 2, 5, 5), (3, 2, 3, 3))
     with pytest.raises(dataclasses.FrozenInstanceError):
         a.n = 3  # type: ignore[misc]
-    p, q = Pool2dGeometry.of((1, 2, 6, 6), 2), Pool2dGeometry.of((1, 2, 6, 6), (2, 2), [2, 2])
+    p, q = PoolGeometry.of((1, 2, 6, 6), 2), PoolGeometry.of((1, 2, 6, 6), (2, 2), [2, 2])
     assert p == q and hash(p) == hash(q) and p.stride == (2, 2)
 
 
@@ -88,12 +89,12 @@ def test_pair_takes_integers_of_any_kind() -> None:
     assert type(pair("conv2d", "stride", np.int64(2), 1)[0]) is int  # type: ignore[arg-type]
 
 
-def conv(*shapes: Any, **options: Any) -> Callable[[], Any]:
-    return lambda: Conv2dGeometry.of(*shapes, **options)
+def conv(*shapes: Any, axes: int = 2, **options: Any) -> Callable[[], Any]:
+    return lambda: ConvGeometry.of(*shapes, axes=axes, **options)
 
 
-def pool(*args: Any, **options: Any) -> Callable[[], Any]:
-    return lambda: Pool2dGeometry.of(*args, **options)
+def pool(*args: Any, axes: int = 2, **options: Any) -> Callable[[], Any]:
+    return lambda: PoolGeometry.of(*args, axes=axes, **options)
 
 
 X, W = (8, 3, 28, 28), (6, 3, 5, 5)
@@ -143,11 +144,11 @@ ERRORS = [
 
 SIZE = "[adaptive_avg_pool2d] expected output_size as an integer of at least 1, None, or a pair (height, width) of such; received "
 ERRORS += [
-    (lambda size=size: AdaptivePool2dGeometry.of(X, size), f"{SIZE}{size!r}.") for size in (0, (1, -1), (1, 2, 3), 1.5, "same", (None,))
+    (lambda size=size: AdaptivePoolGeometry.of(X, size), f"{SIZE}{size!r}.") for size in (0, (1, -1), (1, 2, 3), 1.5, "same", (None,))
 ]
 ERRORS += [
     (
-        lambda: AdaptivePool2dGeometry.of((2, 0, 5, 5), 1),
+        lambda: AdaptivePoolGeometry.of((2, 0, 5, 5), 1),
         "[adaptive_avg_pool2d] expected input (N, C, H, W) with C, H and W of at least 1; received input (2, 0, 5, 5).",
     ),
 ]
@@ -156,7 +157,7 @@ ERRORS += [
 def test_adaptive_sizes() -> None:
     wanted = {1: (1, 1), (2, 3): (2, 3), None: (8, 20), (None, 4): (8, 4), (30, 1): (30, 1)}
     for size, (oh, ow) in wanted.items():
-        assert AdaptivePool2dGeometry.of((8, 3, 8, 20), size).output_shape == (8, 3, oh, ow)
+        assert AdaptivePoolGeometry.of((8, 3, 8, 20), size).output_shape == (8, 3, oh, ow)
 
 
 @pytest.mark.parametrize(("call", "text"), ERRORS, ids=[text for _, text in ERRORS])
@@ -167,5 +168,5 @@ def test_error(call: Callable[[], Any], text: str) -> None:
 
 @pytest.mark.parametrize("n", [0, 1, 5])
 def test_any_number_of_images(n: int) -> None:
-    assert Conv2dGeometry.of((n, 1, 3, 3), (2, 1, 2, 2)).output_shape == (n, 2, 2, 2)
-    assert Pool2dGeometry.of((n, 1, 3, 3), 2).output_shape == (n, 1, 1, 1)
+    assert ConvGeometry.of((n, 1, 3, 3), (2, 1, 2, 2)).output_shape == (n, 2, 2, 2)
+    assert PoolGeometry.of((n, 1, 3, 3), 2).output_shape == (n, 1, 1, 1)

@@ -20,7 +20,7 @@ from numbacnn.backends.cpu import CpuBackend
 from numbacnn.backends.cpu.plan import tiles
 from numbacnn.backends.cpu.plan.conv import grad_weight_plan, prepadded
 from numbacnn.backends.cpu.plan.linear import FEW_ROWS, matmul_t_plan
-from numbacnn.geometry import Conv2dGeometry, Pool2dGeometry
+from numbacnn.geometry import ConvGeometry, PoolGeometry
 from numbacnn.kernels.cpu import conv, few_rows, launch
 from numbacnn.kernels.cpu.tile import LANES
 from numbacnn.testing import ConvCase
@@ -48,9 +48,9 @@ def check(xp: CpuBackend, case: ConvCase, bias: bool = True) -> None:
     """Forward and both gradients."""
     g = case.geometry
     b = ints(g.oc, seed=9, dtype=case.x.dtype) if bias else None
-    equal(xp.conv2d_forward(case.x, case.w, b, g), reference.conv2d_forward(case.x, case.w, b, g))
-    equal(xp.conv2d_grad_input(case.grad, case.w, g), reference.conv2d_grad_input(case.grad, case.w, g))
-    equal(xp.conv2d_grad_weight(case.grad, case.x, g), reference.conv2d_grad_weight(case.grad, case.x, g))
+    equal(xp.conv_forward(case.x, case.w, b, g), reference.conv_forward(case.x, case.w, b, g))
+    equal(xp.conv_grad_input(case.grad, case.w, g), reference.conv_grad_input(case.grad, case.w, g))
+    equal(xp.conv_grad_weight(case.grad, case.x, g), reference.conv_grad_weight(case.grad, case.x, g))
 
 
 # -- geometries ------------------------------------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ def _drawn(count: int, seed: int) -> Iterator[tuple[Any, ...]]:
             "groups": groups,
         }
         try:
-            Conv2dGeometry.of((n, c, h, w), (oc, c // groups, kh, kw), **options)  # type: ignore[arg-type]
+            ConvGeometry.of((n, c, h, w), (oc, c // groups, kh, kw), **options)  # type: ignore[arg-type]
         except ValueError:
             continue
         count -= 1
@@ -149,7 +149,7 @@ def test_equal_geometries_are_one(cpu: CpuBackend) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_rows_of_a_weight_gradient_lie_in_the_window(dtype: str) -> None:
     """Also those that fill up the last tile: nobody wants their sums, but at the last pixel they would be read behind the input."""
-    geometries = [Conv2dGeometry.of(x, w, **options) for x, w, options in (*SPECIAL, *_drawn(200, seed=4))]
+    geometries = [ConvGeometry.of(x, w, **options) for x, w, options in (*SPECIAL, *_drawn(200, seed=4))]
     plans = [grad_weight_plan(g, dtype) for g in geometries if g.n]
     plans += [matmul_t_plan(m, i, o, dtype) for m, i, o in MATRICES]
     for p in plans:
@@ -172,9 +172,9 @@ def test_a_gradient_of_zero_strides(cpu: CpuBackend) -> None:
 def test_results_are_channels_last_and_weight_gradients_c_ordered(cpu: CpuBackend) -> None:
     case = ConvCase.of((2, 3, 6, 5), (4, 3, 3, 2), padding=1)
     g = case.geometry
-    for y in (cpu.conv2d_forward(case.x, case.w, None, g), cpu.conv2d_grad_input(case.grad, case.w, g)):
+    for y in (cpu.conv_forward(case.x, case.w, None, g), cpu.conv_grad_input(case.grad, case.w, g)):
         assert y.transpose(0, 2, 3, 1).flags.c_contiguous
-    assert cpu.conv2d_grad_weight(case.grad, case.x, g).flags.c_contiguous
+    assert cpu.conv_grad_weight(case.grad, case.x, g).flags.c_contiguous
 
 
 # -- matrix products -------------------------------------------------------------------------------------------------------
@@ -302,12 +302,12 @@ def test_matrix_products_stay_inside_their_memory(cpu: CpuBackend, guarded: Guar
 
 @pytest.mark.parametrize("shape", [(2, 3, 6, 8), (1, 17, 4, 4), (2, 40, 6, 4), (3, 1, 2, 2)])
 def test_pooling_and_flattening_stay_inside_their_memory(cpu: CpuBackend, guarded: GuardedPool, shape: tuple[int, ...]) -> None:
-    g = Pool2dGeometry.of(shape, 2)
+    g = PoolGeometry.of(shape, 2)
     x = guarded.guarded(ints(*shape))
-    y, index = cpu.max_pool2d_forward(x, g)
-    equal(y, reference.max_pool2d_forward(x, g)[0])
+    y, index = cpu.max_pool_forward(x, g)
+    equal(y, reference.max_pool_forward(x, g)[0])
     grad = guarded.guarded(ints(*g.output_shape, seed=1))
-    equal(cpu.max_pool2d_backward(grad, index, g), reference.max_pool2d_backward(grad, np.asarray(index), g))
+    equal(cpu.max_pool_backward(grad, index, g), reference.max_pool_backward(grad, np.asarray(index), g))
     wanted = np.repeat(np.repeat(grad, 2, 2), 2, 3) / np.float32(4) * (x > 0)
     found, total = cpu.average_backward("relu", grad, x, g)
     equal(found, wanted)
@@ -324,9 +324,9 @@ def test_pooling_and_flattening_stay_inside_their_memory(cpu: CpuBackend, guarde
 def _bits(xp: CpuBackend, case: ConvCase) -> list[bytes]:
     g = case.geometry
     arrays = (
-        xp.conv2d_forward(case.x, case.w, None, g),
-        xp.conv2d_grad_input(case.grad, case.w, g),
-        xp.conv2d_grad_weight(case.grad, case.x, g),
+        xp.conv_forward(case.x, case.w, None, g),
+        xp.conv_grad_input(case.grad, case.w, g),
+        xp.conv_grad_weight(case.grad, case.x, g),
         xp.channel_sum(case.grad),
     )
     return [np.ascontiguousarray(a).tobytes() for a in arrays]
@@ -390,17 +390,19 @@ cases = [
     ((1, 8, 3, 4), (8, 8, 3, 3), dict(padding=1)),
     ((1, 8, 3, 4), (8, 4, 3, 3), dict(padding=1, groups=2)),
     ((1, 16, 3, 4), (16, 2, 3, 3), dict(padding=1, groups=8)),
+    ((2, 3, 9), (4, 3, 3), dict(padding=1, stride=2)),
+    ((1, 2, 3, 4, 3), (3, 2, 2, 3, 2), dict(padding=1)),
 ]
 for dtype in {dtypes!r}:
     for x, w, options in cases:
         case = ConvCase.of(x, w, dtype=dtype, **options)
         g, b = case.geometry, np.arange(case.geometry.oc, dtype=dtype)
         for found, wanted in (
-            (xp.conv2d_forward(case.x, case.w, b, g), reference.conv2d_forward(case.x, case.w, b, g)),
-            (xp.conv2d_grad_input(case.grad, case.w, g), reference.conv2d_grad_input(case.grad, case.w, g)),
-            (xp.conv2d_grad_weight(case.grad, case.x, g), reference.conv2d_grad_weight(case.grad, case.x, g)),
-            (xp.linear_forward(case.grad.reshape(g.n, g.oc * g.oh * g.ow), np.ones((3, g.oc * g.oh * g.ow), dtype), None),
-             np.repeat(case.grad.sum((1, 2, 3))[:, None], 3, 1)),
+            (xp.conv_forward(case.x, case.w, b, g), reference.conv_forward(case.x, case.w, b, g)),
+            (xp.conv_grad_input(case.grad, case.w, g), reference.conv_grad_input(case.grad, case.w, g)),
+            (xp.conv_grad_weight(case.grad, case.x, g), reference.conv_grad_weight(case.grad, case.x, g)),
+            (xp.linear_forward(rows := case.grad.reshape(g.n, int(np.prod(g.output_shape[1:]))), np.ones((3, rows.shape[1]), dtype), None),
+             np.repeat(rows.sum(1)[:, None], 3, 1)),
         ):
             np.testing.assert_array_equal(found, wanted)
             if found.dtype != wanted.dtype:

@@ -285,10 +285,16 @@ def max_oracle(x, *geometry):
     return y, index
 
 
+def pool_axes(sizes, out, kernel, stride, padding, dilation=(1, 1)):
+    """The axes as the kernels take them, a slice of one pixel in front."""
+    return np.array([(1, 1, 1, 1, 0, 1), *zip(sizes, out, kernel, stride, padding, dilation)], np.int64)
+
+
 def max_forward(x, kernel, stride, padding, dilation, out):
+    axes = pool_axes(x.shape[1:3], out, kernel, stride, padding, dilation)
     y = np.empty((x.shape[0], *out, x.shape[3]), x.dtype)
     index = np.empty(y.shape, "int32")
-    _, value, where = run(pool.max_forward, rows(x), rows(y), rows(index), x.shape[3], *kernel, *stride, *padding, *dilation)
+    _, value, where, _ = run(pool.max_forward, rows(x), rows(y), rows(index), x.shape[3], axes)
     return value.reshape(y.shape), where.reshape(y.shape)
 
 
@@ -307,8 +313,8 @@ def test_max_pool(dtype, shape, kernel, stride, padding, dilation, ceil):
     expected = np.zeros((shape[0], shape[1] * shape[2], shape[3]), dtype)
     for i, a, b, k in np.argwhere(index >= 0):
         expected[i, index[i, a, b, k], k] += grad[i, a, b, k]
-    geometry = (shape[3], kernel[0], stride[0], padding[0], dilation[0])
-    dx = run(pool.max_backward, rows(grad), rows(index), rows(np.full(shape, np.nan, dtype)), *geometry)[2]
+    axes = pool_axes(shape[1:3], y.shape[1:3], kernel, stride, padding, dilation)
+    dx = run(pool.max_backward, rows(grad), rows(index), rows(np.full(shape, np.nan, dtype)), shape[3], axes)[2]
     np.testing.assert_array_equal(dx.reshape(expected.shape), expected)
 
 
@@ -318,7 +324,7 @@ def test_max_pool_of_padding_only(channels):
     x = np.ones((1, 1, 1, channels), "float32")
     y, index = max_forward(x, (2, 2), (1, 1), (1, 1), (2, 2), (1, 1))
     assert (y == -np.inf).all() and (index == -1).all()
-    dx = run(pool.max_backward, rows(y), rows(index), rows(x), channels, 2, 1, 1, 2)[2]
+    dx = run(pool.max_backward, rows(y), rows(index), rows(x), channels, pool_axes((1, 1), (1, 1), (2, 2), (1, 1), (1, 1), (2, 2)))[2]
     assert (dx == 0).all()
 
 
@@ -342,7 +348,7 @@ def test_avg_pool(dtype, shape, kernel, stride, padding, dilation, ceil, include
         count = divisor(a, b, hs, ws, shape, kernel, stride, padding, include)
         y[i, a, b] = x[i][np.ix_(hs, ws)].sum((0, 1)) / np.asarray(count, dtype)
         dx[i][np.ix_(hs, ws)] += grad[i, a, b].astype("float64") / count
-    geometry = (shape[3], *kernel, *stride, *padding, include)
+    geometry = (shape[3], pool_axes(shape[1:3], out, kernel, stride, padding), include)
     value = run(pool.avg_forward, rows(x), rows(np.full_like(y, np.nan)), *geometry)[1]
     np.testing.assert_array_equal(value.reshape(y.shape), y)  # exact sums, one rounded division
     got = run(pool.avg_backward, rows(grad), rows(np.full_like(x, np.nan)), *geometry)[1]
@@ -374,9 +380,10 @@ def test_adaptive_avg_pool(dtype, shape, out):
         count = part.shape[1] * part.shape[2]
         y[:, i, j] = x[:, rows_, cols].sum((1, 2)) / np.asarray(count, dtype)
         part += grad[:, i, j, None, None].astype("float64") / count
-    value = run(adaptive.adaptive_avg_forward, rows(x), rows(np.full_like(y, np.nan)), c)[1]
+    axes = np.array([(1, 1), (h, out[0]), (w, out[1])], np.int64)
+    value = run(adaptive.adaptive_avg_forward, rows(x), rows(np.full_like(y, np.nan)), c, axes)[1]
     np.testing.assert_array_equal(value.reshape(y.shape), y)
-    got = run(adaptive.adaptive_avg_backward, rows(grad), rows(np.full_like(x, np.nan)), c)[1]
+    got = run(adaptive.adaptive_avg_backward, rows(grad), rows(np.full_like(x, np.nan)), c, axes)[1]
     np.testing.assert_allclose(got.reshape(shape), dx, **tolerance(dtype))
 
 

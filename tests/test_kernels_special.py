@@ -16,7 +16,7 @@ from numbacnn.backends.cpu import CpuBackend
 from numbacnn.backends.cpu.conv import ALGORITHMS, choose
 from numbacnn.backends.cpu.plan import column_sum
 from numbacnn.backends.cpu.plan import winograd as winograd_plan
-from numbacnn.geometry import Conv2dGeometry
+from numbacnn.geometry import ConvGeometry
 from numbacnn.kernels.cpu.tile import LANES
 from numbacnn.testing import ConvCase
 
@@ -44,8 +44,8 @@ def last(x: np.ndarray) -> np.ndarray:
 def winograd(cpu: CpuBackend, case: ConvCase, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All passes, whether or not they pay."""
     g, buffers = case.geometry, cpu.buffers
-    y = np.full((g.n, g.oh, g.ow, g.oc), np.nan, np.float32)
-    dx = np.full((g.n, g.h, g.w, g.c), np.nan, np.float32)
+    y = np.full((g.n, *g.outputs, g.oc), np.nan, np.float32)
+    dx = np.full((g.n, *g.sizes, g.c), np.nan, np.float32)
     dw = np.full(case.w.shape, np.nan, np.float32)
     WINOGRAD.forward(buffers, last(case.x), (case.w, None), bias, 0, g, y)
     WINOGRAD.grad_input(buffers, last(case.grad), case.w, g, dx)
@@ -81,9 +81,9 @@ def test_winograd_is_as_exact_as_it_says(cpu: CpuBackend, monkeypatch: pytest.Mo
     x, w, grad = (a.astype(np.float64) for a in (case.x, case.w, case.grad))
     y, dx, dw = winograd(cpu, case, bias)
     winograd_plan.winograd_plans.cache_clear()
-    assert error(y, reference.conv2d_forward(x, w, bias.astype(np.float64), g)) < 5e-6
-    assert error(dx, reference.conv2d_grad_input(grad, w, g)) < 5e-6
-    assert error(dw, reference.conv2d_grad_weight(grad, x, g)) < 5e-6
+    assert error(y, reference.conv_forward(x, w, bias.astype(np.float64), g)) < 5e-6
+    assert error(dx, reference.conv_grad_input(grad, w, g)) < 5e-6
+    assert error(dw, reference.conv_grad_weight(grad, x, g)) < 5e-6
 
 
 def test_a_nan_stays_in_its_patch(cpu: CpuBackend) -> None:
@@ -117,9 +117,9 @@ def test_depthwise(cpu: CpuBackend, shape: tuple, dtype: type) -> None:
     g, b = case.geometry, np.arange(x[1]).astype(dtype)
     for op in ("forward", "grad_input", "grad_weight"):
         assert choose(op, g, np.dtype(dtype).name).name == "depthwise"
-    np.testing.assert_array_equal(cpu.conv2d_forward(case.x, case.w, b, g), reference.conv2d_forward(case.x, case.w, b, g))
-    np.testing.assert_array_equal(cpu.conv2d_grad_input(case.grad, case.w, g), reference.conv2d_grad_input(case.grad, case.w, g))
-    np.testing.assert_array_equal(cpu.conv2d_grad_weight(case.grad, case.x, g), reference.conv2d_grad_weight(case.grad, case.x, g))
+    np.testing.assert_array_equal(cpu.conv_forward(case.x, case.w, b, g), reference.conv_forward(case.x, case.w, b, g))
+    np.testing.assert_array_equal(cpu.conv_grad_input(case.grad, case.w, g), reference.conv_grad_input(case.grad, case.w, g))
+    np.testing.assert_array_equal(cpu.conv_grad_weight(case.grad, case.x, g), reference.conv_grad_weight(case.grad, case.x, g))
 
 
 # -- the input gradient of few channels, whether or not it pays ------------------------------------------------------------
@@ -141,15 +141,15 @@ def test_folded(cpu: CpuBackend, shape: tuple, dtype: type) -> None:
     x, w, options = shape
     case = ConvCase.of(x, w, dtype=dtype, **options)
     g, grad = case.geometry, last(case.grad)
-    dx = np.full((g.n, g.h, g.w, g.c), np.nan, dtype)
+    dx = np.full((g.n, *g.sizes, g.c), np.nan, dtype)
     COLUMN_SUM.grad_input(cpu.buffers, grad, case.w, g, dx)
-    np.testing.assert_array_equal(dx.transpose(0, 3, 1, 2), reference.conv2d_grad_input(case.grad, case.w, g))
+    np.testing.assert_array_equal(dx.transpose(0, 3, 1, 2), reference.conv_grad_input(case.grad, case.w, g))
 
 
 def test_an_infinity_reaches_only_the_pixels_of_its_window(cpu: CpuBackend) -> None:
     case = ConvCase.of((1, 6, 14, 14), (16, 6, 5, 5))
     case.grad[0, 3, 2, 4] = np.inf
-    dx = cpu.conv2d_grad_input(case.grad, case.w, case.geometry)
+    dx = cpu.conv_grad_input(case.grad, case.w, case.geometry)
     assert choose("grad_input", case.geometry, "float32").name == "column sum"
     seen = np.zeros((14, 14), bool)
     seen[2:7, 4:9] = True
@@ -159,12 +159,12 @@ def test_an_infinity_reaches_only_the_pixels_of_its_window(cpu: CpuBackend) -> N
 
 def test_column_sums_in_parts_is_the_same_bits(cpu: CpuBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     case = gaussian((7, 6, 14, 14), (16, 6, 5, 5))
-    whole = cpu.conv2d_grad_input(case.grad, case.w, case.geometry)
+    whole = cpu.conv_grad_input(case.grad, case.w, case.geometry)
     monkeypatch.setattr(column_sum, "SUMS_BYTES", 2 * 14 * 10 * column_sum.column_sum_step(case.geometry, "float32") * 4)
     column_sum.column_sum_plans.cache_clear()
     try:
         assert [part.start for part, _ in column_sum.column_sum_plans(case.geometry, case.grad.dtype)] == [0, 2, 4, 6]
-        parts = cpu.conv2d_grad_input(case.grad, case.w, case.geometry)
+        parts = cpu.conv_grad_input(case.grad, case.w, case.geometry)
     finally:
         column_sum.column_sum_plans.cache_clear()
     np.testing.assert_array_equal(parts, whole)
@@ -185,8 +185,8 @@ def test_a_bias_may_be_any_view(cpu: CpuBackend, x: tuple, w: tuple, groups: int
     case = gaussian(x, w, groups=groups, padding=1)
     assert choose("forward", case.geometry, "float32").name == algorithm
     bias = np.arange(2 * w[0], dtype=np.float32)[::step]
-    wanted = cpu.conv2d_forward(case.x, case.w, bias.copy(), case.geometry)
-    np.testing.assert_array_equal(cpu.conv2d_forward(case.x, case.w, bias, case.geometry), wanted)
+    wanted = cpu.conv_forward(case.x, case.w, bias.copy(), case.geometry)
+    np.testing.assert_array_equal(cpu.conv_forward(case.x, case.w, bias, case.geometry), wanted)
 
 
 @pytest.mark.parametrize("images", [1, 60])
@@ -194,7 +194,7 @@ def test_a_bias_may_be_any_view(cpu: CpuBackend, x: tuple, w: tuple, groups: int
 def test_superpixels_decline_what_is_not_finite(cpu: CpuBackend, images: int, values: tuple[float, float]) -> None:
     case = gaussian((images, 1, 28, 28), (6, 1, 5, 5), padding=2)
     case.x[0, 0, 13, 13:15] = values
-    y = cpu.conv2d_forward(case.x, case.w, None, case.geometry)
+    y = cpu.conv_forward(case.x, case.w, None, case.geometry)
     seen = np.zeros((28, 28), bool)
     seen[11:16, 11:17] = True  # by the windows of one or of the other
     assert np.isfinite(y[..., ~seen]).all()
@@ -225,15 +225,15 @@ def test_grouped(cpu: CpuBackend, shape: tuple, size: int, dtype: type) -> None:
     fits = size <= LANES * 4 // np.dtype(dtype).itemsize
     for op in ("forward", "grad_input", "grad_weight"):
         assert (choose(op, g, np.dtype(dtype).name).name == "grouped") == fits
-    np.testing.assert_array_equal(cpu.conv2d_forward(case.x, case.w, b, g), reference.conv2d_forward(case.x, case.w, b, g))
-    found = cpu.conv2d_forward(case.x, case.w, b, g, "relu")
-    np.testing.assert_array_equal(found, np.maximum(reference.conv2d_forward(case.x, case.w, b, g), 0))
-    np.testing.assert_array_equal(cpu.conv2d_grad_input(case.grad, case.w, g), reference.conv2d_grad_input(case.grad, case.w, g))
-    np.testing.assert_array_equal(cpu.conv2d_grad_weight(case.grad, case.x, g), reference.conv2d_grad_weight(case.grad, case.x, g))
+    np.testing.assert_array_equal(cpu.conv_forward(case.x, case.w, b, g), reference.conv_forward(case.x, case.w, b, g))
+    found = cpu.conv_forward(case.x, case.w, b, g, "relu")
+    np.testing.assert_array_equal(found, np.maximum(reference.conv_forward(case.x, case.w, b, g), 0))
+    np.testing.assert_array_equal(cpu.conv_grad_input(case.grad, case.w, g), reference.conv_grad_input(case.grad, case.w, g))
+    np.testing.assert_array_equal(cpu.conv_grad_weight(case.grad, case.x, g), reference.conv_grad_weight(case.grad, case.x, g))
 
 
 # -- choice ------------------------------------------------------------------------------------------------------------------
-def geometry(x: tuple[int, ...], w: tuple[int, ...], **options: object) -> Conv2dGeometry:
+def geometry(x: tuple[int, ...], w: tuple[int, ...], **options: object) -> ConvGeometry:
     return ConvCase.of(x, w, **options).geometry
 
 
@@ -251,7 +251,7 @@ def geometry(x: tuple[int, ...], w: tuple[int, ...], **options: object) -> Conv2
         (geometry((8, 1, 28, 28), (6, 1, 5, 5), padding=2), "float32", "superpixels"),
     ],
 )
-def test_the_first_that_does_not_decline(g: Conv2dGeometry, dtype: str, wanted: str) -> None:
+def test_the_first_that_does_not_decline(g: ConvGeometry, dtype: str, wanted: str) -> None:
     assert choose("forward", g, dtype).name == wanted
 
 

@@ -4,62 +4,72 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from numbacnn import testing
-from numbacnn.geometry import Conv2dGeometry, Pool2dGeometry
+from numbacnn.geometry import ConvGeometry, PoolGeometry
 from numbacnn.testing import AdaptiveCase, ConvCase, Operations, PoolCase, PropertyError, properties
 from numbacnn.testing.strategies import LAYOUTS, adaptive_cases, conv_cases, images, pool_cases, relayout
 
 name = lambda f: f.__name__
 
 
+def by_axes(cases: Callable[..., Any], **options: Any) -> Any:
+    """Cases of one to three axes; volumes are small."""
+    return st.one_of(cases(axes=1, **options), cases(axes=2, **options), cases(axes=3, size=5, batch=2, **options))
+
+
+CONVS, POOLS, AVERAGES = by_axes(conv_cases, kernel=3), by_axes(pool_cases, kernel=3), by_axes(pool_cases, kernel=3, dilation=1)
+
+
 @pytest.mark.parametrize("holds", properties.CONV_PROPERTIES, ids=name)
-@given(case=conv_cases())
+@given(case=CONVS)
 def test_convolution(implementation: Operations, holds: Callable[..., None], case: ConvCase) -> None:
-    holds(implementation.conv2d, case)
+    holds(implementation.conv, case)
 
 
-@given(case=conv_cases())
+@given(case=CONVS)
 def test_convolution_is_adjoint_to_its_gradients(implementation: Operations, case: ConvCase) -> None:
-    properties.input_gradient_is_adjoint(implementation.conv2d, implementation.conv2d_grad_input, case)
-    properties.weight_gradient_is_adjoint(implementation.conv2d, implementation.conv2d_grad_weight, case)
+    properties.input_gradient_is_adjoint(implementation.conv, implementation.conv_grad_input, case)
+    properties.weight_gradient_is_adjoint(implementation.conv, implementation.conv_grad_weight, case)
 
 
 @pytest.mark.parametrize("holds", properties.POOL_PROPERTIES, ids=name)
-@given(case=pool_cases())
+@given(case=POOLS)
 def test_max_pooling(implementation: Operations, holds: Callable[..., None], case: PoolCase) -> None:
-    holds(implementation.max_pool2d, case)
+    holds(implementation.max_pool, case)
 
 
 @pytest.mark.smoke
-@given(case=pool_cases())
+@given(case=POOLS)
 def test_max_pooling_keeps_the_mass_of_its_gradient(implementation: Operations, case: PoolCase) -> None:
-    properties.max_gradient_keeps_its_mass(implementation.max_pool2d_grad, case)
+    properties.max_gradient_keeps_its_mass(implementation.max_pool_grad, case)
 
 
 @pytest.mark.parametrize("holds", properties.POOL_PROPERTIES, ids=name)
-@given(case=pool_cases(dilation=1))
+@given(case=AVERAGES)
 def test_average_pooling(implementation: Operations, holds: Callable[..., None], case: PoolCase) -> None:
-    holds(implementation.avg_pool2d, case)
+    holds(implementation.avg_pool, case)
 
 
 @pytest.mark.smoke
-@given(case=pool_cases(dilation=1))
+@given(case=AVERAGES)
 def test_average_pooling_of_constants_and_its_adjoint(implementation: Operations, case: PoolCase) -> None:
-    properties.average_of_a_constant_is_the_constant(implementation.avg_pool2d, case)
-    properties.average_pooling_is_adjoint_to_its_gradient(implementation.avg_pool2d, implementation.avg_pool2d_grad, case)
+    properties.average_of_a_constant_is_the_constant(implementation.avg_pool, case)
+    properties.average_pooling_is_adjoint_to_its_gradient(implementation.avg_pool, implementation.avg_pool_grad, case)
 
 
-@given(case=adaptive_cases())
+@given(case=by_axes(adaptive_cases))
 def test_adaptive_average_pooling(implementation: Operations, case: AdaptiveCase) -> None:
     ops = implementation
-    properties.adaptive_average_of_a_constant_is_the_constant(ops.adaptive_avg_pool2d, case)
-    properties.adaptive_windows_that_divide_are_plain_windows(ops.adaptive_avg_pool2d, ops.avg_pool2d, case)
-    properties.adaptive_pooling_is_adjoint_to_its_gradient(ops.adaptive_avg_pool2d, ops.adaptive_avg_pool2d_grad, case)
+    properties.adaptive_average_of_a_constant_is_the_constant(ops.adaptive_avg_pool, case)
+    properties.adaptive_windows_that_divide_are_plain_windows(ops.adaptive_avg_pool, ops.avg_pool, case)
+    properties.adaptive_pooling_is_adjoint_to_its_gradient(ops.adaptive_avg_pool, ops.adaptive_avg_pool_grad, case)
 
 
 @pytest.mark.parametrize("holds", properties.NORM_PROPERTIES, ids=name)
@@ -69,64 +79,67 @@ def test_batch_normalisation(implementation: Operations, holds: Callable[..., No
 
 
 # -- the properties themselves: each must be able to fail ------------------------------------------------------------------
-def _case(**options: object) -> ConvCase:
-    return ConvCase.of((2, 4, 7, 9), (6, 2, 3, 2), groups=2, **options)
+def _case(axes: int = 2, **options: object) -> ConvCase:
+    """Sizes and strides that differ from axis to axis, the last ones of these."""
+    sizes, kernel = (6, 7, 9)[-axes:], (2, 3, 2)[-axes:]
+    fitting = {name: value[-axes:] if isinstance(value, tuple) else value for name, value in options.items()}
+    return ConvCase.of((2, 4, *sizes), (6, 2, *kernel), groups=2, **fitting)
 
 
 REFERENCE = testing.of_reference()
 
 
-def _unpadded(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
+def _unpadded(x: np.ndarray, w: np.ndarray, g: ConvGeometry) -> np.ndarray:
     """The first pixels of each row are wrong."""
-    y = REFERENCE.conv2d(x, w, g).copy()
+    y = REFERENCE.conv(x, w, g).copy()
     y[..., 0] += 1
     return y
 
 
-def _flipped(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
-    return REFERENCE.conv2d(x, w[:, :, ::-1, ::-1], g)
+def _flipped(x: np.ndarray, w: np.ndarray, g: ConvGeometry) -> np.ndarray:
+    return REFERENCE.conv(x, w[..., ::-1], g)
 
 
-def _squared(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
-    return REFERENCE.conv2d(x, w, g) ** 2
+def _squared(x: np.ndarray, w: np.ndarray, g: ConvGeometry) -> np.ndarray:
+    return REFERENCE.conv(x, w, g) ** 2
 
 
-def _mixed(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
-    y = REFERENCE.conv2d(x, w, g)
+def _mixed(x: np.ndarray, w: np.ndarray, g: ConvGeometry) -> np.ndarray:
+    y = REFERENCE.conv(x, w, g)
     return y + y.sum(0, keepdims=True) if len(y) > 1 else y
 
 
-def _positional(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
-    return REFERENCE.conv2d(x, w, g) * np.arange(1, g.ow + 1, dtype=x.dtype)
+def _positional(x: np.ndarray, w: np.ndarray, g: ConvGeometry) -> np.ndarray:
+    return REFERENCE.conv(x, w, g) * np.arange(1, g.outputs[-1] + 1, dtype=x.dtype)
 
 
-def _in_memory_order(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
-    return REFERENCE.conv2d(np.asarray(x.ravel("K").reshape(x.shape)), w, g)
+def _in_memory_order(x: np.ndarray, w: np.ndarray, g: ConvGeometry) -> np.ndarray:
+    return REFERENCE.conv(np.asarray(x.ravel("K").reshape(x.shape)), w, g)
 
 
-def _one_short(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
-    return REFERENCE.conv2d(x, w, g)[..., 1:]
+def _one_short(x: np.ndarray, w: np.ndarray, g: ConvGeometry) -> np.ndarray:
+    return REFERENCE.conv(x, w, g)[..., 1:]
 
 
-def _ignores(**fixed: object) -> Callable[..., np.ndarray]:
+def _ignores(**fixed: int) -> Callable[..., np.ndarray]:
     """A convolution that takes no notice of some of its geometry."""
 
-    def conv(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
-        y = REFERENCE.conv2d(x, w, replace(g, **fixed))  # type: ignore[arg-type]
+    def conv(x: np.ndarray, w: np.ndarray, g: ConvGeometry) -> np.ndarray:
+        y = REFERENCE.conv(x, w, g.along(**fixed))
         return np.resize(y, g.output_shape)
 
     return conv
 
 
-def _rolled_groups(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
-    return REFERENCE.conv2d(np.roll(x, g.c // g.groups, 1) if g.groups > 1 else x, w, g)
+def _rolled_groups(x: np.ndarray, w: np.ndarray, g: ConvGeometry) -> np.ndarray:
+    return REFERENCE.conv(np.roll(x, g.c // g.groups, 1) if g.groups > 1 else x, w, g)
 
 
-def _first_channel_twice(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
+def _first_channel_twice(x: np.ndarray, w: np.ndarray, g: ConvGeometry) -> np.ndarray:
     if g.c == 1:
-        return REFERENCE.conv2d(x, w, g)
-    one = REFERENCE.conv2d(x[:, :1], w[:, :1], replace(g, c=1, groups=1))
-    return REFERENCE.conv2d(x, w, g) + one
+        return REFERENCE.conv(x, w, g)
+    one = REFERENCE.conv(x[:, :1], w[:, :1], replace(g, c=1, groups=1))
+    return REFERENCE.conv(x, w, g) + one
 
 
 BROKEN: list[tuple[Callable[..., None], Callable[..., np.ndarray]]] = [
@@ -137,8 +150,8 @@ BROKEN: list[tuple[Callable[..., None], Callable[..., np.ndarray]]] = [
     (properties.linear_in_the_weight, _squared),
     (properties.delta_is_the_identity, _flipped),
     (properties.pointwise_is_a_matrix_product, _unpadded),
-    (properties.stride_is_subsampling, _ignores(stride=(1, 1))),
-    (properties.dilation_is_a_zero_stuffed_kernel, _ignores(dilation=(1, 1))),
+    (properties.stride_is_subsampling, _ignores(stride=1)),
+    (properties.dilation_is_a_zero_stuffed_kernel, _ignores(dilation=1)),
     (properties.groups_are_a_block_diagonal_weight, _rolled_groups),
     (properties.channels_add_up, _first_channel_twice),
     (properties.conv_batches_are_independent, _mixed),
@@ -146,11 +159,12 @@ BROKEN: list[tuple[Callable[..., None], Callable[..., np.ndarray]]] = [
 ]
 
 
+@pytest.mark.parametrize("axes", [1, 2, 3])
 @pytest.mark.parametrize(("holds", "conv"), BROKEN, ids=[name(b[0]) for b in BROKEN])
-def test_each_convolution_property_can_fail(holds: Callable[..., None], conv: Callable[..., np.ndarray]) -> None:
-    case = _case(stride=(2, 3), padding=1, dilation=2)
+def test_each_convolution_property_can_fail(holds: Callable[..., None], conv: Callable[..., np.ndarray], axes: int) -> None:
+    case = _case(axes, stride=(2, 2, 3), padding=1, dilation=2)
     case = ConvCase(case.geometry, relayout(case.x, "channels_last"), case.w, case.grad)
-    holds(REFERENCE.conv2d, case)
+    holds(REFERENCE.conv, case)
     with pytest.raises(PropertyError, match=r"^\[" + holds.__name__ + r"\] expected .*; received "):
         holds(conv, case)
 
@@ -159,50 +173,53 @@ def test_every_convolution_property_has_a_broken_convolution() -> None:
     assert [b[0] for b in BROKEN] == list(properties.CONV_PROPERTIES)
 
 
-def test_each_pooling_property_can_fail() -> None:
-    case = PoolCase.of((2, 3, 7, 7), 3, padding=1, stride=2)
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_each_pooling_property_can_fail(axes: int) -> None:
+    case = PoolCase.of((2, 3, *(5, 7, 7)[-axes:]), 3, padding=1, stride=2)
     case = PoolCase(case.geometry, relayout(case.x, "channels_last"), case.grad)
     ops = REFERENCE
 
-    def mixed(axis: int) -> Callable[[np.ndarray, Pool2dGeometry], np.ndarray]:
-        return lambda x, g: ops.max_pool2d(x, g) + x.sum() * (x.shape[axis] > 1)
+    def mixed(axis: int) -> Callable[[np.ndarray, PoolGeometry], np.ndarray]:
+        return lambda x, g: ops.max_pool(x, g) + x.sum() * (x.shape[axis] > 1)
 
     with pytest.raises(PropertyError, match=r"^\[pool_counts_windows"):
-        properties.pool_counts_windows(lambda x, g: ops.max_pool2d(x, g)[:, :, 1:], case)
+        properties.pool_counts_windows(lambda x, g: ops.max_pool(x, g)[:, :, 1:], case)
     with pytest.raises(PropertyError, match=r"^\[pooling_leaves_channels_alone"):
         properties.pooling_leaves_channels_alone(mixed(1), case)
     with pytest.raises(PropertyError, match=r"^\[pool_batches_are_independent"):
         properties.pool_batches_are_independent(mixed(0), case)
     with pytest.raises(PropertyError, match=r"^\[pool_ignores_the_layout"):
-        properties.pool_ignores_the_layout(lambda x, g: ops.max_pool2d(x.ravel("K").reshape(x.shape), g), case)
+        properties.pool_ignores_the_layout(lambda x, g: ops.max_pool(x.ravel("K").reshape(x.shape), g), case)
     with pytest.raises(PropertyError, match=r"^\[average_of_a_constant_is_the_constant"):
-        properties.average_of_a_constant_is_the_constant(lambda x, g: ops.avg_pool2d(x, g) + np.float32(1e-6), case)
+        properties.average_of_a_constant_is_the_constant(lambda x, g: ops.avg_pool(x, g) + np.float32(1e-6), case)
     with pytest.raises(PropertyError, match=r"^\[max_gradient_keeps_its_mass"):
-        properties.max_gradient_keeps_its_mass(ops.avg_pool2d_grad, case)
+        properties.max_gradient_keeps_its_mass(ops.avg_pool_grad, case)
     with pytest.raises(PropertyError, match=r"^\[average_pooling_is_adjoint_to_its_gradient"):
-        properties.average_pooling_is_adjoint_to_its_gradient(ops.avg_pool2d, ops.max_pool2d_grad, case)
+        properties.average_pooling_is_adjoint_to_its_gradient(ops.avg_pool, ops.max_pool_grad, case)
 
 
-def test_each_adjoint_can_fail() -> None:
-    case = _case()
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_each_adjoint_can_fail(axes: int) -> None:
+    case = _case(axes)
     ops = REFERENCE
     with pytest.raises(PropertyError, match=r"^\[input_gradient_is_adjoint"):
-        properties.input_gradient_is_adjoint(ops.conv2d, lambda grad, w, g: ops.conv2d_grad_input(grad, w[..., ::-1, :], g), case)
+        properties.input_gradient_is_adjoint(ops.conv, lambda grad, w, g: ops.conv_grad_input(grad, w[:, :, ::-1], g), case)
     with pytest.raises(PropertyError, match=r"^\[weight_gradient_is_adjoint"):
-        properties.weight_gradient_is_adjoint(ops.conv2d, lambda grad, x, g: ops.conv2d_grad_weight(grad, x[..., ::-1, :], g), case)
+        properties.weight_gradient_is_adjoint(ops.conv, lambda grad, x, g: ops.conv_grad_weight(grad, x[:, :, ::-1], g), case)
 
 
-def test_each_adaptive_property_can_fail() -> None:
-    case = AdaptiveCase.of((2, 3, 7, 5), (3, 4))
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_each_adaptive_property_can_fail(axes: int) -> None:
+    case = AdaptiveCase.of((2, 3, *(4, 7, 5)[-axes:]), (2, 3, 4)[-axes:])
     ops = REFERENCE
-    wrong = lambda x, g: ops.adaptive_avg_pool2d(x, g) + np.float32(1e-5)
+    wrong = lambda x, g: ops.adaptive_avg_pool(x, g) + np.float32(1e-5)
     with pytest.raises(PropertyError, match=r"^\[adaptive_average_of_a_constant_is_the_constant"):
         properties.adaptive_average_of_a_constant_is_the_constant(wrong, case)
     with pytest.raises(PropertyError, match=r"^\[adaptive_windows_that_divide_are_plain_windows"):
-        properties.adaptive_windows_that_divide_are_plain_windows(wrong, ops.avg_pool2d, case)
-    turned = lambda grad, g: ops.adaptive_avg_pool2d_grad(grad, g)[:, :, ::-1]
+        properties.adaptive_windows_that_divide_are_plain_windows(wrong, ops.avg_pool, case)
+    turned = lambda grad, g: ops.adaptive_avg_pool_grad(grad, g)[:, :, ::-1]
     with pytest.raises(PropertyError, match=r"^\[adaptive_pooling_is_adjoint_to_its_gradient"):
-        properties.adaptive_pooling_is_adjoint_to_its_gradient(ops.adaptive_avg_pool2d, turned, case)
+        properties.adaptive_pooling_is_adjoint_to_its_gradient(ops.adaptive_avg_pool, turned, case)
 
 
 NORM = REFERENCE.batch_norm
@@ -231,14 +248,14 @@ def test_every_normalisation_property_has_a_broken_one() -> None:
 def test_a_failure_says_where_and_by_how_much() -> None:
     case = _case(padding=1)
 
-    def off(x: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
-        y = REFERENCE.conv2d(x, w, g).copy()
+    def off(x: np.ndarray, w: np.ndarray, g: ConvGeometry) -> np.ndarray:
+        y = REFERENCE.conv(x, w, g).copy()
         y[1, 2, 3, 4] = np.nan
         return y
 
-    wanted = REFERENCE.conv2d(case.x, case.w, case.geometry)[1, 2, 3, 4]
+    wanted = REFERENCE.conv(case.x, case.w, case.geometry)[1, 2, 3, 4]
     with pytest.raises(PropertyError) as error:
-        properties._same("conv", off(case.x, case.w, case.geometry), REFERENCE.conv2d(case.x, case.w, case.geometry))
+        properties._same("conv", off(case.x, case.w, case.geometry), REFERENCE.conv(case.x, case.w, case.geometry))
     assert str(error.value) == f"[conv] expected {wanted} at (1, 2, 3, 4); received nan; 1 of {6 * 2 * 7 * 10} elements differ."
 
 
@@ -256,21 +273,21 @@ def test_relayout_rejects_an_unknown_layout() -> None:
     )
 
 
-CONV_KINDS: dict[str, Callable[[Conv2dGeometry], bool]] = {
+CONV_KINDS: dict[str, Callable[[ConvGeometry], bool]] = {
     "no image": lambda g: g.n == 0,
-    "one pixel": lambda g: (g.h, g.w) == (1, 1) and g.n > 0,
-    "asymmetric padding": lambda g: g.padding[0][0] != g.padding[0][1],
+    "one pixel": lambda g: set(g.sizes) == {1} and g.n > 0,
+    "asymmetric padding": lambda g: g.axes[0].before != g.axes[0].after,
     "groups of several channels": lambda g: g.groups > 1 and g.c // g.groups > 1,
-    "a stride beyond the kernel": lambda g: g.stride[0] > g.kh,
-    "a dilation beyond the image": lambda g: g.dilation[0] > g.h and g.kh > 1,
-    "an odd size": lambda g: g.h != g.w and g.h % 2 == 1,
+    "a stride beyond the kernel": lambda g: g.stride[0] > g.kernel[0],
+    "a dilation beyond the image": lambda g: g.dilation[0] > g.sizes[0] and g.kernel[0] > 1,
+    "an odd size": lambda g: g.sizes[0] != g.sizes[-1] and g.sizes[0] % 2 == 1,
 }
-POOL_KINDS: dict[str, Callable[[Pool2dGeometry], bool]] = {
+POOL_KINDS: dict[str, Callable[[PoolGeometry], bool]] = {
     "no image": lambda g: g.n == 0,
-    "one pixel": lambda g: (g.h, g.w) == (1, 1) and g.n > 0,
-    "a window that sticks out": lambda g: g.ceil_mode and g.oh != replace(g, ceil_mode=False).oh,
+    "one pixel": lambda g: set(g.sizes) == {1} and g.n > 0,
+    "a window that sticks out": lambda g: g.outputs != g.along(ceil=False).outputs,
     "a window in padding only": lambda g: not properties.holds_data_everywhere(g),
-    "padding that does not count": lambda g: g.padding != (0, 0) and not g.count_include_pad,
+    "padding that does not count": lambda g: any(g.before) and not g.count_include_pad,
 }
 
 

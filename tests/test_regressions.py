@@ -7,7 +7,7 @@ import pytest
 
 import numbacnn as nc
 from numbacnn import backends, reference
-from numbacnn.geometry import Conv2dGeometry
+from numbacnn.geometry import ConvGeometry
 
 rng = np.random.default_rng(0)
 
@@ -15,10 +15,10 @@ rng = np.random.default_rng(0)
 @pytest.mark.parametrize(("x", "w"), [((1, 1, 2, 28), (128, 1, 2, 2)), ((1, 3, 2, 7), (128, 3, 2, 3)), ((2, 16, 5, 5), (130, 16, 3, 3))])
 def test_weight_gradient_of_strips_that_end_in_repeated_rows(x, w):
     """The last strip's repeated offsets may span as much as contiguous ones."""
-    g = Conv2dGeometry.of(x, w)
+    g = ConvGeometry.of(x, w)
     image = rng.integers(-3, 4, x).astype(np.float32)
     grad = rng.integers(-3, 4, g.output_shape).astype(np.float32)
-    np.testing.assert_array_equal(backends.get("cpu").conv2d_grad_weight(grad, image, g), reference.conv2d_grad_weight(grad, image, g))
+    np.testing.assert_array_equal(backends.get("cpu").conv_grad_weight(grad, image, g), reference.conv_grad_weight(grad, image, g))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "int64"])

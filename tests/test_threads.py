@@ -301,17 +301,18 @@ def test_the_cut_of_tasks_depends_on_the_shape_alone():
         import numba
         from numbacnn import backends
         from numbacnn.backends.cpu.plan import conv
-        from numbacnn.geometry import Conv2dGeometry
+        from numbacnn.geometry import ConvGeometry
 
         found = hashlib.sha256()
         for c, oc in ((8, 300), (150, 20)):
-            g = Conv2dGeometry.of((3, c, 9, 9), (oc, c, 3, 3))
-            plans = conv.forward_plan(g, "float32"), conv.grad_input_plan(g, "float32"), conv.grad_weight_plan(g, "float32")
-            for plan in plans:
+            g = ConvGeometry.of((3, c, 9, 9), (oc, c, 3, 3))
+            (_, forward), *_ = conv.forward_plans(g, "float32")
+            (_, grad_input), *_ = conv.grad_input_plans(g, "float32")
+            for plan in (forward, grad_input, conv.grad_weight_plan(g, "float32")):
                 for table in plan.tables:
                     found.update(table.tobytes())
             x, grad = (np.random.default_rng(0).standard_normal(shape, dtype=np.float32) for shape in ((3, c, 9, 9), g.output_shape))
-            found.update(backends.get("cpu").conv2d_grad_weight(grad, x, g).tobytes())
+            found.update(backends.get("cpu").conv_grad_weight(grad, x, g).tobytes())
         print(numba.config.NUMBA_NUM_THREADS, found.hexdigest())
     """
     found = [run(code, NUMBA_NUM_THREADS=str(cores)).split() for cores in (1, 2, 16)]

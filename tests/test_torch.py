@@ -12,7 +12,7 @@ import pytest
 
 import numbacnn as nc
 from numbacnn import nn
-from numbacnn.geometry import Pool2dGeometry
+from numbacnn.geometry import PoolGeometry
 from numbacnn.nn import functional as F
 from numbacnn.testing.properties import holds_data_everywhere
 
@@ -150,7 +150,7 @@ def _poolings(dilated: bool) -> Iterator[tuple[tuple[int, ...], dict[str, Any]]]
         if dilated:
             options["dilation"] = _pairs(rng, [1, 1, 2, 3])
             try:
-                if not holds_data_everywhere(Pool2dGeometry.of(shape, **options)):
+                if not holds_data_everywhere(PoolGeometry.of(shape, **options)):
                     continue  # PyTorch 2.13 crashes there
             except ValueError:
                 pass

@@ -2,7 +2,7 @@
 
 A device is one class with these methods, made of a class for each family of them, in a file that has the same name on every device.
 Arrays are the device's own (``numpy.ndarray`` on the CPU, ``backends.cuda.CudaArray`` on CUDA); every array has ``.shape``, ``.dtype``,
-``.ndim`` and ``.size``, logical axes (N, C, H, W), and memory that is channels-last where the backend made it. Inputs may have any
+``.ndim`` and ``.size``, logical axes (N, C, ...), and memory that is channels-last where the backend made it. Inputs may have any
 strides. Shapes and dtypes were judged by the caller: a backend checks nothing, allocates the result, picks a kernel and launches it.
 
 Pointwise operations take arrays of one dtype, or Python scalars that are already of that kind, and broadcast like NumPy.
@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from ..geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
+from ..geometry import AdaptivePoolGeometry, ConvGeometry, PoolGeometry
 
 __all__ = ["Array", "Backend"]
 
@@ -89,22 +89,24 @@ class Backend(Protocol):
         self, activation: str, grad: Array, y: Array
     ) -> tuple[Array, Array]: ...  # the gradient before it; its channel_sum
     def average_backward(
-        self, activation: str, grad: Array, y: Array, geometry: Pool2dGeometry
-    ) -> tuple[Array, Array]: ...  # the same, of what avg_pool2d_forward made of y
+        self, activation: str, grad: Array, y: Array, geometry: PoolGeometry
+    ) -> tuple[Array, Array]: ...  # the same, of what avg_pool_forward made of y
 
-    # -- conv: x (N, C, H, W), w (OC, C/groups, KH, KW) -----------------------------------------------------------------
-    def conv2d_forward(self, x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry, activation: str = ...) -> Array: ...
-    def conv2d_grad_input(self, grad: Array, w: Array, geometry: Conv2dGeometry) -> Array: ...
-    def conv2d_grad_weight(self, grad: Array, x: Array, geometry: Conv2dGeometry) -> Array: ...  # C-ordered
+    # -- conv: x (N, C, ...), w (OC, C/groups, ...), one to three axes --------------------------------------------------
+    def conv_forward(self, x: Array, w: Array, b: Array | None, geometry: ConvGeometry, activation: str = ...) -> Array: ...
+    def conv_grad_input(self, grad: Array, w: Array, geometry: ConvGeometry) -> Array: ...
+    def conv_grad_weight(self, grad: Array, x: Array, geometry: ConvGeometry) -> Array: ...  # C-ordered
 
-    # -- pool: x (N, C, H, W) ----------------------------------------------------------------------------------------------
-    def max_pool2d_forward(self, x: Array, geometry: Pool2dGeometry) -> tuple[Array, Array]: ...  # y, and int32 h * W + w of each maximum
-    def max_pool2d_backward(self, grad: Array, index: Array, geometry: Pool2dGeometry) -> Array: ...
-    def avg_pool2d_forward(self, x: Array, geometry: Pool2dGeometry) -> Array: ...
-    def avg_pool2d_backward(self, grad: Array, geometry: Pool2dGeometry) -> Array: ...
+    # -- pool: x (N, C, ...), one to three axes ------------------------------------------------------------------------------
+    def max_pool_forward(
+        self, x: Array, geometry: PoolGeometry
+    ) -> tuple[Array, Array]: ...  # y, and where each maximum is, int32: its place among all pixels
+    def max_pool_backward(self, grad: Array, index: Array, geometry: PoolGeometry) -> Array: ...
+    def avg_pool_forward(self, x: Array, geometry: PoolGeometry) -> Array: ...
+    def avg_pool_backward(self, grad: Array, geometry: PoolGeometry) -> Array: ...
 
-    def adaptive_avg_pool2d_forward(self, x: Array, geometry: AdaptivePool2dGeometry) -> Array: ...
-    def adaptive_avg_pool2d_backward(self, grad: Array, geometry: AdaptivePool2dGeometry) -> Array: ...
+    def adaptive_avg_pool_forward(self, x: Array, geometry: AdaptivePoolGeometry) -> Array: ...
+    def adaptive_avg_pool_backward(self, grad: Array, geometry: AdaptivePoolGeometry) -> Array: ...
 
     # -- norm: x (N, C, ...), all else (C,) -----------------------------------------------------------------------
     def batch_norm_forward(

@@ -13,7 +13,7 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 
 from .. import config
-from ..geometry import Conv2dGeometry
+from ..geometry import ConvGeometry
 
 __all__ = ["Algorithm", "DType", "chooser"]
 
@@ -26,11 +26,11 @@ class Algorithm:
 
     name = ""
 
-    def declines(self, g: Conv2dGeometry, dtype: DType) -> str:
+    def declines(self, g: ConvGeometry, dtype: DType) -> str:
         """Why it does not take this geometry; empty where it does."""
         raise NotImplementedError
 
-    def declines_grad_input(self, g: Conv2dGeometry, dtype: DType) -> str:
+    def declines_grad_input(self, g: ConvGeometry, dtype: DType) -> str:
         """The same for the input gradient."""
         return self.declines(g, dtype)
 
@@ -38,11 +38,11 @@ class Algorithm:
 A = TypeVar("A", bound=Algorithm)
 
 
-def chooser(algorithms: Sequence[A]) -> Callable[[str, Conv2dGeometry, DType], A]:
+def chooser(algorithms: Sequence[A]) -> Callable[[str, ConvGeometry, DType], A]:
     """``choose(op, geometry, dtype)``: the first of these that takes ``op``, one of "forward", "grad_input" and "grad_weight"."""
 
     @functools.lru_cache(maxsize=1024)
-    def first(op: str, g: Conv2dGeometry, dtype: DType, winograd: bool, explain: bool) -> A:
+    def first(op: str, g: ConvGeometry, dtype: DType, winograd: bool, explain: bool) -> A:
         declined = []
         for algorithm in algorithms:
             reason = algorithm.declines_grad_input(g, dtype) if op == "grad_input" else algorithm.declines(g, dtype)
@@ -50,11 +50,13 @@ def chooser(algorithms: Sequence[A]) -> Callable[[str, Conv2dGeometry, DType], A
                 break
             declined.append(f"{algorithm.name}: {reason}")
         if explain:
-            what = f"({g.n}, {g.c}, {g.h}, {g.w}) * ({g.oc}, {g.c // g.groups}, {g.kh}, {g.kw}), stride {g.stride}, padding {g.padding}"
-            print(f"[conv2d {op}] {what}: {algorithm.name}" + "".join(f"\n    not {line}" for line in declined), file=sys.stderr)
+            what = f"{g.input_shape} * {g.weight_shape}, stride {g.stride}, padding {g.padding}"
+            print(
+                f"[conv{len(g.axes)}d {op}] {what}: {algorithm.name}" + "".join(f"\n    not {line}" for line in declined), file=sys.stderr
+            )
         return algorithm
 
-    def choose(op: str, g: Conv2dGeometry, dtype: DType) -> A:
+    def choose(op: str, g: ConvGeometry, dtype: DType) -> A:
         return first(op, g, dtype, config.winograd, config.explain)  # the switches are part of the key
 
     return choose

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..arguments import IntPair, pair
 from ..errors import ShapeError, message
-from ..geometry import Conv2dGeometry, Padding
+from ..geometry import ConvGeometry, Padding
 from ..tensor import Tensor
 from . import functional as F
 from . import init
@@ -61,13 +61,13 @@ class Conv2d(Module):
         self.register_parameter("bias", Parameter.zeros((self.out_channels,)) if bias else None)
         self.reset_parameters()
 
-    def geometry(self, input_shape: tuple[int, ...] | None = None) -> Conv2dGeometry:
+    def geometry(self, input_shape: tuple[int, ...] | None = None) -> ConvGeometry:
         """The geometry on an input (N, C, H, W), by default on the smallest that holds a window."""
         channels = self.in_channels or self.groups  # none yet in a lazy layer
         if input_shape is None:
             input_shape = (1, channels, *(d * (k - 1) + 1 for k, d in zip(self.kernel_size, self.dilation)))
         shape = self.parameter_shapes(channels)["weight"]
-        return Conv2dGeometry.of(input_shape, shape, self.stride, self.padding, self.dilation, self.groups, type(self).__name__)
+        return ConvGeometry.of(input_shape, shape, self.stride, self.padding, self.dilation, self.groups, type(self).__name__, axes=2)
 
     def parameter_shapes(self, in_channels: int) -> dict[str, tuple[int, ...]]:
         """The shapes of weight and bias for this number of input channels."""
@@ -84,7 +84,7 @@ class Conv2d(Module):
     def receptive_field(self, field: Field) -> Field:
         """The field behind the layer."""
         g = self.geometry()
-        return field.behind((g.kh, g.kw), g.stride, (g.padding[0][0], g.padding[1][0]), g.dilation)
+        return field.behind(g.kernel, g.stride, g.before, g.dilation)
 
     def macs(self, input_shape: tuple[int, ...]) -> int:
         """The multiply-adds on an input (N, C, H, W) or (C, H, W)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..arguments import IntPair, pair
-from ..geometry import AdaptiveSize, Pool2dGeometry, adaptive_size
+from ..geometry import AdaptiveSize, PoolGeometry, adaptive_size
 from ..tensor import Tensor
 from . import functional as F
 from .field import Field, everything
@@ -34,21 +34,20 @@ class _Pool2d(Module):
         self.count_include_pad = bool(count_include_pad)
         self.geometry()
 
-    def geometry(self, input_shape: tuple[int, ...] | None = None) -> Pool2dGeometry:
+    def geometry(self, input_shape: tuple[int, ...] | None = None) -> PoolGeometry:
         """The geometry on an input (N, C, H, W), by default on the smallest that holds a window."""
         op = type(self).__name__
         if input_shape is None:
             kernel = pair(op, "kernel_size", self.kernel_size, 1)
             dilation = pair(op, "dilation", self.dilation, 1)
             input_shape = (1, 1, *(d * (k - 1) + 1 for k, d in zip(kernel, dilation)))
-        return Pool2dGeometry.of(
-            input_shape, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.count_include_pad, op
-        )
+        sizes = self.kernel_size, self.stride, self.padding, self.dilation
+        return PoolGeometry.of(input_shape, *sizes, self.ceil_mode, self.count_include_pad, op, axes=2)
 
     def receptive_field(self, field: Field) -> Field:
         """The field behind the layer."""
         g = self.geometry()
-        return field.behind(g.kernel, g.stride, g.padding, g.dilation)
+        return field.behind(g.kernel, g.stride, g.before, g.dilation)
 
 
 class MaxPool2d(_Pool2d):
@@ -128,7 +127,7 @@ class AdaptiveAvgPool2d(Module):
 
     def __init__(self, output_size: AdaptiveSize) -> None:
         super().__init__()
-        adaptive_size("AdaptiveAvgPool2d", output_size)
+        adaptive_size("AdaptiveAvgPool2d", output_size, axes=2)
         self.output_size = output_size
 
     def forward(self, x: Tensor) -> Tensor:

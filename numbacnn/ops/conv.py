@@ -1,26 +1,30 @@
-"""Two-dimensional convolution."""
+"""Convolution."""
 
 from __future__ import annotations
 
 from ..backends import Array, Backend
-from ..geometry import Conv2dGeometry, Pool2dGeometry
+from ..geometry import ConvGeometry, PoolGeometry
 from .linear import Dense
 
-__all__ = ["Conv2d"]
+__all__ = ["Conv"]
 
 
-class Conv2d(Dense):
-    """x (N, C, H, W), w (OC, C/groups, KH, KW), optionally b (OC,) -> (N, OC, OH, OW), or the means of ``pool``'s windows."""
+class Conv(Dense):
+    """x (N, C, ...), w (OC, C/groups, ...), optionally b (OC,) -> (N, OC, ...), or the means of ``pool``'s windows."""
 
-    def __init__(self, geometry: Conv2dGeometry, activation: str = "none", pool: Pool2dGeometry | None = None) -> None:
+    def __init__(self, geometry: ConvGeometry, activation: str = "none", pool: PoolGeometry | None = None) -> None:
         super().__init__(activation, pool)
         self.geometry = geometry
 
+    @property
+    def title(self) -> str:
+        return f"Conv{len(self.geometry.axes)}d"
+
     def product(self, xp: Backend, x: Array, w: Array, b: Array | None) -> Array:
-        return xp.conv2d_forward(x, w, b, self.geometry, self.activation)
+        return xp.conv_forward(x, w, b, self.geometry, self.activation)
 
     def grad_input(self, xp: Backend, grad: Array, w: Array) -> Array:
-        return xp.conv2d_grad_input(grad, w, self.geometry)
+        return xp.conv_grad_input(grad, w, self.geometry)
 
     def grad_weight(self, xp: Backend, grad: Array, x: Array) -> Array:
-        return xp.conv2d_grad_weight(grad, x, self.geometry)
+        return xp.conv_grad_weight(grad, x, self.geometry)

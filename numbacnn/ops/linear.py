@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..backends import Array, Backend
-from ..geometry import Pool2dGeometry
+from ..geometry import PoolGeometry
 from .base import Gradients, Op
 
 __all__ = ["Dense", "Linear", "Matmul"]
@@ -28,12 +28,12 @@ class Matmul(Op):
 
 
 class Dense(Op):
-    """y = activation(x . w + b), then average-pooled if ``pool`` is given: the base of Linear and Conv2d."""
+    """y = activation(x . w + b), then average-pooled if ``pool`` is given: the base of Linear and Conv."""
 
     owns_gradient = True
     weight = 1
 
-    def __init__(self, activation: str = "none", pool: Pool2dGeometry | None = None) -> None:
+    def __init__(self, activation: str = "none", pool: PoolGeometry | None = None) -> None:
         self.activation, self.pool = activation, pool
 
     def forward(self, xp: Backend, x: Array, w: Array, b: Array | None = None) -> Array:
@@ -41,7 +41,7 @@ class Dense(Op):
         active = self.activation != "none"
         self.saved = (x, w, y) if active else (x, w)
         self.saved_inputs = (0,) * self.needs_grad[1] + (1,) * self.needs_grad[0] + (-1,) * (active and self.pool is None)
-        return y if self.pool is None else xp.avg_pool2d_forward(y, self.pool)
+        return y if self.pool is None else xp.avg_pool_forward(y, self.pool)
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         x, w, *y = self.saved
@@ -51,7 +51,7 @@ class Dense(Op):
         elif y:
             grad, total = xp.activation_backward(self.activation, grad, *y)
         elif self.pool is not None:
-            grad = xp.avg_pool2d_backward(grad, self.pool)
+            grad = xp.avg_pool_backward(grad, self.pool)
         return (
             self.grad_input(xp, grad, w) if self.needs_grad[0] else None,
             self.grad_weight(xp, grad, x) if self.needs_grad[1] else None,

@@ -1,50 +1,52 @@
-"""Two-dimensional pooling."""
+"""Pooling."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..backends import Array, Backend
-from ..geometry import AdaptivePool2dGeometry, Pool2dGeometry
+from ..geometry import AdaptivePoolGeometry, PoolGeometry
 from .base import Gradients, Op
 
-__all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "MaxPool2d"]
+__all__ = ["AdaptiveAvgPool", "AvgPool", "MaxPool"]
 
 
-class MaxPool2d(Op):
-    """x (N, C, H, W) -> (N, C, OH, OW); the gradient goes to the first of equal maxima."""
+class _Pool(Op):
+    def __init__(self, geometry: PoolGeometry | AdaptivePoolGeometry) -> None:
+        self.geometry: Any = geometry
 
-    def __init__(self, geometry: Pool2dGeometry) -> None:
-        self.geometry = geometry
+    @property
+    def title(self) -> str:
+        return f"{type(self).__name__}{len(self.geometry.sizes)}d"
+
+
+class MaxPool(_Pool):
+    """x (N, C, ...) -> (N, C, ...); the gradient goes to the first of equal maxima."""
 
     def forward(self, xp: Backend, x: Array) -> Array:
-        y, index = xp.max_pool2d_forward(x, self.geometry)
+        y, index = xp.max_pool_forward(x, self.geometry)
         self.saved = (index,)
         return y
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
-        return (xp.max_pool2d_backward(grad, self.saved[0], self.geometry),)
+        return (xp.max_pool_backward(grad, self.saved[0], self.geometry),)
 
 
-class AvgPool2d(Op):
-    """x (N, C, H, W) -> (N, C, OH, OW)."""
-
-    def __init__(self, geometry: Pool2dGeometry) -> None:
-        self.geometry = geometry
+class AvgPool(_Pool):
+    """x (N, C, ...) -> (N, C, ...)."""
 
     def forward(self, xp: Backend, x: Array) -> Array:
-        return xp.avg_pool2d_forward(x, self.geometry)
+        return xp.avg_pool_forward(x, self.geometry)
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
-        return (xp.avg_pool2d_backward(grad, self.geometry),)
+        return (xp.avg_pool_backward(grad, self.geometry),)
 
 
-class AdaptiveAvgPool2d(Op):
-    """x (N, C, H, W) -> (N, C, OH, OW), windows of nearly equal sizes."""
-
-    def __init__(self, geometry: AdaptivePool2dGeometry) -> None:
-        self.geometry = geometry
+class AdaptiveAvgPool(_Pool):
+    """x (N, C, ...) -> (N, C, ...), windows of nearly equal sizes."""
 
     def forward(self, xp: Backend, x: Array) -> Array:
-        return xp.adaptive_avg_pool2d_forward(x, self.geometry)
+        return xp.adaptive_avg_pool_forward(x, self.geometry)
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
-        return (xp.adaptive_avg_pool2d_backward(grad, self.geometry),)
+        return (xp.adaptive_avg_pool_backward(grad, self.geometry),)

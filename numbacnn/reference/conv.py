@@ -3,59 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from ..geometry import Conv2dGeometry
+from ..geometry import ConvGeometry
 
-__all__ = ["conv2d_forward", "conv2d_grad_input", "conv2d_grad_weight"]
+__all__ = ["conv_forward", "conv_grad_input", "conv_grad_weight"]
 
-
-def _taps(g: Conv2dGeometry) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
-    """Each tap (kh, kw), and the part of the padded input that it meets."""
-    for i in range(g.kh):
-        for j in range(g.kw):
-            top, left = i * g.dilation[0], j * g.dilation[1]
-            rows = slice(top, top + (g.oh - 1) * g.stride[0] + 1, g.stride[0])
-            yield i, j, (rows, slice(left, left + (g.ow - 1) * g.stride[1] + 1, g.stride[1]))
+ALL: Any = slice(None)
 
 
-def _pad(x: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
-    return np.pad(x, ((0, 0), (0, 0), *g.padding))
+def _taps(g: ConvGeometry) -> Iterator[tuple[Any, Any]]:
+    """Each tap, and the part of the padded input that it meets."""
+    for tap in np.ndindex(*g.kernel):
+        starts = [k * axis.dilation for k, axis in zip(tap, g.axes)]
+        yield tap, tuple(slice(at, at + (axis.outputs - 1) * axis.stride + 1, axis.stride) for at, axis in zip(starts, g.axes))
 
 
-def _groups(g: Conv2dGeometry) -> Iterator[tuple[slice, slice]]:
+def _groups(g: ConvGeometry) -> Iterator[tuple[Any, Any]]:
     """The input and the output channels of each group."""
     c, oc = g.c // g.groups, g.oc // g.groups
     for k in range(g.groups):
         yield slice(k * c, (k + 1) * c), slice(k * oc, (k + 1) * oc)
 
 
-def conv2d_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, g: Conv2dGeometry) -> np.ndarray:
-    """x (N, C, H, W), w (OC, C/groups, KH, KW), b (OC,) -> (N, OC, OH, OW)."""
+def _pad(x: np.ndarray, g: ConvGeometry) -> np.ndarray:
+    return np.pad(x, ((0, 0), (0, 0), *g.padding))
+
+
+def conv_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, g: ConvGeometry) -> np.ndarray:
+    """x (N, C, ...), w (OC, C/groups, ...), b (OC,) -> (N, OC, ...)."""
     y = np.zeros(g.output_shape, x.dtype)
     padded = _pad(x, g)
-    for i, j, (rows, cols) in _taps(g):
+    for tap, seen in _taps(g):
         for c, oc in _groups(g):
-            y[:, oc] += np.einsum("nchw,oc->nohw", padded[:, c, rows, cols], w[oc, :, i, j])
-    return y if b is None else y + b[:, None, None]
+            y[:, oc] += np.einsum("nc...,oc->no...", padded[(ALL, c, *seen)], w[(oc, ALL, *tap)])
+    return y if b is None else y + b.reshape(-1, *(1 for _ in g.axes))
 
 
-def conv2d_grad_input(grad: np.ndarray, w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
+def conv_grad_input(grad: np.ndarray, w: np.ndarray, g: ConvGeometry) -> np.ndarray:
     """The gradient with respect to x: each tap hands its share of the output's gradient back."""
-    (top, bottom), (left, right) = g.padding
-    padded = np.zeros((g.n, g.c, g.h + top + bottom, g.w + left + right), grad.dtype)
-    for i, j, (rows, cols) in _taps(g):
+    padded = np.zeros((g.n, g.c, *(axis.padded for axis in g.axes)), grad.dtype)
+    for tap, seen in _taps(g):
         for c, oc in _groups(g):
-            padded[:, c, rows, cols] += np.einsum("nohw,oc->nchw", grad[:, oc], w[oc, :, i, j])
-    return padded[:, :, top : top + g.h, left : left + g.w]
+            padded[(ALL, c, *seen)] += np.einsum("no...,oc->nc...", grad[:, oc], w[(oc, ALL, *tap)])
+    inner: Any = [slice(axis.before, axis.before + axis.size) for axis in g.axes]
+    return padded[(..., *inner)]
 
 
-def conv2d_grad_weight(grad: np.ndarray, x: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
+def conv_grad_weight(grad: np.ndarray, x: np.ndarray, g: ConvGeometry) -> np.ndarray:
     """The gradient with respect to w."""
-    w = np.zeros((g.oc, g.c // g.groups, g.kh, g.kw), x.dtype)
-    padded = _pad(x, g)
-    for i, j, (rows, cols) in _taps(g):
+    w = np.zeros(g.weight_shape, x.dtype)
+    padded, rest = _pad(x, g), "dhw"[: len(g.axes)]
+    for tap, seen in _taps(g):
         for c, oc in _groups(g):
-            w[oc, :, i, j] = np.einsum("nohw,nchw->oc", grad[:, oc], padded[:, c, rows, cols])
+            w[(oc, ALL, *tap)] = np.einsum(f"no{rest},nc{rest}->oc", grad[:, oc], padded[(ALL, c, *seen)])
     return w

@@ -112,7 +112,7 @@ class Node:
             raise RuntimeError(
                 message("backward", "a graph that was not walked yet", "one that was freed", "pass retain_graph=True to the first walk")
             )
-        name = type(op).__name__
+        name = op.title
         for version, count in self.versions:
             if version.count != count:
                 received = "values changed by an in-place write"

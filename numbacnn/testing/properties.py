@@ -1,13 +1,13 @@
 """What must hold for every convolution, pooling and batch normalisation, as plain functions that take the operation as a callable.
 
-``conv`` is (x (N, C, H, W), w (OC, C/groups, KH, KW), Conv2dGeometry) -> y and ``pool`` (x, Pool2dGeometry) -> y, on NumPy arrays; so
-they judge any implementation, your own kernel included. A case carries a geometry and arrays that fit it; ``strategies`` draws them,
-of small integers, whose sums are exact: then results must be equal. ``rtol``, relative to the largest result, is for algorithms that
-round (Winograd).
+``conv`` is (x (N, C, ...), w (OC, C/groups, ...), ConvGeometry) -> y and ``pool`` (x, PoolGeometry) -> y, on NumPy arrays with one to
+three axes; so they judge any implementation, your own kernel included. A case carries a geometry and arrays that fit it; ``strategies``
+draws them, of small integers, whose sums are exact: then results must be equal. ``rtol``, relative to the largest result, is for
+algorithms that round (Winograd).
 
 >>> from numbacnn import reference
 >>> case = ConvCase.of((2, 3, 5, 5), (4, 3, 3, 3), padding=1)
->>> stride_is_subsampling(lambda x, w, g: reference.conv2d_forward(x, w, None, g), case)
+>>> stride_is_subsampling(lambda x, w, g: reference.conv_forward(x, w, None, g), case)
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from ..errors import message
-from ..geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
+from ..geometry import AdaptivePoolGeometry, Axis, ConvGeometry, PoolGeometry
 from .operations import Adaptive, AdaptiveGrad, Conv, ConvGrad, Norm, Pool, PoolGrad
 
 __all__ = [
@@ -65,8 +65,6 @@ __all__ = [
     "weight_gradient_is_adjoint",
 ]
 
-Pads: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
-
 
 class PropertyError(AssertionError):
     """A property does not hold."""
@@ -78,9 +76,9 @@ def _integers(shape: Sequence[int], seed: int, dtype: Any = np.float32) -> np.nd
 
 @dataclass(frozen=True, eq=False)
 class ConvCase:
-    """A geometry with x (N, C, H, W), w (OC, C/groups, KH, KW) and grad (N, OC, OH, OW)."""
+    """A geometry with x (N, C, ...), w (OC, C/groups, ...) and grad (N, OC, ...)."""
 
-    geometry: Conv2dGeometry
+    geometry: ConvGeometry
     x: np.ndarray
     w: np.ndarray
     grad: np.ndarray
@@ -89,38 +87,38 @@ class ConvCase:
     def of(
         cls, input_shape: Sequence[int], weight_shape: Sequence[int], seed: int = 0, dtype: Any = np.float32, **options: Any
     ) -> ConvCase:
-        """Small integers for these shapes; ``options`` as for ``Conv2dGeometry.of``."""
-        g = Conv2dGeometry.of(input_shape, weight_shape, **options)
+        """Small integers for these shapes; ``options`` as for ``ConvGeometry.of``."""
+        g = ConvGeometry.of(input_shape, weight_shape, **options)
         return cls(g, *(_integers(s, seed + i, dtype) for i, s in enumerate((input_shape, weight_shape, g.output_shape))))
 
 
 @dataclass(frozen=True, eq=False)
 class PoolCase:
-    """A geometry with x (N, C, H, W) and grad (N, C, OH, OW)."""
+    """A geometry with x (N, C, ...) and grad (N, C, ...)."""
 
-    geometry: Pool2dGeometry
+    geometry: PoolGeometry
     x: np.ndarray
     grad: np.ndarray
 
     @classmethod
     def of(cls, input_shape: Sequence[int], kernel_size: Any, seed: int = 0, dtype: Any = np.float32, **options: Any) -> PoolCase:
-        """Small integers for these sizes; ``options`` as for ``Pool2dGeometry.of``."""
-        g = Pool2dGeometry.of(input_shape, kernel_size, **options)
+        """Small integers for these sizes; ``options`` as for ``PoolGeometry.of``."""
+        g = PoolGeometry.of(input_shape, kernel_size, **options)
         return cls(g, _integers(input_shape, seed, dtype), _integers(g.output_shape, seed + 1, dtype))
 
 
 @dataclass(frozen=True, eq=False)
 class AdaptiveCase:
-    """A geometry with x (N, C, H, W) and grad (N, C, OH, OW)."""
+    """A geometry with x (N, C, ...) and grad (N, C, ...)."""
 
-    geometry: AdaptivePool2dGeometry
+    geometry: AdaptivePoolGeometry
     x: np.ndarray
     grad: np.ndarray
 
     @classmethod
     def of(cls, input_shape: Sequence[int], output_size: Any, seed: int = 0, dtype: Any = np.float32) -> AdaptiveCase:
         """Small integers for these sizes."""
-        g = AdaptivePool2dGeometry.of(input_shape, output_size)
+        g = AdaptivePoolGeometry.of(input_shape, output_size)
         return cls(g, _integers(input_shape, seed, dtype), _integers(g.output_shape, seed + 1, dtype))
 
 
@@ -144,42 +142,47 @@ def _number(name: str, found: float, wanted: float, rtol: float, scale: float) -
         raise PropertyError(message(name, repr(wanted), repr(found)))
 
 
-def _starts(size: int, extent: int, stride: int, before: int, after: int) -> list[int]:
+def _starts(axis: Axis) -> list[int]:
     """Where windows start along an axis, by trying every position of the padded axis."""
-    return [at for at in range(-before, size + after - extent + 1) if (at + before) % stride == 0]
+    stop = axis.size + axis.after - axis.extent + 1
+    return [at for at in range(-axis.before, stop) if (at + axis.before) % axis.stride == 0]
 
 
-def _extent(kernel: int, dilation: int) -> int:
-    return dilation * (kernel - 1) + 1
+def _everywhere(slices: Sequence[slice]) -> tuple[slice, ...]:
+    """An index of all examples and channels and these parts of the axes."""
+    return (slice(None), slice(None), *slices)
 
 
-def _padded(x: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
+def _every(steps: Sequence[int]) -> tuple[slice, ...]:
+    """An index of every so-manieth place along each axis."""
+    return _everywhere([slice(None, None, step) for step in steps])
+
+
+def _padded(x: np.ndarray, g: ConvGeometry) -> np.ndarray:
     return np.pad(x, ((0, 0), (0, 0), *g.padding))
 
 
-def _dense(w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
-    """The weight (OC, C, KH, KW) of one group that does what ``w`` does in its groups."""
-    out = np.zeros((g.oc, g.c, g.kh, g.kw), w.dtype)
+def _dense(w: np.ndarray, g: ConvGeometry) -> np.ndarray:
+    """The weight (OC, C, ...) of one group that does what ``w`` does in its groups."""
+    out = np.zeros((g.oc, g.c, *g.kernel), w.dtype)
     for k in range(g.groups):
         o, c = g.oc // g.groups, g.c // g.groups
         out[k * o : (k + 1) * o, k * c : (k + 1) * c] = w[k * o : (k + 1) * o]
     return out
 
 
-def _stuffed(w: np.ndarray, g: Conv2dGeometry) -> np.ndarray:
+def _stuffed(w: np.ndarray, g: ConvGeometry) -> np.ndarray:
     """The kernel with zeros between its taps."""
-    out = np.zeros((*w.shape[:2], _extent(g.kh, g.dilation[0]), _extent(g.kw, g.dilation[1])), w.dtype)
-    out[:, :, :: g.dilation[0], :: g.dilation[1]] = w
+    out = np.zeros((*w.shape[:2], *(axis.extent for axis in g.axes)), w.dtype)
+    out[_every(g.dilation)] = w
     return out
 
 
 # -- convolution -----------------------------------------------------------------------------------------------------------
 def conv_counts_windows(conv: Conv, case: ConvCase, rtol: float = 0.0) -> None:
-    """The output has a row and a column for every window that fits, counted one by one."""
+    """The output has a place along each axis for every window that fits, counted one by one."""
     g = case.geometry
-    rows = _starts(g.h, _extent(g.kh, g.dilation[0]), g.stride[0], *g.padding[0])
-    cols = _starts(g.w, _extent(g.kw, g.dilation[1]), g.stride[1], *g.padding[1])
-    wanted = (g.n, g.oc, len(rows), len(cols))
+    wanted = (g.n, g.oc, *(len(_starts(axis)) for axis in g.axes))
     found = conv(case.x, case.w, g).shape
     if found != wanted or g.output_shape != wanted:
         raise PropertyError(message("conv_counts_windows", f"shape {wanted}", f"{found}, and {g.output_shape} by the geometry"))
@@ -190,39 +193,35 @@ def convolution_is_correlation_with_the_flipped_kernel(conv: Conv, case: ConvCas
     from scipy.signal import convolve
 
     g = case.geometry
-    w, x = _stuffed(_dense(case.w, g), g)[:, :, ::-1, ::-1], _padded(case.x, g)
+    w, x = _stuffed(_dense(case.w, g), g)[_every([-1] * len(g.axes))], _padded(case.x, g)
+    valid = tuple(slice(k - 1, size, axis.stride) for k, size, axis in zip(w.shape[2:], x.shape[2:], g.axes))
     wanted = np.zeros(g.output_shape)
     for n in range(g.n):
         for o in range(g.oc):
             for c in range(g.c):
                 full = convolve(x[n, c].astype(np.float64), w[o, c].astype(np.float64), "full", "direct")
-                valid = full[w.shape[2] - 1 : x.shape[2], w.shape[3] - 1 : x.shape[3]]
-                wanted[n, o] += valid[:: g.stride[0], :: g.stride[1]]
+                wanted[n, o] += full[valid]
     _same("convolution_is_correlation_with_the_flipped_kernel", conv(case.x, case.w, g), wanted, rtol)
 
 
 def translation_equivariant(conv: Conv, case: ConvCase, rtol: float = 0.0) -> None:
     """An image moved by one stride gives an output moved by one pixel, where windows lie wholly in the image."""
     g = case.geometry
-    extents = _extent(g.kh, g.dilation[0]), _extent(g.kw, g.dilation[1])
-    need = [e + 2 * s for e, s in zip(extents, g.stride)]
-    x = np.tile(case.x, (1, 1, -(-need[0] // g.h), -(-need[1] // g.w)))
-    moved = x[:, :, g.stride[0] :, g.stride[1] :]
-    whole, part = (replace(g, h=a.shape[2], w=a.shape[3]) for a in (x, moved))
+    x = np.tile(case.x, (1, 1, *(-(-(axis.extent + 2 * axis.stride) // axis.size) for axis in g.axes)))
+    moved = x[_everywhere([slice(stride, None) for stride in g.stride])]
+    whole, part = (g.along(size=a.shape[2:]) for a in (x, moved))
     y, z = conv(x, case.w, whole), conv(moved, case.w, part)
     inside = []
-    for axis in (0, 1):
-        size, before = moved.shape[axis + 2], g.padding[axis][0]
-        whole_windows = [i for i in range(z.shape[axis + 2]) if 0 <= i * g.stride[axis] - before <= size - extents[axis]]
+    for axis in part.axes:
+        whole_windows = [i for i in range(axis.outputs) if 0 <= i * axis.stride - axis.before <= axis.size - axis.extent]
         inside.append(slice(whole_windows[0], whole_windows[-1] + 1))
-    rows, cols = inside
-    wanted = y[:, :, rows.start + 1 : rows.stop + 1, cols.start + 1 : cols.stop + 1]
-    _same("translation_equivariant", z[:, :, rows, cols], wanted, rtol)
+    wanted = y[_everywhere([slice(i.start + 1, i.stop + 1) for i in inside])]
+    _same("translation_equivariant", z[_everywhere(inside)], wanted, rtol)
 
 
 def linear_in_the_input(conv: Conv, case: ConvCase, rtol: float = 0.0) -> None:
     """conv(2 a - 3 b, w) = 2 conv(a, w) - 3 conv(b, w)."""
-    g, a, b = case.geometry, case.x, case.x[:, :, ::-1, ::-1]
+    g, a, b = case.geometry, case.x, case.x[_every([-1] * len(case.geometry.axes))]
     wanted = 2 * conv(a, case.w, g) - 3 * conv(b, case.w, g)
     _same("linear_in_the_input", conv(2 * a - 3 * b, case.w, g), wanted, rtol)
 
@@ -237,36 +236,34 @@ def linear_in_the_weight(conv: Conv, case: ConvCase, rtol: float = 0.0) -> None:
 def delta_is_the_identity(conv: Conv, case: ConvCase, rtol: float = 0.0) -> None:
     """A kernel of one 1, with the padding that puts it over the pixel itself, changes nothing; at every tap."""
     g = case.geometry
-    for i in range(g.kh):
-        for j in range(g.kw):
-            w = np.zeros((g.c, g.c // g.groups, g.kh, g.kw), case.w.dtype)
-            for c in range(g.c):
-                w[c, c % w.shape[1], i, j] = 1
-            dh, dw = g.dilation
-            pads: Pads = (dh * i, dh * (g.kh - 1 - i)), (dw * j, dw * (g.kw - 1 - j))
-            same = replace(g, oc=g.c, stride=(1, 1), padding=pads)
-            _same("delta_is_the_identity", conv(case.x, w, same), case.x, rtol)
+    for tap in np.ndindex(*g.kernel):
+        w = np.zeros((g.c, g.c // g.groups, *g.kernel), case.w.dtype)
+        for c in range(g.c):
+            w[(c, c % w.shape[1], *tap)] = 1
+        before = tuple(axis.dilation * k for k, axis in zip(tap, g.axes))
+        same = replace(g, oc=g.c).along(stride=1, before=before, after=tuple(axis.extent - 1 - b for b, axis in zip(before, g.axes)))
+        _same("delta_is_the_identity", conv(case.x, w, same), case.x, rtol)
 
 
 def pointwise_is_a_matrix_product(conv: Conv, case: ConvCase, rtol: float = 0.0) -> None:
-    """A 1x1 kernel multiplies the channels of each pixel by a matrix."""
-    g = replace(case.geometry, kh=1, kw=1, stride=(1, 1), padding=((0, 0), (0, 0)), groups=1)
+    """A kernel of one tap multiplies the channels of each pixel by a matrix."""
+    g = replace(case.geometry, groups=1).along(kernel=1, stride=1, before=0, after=0)
     w = np.resize(case.w, (g.oc, g.c))
     wanted = np.moveaxis(np.moveaxis(case.x, 1, -1) @ w.T, -1, 1)
-    _same("pointwise_is_a_matrix_product", conv(case.x, w[:, :, None, None], g), wanted, rtol)
+    _same("pointwise_is_a_matrix_product", conv(case.x, w.reshape(g.weight_shape), g), wanted, rtol)
 
 
 def stride_is_subsampling(conv: Conv, case: ConvCase, rtol: float = 0.0) -> None:
     """Stride s gives every s-th output of stride 1."""
     g = case.geometry
-    wanted = conv(case.x, case.w, replace(g, stride=(1, 1)))[:, :, :: g.stride[0], :: g.stride[1]]
+    wanted = conv(case.x, case.w, g.along(stride=1))[_every(g.stride)]
     _same("stride_is_subsampling", conv(case.x, case.w, g), wanted, rtol)
 
 
 def dilation_is_a_zero_stuffed_kernel(conv: Conv, case: ConvCase, rtol: float = 0.0) -> None:
     """Dilation d is a dense kernel with d - 1 zeros between its taps."""
     g, w = case.geometry, _stuffed(case.w, case.geometry)
-    wanted = conv(case.x, w, replace(g, kh=w.shape[2], kw=w.shape[3], dilation=(1, 1)))
+    wanted = conv(case.x, w, g.along(kernel=w.shape[2:], dilation=1))
     _same("dilation_is_a_zero_stuffed_kernel", conv(case.x, case.w, g), wanted, rtol)
 
 
@@ -343,34 +340,27 @@ CONV_PROPERTIES: tuple[Callable[..., None], ...] = (
 
 
 # -- pooling -----------------------------------------------------------------------------------------------------------------
-def _pool_starts(g: Pool2dGeometry) -> tuple[list[int], list[int]]:
-    """Where windows start, by trying every position; with ``ceil_mode`` one may stick out if it starts before the data end."""
-    found = []
-    for axis, size in enumerate((g.h, g.w)):
-        extent, stride, pad = _extent(g.kernel[axis], g.dilation[axis]), g.stride[axis], g.padding[axis]
-        starts = _starts(size, extent, stride, pad, pad)
-        following = starts[-1] + stride if starts else -pad
-        covered = starts[-1] + extent if starts else -pad
-        if g.ceil_mode and covered < size + pad and following < size:
-            starts.append(following)
-        found.append(starts)
-    return found[0], found[1]
+def _pool_starts(axis: Axis) -> list[int]:
+    """Where windows start, by trying every position; with ``ceil`` one may stick out if it starts before the data end."""
+    starts = _starts(axis)
+    following = starts[-1] + axis.stride if starts else -axis.before
+    covered = starts[-1] + axis.extent if starts else -axis.before
+    if axis.ceil and covered < axis.size + axis.after and following < axis.size:
+        starts.append(following)
+    return starts
 
 
-def holds_data_everywhere(g: Pool2dGeometry) -> bool:
+def holds_data_everywhere(g: PoolGeometry) -> bool:
     """Whether no window lies wholly in padding (dilation can make one that does)."""
-    for axis, (size, starts) in enumerate(zip((g.h, g.w), _pool_starts(g))):
-        for start in starts:
-            if not any(0 <= start + k * g.dilation[axis] < size for k in range(g.kernel[axis])):
-                return False
-    return True
+    return all(
+        any(0 <= start + k * axis.dilation < axis.size for k in range(axis.kernel)) for axis in g.axes for start in _pool_starts(axis)
+    )
 
 
 def pool_counts_windows(pool: Pool, case: PoolCase, rtol: float = 0.0) -> None:
-    """The output has a row and a column for every window, counted one by one."""
+    """The output has a place along each axis for every window, counted one by one."""
     g = case.geometry
-    rows, cols = _pool_starts(g)
-    wanted = (g.n, g.c, len(rows), len(cols))
+    wanted = (g.n, g.c, *(len(_pool_starts(axis)) for axis in g.axes))
     found = pool(case.x, g).shape
     if found != wanted or g.output_shape != wanted:
         raise PropertyError(message("pool_counts_windows", f"shape {wanted}", f"{found}, and {g.output_shape} by the geometry"))
@@ -397,12 +387,18 @@ def pool_ignores_the_layout(pool: Pool, case: PoolCase, rtol: float = 0.0) -> No
     _same("pool_ignores_the_layout", pool(case.x, case.geometry), pool(np.ascontiguousarray(case.x), case.geometry), rtol)
 
 
+def _can_average(g: PoolGeometry) -> bool:
+    """Whether a window fits and the padding is at most half of it, once dilation is gone."""
+    return min(g.outputs) >= 1 and all(axis.before <= axis.kernel // 2 for axis in g.axes)
+
+
 def average_of_a_constant_is_the_constant(pool: Pool, case: PoolCase, rtol: float = 0.0) -> None:
     """An average pooling of a constant image, without padding or not counting it."""
-    for g in (replace(case.geometry, dilation=(1, 1), count_include_pad=False), replace(case.geometry, dilation=(1, 1), padding=(0, 0))):
-        if min(g.oh, g.ow) < 1 or any(p > k // 2 for p, k in zip(g.padding, g.kernel)):
+    plain = case.geometry.along(dilation=1)
+    for g in (replace(plain, count_include_pad=False), plain.along(before=0, after=0)):
+        if not _can_average(g):
             continue
-        x = np.full((g.n, g.c, g.h, g.w), 3, case.x.dtype)
+        x = np.full(g.input_shape, 3, case.x.dtype)
         _same("average_of_a_constant_is_the_constant", pool(x, g), np.full(g.output_shape, 3, case.x.dtype), rtol)
 
 
@@ -414,17 +410,19 @@ def max_gradient_keeps_its_mass(max_grad: PoolGrad, case: PoolCase, rtol: float 
     dx = max_grad(case.x, case.grad, g)
     if dx.shape != case.x.shape:
         raise PropertyError(message("max_gradient_keeps_its_mass", f"shape {case.x.shape}", f"shape {dx.shape}"))
-    _same("max_gradient_keeps_its_mass", dx.sum((2, 3)), case.grad.sum((2, 3)), rtol)
+    found, wanted = (a.sum(tuple(range(2, a.ndim))) for a in (dx, case.grad))
+    _same("max_gradient_keeps_its_mass", found, wanted, rtol)
 
 
 def average_pooling_is_adjoint_to_its_gradient(pool: Pool, pool_grad: PoolGrad, case: PoolCase, rtol: float = 0.0) -> None:
     """<pool(x), g> = <x, pool_grad(g)>."""
-    g = replace(case.geometry, dilation=(1, 1))
-    if min(g.oh, g.ow) < 1 or any(p > k // 2 for p, k in zip(g.padding, g.kernel)):
+    g = case.geometry.along(dilation=1)
+    if not _can_average(g):
         return
     # multiples of every divisor that can occur: then the means are integers too
-    common = int(np.lcm.reduce([a * b for a in range(1, g.kernel[0] + 1) for b in range(1, g.kernel[1] + 1)]))
-    x, grad = case.x * common, np.resize(case.grad, g.output_shape).astype(case.x.dtype) * common
+    common = math.prod(int(np.lcm.reduce(range(1, k + 1))) for k in g.kernel)
+    dtype = np.float64 if common > 144 else case.x.dtype  # sums stay exact
+    x, grad = case.x.astype(dtype) * common, np.resize(case.grad, g.output_shape).astype(dtype) * common
     y, dx = pool(x, g), pool_grad(x, grad, g)
     _number("average_pooling_is_adjoint_to_its_gradient", _dot(x, dx), _dot(y, grad), rtol, _dot(np.abs(y), np.abs(grad)))
 
@@ -455,19 +453,20 @@ def adaptive_average_of_a_constant_is_the_constant(adaptive: Adaptive, case: Ada
 
 
 def adaptive_windows_that_divide_are_plain_windows(adaptive: Adaptive, pool: Pool, case: AdaptiveCase, rtol: float = 1e-6) -> None:
-    """Where OH and OW divide H and W it is an average pooling with stride."""
+    """Where the windows divide an axis it is an average pooling with stride."""
     g = case.geometry
-    x = np.resize(case.x, (g.n, g.c, g.oh * 2, g.ow * 3)).astype(case.x.dtype)
-    wanted = pool(x, Pool2dGeometry.of(x.shape, (2, 3)))
-    found = adaptive(x, replace(g, h=x.shape[2], w=x.shape[3]))
+    kernel = (2, 3, 2)[: len(g.sizes)]
+    x = np.resize(case.x, (g.n, g.c, *(o * k for o, k in zip(g.outputs, kernel)))).astype(case.x.dtype)
+    wanted = pool(x, PoolGeometry.of(x.shape, kernel))
+    found = adaptive(x, replace(g, sizes=x.shape[2:]))
     _same("adaptive_windows_that_divide_are_plain_windows", found, wanted, rtol)
 
 
 def adaptive_pooling_is_adjoint_to_its_gradient(adaptive: Adaptive, grad: AdaptiveGrad, case: AdaptiveCase) -> None:
     """<pool(x), g> = <x, grad(g)>."""
     g = case.geometry
-    sizes = {len(r) * len(c) for r in _windows(g.h, g.oh) for c in _windows(g.w, g.ow)}
-    common = int(np.lcm.reduce(list(sizes)))  # a multiple of every divisor: the means are integers too
+    # a multiple of every divisor: the means are integers too
+    common = math.prod(int(np.lcm.reduce([len(w) for w in _windows(*axis)])) for axis in zip(g.sizes, g.outputs))
     dtype = np.float64 if common > 100 else case.x.dtype
     x, dy = case.x.astype(dtype) * common, case.grad.astype(dtype) * common
     y, dx = adaptive(x, g), grad(dy, g)
@@ -476,7 +475,7 @@ def adaptive_pooling_is_adjoint_to_its_gradient(adaptive: Adaptive, grad: Adapti
     _number("adaptive_pooling_is_adjoint_to_its_gradient", _dot(x, dx), _dot(y, dy), 0.0, _dot(np.abs(y), np.abs(dy)))
 
 
-# -- batch normalisation: of images x (N, C, H, W), at least one -------------------------------------------------------------
+# -- batch normalisation: of x (N, C, ...), at least one example -------------------------------------------------------------
 NORM_EPS = 1e-3
 
 

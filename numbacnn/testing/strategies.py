@@ -1,7 +1,8 @@
 """Hypothesis strategies: shapes, memory layouts, and whole cases of convolution, pooling and normalisation for ``properties``.
 
 Values are small integers, whose sums are exact in float32. Sizes are small and awkward: odd, one pixel, no image at all, asymmetric
-padding, strides larger than the kernel, more dilation than the image has pixels, groups, and arrays in any order of memory.
+padding, strides larger than the kernel, more dilation than the image has pixels, groups, and arrays in any order of memory. ``axes`` is
+their number, one to three.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import message
-from ..geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
+from ..geometry import AdaptivePoolGeometry, Axis, ConvGeometry, PoolGeometry
 from .properties import AdaptiveCase, ConvCase, PoolCase
 
 try:
@@ -63,68 +64,70 @@ def arrays(draw: Callable[..., Any], shape: tuple[int, ...], dtype: Any = np.flo
     return relayout(rng.integers(-largest, largest + 1, shape).astype(dtype), draw(st.sampled_from(LAYOUTS)))
 
 
-def _pair(largest: int, least: int = 1) -> Any:
-    return st.tuples(st.integers(least, largest), st.integers(least, largest))
-
-
 def _side(draw: Callable[..., Any], least: int, size: int) -> int:
     """Pixels along an axis; often as few as a window needs."""
     return least if draw(st.booleans()) else draw(st.integers(least, max(least, size)))
 
 
+def _numbers(draw: Callable[..., Any], axes: int, largest: int) -> tuple[int, ...]:
+    """A number from 1 on for each axis."""
+    return draw(st.tuples(*[st.integers(1, largest)] * axes))  # type: ignore[no-any-return]
+
+
 @st.composite
 def conv_cases(
-    draw: Callable[..., Any], size: int = 9, channels: int = 4, kernel: int = 4, batch: int = 3, dtype: Any = np.float32
+    draw: Callable[..., Any], size: int = 9, channels: int = 4, kernel: int = 4, batch: int = 3, dtype: Any = np.float32, axes: int = 2
 ) -> ConvCase:
     """Convolutions of up to ``batch`` images (also none) of up to ``size`` pixels a side, ``channels`` channels a group."""
     groups = draw(st.integers(1, 3))
     c, oc = draw(st.integers(1, channels)) * groups, draw(st.integers(1, channels)) * groups
     n = draw(st.integers(0, batch))
-    k, d = draw(_pair(kernel)), draw(_pair(3))
-    stride = draw(_pair(4))
-    axes = []
-    for axis in (0, 1):
-        extent = d[axis] * (k[axis] - 1) + 1
+    drawn = []
+    for k, d, stride in zip(_numbers(draw, axes, kernel), _numbers(draw, axes, 3), _numbers(draw, axes, 4)):
+        extent = d * (k - 1) + 1
         if draw(st.booleans()):  # 'same', asymmetric for an even extent
             pads = (extent - 1) // 2, extent - 1 - (extent - 1) // 2
         else:
             pads = draw(st.tuples(st.integers(0, extent), st.integers(0, extent)))
-        least = max(1, extent - sum(pads))
-        axes.append((_side(draw, least, size), pads))
-    (h, ph), (w, pw) = axes
-    g = Conv2dGeometry(n, c, h, w, oc, k[0], k[1], stride, (ph, pw), d, groups)
-    shapes = ((n, c, h, w), (oc, c // groups, *k), g.output_shape)
-    return ConvCase(g, *(draw(arrays(shape, dtype)) for shape in shapes))
+        drawn.append(Axis(_side(draw, max(1, extent - sum(pads)), size), k, stride, *pads, d))
+    g = ConvGeometry(n, c, tuple(drawn), oc, groups)
+    return ConvCase(g, *(draw(arrays(shape, dtype)) for shape in (g.input_shape, g.weight_shape, g.output_shape)))
 
 
 @st.composite
 def pool_cases(
-    draw: Callable[..., Any], size: int = 9, channels: int = 4, kernel: int = 4, batch: int = 3, dtype: Any = np.float32, dilation: int = 2
+    draw: Callable[..., Any],
+    size: int = 9,
+    channels: int = 4,
+    kernel: int = 4,
+    batch: int = 3,
+    dtype: Any = np.float32,
+    dilation: int = 2,
+    axes: int = 2,
 ) -> PoolCase:
     """Poolings of up to ``batch`` images (also none) of up to ``size`` pixels a side; ``count_include_pad`` and ``ceil_mode`` vary."""
-    n, c = draw(st.integers(0, batch)), draw(st.integers(1, channels))
-    k, d, stride = draw(_pair(kernel)), draw(_pair(dilation)), draw(_pair(4))
-    axes = []
-    for axis in (0, 1):
-        extent = d[axis] * (k[axis] - 1) + 1
+    n, c, ceil = draw(st.integers(0, batch)), draw(st.integers(1, channels)), draw(st.booleans())
+    drawn = []
+    for k, d, stride in zip(_numbers(draw, axes, kernel), _numbers(draw, axes, dilation), _numbers(draw, axes, 4)):
+        extent = d * (k - 1) + 1
         pad = draw(st.integers(0, extent // 2))
-        least = max(1, extent - 2 * pad)
-        axes.append((_side(draw, least, size), pad))
-    (h, ph), (w, pw) = axes
-    g = Pool2dGeometry(n, c, h, w, k, stride, (ph, pw), d, draw(st.booleans()), draw(st.booleans()))
-    return PoolCase(g, draw(arrays((n, c, h, w), dtype)), draw(arrays(g.output_shape, dtype)))
+        drawn.append(Axis(_side(draw, max(1, extent - 2 * pad), size), k, stride, pad, pad, d, ceil))
+    g = PoolGeometry(n, c, tuple(drawn), draw(st.booleans()))
+    return PoolCase(g, draw(arrays(g.input_shape, dtype)), draw(arrays(g.output_shape, dtype)))
 
 
 @st.composite
-def adaptive_cases(draw: Callable[..., Any], size: int = 9, channels: int = 4, batch: int = 3, dtype: Any = np.float32) -> AdaptiveCase:
+def adaptive_cases(
+    draw: Callable[..., Any], size: int = 9, channels: int = 4, batch: int = 3, dtype: Any = np.float32, axes: int = 2
+) -> AdaptiveCase:
     """Adaptive poolings of up to ``batch`` images (also none) of up to ``size`` pixels a side, to fewer windows, as many or more."""
     n, c = draw(st.integers(0, batch)), draw(st.integers(1, channels))
-    g = AdaptivePool2dGeometry(n, c, *draw(_pair(size)), *draw(_pair(size)))
-    return AdaptiveCase(g, draw(arrays((n, c, g.h, g.w), dtype)), draw(arrays(g.output_shape, dtype)))
+    g = AdaptivePoolGeometry(n, c, _numbers(draw, axes, size), _numbers(draw, axes, size))
+    return AdaptiveCase(g, draw(arrays(g.input_shape, dtype)), draw(arrays(g.output_shape, dtype)))
 
 
 @st.composite
 def images(draw: Callable[..., Any], size: int = 6, channels: int = 5, batch: int = 3, dtype: Any = np.float32) -> np.ndarray:
     """At least one image (N, C, H, W) of up to ``size`` pixels a side, in any layout."""
-    shape = (draw(st.integers(1, batch)), draw(st.integers(1, channels)), *draw(_pair(size)))
+    shape = (draw(st.integers(1, batch)), draw(st.integers(1, channels)), *_numbers(draw, 2, size))
     return draw(arrays(shape, dtype))

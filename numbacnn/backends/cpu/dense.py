@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...geometry import Pool2dGeometry
+from ...geometry import PoolGeometry
 from ...kernels.cpu import few_rows, reduce
 from ...kernels.cpu.launch import launch
 from ...names import ACTIVATIONS
@@ -107,13 +107,13 @@ class Dense(Pointwise, Reduce, Pool):
         out = self.buffers.empty(memory.shape, memory.dtype) if code else memory
         return self._activation_gradient(code, memory, self.contiguous(y), out)
 
-    def average_backward(self, activation: str, grad: Array, y: Array, geometry: Pool2dGeometry) -> tuple[Array, Array]:
+    def average_backward(self, activation: str, grad: Array, y: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
         g = geometry
-        side_by_side = g.stride == g.kernel and g.padding == (0, 0) and g.h % g.kernel[0] == g.w % g.kernel[1] == 0
-        if not side_by_side:
-            return self.activation_backward(activation, self.avg_pool2d_backward(grad, geometry), y)
+        side_by_side = g.stride == g.kernel and not any(g.before) and not any(size % k for size, k in zip(g.sizes, g.kernel))
+        if not side_by_side or len(g.axes) != 2:
+            return self.activation_backward(activation, self.avg_pool_backward(grad, geometry), y)
         y = self.contiguous(y)
-        window = np.array((*g.kernel, g.w * g.c))
+        window = np.array((*g.kernel, g.sizes[-1] * g.c))
         out = self.buffers.empty(y.shape, y.dtype)
         return self._activation_gradient(ACTIVATIONS.index(activation), self.contiguous(grad), y, out, window)
 

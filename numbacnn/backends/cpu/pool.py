@@ -1,62 +1,84 @@
-"""Pooling, of images as rows of pixels."""
+"""Pooling, of volumes as lines of pixels."""
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import math
+from typing import TypeVar
 
 import numpy as np
 
-from ...geometry import AdaptivePool2dGeometry, Pool2dGeometry
+from ...geometry import AdaptivePoolGeometry, Axis, PoolGeometry, in_front
 from ...kernels.cpu import adaptive, pool
 from ...kernels.cpu.launch import launch
 from .arrays import Array, Arrays, to_channels_last
 
 __all__ = ["Pool"]
 
+SIGNALS = 16
+"""Signals from which on each is one line; of fewer, each is an image of lines of one pixel, which are shared out."""
 
-def _scanlines(x: Array) -> Array:
-    """(N, H, W, C) as rows (N, H, W * C)."""
-    n, h, w, c = x.shape
-    return x.reshape(n, h, w * c)
+A = TypeVar("A")
+
+
+def _volume(axes: tuple[A, ...], n: int, unit: A) -> tuple[A, ...]:
+    """Depth, height and width for the kernels, whose tasks are lines."""
+    return (unit, axes[0], unit) if len(axes) == 1 and n < SIGNALS else in_front(axes, unit)
+
+
+@functools.lru_cache(maxsize=1024)
+def _axes(g: PoolGeometry) -> Array:
+    """The axes as the kernels take them."""
+    axes = _volume(g.axes, g.n, Axis(1))
+    return np.array([(a.size, a.outputs, a.kernel, a.stride, a.before, a.dilation) for a in axes], np.int64)
+
+
+@functools.lru_cache(maxsize=1024)
+def _adaptive_axes(g: AdaptivePoolGeometry) -> Array:
+    return np.array(_volume(tuple(zip(g.sizes, g.outputs)), g.n, (1, 1)), np.int64)
+
+
+def _lines(x: Array, last: int) -> Array:
+    """(N, ..., C) as lines of ``last`` pixels: (N, D * H, W * C)."""
+    n, *sizes, c = x.shape
+    return x.reshape(n, math.prod(sizes) // last, last * c)
 
 
 class Pool(Arrays):
     """Maxima and means of windows."""
 
-    def max_pool2d_forward(self, x: Array, geometry: Pool2dGeometry) -> tuple[Array, Array]:
-        g = geometry
-        out, index = self.empty(g.output_shape, x.dtype), self.empty(g.output_shape, np.int32)
-        lines = (_scanlines(a) for a in (self.contiguous(x), to_channels_last(out), to_channels_last(index)))
-        launch(pool.max_forward, *lines, g.c, *g.kernel, *g.stride, *g.padding, *g.dilation)
+    def max_pool_forward(self, x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
+        axes, out, index = _axes(geometry), self.empty(geometry.output_shape, x.dtype), self.empty(geometry.output_shape, np.int32)
+        lines = _lines(self.contiguous(x), axes[2, 0]), *(_lines(to_channels_last(a), axes[2, 1]) for a in (out, index))
+        launch(pool.max_forward, *lines, geometry.c, axes)
         return out, index
 
-    def max_pool2d_backward(self, grad: Array, index: Array, geometry: Pool2dGeometry) -> Array:
-        g = geometry
-        out = self.empty((g.n, g.c, g.h, g.w), grad.dtype)
-        lines = (_scanlines(a) for a in (self.contiguous(grad), to_channels_last(index), to_channels_last(out)))
-        launch(pool.max_backward, *lines, g.c, g.kernel[0], g.stride[0], g.padding[0], g.dilation[0])
+    def max_pool_backward(self, grad: Array, index: Array, geometry: PoolGeometry) -> Array:
+        axes, out = _axes(geometry), self.empty(geometry.input_shape, grad.dtype)
+        lines = (_lines(a, axes[2, 1]) for a in (self.contiguous(grad), to_channels_last(index)))
+        launch(pool.max_backward, *lines, _lines(to_channels_last(out), axes[2, 0]), geometry.c, axes)
         return out
 
-    def avg_pool2d_forward(self, x: Array, geometry: Pool2dGeometry) -> Array:
-        out = self.empty(geometry.output_shape, x.dtype)
-        self._average(pool.avg_forward, x, out, geometry)
+    def avg_pool_forward(self, x: Array, geometry: PoolGeometry) -> Array:
+        axes, out = _axes(geometry), self.empty(geometry.output_shape, x.dtype)
+        lines = _lines(self.contiguous(x), axes[2, 0]), _lines(to_channels_last(out), axes[2, 1])
+        launch(pool.avg_forward, *lines, geometry.c, axes, int(geometry.count_include_pad))
         return out
 
-    def avg_pool2d_backward(self, grad: Array, geometry: Pool2dGeometry) -> Array:
-        out = self.empty((geometry.n, geometry.c, geometry.h, geometry.w), grad.dtype)
-        self._average(pool.avg_backward, grad, out, geometry)
+    def avg_pool_backward(self, grad: Array, geometry: PoolGeometry) -> Array:
+        axes, out = _axes(geometry), self.empty(geometry.input_shape, grad.dtype)
+        lines = _lines(self.contiguous(grad), axes[2, 1]), _lines(to_channels_last(out), axes[2, 0])
+        launch(pool.avg_backward, *lines, geometry.c, axes, int(geometry.count_include_pad))
         return out
 
-    def _average(self, kernel: Any, source: Array, out: Array, g: Pool2dGeometry) -> None:
-        lines = _scanlines(self.contiguous(source)), _scanlines(to_channels_last(out))
-        launch(kernel, *lines, g.c, *g.kernel, *g.stride, *g.padding, int(g.count_include_pad))
-
-    def adaptive_avg_pool2d_forward(self, x: Array, geometry: AdaptivePool2dGeometry) -> Array:
-        out = self.empty(geometry.output_shape, x.dtype)
-        launch(adaptive.adaptive_avg_forward, _scanlines(self.contiguous(x)), _scanlines(to_channels_last(out)), geometry.c)
+    def adaptive_avg_pool_forward(self, x: Array, geometry: AdaptivePoolGeometry) -> Array:
+        axes, out = _adaptive_axes(geometry), self.empty(geometry.output_shape, x.dtype)
+        lines = _lines(self.contiguous(x), axes[2, 0]), _lines(to_channels_last(out), axes[2, 1])
+        launch(adaptive.adaptive_avg_forward, *lines, geometry.c, axes)
         return out
 
-    def adaptive_avg_pool2d_backward(self, grad: Array, geometry: AdaptivePool2dGeometry) -> Array:
-        out = self.empty((geometry.n, geometry.c, geometry.h, geometry.w), grad.dtype)
-        launch(adaptive.adaptive_avg_backward, _scanlines(self.contiguous(grad)), _scanlines(to_channels_last(out)), geometry.c)
+    def adaptive_avg_pool_backward(self, grad: Array, geometry: AdaptivePoolGeometry) -> Array:
+        axes, out = _adaptive_axes(geometry), self.empty(geometry.input_shape, grad.dtype)
+        lines = _lines(self.contiguous(grad), axes[2, 1]), _lines(to_channels_last(out), axes[2, 0])
+        launch(adaptive.adaptive_avg_backward, *lines, geometry.c, axes)
         return out

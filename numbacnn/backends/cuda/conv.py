@@ -1,4 +1,4 @@
-"""Convolutions: the list of ways to do one, and the way for every geometry."""
+"""Convolutions: the list of ways to do one, special ones first, and the choice among them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ...geometry import Conv2dGeometry
-from ...kernels.cuda.driver import launch, launch_flat
+from ...geometry import Axis, ConvGeometry, in_front
+from ...kernels.cuda import conv as volume
+from ...kernels.cuda.driver import THREADS, launch, launch_flat
 from ...kernels.cuda.simt import conv, tile
 from ...layout import channels_last
 from ..choice import Algorithm, DType, chooser
@@ -19,36 +20,49 @@ from .reduce import WANTED_BLOCKS
 __all__ = ["ALGORITHMS", "Conv", "choose"]
 
 
+def _packed(xp: Pointwise, w: CudaArray, groups: int, channels: tuple[int, int]) -> Any:
+    """w (OC, C/G, ...) of axes (G, OC/G, C/G, ...) as flat memory (G, ..., and these two of the channels' axes)."""
+    oc, ci, *kernel = w.shape
+    split = xp.reshape(w, (groups, oc // groups, ci, *kernel))
+    return xp.flat(xp.ordered(split, (0, *range(3, 3 + len(kernel)), *channels)))
+
+
+def _summed(xp: Pointwise, part: CudaArray, g: ConvGeometry) -> CudaArray:
+    """The slices (slices, G, ..., C/G, OC/G) of a weight gradient added in order, as (OC, C/G, ...)."""
+    shape = part.shape[1:]
+    total = part if part.shape[0] == 1 else xp.empty(shape, part.dtype)
+    if part.shape[0] > 1:
+        launch_flat(conv.add_slices, total.size, part.buffer, total.buffer, part.shape[0])
+    found, last = xp.reshape(total, shape), len(shape) - 1
+    return xp.reshape(xp.contiguous(xp.transpose(found, (0, last, last - 1, *range(1, last - 1)))), g.weight_shape)
+
+
 class Simt(Algorithm):
-    """A tile over windows, for every geometry; ``xp`` is the backend."""
+    """A tile over windows of an image; a signal is one of a single row. ``xp`` is the backend."""
 
     name = "simt"
 
-    def declines(self, g: Conv2dGeometry, dtype: DType) -> str:
-        return ""
+    def declines(self, g: ConvGeometry, dtype: DType) -> str:
+        return "three axes" if len(g.axes) > 2 else ""
 
-    def _packed(self, xp: Pointwise, w: CudaArray, groups: int, axes: tuple[int, ...]) -> Any:
-        """w (OC, C/G, KH, KW) as flat memory of its five axes (G, OC/G, C/G, KH, KW) in another order."""
-        oc, ci, kh, kw = w.shape
-        five = xp.reshape(w, (groups, oc // groups, ci, kh, kw))
-        return xp.flat(xp.ordered(five, axes))
-
-    def forward(self, xp: Pointwise, x: CudaArray, w: CudaArray, b: CudaArray | None, activation: str, g: Conv2dGeometry) -> CudaArray:
-        (top, _), (left, _) = g.padding
-        out = xp.empty(g.output_shape, x.dtype, channels_last(4))
-        packed = self._packed(xp, w, g.groups, (0, 3, 4, 2, 1))
+    def forward(self, xp: Pointwise, x: CudaArray, w: CudaArray, b: CudaArray | None, activation: str, g: ConvGeometry) -> CudaArray:
+        rows, columns = in_front(g.axes, Axis(1), 2)
+        out = xp.empty(g.output_shape, x.dtype, channels_last(x.ndim))
+        packed = _packed(xp, w, g.groups, (2, 1))
         extra = (out.buffer, 0) if b is None else (xp.flat(xp.contiguous(b)), 1)
-        sizes = (g.h, g.w, g.c, g.oh, g.ow, g.oc, g.kh, g.kw, g.c // g.groups, g.oc // g.groups)
-        self._gather(xp, x, packed, extra, out, sizes, g.stride, (-top, -left), g.dilation, (1, 1))
+        sizes = (rows.size, columns.size, g.c, rows.outputs, columns.outputs, g.oc, rows.kernel, columns.kernel)
+        shift, stride, dilation = (-rows.before, -columns.before), (rows.stride, columns.stride), (rows.dilation, columns.dilation)
+        self._gather(xp, x, packed, extra, out, (*sizes, g.c // g.groups, g.oc // g.groups), stride, shift, dilation, (1, 1))
         return xp.activated(out, activation)
 
-    def grad_input(self, xp: Pointwise, grad: CudaArray, w: CudaArray, g: Conv2dGeometry) -> CudaArray:
-        (top, _), (left, _) = g.padding
-        out = xp.empty((g.n, g.c, g.h, g.w), grad.dtype, channels_last(4))
-        packed = self._packed(xp, w, g.groups, (0, 3, 4, 1, 2))
-        sizes = (g.oh, g.ow, g.oc, g.h, g.w, g.c, g.kh, g.kw, g.oc // g.groups, g.c // g.groups)
-        steps = (-g.dilation[0], -g.dilation[1])
-        self._gather(xp, grad, packed, (out.buffer, 0), out, sizes, (1, 1), (top, left), steps, g.stride)
+    def grad_input(self, xp: Pointwise, grad: CudaArray, w: CudaArray, g: ConvGeometry) -> CudaArray:
+        rows, columns = in_front(g.axes, Axis(1), 2)
+        out = xp.empty(g.input_shape, grad.dtype, channels_last(grad.ndim))
+        packed = _packed(xp, w, g.groups, (1, 2))
+        sizes = (rows.outputs, columns.outputs, g.oc, rows.size, columns.size, g.c, rows.kernel, columns.kernel)
+        shift, stride, steps = (rows.before, columns.before), (rows.stride, columns.stride), (-rows.dilation, -columns.dilation)
+        extra = (out.buffer, 0)
+        self._gather(xp, grad, packed, extra, out, (*sizes, g.oc // g.groups, g.c // g.groups), (1, 1), shift, steps, stride)
         return out
 
     def _gather(
@@ -72,24 +86,57 @@ class Simt(Algorithm):
         memory = xp.flat(xp.channels_last(x))
         launch(conv.gather, grid, tile.THREADS, memory, packed, *bias, out.buffer, *sizes, *scale, *signed, *divisor, pixels)
 
-    def grad_weight(self, xp: Pointwise, grad: CudaArray, x: CudaArray, g: Conv2dGeometry) -> CudaArray:
+    def grad_weight(self, xp: Pointwise, grad: CudaArray, x: CudaArray, g: ConvGeometry) -> CudaArray:
+        rows, columns = in_front(g.axes, Axis(1), 2)
         ci, co = g.c // g.groups, g.oc // g.groups
-        shape = (g.groups, g.kh, g.kw, ci, co)
-        rows, lines = g.kh * g.kw * ci, g.n * g.oh
-        grid = (ceil(rows, tile.BM), ceil(co, tile.BN))
+        weights, lines = math.prod(g.kernel) * ci, g.n * rows.outputs
+        grid = (ceil(weights, tile.BM), ceil(co, tile.BN))
         slices = max(1, min(ceil(WANTED_BLOCKS, math.prod(grid) * g.groups), lines, 64))
-        part = xp.empty((slices, *shape), x.dtype)
-        sizes = (g.h, g.w, g.c, g.oh, g.ow, g.oc, g.kh, g.kw, ci, co, *g.stride, g.padding[0][0], g.padding[1][0], *g.dilation)
+        part = xp.empty((slices, g.groups, *g.kernel, ci, co), x.dtype)
+        sizes = (rows.size, columns.size, g.c, rows.outputs, columns.outputs, g.oc, rows.kernel, columns.kernel, ci, co)
+        moves = (rows.stride, columns.stride, rows.before, columns.before, rows.dilation, columns.dilation)
         memory = (xp.flat(xp.channels_last(x)), xp.flat(xp.channels_last(grad)), part.buffer)
-        launch(conv.grad_weight, (*grid, slices * g.groups), tile.THREADS, *memory, *sizes, g.groups, lines, ceil(lines, slices))
-        total = part if slices == 1 else xp.empty(shape, x.dtype)
-        if slices > 1:
-            launch_flat(conv.add_slices, total.size, part.buffer, total.buffer, slices)
-        found = xp.reshape(total, shape)
-        return xp.reshape(xp.contiguous(xp.transpose(found, (0, 4, 3, 1, 2))), (g.oc, ci, g.kh, g.kw))
+        launch(conv.grad_weight, (*grid, slices * g.groups), tile.THREADS, *memory, *sizes, *moves, g.groups, lines, ceil(lines, slices))
+        return _summed(xp, part, g)
 
 
-ALGORITHMS = (Simt(),)
+class General(Algorithm):
+    """A thread for each element of the result, for one to three axes."""
+
+    name = "general"
+
+    def declines(self, g: ConvGeometry, dtype: DType) -> str:
+        return ""
+
+    @staticmethod
+    def _axes(g: ConvGeometry) -> tuple[int, ...]:
+        axes = in_front(g.axes, Axis(1))
+        return tuple(v for axis in axes for v in (axis.size, axis.outputs, axis.kernel, axis.stride, axis.before, axis.dilation))
+
+    def forward(self, xp: Pointwise, x: CudaArray, w: CudaArray, b: CudaArray | None, activation: str, g: ConvGeometry) -> CudaArray:
+        out = xp.empty(g.output_shape, x.dtype, channels_last(x.ndim))
+        extra = (out.buffer, 0) if b is None else (xp.flat(xp.contiguous(b)), 1)
+        memory = xp.flat(xp.channels_last(x)), _packed(xp, w, g.groups, (2, 1))
+        launch_flat(volume.forward, out.size, *memory, *extra, out.buffer, self._axes(g), g.c // g.groups, g.oc // g.groups, g.groups)
+        return xp.activated(out, activation)
+
+    def grad_input(self, xp: Pointwise, grad: CudaArray, w: CudaArray, g: ConvGeometry) -> CudaArray:
+        out = xp.empty(g.input_shape, grad.dtype, channels_last(grad.ndim))
+        memory = xp.flat(xp.channels_last(grad)), _packed(xp, w, g.groups, (1, 2))
+        launch_flat(volume.grad_input, out.size, *memory, out.buffer, self._axes(g), g.c // g.groups, g.oc // g.groups, g.groups)
+        return out
+
+    def grad_weight(self, xp: Pointwise, grad: CudaArray, x: CudaArray, g: ConvGeometry) -> CudaArray:
+        ci, co = g.c // g.groups, g.oc // g.groups
+        weights, lines = math.prod(g.weight_shape), g.n * math.prod(g.outputs[:-1])
+        slices = max(1, min(ceil(WANTED_BLOCKS * THREADS, weights), lines, 64))
+        part = xp.empty((slices, g.groups, *g.kernel, ci, co), x.dtype)
+        memory = (xp.flat(xp.channels_last(x)), xp.flat(xp.channels_last(grad)), part.buffer)
+        launch_flat(volume.grad_weight, part.size, *memory, self._axes(g), ci, co, g.groups, lines, ceil(lines, slices))
+        return _summed(xp, part, g)
+
+
+ALGORITHMS: tuple[Simt | General, ...] = (Simt(), General())
 
 choose = chooser(ALGORITHMS)
 
@@ -97,13 +144,11 @@ choose = chooser(ALGORITHMS)
 class Conv(Pointwise):
     """All passes of a convolution, each by the first algorithm that takes it."""
 
-    def conv2d_forward(
-        self, x: CudaArray, w: CudaArray, b: CudaArray | None, geometry: Conv2dGeometry, activation: str = "none"
-    ) -> CudaArray:
+    def conv_forward(self, x: CudaArray, w: CudaArray, b: CudaArray | None, geometry: ConvGeometry, activation: str = "none") -> CudaArray:
         return choose("forward", geometry, x.dtype).forward(self, x, w, b, activation, geometry)
 
-    def conv2d_grad_input(self, grad: CudaArray, w: CudaArray, geometry: Conv2dGeometry) -> CudaArray:
+    def conv_grad_input(self, grad: CudaArray, w: CudaArray, geometry: ConvGeometry) -> CudaArray:
         return choose("grad_input", geometry, grad.dtype).grad_input(self, grad, w, geometry)
 
-    def conv2d_grad_weight(self, grad: CudaArray, x: CudaArray, geometry: Conv2dGeometry) -> CudaArray:
+    def conv_grad_weight(self, grad: CudaArray, x: CudaArray, geometry: ConvGeometry) -> CudaArray:
         return choose("grad_weight", geometry, x.dtype).grad_weight(self, grad, x, geometry)

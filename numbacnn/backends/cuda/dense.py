@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ...geometry import Pool2dGeometry
+from ...geometry import PoolGeometry
 from ...kernels.cuda.driver import launch
 from ...kernels.cuda.simt import matmul, tile
 from .arrays import CudaArray, ceil
@@ -50,5 +50,5 @@ class Dense(Reduce, Pool):
         before = grad if activation == "none" else getattr(self, f"{activation}_backward")(grad, y)
         return before, self.channel_sum(before)
 
-    def average_backward(self, activation: str, grad: CudaArray, y: CudaArray, geometry: Pool2dGeometry) -> tuple[CudaArray, CudaArray]:
-        return self.activation_backward(activation, self.avg_pool2d_backward(grad, geometry), y)
+    def average_backward(self, activation: str, grad: CudaArray, y: CudaArray, geometry: PoolGeometry) -> tuple[CudaArray, CudaArray]:
+        return self.activation_backward(activation, self.avg_pool_backward(grad, geometry), y)

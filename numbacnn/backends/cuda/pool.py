@@ -1,10 +1,13 @@
-"""Pooling."""
+"""Pooling: of signals and images by the kernels for images, of volumes by those for volumes."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from ...geometry import AdaptivePool2dGeometry, Pool2dGeometry
+from ...geometry import AdaptivePoolGeometry, Axis, PoolGeometry, in_front
+from ...kernels.cuda import pool as volume
 from ...kernels.cuda.driver import launch_flat
 from ...kernels.cuda.simt import adaptive, pool
 from ...layout import channels_last
@@ -13,52 +16,63 @@ from .arrays import Arrays, CudaArray
 __all__ = ["Pool"]
 
 
+def _sizes(g: PoolGeometry, dilation: bool) -> tuple[Any, ...]:
+    """The geometry as the kernels take it: of volumes as one tuple; dilation is for maxima."""
+    if len(g.axes) == 3:
+        return tuple(v for a in g.axes for v in (a.size, a.outputs, a.kernel, a.stride, a.before, a.dilation)), g.c
+    rows, columns = in_front(g.axes, Axis(1), 2)
+    sizes = (rows.size, columns.size, g.c, rows.outputs, columns.outputs, rows.kernel, columns.kernel)
+    moves = (rows.stride, columns.stride, rows.before, columns.before)
+    return (*sizes, *moves, rows.dilation, columns.dilation) if dilation else (*sizes, *moves)
+
+
+def _adaptive_sizes(g: AdaptivePoolGeometry) -> tuple[Any, ...]:
+    if len(g.sizes) == 3:
+        return tuple(v for axis in zip(g.sizes, g.outputs) for v in axis), g.c
+    return (*in_front(g.sizes, 1, 2), g.c, *in_front(g.outputs, 1, 2))
+
+
 class Pool(Arrays):
     """Maxima and means of windows."""
 
-    @staticmethod
-    def _pool_sizes(g: Pool2dGeometry) -> tuple[int, ...]:
-        return (g.h, g.w, g.c, g.oh, g.ow, *g.kernel, *g.stride, *g.padding)
+    def _like(self, x: CudaArray, shape: tuple[int, ...], dtype: Any = None) -> CudaArray:
+        return self.empty(shape, dtype or x.dtype, channels_last(x.ndim))
 
-    def max_pool2d_forward(self, x: CudaArray, geometry: Pool2dGeometry) -> tuple[CudaArray, CudaArray]:
-        g = geometry
-        out = self.empty(g.output_shape, x.dtype, channels_last(4))
-        index = self.empty(g.output_shape, np.int32, channels_last(4))
-        memory = self.flat(self.channels_last(x))
-        launch_flat(pool.max_forward, out.size, memory, out.buffer, index.buffer, *self._pool_sizes(g), *g.dilation)
+    def _memory(self, x: CudaArray) -> Any:
+        return self.flat(self.channels_last(x))
+
+    @staticmethod
+    def _kernels(x: CudaArray, images: Any = pool) -> Any:
+        return volume if x.ndim == 5 else images
+
+    def max_pool_forward(self, x: CudaArray, geometry: PoolGeometry) -> tuple[CudaArray, CudaArray]:
+        out, index = self._like(x, geometry.output_shape), self._like(x, geometry.output_shape, np.int32)
+        memory = self._memory(x), out.buffer, index.buffer
+        launch_flat(self._kernels(x).max_forward, out.size, *memory, *_sizes(geometry, dilation=True))
         return out, index
 
-    def max_pool2d_backward(self, grad: CudaArray, index: CudaArray, geometry: Pool2dGeometry) -> CudaArray:
-        g = geometry
-        out = self.empty((g.n, g.c, g.h, g.w), grad.dtype, channels_last(4))
-        memory = (self.flat(self.channels_last(grad)), self.flat(self.channels_last(index)))
-        launch_flat(pool.max_backward, out.size, *memory, out.buffer, *self._pool_sizes(g), *g.dilation)
+    def max_pool_backward(self, grad: CudaArray, index: CudaArray, geometry: PoolGeometry) -> CudaArray:
+        out = self._like(grad, geometry.input_shape)
+        memory = self._memory(grad), self._memory(index), out.buffer
+        launch_flat(self._kernels(grad).max_backward, out.size, *memory, *_sizes(geometry, dilation=True))
         return out
 
-    def avg_pool2d_forward(self, x: CudaArray, geometry: Pool2dGeometry) -> CudaArray:
-        g = geometry
-        out = self.empty(g.output_shape, x.dtype, channels_last(4))
-        memory = self.flat(self.channels_last(x))
-        launch_flat(pool.avg_forward, out.size, memory, out.buffer, *self._pool_sizes(g), int(g.count_include_pad))
+    def avg_pool_forward(self, x: CudaArray, geometry: PoolGeometry) -> CudaArray:
+        out, sizes = self._like(x, geometry.output_shape), _sizes(geometry, dilation=False)
+        launch_flat(self._kernels(x).avg_forward, out.size, self._memory(x), out.buffer, *sizes, int(geometry.count_include_pad))
         return out
 
-    def avg_pool2d_backward(self, grad: CudaArray, geometry: Pool2dGeometry) -> CudaArray:
-        g = geometry
-        out = self.empty((g.n, g.c, g.h, g.w), grad.dtype, channels_last(4))
-        memory = self.flat(self.channels_last(grad))
-        launch_flat(pool.avg_backward, out.size, memory, out.buffer, *self._pool_sizes(g), int(g.count_include_pad))
+    def avg_pool_backward(self, grad: CudaArray, geometry: PoolGeometry) -> CudaArray:
+        out, sizes = self._like(grad, geometry.input_shape), _sizes(geometry, dilation=False)
+        launch_flat(self._kernels(grad).avg_backward, out.size, self._memory(grad), out.buffer, *sizes, int(geometry.count_include_pad))
         return out
 
-    def adaptive_avg_pool2d_forward(self, x: CudaArray, geometry: AdaptivePool2dGeometry) -> CudaArray:
-        g = geometry
-        out = self.empty(g.output_shape, x.dtype, channels_last(4))
-        memory = self.flat(self.channels_last(x))
-        launch_flat(adaptive.adaptive_avg_forward, out.size, memory, out.buffer, g.h, g.w, g.c, g.oh, g.ow)
+    def adaptive_avg_pool_forward(self, x: CudaArray, geometry: AdaptivePoolGeometry) -> CudaArray:
+        out, kernels = self._like(x, geometry.output_shape), self._kernels(x, adaptive)
+        launch_flat(kernels.adaptive_avg_forward, out.size, self._memory(x), out.buffer, *_adaptive_sizes(geometry))
         return out
 
-    def adaptive_avg_pool2d_backward(self, grad: CudaArray, geometry: AdaptivePool2dGeometry) -> CudaArray:
-        g = geometry
-        out = self.empty((g.n, g.c, g.h, g.w), grad.dtype, channels_last(4))
-        memory = self.flat(self.channels_last(grad))
-        launch_flat(adaptive.adaptive_avg_backward, out.size, memory, out.buffer, g.h, g.w, g.c, g.oh, g.ow)
+    def adaptive_avg_pool_backward(self, grad: CudaArray, geometry: AdaptivePoolGeometry) -> CudaArray:
+        out, kernels = self._like(grad, geometry.input_shape), self._kernels(grad, adaptive)
+        launch_flat(kernels.adaptive_avg_backward, out.size, self._memory(grad), out.buffer, *_adaptive_sizes(geometry))
         return out

@@ -1,8 +1,10 @@
-"""Adaptive average pooling of channels-last images, as rows of pixels: x (N, H, W * C) and y (N, OH, OW * C); c channels.
+"""Adaptive average pooling of channels-last volumes, as lines of pixels: x (N, D * H, W * C) and y (N, OD * OH, OW * C); c channels.
+
+``axes`` holds (size, outputs) of depth, height and width. An image is a volume of one slice.
 
 Output o of an axis covers the pixels from floor(o * H / OH) to ceil((o + 1) * H / OH); so pixel h lies in the windows from
-floor(h * OH / H) to ceil((h + 1) * OH / H): the same formula. First the sums down the columns, long runs however few the channels,
-then along the row. A task owns some rows of one image of what it writes; how many, the shape decides.
+floor(h * OH / H) to ceil((h + 1) * OH / H): the same formula. First the sums of the lines that a window sees, long runs however few the
+channels, then along the line. A task owns some lines of one example of what it writes; how many, the shape decides.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import numpy as np
 from numba import prange
 
 from .launch import inline, kernel
-from .pool import add_run, image_tasks
+from .pool import add_run, image_tasks, rows_of
 
 __all__ = ["adaptive_avg_backward", "adaptive_avg_forward"]
 
@@ -37,30 +39,33 @@ def _mean_row(column, y, b, windows, width, c, tall):
 
 
 @inline(owns=True)
-def _forward_rows(t, blocks, x, y, c):
-    """Task t: some rows of windows of one image."""
-    rows, windows, height, width = y.shape[1], y.shape[2] // c, x.shape[1], x.shape[2] // c
+def _forward_rows(t, blocks, x, y, c, axes):
+    """Task t: some lines of windows of one example."""
+    depth, planes, height, rows, width, windows = axes[0, 0], axes[0, 1], axes[1, 0], axes[1, 1], axes[2, 0], axes[2, 1]
     n, b = t // blocks, t % blocks
+    lines = y.shape[1]
     column = np.empty(width * c, x.dtype)
     x, y = x.reshape(x.size), y.reshape(y.size)
-    for o in range(b * rows // blocks, (b + 1) * rows // blocks):
-        first, last = _window(o, height, rows)
-        for h in range(first, last):
-            add_run(x, (n * height + h) * width * c, column, 0, width * c, h == first)
-        _mean_row(column, y, (n * rows + o) * windows * c, windows, width, c, last - first)
+    for o in range(b * lines // blocks, (b + 1) * lines // blocks):
+        front, back = _window(o // rows, depth, planes)
+        first, last = _window(o % rows, height, rows)
+        for d in range(front, back):
+            for h in range(first, last):
+                add_run(x, ((n * depth + d) * height + h) * width * c, column, 0, width * c, d == front and h == first)
+        _mean_row(column, y, (n * lines + o) * windows * c, windows, width, c, (back - front) * (last - first))
 
 
 @kernel
-def adaptive_avg_forward(x, y, c):
-    """y (N, OH, OW * C) = the means of the windows of x (N, H, W * C)."""
+def adaptive_avg_forward(x, y, c, axes):
+    """y (N, OD * OH, OW * C) = the means of the windows of x (N, D * H, W * C)."""
     blocks = image_tasks(y.shape[1], x.shape[1] * x.shape[2])
     for t in prange(y.shape[0] * blocks):
-        _forward_rows(np.int64(t), blocks, x, y, c)
+        _forward_rows(np.int64(t), blocks, x, y, c, axes)
 
 
 @inline
 def _share_row(grad, a, column, windows, width, c, tall):
-    """column (W, C) = what the windows of grad[a:] (OW, C), each ``tall`` rows high, hand to the pixels of a row."""
+    """column (W, C) = what the windows of grad[a:] (OW, C), each over ``tall`` lines, hand to the pixels of a line."""
     for w in range(width):
         first, last = _window(w, windows, width)
         for k in range(first, last):
@@ -76,25 +81,35 @@ def _share_row(grad, a, column, windows, width, c, tall):
 
 
 @inline(owns=True)
-def _backward_rows(t, blocks, grad, dx, c):
-    """Task t: some rows of one image of dx."""
-    rows, windows, height, width = grad.shape[1], grad.shape[2] // c, dx.shape[1], dx.shape[2] // c
+def _backward_rows(t, blocks, grad, dx, c, axes):
+    """Task t: some lines of one example of dx."""
+    depth, planes, height, rows, width, windows = axes[0, 0], axes[0, 1], axes[1, 0], axes[1, 1], axes[2, 0], axes[2, 1]
     n, b = t // blocks, t % blocks
-    first, last = b * height // blocks, (b + 1) * height // blocks
+    lines, grad_lines = dx.shape[1], grad.shape[1]
+    start, stop = b * lines // blocks, (b + 1) * lines // blocks
     column = np.empty(width * c, dx.dtype)
     grad, dx = grad.reshape(grad.size), dx.reshape(dx.size)
-    done = first  # rows before this one hold sums
-    for o in range(first * rows // height, (last * rows + height - 1) // height):
-        top, bottom = _window(o, height, rows)
-        _share_row(grad, (n * rows + o) * windows * c, column, windows, width, c, bottom - top)
-        for h in range(max(first, top), min(last, bottom)):
-            add_run(column, 0, dx, (n * height + h) * width * c, width * c, h >= done)
-        done = max(done, min(last, bottom))
+    done = start  # lines before this one hold sums
+    if depth > 1:  # windows come back to a line
+        for i in range((n * lines + start) * width * c, (n * lines + stop) * width * c):
+            dx[u8(i)] = 0
+        done = stop
+    d0, d1, h0, h1 = rows_of(start, stop, height)
+    for p in range(d0 * planes // depth, (d1 * planes + depth - 1) // depth):
+        front, back = _window(p, depth, planes)
+        for o in range(h0 * rows // height, (h1 * rows + height - 1) // height):
+            top, bottom = _window(o, height, rows)
+            at = (n * grad_lines + p * rows + o) * windows * c
+            _share_row(grad, at, column, windows, width, c, (back - front) * (bottom - top))
+            for d in range(front, back):
+                for line in range(max(start, d * height + top), min(stop, d * height + bottom)):
+                    add_run(column, 0, dx, (n * lines + line) * width * c, width * c, line >= done)
+            done = max(done, min(stop, bottom))
 
 
 @kernel
-def adaptive_avg_backward(grad, dx, c):
-    """dx (N, H, W * C): the adjoint of ``adaptive_avg_forward`` of grad (N, OH, OW * C)."""
+def adaptive_avg_backward(grad, dx, c, axes):
+    """dx (N, D * H, W * C): the adjoint of ``adaptive_avg_forward`` of grad (N, OD * OH, OW * C)."""
     blocks = image_tasks(dx.shape[1], dx.shape[1] * dx.shape[2])
     for t in prange(dx.shape[0] * blocks):
-        _backward_rows(np.int64(t), blocks, grad, dx, c)
+        _backward_rows(np.int64(t), blocks, grad, dx, c, axes)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...geometry import Conv2dGeometry, IntPair, Padding
+from ...arguments import IntPair
+from ...geometry import ConvGeometry, Padding
 from ...ops import conv
 from ...tensor import Tensor, apply
 from .checks import check_activation, check_bias, check_dtypes
@@ -51,8 +52,8 @@ def conv2d(
     check_dtypes("conv2d", input, weight, bias)
     if input.ndim == 3:
         return conv2d(input.unsqueeze(0), weight, bias, stride, padding, dilation, groups, activation, average).squeeze(0)
-    geometry = Conv2dGeometry.of(input.shape, weight.shape, stride, padding, dilation, groups)
+    geometry = ConvGeometry.of(input.shape, weight.shape, stride, padding, dilation, groups, axes=2)
     check_bias("conv2d", bias, geometry.oc)
     check_activation("conv2d", activation)
     pooled = None if average is None else average_geometry(geometry.output_shape, *average)
-    return apply(conv.Conv2d(geometry, activation, pooled), input, weight, bias)
+    return apply(conv.Conv(geometry, activation, pooled), input, weight, bias)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ...geometry import AdaptivePool2dGeometry, AdaptiveSize, IntPair, Pool2dGeometry
+from ...arguments import IntPair
+from ...geometry import AdaptivePoolGeometry, AdaptiveSize, PoolGeometry
 from ...ops import pool
 from ...tensor import Tensor, apply
 from .checks import check_dtypes
@@ -29,8 +30,8 @@ def max_pool2d(
     check_dtypes("max_pool2d", input)
     if input.ndim == 3:
         return max_pool2d(input.unsqueeze(0), kernel_size, stride, padding, dilation, ceil_mode).squeeze(0)
-    geometry = Pool2dGeometry.of(input.shape, kernel_size, stride, padding, dilation, ceil_mode)
-    return apply(pool.MaxPool2d(geometry), input)
+    geometry = PoolGeometry.of(input.shape, kernel_size, stride, padding, dilation, ceil_mode, axes=2)
+    return apply(pool.MaxPool(geometry), input)
 
 
 def avg_pool2d(
@@ -54,7 +55,7 @@ def avg_pool2d(
     if input.ndim == 3:
         return avg_pool2d(input.unsqueeze(0), kernel_size, stride, padding, ceil_mode, count_include_pad).squeeze(0)
     geometry = average_geometry(input.shape, kernel_size, stride, padding, ceil_mode, count_include_pad)
-    return apply(pool.AvgPool2d(geometry), input)
+    return apply(pool.AvgPool(geometry), input)
 
 
 def average_geometry(
@@ -64,9 +65,9 @@ def average_geometry(
     padding: IntPair = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
-) -> Pool2dGeometry:
+) -> PoolGeometry:
     """The geometry of :func:`avg_pool2d`, from its arguments."""
-    return Pool2dGeometry.of(shape, kernel_size, stride, padding, 1, ceil_mode, count_include_pad, op="avg_pool2d")
+    return PoolGeometry.of(shape, kernel_size, stride, padding, 1, ceil_mode, count_include_pad, op="avg_pool2d", axes=2)
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: AdaptiveSize) -> Tensor:
@@ -81,5 +82,5 @@ def adaptive_avg_pool2d(input: Tensor, output_size: AdaptiveSize) -> Tensor:
     check_dtypes("adaptive_avg_pool2d", input)
     if input.ndim == 3:
         return adaptive_avg_pool2d(input.unsqueeze(0), output_size).squeeze(0)
-    geometry = AdaptivePool2dGeometry.of(input.shape, output_size)
-    return apply(pool.AdaptiveAvgPool2d(geometry), input)
+    geometry = AdaptivePoolGeometry.of(input.shape, output_size, axes=2)
+    return apply(pool.AdaptiveAvgPool(geometry), input)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ....geometry import Conv2dGeometry
+from ....geometry import ConvGeometry
 from ....names import ACTIVATIONS
 from ...choice import chooser
 from .. import packs
@@ -27,7 +27,7 @@ choose = chooser(ALGORITHMS)
 class Conv(Arrays):
     """All passes of a convolution, each by the first algorithm that takes it."""
 
-    def conv2d_forward(self, x: Array, w: Array, b: Array | None, geometry: Conv2dGeometry, activation: str = "none") -> Array:
+    def conv_forward(self, x: Array, w: Array, b: Array | None, geometry: ConvGeometry, activation: str = "none") -> Array:
         g, out = geometry, self.empty(geometry.output_shape, x.dtype)
         if g.n:
             x = self.contiguous(x)
@@ -36,28 +36,28 @@ class Conv(Arrays):
             algorithm.forward(self.buffers, x, (w, packed), b, ACTIVATIONS.index(activation), g, to_channels_last(out))
         return out
 
-    def conv2d_grad_input(self, grad: Array, w: Array, geometry: Conv2dGeometry) -> Array:
+    def conv_grad_input(self, grad: Array, w: Array, geometry: ConvGeometry) -> Array:
         g = geometry
-        out = self.empty((g.n, g.c, g.h, g.w), grad.dtype)
+        out = self.empty(g.input_shape, grad.dtype)
         if g.n:
             grad = self.contiguous(grad)
             self._chosen("grad_input", g, grad).grad_input(self.buffers, grad, c_ordered(w), g, to_channels_last(out))
         return out
 
-    def conv2d_grad_weight(self, grad: Array, x: Array, geometry: Conv2dGeometry) -> Array:
+    def conv_grad_weight(self, grad: Array, x: Array, geometry: ConvGeometry) -> Array:
         g = geometry
-        out = np.zeros((g.oc, g.c // g.groups, g.kh, g.kw), x.dtype)
+        out = np.zeros(g.weight_shape, x.dtype)
         if g.n:
             choose("grad_weight", g, x.dtype).grad_weight(self.buffers, self.contiguous(grad), self.contiguous(x), g, out)
         return out
 
-    def _chosen(self, op: str, g: Conv2dGeometry, x: Array) -> Algorithm:
+    def _chosen(self, op: str, g: ConvGeometry, x: Array) -> Algorithm:
         algorithm = choose(op, g, x.dtype)
         # the zero taps that superpixels add would carry an infinity to neighbours, as NaN
         return DIRECT if algorithm is SUPERPIXELS and not self._finite(x) else algorithm
 
     def _finite(self, x: Array) -> bool:
-        """Whether no element of x (N, H, W, C) is infinite or NaN; of a large one False as well where their sum overflows."""
+        """Whether no element of x (N, ..., C) is infinite or NaN; of a large one False as well where their sum overflows."""
         if x.size < LARGE:
             return bool(np.isfinite(x).all())
         lines = x.reshape(len(x) * x.shape[1], -1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ....geometry import Conv2dGeometry
+import math
+
+from ....geometry import ConvGeometry
 from ....kernels.cpu import conv
 from ....kernels.cpu.launch import launch
 from ....kernels.cpu.tile import LANES
@@ -21,17 +23,20 @@ class ColumnSum(Algorithm):
 
     name = "column sum"
 
-    def declines(self, g: Conv2dGeometry, dtype: DType) -> str:
+    def declines(self, g: ConvGeometry, dtype: DType) -> str:
         return "for input gradients"
 
-    def declines_grad_input(self, g: Conv2dGeometry, dtype: DType) -> str:
-        if g.groups > 1 or g.dilation[1] > 1:
+    def declines_grad_input(self, g: ConvGeometry, dtype: DType) -> str:
+        if len(g.axes) == 1:
+            return "a signal is one line, and lines are not shared out"
+        if g.groups > 1 or g.axes[-1].dilation > 1:
             return "groups, or a window whose pixels are not side by side"
         return "" if column_sum_pays(g, dtype) else "a window's row would not fill the vectors better"
 
-    def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
-        step = column_sum_step(g, grad.dtype)
+    def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: ConvGeometry, out: Array) -> None:
+        step, rows, line = column_sum_step(g, grad.dtype), math.prod(g.sizes[:-1]), g.axes[-1]
         for part, plan in column_sum_plans(g, grad.dtype):
             sums = buffers.empty((plan.images * plan.y_image + LANES,), grad.dtype)
             contract(buffers, plan, grad[part], (w, None), None, sums)
-            launch(conv.fold, sums, g.h, g.ow, step, g.c, g.kw, g.stride[1], g.padding[1][0], g.w, out[part].reshape(-1))
+            windows = line.outputs, step, g.c, line.kernel, line.stride, line.before, line.size
+            launch(conv.fold, sums, rows, *windows, out[part].reshape(-1))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
-from ....geometry import Conv2dGeometry
+from ....geometry import ConvGeometry
 from ....kernels.cpu import depthwise, grouped
 from ....kernels.cpu.launch import launch
 from ....kernels.cpu.tile import LANES, Tile
@@ -14,7 +15,7 @@ from ...choice import DType
 from ..arrays import Array, c_ordered
 from ..buffers import Buffers
 from ..plan.contract import Contraction
-from ..plan.conv import forward_plan, grad_input_plan
+from ..plan.conv import Plans, forward_plans, grad_input_plans
 from ..plan.depthwise import depthwise_chunks, depthwise_shares, lane_index
 from ..plan.tiles import GROUPED
 from ..run import Weights
@@ -28,55 +29,60 @@ class Depthwise(Algorithm):
 
     name = "depthwise"
 
-    def declines(self, g: Conv2dGeometry, dtype: DType) -> str:
+    def declines(self, g: ConvGeometry, dtype: DType) -> str:
         if not g.groups == g.c == g.oc:
             return "not one channel to a group"
         return "" if g.c >= LANES else f"fewer than {LANES} channels"
 
-    def declines_grad_input(self, g: Conv2dGeometry, dtype: DType) -> str:
+    def declines_grad_input(self, g: ConvGeometry, dtype: DType) -> str:
         return self.declines(g, dtype)
 
-    def pack(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array:
-        return self._pack(w, forward_plan(g, w.dtype))
+    def pack(self, buffers: Buffers, w: Array, g: ConvGeometry) -> Array:
+        return self._pack(w, forward_plans(g, w.dtype)[0][1])
 
     @staticmethod
     def _pack(w: Array, p: Contraction) -> Array:
         """(K, channels)."""
         return c_ordered(w).reshape(-1).take(lane_index(p))
 
-    def _contract_kernel(self, g: Conv2dGeometry, dtype: DType) -> tuple[Any, ...]:
+    def _contract_kernel(self, g: ConvGeometry, dtype: DType) -> tuple[Any, ...]:
         """The kernel for forward and the input gradient, and its first arguments."""
         return (depthwise.contract,)
 
-    def _correlate_kernel(self, g: Conv2dGeometry, dtype: DType) -> tuple[Any, ...]:
+    def _correlate_kernel(self, g: ConvGeometry, dtype: DType) -> tuple[Any, ...]:
         """The same for the weight gradient."""
         return (depthwise.correlate,)
 
-    def _contract(self, g: Conv2dGeometry, p: Contraction, x: Array, packed: Array, bias: Array | None, code: int, out: Array) -> None:
+    def _contract(self, g: ConvGeometry, plans: Plans, x: Array, packed: Array, bias: Array | None, code: int, out: Array) -> None:
         bias = np.zeros(packed.shape[1], x.dtype) if bias is None else c_ordered(bias)
-        tables = p.input_offsets, p.output_offsets, p.tap_sets, p.taps, p.weight_rows
-        sizes = p.images, p.x_image, p.y_image, depthwise_shares(p), code
-        launch(*self._contract_kernel(g, x.dtype), x.reshape(-1), *tables, packed.reshape(-1), bias, out.reshape(-1), *sizes)
+        kernel, weights = self._contract_kernel(g, x.dtype), packed.reshape(-1)
+        for part, p in plans:
+            tables = p.input_offsets, p.output_offsets, p.tap_sets, p.taps, p.weight_rows
+            sizes = p.images, p.x_image, p.y_image, depthwise_shares(p), code
+            launch(*kernel, x[part].reshape(-1), *tables, weights, bias, out[part].reshape(-1), *sizes)
 
-    def forward(self, buffers: Buffers, x: Array, w: Weights, bias: Array | None, code: int, g: Conv2dGeometry, out: Array) -> None:
+    def forward(self, buffers: Buffers, x: Array, w: Weights, bias: Array | None, code: int, g: ConvGeometry, out: Array) -> None:
         packed = self._packed(buffers, w, g)
-        self._contract(g, forward_plan(g, x.dtype), x, packed, bias, code, out)
+        self._contract(g, forward_plans(g, x.dtype), x, packed, bias, code, out)
 
-    def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
-        plan = grad_input_plan(g, grad.dtype)
-        self._contract(g, plan, grad, self._pack(w, plan), None, 0, out)
+    def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: ConvGeometry, out: Array) -> None:
+        plans = grad_input_plans(g, grad.dtype)
+        self._contract(g, plans, grad, self._pack(w, plans[0][1]), None, 0, out)
 
-    def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
-        p, lanes = forward_plan(g, x.dtype), LANES * 4 // x.itemsize
-        images, shares = depthwise_chunks(g.n)
-        part = buffers.empty((images * shares, p.offsets.shape[1], -(-g.c // lanes) * lanes), x.dtype)
-        tables = p.input_offsets, p.output_offsets, p.tap_sets, p.taps, p.weight_rows
-        sizes = g.n, p.x_image, p.y_image, g.c, shares
-        launch(*self._correlate_kernel(g, x.dtype), x.reshape(-1), *tables, grad.reshape(-1), part, *sizes)
-        total = np.add.reduce(part)
+    def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: ConvGeometry, out: Array) -> None:
+        plans, lanes = forward_plans(g, x.dtype), LANES * 4 // x.itemsize
+        shape, sums = (plans[0][1].offsets.shape[1], -(-g.c // lanes) * lanes), []
+        for some, p in plans:
+            images, shares = depthwise_chunks(p.images)
+            part = buffers.empty((images * shares, *shape), x.dtype)
+            tables = p.input_offsets, p.output_offsets, p.tap_sets, p.taps, p.weight_rows
+            sizes = p.images, p.x_image, p.y_image, g.c, shares
+            launch(*self._correlate_kernel(g, x.dtype), x[some].reshape(-1), *tables, grad[some].reshape(-1), part, *sizes)
+            sums.append(np.add.reduce(part))
+        total = functools.reduce(np.add, sums)
         ragged = g.c % lanes  # the last vector's last lanes hold the channels that fill no vector
         total = np.concatenate([total[:, : g.c - ragged], total[:, total.shape[1] - ragged :]], 1)
-        out.reshape(-1)[lane_index(p)] = total
+        out.reshape(-1)[lane_index(plans[0][1])] = total
 
 
 class Grouped(Depthwise):
@@ -84,7 +90,7 @@ class Grouped(Depthwise):
 
     name = "grouped"
 
-    def declines(self, g: Conv2dGeometry, dtype: DType) -> str:
+    def declines(self, g: ConvGeometry, dtype: DType) -> str:
         size = g.c // g.groups
         if g.groups == 1 or g.oc != g.c or size not in (2, 4, 8):
             return "channels per group are not 2, 4 or 8 on both sides"
@@ -92,8 +98,8 @@ class Grouped(Depthwise):
             return f"fewer than {LANES} channels"
         return "" if size <= LANES * 4 // np.dtype(dtype).itemsize else "a group is wider than a vector"
 
-    def _contract_kernel(self, g: Conv2dGeometry, dtype: DType) -> tuple[Any, ...]:
+    def _contract_kernel(self, g: ConvGeometry, dtype: DType) -> tuple[Any, ...]:
         return grouped.contract, *(Tile(rows, 1, str(dtype)) for rows in (GROUPED, 1, g.c // g.groups))
 
-    def _correlate_kernel(self, g: Conv2dGeometry, dtype: DType) -> tuple[Any, ...]:
+    def _correlate_kernel(self, g: ConvGeometry, dtype: DType) -> tuple[Any, ...]:
         return grouped.correlate, Tile(g.c // g.groups, 1, str(dtype))

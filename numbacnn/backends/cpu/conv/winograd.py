@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from .... import config
-from ....geometry import Conv2dGeometry
+from ....geometry import ConvGeometry
 from ....kernels.cpu import conv, winograd
 from ....kernels.cpu.launch import launch
 from ....kernels.cpu.tile import LANES
@@ -28,19 +28,19 @@ class Winograd(Algorithm):
 
     name = "winograd"
 
-    def declines(self, g: Conv2dGeometry, dtype: DType) -> str:
+    def declines(self, g: ConvGeometry, dtype: DType) -> str:
         if not config.winograd:
             return "config.winograd is off"
-        if (g.kh, g.kw, g.stride, g.dilation, g.groups, dtype) != (3, 3, (1, 1), (1, 1), 1, "float32"):
+        if (g.kernel, g.stride, g.dilation, g.groups, dtype) != ((3, 3), (1, 1), (1, 1), 1, "float32"):
             return "not a plain 3x3 convolution of stride 1 in float32"
         if min(g.c, g.oc) < LANES:
             return f"fewer than {LANES} channels"
         return "" if winograd_pays(g) else "the transforms would cost more than they save"
 
-    def pack(self, buffers: Buffers, w: Array, g: Conv2dGeometry) -> Array:
+    def pack(self, buffers: Buffers, w: Array, g: ConvGeometry) -> Array:
         return self._pack(buffers, w, (0, 1), 9, 9 * g.c, g)
 
-    def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: Conv2dGeometry, out: Array) -> None:
+    def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: ConvGeometry, out: Array) -> None:
         transposed = transposed_geometry(g)
         if transposed is None:
             raise ValueError(f"the input gradient of {g} is no plain convolution")
@@ -48,25 +48,25 @@ class Winograd(Algorithm):
         self.forward(buffers, grad, (w, packed), None, 0, transposed, out)
 
     @staticmethod
-    def _pack(buffers: Buffers, w: Array, taps: tuple[int, int], k_stride: int, lane_stride: int, g: Conv2dGeometry) -> Array:
+    def _pack(buffers: Buffers, w: Array, taps: tuple[int, int], k_stride: int, lane_stride: int, g: ConvGeometry) -> Array:
         columns = tile_for("float32").columns
         packed = buffers.empty((winograd.PLACES, -(-g.oc // columns), g.c, columns), w.dtype)
         launch(winograd.weights, c_ordered(w).reshape(-1), *taps, k_stride, lane_stride, g.oc, packed)
         return packed
 
-    def forward(self, buffers: Buffers, x: Array, w: Weights, bias: Array | None, code: int, g: Conv2dGeometry, out: Array) -> None:
+    def forward(self, buffers: Buffers, x: Array, w: Weights, bias: Array | None, code: int, g: ConvGeometry, out: Array) -> None:
         packed = self._packed(buffers, w, g)
         bias = np.zeros(g.oc, x.dtype) if bias is None else c_ordered(bias)
         for plan, patches in self._patches(buffers, x, g):
             products = buffers.empty((plan.patches, winograd.PLACES * g.oc + winograd.GAP), x.dtype)
             contract(buffers, plan.contraction, patches, (packed, packed), None, products)
-            launch(winograd.output_patches, products.reshape(-1), bias, g.oh, g.ow, g.oc, *plan.patch_range, code, out.reshape(-1))
+            launch(winograd.output_patches, products.reshape(-1), bias, *g.outputs, g.oc, *plan.patch_range, code, out.reshape(-1))
 
-    def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: Conv2dGeometry, out: Array) -> None:
+    def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: ConvGeometry, out: Array) -> None:
         part = None
         for plan, patches in self._patches(buffers, x, g):
             grads = buffers.empty((plan.patches, winograd.PLACES * g.oc + winograd.GAP), x.dtype)
-            launch(winograd.grad_patches, grad.reshape(-1), g.oh, g.ow, g.oc, *plan.patch_range, grads.reshape(-1))
+            launch(winograd.grad_patches, grad.reshape(-1), *g.outputs, g.oc, *plan.patch_range, grads.reshape(-1))
             fresh = part is None
             part = buffers.empty(plan.correlation.part_shape, x.dtype) if part is None else part
             p, nothing = plan.correlation, EMPTY[x.itemsize]
@@ -74,10 +74,9 @@ class Winograd(Algorithm):
         launch(winograd.grad_weights, part, g.c, g.oc, out.reshape(-1))
 
     @staticmethod
-    def _patches(buffers: Buffers, x: Array, g: Conv2dGeometry) -> Iterator[tuple[WinogradPlan, Array]]:
+    def _patches(buffers: Buffers, x: Array, g: ConvGeometry) -> Iterator[tuple[WinogradPlan, Array]]:
         """The transformed patches of x, so many rows of them at a time as stay in the cache."""
         for plan in winograd_plans(g):
             patches = buffers.empty((plan.patches, winograd.PLACES * g.c + winograd.GAP), x.dtype)
-            pads = g.padding[0][0], g.padding[1][0]
-            launch(winograd.input_patches, x.reshape(-1), g.h, g.w, g.c, *pads, *plan.patch_range, patches.reshape(-1))
+            launch(winograd.input_patches, x.reshape(-1), *g.sizes, g.c, *g.before, *plan.patch_range, patches.reshape(-1))
             yield plan, patches

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import replace
 
 import numpy as np
 
-from ....geometry import Conv2dGeometry
+from ....geometry import ConvGeometry
 from .contract import Contraction, contraction
+from .kept import kept
 from .shapes import superpixel, transposed_geometry
-from .tables import Axis, axes_of, grad_axis, grid, tap_sets
+from .tables import Positions, grad_axis, grid, steps, tap_sets
 from .tiles import tile_for
 
 __all__ = ["column_sum_pays", "column_sum_plans", "column_sum_step"]
@@ -20,40 +22,42 @@ SUMS_BYTES = 1 << 23
 
 
 @functools.lru_cache(maxsize=256)
-def column_sum_pays(g: Conv2dGeometry, dtype: str | np.dtype) -> bool:
+def column_sum_pays(g: ConvGeometry, dtype: str | np.dtype) -> bool:
     """Whether all pixels of a window's row fill the tile's vectors better than one pixel's channels.
 
     In steps of the tile for each row of kernel and output channel; to write and read a block of sums takes as long as some 16 of them.
     """
     columns, whole = tile_for(dtype).columns, transposed_geometry(g)
     r = superpixel(whole, dtype) if whole else 1
-    summed = -(-g.kw * g.c // columns) * (1 + 16 / (g.kh * g.oc))
-    return summed < (g.kw + r - 1) / r * -(-r * g.c // columns)
+    *lines, kw = g.kernel
+    summed = -(-kw * g.c // columns) * (1 + 16 / (math.prod(lines) * g.oc))
+    return summed < (kw + r - 1) / r * -(-r * g.c // columns)
 
 
-@functools.lru_cache(maxsize=256)
-def column_sum_plans(g: Conv2dGeometry, dtype: str | np.dtype) -> tuple[tuple[slice, Contraction], ...]:
+@kept
+def column_sum_plans(g: ConvGeometry, dtype: str | np.dtype) -> tuple[tuple[slice, Contraction], ...]:
     """Plans for some images each, so few that their sums stay in the cache, or near it."""
-    some = max(1, SUMS_BYTES // (g.h * g.ow * column_sum_step(g, dtype) * np.dtype(dtype).itemsize))
+    some = max(1, SUMS_BYTES // (math.prod(g.sizes[:-1]) * g.outputs[-1] * column_sum_step(g, dtype) * np.dtype(dtype).itemsize))
     parts = [slice(first, min(g.n, first + some)) for first in range(0, g.n, some)]
     return tuple((part, _column_sum_plan(replace(g, n=part.stop - part.start), dtype)) for part in parts)
 
 
 @functools.lru_cache(maxsize=256)
-def _column_sum_plan(g: Conv2dGeometry, dtype: str | np.dtype) -> Contraction:
-    """What each pixel of dy adds to the kw pixels of its window in each row of dx: (N, H, OW, KW * C), whole tiles."""
-    taps, step = g.kh * g.kw, column_sum_step(g, dtype)
-    rows, windows = grad_axis(*axes_of(g)[0]), np.arange(g.ow)
+def _column_sum_plan(g: ConvGeometry, dtype: str | np.dtype) -> Contraction:
+    """What each pixel of dy adds to the kw pixels of its window in each row of dx: (N, ..., H, OW, KW * C), whole tiles."""
+    (*lines, kw), step = g.kernel, column_sum_step(g, dtype)
+    sums, windows = (*g.sizes[:-1], g.outputs[-1]), np.arange(g.outputs[-1])
+    axes, taps = [grad_axis(axis) for axis in g.axes[:-1]], math.prod(g.kernel)
     plan = contraction(
-        tap_sets((rows, [Axis(windows, windows, (0,), (0,))]), 1, g.oc, (g.ow * g.oc, g.oc), (g.ow * step, step)),
+        tap_sets([*axes, [Positions(windows, windows, (0,), (0,))]], (*lines, 1), g.oc, steps(g.outputs, g.oc), steps(sums, step)),
         dtype,
         images=g.n,
-        x_image=g.oh * g.ow * g.oc,
-        y_image=g.h * g.ow * step,
+        x_image=math.prod(g.outputs) * g.oc,
+        y_image=math.prod(sums) * step,
         x_group=g.oc,
-        y_group=g.kw * g.c,
+        y_group=kw * g.c,
         groups=1,
-        offsets=np.add.outer(np.arange(g.kw), grid(np.arange(g.kh)[::-1] * g.kw, np.arange(g.oc) * g.c * taps)),
+        offsets=np.add.outer(np.arange(kw), grid(np.arange(math.prod(lines))[::-1] * kw, np.arange(g.oc) * g.c * taps)),
         group_stride=0,
         lane_stride=taps,
     )
@@ -61,7 +65,7 @@ def _column_sum_plan(g: Conv2dGeometry, dtype: str | np.dtype) -> Contraction:
 
 
 @functools.lru_cache(maxsize=256)
-def column_sum_step(g: Conv2dGeometry, dtype: str | np.dtype) -> int:
+def column_sum_step(g: ConvGeometry, dtype: str | np.dtype) -> int:
     """Elements from what one window adds to what the next does."""
     columns = tile_for(dtype).columns
-    return -(-g.kw * g.c // columns) * columns
+    return -(-g.kernel[-1] * g.c // columns) * columns

@@ -61,6 +61,10 @@ class Contraction:
         shape = self.groups, -(-self.y_group // self.tile.columns), self.offsets.shape[1], self.tile.columns
         object.__setattr__(self, "packed_shape", shape)
 
+    @property
+    def nbytes(self) -> int:
+        return sum(table.nbytes for table in self.tables)
+
 
 def _cut(tiles: int, blocks: int, tile_bytes: int) -> tuple[int, int]:
     """(pixel_tasks, channel_tasks): into how many tasks the tiles are shared out, and each of them by blocks of output channels."""

@@ -25,7 +25,7 @@ class Correlation:
     """The arguments of ``kernels.cpu.conv.correlate``, but for the arrays of values."""
 
     tile: Tile
-    pads: tuple[int, int, int, int]
+    pads: tuple[tuple[int, int], ...]
     line_offsets: np.ndarray
     line: int
     step: int
@@ -55,11 +55,15 @@ class Correlation:
         shape = self.chunks, self.groups, -(-self.y_group // self.tile.columns), len(self.window_offsets), self.tile.columns
         object.__setattr__(self, "part_shape", shape)
 
+    @property
+    def nbytes(self) -> int:
+        return sum(table.nbytes for table in self.tables)
+
 
 def correlation(
     tile: Tile,
     *,
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+    pads: tuple[tuple[int, int], ...] = (),
     line_offsets: np.ndarray,
     line: int,
     step: int,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
+from typing import Any
 
 import numpy as np
 
-from ....geometry import Conv2dGeometry
+from ....geometry import Axis, Taps
 
-__all__ = ["Axis", "TapSet", "axes_of", "forward_axis", "grad_axis", "grid", "in_memory", "one_run", "tap_sets", "with_tail"]
+__all__ = ["Positions", "TapSet", "forward_axis", "grad_axis", "grid", "in_memory", "one_run", "steps", "tap_sets", "with_tail"]
 
 
 def grid(*axes: np.ndarray) -> np.ndarray:
@@ -32,7 +35,7 @@ def with_tail(offsets: np.ndarray, image: int, images: int, rows: int) -> np.nda
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class Positions:
     """Positions of the result along one axis that see the same taps.
 
     A position sees tap ``taps[i]`` (as the packed weights are ordered) at element ``starts[position] + shifts[i]`` of the input.
@@ -43,44 +46,39 @@ class Axis:
     taps: tuple[int, ...]
     shifts: tuple[int, ...]
 
+    def part(self, some: slice) -> Positions:
+        return Positions(self.positions[some], self.starts[some], self.taps, self.shifts)
 
-def _group_equal(seen: dict[int, tuple[int, tuple[tuple[int, int], ...]]]) -> list[Axis]:
+
+def _group_equal(windows: Iterable[tuple[int, Taps]]) -> list[Positions]:
     """Group positions, each with its start and its (tap, shift)s, by the latter."""
-    groups: dict[tuple[tuple[int, int], ...], list[int]] = {}
-    for position, (_, taps) in seen.items():
-        groups.setdefault(taps, []).append(position)
+    groups: dict[Taps, list[tuple[int, int]]] = {}
+    for position, (start, taps) in enumerate(windows):
+        groups.setdefault(taps, []).append((position, start))
     return [
-        Axis(np.array(found), np.array([seen[p][0] for p in found]), tuple(k for k, _ in taps), tuple(s for _, s in taps))
+        Positions(*np.array(found).T, tuple(k for k, _ in taps), tuple(s for _, s in taps))  # type: ignore[call-arg]
         for taps, found in groups.items()
     ]
 
 
-def forward_axis(size: int, outputs: int, kernel: int, stride: int, before: int, dilation: int) -> list[Axis]:
-    """Output o sees tap k at input o * stride - before + k * dilation, where that exists."""
-    seen = {}
-    for o in range(outputs):
-        start = o * stride - before
-        seen[o] = start, tuple((k, k * dilation) for k in range(kernel) if 0 <= start + k * dilation < size)
-    return _group_equal(seen)
+def forward_axis(axis: Axis) -> list[Positions]:
+    """The outputs, each of which sees the taps of its window."""
+    return _group_equal(axis.window(o) for o in range(axis.outputs))
 
 
-def grad_axis(size: int, outputs: int, kernel: int, stride: int, before: int, dilation: int) -> list[Axis]:
-    """Input i gets tap k of output (i + before - k * dilation) / stride, where that is whole and exists; the last tap comes first."""
-    seen = {}
-    for i in range(size):
-        start = (i + before) // stride
-        taps = []
-        for k in reversed(range(kernel)):
-            o, rest = divmod(i + before - k * dilation, stride)
-            if rest == 0 and 0 <= o < outputs:
-                taps.append((kernel - 1 - k, o - start))
-        seen[i] = start, tuple(taps)
-    return _group_equal(seen)
+def grad_axis(axis: Axis) -> list[Positions]:
+    """The places of the input, each of which gets the taps of some outputs; the last tap comes first."""
+    windows = (axis.grad_window(i) for i in range(axis.size))
+    return _group_equal((start, tuple((axis.kernel - 1 - k, shift) for k, shift in taps)) for start, taps in windows)
 
 
-def axes_of(g: Conv2dGeometry) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Input size, output size, kernel, stride, padding before and dilation of the two axes."""
-    return tuple(zip((g.h, g.w), (g.oh, g.ow), (g.kh, g.kw), g.stride, (g.padding[0][0], g.padding[1][0]), g.dilation))  # type: ignore[return-value]
+def steps(sizes: Sequence[int], pixel: int) -> tuple[int, ...]:
+    """Elements from one place of each axis to the next, where a pixel takes so many.
+
+    >>> steps((4, 5, 6), 2)
+    (60, 12, 2)
+    """
+    return tuple(pixel * math.prod(sizes[i + 1 :]) for i in range(len(sizes)))
 
 
 def _consecutive(numbers: tuple[int, ...]) -> bool:
@@ -98,19 +96,31 @@ class TapSet:
     length: int
 
 
-def tap_sets(axes: tuple[list[Axis], list[Axis]], kw: int, depth: int, x: tuple[int, int], y: tuple[int, int]) -> list[TapSet]:
-    """All pairs of a row's and a column's taps. ``depth`` channels are summed; x and y are (elements of a row, of a pixel)."""
-    found = []
-    for row, col in product(*axes):
-        at = grid(row.starts * x[0], col.starts * x[1])
-        to = grid(row.positions * y[0], col.positions * y[1])
-        taps, shifts, length = col.taps[:1], col.shifts[:1], depth * len(col.taps)
-        if not (depth == x[1] and _consecutive(col.taps) and _consecutive(col.shifts)):  # other taps or groups lie between them
-            taps, shifts, length = col.taps, col.shifts, depth
-        down, across = np.array(row.taps, np.int64), np.array(taps, np.int64)
-        offsets = grid(np.array(row.shifts, np.int64) * x[0], np.array(shifts, np.int64) * x[1])
-        found.append(TapSet(at, to, offsets, grid(down * kw * depth, across * depth), length))
+def tap_sets(axes: Sequence[list[Positions]], kernel: Sequence[int], depth: int, x: Sequence[int], y: Sequence[int]) -> list[TapSet]:
+    """All combinations of the axes' taps. ``depth`` channels are summed; x and y are the ``steps`` of the input and of the result."""
+    weights, found = steps(kernel, depth), []
+    for parts in product(*axes):
+        last = parts[-1]
+        taps, shifts, length = last.taps[:1], last.shifts[:1], depth * len(last.taps)
+        if not (depth == x[-1] and _consecutive(last.taps) and _consecutive(last.shifts)):  # other taps or groups lie between them
+            taps, shifts, length = last.taps, last.shifts, depth
+        seen = [*(part.shifts for part in parts[:-1]), shifts]
+        met = [*(part.taps for part in parts[:-1]), taps]
+        found.append(
+            TapSet(
+                input_offsets=_sums((part.starts for part in parts), x),
+                output_offsets=_sums((part.positions for part in parts), y),
+                taps=_sums(seen, x),
+                weight_rows=_sums(met, weights),
+                length=length,
+            )
+        )
     return found
+
+
+def _sums(places: Iterable[Any], elements: Sequence[int]) -> np.ndarray:
+    """The offsets of all combinations of places along the axes."""
+    return grid(*(np.asarray(along, np.int64) * step for along, step in zip(places, elements)))
 
 
 def one_run(at: np.ndarray, to: np.ndarray, length: int) -> TapSet:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ....geometry import Conv2dGeometry
+from ....geometry import ConvGeometry
 from ....kernels.cpu import winograd
 from .contract import Contraction, contraction
 from .correlate import Correlation, correlation
@@ -34,12 +35,13 @@ class WinogradPlan:
     correlation: Correlation
 
 
-def _patch_grid(g: Conv2dGeometry) -> tuple[int, int]:
-    return -(-g.oh // winograd.SIZE), -(-g.ow // winograd.SIZE)
+def _patch_grid(g: ConvGeometry) -> tuple[int, int]:
+    rows, columns = g.outputs
+    return -(-rows // winograd.SIZE), -(-columns // winograd.SIZE)
 
 
 @functools.lru_cache(maxsize=1024)
-def winograd_pays(g: Conv2dGeometry) -> bool:
+def winograd_pays(g: ConvGeometry) -> bool:
     """Whether fewer multiplications make up for the transforms of patches and weights. Ragged tiles cost as much as full ones."""
     rows, columns = _patch_grid(g)
     patches, weights, tile = g.n * rows * columns, g.c * g.oc, tile_for("float32").m
@@ -47,11 +49,11 @@ def winograd_pays(g: Conv2dGeometry) -> bool:
     def multiplied(pixels: int) -> int:
         return weights * (-(-pixels // tile) * tile + MOVED)
 
-    return winograd.PLACES * (multiplied(patches) + MOVED * patches * (g.c + g.oc)) < 9 * multiplied(g.n * g.oh * g.ow)
+    return winograd.PLACES * (multiplied(patches) + MOVED * patches * (g.c + g.oc)) < 9 * multiplied(g.n * math.prod(g.outputs))
 
 
 @functools.lru_cache(maxsize=256)
-def winograd_plans(g: Conv2dGeometry) -> tuple[WinogradPlan, ...]:
+def winograd_plans(g: ConvGeometry) -> tuple[WinogradPlan, ...]:
     """Plans for a few rows of patches each."""
     rows, columns = _patch_grid(g)
     fitting = max(FEWEST_PATCHES, PATCHES_BYTES // (4 * winograd.PLACES * (g.c + g.oc)))
