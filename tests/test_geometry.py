@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from numbacnn.arguments import pair
 from numbacnn.errors import ShapeError
-from numbacnn.geometry import AdaptivePoolGeometry, ConvGeometry, PoolGeometry, output_size
+from numbacnn.geometry import AdaptivePoolGeometry, Axis, ConvGeometry, PoolGeometry, in_front, output_size
 
 SIZES = st.integers(1, 12)
 
@@ -152,6 +152,102 @@ ERRORS += [
         "[adaptive_avg_pool2d] expected input (N, C, H, W) with C, H and W of at least 1; received input (2, 0, 5, 5).",
     ),
 ]
+
+
+SIGNAL, VOLUME = (8, 3, 28), (8, 3, 5, 6, 7)
+ERRORS += [
+    (conv((28,), (6, 3, 5), axes=1), "[conv1d] expected input (N, C, L) or (C, L); received input (28,)."),
+    (conv((8, 3, 0), (6, 3, 5), axes=1), "[conv1d] expected input (N, C, L) with C and L of at least 1; received input (8, 3, 0)."),
+    (conv(SIGNAL, W, axes=1), "[conv1d] expected weight (OC, C/groups, K) with sizes of at least 1; received weight (6, 3, 5, 5)."),
+    (
+        conv(SIGNAL, (6, 3, 5), stride=(1, 2), axes=1),
+        "[conv1d] expected stride as an integer or a tuple (length,) of at least 1; received (1, 2).",
+    ),
+    (
+        conv(SIGNAL, (6, 3, 5), padding="full", axes=1),
+        "[conv1d] expected padding as an integer, a tuple, 'same' or 'valid'; received 'full'.",
+    ),
+    (
+        conv(SIGNAL, (6, 3, 40), axes=1),
+        "[conv1d] expected a padded input of at least the kernel's extent (40,); received padded input (28,).",
+    ),
+    (conv((28, 28), W, axes=3), "[conv3d] expected input (N, C, D, H, W) or (C, D, H, W); received input (28, 28)."),
+    (
+        conv((8, 0, 5, 6, 7), (6, 3, 1, 1, 1), axes=3),
+        "[conv3d] expected input (N, C, D, H, W) with C, D, H and W of at least 1; received input (8, 0, 5, 6, 7).",
+    ),
+    (
+        conv(VOLUME, (6, 1, 1, 1, 1), axes=3),
+        "[conv3d] expected weight (OC, C/groups, KD, KH, KW) with C/groups = 3 to match input (8, 3, 5, 6, 7) and groups = 1; "
+        "received weight (6, 1, 1, 1, 1).",
+    ),
+    (
+        conv(VOLUME, (6, 3, 1, 1, 1), dilation=(1, 2), axes=3),
+        "[conv3d] expected dilation as an integer or a triple (depth, height, width) of at least 1; received (1, 2).",
+    ),
+    (
+        conv(VOLUME, (6, 3, 1, 1, 1), padding="full", axes=3),
+        "[conv3d] expected padding as an integer, a triple, 'same' or 'valid'; received 'full'.",
+    ),
+    (pool(SIGNAL, 3, padding=2, axes=1), "[max_pool1d] expected padding of at most half the kernel (3,); received padding (2,)."),
+    (
+        pool(VOLUME, (2, 2, 9), axes=3, op="avg_pool3d"),
+        "[avg_pool3d] expected a padded input of at least the window's extent (2, 2, 9); received padded input (5, 6, 7).",
+    ),
+    (
+        lambda: AdaptivePoolGeometry.of(VOLUME, (1, 2)),
+        "[adaptive_avg_pool3d] expected output_size as an integer of at least 1, None, or a triple (depth, height, width) of such; "
+        "received (1, 2).",
+    ),
+    (lambda: ConvGeometry.of((3, 4), W), "[conv] expected input (N, C, L), (N, C, H, W) or (N, C, D, H, W); received input (3, 4)."),
+    (
+        lambda: PoolGeometry.of((1, 1, 2, 2, 2, 2), 1),
+        "[max_pool] expected input (N, C, L), (N, C, H, W) or (N, C, D, H, W); received input (1, 1, 2, 2, 2, 2).",
+    ),
+]
+
+
+def test_a_geometry_has_the_axes_of_its_input() -> None:
+    for axes in (1, 2, 3):
+        sizes, kernel = (9, 8, 7)[:axes], (3, 2, 1)[:axes]
+        g = ConvGeometry.of((2, 4, *sizes), (6, 2, *kernel), stride=2, padding=1, groups=2)
+        assert (g.sizes, g.kernel, g.weight_shape) == (sizes, kernel, (6, 2, *kernel))
+        assert g.output_shape == (2, 6, *((n + 2 - k) // 2 + 1 for n, k in zip(sizes, kernel)))
+        assert g.macs == math.prod(g.output_shape) * math.prod(g.weight_shape[1:])
+        assert PoolGeometry.of((2, 4, *sizes), kernel).output_shape == (2, 4, *(n // k for n, k in zip(sizes, kernel)))
+        assert AdaptivePoolGeometry.of((2, 4, *sizes), None).output_shape == (2, 4, *sizes)
+
+
+AXES = st.builds(
+    lambda size, kernel, stride, before, after, dilation: Axis(
+        max(size, dilation * (kernel - 1) + 1 - before - after), kernel, stride, before, after, dilation
+    ),
+    *(SIZES, st.integers(1, 4), st.integers(1, 4), st.integers(0, 4), st.integers(0, 4), st.integers(1, 3)),
+)
+
+
+@given(axis=AXES)
+def test_windows_forward_and_in_the_gradient_are_the_same_taps(axis: Axis) -> None:
+    """Which output sees which place by which tap, tried one by one, from both sides."""
+    seen = {
+        (o, k, i)
+        for o in range(axis.outputs)
+        for k in range(axis.kernel)
+        for i in range(axis.size)
+        if i == o * axis.stride - axis.before + k * axis.dilation
+    }
+    forward = [(o, k, axis.window(o)[0] + shift) for o in range(axis.outputs) for k, shift in axis.window(o)[1]]
+    gradient = [(axis.grad_window(i)[0] + shift, k, i) for i in range(axis.size) for k, shift in axis.grad_window(i)[1]]
+    assert set(forward) == seen == set(gradient) and len(forward) == len(seen) == len(gradient)
+    assert all(
+        [k for k, _ in axis.grad_window(i)[1]] == sorted((k for k, _ in axis.grad_window(i)[1]), reverse=True) for i in range(axis.size)
+    )
+
+
+def test_unit_axes_lie_in_front() -> None:
+    line = Axis(9, 3)
+    assert in_front((line,), Axis(1)) == (Axis(1), Axis(1), line)
+    assert in_front((line, line), Axis(1), 2) == (line, line)
 
 
 def test_adaptive_sizes() -> None:

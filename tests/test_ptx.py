@@ -81,6 +81,16 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
         row("pool.avg_backward", x, x, *(u,) * 13)
         row("adaptive.adaptive_avg_forward", x, x, *(u,) * 6)
         row("adaptive.adaptive_avg_backward", x, x, *(u,) * 6)
+        axes = UniTuple(int32, 18)
+        row("volume-conv.forward", x, x, x, u, x, axes, u, u, u, u)
+        row("volume-conv.grad_input", x, x, x, axes, u, u, u, u)
+        row("volume-conv.grad_weight", x, x, x, axes, *(u,) * 6)
+        row("volume-pool.max_forward", x, x, int32[::1], axes, u, u)
+        row("volume-pool.max_backward", x, int32[::1], x, axes, u, u)
+        row("volume-pool.avg_forward", x, x, axes, u, u, u)
+        row("volume-pool.avg_backward", x, x, axes, u, u, u)
+        row("volume-pool.adaptive_avg_forward", x, x, UniTuple(int32, 6), u, u)
+        row("volume-pool.adaptive_avg_backward", x, x, UniTuple(int32, 6), u, u)
         row("pointwise.gelu", u, *strided((x, u), flat, t))
         row("pointwise.gelu_backward", u, *strided((x, u), flat, t, t))
         row("norm.moments", x, x, x, u, u, u)
@@ -95,19 +105,21 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
 
 
 def kernels() -> dict[str, Any]:
-    """Every kernel of ``numbacnn.kernels.cuda.simt``, as module.name."""
+    """Every kernel of ``numbacnn.kernels.cuda.simt``, as module.name, and those for volumes, as volume-module.name."""
     import pkgutil
 
     from numba.cuda.dispatcher import CUDADispatcher
 
     import numbacnn.kernels.cuda.simt as package
 
+    places = {info.name: f"{package.__name__}.{info.name}" for info in pkgutil.iter_modules(package.__path__)}
+    places |= {f"volume-{name}": f"numbacnn.kernels.cuda.{name}" for name in ("conv", "pool")}
     found = {}
-    for info in pkgutil.iter_modules(package.__path__):
-        module = importlib.import_module(f"{package.__name__}.{info.name}")
+    for short, place in places.items():
+        module = importlib.import_module(place)
         for name, value in vars(module).items():
             if isinstance(value, CUDADispatcher) and not value.targetoptions["device"] and value.py_func.__module__ == module.__name__:
-                found[f"{info.name}.{name}"] = value
+                found[f"{short}.{name}"] = value
     return found
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import numbacnn as nc
 from numbacnn import nn
-from numbacnn.geometry import PoolGeometry
+from numbacnn.geometry import AdaptivePoolGeometry, ConvGeometry, PoolGeometry
 from numbacnn.nn import functional as F
 from numbacnn.testing.properties import holds_data_everywhere
 
@@ -200,6 +200,84 @@ def test_nan_and_infinity_in_convolution_and_average_pooling() -> None:
     x[0, 0, 1, 1], x[0, 1, 4, 4], x[0, 1, 0, 5] = np.nan, np.inf, -np.inf
     np.testing.assert_array_equal(F.conv2d(ours(x, False), ours(w, False)).numpy(), TF.conv2d(theirs(x, False), theirs(w, False)).numpy())
     np.testing.assert_array_equal(F.avg_pool2d(ours(x, False), 2).numpy(), TF.avg_pool2d(theirs(x, False), 2).numpy())
+
+
+# -- one and three axes, which have no layers yet: the backend beside PyTorch ---------------------------------------------
+def _windows(rng: np.random.Generator, axes: int, most: int) -> tuple[tuple[int, ...], dict[str, Any]]:
+    """Sizes of up to so many pixels, and a kernel, stride and padding of at most half of it."""
+    pick = lambda *values: tuple(int(v) for v in rng.choice(values, axes))
+    kernel = pick(1, 2, 3)
+    padding = tuple(int(rng.integers(0, k // 2 + 1)) for k in kernel)
+    return pick(3, 4, 5, most), {"kernel": kernel, "stride": pick(1, 1, 2, 3), "padding": padding}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("axes", [1, 3])
+def test_convolutions_by_axes(axes: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nc.config, "threads", threads)
+    xp, rng = nc.backends.get("cpu"), np.random.default_rng(axes)
+    for seed in range(60):
+        sizes, o = _windows(rng, axes, {1: 90, 3: 8}[axes])
+        groups, dilation = int(rng.choice([1, 1, 2, 3])), tuple(int(v) for v in rng.choice([1, 1, 2], axes))
+        if any(n + 2 * p <= d * (k - 1) for n, p, d, k in zip(sizes, o["padding"], dilation, o["kernel"])):
+            continue
+        c, oc = groups * int(rng.choice([1, 2, 5])), groups * int(rng.choice([1, 3, 16]))
+        x, w, b = ints(int(rng.integers(0, 4)), c, *sizes, seed=seed), ints(oc, c // groups, *o["kernel"], seed=seed + 1), ints(oc, seed=3)
+        g = ConvGeometry.of(x.shape, w.shape, o["stride"], o["padding"], dilation, groups)
+        tx, tw, tb = theirs(x), theirs(w), theirs(b, False)
+        y = getattr(TF, f"conv{axes}d")(tx, tw, tb, o["stride"], o["padding"], dilation, groups)
+        np.testing.assert_array_equal(xp.conv_forward(x, w, b, g), y.detach().numpy())
+        grad = ints(*y.shape, seed=seed + 2)
+        y.backward(torch.from_numpy(grad))
+        np.testing.assert_array_equal(xp.conv_grad_input(grad, w, g), tx.grad.numpy())
+        np.testing.assert_array_equal(xp.conv_grad_weight(grad, x, g), tw.grad.numpy())
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("axes", [1, 3])
+def test_poolings_by_axes(axes: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Means are of multiples of every divisor, so that they are exact."""
+    monkeypatch.setattr(nc.config, "threads", threads)
+    xp, rng = nc.backends.get("cpu"), np.random.default_rng(axes)
+    for seed in range(40):
+        sizes, o = _windows(rng, axes, {1: 90, 3: 8}[axes])
+        ceil, include = bool(rng.random() < 0.5), bool(rng.random() < 0.5)
+        shape, dilation = (int(rng.integers(1, 18)), int(rng.choice([1, 3, 40])), *sizes), int(rng.choice([1, 1, 2]))
+        if all(n + 2 * p > dilation * (k - 1) for n, p, k in zip(sizes, o["padding"], o["kernel"])):
+            g = PoolGeometry.of(shape, o["kernel"], o["stride"], o["padding"], dilation, ceil)
+            if holds_data_everywhere(g):  # PyTorch 2.13 crashes elsewhere
+                x = ints(*shape, seed=seed)
+                tx = theirs(x)
+                y, places = getattr(TF, f"max_pool{axes}d")(tx, *o.values(), dilation, ceil, return_indices=True)
+                found, index = xp.max_pool_forward(x, g)
+                np.testing.assert_array_equal(found, y.detach().numpy())
+                np.testing.assert_array_equal(index, places.numpy())
+                grad = ints(*y.shape, seed=seed + 1)
+                y.backward(torch.from_numpy(grad))
+                np.testing.assert_array_equal(xp.max_pool_backward(grad, index, g), tx.grad.numpy())
+        g = PoolGeometry.of(shape, o["kernel"], o["stride"], o["padding"], 1, ceil, include)
+        x = ints(*shape, seed=seed).astype(np.float64) * 6**3
+        tx = theirs(x)
+        y = getattr(TF, f"avg_pool{axes}d")(tx, *o.values(), ceil, include)
+        np.testing.assert_array_equal(xp.avg_pool_forward(x, g), y.detach().numpy())
+        grad = ints(*y.shape, seed=seed + 1).astype(np.float64) * 6**3
+        y.backward(torch.from_numpy(grad))
+        np.testing.assert_array_equal(xp.avg_pool_backward(grad, g), tx.grad.numpy())
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"), [((1, 1, 41), 7), ((20, 3, 5), 9), ((2, 40, 5, 6, 7), (2, 4, 3)), ((1, 1, 3, 2, 5), (5, None, 7))], ids=str
+)
+def test_adaptive_means_by_axes(shape: tuple[int, ...], size: Any) -> None:
+    xp, axes = nc.backends.get("cpu"), len(shape) - 2
+    x = ints(*shape).astype(np.float64) * (2**3 * 3**3 * 5 * 7)  # a multiple of every divisor
+    tx = theirs(x)
+    y = getattr(TF, f"adaptive_avg_pool{axes}d")(tx, size)
+    g = AdaptivePoolGeometry.of(shape, size)
+    np.testing.assert_array_equal(xp.adaptive_avg_pool_forward(x, g), y.detach().numpy())
+    grad = ints(*y.shape, seed=1).astype(np.float64) * (2**3 * 3**3 * 5 * 7)
+    y.backward(torch.from_numpy(grad))
+    np.testing.assert_array_equal(xp.adaptive_avg_pool_backward(grad, g), tx.grad.numpy())
 
 
 WRONG_POOLINGS = [

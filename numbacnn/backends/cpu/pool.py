@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import math
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -21,64 +20,75 @@ SIGNALS = 16
 A = TypeVar("A")
 
 
+class Lines(NamedTuple):
+    """A pooling as the kernels take it: its axes, and the shapes (N, lines, pixels of a line * C) of input and output."""
+
+    axes: Array
+    input: tuple[int, int, int]
+    output: tuple[int, int, int]
+
+
 def _volume(axes: tuple[A, ...], n: int, unit: A) -> tuple[A, ...]:
     """Depth, height and width for the kernels, whose tasks are lines."""
     return (unit, axes[0], unit) if len(axes) == 1 and n < SIGNALS else in_front(axes, unit)
 
 
+def _lines(axes: list[tuple[int, ...]], n: int, c: int) -> Lines:
+    """Of axes that begin with size and outputs."""
+    (depth, planes, *_), (height, rows, *_), (width, columns, *_) = axes
+    return Lines(np.array(axes, np.int64), (n, depth * height, width * c), (n, planes * rows, columns * c))
+
+
 @functools.lru_cache(maxsize=1024)
-def _axes(g: PoolGeometry) -> Array:
-    """The axes as the kernels take them."""
+def _windows(g: PoolGeometry) -> Lines:
     axes = _volume(g.axes, g.n, Axis(1))
-    return np.array([(a.size, a.outputs, a.kernel, a.stride, a.before, a.dilation) for a in axes], np.int64)
+    return _lines([(a.size, a.outputs, a.kernel, a.stride, a.before, a.dilation) for a in axes], g.n, g.c)
 
 
 @functools.lru_cache(maxsize=1024)
-def _adaptive_axes(g: AdaptivePoolGeometry) -> Array:
-    return np.array(_volume(tuple(zip(g.sizes, g.outputs)), g.n, (1, 1)), np.int64)
-
-
-def _lines(x: Array, last: int) -> Array:
-    """(N, ..., C) as lines of ``last`` pixels: (N, D * H, W * C)."""
-    n, *sizes, c = x.shape
-    return x.reshape(n, math.prod(sizes) // last, last * c)
+def _adaptive_windows(g: AdaptivePoolGeometry) -> Lines:
+    return _lines([*_volume(tuple(zip(g.sizes, g.outputs)), g.n, (1, 1))], g.n, g.c)
 
 
 class Pool(Arrays):
     """Maxima and means of windows."""
 
     def max_pool_forward(self, x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
-        axes, out, index = _axes(geometry), self.empty(geometry.output_shape, x.dtype), self.empty(geometry.output_shape, np.int32)
-        lines = _lines(self.contiguous(x), axes[2, 0]), *(_lines(to_channels_last(a), axes[2, 1]) for a in (out, index))
-        launch(pool.max_forward, *lines, geometry.c, axes)
+        g, p = geometry, _windows(geometry)
+        out, index = self.empty(g.output_shape, x.dtype), self.empty(g.output_shape, np.int32)
+        made = to_channels_last(out).reshape(p.output), to_channels_last(index).reshape(p.output)
+        launch(pool.max_forward, self.contiguous(x).reshape(p.input), *made, g.c, p.axes)
         return out, index
 
     def max_pool_backward(self, grad: Array, index: Array, geometry: PoolGeometry) -> Array:
-        axes, out = _axes(geometry), self.empty(geometry.input_shape, grad.dtype)
-        lines = (_lines(a, axes[2, 1]) for a in (self.contiguous(grad), to_channels_last(index)))
-        launch(pool.max_backward, *lines, _lines(to_channels_last(out), axes[2, 0]), geometry.c, axes)
+        g, p = geometry, _windows(geometry)
+        out = self.empty(g.input_shape, grad.dtype)
+        given = self.contiguous(grad).reshape(p.output), to_channels_last(index).reshape(p.output)
+        launch(pool.max_backward, *given, to_channels_last(out).reshape(p.input), g.c, p.axes)
         return out
 
     def avg_pool_forward(self, x: Array, geometry: PoolGeometry) -> Array:
-        axes, out = _axes(geometry), self.empty(geometry.output_shape, x.dtype)
-        lines = _lines(self.contiguous(x), axes[2, 0]), _lines(to_channels_last(out), axes[2, 1])
-        launch(pool.avg_forward, *lines, geometry.c, axes, int(geometry.count_include_pad))
+        g, p = geometry, _windows(geometry)
+        out = self.empty(g.output_shape, x.dtype)
+        lines = self.contiguous(x).reshape(p.input), to_channels_last(out).reshape(p.output)
+        launch(pool.avg_forward, *lines, g.c, p.axes, int(g.count_include_pad))
         return out
 
     def avg_pool_backward(self, grad: Array, geometry: PoolGeometry) -> Array:
-        axes, out = _axes(geometry), self.empty(geometry.input_shape, grad.dtype)
-        lines = _lines(self.contiguous(grad), axes[2, 1]), _lines(to_channels_last(out), axes[2, 0])
-        launch(pool.avg_backward, *lines, geometry.c, axes, int(geometry.count_include_pad))
+        g, p = geometry, _windows(geometry)
+        out = self.empty(g.input_shape, grad.dtype)
+        lines = self.contiguous(grad).reshape(p.output), to_channels_last(out).reshape(p.input)
+        launch(pool.avg_backward, *lines, g.c, p.axes, int(g.count_include_pad))
         return out
 
     def adaptive_avg_pool_forward(self, x: Array, geometry: AdaptivePoolGeometry) -> Array:
-        axes, out = _adaptive_axes(geometry), self.empty(geometry.output_shape, x.dtype)
-        lines = _lines(self.contiguous(x), axes[2, 0]), _lines(to_channels_last(out), axes[2, 1])
-        launch(adaptive.adaptive_avg_forward, *lines, geometry.c, axes)
+        g, p = geometry, _adaptive_windows(geometry)
+        out = self.empty(g.output_shape, x.dtype)
+        launch(adaptive.adaptive_avg_forward, self.contiguous(x).reshape(p.input), to_channels_last(out).reshape(p.output), g.c, p.axes)
         return out
 
     def adaptive_avg_pool_backward(self, grad: Array, geometry: AdaptivePoolGeometry) -> Array:
-        axes, out = _adaptive_axes(geometry), self.empty(geometry.input_shape, grad.dtype)
-        lines = _lines(self.contiguous(grad), axes[2, 1]), _lines(to_channels_last(out), axes[2, 0])
-        launch(adaptive.adaptive_avg_backward, *lines, geometry.c, axes)
+        g, p = geometry, _adaptive_windows(geometry)
+        out = self.empty(g.input_shape, grad.dtype)
+        launch(adaptive.adaptive_avg_backward, self.contiguous(grad).reshape(p.output), to_channels_last(out).reshape(p.input), g.c, p.axes)
         return out

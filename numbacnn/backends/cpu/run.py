@@ -73,9 +73,11 @@ def contract(buffers: Buffers, p: Contraction, x: Array, weights: Weights, bias:
 
 def contract_parts(buffers: Buffers, plans: Plans, x: Array, weights: Weights, bias: Array | None, out: Array, code: int = 0) -> None:
     """Run plans for some examples each, with the same weights."""
+    if len(plans) == 1:
+        contract(buffers, plans[0][1], x, weights, bias, out, code)
+        return
     w, packed = weights
-    if packed is None and len(plans) > 1:
-        packed = pack(buffers, plans[0][1], w)
+    packed = pack(buffers, plans[0][1], w) if packed is None else packed
     for part, plan in plans:
         contract(buffers, plan, x[part], (w, packed), bias, out[part], code)
 

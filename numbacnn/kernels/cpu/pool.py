@@ -112,29 +112,30 @@ def _on_data(start, kernel, dilation, size):
 
 
 @inline
-def _max_window(x, image, axes, d, h, w, best, tap, c):
-    """The same for one window of many channels, whose maxima and their distances stay in registers, a vector at a time."""
-    depth, _, kd, _, _, dd = along(axes, 0)
-    height, _, kh, _, _, dh = along(axes, 1)
+def _max_window(x, image, axes, taps, d, h, w, best, places, c):
+    """The same for one window of many channels, whose maxima and their distances stay in registers, a vector at a time.
+
+    ``taps``: the planes and rows of taps that lie on data, each as first and the one after the last.
+    """
+    dd, height, dh = axes[0, 5], axes[1, 0], axes[1, 5]
     width, _, kw, _, _, dw = along(axes, 2)
-    i0, i1 = _on_data(d, kd, dd, depth)
-    k0, k1 = _on_data(h, kh, dh, height)
+    i0, i1, k0, k1 = taps
     j0, j1 = _on_data(w, kw, dw, width)
     first = (i0 * dd * height + k0 * dh) * width + j0 * dw  # where it is if nothing exceeds -inf
-    seen = x.dtype.type(first if i0 < i1 and k0 < k1 and j0 < j1 else -1)
+    nothing = x.dtype.type(first if i0 < i1 and k0 < k1 and j0 < j1 else -1)
     for block in range(0, c, lanes(x)):
         v0 = min(block, c - lanes(x))  # the last vector may repeat some channels
-        m, t = full(x, x.dtype.type(-np.inf)), full(x, seen)
+        m, t = full(x, x.dtype.type(-np.inf)), full(x, nothing)
         for i in range(i0, i1):
+            plane = i * dd * height
+            start = d * height + h + plane
             for k in range(k0, k1):
-                at = image + (((d + i * dd) * height + h + k * dh) * width + w) * c + v0
-                tap_line = (i * dd * height + k * dh) * width
                 for j in range(j0, j1):
-                    v = load(x, at + j * dw * c)
-                    t = where_greater(v, m, x.dtype.type(tap_line + j * dw), t)
+                    v = load(x, image + ((start + k * dh) * width + w + j * dw) * c + v0)
+                    t = where_greater(v, m, x.dtype.type((plane + k * dh) * width + j * dw), t)
                     m = greater(v, m)
         put(m, best, v0)
-        put(t, tap, v0)
+        put(t, places, v0)
 
 
 @inline
@@ -165,11 +166,12 @@ def _max_rows(t, blocks, x, y, index, c, axes):
     image = n * depth * height * width * c
     for o in range(b * lines // blocks, (b + 1) * lines // blocks):
         d, h = o // rows * sd - pd, o % rows * sh - ph
+        taps = *_on_data(d, kd, dd, depth), *_on_data(h, kh, dh, height)
         for r in range(0, windows, count):
             w = r * sw - pw
             to, origin = ((n * lines + o) * windows + r) * c, (d * height + h) * width + w
             if many:
-                _max_window(x, image, axes, d, h, w, best, places, c)
+                _max_window(x, image, axes, taps, d, h, w, best, places, c)
                 _keep(best, places, steps, y, index, to, c, origin)
             else:
                 _max_run(x, image, axes, d, h, w, best, tap, pixels, count, c)

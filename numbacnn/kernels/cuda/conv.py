@@ -40,8 +40,8 @@ def seen(o, k, size, stride, before, dilation):
 def window_of(at, k, outputs, stride, before, dilation):
     """The window whose tap ``k`` lies at ``at``, and whether there is one."""
     t = I(I(I(at) + before) - I(I(k) * dilation))
-    o = I(t // stride)
-    return U(o), t >= 0 and I(o * stride) == t and o < outputs
+    o = U(U(t) // U(stride))  # of 32 bits, as a division of signed numbers is not
+    return o, t >= 0 and U(o * U(stride)) == U(t) and o < U(outputs)
 
 
 @cuda.jit

@@ -16,6 +16,19 @@ U = uint32
 INF = float("inf")
 
 
+@cuda.jit(device=True, inline=True)
+def following(d, h, w, top, bottom, left, right):
+    """The window after (d, h, w), of those from ``top`` and ``left`` on."""
+    w = U(w + U(1))
+    if w == right:
+        w = left
+        h = U(h + U(1))
+    if h == bottom:
+        h = top
+        d = U(d + U(1))
+    return d, h, w
+
+
 @cuda.jit
 def max_forward(x, y, index, axes, C, total):
     """``index`` gets the place of each maximum among the pixels: the first of equals, the last NaN; -1 for a window without data."""
@@ -111,14 +124,15 @@ def avg_backward(grad, dx, axes, C, include_pad, total):
     top, bottom = windows(h, U(SH), U(PH), U(KH), U(OH))
     left, right = windows(w, U(SW), U(PW), U(KW), U(OW))
     value = grad.dtype.type(0)
-    for od in range(front, back):
-        _, _, planes = span(U(od), U(SD), U(PD), U(KD), U(D), include_pad)
-        for oh in range(top, bottom):
-            _, _, rows = span(U(oh), U(SH), U(PH), U(KH), U(H), include_pad)
-            for ow in range(left, right):
-                _, _, cols = span(U(ow), U(SW), U(PW), U(KW), U(W), include_pad)
-                o = U(U(place(n, U(od), U(oh), U(ow), U(OD), U(OH), U(OW)) * C) + c)
-                value += grad[o] / grad.dtype.type(I(I(planes * rows) * cols))
+    if left < right and top < bottom and front < back:
+        od, oh, ow = front, top, left
+        while od < back:  # one loop, which is not unrolled: three take too many registers
+            _, _, planes = span(od, U(SD), U(PD), U(KD), U(D), include_pad)
+            _, _, rows = span(oh, U(SH), U(PH), U(KH), U(H), include_pad)
+            _, _, cols = span(ow, U(SW), U(PW), U(KW), U(W), include_pad)
+            o = U(U(place(n, od, oh, ow, U(OD), U(OH), U(OW)) * C) + c)
+            value += grad[o] / grad.dtype.type(I(I(planes * rows) * cols))
+            od, oh, ow = following(od, oh, ow, top, bottom, left, right)
     dx[i] = value
 
 
@@ -155,12 +169,12 @@ def adaptive_avg_backward(grad, dx, axes, C, total):
     top, bottom = window(h, OH, H)
     left, right = window(w, OW, W)
     value = grad.dtype.type(0)
-    for od in range(front, back):
-        d0, d1 = window(U(od), D, OD)
-        for oh in range(top, bottom):
-            h0, h1 = window(U(oh), H, OH)
-            for ow in range(left, right):
-                w0, w1 = window(U(ow), W, OW)
-                o = U(U(place(n, U(od), U(oh), U(ow), OD, OH, OW) * C) + c)
-                value += grad[o] / grad.dtype.type(U(U(U(d1 - d0) * U(h1 - h0)) * U(w1 - w0)))
+    od, oh, ow = front, top, left
+    while od < back:
+        d0, d1 = window(od, D, OD)
+        h0, h1 = window(oh, H, OH)
+        w0, w1 = window(ow, W, OW)
+        o = U(U(place(n, od, oh, ow, OD, OH, OW) * C) + c)
+        value += grad[o] / grad.dtype.type(U(U(U(d1 - d0) * U(h1 - h0)) * U(w1 - w0)))
+        od, oh, ow = following(od, oh, ow, top, bottom, left, right)
     dx[i] = value
