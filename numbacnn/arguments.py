@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from .errors import ShapeError, message
 
-__all__ = ["IntPair", "integer", "number", "one_of", "pair", "probability"]
+__all__ = ["IntPair", "count", "flag", "integer", "number", "one_of", "pair", "probability"]
 
 IntPair: TypeAlias = int | Sequence[int]
 
@@ -44,6 +44,19 @@ def integer(op: str, name: str, value: Any, least: int = 1, most: int | None = N
         bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ValueError(message(op, f"{name} as an integer {bounds}", repr(value)))
     return found
+
+
+def count(op: str, name: str, value: Any, least: int = 1) -> int:
+    """Judge that ``value`` is a plain int of at least ``least``: what a saved state may hold, since JSON does not know NumPy's integers."""
+    if not isinstance(value, int):
+        raise ValueError(message(op, f"{name} as an integer of at least {least}", repr(value)))
+    return integer(op, name, value, least)
+
+
+def flag(op: str, name: str, value: Any) -> None:
+    """Judge that ``value`` is True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(message(op, f"{name} as True or False", repr(value)))
 
 
 def pair(op: str, name: str, value: IntPair, least: int) -> tuple[int, int]:

@@ -981,7 +981,7 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
         nc.DTypeError,
         "[gelu] expected floating-point tensors of one dtype; received int64; convert them with .to().",
     ),
-    (lambda: F.gelu(x, "erf"), ValueError, "[gelu] expected approximate 'none' or 'tanh'; received 'erf'."),
+    (lambda: F.gelu(x, "erf"), ValueError, "[gelu] expected approximate as 'none' or 'tanh'; received 'erf'."),
     (
         lambda: F.linear(x, np.ones((2, 4), np.float32)),
         TypeError,
@@ -1044,16 +1044,16 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
     (
         lambda: F.conv2d(image, kernel, activation="gelu"),
         ValueError,
-        "[conv2d] expected activation as one of none, relu, sigmoid, tanh; received 'gelu'.",
+        "[conv2d] expected activation as 'none', 'relu', 'sigmoid' or 'tanh'; received 'gelu'.",
     ),
     (
         lambda: F.linear(x, x, activation="gelu"),
         ValueError,
-        "[linear] expected activation as one of none, relu, sigmoid, tanh; received 'gelu'.",
+        "[linear] expected activation as 'none', 'relu', 'sigmoid' or 'tanh'; received 'gelu'.",
     ),
     (lambda: F.linear(x, x, y), nc.ShapeError, "[linear] expected bias (3,); received bias (4,)."),
-    (lambda: F.dropout(x, 1.5), ValueError, "[dropout] expected a probability between 0 and 1; received p = 1.5."),
-    (lambda: F.mse_loss(x, x, reduction="all"), ValueError, "[mse_loss] expected reduction 'mean', 'sum' or 'none'; received 'all'."),
+    (lambda: F.dropout(x, 1.5), ValueError, "[dropout] expected p as a number from 0 to 1; received 1.5."),
+    (lambda: F.mse_loss(x, x, reduction="all"), ValueError, "[mse_loss] expected reduction as 'mean', 'sum' or 'none'; received 'all'."),
     (lambda: F.cross_entropy(x, leaf), nc.DTypeError, "[cross_entropy] expected class indices as integers; received float32."),
     (
         lambda: F.cross_entropy(x.long(), i),

@@ -404,7 +404,7 @@ def test_module_errors() -> None:
         ),
         (lambda: nc.models.resnet18(stem="mnist"), "[resnet18] expected stem as 'imagenet' or 'cifar'; received 'mnist'."),
         (lambda: nc.models.vgg11(head="mnist"), "[vgg11] expected head as 'imagenet' or 'cifar'; received 'mnist'."),
-        (lambda: nn.Dropout(1.5), "[Dropout] expected p as a probability from 0 to 1; received 1.5."),
+        (lambda: nn.Dropout(1.5), "[Dropout] expected p as a number from 0 to 1; received 1.5."),
         (lambda: nn.MSELoss(reduction="max"), "[MSELoss] expected reduction as 'mean', 'sum' or 'none'; received 'max'."),
         (
             lambda: nn.CrossEntropyLoss(label_smoothing=2),
@@ -422,7 +422,8 @@ def test_module_errors() -> None:
         ),
         (
             lambda: nn.init.calculate_gain("cos"),
-            "[calculate_gain] expected nonlinearity as one of linear, conv2d, sigmoid, tanh, relu, leaky_relu, selu; received 'cos'.",
+            "[calculate_gain] expected nonlinearity as 'linear', 'conv2d', 'sigmoid', 'tanh', 'relu', 'leaky_relu' or 'selu'; "
+            "received 'cos'.",
         ),
         (
             lambda: nc.models.get("vgg"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Literal
 
+from ..arguments import one_of
 from ..errors import message
 from ..tensor import Tensor
 from . import functional as F
@@ -53,8 +54,7 @@ class GELU(Module):
 
     def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
         super().__init__()
-        if approximate not in ("none", "tanh"):
-            raise ValueError(message("GELU", "approximate as 'none' or 'tanh'", repr(approximate)))
+        one_of("GELU", "approximate", approximate, ("none", "tanh"))
         self.approximate: Literal["none", "tanh"] = approximate
 
     def forward(self, x: Tensor) -> Tensor:

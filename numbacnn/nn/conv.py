@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..arguments import IntPair, pair
+from ..arguments import IntPair, integer, pair
 from ..errors import ShapeError, message
 from ..geometry import Conv2dGeometry, Padding
 from ..tensor import Tensor
@@ -13,7 +13,7 @@ from . import init
 from .field import Field
 from .fusion import Absorbs
 from .lazy import LazyModule
-from .module import Module, positive
+from .module import Module
 from .parameter import Parameter, UninitializedParameter
 
 __all__ = ["Conv2d", "LazyConv2d"]
@@ -49,9 +49,9 @@ class Conv2d(Module):
     ) -> None:
         super().__init__()
         op = type(self).__name__
-        self.groups = positive(op, "groups", groups)
-        self.in_channels = positive(op, "in_channels", in_channels)
-        self.out_channels = positive(op, "out_channels", out_channels)
+        self.groups = integer(op, "groups", groups)
+        self.in_channels = integer(op, "in_channels", in_channels)
+        self.out_channels = integer(op, "out_channels", out_channels)
         self.kernel_size = pair(op, "kernel_size", kernel_size, 1)
         self.stride = pair(op, "stride", stride, 1)
         self.padding: Padding = padding if isinstance(padding, str) else pair(op, "padding", padding, 0)

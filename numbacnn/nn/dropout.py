@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import message
+from ..arguments import probability
 from ..tensor import Tensor
 from . import functional as F
 from .field import unchanged
@@ -28,8 +28,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        if not isinstance(p, (int, float)) or not 0.0 <= p <= 1.0:
-            raise ValueError(message("Dropout", "p as a probability from 0 to 1", repr(p)))
+        probability("Dropout", "p", p)
         self.p = p
         self.inplace = bool(inplace)
 

@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from ..arguments import one_of
 from ..errors import ShapeError, message
 from ..random import generator
 from ..tensor import Tensor, from_array, no_grad
@@ -87,8 +88,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     >>> calculate_gain("tanh")
     1.6666666666666667
     """
-    if nonlinearity not in _GAINS:
-        raise ValueError(message("calculate_gain", f"nonlinearity as one of {', '.join(_GAINS)}", repr(nonlinearity)))
+    one_of("calculate_gain", "nonlinearity", nonlinearity, _GAINS)
     if nonlinearity == "leaky_relu":
         return math.sqrt(2.0 / (1.0 + (0.01 if param is None else param) ** 2))
     return _GAINS[nonlinearity]
@@ -110,8 +110,7 @@ def xavier_normal_(t: Tensor, gain: float = 1.0) -> Tensor:
 
 
 def _kaiming_std(op: str, t: Tensor, a: float, mode: str, nonlinearity: str) -> float:
-    if mode not in ("fan_in", "fan_out"):
-        raise ValueError(message(op, "mode as 'fan_in' or 'fan_out'", repr(mode)))
+    one_of(op, "mode", mode, ("fan_in", "fan_out"))
     fan = fan_in_and_fan_out(op, t.shape)[mode == "fan_out"]
     return calculate_gain(nonlinearity, a) / math.sqrt(fan)
 

@@ -6,6 +6,7 @@ import math
 import operator
 from typing import Any
 
+from ..arguments import integer
 from ..errors import ShapeError, message
 from ..tensor import Tensor
 from . import functional as F
@@ -13,7 +14,7 @@ from . import init
 from .field import everything, unchanged
 from .fusion import Absorbed, Absorbs
 from .lazy import LazyModule
-from .module import Module, positive
+from .module import Module
 from .parameter import Parameter, UninitializedParameter
 
 __all__ = ["Flatten", "Identity", "LazyLinear", "Linear"]
@@ -38,8 +39,8 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
-        self.in_features = positive(type(self).__name__, "in_features", in_features)
-        self.out_features = positive(type(self).__name__, "out_features", out_features)
+        self.in_features = integer(type(self).__name__, "in_features", in_features)
+        self.out_features = integer(type(self).__name__, "out_features", out_features)
         self.weight = Parameter.zeros((self.out_features, self.in_features))
         self.register_parameter("bias", Parameter.zeros((self.out_features,)) if bias else None)
         self.reset_parameters()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..arguments import one_of
 from ..errors import message
 from ..tensor import Tensor
 from . import functional as F
@@ -14,8 +15,7 @@ __all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "MSELoss", "NLLLoss"]
 class _Loss(Module):
     def __init__(self, *, reduction: Reduction = "mean") -> None:
         super().__init__()
-        if reduction not in ("mean", "sum", "none"):
-            raise ValueError(message(type(self).__name__, "reduction as 'mean', 'sum' or 'none'", repr(reduction)))
+        one_of(type(self).__name__, "reduction", reduction, ("mean", "sum", "none"))
         self.reduction: Reduction = reduction
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
@@ -19,17 +18,6 @@ from .parameter import Parameter, UninitializedParameter
 __all__ = ["LoadReport", "Module", "RemovableHandle"]
 
 Hook = Callable[["Module", tuple[Any, ...], Any], Any]
-
-
-def positive(op: str, name: str, value: int) -> int:
-    """``value`` as an integer of at least 1."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise ValueError(message(op, f"{name} as an integer of at least 1", repr(value)))
-    return number
 
 
 class RemovableHandle:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from ..arguments import integer
 from ..errors import ShapeError, message
 from ..tensor import Tensor, ones, tensor, zeros
 from . import functional as F
 from . import init
 from .field import unchanged
-from .module import Module, positive
+from .module import Module
 from .parameter import Parameter
 
 __all__ = ["BatchNorm1d", "BatchNorm2d"]
@@ -35,7 +36,7 @@ class _BatchNorm(Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        self.num_features = positive(type(self).__name__, "num_features", num_features)
+        self.num_features = integer(type(self).__name__, "num_features", num_features)
         self.eps, self.momentum = eps, momentum
         self.affine, self.track_running_stats = bool(affine), bool(track_running_stats)
         for name, wanted in (("weight", affine), ("bias", affine and bias)):

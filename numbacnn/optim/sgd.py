@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from .. import backends
+from ..arguments import flag, number
 from ..errors import message
 from ..tensor import Tensor
-from .base import Optimizer, arrays, flag, number, saved_moment, zeros_for
+from .base import Optimizer, arrays, saved_moment, zeros_for
 
 __all__ = ["SGD"]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import checkpoint as files
 from .. import config, models, random
-from ..arguments import integer
+from ..arguments import integer, number
 from ..data import DataLoader, Dataset
 from ..errors import DTypeError, message
 from ..nn import Module, UninitializedParameter
@@ -83,10 +83,10 @@ def fit(
     >>> train, test = nc.data.digits()  # doctest: +SKIP
     >>> history = fit("lenet-modern", train, test, epochs=20, lr=5e-3, out="runs/mine")  # doctest: +SKIP
     """
-    integer("fit", "epochs", epochs)
-    integer("fit", "batch_size", batch_size)
-    if checkpoint_every is not None:
-        integer("fit", "checkpoint_every", checkpoint_every)
+    number("fit", "lr", lr)
+    epochs, batch_size, lr = integer("fit", "epochs", epochs), integer("fit", "batch_size", batch_size), float(lr)
+    seed = integer("fit", "seed", seed, least=0)
+    checkpoint_every = None if checkpoint_every is None else integer("fit", "checkpoint_every", checkpoint_every)
     folder, source = _places(out, resume)
     saved = None if source is None else files.load(source)
     random.manual_seed(seed)

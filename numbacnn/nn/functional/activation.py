@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ...errors import message
+from ...arguments import one_of
 from ...ops import elementwise
 from ...tensor import Tensor, apply
 from .checks import check_dtypes
@@ -27,8 +27,7 @@ def gelu(input: Tensor, approximate: Literal["none", "tanh"] = "none") -> Tensor
     >>> gelu(nc.tensor([-1.0, 1.0]))
     tensor([-0.1587,  0.8413])
     """
-    if approximate not in ("none", "tanh"):
-        raise ValueError(message("gelu", "approximate 'none' or 'tanh'", repr(approximate)))
+    one_of("gelu", "approximate", approximate, ("none", "tanh"))
     check_dtypes("gelu", input)
     return apply(elementwise.Gelu(approximate == "tanh"), input)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ... import backends
+from ...arguments import one_of
 from ...dtypes import is_floating
 from ...errors import DTypeError, ShapeError, message
 from ...tensor import Tensor
@@ -33,5 +34,4 @@ def check_bias(op: str, bias: Tensor | None, size: int) -> None:
 
 def check_activation(op: str, activation: str) -> None:
     """Refuse an activation that no dense kernel applies."""
-    if activation not in backends.ACTIVATIONS:
-        raise ValueError(message(op, f"activation as one of {', '.join(backends.ACTIVATIONS)}", repr(activation)))
+    one_of(op, "activation", activation, backends.ACTIVATIONS)

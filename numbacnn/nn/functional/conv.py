@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...geometry import Conv2dGeometry, IntPair, Padding
+from ...arguments import IntPair
+from ...geometry import Conv2dGeometry, Padding
 from ...ops import conv
 from ...tensor import Tensor, apply
 from .checks import check_activation, check_bias, check_dtypes

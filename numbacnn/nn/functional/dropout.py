@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ... import random
-from ...errors import message
+from ...arguments import probability
 from ...tensor import Tensor, from_array
 
 __all__ = ["dropout"]
@@ -16,8 +16,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
 
     The mask is drawn from the library's generator in logical order.
     """
-    if not 0 <= p <= 1:
-        raise ValueError(message("dropout", "a probability between 0 and 1", f"p = {p}"))
+    probability("dropout", "p", p)
     if not training or p == 0:
         return input
     scale = 0.0 if p == 1 else 1 / (1 - p)

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from ... import backends
+from ...arguments import one_of
 from ...backends import Array
 from ...dtypes import int64
 from ...errors import DTypeError, ShapeError, message
@@ -21,13 +22,8 @@ Reduction = Literal["mean", "sum", "none"]
 
 def _reduced(op: str, losses: Tensor, reduction: Reduction) -> Tensor:
     """The losses as ``reduction`` says: their mean, their sum, or themselves."""
-    if reduction == "none":
-        return losses
-    if reduction == "sum":
-        return losses.sum()
-    if reduction == "mean":
-        return losses.mean()
-    raise ValueError(message(op, "reduction 'mean', 'sum' or 'none'", repr(reduction)))
+    one_of(op, "reduction", reduction, ("mean", "sum", "none"))
+    return losses.mean() if reduction == "mean" else losses.sum() if reduction == "sum" else losses
 
 
 def _class_rows(op: str, input: Tensor, target: Tensor) -> tuple[Tensor, Array]:

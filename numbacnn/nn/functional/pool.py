@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ...geometry import AdaptivePool2dGeometry, AdaptiveSize, IntPair, Pool2dGeometry
+from ...arguments import IntPair
+from ...geometry import AdaptivePool2dGeometry, AdaptiveSize, Pool2dGeometry
 from ...ops import pool
 from ...tensor import Tensor, apply
 from .checks import check_dtypes
