@@ -6,14 +6,19 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["generator", "get_rng_state", "manual_seed", "set_rng_state"]
+__all__ = ["generator", "get_rng_state", "key", "manual_seed", "set_rng_state"]
 
 _generator = np.random.Generator(np.random.PCG64())
 
 
 def generator() -> np.random.Generator:
-    """The generator that initialisers, dropout and ``nc.rand`` draw from."""
+    """The generator that initialisers and ``nc.rand`` draw from."""
     return _generator
+
+
+def key() -> np.ndarray:
+    """Two uint32 from the library's generator, for kernels that draw their own numbers from a counter."""
+    return _generator.integers(0, 1 << 32, 2, np.uint32)
 
 
 def manual_seed(seed: int) -> None:

@@ -54,6 +54,43 @@ def test_expression(expression: str) -> None:
         np.testing.assert_allclose(grad, wanted_grad, rtol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(0, 3), (7,), (2, 3, 5), (2, 3, 2, 3)], ids=str)
+def test_dropout_drops_the_same_elements(shape: tuple[int, ...]) -> None:
+    values, found = np.random.default_rng(0).standard_normal(shape, np.float32), []
+    for device in ("cpu", "cuda"):
+        x = nc.tensor(values, device=device, requires_grad=True)
+        nc.manual_seed(5)
+        y = nc.nn.functional.dropout(x, 0.3)
+        y.backward(nc.tensor(values + 1, device=device))
+        found.append((np.array(y), np.array(x.grad)))
+    np.testing.assert_array_equal(found[1], found[0])
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "int32"])
+def test_labels_are_judged_on_the_device(dtype: str) -> None:
+    scores = nc.zeros(3, 3, device="cuda", requires_grad=True)
+    for labels in ([0, 3, 1], [0, 7, 255]):
+        bad = nc.tensor(labels, dtype=dtype, device="cuda")
+        loss = nc.nn.functional.cross_entropy(scores, bad)  # nothing waits for the device here
+        loss.backward()
+        with pytest.raises(ValueError) as error:
+            loss.item()
+        assert str(error.value) == f"[cross_entropy] expected labels between 0 and 2; received labels between 0 and {max(labels)}."
+        assert np.isfinite(loss.item())  # said once
+    good = nc.nn.functional.cross_entropy(scores, nc.tensor([0, 2, 1], dtype=dtype, device="cuda"))
+    assert good.item() == pytest.approx(np.log(3))
+
+
+def test_scores_and_labels_lie_on_one_device() -> None:
+    for scores, labels in (("cpu", "cuda"), ("cuda", "cpu")):
+        with pytest.raises(nc.DeviceError) as error:
+            nc.nn.functional.cross_entropy(nc.zeros(2, 3, device=scores), nc.tensor([0, 1], device=labels))
+        assert (
+            str(error.value)
+            == f"[cross_entropy] expected scores and labels on one device; received {scores} and {labels}; move one with .to()."
+        )
+
+
 def test_index_errors_have_the_words_of_the_cpu() -> None:
     for index in (3, (0, -5), [7]):
         said = []

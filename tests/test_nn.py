@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from philox import WORD, dropped, philox
 
 import numbacnn as nc
 from numbacnn import nn
@@ -503,6 +504,46 @@ def test_dropout() -> None:
     y = layer(x).numpy()
     assert set(np.unique(y)) == {np.float32(0), np.float32(1 / 0.75)} and abs((y == 0).mean() - 0.25) < 0.02
     np.testing.assert_array_equal(layer.eval()(x).numpy(), x.numpy())
+
+
+@pytest.mark.parametrize(("counter", "key", "wanted"), [  # the known answers of Random123, which comes with the paper
+    ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+    ((WORD, WORD, WORD, WORD), (WORD, WORD), (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+    (
+        (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+        (0xA4093822, 0x299F31D0),
+        (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+    ),
+])  # fmt: skip
+def test_philox(counter: tuple[int, ...], key: tuple[int, int], wanted: tuple[int, ...]) -> None:
+    assert philox(counter, key) == wanted
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (7,), (5, 6), (2, 3, 5), (2, 3, 4, 5), (3, 5000)], ids=str)
+@pytest.mark.parametrize("p", [0.25, 1.0])
+def test_dropout_draws_from_a_counter(shape: tuple[int, ...], p: float) -> None:
+    x = nc.randn(*shape, requires_grad=True)
+    nc.manual_seed(3)
+    key = nc.random.key()
+    nc.manual_seed(3)
+    y = nn.functional.dropout(x, p)
+    np.testing.assert_array_equal(y.detach().numpy(), dropped(x.detach().numpy(), key, p))
+    grad = nc.randn(*shape)
+    y.backward(grad)
+    np.testing.assert_array_equal(x.grad.numpy(), dropped(grad.numpy(), key, p))
+    assert nc.random.key().tolist() != key.tolist()  # the next call draws others
+
+
+def test_dropout_drops_by_place_and_keeps_what_is_not_finite() -> None:
+    x = nc.randn(4, 6, 5, 5)
+    nc.manual_seed(0)
+    y = nn.functional.dropout(x)
+    nc.manual_seed(0)
+    np.testing.assert_array_equal(nn.functional.dropout(x.permute(0, 2, 3, 1).clone().permute(0, 3, 1, 2)).numpy(), y.numpy())
+    infinite = nn.functional.dropout(nc.full((100,), float("inf"))).numpy()
+    assert np.isnan(infinite).any() and np.isinf(infinite).any()  # as inf * 0 and inf * 2 are
+    with pytest.raises(nc.DTypeError, match="floating-point"):
+        nn.functional.dropout(nc.arange(4), 0.5)
 
 
 def test_models() -> None:

@@ -15,12 +15,18 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from ..errors import message
 from ..geometry import AdaptivePool2dGeometry, Conv2dGeometry, Pool2dGeometry
 
-__all__ = ["Array", "Backend"]
+__all__ = ["Array", "Backend", "bad_labels"]
 
 Array: TypeAlias = Any
 """An array of the backend's own kind."""
+
+
+def bad_labels(op: str, classes: int, labels: np.ndarray) -> ValueError:
+    """The error of class indices that are out of range."""
+    return ValueError(message(op, f"labels between 0 and {classes - 1}", f"labels between {labels.min()} and {labels.max()}"))
 
 
 class Backend(Protocol):
@@ -121,6 +127,14 @@ class Backend(Protocol):
     def batch_norm_backward(
         self, grad: Array, x: Array, weight: Array | None, mean: Array, invstd: Array, training: bool, needs: tuple[bool, ...]
     ) -> tuple[Array | None, Array | None, Array | None]: ...  # of x, weight and bias, where needed
+
+    # -- dropout: x * scale where an element's number, of Philox 4x32-10 under a key of two uint32, is at least threshold; else x * 0.
+    # Elements are numbered as they lie in memory, channels last for three to five axes
+    def dropout(self, x: Array, key: np.ndarray, threshold: int, scale: float) -> Array: ...
+
+    # -- class indices (...) of any integer dtype as an int64 copy, in range. ValueError in the name of ``op`` where one is out of
+    # range: at once, or where waiting for the device would cost, at the next point that reads a result
+    def class_indices(self, op: str, labels: Array, classes: int) -> Array: ...
 
     # -- loss: logits (N, K), labels (N,) int64 in range -----------------------------------------------------------------
     def cross_entropy_forward(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]: ...  # losses (N,), softmax

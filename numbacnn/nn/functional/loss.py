@@ -9,8 +9,7 @@ import numpy as np
 from ... import backends
 from ...arguments import one_of
 from ...backends import Array
-from ...dtypes import int64
-from ...errors import DTypeError, ShapeError, message
+from ...errors import DeviceError, DTypeError, ShapeError, message
 from ...ops import loss
 from ...tensor import Tensor, apply, maximum
 from .checks import check_dtypes
@@ -37,15 +36,15 @@ def _class_rows(op: str, input: Tensor, target: Tensor) -> tuple[Tensor, Array]:
     expected = () if input.ndim == 1 else input.shape[:1] + input.shape[2:]
     if target.shape != expected:
         raise ShapeError(message(op, f"labels {expected} to match scores {input.shape}", f"labels {target.shape}"))
+    if target.device != input.device:
+        raise DeviceError(message(op, "scores and labels on one device", f"{input.device} and {target.device}", "move one with .to()"))
     xp = backends.get(target.device)
-    labels = xp.to_numpy(target.array)
-    if labels.size and labels.view(f"u{labels.itemsize}").max() >= classes:  # a negative label counts as a huge one
-        raise ValueError(message(op, f"labels between 0 and {classes - 1}", f"labels between {labels.min()} and {labels.max()}"))
+    labels = xp.class_indices(op, target.array, classes)
     if input.ndim > 2:
         input = input.permute(0, *range(2, input.ndim), 1)
     if target.ndim != 1:
-        input, target = input.reshape(int(labels.size), classes), target.reshape(int(labels.size))
-    return input, xp.astype(target.array, int64)
+        input, labels = input.reshape(target.numel(), classes), xp.reshape(labels, (target.numel(),))
+    return input, labels
 
 
 def cross_entropy(input: Tensor, target: Tensor, *, label_smoothing: float = 0.0, reduction: Reduction = "mean") -> Tensor:
