@@ -8,9 +8,9 @@ from ..arguments import IntPair, integer, pair
 from ..errors import ShapeError, message
 from ..geometry import Conv2dGeometry, Padding
 from ..tensor import Tensor
-from . import functional as F
 from . import init
 from .field import Field
+from .functional.conv import fused_conv2d
 from .fusion import Absorbs
 from .lazy import LazyModule
 from .module import Module
@@ -78,8 +78,11 @@ class Conv2d(Module):
         """Draw PyTorch's default values anew."""
         init.default_(self.weight, self.bias)
 
-    def forward(self, x: Tensor, activation: str = "none", average: tuple[Any, ...] | None = None) -> Tensor:
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, activation, average)
+    def forward(self, x: Tensor) -> Tensor:
+        return self._fused(x)
+
+    def _fused(self, x: Tensor, **options: Any) -> Tensor:
+        return fused_conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, **options)
 
     def receptive_field(self, field: Field) -> Field:
         """The field behind the layer."""
@@ -136,8 +139,8 @@ class LazyConv2d(Conv2d, LazyModule):
             raise ShapeError(message("LazyConv2d", f"input channels C that groups = {self.groups} divide", f"C = {size}"))
         self.in_channels = size
 
-    def forward(self, x: Tensor, activation: str = "none", average: tuple[Any, ...] | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         if x.ndim not in (3, 4):
             raise ShapeError(message("LazyConv2d", "input (N, C, H, W) or (C, H, W)", f"input {x.shape}"))
         self.materialize(x.shape[-3])
-        return Conv2d.forward(self, x, activation, average)
+        return Conv2d.forward(self, x)

@@ -9,9 +9,9 @@ from typing import Any
 from ..arguments import integer
 from ..errors import ShapeError, message
 from ..tensor import Tensor
-from . import functional as F
 from . import init
 from .field import everything, unchanged
+from .functional.dense import fused_linear
 from .fusion import Absorbed, Absorbs
 from .lazy import LazyModule
 from .module import Module
@@ -49,8 +49,11 @@ class Linear(Module):
         """Draw PyTorch's default values anew."""
         init.default_(self.weight, self.bias)
 
-    def forward(self, x: Tensor, activation: str = "none", flat: bool = False) -> Tensor:
-        return F.linear(x, self.weight, self.bias, activation, flat)
+    def forward(self, x: Tensor) -> Tensor:
+        return self._fused(x)
+
+    def _fused(self, x: Tensor, **options: Any) -> Tensor:
+        return fused_linear(x, self.weight, self.bias, **options)
 
     def macs(self, input_shape: tuple[int, ...]) -> int:
         """The multiply-adds on an input of this shape (..., in_features)."""
@@ -89,12 +92,11 @@ class LazyLinear(Linear, LazyModule):
     def _set_size(self, size: int) -> None:
         self.in_features = size
 
-    def forward(self, x: Tensor, activation: str = "none", flat: bool = False) -> Tensor:
-        shape = (x.shape[0], math.prod(x.shape[1:])) if flat else x.shape
-        if not shape or shape[-1] < 1:
-            raise ShapeError(message("LazyLinear", "input (..., features) with at least one feature", f"input {shape}"))
-        self.materialize(shape[-1])
-        return Linear.forward(self, x, activation, flat)
+    def forward(self, x: Tensor) -> Tensor:
+        if not x.ndim or x.shape[-1] < 1:
+            raise ShapeError(message("LazyLinear", "input (..., features) with at least one feature", f"input {x.shape}"))
+        self.materialize(x.shape[-1])
+        return Linear.forward(self, x)
 
 
 class Flatten(Module):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..arguments import IntPair, pair
 from ..geometry import AdaptiveSize, Pool2dGeometry, adaptive_size
 from ..tensor import Tensor
@@ -98,14 +96,14 @@ class AvgPool2d(_Pool2d):
     ) -> None:
         super().__init__(kernel_size, stride, padding, 1, ceil_mode, count_include_pad)
 
-    def _average(self, x: Any) -> tuple[Any, ...]:
-        """The arguments of ``avg_pool2d`` after the input."""
-        return self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
+    def _geometry(self, shape: tuple[int, ...]) -> Pool2dGeometry:
+        sizes = self.kernel_size, self.stride, self.padding
+        return Pool2dGeometry.of(shape, *sizes, 1, self.ceil_mode, self.count_include_pad, "avg_pool2d")
 
-    _fusion = Absorbed("average", _average)
+    _fusion = Absorbed("average", lambda layer, x: layer._geometry)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, *self._average(x))
+        return F.avg_pool2d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"

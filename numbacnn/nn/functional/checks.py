@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from ... import backends
-from ...arguments import one_of
 from ...dtypes import is_floating
 from ...errors import DTypeError, ShapeError, message
 from ...tensor import Tensor
 
-__all__ = ["check_activation", "check_bias", "check_dtypes"]
+__all__ = ["check_bias", "check_dtypes"]
 
 
 def check_dtypes(op: str, input: Tensor, *others: Tensor | None) -> None:
@@ -30,8 +28,3 @@ def check_bias(op: str, bias: Tensor | None, size: int) -> None:
     """Refuse a bias that is not (size,)."""
     if bias is not None and bias.array.shape != (size,):
         raise ShapeError(message(op, f"bias ({size},)", f"bias {bias.shape}"))
-
-
-def check_activation(op: str, activation: str) -> None:
-    """Refuse an activation that no dense kernel applies."""
-    one_of(op, "activation", activation, backends.ACTIVATIONS)

@@ -8,7 +8,7 @@ from ...ops import pool
 from ...tensor import Tensor, apply
 from .checks import check_dtypes
 
-__all__ = ["adaptive_avg_pool2d", "average_geometry", "avg_pool2d", "max_pool2d"]
+__all__ = ["adaptive_avg_pool2d", "avg_pool2d", "max_pool2d"]
 
 
 def max_pool2d(
@@ -54,20 +54,8 @@ def avg_pool2d(
     check_dtypes("avg_pool2d", input)
     if input.ndim == 3:
         return avg_pool2d(input.unsqueeze(0), kernel_size, stride, padding, ceil_mode, count_include_pad).squeeze(0)
-    geometry = average_geometry(input.shape, kernel_size, stride, padding, ceil_mode, count_include_pad)
+    geometry = Pool2dGeometry.of(input.shape, kernel_size, stride, padding, 1, ceil_mode, count_include_pad, op="avg_pool2d")
     return apply(pool.AvgPool2d(geometry), input)
-
-
-def average_geometry(
-    shape: tuple[int, ...],
-    kernel_size: IntPair,
-    stride: IntPair | None = None,
-    padding: IntPair = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-) -> Pool2dGeometry:
-    """The geometry of :func:`avg_pool2d`, from its arguments."""
-    return Pool2dGeometry.of(shape, kernel_size, stride, padding, 1, ceil_mode, count_include_pad, op="avg_pool2d")
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: AdaptiveSize) -> Tensor:
