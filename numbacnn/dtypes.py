@@ -47,7 +47,7 @@ def as_dtype(op: str, dtype: Any) -> DType:
     dtype('float32')
     """
     try:
-        found = np.dtype(dtype)
+        found = np.dtype(dtype) if isinstance(dtype, (str, type, np.dtype)) else None  # not the records that NumPy makes of lists
     except TypeError:
         found = None
     if found is None or found not in _SUPPORTED:  # None equals float64 in NumPy's eyes

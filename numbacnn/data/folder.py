@@ -12,6 +12,7 @@ import numpy as np
 from ..arguments import number, pair
 from ..errors import FormatError, message
 from ..extras import import_extra
+from ..signatures import judged
 from .dataset import Dataset, stratified_split
 
 __all__ = ["image_folder", "read_image"]
@@ -20,6 +21,7 @@ SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".t
 Item = tuple[Path, int]  # a picture file and its label
 
 
+@judged
 def image_folder(
     path: str | os.PathLike[str], size: int | tuple[int, int] = 28, channels: int = 1, test_fraction: float = 0.2
 ) -> tuple[Dataset, Dataset]:
@@ -111,6 +113,7 @@ def _read_all(items: list[Item], classes: tuple[str, ...], name: str, size: int 
     return Dataset(images, np.array([label for _, label in items]), classes, name=name)
 
 
+@judged
 def read_image(path: str | os.PathLike[str], size: int | tuple[int, int] = 28, channels: int = 1) -> np.ndarray:
     """One picture file of any kind that pillow reads, as uint8 (H, W, C).
 

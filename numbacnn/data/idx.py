@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FormatError, message
+from ..signatures import judged
 from .dataset import Dataset
 from .download import RemoteFile, cache_folder, fetch
 
@@ -28,6 +29,7 @@ CHUNK = 1 << 20
 DAMAGED = "the file is damaged: delete it and get it anew"
 
 
+@judged
 def read_idx(path: str | os.PathLike[str], *, max_bytes: int = 1 << 30) -> np.ndarray:
     """The array in an IDX file, plain or gzip-compressed (told apart by content), as a new array in the machine's byte order.
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from ..arguments import one_of
 from ..errors import message
+from ..signatures import judged
 from ..tensor import Tensor
 from . import functional as F
 from .field import Field, unchanged
@@ -16,6 +17,7 @@ from .module import Module
 __all__ = ["GELU", "LogSoftmax", "ReLU", "Sigmoid", "Softmax", "Tanh"]
 
 
+@judged
 class ReLU(Module):
     """``max(x, 0)``, elementwise. ``inplace`` is taken for the sake of PyTorch's listings; the result is always a new tensor.
 
@@ -39,6 +41,7 @@ class ReLU(Module):
         return "inplace=True" if self.inplace else ""
 
 
+@judged
 class GELU(Module):
     """``x`` times the normal distribution function of ``x``, elementwise; ``approximate`` is 'none' or 'tanh'.
 
@@ -64,6 +67,7 @@ class GELU(Module):
         return f"approximate={self.approximate!r}"
 
 
+@judged
 class Sigmoid(Module):
     """``1 / (1 + exp(-x))``, elementwise."""
 
@@ -75,6 +79,7 @@ class Sigmoid(Module):
         return F.sigmoid(x)
 
 
+@judged
 class Tanh(Module):
     """``tanh(x)``, elementwise."""
 
@@ -102,6 +107,7 @@ class _AlongDim(Module):
         return f"dim={self.dim}"
 
 
+@judged
 class Softmax(_AlongDim):
     """``exp(x)`` scaled to sum to 1 along ``dim``.
 
@@ -114,6 +120,7 @@ class Softmax(_AlongDim):
         return F.softmax(x, self.dim)
 
 
+@judged
 class LogSoftmax(_AlongDim):
     """The logarithm of :class:`Softmax`, computed without overflow."""
 

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Any, Self, overload
 
 from ..errors import message
+from ..signatures import judged
 from . import fusion
 from .module import Module
 
@@ -24,10 +25,13 @@ class _Container(Module):
     def __iter__(self) -> Iterator[Module]:
         return iter(list(self._modules.values()))  # type: ignore[arg-type]
 
+    @judged
     @overload
     def __getitem__(self, index: int) -> Any: ...
+    @judged
     @overload
     def __getitem__(self, index: slice) -> Self: ...
+    @judged
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return self._slice(list(self._modules.items())[index])
@@ -36,6 +40,7 @@ class _Container(Module):
     def _slice(self, items: list[tuple[str, Any]]) -> Self:
         raise NotImplementedError
 
+    @judged
     def __setitem__(self, index: int, module: Module) -> None:
         setattr(self, self._name(index), module)
 
@@ -45,11 +50,13 @@ class _Container(Module):
             raise IndexError(message(type(self).__name__, f"an index from {-len(self)} to {len(self) - 1}", str(index)))
         return list(self._modules)[position]
 
+    @judged
     def append(self, module: Module) -> Self:
         """Add a module at the end."""
         self.add_module(str(len(self)), module)
         return self
 
+    @judged
     def extend(self, modules: Iterable[Module]) -> Self:
         """Add several modules at the end."""
         for module in modules:
@@ -57,6 +64,7 @@ class _Container(Module):
         return self
 
 
+@judged
 class Sequential(_Container):
     """Modules called one after the other, each on the output of the one before.
 
@@ -81,10 +89,12 @@ class Sequential(_Container):
     def _slice(self, items: list[tuple[str, Any]]) -> Self:
         return type(self)(OrderedDict(items))
 
+    @judged
     def forward(self, x: Any) -> Any:
         return fusion.run(list(self._modules.values()), x)
 
 
+@judged
 class ModuleList(_Container):
     """Modules in a list, registered; it has no ``forward`` of its own.
 

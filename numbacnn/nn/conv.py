@@ -7,6 +7,7 @@ from typing import Any
 from ..arguments import IntPair, integer, pair
 from ..errors import ShapeError, message
 from ..geometry import Conv2dGeometry, Padding
+from ..signatures import judged
 from ..tensor import Tensor
 from . import init
 from .field import Field
@@ -19,6 +20,7 @@ from .parameter import Parameter, UninitializedParameter
 __all__ = ["Conv2d", "LazyConv2d"]
 
 
+@judged
 class Conv2d(Module):
     """A 2-d convolution (a cross-correlation, as everywhere in deep learning): (N, C, H, W) -> (N, OC, OH, OW).
 
@@ -102,6 +104,7 @@ class Conv2d(Module):
         return ", ".join(parts)
 
 
+@judged
 class LazyConv2d(Conv2d, LazyModule):
     """A :class:`Conv2d` that takes its input channels from the first batch, and becomes a ``Conv2d`` then.
 
@@ -139,6 +142,7 @@ class LazyConv2d(Conv2d, LazyModule):
             raise ShapeError(message("LazyConv2d", f"input channels C that groups = {self.groups} divide", f"C = {size}"))
         self.in_channels = size
 
+    @judged
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim not in (3, 4):
             raise ShapeError(message("LazyConv2d", "input (N, C, H, W) or (C, H, W)", f"input {x.shape}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..arguments import probability
+from ..signatures import judged
 from ..tensor import Tensor
 from . import functional as F
 from .field import unchanged
@@ -11,6 +12,7 @@ from .module import Module
 __all__ = ["Dropout"]
 
 
+@judged
 class Dropout(Module):
     """In training, zero each element with probability ``p`` and scale the rest by 1 / (1 - p); in evaluation, nothing.
 

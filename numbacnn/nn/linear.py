@@ -8,6 +8,7 @@ from typing import Any
 
 from ..arguments import integer
 from ..errors import ShapeError, message
+from ..signatures import judged
 from ..tensor import Tensor
 from . import init
 from .field import everything, unchanged
@@ -20,6 +21,7 @@ from .parameter import Parameter, UninitializedParameter
 __all__ = ["Flatten", "Identity", "LazyLinear", "Linear"]
 
 
+@judged
 class Linear(Module):
     """``x @ weight.T + bias``: (..., in_features) -> (..., out_features). ``weight`` has the shape (out, in), ``bias`` (out,).
 
@@ -63,6 +65,7 @@ class Linear(Module):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
 
+@judged
 class LazyLinear(Linear, LazyModule):
     """A :class:`Linear` that takes its input features from the first batch, and becomes a ``Linear`` then.
 
@@ -92,6 +95,7 @@ class LazyLinear(Linear, LazyModule):
     def _set_size(self, size: int) -> None:
         self.in_features = size
 
+    @judged
     def forward(self, x: Tensor) -> Tensor:
         if not x.ndim or x.shape[-1] < 1:
             raise ShapeError(message("LazyLinear", "input (..., features) with at least one feature", f"input {x.shape}"))
@@ -99,6 +103,7 @@ class LazyLinear(Linear, LazyModule):
         return Linear.forward(self, x)
 
 
+@judged
 class Flatten(Module):
     """Join the axes from ``start_dim`` to ``end_dim``: by default (N, C, H, W) -> (N, C*H*W), in logical order.
 
@@ -122,6 +127,7 @@ class Flatten(Module):
 
     _fusion = Absorbed("flat", _flat)
 
+    @judged
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(self.start_dim, self.end_dim)
 
@@ -129,6 +135,7 @@ class Flatten(Module):
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
 
 
+@judged
 class Identity(Module):
     """The input, unchanged; takes and ignores any arguments.
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from ..arguments import integer
 from ..errors import ShapeError, message
+from ..signatures import judged
 from ..tensor import Tensor, ones, tensor, zeros
 from . import functional as F
 from . import init
@@ -61,6 +62,7 @@ class _BatchNorm(Module):
         if self.bias is not None:
             init.zeros_(self.bias)
 
+    @judged
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim not in self._shapes:
             raise ShapeError(message(type(self).__name__, f"input {' or '.join(self._shapes.values())}", f"input {x.shape}"))
@@ -87,6 +89,7 @@ class _BatchNorm(Module):
         )
 
 
+@judged
 class BatchNorm2d(_BatchNorm):
     """Batch normalisation of (N, C, H, W): each channel with mean 0 and variance 1 over N, H and W, times ``weight``, plus ``bias``.
 
@@ -110,6 +113,7 @@ class BatchNorm2d(_BatchNorm):
     _shapes: ClassVar[dict[int, str]] = {4: "(N, C, H, W)"}
 
 
+@judged
 class BatchNorm1d(_BatchNorm):
     """As :class:`BatchNorm2d`, for (N, C) or (N, C, L).
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..arguments import IntPair, pair
 from ..geometry import AdaptiveSize, Pool2dGeometry, adaptive_size
+from ..signatures import judged
 from ..tensor import Tensor
 from . import functional as F
 from .field import Field, everything
@@ -49,6 +50,7 @@ class _Pool2d(Module):
         return field.behind(g.kernel, g.stride, g.padding, g.dilation)
 
 
+@judged
 class MaxPool2d(_Pool2d):
     """The maximum of each window: (N, C, H, W) -> (N, C, OH, OW); ``stride`` is the kernel's size unless given.
 
@@ -75,6 +77,7 @@ class MaxPool2d(_Pool2d):
         )
 
 
+@judged
 class AvgPool2d(_Pool2d):
     """The average of each window: (N, C, H, W) -> (N, C, OH, OW); ``count_include_pad``: padding counts as zeros.
 
@@ -109,6 +112,7 @@ class AvgPool2d(_Pool2d):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
+@judged
 class AdaptiveAvgPool2d(Module):
     """The averages of ``output_size`` windows of nearly equal sizes: (N, C, H, W) -> (N, C, OH, OW), whatever H and W are.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..arguments import count, number
 from ..errors import DTypeError, ShapeError, message
+from ..signatures import judged
 from ..tensor import Tensor, from_array
 
 __all__ = ["Optimizer"]
@@ -70,6 +71,7 @@ class Optimizer:
         for group in groups if isinstance(groups[0], Mapping) else [{"params": groups}]:
             self.add_param_group(group)
 
+    @judged
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Train more parameters, with their own values where ``group`` names them."""
         op = type(self).__name__
@@ -104,6 +106,7 @@ class Optimizer:
                 yield index, p, group
                 index += 1
 
+    @judged
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or set them to zero."""
         for _, p, _ in self._entries():

@@ -12,6 +12,7 @@ import numpy as np
 from .. import backends, ops
 from ..dtypes import DType, as_dtype, bool_, float32, int64, is_floating
 from ..errors import DeviceError, DTypeError, ShapeError, message
+from ..signatures import judged
 from .tape import Node, Version, mode, walk
 
 if TYPE_CHECKING:
@@ -297,6 +298,7 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
 
 
 # -- made of data
+@judged
 def from_array(array: Any, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """A Tensor of a NumPy array; on the CPU it shares the array's memory where that can be written."""
     array = np.asarray(array)
@@ -306,6 +308,7 @@ def from_array(array: Any, device: str = "cpu", requires_grad: bool = False) -> 
     return TensorBase._new(backends.get(device).from_numpy(array), device, requires_grad)
 
 
+@judged
 def tensor(data: Any, *, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """A Tensor holding a copy of ``data``: numbers, nested lists, an array or a Tensor.
 

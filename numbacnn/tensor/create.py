@@ -11,6 +11,7 @@ import numpy as np
 from .. import backends, random
 from ..dtypes import as_dtype, float32, int64, is_floating
 from ..errors import DTypeError, message
+from ..signatures import judged
 from .core import Scalar, TensorBase, from_array
 from .operands import as_scalar, check_sizes, scalar_dtype
 from .tape import no_grad
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["arange", "full", "normal", "ones", "ones_like", "rand", "randn", "zeros", "zeros_like"]
 
 
+@judged
 def full(size: Sequence[int], value: Scalar, *, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """A Tensor of this shape filled with a value; float32, int64 or bool as the value is, unless ``dtype`` says otherwise."""
     shape = check_sizes("full", (size,))
@@ -28,26 +30,31 @@ def full(size: Sequence[int], value: Scalar, *, dtype: Any = None, device: str =
     return TensorBase._new(backends.get(device).full(shape, value, found), device, requires_grad)
 
 
+@judged
 def zeros(*sizes: Any, size: Any = None, dtype: Any = float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Zeros: ``zeros(2, 3)``, ``zeros((2, 3))`` or ``zeros(size=(2, 3))``."""
     return full(check_sizes("zeros", sizes if size is None else (size,)), 0, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
+@judged
 def ones(*sizes: Any, size: Any = None, dtype: Any = float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Ones: ``ones(2, 3)``, ``ones((2, 3))`` or ``ones(size=(2, 3))``."""
     return full(check_sizes("ones", sizes if size is None else (size,)), 1, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
+@judged
 def zeros_like(x: Tensor) -> Tensor:
     """Zeros of the shape and dtype of ``x``, on its device."""
     return zeros(x.shape, dtype=x.dtype, device=x.device)
 
 
+@judged
 def ones_like(x: Tensor) -> Tensor:
     """Ones of the shape and dtype of ``x``, on its device."""
     return ones(x.shape, dtype=x.dtype, device=x.device)
 
 
+@judged
 def arange(*bounds: Scalar, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """``arange(stop)``, ``arange(start, stop)`` or ``arange(start, stop, step)``; int64 unless a bound is a float."""
     if not 1 <= len(bounds) <= 3:
@@ -66,16 +73,19 @@ def _draw(op: str, size: tuple[Any, ...], draw: Callable[..., np.ndarray], dtype
     return from_array(np.asarray(draw(size=check_sizes(op, size), dtype=found)), device, requires_grad)
 
 
+@judged
 def rand(*sizes: Any, size: Any = None, dtype: Any = float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Uniform on [0, 1), from the library's generator."""
     return _draw("rand", sizes if size is None else (size,), random.generator().random, dtype, device, requires_grad)
 
 
+@judged
 def randn(*sizes: Any, size: Any = None, dtype: Any = float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Standard normal, from the library's generator."""
     return _draw("randn", sizes if size is None else (size,), random.generator().standard_normal, dtype, device, requires_grad)
 
 
+@judged
 def normal(mean: float, std: float, size: Sequence[int], *, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Normal with this mean and standard deviation, float32."""
     if std < 0:

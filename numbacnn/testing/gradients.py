@@ -8,6 +8,7 @@ import numpy as np
 
 from ..dtypes import float64
 from ..errors import DTypeError, message
+from ..signatures import judged
 from ..tensor import Tensor, from_array, no_grad
 
 __all__ = ["GradientError", "adjoint_check", "gradcheck"]
@@ -44,6 +45,7 @@ def _like(array: np.ndarray) -> np.ndarray:
     return np.array(array, order="K")
 
 
+@judged
 def gradcheck(
     f: Callable[..., Tensor],
     inputs: Sequence[Tensor],
@@ -118,6 +120,7 @@ def gradcheck(
     return True
 
 
+@judged
 def adjoint_check(f: Callable[..., Tensor], inputs: Sequence[Tensor], rtol: float = 0.0, seed: int = 0) -> bool:
     """Check ``<f(x), g> = <x_i, gradient of x_i>`` for a function that is linear in each of its inputs.
 

@@ -18,6 +18,7 @@ from ..data import DataLoader, Dataset
 from ..errors import DTypeError, message
 from ..nn import Module, UninitializedParameter
 from ..nn.functional import cross_entropy
+from ..signatures import judged
 from .evaluate import Data, Loss, evaluating
 from .loop import Loop
 from .recipes import OPTIMIZERS, SCHEDULES, MakeOptimizer, MakeSchedule
@@ -28,6 +29,7 @@ from .signals import StopSignal
 __all__ = ["fit"]
 
 
+@judged
 def fit(
     model: Module | str,
     train: Data,

@@ -26,6 +26,7 @@ from numba.core import event
 from numba.core.options import DefaultOptions
 
 from ... import config
+from ...signatures import judged
 from . import cache
 from .compiler import pipeline
 
@@ -179,6 +180,7 @@ def get_num_threads() -> int:
     return config.threads or default_threads()
 
 
+@judged
 def set_num_threads(threads: int | None) -> None:
     """Let CPU kernels use this many threads (None: all). The results do not depend on it, bit for bit.
 

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from ...arguments import IntPair
 from ...geometry import Conv2dGeometry, Padding, Pool2dGeometry
 from ...ops import conv
+from ...signatures import judged
 from ...tensor import Tensor, apply
 from .checks import check_bias, check_dtypes
 
 __all__ = ["conv2d", "fused_conv2d"]
 
 
+@judged
 def conv2d(
     input: Tensor,
     weight: Tensor,

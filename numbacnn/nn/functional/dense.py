@@ -6,12 +6,14 @@ import math
 
 from ...errors import ShapeError, message
 from ...ops.linear import Linear
+from ...signatures import judged
 from ...tensor import Tensor, apply
 from .checks import check_bias, check_dtypes
 
 __all__ = ["fused_linear", "linear"]
 
 
+@judged
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``input @ weight.T + bias`` for input (..., I), weight (O, I) and bias (O,) -> (..., O).
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from ... import random
 from ...arguments import probability
 from ...ops.dropout import Dropout
+from ...signatures import judged
 from ...tensor import Tensor, apply
 from .checks import check_dtypes
 
 __all__ = ["dropout"]
 
 
+@judged
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """Zero each element with probability ``p`` and scale the others by 1 / (1 - p); the identity unless ``training``.
 

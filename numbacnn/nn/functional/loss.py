@@ -11,6 +11,7 @@ from ...arguments import one_of
 from ...backends import Array
 from ...errors import DeviceError, DTypeError, ShapeError, message
 from ...ops import loss
+from ...signatures import judged
 from ...tensor import Tensor, apply, maximum
 from .checks import check_dtypes
 
@@ -47,6 +48,7 @@ def _class_rows(op: str, input: Tensor, target: Tensor) -> tuple[Tensor, Array]:
     return input, labels
 
 
+@judged
 def cross_entropy(input: Tensor, target: Tensor, *, label_smoothing: float = 0.0, reduction: Reduction = "mean") -> Tensor:
     """The negative log-likelihood of class indices under softmax(input).
 
@@ -69,6 +71,7 @@ def cross_entropy(input: Tensor, target: Tensor, *, label_smoothing: float = 0.0
     return found if reduction == "mean" else _reduced("cross_entropy", found.reshape(target.shape), reduction)
 
 
+@judged
 def nll_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """Minus the log-probability of each target: ``input`` (N, K), (N, K, ...) or (K,) holds log-probabilities."""
     rows, labels = _class_rows("nll_loss", input, target)
@@ -82,6 +85,7 @@ def _same_shape(op: str, input: Tensor, target: Tensor) -> None:
     check_dtypes(op, input, target)
 
 
+@judged
 def mse_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """The squared difference of two tensors of one shape."""
     _same_shape("mse_loss", input, target)
@@ -89,6 +93,7 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") ->
     return _reduced("mse_loss", difference * difference, reduction)
 
 
+@judged
 def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """The cross-entropy of targets in [0, 1] under sigmoid(input), of one shape; computed without overflow."""
     _same_shape("binary_cross_entropy_with_logits", input, target)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from ...arguments import IntPair
 from ...geometry import AdaptivePool2dGeometry, AdaptiveSize, Pool2dGeometry
 from ...ops import pool
+from ...signatures import judged
 from ...tensor import Tensor, apply
 from .checks import check_dtypes
 
 __all__ = ["adaptive_avg_pool2d", "avg_pool2d", "max_pool2d"]
 
 
+@judged
 def max_pool2d(
     input: Tensor,
     kernel_size: IntPair,
@@ -34,6 +36,7 @@ def max_pool2d(
     return apply(pool.MaxPool2d(geometry), input)
 
 
+@judged
 def avg_pool2d(
     input: Tensor,
     kernel_size: IntPair,
@@ -58,6 +61,7 @@ def avg_pool2d(
     return apply(pool.AvgPool2d(geometry), input)
 
 
+@judged
 def adaptive_avg_pool2d(input: Tensor, output_size: AdaptiveSize) -> Tensor:
     """The means of ``output_size`` windows of nearly equal sizes of input (N, C, H, W) or (C, H, W).
 
