@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...kernels.cpu.launch import compute
 from ...layout import CHANNELS_FIRST, CHANNELS_LAST
 from . import packs
 from .buffers import Buffers
@@ -65,7 +66,7 @@ class Arrays:
             return x
         self.conversions += 1
         out = self.buffers.empty(x.shape, x.dtype)
-        out[...] = x
+        compute(np.copyto, out, x)
         return out
 
     def from_numpy(self, a: Array) -> Array:

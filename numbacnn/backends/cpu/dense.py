@@ -9,7 +9,7 @@ import numpy as np
 
 from ...geometry import Pool2dGeometry
 from ...kernels.cpu import few_rows, reduce
-from ...kernels.cpu.launch import launch
+from ...kernels.cpu.launch import compute, launch
 from ...names import ACTIVATIONS
 from . import packs
 from .arrays import EMPTY, Array, c_ordered, to_channels_first, to_channels_last
@@ -67,7 +67,7 @@ class Dense(Pointwise, Reduce, Pool):
         """(M, K) @ (K, N); ``sizes`` is M, K, N and the strides of K and N in ``b``. a may be images of so many channels."""
         out = self.empty((sizes[0], sizes[2]), a.dtype)
         if 0 in sizes[:3]:
-            out[...] = 0 if bias is None else bias
+            compute(np.copyto, out, 0 if bias is None else bias)
             return out if activation == "none" else self.unary(activation, out)
         if sizes[0] <= FEW_ROWS:
             self._product_of_few_rows(a, b, bias, sizes, activation, out)

@@ -32,7 +32,7 @@ from .compiler import pipeline
 
 _numba: Any = numba.config
 
-__all__ = ["DOT", "ROUNDED", "default_threads", "get_num_threads", "inline", "kernel", "launch", "layer", "set_num_threads"]
+__all__ = ["DOT", "ROUNDED", "compute", "default_threads", "get_num_threads", "inline", "kernel", "launch", "layer", "set_num_threads"]
 
 CONTRACT = frozenset({"contract"})
 ROUNDED = frozenset[str]()
@@ -144,6 +144,14 @@ def launch(driver: Any, *args: Any) -> None:
             driver(*args)
     finally:
         numba.set_num_threads(found)  # the setting is the user's too, for his own kernels in this thread
+
+
+def compute(function: Callable[..., Any], *args: Any) -> None:
+    """The sibling of :func:`launch` for NumPy: call a function that writes into the memory of one of its arguments.
+
+    Backends write to memory through these two only, so that who wants to know what a step does has two places to look.
+    """
+    function(*args)
 
 
 def _after_fork() -> None:
