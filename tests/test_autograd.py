@@ -1090,3 +1090,8 @@ def test_every_error_has_its_test() -> None:
         for call in re.findall(r'message\(\s*f?"?([\w.()]+)"?, f?"([^"{]*)', inspect.getsource(module)):
             if call[1]:
                 assert call[1] in here, call
+
+
+def test_a_tensor_alone_is_one_input() -> None:
+    assert gradcheck(lambda x: x * x, real(2, 3))
+    assert adjoint_check(lambda x: x * 2, real(2, 3))

@@ -497,6 +497,42 @@ def test_gain_is_pytorchs(nonlinearity: str) -> None:
     assert nn.init.calculate_gain("leaky_relu", 0.3) == torch.nn.init.calculate_gain("leaky_relu", 0.3)
 
 
+def test_a_name_that_becomes_a_parameter_belongs_to_the_state() -> None:
+    module = nn.Module()
+    module.register_buffer("w", nc.zeros(2), persistent=False)
+    assert list(module.state_dict()) == []
+    module.w = nn.Parameter(nc.ones(2))
+    assert list(module.state_dict()) == ["w"]
+    del module.w
+    module.register_buffer("w", nc.zeros(2))
+    assert list(module.state_dict()) == ["w"]
+
+
+def test_a_slice_keeps_its_modules_when_it_grows() -> None:
+    layers = [nn.Linear(2, 2), nn.ReLU(), nn.Tanh(), nn.Sigmoid()]
+    part = nn.Sequential(*layers[:3])[1:]
+    assert list(part._modules) == ["1", "2"]  # as PyTorch names them
+    part.append(layers[3]).append(layers[0])
+    assert list(part) == [*layers[1:], layers[0]]
+    assert len(nn.ModuleList(layers)[2:].append(layers[0])) == 3
+
+
+@pytest.mark.parametrize(("make", "text"), [
+    (lambda: nn.BatchNorm2d(1, eps=-1.0), "[BatchNorm2d] expected eps as a number of at least 0; received -1.0."),
+    (lambda: nn.BatchNorm1d(1, momentum=1.5), "[BatchNorm1d] expected momentum as a number from 0 to 1; received 1.5."),
+    (lambda: nn.ReLU().train("eval"), "[train] expected mode as True or False; received 'eval'."),
+    (
+        lambda: nn.MaxPool2d(2, padding=1, dilation=3)(nc.ones(1, 1, 2, 5)),
+        "[max_pool2d] expected windows that each see an element of the input; "
+        "received kernel (2, 2), padding (1, 1) and dilation (3, 3) on (2, 5); lower padding or dilation.",
+    ),
+])  # fmt: skip
+def test_nonsense_is_refused(make: Any, text: str) -> None:
+    with pytest.raises(ValueError) as error:
+        make()
+    assert str(error.value) == text
+
+
 # -- layers and models -------------------------------------------------------------------------------------------------
 def test_dropout() -> None:
     nc.manual_seed(0)

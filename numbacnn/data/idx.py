@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FormatError, message
+from ..files import open_file
 from ..signatures import judged
 from .dataset import Dataset
 from .download import RemoteFile, cache_folder, fetch
@@ -39,12 +40,13 @@ def read_idx(path: str | os.PathLike[str], *, max_bytes: int = 1 << 30) -> np.nd
 
     Raises:
         FormatError: for a truncated, corrupt, oversized or other file.
+        FileNotFoundError: where there is none.
         OSError: where it can't be opened.
 
     >>> read_idx("t10k-labels-idx1-ubyte.gz").shape  # doctest: +SKIP
     (10000,)
     """
-    with open(os.fspath(path), "rb") as file:
+    with open_file("read_idx", "an IDX file", path) as file:
         source = _Source(file)
         dtype, shape = _header(source, max_bytes)
         size = dtype.itemsize * math.prod(shape)

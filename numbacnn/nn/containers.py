@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import count, groupby
 from typing import Any, Self, overload
 
 from ..errors import message
@@ -25,10 +25,8 @@ class _Container(Module):
     def __iter__(self) -> Iterator[Module]:
         return iter(list(self._modules.values()))  # type: ignore[arg-type]
 
-    @judged
     @overload
     def __getitem__(self, index: int) -> Any: ...
-    @judged
     @overload
     def __getitem__(self, index: slice) -> Self: ...
     @judged
@@ -52,8 +50,8 @@ class _Container(Module):
 
     @judged
     def append(self, module: Module) -> Self:
-        """Add a module at the end."""
-        self.add_module(str(len(self)), module)
+        """Add a module at the end, under the first number from the length on that is free: a slice keeps the names of its modules."""
+        self.add_module(next(name for name in map(str, count(len(self))) if name not in self._modules), module)
         return self
 
     @judged

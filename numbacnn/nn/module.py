@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from .. import backends
+from ..arguments import flag
 from ..dtypes import as_dtype, is_floating, names_device
 from ..errors import DTypeError, message
 from ..signatures import judged, shown
@@ -112,6 +113,8 @@ class Module:
         for other in (self.__dict__, self._parameters, self._buffers, self._modules):
             if other is not table:
                 other.pop(name, None)
+        if table is not self._buffers:
+            self._transient.discard(name)  # what is a parameter now belongs to the state
         table[name] = value
 
     def __getattr__(self, name: str) -> Any:  # reached only where the ordinary look-up found nothing
@@ -231,9 +234,14 @@ class Module:
 
     @judged
     def train(self, mode: bool = True) -> Self:
-        """Set training mode, which dropout and batch normalisation heed, for all modules."""
+        """Set training mode, which dropout and batch normalisation heed, for all modules.
+
+        Raises:
+            ValueError: ``mode`` is neither True nor False.
+        """
+        flag("train", "mode", mode)
         for module in self.modules():
-            object.__setattr__(module, "training", bool(mode))
+            object.__setattr__(module, "training", mode)
         return self
 
     def eval(self) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ..arguments import integer
+from ..arguments import integer, number, probability
 from ..errors import ShapeError, message
 from ..signatures import judged
 from ..tensor import Tensor, ones, tensor, zeros
@@ -38,6 +38,9 @@ class _BatchNorm(Module):
     ) -> None:
         super().__init__()
         self.num_features = integer(type(self).__name__, "num_features", num_features)
+        number(type(self).__name__, "eps", eps)
+        if momentum is not None:
+            probability(type(self).__name__, "momentum", momentum)
         self.eps, self.momentum = eps, momentum
         self.affine, self.track_running_stats = bool(affine), bool(track_running_stats)
         for name, wanted in (("weight", affine), ("bias", affine and bias)):

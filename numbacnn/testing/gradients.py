@@ -18,6 +18,10 @@ class GradientError(AssertionError):
     """A gradient is not what it should be."""
 
 
+def _several(inputs: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
+    return (inputs,) if isinstance(inputs, Tensor) else inputs
+
+
 def _leaves(op: str, inputs: Sequence[Tensor]) -> list[int]:
     found = [i for i, t in enumerate(inputs) if t.requires_grad]
     if not found:
@@ -48,7 +52,7 @@ def _like(array: np.ndarray) -> np.ndarray:
 @judged
 def gradcheck(
     f: Callable[..., Tensor],
-    inputs: Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
     eps: float = 1e-6,
     atol: float = 1e-7,
     rtol: float = 1e-6,
@@ -61,7 +65,7 @@ def gradcheck(
 
     Args:
         f: a function of Tensors that gives one Tensor; stay away from its kinks.
-        inputs: float64 tensors; those that require a gradient are checked. They are not changed.
+        inputs: float64 tensors, or one alone; those that require a gradient are checked. They are not changed.
         eps: the step.
         atol, rtol: a gradient g may be off by ``atol + rtol |g|`` from the difference.
         directions: None: every element by itself; a number: along so many drawn directions through all elements at once.
@@ -78,6 +82,7 @@ def gradcheck(
     >>> gradcheck(lambda x: (x * x).sum(), [nc.tensor([1.0, 2.0], dtype=nc.float64, requires_grad=True)])
     True
     """
+    inputs = _several(inputs)
     for t in inputs:
         if t.requires_grad and t.dtype != float64:
             raise DTypeError(message("gradcheck", "float64 inputs", str(t.dtype), "float32 is too coarse for differences"))
@@ -121,14 +126,14 @@ def gradcheck(
 
 
 @judged
-def adjoint_check(f: Callable[..., Tensor], inputs: Sequence[Tensor], rtol: float = 0.0, seed: int = 0) -> bool:
+def adjoint_check(f: Callable[..., Tensor], inputs: Tensor | Sequence[Tensor], rtol: float = 0.0, seed: int = 0) -> bool:
     """Check ``<f(x), g> = <x_i, gradient of x_i>`` for a function that is linear in each of its inputs.
 
     Sharper than differences: with inputs of small integers both sides are exact and must be equal.
 
     Args:
         f: a function of Tensors, linear in every input by itself.
-        inputs: those that require a gradient are checked. They are not changed.
+        inputs: tensors, or one alone; those that require a gradient are checked. They are not changed.
         rtol: how far the sides may be apart, relative to the sum of the absolute values of the terms.
         seed: of g.
 
@@ -143,6 +148,7 @@ def adjoint_check(f: Callable[..., Tensor], inputs: Sequence[Tensor], rtol: floa
     >>> adjoint_check(lambda x, w: x @ w, [x, w])
     True
     """
+    inputs = _several(inputs)
     checked = _leaves("adjoint_check", inputs)
     y, g, gradients = _gradients(f, inputs, seed)
     terms = np.asarray(y).astype(np.float64) * g

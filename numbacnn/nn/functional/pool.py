@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+
 from ...arguments import IntPair
+from ...errors import ShapeError, message
 from ...geometry import AdaptivePool2dGeometry, AdaptiveSize, Pool2dGeometry
 from ...ops import pool
 from ...signatures import judged
@@ -33,7 +36,21 @@ def max_pool2d(
     if input.ndim == 3:
         return max_pool2d(input.unsqueeze(0), kernel_size, stride, padding, dilation, ceil_mode).squeeze(0)
     geometry = Pool2dGeometry.of(input.shape, kernel_size, stride, padding, dilation, ceil_mode)
+    if _blind(geometry):
+        received = f"kernel {geometry.kernel}, padding {geometry.padding} and dilation {geometry.dilation} on {(geometry.h, geometry.w)}"
+        raise ShapeError(message("max_pool2d", "windows that each see an element of the input", received, "lower padding or dilation"))
     return apply(pool.MaxPool2d(geometry), input)
+
+
+@functools.lru_cache(maxsize=1024)
+def _blind(g: Pool2dGeometry) -> bool:
+    """Whether some window has all its taps in the padding: it has no maximum."""
+    axes = zip((g.h, g.w), (g.oh, g.ow), g.kernel, g.stride, g.padding, g.dilation)
+    return any(
+        not any(0 <= o * stride - before + k * dilation < size for k in range(kernel))
+        for size, windows, kernel, stride, before, dilation in axes
+        for o in range(windows)
+    )
 
 
 @judged
