@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import gc
 import inspect
@@ -134,6 +135,7 @@ GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tenso
     R.LogSoftmax: [(lambda x: x.log_softmax(-1), [real(3, 4)]), (lambda x: x.log_softmax(0), [real(3, 2, 2)])],
     S.Reshape: [(lambda x: x.reshape(3, 2) * x.reshape(3, 2), [real(2, 3)]), (lambda x: x.reshape(-1), [real(2, 3, 2, 2)])],
     S.Transpose: [(lambda x: x.permute(2, 0, 1), [real(2, 3, 4)]), (lambda x: x.T @ x, [real(2, 3)])],
+    S.Contiguous: [(lambda x: x.T.contiguous() @ x, [real(2, 3)]), (lambda x: x.expand(2, 3).contiguous(), [real(3)])],
     S.Broadcast: [(lambda x: x.expand(2, 3, 4), [real(3, 1)]), (lambda x: x.expand(2, -1), [real(3)])],
     S.GetItem: [
         (lambda x: x[1], [real(3, 4)]),
@@ -407,6 +409,87 @@ def test_what_backward_needed_is_freed() -> None:
     assert buffer() is None
 
 
+@pytest.mark.parametrize("keep", [lambda y: y.detach(), lambda y: y.reshape(1).detach(), lambda y: _silent(lambda: y.reshape(1))])
+def test_what_is_detached_keeps_no_history(keep: Callable[[nc.Tensor], nc.Tensor]) -> None:
+    x = nc.zeros(50, 50, requires_grad=True)
+    hidden = x.exp()
+    buffer = weakref.ref(hidden.array)
+    kept = keep((hidden * 2).sum())
+    del hidden
+    gc.collect()
+    assert buffer() is None and not kept.requires_grad
+
+
+def _silent(f: Callable[[], nc.Tensor]) -> nc.Tensor:
+    with nc.no_grad():
+        return f()
+
+
+@pytest.mark.parametrize("mode", [nc.no_grad, nc.inference_mode])
+def test_no_grad_on_a_generator(mode: type[nc.no_grad]) -> None:
+    """It is off in each step, and the caller's in between."""
+    seen: list[Any] = []
+
+    @mode()
+    def steps(first: Any) -> Any:
+        seen.append(nc.is_grad_enabled())
+        try:
+            seen.append((yield first))
+        except ValueError:
+            seen.append(nc.is_grad_enabled())
+        try:
+            yield nc.is_grad_enabled()
+        finally:
+            seen.append(nc.is_grad_enabled())
+        return "end"
+
+    assert inspect.isgeneratorfunction(steps)
+    run = steps(7)
+    assert (next(run), nc.is_grad_enabled()) == (7, True)
+    assert (run.send("sent"), nc.is_grad_enabled()) == (False, True)
+    with pytest.raises(StopIteration, match="end"):
+        next(run)
+    run = steps(7)
+    next(run)
+    assert (run.throw(ValueError()), nc.is_grad_enabled()) == (False, True)
+    run.close()
+    assert seen == [False, "sent", False, False, False, False] and nc.is_grad_enabled()
+
+
+def test_no_grad_on_a_coroutine() -> None:
+    @nc.no_grad()
+    async def silent() -> bool:
+        await asyncio.sleep(0)
+        return nc.is_grad_enabled()
+
+    async def other() -> bool:
+        return nc.is_grad_enabled()
+
+    async def all_of_them() -> list[bool]:
+        return await asyncio.gather(silent(), other(), silent())
+
+    assert asyncio.run(all_of_them()) == [False, True, False]
+    with exactly(TypeError, "[no_grad] expected a function, a generator or a coroutine; received an asynchronous generator."):
+
+        @nc.no_grad()
+        async def steps() -> Any:
+            yield 1
+
+
+def test_no_grad_on_a_class() -> None:
+    """As in PyTorch, its instances are made inside; their methods run as they are called."""
+
+    @nc.no_grad()
+    class Watched:
+        def __init__(self) -> None:
+            self.made = nc.is_grad_enabled()
+
+        def called(self) -> bool:
+            return nc.is_grad_enabled()
+
+    assert (Watched().made, Watched().called()) == (False, True)
+
+
 def test_without_a_gradient_nothing_is_kept() -> None:
     x = nc.zeros(50, 50)
     y = x.exp()
@@ -536,6 +619,29 @@ def test_writes_that_cannot_be_recorded() -> None:
     assert x.tolist() == [1, 1, 1] and y.tolist() == [2, 2, 2]
 
 
+def test_a_view_of_a_leaf_is_not_written_to() -> None:
+    """Not even one from before the leaf had a gradient: the leaf would change unseen."""
+    text = "[write] expected a tensor that is not a leaf with a gradient; received a view of such a leaf; write under no_grad()."
+    a = nc.ones(3)
+    view, alone = a[:], a.detach()[:]
+    a.requires_grad = True
+    for write in (lambda: view.add_(5), lambda: view[1:].zero_(), lambda: a.reshape(3, 1).zero_(), lambda: a[0].fill_(2)):
+        with exactly(RuntimeError, text):
+            write()
+    assert a.tolist() == [1, 1, 1]
+    with nc.no_grad():
+        view.add_(5)
+    alone += 1
+    assert a.tolist() == [7, 7, 7]
+
+
+def test_writing_to_what_was_detached() -> None:
+    x = nc.ones(3)
+    alone = x.detach()
+    alone += nc.ones(3, requires_grad=True)
+    assert alone.requires_grad and not x.requires_grad and x.tolist() == [2, 2, 2]
+
+
 STALE = (
     "[{}] expected a view of the tensor as it is now; received a view from before a recorded in-place write; make the view after the write."
 )
@@ -633,6 +739,16 @@ def test_what_a_function_can_get_wrong() -> None:
     half = _function(lambda ctx, a, b: a + b, lambda ctx, g: (None, g)).apply(x, x)
     half.sum().backward()
     assert x.grad.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("other", ["float64", "int64"])
+def test_the_gradient_of_a_function_has_the_inputs_dtype(other: str) -> None:
+    x = nc.tensor([1.0, 2.0], requires_grad=True)
+    double = _function(lambda ctx, x: x * 2, lambda ctx, grad: (grad * 2).to(other))
+    for y in (double.apply(x), double.apply(x * 1.0)):
+        y.sum().backward()
+        assert x.grad.dtype == nc.float32
+    assert x.grad.tolist() == [4, 4]
 
 
 def test_an_op_whose_gradient_has_the_wrong_shape() -> None:
@@ -805,6 +921,17 @@ def test_arithmetic_is_silent() -> None:
     assert nc.tensor([1.0, 0.0]).log().tolist() == [0, -np.inf]
 
 
+def test_contiguous_is_a_copy_where_it_is_not_the_tensor_itself() -> None:
+    x, image = nc.ones(2, 3), nc.ones(2, 4, 5, 3)
+    for other in (x.t(), x[:, 1:], nc.ones(1, 3).expand(2, 3), image.permute(0, 3, 1, 2), image.permute(0, 3, 1, 2).detach(), image.T):
+        copied = other.contiguous()
+        assert copied.array.flags.c_contiguous and copied.tolist() == other.tolist()
+        copied.zero_()
+        assert other.sum().item() == other.numel()
+    for same in (x, x[1:], x.reshape(3, 2), nc.tensor(1.0), F.conv2d(nc.ones(1, 2, 5, 5), nc.ones(4, 2, 3, 3))):
+        assert same.contiguous() is same
+
+
 def test_a_view_of_one_element_is_a_view() -> None:
     x = nc.zeros(2, 2)
     x[1, 0].fill_(5.0)
@@ -852,6 +979,11 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
         "[requires_grad] expected a leaf; received the result of an operation; use detach().",
     ),
     (lambda: i.requires_grad_(), nc.DTypeError, "[requires_grad] expected a floating-point tensor; received int64."),
+    (
+        lambda: setattr(leaf, "data", nc.arange(3)),
+        nc.DTypeError,
+        "[data] expected floating-point values for a tensor with a gradient; received int64.",
+    ),
     (lambda: setattr(x, "data", y), nc.ShapeError, "[data] expected a tensor of shape (3, 4); received shape (4,)."),
     (
         lambda: leaf.numpy(),
@@ -917,6 +1049,10 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
     (lambda: nc.zeros(2, -1), nc.ShapeError, "[zeros] expected sizes of at least 0; received (2, -1)."),
     (lambda: x[3], IndexError, OUTSIDE.format("3", "index 3 is out of bounds for axis 0 with size 3")),
     (lambda: x[0, -5], IndexError, OUTSIDE.format("0, -5", "index -5 is out of bounds for axis 1 with size 4")),
+    (lambda: x[2**63], IndexError, OUTSIDE.format("9223372036854775808", "Python int too large to convert to C long")),
+    (lambda: x[[[1], [2, 3]]], IndexError, OUTSIDE.format("list", "its lists have unequal lengths")),
+    (lambda: x.__setitem__([[1], [2, 3]], 0.0), IndexError, OUTSIDE.format("list", "its lists have unequal lengths")),
+    (lambda: x[nc.zeros(0, dtype="bool")], IndexError, OUTSIDE.format("Tensor", "a mask does not have the shape of its axes")),
     (lambda: x[[0, 7]], IndexError, OUTSIDE.format("list", "index 7 is out of bounds for axis 0 with size 3")),
     (
         lambda: x.__setitem__((slice(None), nc.tensor(4)), 1.0),

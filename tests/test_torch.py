@@ -23,6 +23,7 @@ TF = torch.nn.functional
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning"),
     pytest.mark.filterwarnings("ignore:var\\(\\). degrees of freedom is <= 0:UserWarning"),
+    pytest.mark.filterwarnings("ignore:indexing with dtype torch.uint8 is now deprecated:UserWarning"),
 ]
 
 
@@ -483,6 +484,11 @@ x[:, k]
 x[c[:3]]
 x[torch.tensor([True, False, True])]
 x[torch.tensor([], dtype=torch.int64)]
+x[[]]
+x[:0][x[:0] > 0]
+x[:, torch.tensor([1, 0, 3, 0], dtype=torch.uint8)]
+x[(x > 0).to(torch.uint8)]
+k[torch.tensor(1, dtype=torch.uint8)]
 x == y
 x != 0
 x < y
@@ -575,6 +581,9 @@ x.type(torch.int32)
 x.clone()
 x.detach()
 x.contiguous()
+x.T.contiguous() @ x
+y.expand(3, 4).contiguous()
+x.reshape(1, 3, 2, 2).permute(0, 2, 3, 1).contiguous()
 x.numel()
 x.dim()
 x.ndim
@@ -742,6 +751,10 @@ WRITES = [
     "z = torch.ones(3, 4); z[:, None][0, 0] = 3.0; out = z * x",
     "z = torch.zeros(3, 4, dtype=torch.int64); z[0] = 2; z += 1; out = z",
     "z = torch.zeros(4, dtype=torch.int64); z[m[0]] = 7; out = z",
+    "z = torch.zeros(0, 4); z[z > 0] = 7.0; out = z",
+    "z = torch.ones(3, 4); z.T.contiguous().zero_(); z.T.T.contiguous()[0] = 5.0; out = z * x",
+    "z = torch.ones(1, 4).expand(3, 4).contiguous(); z[1] = 7.0; out = z * x",
+    "z = torch.ones(3, 4); d = z.detach(); d += x; out = d",
 ]
 
 
@@ -806,6 +819,11 @@ REFUSED = [
     "x[-4]",
     "x[[3]]",
     "x[torch.tensor([True, False])]",
+    "x[torch.tensor([], dtype=torch.bool)]",
+    "x[torch.tensor([], dtype=torch.uint8)]",
+    "x.data = i",
+    "z = torch.ones(3); v = z[:]; z.requires_grad = True; v += 1",
+    "x[:].zero_()",
     "x[0][4]",
     "k[0]",
     "i.backward()",

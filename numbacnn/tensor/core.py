@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
@@ -12,6 +13,7 @@ import numpy as np
 from .. import backends, ops
 from ..dtypes import DType, as_dtype, bool_, float32, int64, is_floating
 from ..errors import DeviceError, DTypeError, ShapeError, message
+from ..locks import lock
 from .tape import Node, Version, mode, walk
 
 if TYPE_CHECKING:
@@ -21,6 +23,13 @@ __all__ = ["Operand", "Scalar", "TensorBase", "apply", "as_tensor", "from_array"
 
 Scalar: TypeAlias = int | float | bool
 Operand: TypeAlias = "TensorBase | np.ndarray | Scalar"
+
+
+def _nobody() -> None:
+    """The base of a view that was detached: nobody whose gradient it could spoil."""
+
+
+_accumulating = lock()  # threads may walk to one leaf at a time
 
 
 class TensorBase:
@@ -47,7 +56,7 @@ class TensorBase:
         self.array, self.device = array, device
         self.grad: Tensor | None = None
         self._node: Node | None = None
-        self._base: TensorBase | None = None
+        self._base: Callable[[], TensorBase | None] | None = None  # of a view: a weak reference to the tensor whose memory it shows
         self._seen: int | None = None  # of a view: the recorded writes to its memory until it was made
         self._version = Version()
         self._requires_grad = False
@@ -108,19 +117,27 @@ class TensorBase:
     @property
     def data(self) -> Tensor:
         """The same memory, detached; writes through it are not watched. Assigning replaces the contents."""
-        return self._new(self.array, self.device)
+        return self._alias()
 
     @data.setter
     def data(self, value: Tensor) -> None:
         value = as_tensor(value, self.device)
         if value.shape != self.shape:
             raise ShapeError(message("data", f"a tensor of shape {self.shape}", f"shape {value.shape}"))
+        if self._requires_grad and not is_floating(value.dtype):
+            raise DTypeError(message("data", "floating-point values for a tensor with a gradient", str(value.dtype)))
         self.array, self.device = value.array, value.device
 
     def detach(self) -> Tensor:
         """The same memory without a history."""
+        result = self._alias()
+        result._version = self._version
+        return result
+
+    def _alias(self) -> Tensor:
+        """Another tensor of the same memory."""
         result = self._new(self.array, self.device)
-        result._version, result._base = self._version, self
+        result._base = None if self._base is None else _nobody
         return result
 
     def _check_history(self, op: str) -> None:
@@ -218,10 +235,11 @@ class TensorBase:
 
     def _accumulate(self, gradient: Any, owned: bool) -> None:
         xp = backends.get(self.device)
-        if self.grad is not None:
-            self.grad = self._new(xp.binary("add", self.grad.array, gradient), self.device)
-        else:
-            self.grad = self._new(gradient if owned else xp.copy(gradient), self.device)
+        with _accumulating:
+            if self.grad is not None:
+                self.grad = self._new(xp.binary("add", self.grad.array, gradient), self.device)
+            else:
+                self.grad = self._new(gradient if owned else xp.copy(gradient), self.device)
 
     # -- as text and as a number
     def __repr__(self) -> str:
@@ -287,7 +305,7 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
     xp = backends.get(first.device)
     result = first._new(op.forward(xp, *arrays), device or first.device)
     if op.view and xp.shares_memory(result.array, first.array):
-        result._version, result._base = first._version, first
+        result._version, result._base = first._version, first._base or weakref.ref(first)
         result._seen = first._version.recorded if first._seen is None else first._seen
     if recorded and is_floating(result.dtype):
         result._node = Node(op, inputs, result)

@@ -78,7 +78,7 @@ class Function:
         if not isinstance(out, TensorBase):
             raise TypeError(message(cls.__name__, "one Tensor from forward", type(out).__name__))
         result = TensorBase._new(out.array, out.device)
-        result._version = out._version  # it may be, or share memory with, an argument
+        result._version, result._base = out._version, out._base  # it may be, or share memory with, an argument
         if any(needs):
             op = _UserOp(cls, ctx)
             op.needs_grad = needs
