@@ -48,7 +48,7 @@ LAYERS = [
     {f"backends.{device}" for device in DEVICES},
     {"backends"},
     {"ops", "cuda"},
-    {"tensor.tape"},
+    {"tensor.tape", "tensor.text"},
     {"tensor.core"},
     {"tensor.operands"},
     {"tensor.convert", "tensor.create", "tensor.function", "tensor.index", "tensor.join", "tensor.shape"},

@@ -941,14 +941,19 @@ def test_a_view_of_one_element_is_a_view() -> None:
 
 # -- text ------------------------------------------------------------------------------------------------------------------
 TEXTS = [
-    (nc.tensor([1.0, 2.5]), "tensor([1.0, 2.5])"),
+    (nc.tensor([1.0, 2.5]), "tensor([1.0000, 2.5000])"),
     (nc.tensor([1.0, 2.0]), "tensor([1., 2.])"),
     (nc.tensor([[1, 2], [3, 4]]), "tensor([[1, 2],\n        [3, 4]])"),
     (nc.tensor(3), "tensor(3)"),
-    (nc.tensor([True]), "tensor([ True])"),
+    (nc.tensor([True, False]), "tensor([ True, False])"),
     (nc.tensor([1.0], dtype="float64"), "tensor([1.], dtype=float64)"),
     (nc.tensor([1.0], requires_grad=True), "tensor([1.], requires_grad=True)"),
     (nc.zeros(0), "tensor([])"),
+    (nc.tensor([1e-5, 2e-5]), "tensor([1.0000e-05, 2.0000e-05])"),
+    (nc.tensor(0.5, requires_grad=True) * 1, "tensor(0.5000, requires_grad=True)"),
+    (nc.zeros(2, 0, dtype="int64"), "tensor([], size=(2, 0), dtype=int64)"),
+    (nc.ones(12, dtype="float64") / 3, "tensor([" + "0.3333, " * 8 + "0.3333,\n        0.3333, 0.3333, 0.3333], dtype=float64)"),
+    (nc.ones(9, dtype="float64") / 3, "tensor([" + "0.3333, " * 8 + "0.3333],\n       dtype=float64)"),
 ]
 
 
@@ -1036,6 +1041,27 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
         lambda: nc.zeros(2, dtype="half"),
         nc.DTypeError,
         "[full] expected one of the dtypes float32, float64, int8, int16, int32, int64, uint8, bool; received float16.",
+    ),
+    (lambda: nc.tensor([300, -1], dtype="uint8"), ValueError, "[tensor] expected numbers from 0 to 255 for uint8; received -1 to 300."),
+    (lambda: nc.tensor([np.nan], dtype="int8"), ValueError, "[tensor] expected numbers from -128 to 127 for int8; received nan."),
+    (
+        lambda: nc.tensor([2.0**31], dtype="int32"),
+        ValueError,
+        "[tensor] expected numbers from -2147483648 to 2147483647 for int32; received 2147483648.0.",
+    ),
+    (lambda: nc.tensor(["a", None], dtype="float32"), nc.DTypeError, "[tensor] expected numbers; received NoneType, str."),
+    (
+        lambda: nc.tensor(1j, dtype="float32"),
+        nc.DTypeError,
+        "[tensor] expected one of the dtypes float32, float64, int8, int16, int32, int64, uint8, bool; received complex128.",
+    ),
+    (lambda: nc.full((2,), None, dtype="float32"), nc.DTypeError, "[operand] expected a Tensor, an array or a number; received NoneType."),
+    (lambda: nc.full((2,), -1, dtype="uint8"), ValueError, "[full] expected numbers from 0 to 255 for uint8; received -1."),
+    (lambda: nc.arange(0, 300, dtype="uint8"), ValueError, "[arange] expected numbers from 0 to 255 for uint8; received 0 to 299."),
+    (
+        lambda: x.type(None),
+        nc.DTypeError,
+        "[type] expected one of the dtypes float32, float64, int8, int16, int32, int64, uint8, bool; received None.",
     ),
     (lambda: x.to("tpu"), nc.DeviceError, "[to] expected one of 'cpu' and 'cuda'; received 'tpu'."),
     (lambda: x.to("mps", nc.float64), nc.DeviceError, "[to] expected one of 'cpu' and 'cuda'; received 'mps'."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -568,6 +569,18 @@ torch.tensor([1, 2.5])
 torch.tensor([[True], [False]])
 torch.tensor([])
 torch.tensor([1.5], dtype=torch.int64)
+torch.tensor([0.1, 1e300], dtype=torch.float64)
+torch.tensor([1e300])
+torch.tensor([2**70], dtype=torch.float32)
+torch.zeros(2, dtype=None)
+torch.ones(2, dtype=None)
+torch.rand(2, dtype=None) < 1
+torch.rand(2, dtype=None).dtype.itemsize
+torch.full((2,), 3, dtype=None)
+torch.arange(-0.9, 2.1, 2.0, dtype=torch.int64)
+torch.arange(0.5, 3.9, dtype=torch.int64)
+x.to(None)
+i.to(dtype=None)
 torch.tensor([x[0, 0].detach(), 2.0])
 x.to(torch.float64)
 x.double()
@@ -708,6 +721,63 @@ def test_expression(expression: str) -> None:
                 np.testing.assert_allclose(mine.numpy(), other.numpy(), rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+PRINTED = [
+    "[1e-5, 2e-5]",
+    "[4.17e-6, 10.0]",
+    "[0.0, 0.0]",
+    "[1.0, -2.0, 300.0]",
+    "[1.0, 2000.0]",
+    "[1.5, 2000.0]",
+    "[0.1, -0.25, 3.0]",
+    "[1e8, 1.0]",
+    "[2e8]",
+    "[123456.0, 1.5e5]",
+    "[99999.5, 200.25]",
+    "[float('nan'), float('inf'), -float('inf')]",
+    "[float('nan'), 1.0, -20.0, float('inf')]",
+    "[float('nan'), 1.25, -float('inf'), 0.0]",
+    "[1e-30, float('nan')]",
+    "[0.0, 1e-4]",
+    "[[1.5, 2.0], [-3.0, 4.0]]",
+    "[[[1, 20], [3, 4]], [[-5, 6], [7, 800]]]",
+    "3.14159",
+    "-2.0",
+    "7",
+    "True",
+    "float('nan')",
+    "1e-7",
+    "[True, False]",
+    "[]",
+    "[[], []]",
+    "[[[]]]",
+    "[-1, 10, 200]",
+    "[1.5] * 30",
+    "[[1.5] * 30] * 2",
+    "[1e-9] * 30",
+    "list(range(1000))",
+    "list(range(1001))",
+    "[list(range(300))] * 5",
+    "[[0.5] * 200] * 8",
+    "[[[1.25] * 8] * 8] * 20",
+    "[[1.0] * 2] * 2000",
+    "[[[[1.0, 2.0]]]]",
+]
+
+
+@pytest.mark.parametrize("values", PRINTED)
+def test_printed(values: str) -> None:
+    """Text for text, but for PyTorch's name before the name of a dtype."""
+    data = eval(values)
+    assert repr(nc.tensor(data)) == repr(torch.tensor(data))
+    for dtype in ("float64", "int32", "uint8", "bool"):
+        if dtype == "float64" or (np.isfinite(data).all() and np.min(data, initial=0) >= 0 and np.max(data, initial=0) < 256):
+            texts = repr(nc.tensor(data, dtype=dtype)), repr(torch.tensor(data, dtype=getattr(torch, dtype))).replace("torch.", "")
+            found, wanted = (re.sub(r",\s+dtype", ", dtype", text) for text in texts)  # its name is longer: the line may break before
+            assert found == wanted, dtype
+    if np.asarray(data).dtype.kind == "f":
+        assert repr(nc.tensor(data, requires_grad=True)) == repr(torch.tensor(data, requires_grad=True))
+
+
 DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float64"]
 
 
@@ -842,6 +912,15 @@ REFUSED = [
     "x.sum().backward(torch.ones(2))",
     "torch.tensor([[1], [2, 3]])",
     "torch.tensor('a')",
+    "torch.tensor([300], dtype=torch.uint8)",
+    "torch.tensor([2**40], dtype=torch.int32)",
+    "torch.tensor([float('nan')], dtype=torch.int32)",
+    "torch.tensor(1j, dtype=torch.float32)",
+    "torch.tensor('3', dtype=torch.float32)",
+    "torch.tensor([None], dtype=torch.float32)",
+    "torch.full((2,), None, dtype=torch.float32)",
+    "torch.full((2,), 300, dtype=torch.uint8)",
+    "torch.arange(0, 2, 0.5, dtype=torch.int64)",
     "torch.nn.functional.cross_entropy(x, i)",
     "torch.nn.functional.cross_entropy(x, c + 4)",
     "torch.nn.functional.cross_entropy(x, c[:2])",

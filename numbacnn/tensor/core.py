@@ -15,11 +15,12 @@ from ..dtypes import DType, as_dtype, bool_, float32, int64, is_floating
 from ..errors import DeviceError, DTypeError, ShapeError, message
 from ..locks import lock
 from .tape import Node, Version, mode, walk
+from .text import tensor_text
 
 if TYPE_CHECKING:
     from . import Tensor
 
-__all__ = ["Operand", "Scalar", "TensorBase", "apply", "as_tensor", "from_array", "tensor"]
+__all__ = ["Operand", "Scalar", "TensorBase", "apply", "as_tensor", "check_fit", "from_array", "tensor"]
 
 Scalar: TypeAlias = int | float | bool
 Operand: TypeAlias = "TensorBase | np.ndarray | Scalar"
@@ -243,12 +244,14 @@ class TensorBase:
 
     # -- as text and as a number
     def __repr__(self) -> str:
-        values = np.asarray(self)
-        body = np.array2string(values, precision=4, separator=", ", prefix="tensor(", suppress_small=True, floatmode="maxprec_equal")
-        notes = "" if self.dtype in (float32, int64, bool_) else f", dtype={self.dtype}"
-        notes += "" if self.device == backends.DEFAULT else f", device='{self.device}'"
-        notes += ", requires_grad=True" if self.requires_grad else ""
-        return f"tensor({body}{notes})"
+        empty = not self.numel()
+        notes = [
+            (f"device='{self.device}'", self.device != backends.DEFAULT),
+            (f"size={self.shape}", empty and self.ndim != 1),
+            (f"dtype={self.dtype}", self.dtype not in ((float32,) if empty else (float32, int64, bool_))),
+            ("requires_grad=True", self.requires_grad),
+        ]
+        return tensor_text(np.asarray(self), [note for note, told in notes if told])
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if self.ndim == 0 else format(repr(self), spec)
@@ -332,10 +335,12 @@ def tensor(data: Any, *, dtype: Any = None, device: str = "cpu", requires_grad: 
     Raises:
         DTypeError: the data are not numbers of a supported dtype.
         ShapeError: nested lists of unequal lengths.
+        ValueError: Python's numbers do not fit an integer dtype; those of an array wrap around.
 
     >>> tensor([[1.0, 2.0], [3.0, 4.0]]).shape
     (2, 2)
     """
+    wanted = None if dtype is None else as_dtype("tensor", dtype)
     if isinstance(data, TensorBase):
         array = np.array(data)
     else:
@@ -343,10 +348,32 @@ def tensor(data: Any, *, dtype: Any = None, device: str = "cpu", requires_grad: 
             array = _joined(data) if _holds_tensors(data) else np.array(data)
         except ValueError:
             raise ShapeError(message("tensor", "nested lists of equal lengths", "unequal ones")) from None
-        if not isinstance(data, (np.ndarray, np.generic)) and array.dtype == np.float64 and not _holds_tensors(data):
-            array = array.astype(np.float32)
-    array = array.astype(as_dtype("tensor", dtype if dtype is not None else array.dtype), copy=False)
-    return from_array(array, device, requires_grad)
+        if not isinstance(data, (np.ndarray, np.generic)):
+            if wanted is None and array.dtype == np.float64 and not _holds_tensors(data):
+                wanted = float32
+            check_fit("tensor", array, array.dtype if wanted is None else wanted)
+    if array.dtype.kind not in "biuf" + "O" * (wanted is not None and not isinstance(data, np.ndarray)):  # objects: integers beyond 64 bits
+        as_dtype("tensor", array.dtype)
+    with np.errstate(over="ignore"):
+        return from_array(array if wanted is None else array.astype(wanted, copy=False), device, requires_grad)
+
+
+def check_fit(op: str, values: np.ndarray, dtype: DType) -> None:
+    """Refuse Python's numbers that a dtype can't hold: in an integer one what is too large, too small or NaN. Fractions may go.
+
+    Raises:
+        DTypeError: they are not all numbers.
+        ValueError: they do not fit.
+    """
+    huge = values.dtype.kind == "O"  # integers of more than 64 bits
+    if huge and not all(isinstance(v, (int, float)) for v in values.flat):
+        raise DTypeError(message(op, "numbers", ", ".join(sorted({type(v).__name__ for v in values.flat}))))
+    if not values.size or values.dtype.kind not in "iufO" or dtype.kind not in ("iuf" if huge else "iu"):
+        return
+    bounds = np.finfo(dtype) if is_floating(dtype) else np.iinfo(dtype)
+    low, high, least, most = (v.item() if isinstance(v, np.generic) else v for v in (values.min(), values.max(), bounds.min, bounds.max))
+    if not (least - 1 < low and high < most + 1):  # NaN is in no order
+        raise ValueError(message(op, f"numbers from {least} to {most} for {dtype}", f"{low} to {high}" if low < high else f"{low}"))
 
 
 def as_tensor(value: Any, device: str) -> Any:
