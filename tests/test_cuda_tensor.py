@@ -33,6 +33,13 @@ EXPRESSIONS = [
     "x[::2].std(1)",
     "(x[0] * 0).std()",
     "x.clamp(-1.0, 3.0)",
+    "x.sum(())",
+    "x[:0].argmax(1)",
+    "x[:0].max(1).values",
+    "x[:0].min(1).indices",
+    "x[:, :0].sum(1)",
+    "x.T.contiguous() * 2",
+    "x[2:].expand(3, 4).contiguous()",
 ]
 
 

@@ -375,6 +375,12 @@ i @ i.T
 x.reshape(2, 3, 2) @ x.reshape(2, 2, 3)
 x.reshape(2, 3, 2) @ x.reshape(2, 6)
 x.reshape(1, 3, 4) @ x.reshape(2, 1, 4, 3 // 2)
+x.reshape(3, 1, 1, 4) @ x.reshape(3, 4, 1)
+x.reshape(3, 1, 4) @ x.reshape(3, 4, 1)
+x.T.reshape(2, 2, 3) @ x.reshape(2, 2, 3).transpose(1, 2)
+i.reshape(2, 3, 2) @ i.reshape(2, 2, 3)
+x[:0].reshape(0, 2, 2) @ x[:0].reshape(0, 2, 5)
+x[:, :0].reshape(3, 2, 0) @ x[:, :0].reshape(3, 0, 5)
 x.matmul(y)
 x.sum()
 x.sum(0)
@@ -620,6 +626,20 @@ x[:0].sum()
 x[:0].sum(0)
 x[:0].sum(1)
 x[:0].mean(1)
+x.sum(())
+x.sum([], keepdim=True)
+x.mean(())
+x.detach().var(())
+x.detach().std((), keepdim=True)
+x[:0].argmax(1)
+x[:0].argmin(1, keepdim=True)
+x[:0].max(1).values
+x[:0].max(1, keepdim=True).indices
+x[:0].min(1).values
+i[:0].min(1).indices
+x.reshape(3, 4, 1)[:, :0].max(2).values
+x.reshape(3, 4, 1)[:, :0].argmax(0)
+x[:0].softmax(1)
 torch.nn.functional.mse_loss(x, p)
 torch.nn.functional.mse_loss(x, p, reduction="sum")
 torch.nn.functional.mse_loss(x, p, reduction="none")
@@ -909,6 +929,10 @@ REFUSED = [
     "i.requires_grad_()",
     "x[:0].max()",
     "x[:0].argmax()",
+    "x[:0].max(0)",
+    "x[:0].min(0)",
+    "x[:0].argmin(0)",
+    "x[:0].argmax(-2)",
     "x.sum().backward(torch.ones(2))",
     "torch.tensor([[1], [2, 3]])",
     "torch.tensor('a')",

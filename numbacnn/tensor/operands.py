@@ -24,6 +24,7 @@ __all__ = [
     "check_broadcast",
     "check_broadcast_shapes",
     "check_cast",
+    "check_not_empty",
     "check_sizes",
     "operands",
     "resolve_shape",
@@ -98,13 +99,20 @@ def check_axis(op: str, axis: Any, ndim: int) -> int:
 
 
 def check_axes(op: str, axes: Any, ndim: int) -> tuple[int, ...]:
-    """One axis or several, counted from the front; None means all."""
-    if axes is None:
+    """One axis or several, counted from the front; None, or none, means all."""
+    if axes is None or (isinstance(axes, (tuple, list)) and not axes):
         return tuple(range(ndim))
     found = tuple(check_axis(op, a, ndim) for a in axes) if isinstance(axes, (tuple, list)) else (check_axis(op, axes, ndim),)
     if len(set(found)) != len(found):
         raise ShapeError(message(op, "each axis once", f"{axes}"))
     return found if ndim else ()
+
+
+def check_not_empty(op: str, shape: tuple[int, ...], axis: int | None = None) -> None:
+    """Refuse a shape without elements, or with none along the axis: there is no largest of nothing."""
+    if 0 in (shape if axis is None else shape[axis : axis + 1]):
+        where = "" if axis is None else f" along axis {axis}"
+        raise ShapeError(message(op, f"a tensor with elements{where}", f"shape {shape}"))
 
 
 def as_sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:

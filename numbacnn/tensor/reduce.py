@@ -9,10 +9,10 @@ import numpy as np
 
 from .. import backends
 from ..dtypes import int64, is_floating
-from ..errors import DTypeError, ShapeError, message
+from ..errors import DTypeError, message
 from ..ops import reduce
 from .core import apply
-from .operands import as_floating, check_axes, check_axis
+from .operands import as_floating, check_axes, check_axis, check_not_empty
 from .pointwise import Pointwise, where
 from .shape import Shape
 
@@ -86,11 +86,11 @@ class Reduce(Pointwise, Shape):
 
         Equal maxima share the gradient; along an axis the first of them, which ``indices`` names, takes it all.
         """
-        if not self.numel():
-            raise ShapeError(message("max", "a tensor with elements", f"shape {self.shape}"))
         if dim is None:
+            check_not_empty("max", self.shape)
             return apply(reduce.Max(check_axes("max", None, self.ndim), keepdim), self)
         axis, x = check_axis("max", dim, self.ndim), self if self.ndim else self.reshape(1)
+        check_not_empty("max", x.shape, axis)
         op = reduce.MaxAlong(axis, keepdim and x is self)
         values = apply(op, x)
         return MinMax(values, self._new(backends.get(self.device).copy(op.index), self.device).reshape(values.shape))
@@ -113,10 +113,9 @@ class Reduce(Pointwise, Shape):
         return self._negated()._position("argmin", dim if axis is None else axis, keepdim)
 
     def _position(self, op: str, dim: int | None, keepdim: bool) -> Tensor:
-        if not self.numel():
-            raise ShapeError(message(op, "a tensor with elements", f"shape {self.shape}"))
         xp, axis = backends.get(self.device), 0 if dim is None else check_axis(op, dim, self.ndim)
         array = self.array if dim is not None and self.ndim else xp.reshape(self.array, (self.numel(),))
+        check_not_empty(op, self.shape, axis if array is self.array else None)
         found = self._new(xp.argmax(array, axis), self.device)
         return found.unsqueeze(axis) if keepdim and dim is not None and self.ndim else found
 
