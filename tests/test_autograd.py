@@ -167,8 +167,14 @@ GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tenso
         (operator.matmul, [real(4), real(4, 2, seed=1)]),
         (operator.matmul, [real(3, 4), real(4, seed=1)]),
         (operator.matmul, [real(2, 3, 4), real(4, 2, seed=1)]),
-        (operator.matmul, [real(2, 1, 2, 3), real(3, 3, 2, seed=1)]),
         (lambda a: a @ a, [real(3, 3)]),
+    ],
+    ops.linear.BatchedMatmul: [
+        (operator.matmul, [real(2, 3, 4), real(2, 4, 5, seed=1)]),
+        (operator.matmul, [real(2, 1, 2, 3), real(3, 3, 2, seed=1)]),
+        (operator.matmul, [real(2, 3), real(3, 3, 4, seed=1)]),
+        (lambda a, b: a.transpose(1, 2) @ b[:, :, 1:], [real(2, 4, 3), real(2, 4, 5, seed=1)]),
+        (lambda a: a @ a.transpose(1, 2), [real(2, 5, 2)]),
     ],
     ops.linear.Linear: [
         (F.linear, [real(3, 4), real(2, 4, seed=1), real(2, seed=2)]),
@@ -802,6 +808,31 @@ def test_numpy_on_either_side(op: Callable[..., Any]) -> None:
             assert isinstance(found, nc.Tensor) and found.tolist() == wanted.tolist() and found.dtype in (nc.float32, nc.bool_)
 
 
+def test_the_work_of_batched_products_grows_with_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted in elements that the backend is given and gives, forward and back."""
+    xp = nc.backends.get("cpu")
+    touched = [0]
+
+    def counted(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            found = method(*args, **options)
+            touched[0] += sum(a.size for a in (*args, found) if isinstance(a, np.ndarray))
+            return found
+
+        return call
+
+    for name in ("full", "add_at", "binary", "concatenate", "copy", "getitem", "matmul", "reshape", "sum"):
+        monkeypatch.setattr(xp, name, counted(getattr(xp, name)))
+
+    def work(batch: int) -> int:
+        touched[0] = 0
+        a, b = nc.ones(batch, 4, 5, requires_grad=True), nc.ones(batch, 5, 6, requires_grad=True)
+        (a @ b).sum().backward()
+        return touched[0]
+
+    assert work(64) < 16.1 * work(4)
+
+
 def test_numpy_matrices_on_either_side() -> None:
     t, a = nc.arange(6.0).reshape(2, 3), np.arange(6, dtype=np.float32).reshape(3, 2)
     for found, wanted in ((t @ a, np.asarray(t) @ a), (a @ t, a @ np.asarray(t))):
@@ -1012,6 +1043,8 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
     (lambda: i.mean(), nc.DTypeError, "[mean] expected a floating-point tensor; received int64; convert it with .float()."),
     (lambda: x[:0].max(), nc.ShapeError, "[max] expected a tensor with elements; received shape (0, 4)."),
     (lambda: x[:0].argmax(), nc.ShapeError, "[argmax] expected a tensor with elements; received shape (0, 4)."),
+    (lambda: x[:0].max(0), nc.ShapeError, "[max] expected a tensor with elements along axis 0; received shape (0, 4)."),
+    (lambda: x[:, :0].argmin(-1), nc.ShapeError, "[argmin] expected a tensor with elements along axis 1; received shape (3, 0)."),
     (lambda: bool(x), nc.ShapeError, "[bool] expected a tensor of one element; received shape (3, 4); use .any() or .all()."),
     (lambda: x + "a", nc.DTypeError, "[operand] expected a Tensor, an array or a number; received str."),
     (lambda: i.__setitem__(0, 1.5), nc.DTypeError, "[write] expected values that fit int64; received float32; convert them with .to()."),

@@ -81,7 +81,7 @@ class Backend(Protocol):
     def channel_sum(self, grad: Array) -> Array: ...  # (N, C, ...) -> (C,): the gradient of a bias
 
     # -- dense -----------------------------------------------------------------------------------------------------------
-    def matmul(self, a: Array, b: Array) -> Array: ...  # (M, K) @ (K, N)
+    def matmul(self, a: Array, b: Array) -> Array: ...  # (M, K) @ (K, N), or (B, M, K) @ (B, K, N)
     # x (N, I), or (N, C, H, W) flattened in logical order; w (O, I)
     def linear_forward(self, x: Array, w: Array, b: Array | None, activation: str = ...) -> Array: ...  # -> (N, O)
     def linear_grad_input(self, grad: Array, w: Array, shape: Sequence[int]) -> Array: ...  # -> x's shape
