@@ -14,6 +14,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -933,6 +934,19 @@ def test_promotion_with_scalars(dtype: str, scalar: Any, wanted: str) -> None:
         assert (x + scalar).dtype == wanted and (scalar * x).dtype == wanted
 
 
+def test_comparing_with_numbers_that_the_dtype_cannot_hold() -> None:
+    """PyTorch takes -1 for 255 in uint8."""
+    for dtype in ("uint8", "int8", "int64"):
+        most = np.iinfo(dtype).max
+        x, a = nc.tensor([1, most], dtype=dtype), np.array([1, most], object)
+        for number in (-1, 300, -300, 2**63, -(2**70), 10**400):
+            for compare in (operator.lt, operator.ge, operator.eq, operator.ne):
+                assert compare(x, number).tolist() == compare(a, number).tolist(), (dtype, number, compare)
+    for call in (lambda: nc.ones(1) < 10**400, lambda: nc.ones(1) + 10**400, lambda: nc.ones(1).fill_(-(10**400))):
+        with pytest.raises(ValueError, match=r"^\[(less|add|write)\] expected numbers from -\d.* to \d.* for float\d\d; received -?10000"):
+            call()
+
+
 def test_dtypes_of_functions() -> None:
     i = nc.arange(4)
     assert (i / 2).dtype == (i / (i + 1).to("int32")).dtype == i.exp().dtype == i.sigmoid().dtype == nc.float32
@@ -1006,9 +1020,70 @@ leaf = nc.ones(3, requires_grad=True)
 
 OUTSIDE = "[index] expected an index into shape (3, 4); received {}; {}."
 STEPS = "[arange] expected finite numbers and a step, not 0, from start towards stop; received {}."
+NEGATIVE = "[power] expected exponents of integers of at least 0; received a negative one; convert the base with .float()."
 ZERO = "[{}] expected divisors of integers that are not 0; received a 0; floating-point tensors give inf or nan."
 
+INTEGERS = "[{}] expected sizes as integers; received {}."
+NO_BOOLS = "[{}] expected numbers; received bool tensors; convert them with .to()."
+FLAG = "[{}] expected {} as True or False; received {}."
+mask = nc.tensor([True, False])
+
 ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
+    (lambda: x.size(2), nc.ShapeError, "[size] expected an axis of a tensor with 2 axes; received 2."),
+    (lambda: x.size((0, 1)), nc.ShapeError, "[size] expected an axis of a tensor with 2 axes; received (0, 1)."),
+    (lambda: nc.tensor(1.0).size(0), nc.ShapeError, "[size] expected a tensor with axes; received a 0-d tensor."),
+    (lambda: x.reshape(2.0, 6), nc.ShapeError, INTEGERS.format("reshape", "(2.0, 6)")),
+    (lambda: x.view("ab"), nc.ShapeError, INTEGERS.format("reshape", "('ab',)")),
+    (lambda: x.permute(None, 1), nc.ShapeError, INTEGERS.format("permute", "(None, 1)")),
+    (lambda: x.expand([3, (4,)]), nc.ShapeError, INTEGERS.format("expand", "(3, (4,))")),
+    (lambda: nc.zeros(2, 1.5), nc.ShapeError, INTEGERS.format("zeros", "(2, 1.5)")),
+    (
+        lambda: nc.ones(1).expand(2**40, 2**40, 1),
+        nc.ShapeError,
+        f"[expand] expected sizes of fewer than 2**63 elements; received ({2**40}, {2**40}, 1).",
+    ),
+    (lambda: x.expand(-1, 3, 4), nc.ShapeError, "[expand] expected sizes that shape (3, 4) can be repeated to; received (-1, 3, 4)."),
+    (lambda: nc.ones(1, 4).expand(-2, 4), nc.ShapeError, "[expand] expected sizes that shape (1, 4) can be repeated to; received (-2, 4)."),
+    (lambda: x.sum(True), nc.ShapeError, "[sum] expected an axis of a tensor with 2 axes; received True."),
+    (lambda: x.sum(0, np.ones(2)), TypeError, FLAG.format("sum", "keepdim", "array([1., 1.])")),
+    (lambda: x.mean(0, keepdims="yes"), TypeError, FLAG.format("mean", "keepdims", "'yes'")),
+    (lambda: x.max(1, 3), TypeError, FLAG.format("max", "keepdim", "3")),
+    (lambda: x.argmin(0, None), TypeError, FLAG.format("argmin", "keepdim", "None")),
+    (lambda: x.var(0, 2), TypeError, FLAG.format("var", "unbiased", "2")),
+    (lambda: x.std(0, keepdim=1), TypeError, FLAG.format("std", "keepdim", "1")),
+    (lambda: x.requires_grad_("no"), TypeError, FLAG.format("requires_grad", "the value", "'no'")),
+    (lambda: leaf.sum().backward(None, 1), TypeError, FLAG.format("backward", "retain_graph", "1")),
+    (lambda: x.var(0, correction="1"), ValueError, "[var] expected correction as a number of at least 0; received '1'."),
+    (lambda: x.std(0, correction=-1), ValueError, "[std] expected correction as a number of at least 0; received -1."),
+    (lambda: i.to(nc.uint8) + 300, ValueError, "[add] expected numbers from 0 to 255 for uint8; received 300."),
+    (lambda: i.to(nc.uint8).mul_(-1), ValueError, "[multiply] expected numbers from 0 to 255 for uint8; received -1."),
+    (lambda: i.to(nc.int8).fill_(128), ValueError, "[write] expected numbers from -128 to 127 for int8; received 128."),
+    (
+        lambda: i + 2**64,
+        ValueError,
+        f"[add] expected numbers from {-(2**63)} to {2**63 - 1} for int64; received {2**64}.",
+    ),
+    (lambda: i // 2**63, ValueError, f"[floor_divide] expected numbers from {-(2**63)} to {2**63 - 1} for int64; received {2**63}."),
+    (lambda: nc.tensor([2]) ** -1, RuntimeError, NEGATIVE),
+    (lambda: 2 ** nc.tensor([1, -1]), RuntimeError, NEGATIVE),
+    (lambda: -mask, nc.DTypeError, NO_BOOLS.format("negative")),
+    (lambda: mask - mask, nc.DTypeError, NO_BOOLS.format("subtract")),
+    (lambda: mask**mask, nc.DTypeError, NO_BOOLS.format("power")),
+    (
+        lambda: nc.where(mask, x, 1.0),
+        nc.ShapeError,
+        "[where] expected shapes that broadcast to each other; received (2,) and (3, 4).",
+    ),
+    (
+        lambda: y.expand(3, 4).zero_(),
+        RuntimeError,
+        "[write] expected memory that can be written to; received a view that repeats elements; write to a clone().",
+    ),
+    (
+        lambda: _function(lambda ctx, a: a * 2, lambda ctx, grad: 1.0).apply(leaf).sum().backward(),
+        TypeError,
+        "[Mine] expected gradients as Tensors on 'cpu' from backward, or None; received float.",
+    ),
     (
         lambda: setattr(leaf * 2, "requires_grad", False),
         RuntimeError,
@@ -1124,7 +1199,7 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
     (lambda: nc.arange(-1), ValueError, STEPS.format("0, -1, 1")),
     (lambda: nc.arange(0.0, np.inf), ValueError, STEPS.format("0.0, inf, 1")),
     (lambda: x.clamp(), ValueError, "[clamp] expected a bound, min or max; received neither."),
-    (lambda: i.std(), nc.DTypeError, "[var] expected a floating-point tensor; received int64; convert it with .float()."),
+    (lambda: i.std(), nc.DTypeError, "[std] expected a floating-point tensor; received int64; convert it with .float()."),
     (lambda: i // 0, RuntimeError, ZERO.format("floor_divide")),
     (lambda: 7 % (i * 0), RuntimeError, ZERO.format("remainder")),
     (
@@ -1289,11 +1364,11 @@ def test_error(call: Callable[[], Any], kind: type[BaseException], text: str) ->
 
 
 def test_every_error_has_its_test() -> None:
-    """Each ``message(`` of the two files is met by a text above, judged by its beginning."""
-    import numbacnn.tensor
-
-    here = inspect.getsource(sys.modules[__name__])
-    for module in (numbacnn.tensor, F):
+    """Each ``message(`` of tensors and functions is met by a text in a test, judged by its beginning."""
+    here = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    modules = [m for name, m in sys.modules.items() if re.match(r"numbacnn\.(tensor|nn\.functional)\.", name)]
+    assert len(modules) > 15
+    for module in modules:
         for call in re.findall(r'message\(\s*f?"?([\w.()]+)"?, f?"([^"{]*)', inspect.getsource(module)):
             if call[1]:
                 assert call[1] in here, call

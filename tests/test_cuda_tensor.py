@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -59,6 +62,51 @@ def test_expression(expression: str) -> None:
     assert (grad is None) == (wanted_grad is None)
     if grad is not None:
         np.testing.assert_allclose(grad, wanted_grad, rtol=1e-5)
+
+
+class Elsewhere(nc.Function):
+    """Its gradient comes back on the CPU."""
+
+    @staticmethod
+    def forward(ctx: Any, x: nc.Tensor) -> nc.Tensor:
+        return x * 2.0
+
+    @staticmethod
+    def backward(ctx: Any, grad: nc.Tensor) -> nc.Tensor:
+        return grad.cpu()
+
+
+here, there = nc.ones(2), nc.ones(2, device="cuda") if cuda.is_available() else nc.ones(2)
+BOTH = "tensors on one device; received {}; move one with .to()."
+
+MIXED = [
+    (lambda: here + there, "[add] expected " + BOTH.format("cpu and cuda")),
+    (lambda: there <= here, "[less_equal] expected " + BOTH.format("cuda and cpu")),
+    (lambda: there @ here, "[matmul] expected " + BOTH.format("cuda and cpu")),
+    (lambda: nc.where(here > 0, there, 1.0), "[where] expected " + BOTH.format("cpu and cuda")),
+    (lambda: nc.where(here > 0, here, there), "[where] expected " + BOTH.format("cpu and cuda")),
+    (
+        lambda: there.clone().requires_grad_().backward(here),
+        "[backward] expected a gradient on 'cuda'; received 'cpu'; move it with .to().",
+    ),
+    (
+        lambda: Elsewhere.apply(there.clone().requires_grad_()).sum().backward(),
+        "[Elsewhere] expected gradients as Tensors on 'cuda' from backward, or None; received cpu.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "text"), MIXED, ids=[text for _, text in MIXED])
+def test_tensors_on_two_devices(call: Callable[[], Any], text: str) -> None:
+    with pytest.raises(nc.DeviceError) as error:
+        call()
+    assert str(error.value) == text
+
+
+def test_comparisons_with_numbers_beyond_the_dtype() -> None:
+    small = nc.tensor([1, 255], dtype="uint8", device="cuda")
+    assert (small < 300).tolist() == [True, True] and (small == -1).tolist() == [False, False]
+    assert (nc.tensor([1], device="cuda") < 2**70).item()
 
 
 def test_index_errors_have_the_words_of_the_cpu() -> None:

@@ -355,6 +355,17 @@ x.detach() % 0
 x.detach() // float("inf")
 x.detach() % float("inf")
 7 // p.detach()
+i ** 0
+i.to(torch.uint8) < 300
+i.to(torch.uint8) == -1
+i.to(torch.int8) != 2**40
+m <= 300
+m * 300
+s.size() == ()
+s.transpose(0, 0)
+s.transpose(-1, 0)
+s.permute(())
+x.view((2, 6))
 i // 3
 -i // 3
 i // -4
@@ -930,6 +941,22 @@ REFUSED = [
     "x[:0].max()",
     "x[:0].argmax()",
     "x[:0].max(0)",
+    "x.size(2)",
+    "s.size(0)",
+    "x.size((0, 1))",
+    "x.reshape(2.0, 6)",
+    "x.expand(-1, 3, 4)",
+    "x.expand('a')",
+    "x.sum(0, keepdim=1)",
+    "x.var(0, correction='1')",
+    "x.requires_grad_(1)",
+    "i ** -1",
+    "-m",
+    "m - m",
+    "m ** m",
+    "i.fill_(2**63)",
+    "torch.where(m[0, :3], x, 0.0)",
+    "torch.where(m, x, y[:3])",
     "x[:0].min(0)",
     "x[:0].argmin(0)",
     "x[:0].argmax(-2)",

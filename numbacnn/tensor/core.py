@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 import numpy as np
 
 from .. import backends, ops
+from ..arguments import flag
 from ..dtypes import DType, as_dtype, bool_, float32, int64, is_floating
 from ..errors import DeviceError, DTypeError, ShapeError, message
 from ..locks import lock
@@ -84,10 +85,6 @@ class TensorBase:
         """The number of axes, as :attr:`ndim`."""
         return self.array.ndim
 
-    def size(self, dim: int | None = None) -> Any:
-        """The shape, or the size of one axis."""
-        return self.shape if dim is None else self.shape[dim]
-
     def numel(self) -> int:
         """The number of elements."""
         return math.prod(self.shape)
@@ -101,9 +98,10 @@ class TensorBase:
     def requires_grad(self, value: bool) -> None:
         if self._node is not None:
             raise RuntimeError(message("requires_grad", "a leaf", "the result of an operation", "use detach()"))
+        value = flag("requires_grad", "the value", value)
         if value and not is_floating(self.dtype):
             raise DTypeError(message("requires_grad", "a floating-point tensor", str(self.dtype)))
-        self._requires_grad = bool(value)
+        self._requires_grad = value
 
     def requires_grad_(self, value: bool = True) -> Self:
         """Set :attr:`requires_grad`; returns the tensor."""
@@ -219,6 +217,7 @@ class TensorBase:
         if not self.requires_grad:
             raise RuntimeError(message("backward", "a tensor that requires a gradient", "one that does not"))
         self._check_history("backward")
+        retain_graph = flag("backward", "retain_graph", retain_graph)
         xp = backends.get(self.device)
         if gradient is None:
             if self.numel() != 1:
@@ -228,6 +227,9 @@ class TensorBase:
             gradient = as_tensor(gradient, self.device)
             if gradient.shape != self.shape:
                 raise ShapeError(message("backward", f"a gradient of shape {self.shape}", f"shape {gradient.shape}"))
+            if gradient.device != self.device:
+                expected, received = f"a gradient on {self.device!r}", repr(gradient.device)
+                raise DeviceError(message("backward", expected, received, "move it with .to()"))
             seed = gradient.detach().to(self.dtype).array
         if self._node is None:
             self._accumulate(seed, owned=False)

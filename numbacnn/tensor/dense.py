@@ -45,7 +45,7 @@ def _matmul(a: Any, b: Any) -> Tensor:
     """As ``numpy.matmul``: vectors, matrices and stacks of matrices."""
     if not a.ndim or not b.ndim or a.shape[-1] != b.shape[max(b.ndim - 2, 0)]:
         raise ShapeError(message("matmul", "(..., M, K) @ (..., K, N)", f"{a.shape} @ {b.shape}"))
-    a, b = operands(a, b)
+    a, b = operands("matmul", a, b)
     if a.ndim == 1:
         return _matmul(a.unsqueeze(0), b).squeeze(-2 if b.ndim > 1 else 0)
     if b.ndim == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,7 +13,7 @@ from ..errors import ShapeError, message
 from ..indexing import ints_first
 from ..ops.shape import GetItem, SetItem
 from .core import Operand, Scalar, TensorBase, apply, as_tensor
-from .operands import as_scalar, check_cast, scalar_dtype
+from .operands import as_number, as_scalar, check_cast, scalar_dtype
 from .tape import mode
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Index(TensorBase):
         else:
             value = as_scalar(value)
             check_cast(scalar_dtype(value), self.dtype)
+            value = as_number("write", value, self.dtype)
         recorded = mode.grad and (self.requires_grad or (isinstance(value, TensorBase) and value.requires_grad))
         owner = self if self._base is None else self._base()
         if mode.grad and owner is not None and owner._requires_grad:
@@ -110,12 +112,20 @@ def _as_entry(entry: Any) -> Any:
         array = np.array(entry)  # a copy: backward must see what forward saw
         return array.astype(np.bool_) if array.dtype == np.uint8 else array  # a mask, as in PyTorch
     if not isinstance(entry, (list, tuple, range)):
-        return entry
+        return entry if entry is None or isinstance(entry, (int, slice, type(...), np.generic)) else _integer(entry)
     try:
         array = np.array(entry)
     except ValueError:
         raise IndexError("its lists have unequal lengths") from None
     return array if array.size else array.astype(np.int64)
+
+
+def _integer(entry: Any) -> int:
+    """An entry of another library's type as an integer."""
+    try:
+        return operator.index(entry)
+    except TypeError:
+        raise IndexError("an entry is an integer, a slice, None, an ellipsis, a list, an array or a Tensor") from None
 
 
 def _index_error(source: tuple[int, ...], index: Any, error: Exception) -> IndexError:
