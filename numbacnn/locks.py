@@ -7,7 +7,7 @@ import threading
 import weakref
 from typing import Any
 
-__all__ = ["lock"]
+__all__ = ["lock", "watch"]
 
 _made: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -19,8 +19,13 @@ def lock() -> threading.Lock:
     ...     pass
     """
     made = threading.Lock()
-    _made.add(made)
+    watch(made)
     return made
+
+
+def watch(made: Any) -> None:
+    """Open this lock in a forked child too: one of another library."""
+    _made.add(made)
 
 
 def _after_fork() -> None:

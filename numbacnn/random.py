@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from .locks import watch
+
 __all__ = ["generator", "get_rng_state", "manual_seed", "set_rng_state"]
 
 _generator = np.random.Generator(np.random.PCG64())
+watch(_generator.bit_generator.lock)  # type: ignore[attr-defined]
 
 
 def generator() -> np.random.Generator:
