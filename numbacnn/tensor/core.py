@@ -354,7 +354,8 @@ def tensor(data: Any, *, dtype: Any = None, device: str = "cpu", requires_grad: 
             if wanted is None and array.dtype == np.float64 and not _holds_tensors(data):
                 wanted = float32
             check_fit("tensor", array, array.dtype if wanted is None else wanted)
-    if array.dtype.kind not in "biuf" + "O" * (wanted is not None and not isinstance(data, np.ndarray)):  # objects: integers beyond 64 bits
+    numbers = "biuf" if wanted is None or isinstance(data, np.ndarray) else "biufO"  # O: Python's integers of more than 64 bits
+    if array.dtype.kind not in numbers:
         as_dtype("tensor", array.dtype)
     with np.errstate(over="ignore"):
         return from_array(array if wanted is None else array.astype(wanted, copy=False), device, requires_grad)
