@@ -108,11 +108,13 @@ def _as_index(index: Any) -> Any:
 
 
 def _as_entry(entry: Any) -> Any:
+    if entry is None or isinstance(entry, (int, slice, type(...), np.generic)):
+        return entry
     if isinstance(entry, (TensorBase, np.ndarray)):
         array = np.array(entry)  # a copy: backward must see what forward saw
         return array.astype(np.bool_) if array.dtype == np.uint8 else array  # a mask, as in PyTorch
     if not isinstance(entry, (list, tuple, range)):
-        return entry if entry is None or isinstance(entry, (int, slice, type(...), np.generic)) else _integer(entry)
+        return _integer(entry)
     try:
         array = np.array(entry)
     except ValueError:

@@ -89,7 +89,7 @@ def operands(op: str, a: Any, b: Any, floating: bool = False, widen: bool = Fals
 def _widened(values: list[Any], dtype: DType) -> tuple[list[Any], DType]:
     """Values to be compared, and a dtype that holds a number among them: beyond 64 bits it is as good as infinite."""
     for value in values:
-        if isinstance(value, int) and not np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
+        if isinstance(value, int) and not 0 <= value < 128 and not np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
             if -(2**63) <= value < 2**63:
                 return values, int64
             return [(math.inf if v > 0 else -math.inf) if isinstance(v, int) else v for v in values], float64
