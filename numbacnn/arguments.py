@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from .errors import ShapeError, message
 
-__all__ = ["IntPair", "count", "flag", "integer", "number", "one_of", "pair", "probability"]
+__all__ = ["IntPair", "count", "flag", "integer", "number", "one_of", "pair", "plain_flag", "probability"]
 
 IntPair: TypeAlias = int | Sequence[int]
 
@@ -28,6 +30,17 @@ def number(op: str, name: str, value: Any, good: Callable[[float], bool] = lambd
 def probability(op: str, name: str, value: Any) -> None:
     """Judge that ``value`` is a number from 0 to 1."""
     number(op, name, value, lambda v: 0 <= v <= 1, "from 0 to 1")
+
+
+def flag(op: str, name: str, value: Any) -> bool:
+    """``value`` as a bool: True or False, Python's or NumPy's; TypeError for anything else.
+
+    >>> flag("sum", "keepdim", True)
+    True
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(message(op, f"{name} as True or False", f"{value!r}"))
+    return bool(value)
 
 
 def integer(op: str, name: str, value: Any, least: int = 1, most: int | None = None) -> int:
@@ -53,8 +66,8 @@ def count(op: str, name: str, value: Any, least: int = 1) -> int:
     return integer(op, name, value, least)
 
 
-def flag(op: str, name: str, value: Any) -> None:
-    """Judge that ``value`` is True or False."""
+def plain_flag(op: str, name: str, value: Any) -> None:
+    """Judge that ``value`` is Python's True or False: what a saved state may hold."""
     if not isinstance(value, bool):
         raise ValueError(message(op, f"{name} as True or False", repr(value)))
 

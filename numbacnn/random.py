@@ -8,11 +8,13 @@ import numpy as np
 
 from .arguments import integer
 from .errors import message
+from .locks import watch
 from .signatures import judged, shown
 
 __all__ = ["generator", "get_rng_state", "key", "manual_seed", "set_rng_state"]
 
 _generator = np.random.Generator(np.random.PCG64())
+watch(_generator.bit_generator.lock)  # type: ignore[attr-defined]
 
 
 def generator() -> np.random.Generator:

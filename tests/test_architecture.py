@@ -23,7 +23,7 @@ DEVICES = ("cpu", "cuda")
 
 # From the bottom up; rooms in one row are siblings and do not import each other.
 LAYERS = [
-    {"names", "errors", "config", "version"},
+    {"names", "errors", "config", "locks", "version"},
     {"arguments", "extras", "files", "signatures"},
     {"geometry", "layout", "chapter", "kernels", "dtypes", "indexing", "random"},
     {"reference", "kernels.cpu", "kernels.cuda"},
@@ -48,7 +48,7 @@ LAYERS = [
     {f"backends.{device}" for device in DEVICES},
     {"backends"},
     {"ops", "cuda"},
-    {"tensor.tape"},
+    {"tensor.tape", "tensor.text"},
     {"tensor.core"},
     {"tensor.operands"},
     {"tensor.convert", "tensor.create", "tensor.function", "tensor.index", "tensor.join", "tensor.shape"},
@@ -337,3 +337,9 @@ print([name for name in {{*listed, *nc.__all__}} if not hasattr(nc, name)])
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout.split("\n")[:2] == ["[]", "[]"]
+
+
+def test_locks_survive_a_fork() -> None:
+    """All are made by ``locks.lock``, which opens them in a child."""
+    found = [path for _, path in modules() if re.search(r"\bR?Lock\(", path.read_text())]
+    assert found == [PACKAGE / "locks.py"]

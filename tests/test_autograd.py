@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import gc
 import inspect
@@ -13,6 +14,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -136,6 +138,7 @@ GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tenso
     R.LogSoftmax: [(lambda x: x.log_softmax(-1), [real(3, 4)]), (lambda x: x.log_softmax(0), [real(3, 2, 2)])],
     S.Reshape: [(lambda x: x.reshape(3, 2) * x.reshape(3, 2), [real(2, 3)]), (lambda x: x.reshape(-1), [real(2, 3, 2, 2)])],
     S.Transpose: [(lambda x: x.permute(2, 0, 1), [real(2, 3, 4)]), (lambda x: x.T @ x, [real(2, 3)])],
+    S.Contiguous: [(lambda x: x.T.contiguous() @ x, [real(2, 3)]), (lambda x: x.expand(2, 3).contiguous(), [real(3)])],
     S.Broadcast: [(lambda x: x.expand(2, 3, 4), [real(3, 1)]), (lambda x: x.expand(2, -1), [real(3)])],
     S.GetItem: [
         (lambda x: x[1], [real(3, 4)]),
@@ -167,8 +170,14 @@ GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tenso
         (operator.matmul, [real(4), real(4, 2, seed=1)]),
         (operator.matmul, [real(3, 4), real(4, seed=1)]),
         (operator.matmul, [real(2, 3, 4), real(4, 2, seed=1)]),
-        (operator.matmul, [real(2, 1, 2, 3), real(3, 3, 2, seed=1)]),
         (lambda a: a @ a, [real(3, 3)]),
+    ],
+    ops.linear.BatchedMatmul: [
+        (operator.matmul, [real(2, 3, 4), real(2, 4, 5, seed=1)]),
+        (operator.matmul, [real(2, 1, 2, 3), real(3, 3, 2, seed=1)]),
+        (operator.matmul, [real(2, 3), real(3, 3, 4, seed=1)]),
+        (lambda a, b: a.transpose(1, 2) @ b[:, :, 1:], [real(2, 4, 3), real(2, 4, 5, seed=1)]),
+        (lambda a: a @ a.transpose(1, 2), [real(2, 5, 2)]),
     ],
     ops.linear.Linear: [
         (F.linear, [real(3, 4), real(2, 4, seed=1), real(2, seed=2)]),
@@ -410,6 +419,87 @@ def test_what_backward_needed_is_freed() -> None:
     assert buffer() is None
 
 
+@pytest.mark.parametrize("keep", [lambda y: y.detach(), lambda y: y.reshape(1).detach(), lambda y: _silent(lambda: y.reshape(1))])
+def test_what_is_detached_keeps_no_history(keep: Callable[[nc.Tensor], nc.Tensor]) -> None:
+    x = nc.zeros(50, 50, requires_grad=True)
+    hidden = x.exp()
+    buffer = weakref.ref(hidden.array)
+    kept = keep((hidden * 2).sum())
+    del hidden
+    gc.collect()
+    assert buffer() is None and not kept.requires_grad
+
+
+def _silent(f: Callable[[], nc.Tensor]) -> nc.Tensor:
+    with nc.no_grad():
+        return f()
+
+
+@pytest.mark.parametrize("mode", [nc.no_grad, nc.inference_mode])
+def test_no_grad_on_a_generator(mode: type[nc.no_grad]) -> None:
+    """It is off in each step, and the caller's in between."""
+    seen: list[Any] = []
+
+    @mode()
+    def steps(first: Any) -> Any:
+        seen.append(nc.is_grad_enabled())
+        try:
+            seen.append((yield first))
+        except ValueError:
+            seen.append(nc.is_grad_enabled())
+        try:
+            yield nc.is_grad_enabled()
+        finally:
+            seen.append(nc.is_grad_enabled())
+        return "end"
+
+    assert inspect.isgeneratorfunction(steps)
+    run = steps(7)
+    assert (next(run), nc.is_grad_enabled()) == (7, True)
+    assert (run.send("sent"), nc.is_grad_enabled()) == (False, True)
+    with pytest.raises(StopIteration, match="end"):
+        next(run)
+    run = steps(7)
+    next(run)
+    assert (run.throw(ValueError()), nc.is_grad_enabled()) == (False, True)
+    run.close()
+    assert seen == [False, "sent", False, False, False, False] and nc.is_grad_enabled()
+
+
+def test_no_grad_on_a_coroutine() -> None:
+    @nc.no_grad()
+    async def silent() -> bool:
+        await asyncio.sleep(0)
+        return nc.is_grad_enabled()
+
+    async def other() -> bool:
+        return nc.is_grad_enabled()
+
+    async def all_of_them() -> list[bool]:
+        return await asyncio.gather(silent(), other(), silent())
+
+    assert asyncio.run(all_of_them()) == [False, True, False]
+    with exactly(TypeError, "[no_grad] expected a function, a generator or a coroutine; received an asynchronous generator."):
+
+        @nc.no_grad()
+        async def steps() -> Any:
+            yield 1
+
+
+def test_no_grad_on_a_class() -> None:
+    """As in PyTorch, its instances are made inside; their methods run as they are called."""
+
+    @nc.no_grad()
+    class Watched:
+        def __init__(self) -> None:
+            self.made = nc.is_grad_enabled()
+
+        def called(self) -> bool:
+            return nc.is_grad_enabled()
+
+    assert (Watched().made, Watched().called()) == (False, True)
+
+
 def test_without_a_gradient_nothing_is_kept() -> None:
     x = nc.zeros(50, 50)
     y = x.exp()
@@ -539,6 +629,29 @@ def test_writes_that_cannot_be_recorded() -> None:
     assert x.tolist() == [1, 1, 1] and y.tolist() == [2, 2, 2]
 
 
+def test_a_view_of_a_leaf_is_not_written_to() -> None:
+    """Not even one from before the leaf had a gradient: the leaf would change unseen."""
+    text = "[write] expected a tensor that is not a leaf with a gradient; received a view of such a leaf; write under no_grad()."
+    a = nc.ones(3)
+    view, alone = a[:], a.detach()[:]
+    a.requires_grad = True
+    for write in (lambda: view.add_(5), lambda: view[1:].zero_(), lambda: a.reshape(3, 1).zero_(), lambda: a[0].fill_(2)):
+        with exactly(RuntimeError, text):
+            write()
+    assert a.tolist() == [1, 1, 1]
+    with nc.no_grad():
+        view.add_(5)
+    alone += 1
+    assert a.tolist() == [7, 7, 7]
+
+
+def test_writing_to_what_was_detached() -> None:
+    x = nc.ones(3)
+    alone = x.detach()
+    alone += nc.ones(3, requires_grad=True)
+    assert alone.requires_grad and not x.requires_grad and x.tolist() == [2, 2, 2]
+
+
 STALE = (
     "[{}] expected a view of the tensor as it is now; received a view from before a recorded in-place write; make the view after the write."
 )
@@ -638,6 +751,16 @@ def test_what_a_function_can_get_wrong() -> None:
     assert x.grad.tolist() == [1, 1, 1]
 
 
+@pytest.mark.parametrize("other", ["float64", "int64"])
+def test_the_gradient_of_a_function_has_the_inputs_dtype(other: str) -> None:
+    x = nc.tensor([1.0, 2.0], requires_grad=True)
+    double = _function(lambda ctx, x: x * 2, lambda ctx, grad: (grad * 2).to(other))
+    for y in (double.apply(x), double.apply(x * 1.0)):
+        y.sum().backward()
+        assert x.grad.dtype == nc.float32
+    assert x.grad.tolist() == [4, 4]
+
+
 def test_an_op_whose_gradient_has_the_wrong_shape() -> None:
     class Half(ops.Op):
         def forward(self, xp: Any, x: Any) -> Any:
@@ -687,6 +810,31 @@ def test_numpy_on_either_side(op: Callable[..., Any]) -> None:
     for number in (np.float32(2), np.float64(2), np.int64(2)):
         for found, wanted in ((op(t, number), op(np.asarray(t), 2)), (op(number, t), op(2, np.asarray(t)))):
             assert isinstance(found, nc.Tensor) and found.tolist() == wanted.tolist() and found.dtype in (nc.float32, nc.bool_)
+
+
+def test_the_work_of_batched_products_grows_with_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted in elements that the backend is given and gives, forward and back."""
+    xp = nc.backends.get("cpu")
+    touched = [0]
+
+    def counted(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            found = method(*args, **options)
+            touched[0] += sum(a.size for a in (*args, found) if isinstance(a, np.ndarray))
+            return found
+
+        return call
+
+    for name in ("full", "add_at", "binary", "concatenate", "copy", "getitem", "matmul", "reshape", "sum"):
+        monkeypatch.setattr(xp, name, counted(getattr(xp, name)))
+
+    def work(batch: int) -> int:
+        touched[0] = 0
+        a, b = nc.ones(batch, 4, 5, requires_grad=True), nc.ones(batch, 5, 6, requires_grad=True)
+        (a @ b).sum().backward()
+        return touched[0]
+
+    assert work(64) < 16.1 * work(4)
 
 
 def test_numpy_matrices_on_either_side() -> None:
@@ -789,6 +937,19 @@ def test_promotion_with_scalars(dtype: str, scalar: Any, wanted: str) -> None:
         assert (x + scalar).dtype == wanted and (scalar * x).dtype == wanted
 
 
+def test_comparing_with_numbers_that_the_dtype_cannot_hold() -> None:
+    """PyTorch takes -1 for 255 in uint8."""
+    for dtype in ("uint8", "int8", "int64"):
+        most = np.iinfo(dtype).max
+        x, a = nc.tensor([1, most], dtype=dtype), np.array([1, most], object)
+        for number in (-1, 300, -300, 2**63, -(2**70), 10**400):
+            for compare in (operator.lt, operator.ge, operator.eq, operator.ne):
+                assert compare(x, number).tolist() == compare(a, number).tolist(), (dtype, number, compare)
+    for call in (lambda: nc.ones(1) < 10**400, lambda: nc.ones(1) + 10**400, lambda: nc.ones(1).fill_(-(10**400))):
+        with pytest.raises(ValueError, match=r"^\[(less|add|write)\] expected numbers from -\d.* to \d.* for float\d\d; received -?10000"):
+            call()
+
+
 def test_dtypes_of_functions() -> None:
     i = nc.arange(4)
     assert (i / 2).dtype == (i / (i + 1).to("int32")).dtype == i.exp().dtype == i.sigmoid().dtype == nc.float32
@@ -808,6 +969,17 @@ def test_arithmetic_is_silent() -> None:
     assert nc.tensor([1.0, 0.0]).log().tolist() == [0, -np.inf]
 
 
+def test_contiguous_is_a_copy_where_it_is_not_the_tensor_itself() -> None:
+    x, image = nc.ones(2, 3), nc.ones(2, 4, 5, 3)
+    for other in (x.t(), x[:, 1:], nc.ones(1, 3).expand(2, 3), image.permute(0, 3, 1, 2), image.permute(0, 3, 1, 2).detach(), image.T):
+        copied = other.contiguous()
+        assert copied.array.flags.c_contiguous and copied.tolist() == other.tolist()
+        copied.zero_()
+        assert other.sum().item() == other.numel()
+    for same in (x, x[1:], x.reshape(3, 2), nc.tensor(1.0), F.conv2d(nc.ones(1, 2, 5, 5), nc.ones(4, 2, 3, 3))):
+        assert same.contiguous() is same
+
+
 def test_a_view_of_one_element_is_a_view() -> None:
     x = nc.zeros(2, 2)
     x[1, 0].fill_(5.0)
@@ -817,14 +989,19 @@ def test_a_view_of_one_element_is_a_view() -> None:
 
 # -- text ------------------------------------------------------------------------------------------------------------------
 TEXTS = [
-    (nc.tensor([1.0, 2.5]), "tensor([1.0, 2.5])"),
+    (nc.tensor([1.0, 2.5]), "tensor([1.0000, 2.5000])"),
     (nc.tensor([1.0, 2.0]), "tensor([1., 2.])"),
     (nc.tensor([[1, 2], [3, 4]]), "tensor([[1, 2],\n        [3, 4]])"),
     (nc.tensor(3), "tensor(3)"),
-    (nc.tensor([True]), "tensor([ True])"),
+    (nc.tensor([True, False]), "tensor([ True, False])"),
     (nc.tensor([1.0], dtype="float64"), "tensor([1.], dtype=float64)"),
     (nc.tensor([1.0], requires_grad=True), "tensor([1.], requires_grad=True)"),
     (nc.zeros(0), "tensor([])"),
+    (nc.tensor([1e-5, 2e-5]), "tensor([1.0000e-05, 2.0000e-05])"),
+    (nc.tensor(0.5, requires_grad=True) * 1, "tensor(0.5000, requires_grad=True)"),
+    (nc.zeros(2, 0, dtype="int64"), "tensor([], size=(2, 0), dtype=int64)"),
+    (nc.ones(12, dtype="float64") / 3, "tensor([" + "0.3333, " * 8 + "0.3333,\n        0.3333, 0.3333, 0.3333], dtype=float64)"),
+    (nc.ones(9, dtype="float64") / 3, "tensor([" + "0.3333, " * 8 + "0.3333],\n       dtype=float64)"),
 ]
 
 
@@ -846,15 +1023,81 @@ leaf = nc.ones(3, requires_grad=True)
 
 OUTSIDE = "[index] expected an index into shape (3, 4); received {}; {}."
 STEPS = "[arange] expected finite numbers and a step, not 0, from start towards stop; received {}."
+NEGATIVE = "[power] expected exponents of integers of at least 0; received a negative one; convert the base with .float()."
 ZERO = "[{}] expected divisors of integers that are not 0; received a 0; floating-point tensors give inf or nan."
 
+INTEGERS = "[{}] expected sizes as integers; received {}."
+NO_BOOLS = "[{}] expected numbers; received bool tensors; convert them with .to()."
+FLAG = "[{}] expected {} as True or False; received {}."
+mask = nc.tensor([True, False])
+
 ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
+    (lambda: x.size(2), nc.ShapeError, "[size] expected an axis of a tensor with 2 axes; received 2."),
+    (lambda: x.size((0, 1)), nc.ShapeError, "[size] expected an axis of a tensor with 2 axes; received (0, 1)."),
+    (lambda: nc.tensor(1.0).size(0), nc.ShapeError, "[size] expected a tensor with axes; received a 0-d tensor."),
+    (lambda: x.reshape(2.0, 6), nc.ShapeError, INTEGERS.format("reshape", "(2.0, 6)")),
+    (lambda: x.view("ab"), nc.ShapeError, INTEGERS.format("reshape", "('ab',)")),
+    (lambda: x.permute(None, 1), nc.ShapeError, INTEGERS.format("permute", "(None, 1)")),
+    (lambda: x.expand([3, (4,)]), nc.ShapeError, INTEGERS.format("expand", "(3, (4,))")),
+    (lambda: nc.zeros(2, 1.5), nc.ShapeError, INTEGERS.format("zeros", "(2, 1.5)")),
+    (
+        lambda: nc.ones(1).expand(2**40, 2**40, 1),
+        nc.ShapeError,
+        f"[expand] expected sizes of fewer than 2**63 elements; received ({2**40}, {2**40}, 1).",
+    ),
+    (lambda: x.expand(-1, 3, 4), nc.ShapeError, "[expand] expected sizes that shape (3, 4) can be repeated to; received (-1, 3, 4)."),
+    (lambda: nc.ones(1, 4).expand(-2, 4), nc.ShapeError, "[expand] expected sizes that shape (1, 4) can be repeated to; received (-2, 4)."),
+    (lambda: x.sum(True), nc.ShapeError, "[sum] expected an axis of a tensor with 2 axes; received True."),
+    (lambda: x.sum(0, np.ones(2)), TypeError, FLAG.format("sum", "keepdim", "array([1., 1.])")),
+    (lambda: x.mean(0, keepdims="yes"), TypeError, FLAG.format("mean", "keepdims", "'yes'")),
+    (lambda: x.max(1, 3), TypeError, FLAG.format("max", "keepdim", "3")),
+    (lambda: x.argmin(0, None), TypeError, FLAG.format("argmin", "keepdim", "None")),
+    (lambda: x.var(0, 2), TypeError, FLAG.format("var", "unbiased", "2")),
+    (lambda: x.std(0, keepdim=1), TypeError, FLAG.format("std", "keepdim", "1")),
+    (lambda: x.requires_grad_("no"), TypeError, FLAG.format("requires_grad", "the value", "'no'")),
+    (lambda: leaf.sum().backward(None, 1), TypeError, FLAG.format("backward", "retain_graph", "1")),
+    (lambda: x.var(0, correction="1"), ValueError, "[var] expected correction as a number of at least 0; received '1'."),
+    (lambda: x.std(0, correction=-1), ValueError, "[std] expected correction as a number of at least 0; received -1."),
+    (lambda: i.to(nc.uint8) + 300, ValueError, "[add] expected numbers from 0 to 255 for uint8; received 300."),
+    (lambda: i.to(nc.uint8).mul_(-1), ValueError, "[multiply] expected numbers from 0 to 255 for uint8; received -1."),
+    (lambda: i.to(nc.int8).fill_(128), ValueError, "[write] expected numbers from -128 to 127 for int8; received 128."),
+    (
+        lambda: i + 2**64,
+        ValueError,
+        f"[add] expected numbers from {-(2**63)} to {2**63 - 1} for int64; received {2**64}.",
+    ),
+    (lambda: i // 2**63, ValueError, f"[floor_divide] expected numbers from {-(2**63)} to {2**63 - 1} for int64; received {2**63}."),
+    (lambda: nc.tensor([2]) ** -1, RuntimeError, NEGATIVE),
+    (lambda: 2 ** nc.tensor([1, -1]), RuntimeError, NEGATIVE),
+    (lambda: -mask, nc.DTypeError, NO_BOOLS.format("negative")),
+    (lambda: mask - mask, nc.DTypeError, NO_BOOLS.format("subtract")),
+    (lambda: mask**mask, nc.DTypeError, NO_BOOLS.format("power")),
+    (
+        lambda: nc.where(mask, x, 1.0),
+        nc.ShapeError,
+        "[where] expected shapes that broadcast to each other; received (2,) and (3, 4).",
+    ),
+    (
+        lambda: y.expand(3, 4).zero_(),
+        RuntimeError,
+        "[write] expected memory that can be written to; received a view that repeats elements; write to a clone().",
+    ),
+    (
+        lambda: _function(lambda ctx, a: a * 2, lambda ctx, grad: 1.0).apply(leaf).sum().backward(),
+        TypeError,
+        "[Mine] expected gradients as Tensors on 'cpu' from backward, or None; received float.",
+    ),
     (
         lambda: setattr(leaf * 2, "requires_grad", False),
         RuntimeError,
         "[requires_grad] expected a leaf; received the result of an operation; use detach().",
     ),
     (lambda: i.requires_grad_(), nc.DTypeError, "[requires_grad] expected a floating-point tensor; received int64."),
+    (
+        lambda: setattr(leaf, "data", nc.arange(3)),
+        nc.DTypeError,
+        "[data] expected floating-point values for a tensor with a gradient; received int64.",
+    ),
     (lambda: setattr(x, "data", y), nc.ShapeError, "[data] expected a tensor of shape (3, 4); received shape (4,)."),
     (
         lambda: leaf.numpy(),
@@ -878,6 +1121,8 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
     (lambda: i.mean(), nc.DTypeError, "[mean] expected a floating-point tensor; received int64; convert it with .float()."),
     (lambda: x[:0].max(), nc.ShapeError, "[max] expected a tensor with elements; received shape (0, 4)."),
     (lambda: x[:0].argmax(), nc.ShapeError, "[argmax] expected a tensor with elements; received shape (0, 4)."),
+    (lambda: x[:0].max(0), nc.ShapeError, "[max] expected a tensor with elements along axis 0; received shape (0, 4)."),
+    (lambda: x[:, :0].argmin(-1), nc.ShapeError, "[argmin] expected a tensor with elements along axis 1; received shape (3, 0)."),
     (lambda: bool(x), nc.ShapeError, "[bool] expected a tensor of one element; received shape (3, 4); use .any() or .all()."),
     (lambda: x + "a", nc.DTypeError, "[operand] expected a Tensor, an array or a number; received str."),
     (lambda: i.__setitem__(0, 1.5), nc.DTypeError, "[write] expected values that fit int64; received float32; convert them with .to()."),
@@ -908,6 +1153,27 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
         nc.DTypeError,
         "[full] expected one of the dtypes float32, float64, int8, int16, int32, int64, uint8, bool; received float16.",
     ),
+    (lambda: nc.tensor([300, -1], dtype="uint8"), ValueError, "[tensor] expected numbers from 0 to 255 for uint8; received -1 to 300."),
+    (lambda: nc.tensor([np.nan], dtype="int8"), ValueError, "[tensor] expected numbers from -128 to 127 for int8; received nan."),
+    (
+        lambda: nc.tensor([2.0**31], dtype="int32"),
+        ValueError,
+        "[tensor] expected numbers from -2147483648 to 2147483647 for int32; received 2147483648.0.",
+    ),
+    (lambda: nc.tensor(["a", None], dtype="float32"), nc.DTypeError, "[tensor] expected numbers; received NoneType, str."),
+    (
+        lambda: nc.tensor(1j, dtype="float32"),
+        nc.DTypeError,
+        "[tensor] expected one of the dtypes float32, float64, int8, int16, int32, int64, uint8, bool; received complex128.",
+    ),
+    (lambda: nc.full((2,), None, dtype="float32"), nc.DTypeError, "[operand] expected a Tensor, an array or a number; received NoneType."),
+    (lambda: nc.full((2,), -1, dtype="uint8"), ValueError, "[full] expected numbers from 0 to 255 for uint8; received -1."),
+    (lambda: nc.arange(0, 300, dtype="uint8"), ValueError, "[arange] expected numbers from 0 to 255 for uint8; received 0 to 299."),
+    (
+        lambda: x.type(None),
+        nc.DTypeError,
+        "[type] expected one of the dtypes float32, float64, int8, int16, int32, int64, uint8, bool; received None.",
+    ),
     (lambda: x.to("tpu"), nc.DeviceError, "[to] expected one of 'cpu' and 'cuda'; received 'tpu'."),
     (lambda: x.to("mps", nc.float64), nc.DeviceError, "[to] expected one of 'cpu' and 'cuda'; received 'mps'."),
     (lambda: x.to(device="cuda:1"), nc.DeviceError, "[to] expected one of 'cpu' and 'cuda'; received 'cuda:1'."),
@@ -920,6 +1186,10 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
     (lambda: nc.zeros(2, -1), nc.ShapeError, "[zeros] expected sizes of at least 0; received (2, -1)."),
     (lambda: x[3], IndexError, OUTSIDE.format("3", "index 3 is out of bounds for axis 0 with size 3")),
     (lambda: x[0, -5], IndexError, OUTSIDE.format("0, -5", "index -5 is out of bounds for axis 1 with size 4")),
+    (lambda: x[2**63], IndexError, OUTSIDE.format("9223372036854775808", "Python int too large to convert to C long")),
+    (lambda: x[[[1], [2, 3]]], IndexError, OUTSIDE.format("list", "its lists have unequal lengths")),
+    (lambda: x.__setitem__([[1], [2, 3]], 0.0), IndexError, OUTSIDE.format("list", "its lists have unequal lengths")),
+    (lambda: x[nc.zeros(0, dtype="bool")], IndexError, OUTSIDE.format("Tensor", "a mask does not have the shape of its axes")),
     (lambda: x[[0, 7]], IndexError, OUTSIDE.format("list", "index 7 is out of bounds for axis 0 with size 3")),
     (
         lambda: x.__setitem__((slice(None), nc.tensor(4)), 1.0),
@@ -932,7 +1202,7 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
     (lambda: nc.arange(-1), ValueError, STEPS.format("0, -1, 1")),
     (lambda: nc.arange(0.0, np.inf), ValueError, STEPS.format("0.0, inf, 1")),
     (lambda: x.clamp(), ValueError, "[clamp] expected a bound, min or max; received neither."),
-    (lambda: i.std(), nc.DTypeError, "[var] expected a floating-point tensor; received int64; convert it with .float()."),
+    (lambda: i.std(), nc.DTypeError, "[std] expected a floating-point tensor; received int64; convert it with .float()."),
     (lambda: i // 0, RuntimeError, ZERO.format("floor_divide")),
     (lambda: 7 % (i * 0), RuntimeError, ZERO.format("remainder")),
     (
@@ -1082,11 +1352,11 @@ def test_error(call: Callable[[], Any], kind: type[BaseException], text: str) ->
 
 
 def test_every_error_has_its_test() -> None:
-    """Each ``message(`` of the two files is met by a text above, judged by its beginning."""
-    import numbacnn.tensor
-
-    here = inspect.getsource(sys.modules[__name__])
-    for module in (numbacnn.tensor, F):
+    """Each ``message(`` of tensors and functions is met by a text in a test, judged by its beginning."""
+    here = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    modules = [m for name, m in sys.modules.items() if re.match(r"numbacnn\.(tensor|nn\.functional)\.", name)]
+    assert len(modules) > 15
+    for module in modules:
         for call in re.findall(r'message\(\s*f?"?([\w.()]+)"?, f?"([^"{]*)', inspect.getsource(module)):
             if call[1]:
                 assert call[1] in here, call

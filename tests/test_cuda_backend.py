@@ -386,6 +386,16 @@ def test_matmul_and_linear(xp: backend.CudaBackend, sizes: Any) -> None:
     same(xp, xp.channel_sum(xp.from_numpy(grad)), grad.sum(0))
 
 
+@pytest.mark.parametrize("sizes", [(2, 3, 4, 5), (3, 1, 7, 2), (1, 2, 0, 3), (0, 2, 3, 4), (2, 0, 3, 4)], ids=str)
+def test_batched_matmul(xp: backend.CudaBackend, sizes: Any) -> None:
+    batch, m, k, n = sizes
+    a, b = ints(batch, m, k), ints(batch, k, n, seed=1)
+    x, y = xp.from_numpy(a), xp.from_numpy(b)
+    same(xp, xp.matmul(x, y), a @ b)
+    same(xp, xp.matmul(xp.transpose(y, (0, 2, 1)), xp.transpose(x, (0, 2, 1))), (a @ b).transpose(0, 2, 1))
+    same(xp, xp.matmul(x, xp.broadcast_to(xp.getitem(y, slice(0, 1)), b.shape) if batch else y), a @ b[:1])
+
+
 def test_the_gradient_of_an_average(xp: backend.CudaBackend) -> None:
     g = Pool2dGeometry.of((2, 3, 4, 6), 2)
     y, grad = ints(2, 3, 4, 6), ints(2, 3, 2, 3, seed=1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -33,6 +36,13 @@ EXPRESSIONS = [
     "x[::2].std(1)",
     "(x[0] * 0).std()",
     "x.clamp(-1.0, 3.0)",
+    "x.sum(())",
+    "x[:0].argmax(1)",
+    "x[:0].max(1).values",
+    "x[:0].min(1).indices",
+    "x[:, :0].sum(1)",
+    "x.T.contiguous() * 2",
+    "x[2:].expand(3, 4).contiguous()",
 ]
 
 
@@ -89,6 +99,51 @@ def test_scores_and_labels_lie_on_one_device() -> None:
             str(error.value)
             == f"[cross_entropy] expected scores and labels on one device; received {scores} and {labels}; move one with .to()."
         )
+
+
+class Elsewhere(nc.Function):
+    """Its gradient comes back on the CPU."""
+
+    @staticmethod
+    def forward(ctx: Any, x: nc.Tensor) -> nc.Tensor:
+        return x * 2.0
+
+    @staticmethod
+    def backward(ctx: Any, grad: nc.Tensor) -> nc.Tensor:
+        return grad.cpu()
+
+
+here, there = nc.ones(2), nc.ones(2, device="cuda") if cuda.is_available() else nc.ones(2)
+BOTH = "tensors on one device; received {}; move one with .to()."
+
+MIXED = [
+    (lambda: here + there, "[add] expected " + BOTH.format("cpu and cuda")),
+    (lambda: there <= here, "[less_equal] expected " + BOTH.format("cuda and cpu")),
+    (lambda: there @ here, "[matmul] expected " + BOTH.format("cuda and cpu")),
+    (lambda: nc.where(here > 0, there, 1.0), "[where] expected " + BOTH.format("cpu and cuda")),
+    (lambda: nc.where(here > 0, here, there), "[where] expected " + BOTH.format("cpu and cuda")),
+    (
+        lambda: there.clone().requires_grad_().backward(here),
+        "[backward] expected a gradient on 'cuda'; received 'cpu'; move it with .to().",
+    ),
+    (
+        lambda: Elsewhere.apply(there.clone().requires_grad_()).sum().backward(),
+        "[Elsewhere] expected gradients as Tensors on 'cuda' from backward, or None; received cpu.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "text"), MIXED, ids=[text for _, text in MIXED])
+def test_tensors_on_two_devices(call: Callable[[], Any], text: str) -> None:
+    with pytest.raises(nc.DeviceError) as error:
+        call()
+    assert str(error.value) == text
+
+
+def test_comparisons_with_numbers_beyond_the_dtype() -> None:
+    small = nc.tensor([1, 255], dtype="uint8", device="cuda")
+    assert (small < 300).tolist() == [True, True] and (small == -1).tolist() == [False, False]
+    assert (nc.tensor([1], device="cuda") < 2**70).item()
 
 
 def test_index_errors_have_the_words_of_the_cpu() -> None:

@@ -47,6 +47,7 @@ class Backend(Protocol):
     def transpose(self, x: Array, axes: Sequence[int]) -> Array: ...
     def broadcast_to(self, x: Array, shape: Sequence[int]) -> Array: ...
     def shares_memory(self, x: Array, y: Array) -> bool: ...
+    def is_dense(self, x: Array, order: Sequence[int]) -> bool: ...  # whether the axes lie in memory in this order, without gaps
 
     # -- weights that a layer uses without a gradient: what kernels make of one may be kept until it is written to ---------
     def lock(self, holder: Any) -> None: ...  # ``holder.array`` is used now, and again later: it may be kept prepared
@@ -86,7 +87,7 @@ class Backend(Protocol):
     def channel_sum(self, grad: Array) -> Array: ...  # (N, C, ...) -> (C,): the gradient of a bias
 
     # -- dense -----------------------------------------------------------------------------------------------------------
-    def matmul(self, a: Array, b: Array) -> Array: ...  # (M, K) @ (K, N)
+    def matmul(self, a: Array, b: Array) -> Array: ...  # (M, K) @ (K, N), or (B, M, K) @ (B, K, N)
     # x (N, I), or (N, C, H, W) flattened in logical order; w (O, I)
     def linear_forward(self, x: Array, w: Array, b: Array | None, activation: str = ...) -> Array: ...  # -> (N, O)
     def linear_grad_input(self, grad: Array, w: Array, shape: Sequence[int]) -> Array: ...  # -> x's shape

@@ -237,9 +237,9 @@ class Module:
         """Set training mode, which dropout and batch normalisation heed, for all modules.
 
         Raises:
-            ValueError: ``mode`` is neither True nor False.
+            TypeError: ``mode`` is neither True nor False.
         """
-        flag("train", "mode", mode)
+        mode = flag("train", "mode", mode)
         for module in self.modules():
             object.__setattr__(module, "training", mode)
         return self

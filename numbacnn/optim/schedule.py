@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ..arguments import count, flag, number, one_of, probability
+from ..arguments import count, number, one_of, plain_flag, probability
 from ..errors import message
 from .base import Optimizer
 
@@ -264,7 +264,7 @@ class OneCycleLR(Schedule):
         _rates(op, "max_lr", settings["max_lrs"], len(self.optimizer.param_groups))
         probability(op, "pct_start", settings["pct_start"])
         one_of(op, "anneal_strategy", settings["anneal_strategy"], ("cos", "linear"))
-        flag(op, "cycle_momentum", settings["cycle_momentum"])
+        plain_flag(op, "cycle_momentum", settings["cycle_momentum"])
         for name in ("base_momentum", "max_momentum"):
             number(op, name, settings[name], lambda v: 0 <= v < 1, "in [0, 1)")
         for name in ("div_factor", "final_div_factor"):

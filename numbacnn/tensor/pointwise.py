@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
-from .. import backends, ops
-from ..dtypes import bool_, is_floating
-from ..errors import DTypeError, message
+from .. import backends
+from ..dtypes import bool_
+from ..errors import DeviceError, DTypeError, message
 from ..ops import elementwise
 from .convert import Convert
 from .core import Operand, TensorBase, apply, as_tensor
 from .index import Index
-from .operands import as_floating, check_broadcast, operands
+from .operands import as_floating, check_broadcast, check_values, operands
 from .tape import mode
 
 if TYPE_CHECKING:
@@ -53,16 +51,16 @@ class Pointwise(Index, Convert):
         return _binary(elementwise.Divide(), other, self, floating=True)
 
     def __floordiv__(self, other: Operand) -> Tensor:
-        return _floored(elementwise.FloorDivide(), self, other)
+        return _binary(elementwise.FloorDivide(), self, other)
 
     def __rfloordiv__(self, other: Operand) -> Tensor:
-        return _floored(elementwise.FloorDivide(), other, self)
+        return _binary(elementwise.FloorDivide(), other, self)
 
     def __mod__(self, other: Operand) -> Tensor:
-        return _floored(elementwise.Remainder(), self, other)
+        return _binary(elementwise.Remainder(), self, other)
 
     def __rmod__(self, other: Operand) -> Tensor:
-        return _floored(elementwise.Remainder(), other, self)
+        return _binary(elementwise.Remainder(), other, self)
 
     def __pow__(self, other: Operand) -> Tensor:
         return _binary(elementwise.Power(), self, other)
@@ -71,6 +69,7 @@ class Pointwise(Index, Convert):
         return _binary(elementwise.Power(), other, self)
 
     def __neg__(self) -> Tensor:
+        check_values("negative", self, self)
         return apply(elementwise.Negative(), self)
 
     def __abs__(self) -> Tensor:
@@ -184,27 +183,17 @@ class Pointwise(Index, Convert):
         return x if max is None else where(x > max, max, x)
 
 
-def _binary(op: ops.Op, a: Any, b: Any, floating: bool = False) -> Tensor:
+def _binary(op: Any, a: Any, b: Any, floating: bool = False) -> Tensor:
     """An operation on two operands of one dtype, a floating one where ``floating``."""
-    a, b = operands(a, b, floating)
-    check_broadcast(type(op).__name__.lower(), a, b)
+    a, b = operands(op.name, a, b, floating)
+    check_values(op.name, a, b)
+    check_broadcast(op.name, a, b)
     return apply(op, a, b)
-
-
-def _floored(op: elementwise.FloorDivide | elementwise.Remainder, a: Any, b: Any) -> Tensor:
-    """A division that rounds down, or its remainder."""
-    a, b = operands(a, b)
-    dtype = a.dtype if isinstance(a, TensorBase) else b.dtype
-    if dtype == bool_:
-        raise DTypeError(message(op.name, "numbers", "bool tensors", "convert them with .to()"))
-    if not is_floating(dtype) and not np.asarray(b).all():
-        raise RuntimeError(message(op.name, "divisors of integers that are not 0", "a 0", "floating-point tensors give inf or nan"))
-    return _binary(op, a, b)
 
 
 def _compare(name: str, a: TensorBase, b: Any) -> Tensor:
     """A bool tensor; nothing is recorded."""
-    first, second = operands(a, b)
+    first, second = operands(name, a, b, widen=True)
     check_broadcast(name, first, second)
     arrays = [v.array if isinstance(v, TensorBase) else v for v in (first, second)]
     return a._new(backends.get(a.device).compare(name, *arrays), a.device)
@@ -226,5 +215,11 @@ def where(condition: Tensor, a: Any, b: Any) -> Tensor:
         raise DTypeError(message("where", "a bool condition", str(condition.dtype)))
     if not isinstance(a, TensorBase) and not isinstance(b, TensorBase):
         a = as_tensor(a, condition.device)
-    a, b = operands(a, b)
+    a, b = operands("where", a, b)
+    for value in (a, b):
+        check_broadcast("where", condition, value)
+    check_broadcast("where", a, b)
+    first = a if isinstance(a, TensorBase) else b
+    if first.device != condition.device:
+        raise DeviceError(message("where", "tensors on one device", f"{condition.device} and {first.device}", "move one with .to()"))
     return apply(elementwise.Where(backends.get(condition.device).copy(condition.array)), a, b)

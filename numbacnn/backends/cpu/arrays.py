@@ -102,6 +102,9 @@ class Arrays:
     def shares_memory(self, x: Array, y: Array) -> bool:
         return np.may_share_memory(x, y)
 
+    def is_dense(self, x: Array, order: Sequence[int]) -> bool:
+        return x.transpose(order).flags.c_contiguous
+
     lock = staticmethod(packs.lock)
     unlock = staticmethod(packs.unlock)
 

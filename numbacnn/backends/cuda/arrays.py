@@ -185,6 +185,9 @@ class Arrays:
     def shares_memory(self, x: CudaArray, y: CudaArray) -> bool:
         return x.buffer is y.buffer
 
+    def is_dense(self, x: CudaArray, order: Sequence[int]) -> bool:
+        return views.is_dense(x.view, order)
+
     def lock(self, holder: Any) -> None:
         """Nothing is kept, so nothing can become stale."""
 

@@ -44,7 +44,7 @@ class Reduce(Pointwise):
         gone = [a for a in channels_last(x.ndim) if a in axes]
         kept = [a for a in channels_last(x.ndim) if a not in axes]
         count, n = math.prod(x.shape[a] for a in kept), math.prod(x.shape[a] for a in gone)
-        if n == 0:
+        if not x.size:
             flat = self.full((count,), 0, x.dtype)
         elif kept and (n < SHORT_ROW or (*gone, *kept) == channels_last(x.ndim)):
             flat = self._reduce_columns(op, self.ordered(x, (*gone, *kept)), n, count)
@@ -90,7 +90,8 @@ class Reduce(Pointwise):
         rows = self.ordered(x, axes)
         shape = [x.shape[a] for a in axes[:-1]]
         out = self.empty(shape, np.int64)
-        launch(reduce.argmax_rows, (math.prod(shape),), reduce.THREADS, self.flat(rows), out.buffer, x.shape[axis])
+        if x.size:
+            launch(reduce.argmax_rows, (math.prod(shape),), reduce.THREADS, self.flat(rows), out.buffer, x.shape[axis])
         return out
 
     def channel_sum(self, grad: CudaArray) -> CudaArray:

@@ -13,9 +13,9 @@ import functools
 import hashlib
 import os
 import sys
-import threading
 import types
 from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from numba import njit
 from numba.core import event
 from numba.core.options import DefaultOptions
 
-from ... import config
+from ... import config, locks
 from ...signatures import judged
 from . import cache
 from .compiler import pipeline
@@ -100,7 +100,7 @@ def _serial(driver: Any) -> Any:
 
 
 # -- launching ---------------------------------------------------------------------------------------------------------
-_lock = threading.Lock()
+_lock = locks.lock()
 _NOBODY_WAITS = contextlib.nullcontext()
 _layer: str | None = None
 _forked = False
@@ -155,8 +155,7 @@ def compute(function: Callable[..., Any], *args: Any) -> None:
 
 
 def _after_fork() -> None:
-    global _lock, _forked
-    _lock = threading.Lock()  # the parent's may be held by a thread that does not exist here
+    global _forked
     _forked = _layer is not None
 
 
@@ -195,12 +194,12 @@ def set_num_threads(threads: int | None) -> None:
     Raises:
         ValueError: where it is not between 1 and the threads that Numba started with (``NUMBA_NUM_THREADS``).
     """
-    if threads is not None and not 1 <= threads <= _numba.NUMBA_NUM_THREADS:
-        limit = _numba.NUMBA_NUM_THREADS
+    limit = _numba.NUMBA_NUM_THREADS
+    if threads is not None and (type(threads) is bool or not isinstance(threads, Integral) or not 1 <= threads <= limit):
         raise ValueError(
-            f"[set_num_threads] expected 1 to {limit} threads; received {threads}; set the environment's NUMBA_NUM_THREADS for more."
+            f"[set_num_threads] expected 1 to {limit} threads; received {threads!r}; set the environment's NUMBA_NUM_THREADS for more."
         )
-    config.threads = threads
+    config.threads = threads if threads is None else int(threads)
 
 
 # -- a compile that keeps the user waiting says so -------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def avg_pool2d(
 
     >>> import numbacnn as nc
     >>> avg_pool2d(nc.arange(16.0).reshape(1, 1, 4, 4), 2).flatten()
-    tensor([ 2.5,  4.5, 10.5, 12.5])
+    tensor([ 2.5000,  4.5000, 10.5000, 12.5000])
     """
     check_dtypes("avg_pool2d", input)
     if input.ndim == 3:
