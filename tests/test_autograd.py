@@ -120,12 +120,13 @@ GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tenso
         (nc.Tensor.sum, [real()]),
     ],
     R.Mean: [(lambda x: x.mean(dim=-1), [real(2, 3)]), (nc.Tensor.mean, [real(2, 2, 1, 3)])],
-    R.Max: [(nc.Tensor.max, [spread(3, 4)]), (nc.Tensor.min, [spread(5)])],
+    R.Max: [(nc.Tensor.max, [spread(3, 4)])],
+    R.Min: [(nc.Tensor.min, [spread(5)])],
     R.MaxAlong: [
         (lambda x: x.max(0).values, [spread(3, 4)]),
         (lambda x: x.max(2, keepdim=True).values, [spread(2, 2, 3, 2)]),
-        (lambda x: x.min(1).values, [spread(3, 4)]),
     ],
+    R.MinAlong: [(lambda x: x.min(1).values, [spread(3, 4)])],
     R.Softmax: [
         (lambda x: x.softmax(1), [real(3, 4)]),
         (lambda x: x.softmax(0), [real(3, 4)]),

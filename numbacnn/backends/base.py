@@ -66,7 +66,9 @@ class Backend(Protocol):
     def getitem(self, x: Array, index: Any) -> Array: ...
     def setitem(self, x: Array, index: Any, value: Array | float) -> None: ...  # in place; broadcasts value
     def add_at(self, x: Array, index: Any, value: Array) -> None: ...  # in place; repeated indices add up
+    def min(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array: ...  # NaN wins
     def concatenate(self, arrays: Sequence[Array], axis: int) -> Array: ...
+    def argmin(self, x: Array, axis: int) -> Array: ...  # the same
 
     # -- reduce: in a fixed order ------------------------------------------------------------------------------------
     def sum(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array: ...
