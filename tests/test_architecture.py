@@ -25,7 +25,7 @@ DEVICES = ("cpu", "cuda")
 LAYERS = [
     {"names", "errors", "config", "version"},
     {"arguments", "extras"},
-    {"geometry", "layout", "chapter", "kernels", "dtypes", "indexing", "random"},
+    {"geometry", "pointwise", "layout", "chapter", "kernels", "dtypes", "indexing", "random"},
     {"reference", "kernels.cpu", "kernels.cuda"},
     {
         "backends.base",

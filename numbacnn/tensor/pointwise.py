@@ -71,10 +71,10 @@ class Pointwise(Index, Convert):
         return _binary(elementwise.Power(), other, self)
 
     def __neg__(self) -> Tensor:
-        return apply(elementwise.Negative(), self)
+        return apply(elementwise.Pointwise("negative"), self)
 
     def __abs__(self) -> Tensor:
-        return apply(elementwise.Absolute(), self)
+        return apply(elementwise.Pointwise("absolute"), self)
 
     def __invert__(self) -> Tensor:
         if self.dtype != bool_:
@@ -142,23 +142,23 @@ class Pointwise(Index, Convert):
     # -- functions
     def erf(self) -> Tensor:
         """The error function."""
-        return apply(elementwise.Erf(), as_floating(self))
+        return _unary("erf", self)
 
     def exp(self) -> Tensor:
         """The exponential function, elementwise."""
-        return apply(elementwise.Exp(), as_floating(self))
+        return _unary("exp", self)
 
     def log(self) -> Tensor:
         """The natural logarithm, elementwise."""
-        return apply(elementwise.Log(), as_floating(self))
+        return _unary("log", self)
 
     def log1p(self) -> Tensor:
         """The natural logarithm of 1 + x, elementwise; accurate near 0."""
-        return apply(elementwise.Log1p(), as_floating(self))
+        return _unary("log1p", self)
 
     def sqrt(self) -> Tensor:
         """The square root, elementwise."""
-        return apply(elementwise.Sqrt(), as_floating(self))
+        return _unary("sqrt", self)
 
     def abs(self) -> Tensor:
         """The absolute value, elementwise."""
@@ -166,28 +166,33 @@ class Pointwise(Index, Convert):
 
     def relu(self) -> Tensor:
         """max(x, 0), elementwise; NaN stays NaN."""
-        return apply(elementwise.Relu(), as_floating(self))
+        return _unary("relu", self)
 
     def sigmoid(self) -> Tensor:
         """1 / (1 + exp(-x)), elementwise."""
-        return apply(elementwise.Sigmoid(), as_floating(self))
+        return _unary("sigmoid", self)
 
     def tanh(self) -> Tensor:
         """The hyperbolic tangent, elementwise."""
-        return apply(elementwise.Tanh(), as_floating(self))
+        return _unary("tanh", self)
 
     def clamp(self, min: Operand | None = None, max: Operand | None = None) -> Tensor:
         """Bounded below and above; the gradient flows where a value is within its bounds, and on them."""
         if min is None and max is None:
             raise ValueError(message("clamp", "a bound, min or max", "neither"))
-        x: Any = self if min is None else where(self < min, min, self)
-        return x if max is None else where(x > max, max, x)
+        x: Any = self if min is None else _binary(elementwise.ClampMin(), self, min)
+        return x if max is None else _binary(elementwise.ClampMax(), x, max)
+
+
+def _unary(name: str, x: Any) -> Tensor:
+    """A function of the table, of a floating-point tensor or what can become one."""
+    return apply(elementwise.Pointwise(name), as_floating(x))
 
 
 def _binary(op: ops.Op, a: Any, b: Any, floating: bool = False) -> Tensor:
     """An operation on two operands of one dtype, a floating one where ``floating``."""
     a, b = operands(a, b, floating)
-    check_broadcast(type(op).__name__.lower(), a, b)
+    check_broadcast(op.label.lower(), a, b)
     return apply(op, a, b)
 
 

@@ -112,15 +112,14 @@ class Node:
             raise RuntimeError(
                 message("backward", "a graph that was not walked yet", "one that was freed", "pass retain_graph=True to the first walk")
             )
-        name = type(op).__name__
         for version, count in self.versions:
             if version.count != count:
                 received = "values changed by an in-place write"
-                raise RuntimeError(message("backward", f"the values that {name} saved", received, "write to a clone() instead"))
+                raise RuntimeError(message("backward", f"the values that {op.label} saved", received, "write to a clone() instead"))
         gradients = op.backward(backends.get(self.device), grad)
         for edge, gradient in zip(self.edges, gradients):
             if edge is not None and gradient is not None and tuple(gradient.shape) != edge.shape:
-                raise ShapeError(message("backward", f"a gradient of shape {edge.shape} from {name}", f"shape {tuple(gradient.shape)}"))
+                raise ShapeError(message("backward", f"a gradient of shape {edge.shape} from {op.label}", f"shape {tuple(gradient.shape)}"))
         return gradients
 
     def release(self) -> None:
