@@ -11,8 +11,9 @@ from pointwise_rows import GRID, SPECIAL, check_binary, check_unary, scalar
 from scipy import special
 
 import numbacnn as nc
-from numbacnn import names
+from numbacnn import names, nn
 from numbacnn.kernels.cpu import pointwise as kernels
+from numbacnn.nn import functional as F
 from numbacnn.ops import elementwise
 from numbacnn.pointwise import BINARY, UNARY
 from numbacnn.tensor import apply
@@ -135,3 +136,47 @@ def test_powers_of_zero(device: str) -> None:
         (a**zero).sum().backward()
         assert a.grad is not None
         assert a.grad.tolist() == [0, 0, 0]
+
+
+# -- the activations that have no method ----------------------------------------------------------------------------------------
+def test_softplus_has_pytorchs_arguments() -> None:
+    x = nc.tensor([-3.0, 0.0, 2.0, 9.0])
+    wide = x.double().numpy()
+    np.testing.assert_allclose(F.softplus(x, beta=2).numpy(), np.logaddexp(2 * wide, 0) / 2, rtol=1e-6)
+    np.testing.assert_allclose(F.softplus(x, 2.0, 3.5).numpy(), [*np.logaddexp(2 * wide[:2], 0) / 2, 2, 9], rtol=1e-6)
+    np.testing.assert_allclose(nn.Softplus(2.0, 3.5)(x).numpy(), F.softplus(x, 2.0, 3.5).numpy(), rtol=0)
+
+
+@pytest.mark.parametrize("layer", [nn.ReLU6, nn.SiLU, nn.Hardswish, nn.Softplus])
+def test_layers(layer: type[nn.Module]) -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), layer())
+    x = nc.rand(2, 1, 5, 5)
+    y = net(x)
+    assert y.tolist() == getattr(F, layer.__name__.lower())(net[0](x)).tolist()
+    rows = nc.inspect.summary(net, (1, 5, 5)).rows
+    assert [row.macs for row in rows] == [162, 0]
+    assert nc.inspect.receptive_field(net) == nc.inspect.receptive_field(net[:1])
+
+
+def test_how_layers_are_shown() -> None:
+    shown = [repr(m) for m in (nn.ReLU6(), nn.SiLU(inplace=True), nn.Hardswish(), nn.Softplus())]
+    assert shown == ["ReLU6()", "SiLU(inplace=True)", "Hardswish()", "Softplus(beta=1.0, threshold=20.0)"]
+
+
+WRONG = [
+    (
+        lambda: F.silu(nc.tensor([1])),
+        nc.DTypeError,
+        "[silu] expected floating-point tensors of one dtype; received int64; convert them with .to().",
+    ),
+    (lambda: F.relu6(1.0), TypeError, "[relu6] expected Tensors; received float; make one with tensor() or from_array()."),
+    (lambda: F.softplus(nc.ones(1), beta=0), ValueError, "[softplus] expected beta as a number other than 0; received 0."),
+    (lambda: nn.Softplus(threshold=np.nan), ValueError, "[Softplus] expected threshold as a number that is finite; received nan."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "error", "text"), WRONG)
+def test_errors(call: Callable[[], Any], error: type[Exception], text: str) -> None:
+    with pytest.raises(error) as raised:
+        call()
+    assert str(raised.value) == text
