@@ -234,14 +234,17 @@ class Binary:
     backward: tuple[Scalar, Scalar]
     """The gradients of a and b, of the gradient of y, a and b."""
 
+    numpy: float = math.inf
+    """The CPU leaves forward to NumPy's function of this name for fewer elements than this, and for arrays that lie differently."""
+
 
 BINARY = {
     row.name: row
     for row in (
-        Binary("add", lambda a, b: a + b, (lambda g, a, b: g, lambda g, a, b: g)),
-        Binary("subtract", lambda a, b: a - b, (lambda g, a, b: g, lambda g, a, b: -g)),
-        Binary("multiply", lambda a, b: a * b, (lambda g, a, b: g * b, lambda g, a, b: g * a)),
-        Binary("divide", lambda a, b: a / b, (lambda g, a, b: g / b, lambda g, a, b: -(g / b * a / b))),
+        Binary("add", lambda a, b: a + b, (lambda g, a, b: g, lambda g, a, b: g), numpy=LARGE),
+        Binary("subtract", lambda a, b: a - b, (lambda g, a, b: g, lambda g, a, b: -g), numpy=LARGE),
+        Binary("multiply", lambda a, b: a * b, (lambda g, a, b: g * b, lambda g, a, b: g * a), numpy=LARGE),
+        Binary("divide", lambda a, b: a / b, (lambda g, a, b: g / b, lambda g, a, b: -(g / b * a / b)), numpy=LARGE),
         Binary("power", lambda a, b: a**b, (power_backward, power_backward_exponent)),
         Binary("maximum", maximum, (maximum_backward, lambda g, a, b: maximum_backward(g, b, a))),
         Binary("minimum", minimum, (minimum_backward, lambda g, a, b: minimum_backward(g, b, a))),

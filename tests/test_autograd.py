@@ -921,6 +921,7 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
     (lambda: nc.arange(5, 0), ValueError, STEPS.format("5, 0, 1")),
     (lambda: nc.arange(-1), ValueError, STEPS.format("0, -1, 1")),
     (lambda: nc.arange(0.0, np.inf), ValueError, STEPS.format("0.0, inf, 1")),
+    (lambda: x.clamp(leaf), nc.ShapeError, "[clamp] expected shapes that broadcast to each other; received (3, 4) and (3,)."),
     (lambda: x.clamp(), ValueError, "[clamp] expected a bound, min or max; received neither."),
     (lambda: i.std(), nc.DTypeError, "[var] expected a floating-point tensor; received int64; convert it with .float()."),
     (lambda: i // 0, RuntimeError, ZERO.format("floor_divide")),

@@ -87,6 +87,32 @@ def test_numpy_and_kernels_agree(name: str) -> None:
             np.testing.assert_array_equal(found, wanted)
 
 
+@both
+@pytest.mark.parametrize("name", [name for name, row in BINARY.items() if row.numpy < np.inf])
+def test_large_arrays_of_one_layout(name: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are a kernel's, what is small or lies otherwise is NumPy's, and no bit tells."""
+    cpu, launched = nc.backends.get("cpu"), []
+    one_pass = cpu._map
+    monkeypatch.setattr(cpu, "_map", lambda kernel, *arrays: launched.append(1) or one_pass(kernel, *arrays))
+    a, b = np.random.default_rng(0).standard_normal((2, 2, 40, 40, 11)).astype(dtype)
+    a.flat[: len(SPECIAL)], b.flat[5 : 5 + len(SPECIAL)] = SPECIAL, SPECIAL
+    last, also = a.transpose(0, 3, 1, 2), b.transpose(0, 3, 1, 2)
+    for x, y, kernels_run in (
+        (a.reshape(-1), b.reshape(-1), 1),
+        (last, also, 1),
+        (last[:1], also[:1], 0),
+        (last, also[:, :, ::-1], 0),
+        (last, np.ascontiguousarray(also), 0),
+        (last, also[0], 0),
+        (last, 2.0, 0),
+    ):
+        launched.clear()
+        found = cpu.binary(name, x, y)
+        with np.errstate(all="ignore"):
+            np.testing.assert_array_equal(found, getattr(np, name)(x, y))
+        assert len(launched) == kernels_run
+
+
 def test_no_row_depends_on_the_layout(backend: Any) -> None:
     a = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype("float32")
     last = np.ascontiguousarray(a.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)

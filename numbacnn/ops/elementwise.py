@@ -193,6 +193,7 @@ class _Clamp(_Extremum):
     """``a`` within the bound ``b``: the gradient is a's where it ``holds`` the bound, also on it, and the bound's where a ``loses``."""
 
     holds: str
+    label = "Clamp"
 
     def gradients(self, xp: Backend, grad: Array, of: int) -> Array:
         a, b = self.saved

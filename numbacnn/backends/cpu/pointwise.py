@@ -8,15 +8,15 @@ import numpy as np
 
 from ...kernels.cpu import pointwise
 from ...kernels.cpu.launch import launch, launch_numpy
-from ...pointwise import UNARY
-from .arrays import LARGE, Array, Arrays, to_channels_first, to_channels_last
+from ...pointwise import BINARY, UNARY
+from .arrays import Array, Arrays, to_channels_first, to_channels_last
 
 __all__ = ["Pointwise"]
 
 
 def same_layout(a: Any, b: Any) -> bool:
-    """Whether these are large arrays of one shape and type whose memory a kernel takes as it is; NumPy is quicker for small ones."""
-    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)) or a.size < LARGE or a.shape != b.shape or a.dtype != b.dtype:
+    """Whether these are arrays of one shape and floating-point type whose memory a kernel takes as it is."""
+    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)) or a.shape != b.shape or a.dtype != b.dtype:
         return False
     return a.dtype.kind == "f" and all(to_channels_last(x).flags.c_contiguous and x.flags.writeable for x in (a, b))
 
@@ -45,8 +45,9 @@ class Pointwise(Arrays):
         return to_channels_first(out)
 
     def binary(self, name: str, a: Any, b: Any) -> Array:
-        if name == "add" and same_layout(a, b):
-            return self._map(pointwise.forward("add"), a, b)
+        row = BINARY.get(name)
+        if row and getattr(a, "size", 0) >= row.numpy and same_layout(a, b):
+            return self._map(pointwise.forward(name), a, b)
         with np.errstate(all="ignore"):  # infinities and NaNs are results here, not warnings
             return np.asarray(getattr(np, name)(a, b))
 
