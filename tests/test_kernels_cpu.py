@@ -65,6 +65,7 @@ EXACT = {
     "tanh": (np.tanh, 3),
     "erf": (special.erf, ERF),
     "exp": (np.exp, 3 if numba.config.DISABLE_JIT else 1.1),
+    "softplus": (lambda x: np.logaddexp(0, x), 3),
 }
 
 
