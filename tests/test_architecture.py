@@ -25,7 +25,7 @@ DEVICES = ("cpu", "cuda")
 LAYERS = [
     {"names", "errors", "config", "locks", "version"},
     {"arguments", "extras", "files", "signatures"},
-    {"geometry", "layout", "chapter", "kernels", "dtypes", "indexing", "random"},
+    {"geometry", "pointwise", "layout", "chapter", "kernels", "dtypes", "indexing", "random"},
     {"reference", "kernels.cpu", "kernels.cuda"},
     {
         "backends.base",

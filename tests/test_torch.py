@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pointwise_rows import GRID, LARGEST, SPECIAL
 
 import numbacnn as nc
-from numbacnn import nn
+from numbacnn import nn, ops
 from numbacnn.geometry import Pool2dGeometry
 from numbacnn.nn import functional as F
+from numbacnn.pointwise import UNARY
+from numbacnn.tensor import apply
 from numbacnn.testing.properties import holds_data_everywhere
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch==2.13.0")
@@ -680,6 +683,25 @@ torch.nn.functional.tanh(x)
 torch.nn.functional.gelu(x)
 torch.nn.functional.gelu(5 * x, approximate="tanh")
 torch.nn.functional.gelu(20 * x)
+torch.nn.functional.silu(5 * x)
+torch.nn.functional.hardswish(3 * x)
+torch.nn.functional.relu6(5 * x)
+torch.nn.functional.softplus(x)
+torch.nn.functional.softplus(20 * x)
+torch.nn.functional.softplus(9 * x, beta=2)
+torch.nn.functional.softplus(x, beta=-0.5, threshold=-0.1)
+torch.nn.functional.softplus(9 * x, 1, 3)
+torch.where(m, x, float("nan")).abs()
+torch.where(m, x, float("nan")).clamp(max=0.1)
+torch.maximum(torch.where(m, x, float("nan")), y)
+torch.minimum(y, torch.where(m, x, float("nan")))
+x.clamp(min=float("nan"))
+x.clamp(0.0, float("nan"))
+x.clamp(y, y + 0.5)
+(x - x.detach()) ** (y - y.detach() - 1)
+0.0 ** (y - y.detach() - 1)
+x ** 0
+torch.where(m, x, float("nan")) ** 0
 x.erf()
 torch.erf(4 * x)
 torch.nn.functional.batch_norm(x, None, None, training=True)
@@ -807,6 +829,31 @@ def test_printed(values: str) -> None:
             assert found == wanted, dtype
     if np.asarray(data).dtype.kind == "f":
         assert repr(nc.tensor(data, requires_grad=True)) == repr(torch.tensor(data, requires_grad=True))
+
+
+POINTWISE = {
+    **{name: getattr(torch, name) for name in ("negative", "absolute", "exp", "log", "log1p", "sqrt", "sigmoid", "tanh", "erf")},
+    **{name: getattr(TF, name) for name in ("relu", "gelu", "silu", "softplus", "hardswish", "relu6")},
+    "gelu_tanh": lambda x: TF.gelu(x, approximate="tanh"),
+}
+OTHERWISE = {"gelu": [np.inf, LARGEST]}
+"""PyTorch's vectors make NaN of the gelu of infinity, and infinity of that of the largest number; single ones it does as here."""
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_every_pointwise_function(name: str) -> None:
+    """Values and gradients in float32: kinks, denormal and huge numbers, infinities and NaN; enough of each for PyTorch's vectors."""
+    numbers = [v for v in SPECIAL + GRID if v not in OTHERWISE.get(name, ())]
+    x = np.repeat(np.array(numbers, np.float32), 64)
+    a, b = ours(x), theirs(x)
+    found, wanted = apply(ops.elementwise.Pointwise(name), a), POINTWISE[name](b)
+    g = np.linspace(-1, 2, x.size, dtype=np.float32)
+    found.backward(nc.tensor(g))
+    wanted.backward(torch.from_numpy(g))
+    close = {"rtol": 1e-5, "atol": 2e-6}
+    np.testing.assert_allclose(found.detach().numpy(), wanted.detach().numpy(), **close)
+    assert a.grad is not None
+    np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), **close)
 
 
 DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float64"]

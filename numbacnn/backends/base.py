@@ -30,7 +30,7 @@ def bad_labels(op: str, classes: int, labels: np.ndarray) -> ValueError:
 
 
 class Backend(Protocol):
-    """What a device can do. UNARY, BINARY and COMPARISON of ``names`` are the arguments of the three methods of these names."""
+    """What a device can do. BINARY and COMPARISON of ``names`` are the arguments of the two methods of these names."""
 
     name: str
 
@@ -58,16 +58,11 @@ class Backend(Protocol):
     def synchronize(self) -> None: ...  # waits for all launched work
 
     # -- pointwise -----------------------------------------------------------------------------------------------------
-    def unary(self, name: str, x: Array) -> Array: ...
+    def unary(self, name: str, x: Array) -> Array: ...  # a function of the table, or logical_not
+    def unary_backward(self, name: str, grad: Array, saved: Array) -> Array: ...  # its gradient; ``saved`` is x or y, as the table says
     def binary(self, name: str, a: Array | float, b: Array | float) -> Array: ...
     def compare(self, name: str, a: Array | float, b: Array | float) -> Array: ...  # bool
     def where(self, condition: Array, a: Array | float, b: Array | float) -> Array: ...
-    def relu_backward(self, grad: Array, y: Array) -> Array: ...  # grad where y > 0
-    def sigmoid_backward(self, grad: Array, y: Array) -> Array: ...  # grad * y * (1 - y)
-    def tanh_backward(self, grad: Array, y: Array) -> Array: ...  # grad * (1 - y * y)
-
-    def gelu(self, x: Array, approximate: bool) -> Array: ...  # ``approximate``: by tanh
-    def gelu_backward(self, grad: Array, x: Array, approximate: bool) -> Array: ...
 
     # -- index: ints, slices, None, Ellipsis (a view); integer or boolean arrays as NumPy arrays (a copy) -----------
     def getitem(self, x: Array, index: Any) -> Array: ...
@@ -78,7 +73,9 @@ class Backend(Protocol):
     # -- reduce: in a fixed order ------------------------------------------------------------------------------------
     def sum(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array: ...
     def max(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array: ...  # NaN wins
+    def min(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array: ...  # NaN wins
     def argmax(self, x: Array, axis: int) -> Array: ...  # int64; the first of equals; NaN wins
+    def argmin(self, x: Array, axis: int) -> Array: ...  # the same
     def softmax(self, x: Array, axis: int) -> Array: ...
     def softmax_backward(self, grad: Array, y: Array, axis: int) -> Array: ...
     def log_softmax(self, x: Array, axis: int) -> Array: ...

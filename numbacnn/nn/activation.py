@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Literal
 
-from ..arguments import one_of
+from ..arguments import number, one_of
 from ..errors import message
 from ..signatures import judged
 from ..tensor import Tensor
@@ -14,11 +14,22 @@ from .field import Field, unchanged
 from .fusion import Absorbed
 from .module import Module
 
-__all__ = ["GELU", "LogSoftmax", "ReLU", "Sigmoid", "Softmax", "Tanh"]
+__all__ = ["GELU", "Hardswish", "LogSoftmax", "ReLU", "ReLU6", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh"]
+
+
+class _Pointwise(Module):
+    receptive_field = unchanged
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = bool(inplace)
+
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
 
 
 @judged
-class ReLU(Module):
+class ReLU(_Pointwise):
     """``max(x, 0)``, elementwise. ``inplace`` is taken for the sake of PyTorch's listings; the result is always a new tensor.
 
     >>> import numbacnn as nc
@@ -26,19 +37,61 @@ class ReLU(Module):
     array([0., 2.], dtype=float32)
     """
 
-    receptive_field = unchanged
-
     _fusion = Absorbed("activation", lambda layer, x: "relu")
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = bool(inplace)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x)
 
+
+@judged
+class ReLU6(_Pointwise):
+    """``min(max(x, 0), 6)``, elementwise; ``inplace`` as for :class:`ReLU`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu6(x)
+
+
+@judged
+class SiLU(_Pointwise):
+    """``x * sigmoid(x)``, elementwise; ``inplace`` as for :class:`ReLU`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(x)
+
+
+@judged
+class Hardswish(_Pointwise):
+    """``x * relu6(x + 3) / 6``, elementwise; ``inplace`` as for :class:`ReLU`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.hardswish(x)
+
+
+@judged
+class Softplus(Module):
+    """``log(1 + exp(beta * x)) / beta``, elementwise; ``x`` itself where ``beta * x`` is greater than ``threshold``.
+
+    Raises:
+        ValueError: where ``beta`` or ``threshold`` is no finite number, or ``beta`` is 0.
+
+    >>> import numbacnn as nc
+    >>> nc.nn.Softplus(beta=2.0)
+    Softplus(beta=2.0, threshold=20.0)
+    """
+
+    receptive_field = unchanged
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        super().__init__()
+        number("Softplus", "beta", beta, lambda v: v != 0, "other than 0")
+        number("Softplus", "threshold", threshold, lambda v: True, "that is finite")
+        self.beta, self.threshold = float(beta), float(threshold)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.softplus(x, self.beta, self.threshold)
+
     def extra_repr(self) -> str:
-        return "inplace=True" if self.inplace else ""
+        return f"beta={self.beta}, threshold={self.threshold}"
 
 
 @judged

@@ -33,6 +33,11 @@ class Op:
     saved_inputs: tuple[int, ...] = ()
     saved: tuple[Array, ...] = ()
 
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return type(self).__name__
+
     def forward(self, xp: Backend, *inputs: Array) -> Array:
         raise TypeError(f"{type(self).__name__} has no forward")
 

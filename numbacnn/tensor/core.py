@@ -63,7 +63,7 @@ class TensorBase:
         self._seen: int | None = None  # of a view: the recorded writes to its memory until it was made
         self._version = Version()
         self._requires_grad = False
-        if requires_grad:
+        if requires_grad is not False:
             self.requires_grad = True
 
     # -- what it is
@@ -297,16 +297,16 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
             first = t if first is None else first
             if t.device != first.device:
                 found = f"{first.device} and {t.device}"
-                raise DeviceError(message(type(op).__name__, "tensors on one device", found, "move one with .to()"))
+                raise DeviceError(message(op.label, "tensors on one device", found, "move one with .to()"))
             if t._seen is not None:
-                t._check_history(type(op).__name__)
+                t._check_history(op.label)
             arrays.append(t.array)
             needs.append(grad and (t._requires_grad or t._node is not None))
         else:
             arrays.append(t)
             needs.append(False)
     if first is None:
-        raise TypeError(message(type(op).__name__, "at least one Tensor", "none"))
+        raise TypeError(message(op.label, "at least one Tensor", "none"))
     op.needs_grad, recorded = tuple(needs), True in needs
     xp = backends.get(first.device)
     result = first._new(op.forward(xp, *arrays), device or first.device)

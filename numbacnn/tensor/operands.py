@@ -64,6 +64,8 @@ def operands(op: str, a: Any, b: Any, floating: bool = False, widen: bool = Fals
 
     A number that the dtype can't hold is refused, or with ``widen`` makes both larger: it may be compared.
     """
+    if not isinstance(a, TensorBase) and not isinstance(b, TensorBase):
+        raise TypeError(message(op, "at least one Tensor", f"{type(a).__name__} and {type(b).__name__}", "make one with tensor()"))
     device = a.device if isinstance(a, TensorBase) else b.device
     ranks = []
     values = []

@@ -8,6 +8,7 @@ from .. import backends
 from ..dtypes import bool_
 from ..errors import DeviceError, DTypeError, message
 from ..ops import elementwise
+from ..signatures import judged
 from .convert import Convert
 from .core import Operand, TensorBase, apply, as_tensor
 from .index import Index
@@ -70,10 +71,10 @@ class Pointwise(Index, Convert):
 
     def __neg__(self) -> Tensor:
         check_values("negative", self, self)
-        return apply(elementwise.Negative(), self)
+        return apply(elementwise.Pointwise("negative"), self)
 
     def __abs__(self) -> Tensor:
-        return apply(elementwise.Absolute(), self)
+        return apply(elementwise.Pointwise("absolute"), self)
 
     def __invert__(self) -> Tensor:
         if self.dtype != bool_:
@@ -141,23 +142,23 @@ class Pointwise(Index, Convert):
     # -- functions
     def erf(self) -> Tensor:
         """The error function."""
-        return apply(elementwise.Erf(), as_floating(self))
+        return _unary("erf", self)
 
     def exp(self) -> Tensor:
         """The exponential function, elementwise."""
-        return apply(elementwise.Exp(), as_floating(self))
+        return _unary("exp", self)
 
     def log(self) -> Tensor:
         """The natural logarithm, elementwise."""
-        return apply(elementwise.Log(), as_floating(self))
+        return _unary("log", self)
 
     def log1p(self) -> Tensor:
         """The natural logarithm of 1 + x, elementwise; accurate near 0."""
-        return apply(elementwise.Log1p(), as_floating(self))
+        return _unary("log1p", self)
 
     def sqrt(self) -> Tensor:
         """The square root, elementwise."""
-        return apply(elementwise.Sqrt(), as_floating(self))
+        return _unary("sqrt", self)
 
     def abs(self) -> Tensor:
         """The absolute value, elementwise."""
@@ -165,29 +166,35 @@ class Pointwise(Index, Convert):
 
     def relu(self) -> Tensor:
         """max(x, 0), elementwise; NaN stays NaN."""
-        return apply(elementwise.Relu(), as_floating(self))
+        return _unary("relu", self)
 
     def sigmoid(self) -> Tensor:
         """1 / (1 + exp(-x)), elementwise."""
-        return apply(elementwise.Sigmoid(), as_floating(self))
+        return _unary("sigmoid", self)
 
     def tanh(self) -> Tensor:
         """The hyperbolic tangent, elementwise."""
-        return apply(elementwise.Tanh(), as_floating(self))
+        return _unary("tanh", self)
 
     def clamp(self, min: Operand | None = None, max: Operand | None = None) -> Tensor:
         """Bounded below and above; the gradient flows where a value is within its bounds, and on them."""
         if min is None and max is None:
             raise ValueError(message("clamp", "a bound, min or max", "neither"))
-        x: Any = self if min is None else where(self < min, min, self)
-        return x if max is None else where(x > max, max, x)
+        x: Any = self if min is None else _binary(elementwise.ClampMin(), self, min, called="clamp")
+        return x if max is None else _binary(elementwise.ClampMax(), x, max, called="clamp")
 
 
-def _binary(op: Any, a: Any, b: Any, floating: bool = False) -> Tensor:
-    """An operation on two operands of one dtype, a floating one where ``floating``."""
-    a, b = operands(op.name, a, b, floating)
-    check_values(op.name, a, b)
-    check_broadcast(op.name, a, b)
+def _unary(name: str, x: Any) -> Tensor:
+    """A function of the table, of a floating-point tensor or what can become one."""
+    return apply(elementwise.Pointwise(name), as_floating(x))
+
+
+def _binary(op: Any, a: Any, b: Any, floating: bool = False, called: str = "") -> Tensor:
+    """An operation on two operands of one dtype, a floating one where ``floating``; ``called``: by a user, if not by its name."""
+    name = called or op.name
+    a, b = operands(name, a, b, floating)
+    check_values(name, a, b)
+    check_broadcast(name, a, b)
     return apply(op, a, b)
 
 
@@ -209,6 +216,7 @@ def minimum(a: Any, b: Any) -> Tensor:
     return _binary(elementwise.Minimum(), a, b)
 
 
+@judged
 def where(condition: Tensor, a: Any, b: Any) -> Tensor:
     """``a`` where the condition holds, else ``b``."""
     if condition.dtype != bool_:

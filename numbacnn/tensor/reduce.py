@@ -93,24 +93,22 @@ class Reduce(Pointwise, Shape):
 
         Equal maxima share the gradient; along an axis the first of them, which ``indices`` names, takes it all.
         """
-        keepdim = _kept("max", keepdim)
-        if dim is None:
-            check_not_empty("max", self.shape)
-            return apply(reduce.Max(check_axes("max", None, self.ndim), keepdim), self)
-        axis, x = check_axis("max", dim, self.ndim), self if self.ndim else self.reshape(1)
-        check_not_empty("max", x.shape, axis)
-        op = reduce.MaxAlong(axis, keepdim and x is self)
-        values = apply(op, x)
-        return MinMax(values, self._new(backends.get(self.device).copy(op.index), self.device).reshape(values.shape))
+        return self._extreme("max", reduce.Max, reduce.MaxAlong, dim, keepdim)
 
     def min(self, dim: int | None = None, keepdim: bool = False) -> Any:
         """The smallest element, or along an axis ``(values, indices)``; the gradient as in :meth:`max`."""
-        found = self._negated().max(dim, keepdim)
-        return (-found).to(self.dtype) if dim is None else MinMax((-found.values).to(self.dtype), found.indices)
+        return self._extreme("min", reduce.Min, reduce.MinAlong, dim, keepdim)
 
-    def _negated(self) -> Tensor:
-        """Minus itself; wide enough for it, as minus would wrap around in unsigned integers."""
-        return -(self if is_floating(self.dtype) else self.long())
+    def _extreme(self, name: str, of_all: type[reduce.Max], along: type[reduce.MaxAlong], dim: int | None, keepdim: bool) -> Any:
+        keepdim = _kept(name, keepdim)
+        if dim is None:
+            check_not_empty(name, self.shape)
+            return apply(of_all(check_axes(name, None, self.ndim), keepdim), self)
+        axis, x = check_axis(name, dim, self.ndim), self if self.ndim else self.reshape(1)
+        check_not_empty(name, x.shape, axis)
+        op = along(axis, keepdim and x is self)
+        values = apply(op, x)
+        return MinMax(values, self._new(backends.get(self.device).copy(op.index), self.device).reshape(values.shape))
 
     def argmax(self, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None) -> Tensor:
         """int64 positions of the first maximum: in the flattened tensor, or along an axis."""
@@ -118,14 +116,14 @@ class Reduce(Pointwise, Shape):
 
     def argmin(self, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None) -> Tensor:
         """int64 positions of the first minimum: in the flattened tensor, or along an axis."""
-        return self._negated()._position("argmin", dim if axis is None else axis, keepdim)
+        return self._position("argmin", dim if axis is None else axis, keepdim)
 
     def _position(self, op: str, dim: int | None, keepdim: bool) -> Tensor:
         keepdim = _kept(op, keepdim)
         xp, axis = backends.get(self.device), 0 if dim is None else check_axis(op, dim, self.ndim)
         array = self.array if dim is not None and self.ndim else xp.reshape(self.array, (self.numel(),))
         check_not_empty(op, self.shape, axis if array is self.array else None)
-        found = self._new(xp.argmax(array, axis), self.device)
+        found = self._new(getattr(xp, op)(array, axis), self.device)
         return found.unsqueeze(axis) if keepdim and dim is not None and self.ndim else found
 
     def norm(self) -> Tensor:

@@ -155,18 +155,17 @@ class Node:
             raise RuntimeError(
                 message("backward", "a graph that was not walked yet", "one that was freed", "pass retain_graph=True to the first walk")
             )
-        name = type(op).__name__
         for version, count in self.versions:
             if version.count != count:
                 received = "values changed by an in-place write"
-                raise RuntimeError(message("backward", f"the values that {name} saved", received, "write to a clone() instead"))
+                raise RuntimeError(message("backward", f"the values that {op.label} saved", received, "write to a clone() instead"))
         xp = backends.get(self.device)
         gradients = list(op.backward(xp, grad))
         for i, (edge, gradient) in enumerate(zip(self.edges, gradients)):
             if edge is None or gradient is None:
                 continue
             if tuple(gradient.shape) != edge.shape:
-                raise ShapeError(message("backward", f"a gradient of shape {edge.shape} from {name}", f"shape {tuple(gradient.shape)}"))
+                raise ShapeError(message("backward", f"a gradient of shape {edge.shape} from {op.label}", f"shape {tuple(gradient.shape)}"))
             if gradient.dtype != edge.dtype:
                 gradients[i] = xp.astype(gradient, edge.dtype)
         return gradients

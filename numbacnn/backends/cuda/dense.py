@@ -57,7 +57,7 @@ class Dense(Reduce, Pool):
         return self._matmul(self.transpose(grad, (1, 0)), self._flattened(x), None)
 
     def activation_backward(self, activation: str, grad: CudaArray, y: CudaArray) -> tuple[CudaArray, CudaArray]:
-        before = grad if activation == "none" else getattr(self, f"{activation}_backward")(grad, y)
+        before = grad if activation == "none" else self.unary_backward(activation, grad, y)
         return before, self.channel_sum(before)
 
     def average_backward(self, activation: str, grad: CudaArray, y: CudaArray, geometry: Pool2dGeometry) -> tuple[CudaArray, CudaArray]:

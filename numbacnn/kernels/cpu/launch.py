@@ -32,7 +32,19 @@ from .compiler import pipeline
 
 _numba: Any = numba.config
 
-__all__ = ["DOT", "ROUNDED", "compute", "default_threads", "get_num_threads", "inline", "kernel", "launch", "layer", "set_num_threads"]
+__all__ = [
+    "CONTRACT",
+    "DOT",
+    "ROUNDED",
+    "compute",
+    "default_threads",
+    "get_num_threads",
+    "inline",
+    "kernel",
+    "launch",
+    "layer",
+    "set_num_threads",
+]
 
 CONTRACT = frozenset({"contract"})
 ROUNDED = frozenset[str]()
@@ -46,7 +58,8 @@ SMALL = 1 << 14
 
 def _sources() -> str:
     """A hash of all kernel sources: Numba's cache sees changes in a kernel's own file only."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    here = Path(__file__)
+    files = [*sorted(here.parent.glob("*.py")), here.parents[2] / "pointwise.py"]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:10]
 
 
@@ -77,15 +90,15 @@ KERNELS: list[Any] = []
 """Every driver, in the order of definition."""
 
 
-def inline(function: Callable | None = None, *, fastmath: frozenset[str] = CONTRACT, owns: bool = False) -> Any:
-    """Make a serial function for drivers to call; it is compiled into each of them.
+def inline(function: Callable | None = None, *, fastmath: frozenset[str] = CONTRACT, owns: bool = False, force: bool = False) -> Any:
+    """Make a serial function for drivers to call; it is compiled into each of them, by ``force`` where LLVM would call it.
 
     ``owns``: it makes arrays, or returns one. Others do without counting references, for which Numba would call a function for each
     array that is handed on, where LLVM does not merge caller and callee: as much as a small loop takes.
     """
     if function is None:
-        return lambda f: inline(f, fastmath=fastmath, owns=owns)
-    options: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # nobody but a driver calls it
+        return lambda f: inline(f, fastmath=fastmath, owns=owns, force=force)
+    options: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": force}  # nobody but a driver calls it
     if hasattr(DefaultOptions, "_nrt"):  # Numba does not document it
         options["_nrt"] = owns
     return njit(fastmath=set(fastmath), error_model="numpy", **options)(function)
@@ -149,9 +162,11 @@ def launch(driver: Any, *args: Any) -> None:
 def compute(function: Callable[..., Any], *args: Any) -> None:
     """The sibling of :func:`launch` for NumPy: call a function that writes into the memory of one of its arguments.
 
-    Backends write to memory through these two only, so that who wants to know what a step does has two places to look.
+    Backends write to memory through these two only, so that who wants to know what a step does has two places to look. Infinities and
+    NaNs are results here, not warnings.
     """
-    function(*args)
+    with np.errstate(all="ignore"):
+        function(*args)
 
 
 def _after_fork() -> None:
