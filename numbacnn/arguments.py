@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from .errors import ShapeError, message
 
-__all__ = ["SEVERAL", "IntPair", "integer", "number", "one_of", "pair", "per_axis", "probability"]
+__all__ = ["SEVERAL", "IntPair", "count", "flag", "integer", "number", "one_of", "pair", "per_axis", "plain_flag", "probability"]
 
 IntPair: TypeAlias = int | Sequence[int]
 SEVERAL = {1: "a tuple (length,)", 2: "a pair (height, width)", 3: "a triple (depth, height, width)"}
@@ -35,6 +37,17 @@ def probability(op: str, name: str, value: Any) -> None:
     number(op, name, value, lambda v: 0 <= v <= 1, "from 0 to 1")
 
 
+def flag(op: str, name: str, value: Any) -> bool:
+    """``value`` as a bool: True or False, Python's or NumPy's; TypeError for anything else.
+
+    >>> flag("sum", "keepdim", True)
+    True
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(message(op, f"{name} as True or False", f"{value!r}"))
+    return bool(value)
+
+
 def integer(op: str, name: str, value: Any, least: int = 1, most: int | None = None) -> int:
     """``value`` as an int of at least ``least``, and at most ``most``. NumPy's integers will do; True and False will not.
 
@@ -49,6 +62,19 @@ def integer(op: str, name: str, value: Any, least: int = 1, most: int | None = N
         bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ValueError(message(op, f"{name} as an integer {bounds}", repr(value)))
     return found
+
+
+def count(op: str, name: str, value: Any, least: int = 1) -> int:
+    """Judge that ``value`` is a plain int of at least ``least``: what a saved state may hold, since JSON does not know NumPy's integers."""
+    if not isinstance(value, int):
+        raise ValueError(message(op, f"{name} as an integer of at least {least}", repr(value)))
+    return integer(op, name, value, least)
+
+
+def plain_flag(op: str, name: str, value: Any) -> None:
+    """Judge that ``value`` is Python's True or False: what a saved state may hold."""
+    if not isinstance(value, bool):
+        raise ValueError(message(op, f"{name} as True or False", repr(value)))
 
 
 def per_axis(op: str, name: str, value: IntPair, least: int, axes: int) -> tuple[int, ...]:

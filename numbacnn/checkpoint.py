@@ -20,6 +20,7 @@ import numpy as np
 from . import models, random
 from .errors import FormatError, message
 from .nn import Module
+from .signatures import judged
 from .tensor import Tensor
 
 __all__ = ["Checkpoint", "Preprocessing", "load", "load_weights", "save", "save_weights", "write_atomically"]
@@ -92,6 +93,7 @@ class Checkpoint:
 
 
 # -- writing ---------------------------------------------------------------------------------------------------------------------
+@judged
 def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
     """Write a checkpoint; at every moment ``path`` is the old file or the new one, whole.
 
@@ -119,6 +121,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
     return to_bytes(tensors, {FORMAT: f"{VERSION} {_checksum(content, tensors)} {content}"})
 
 
+@judged
 def save_weights(path: str | os.PathLike[str], state_dict: Mapping[str, Any]) -> None:
     """Write a ``state_dict`` (Tensors or arrays by name) alone, as a plain safetensors file that other libraries read too.
 
@@ -159,6 +162,7 @@ def _checksum(content: str, tensors: Mapping[str, np.ndarray]) -> str:
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------------------
+@judged
 def load(path: str | os.PathLike[str]) -> Checkpoint:
     """Read a checkpoint.
 
@@ -181,6 +185,7 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     return _decode(path, content, tensors)
 
 
+@judged
 def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """The arrays of a plain safetensors file, or the weights of a checkpoint, for ``Module.load_state_dict``.
 

@@ -41,16 +41,16 @@ _NAMES = ", ".join(str(d) for d in _SUPPORTED)
 
 
 def as_dtype(op: str, dtype: Any) -> DType:
-    """``dtype`` (a name, a NumPy or Python type) as one of the supported element types.
+    """``dtype`` (a name, a NumPy or Python type) as one of the supported element types. None is none of them.
 
     >>> as_dtype("tensor", "float32")
     dtype('float32')
     """
     try:
-        found = np.dtype(dtype)
-    except TypeError:
+        found = np.dtype(dtype) if isinstance(dtype, (str, type, np.dtype)) else None  # of None, NumPy makes float64
+    except (TypeError, ValueError):
         found = None
-    if found is None or found not in _SUPPORTED:  # None equals float64 in NumPy's eyes
+    if found is None or found not in _SUPPORTED:
         raise DTypeError(message(op, f"one of the dtypes {_NAMES}", repr(dtype) if found is None else str(found)))
     return found  # type: ignore[return-value]
 

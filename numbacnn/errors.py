@@ -6,7 +6,11 @@ Errors are raised before any work is done.
 
 from __future__ import annotations
 
-__all__ = ["DTypeError", "DeviceError", "FormatError", "ShapeError", "message"]
+import re
+
+__all__ = ["DTypeError", "DeviceError", "FormatError", "ShapeError", "in_form", "message"]
+
+_FORM = re.compile(r"\[[^\]]+\] expected .+; received .+\.", re.DOTALL)
 
 
 class ShapeError(ValueError):
@@ -33,3 +37,9 @@ def message(op: str, expected: str, received: str, hint: str = "") -> str:
     """
     parts = [f"expected {expected}", f"received {received}", hint]
     return f"[{op}] " + "; ".join(part for part in parts if part) + "."
+
+
+def in_form(error: BaseException) -> bool:
+    """Whether an error speaks in the form of :func:`message`."""
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error  # str() of a KeyError has quotes
+    return _FORM.fullmatch(str(text)) is not None

@@ -16,7 +16,7 @@ def ints_first(shape: tuple[int, ...], index: Any) -> Any:
 
     NumPy counts an int beside an array as an array. Where a slice or None parts them, the arrays' axes go to the front then;
     in PyTorch they stay where they are, if they are neighbours without the ints. Other indices mean the same to both and come back,
-    wrong ones too; only an ellipsis that stands for no axes goes.
+    wrong ones too; only an ellipsis that stands for no axes goes. A mask without elements that does not fit is an IndexError here.
 
     >>> import numpy as np
     >>> x = np.zeros((3, 4, 5))
@@ -24,7 +24,10 @@ def ints_first(shape: tuple[int, ...], index: Any) -> Any:
     >>> x[index].shape, x[ints_first(x.shape, index)].shape
     ((2, 4), (4, 2))
     """
-    if not isinstance(index, tuple) or not any(isinstance(i, np.ndarray) for i in index):
+    arrays = [i for i in (index if isinstance(index, tuple) else (index,)) if isinstance(i, np.ndarray)]
+    if any(i.dtype == bool and not i.size for i in arrays) and not _entries(shape, index if isinstance(index, tuple) else (index,)):
+        raise IndexError("a mask does not have the shape of its axes")  # NumPy lets one without elements pass
+    if not isinstance(index, tuple) or not arrays:
         return index
     entries = _entries(shape, index)
     if entries and len(shape) == sum(_width(i) for i in index):

@@ -16,6 +16,7 @@ from .errors import ShapeError, message
 from .nn.field import Field
 from .nn.lazy import LazyModule
 from .random import get_rng_state, set_rng_state
+from .signatures import judged
 from .tensor import Tensor, no_grad, zeros
 
 __all__ = ["Field", "Row", "Summary", "receptive_field", "summary"]
@@ -87,6 +88,7 @@ def _chain(model: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
         yield path, model
 
 
+@judged
 def receptive_field(model: nn.Module) -> list[tuple[str, Field]]:
     """The receptive field behind each convolution and pooling of a chain, by pure arithmetic: no forward is run.
 
@@ -114,6 +116,7 @@ def receptive_field(model: nn.Module) -> list[tuple[str, Field]]:
     return fields
 
 
+@judged
 def summary(model: nn.Module, input_shape: Sequence[int]) -> Summary:
     """A table of the layers that run on an input of this shape: (C, H, W) or (N, C, H, W), (features,) or (N, features).
 

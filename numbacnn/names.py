@@ -1,7 +1,4 @@
-"""The names of the pointwise operations that every device has.
-
-Kernels are told some of them as a number: the place in its tuple. So a new name goes to the end of one.
-"""
+"""Names of pointwise operations that kernels are told as a number: the place in its tuple. So a new name goes to the end of one."""
 
 from __future__ import annotations
 

@@ -6,16 +6,28 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["generator", "get_rng_state", "manual_seed", "set_rng_state"]
+from .arguments import integer
+from .errors import message
+from .locks import watch
+from .signatures import judged, shown
+
+__all__ = ["generator", "get_rng_state", "key", "manual_seed", "set_rng_state"]
 
 _generator = np.random.Generator(np.random.PCG64())
+watch(_generator.bit_generator.lock)  # type: ignore[attr-defined]
 
 
 def generator() -> np.random.Generator:
-    """The generator that initialisers, dropout and ``nc.rand`` draw from."""
+    """The generator that initialisers and ``nc.rand`` draw from."""
     return _generator
 
 
+def key() -> np.ndarray:
+    """Two uint32 from the library's generator, for kernels that draw their own numbers from a counter."""
+    return _generator.integers(0, 1 << 32, 2, np.uint32)
+
+
+@judged
 def manual_seed(seed: int) -> None:
     """Start the library's stream of random numbers anew from ``seed``.
 
@@ -23,7 +35,7 @@ def manual_seed(seed: int) -> None:
     >>> nc.manual_seed(0); a = nc.rand(3); nc.manual_seed(0); bool((a == nc.rand(3)).all())
     True
     """
-    _generator.bit_generator.state = np.random.PCG64(seed).state
+    _generator.bit_generator.state = np.random.PCG64(integer("manual_seed", "seed", seed, 0)).state
 
 
 def get_rng_state() -> dict[str, Any]:
@@ -31,6 +43,16 @@ def get_rng_state() -> dict[str, Any]:
     return dict(_generator.bit_generator.state)
 
 
+@judged
 def set_rng_state(state: dict[str, Any]) -> None:
-    """Go on from a state that :func:`get_rng_state` gave."""
-    _generator.bit_generator.state = state
+    """Go on from a state that :func:`get_rng_state` gave.
+
+    Raises:
+        ValueError: it is no such state; the generator is then as it was.
+    """
+    try:
+        trial: Any = np.random.PCG64()
+        trial.state = state  # one that fits half is not half taken over
+        _generator.bit_generator.state = state
+    except (TypeError, ValueError, KeyError, OverflowError, AttributeError) as error:
+        raise ValueError(message("set_rng_state", "a state that get_rng_state gave", shown(state), str(error))) from None

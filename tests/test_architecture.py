@@ -23,9 +23,9 @@ DEVICES = ("cpu", "cuda")
 
 # From the bottom up; rooms in one row are siblings and do not import each other.
 LAYERS = [
-    {"names", "errors", "config", "version"},
-    {"arguments", "extras"},
-    {"geometry", "layout", "chapter", "kernels", "dtypes", "indexing", "random"},
+    {"names", "errors", "config", "locks", "version"},
+    {"arguments", "extras", "files", "signatures"},
+    {"geometry", "pointwise", "layout", "chapter", "kernels", "dtypes", "indexing", "random"},
     {"reference", "kernels.cpu", "kernels.cuda"},
     {
         "backends.base",
@@ -48,7 +48,7 @@ LAYERS = [
     {f"backends.{device}" for device in DEVICES},
     {"backends"},
     {"ops", "cuda"},
-    {"tensor.tape"},
+    {"tensor.tape", "tensor.text"},
     {"tensor.core"},
     {"tensor.operands"},
     {"tensor.convert", "tensor.create", "tensor.function", "tensor.index", "tensor.join", "tensor.shape"},
@@ -265,6 +265,43 @@ def test_a_family_of_operations_has_the_same_name_on_every_device():
             assert place.is_dir() or place.with_suffix(".py").exists(), place
 
 
+def writes(source: str) -> list[str]:
+    """Where a source writes into an array by itself: by an index, or by a call of NumPy's that takes the memory to write to."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
+        found += [f"line {node.lineno}: {ast.unparse(t)}" for target in targets for t in ast.walk(target) if isinstance(t, ast.Subscript)]
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if called.split(".")[-1] in ("fill", "copyto", "put", "put_along_axis", "place", "at") or "out" in [
+                k.arg for k in node.keywords
+            ]:
+                found.append(f"line {node.lineno}: {called}")
+    return found
+
+
+WITHOUT_ARRAYS = ("backends.cpu.packs", "backends.cpu.buffers", "backends.cpu.plan")
+"""Rooms of the CPU's backend that write into dicts and tables of their own."""
+
+
+@pytest.mark.parametrize(("name", "path"), [m for m in modules() if m[0].startswith("backends.cpu")], ids=str)
+def test_memory_is_written_through_the_one_door(name, path):
+    """A kernel by ``launch``, a call of NumPy's by ``compute``."""
+    if not name.startswith(WITHOUT_ARRAYS):
+        assert not writes(path.read_text())
+
+
+@pytest.mark.parametrize("source", [
+    "x[...] = 1", "x[0] += y", "a, x[i] = 1, 2", "x.fill(0)", "np.copyto(x, y)", "np.add.at(x, i, y)", "np.add(a, b, out=x)",
+])  # fmt: skip
+def test_a_write_beside_the_door_would_be_seen(source):
+    assert len(writes(source)) == 1
+
+
+def test_a_call_through_the_door_is_left_alone():
+    assert not writes("compute(np.copyto, x, y)\nlaunch(kernel, x)\ny = x[0]")
+
+
 def test_no_asserts_in_the_library():
     for name, path in modules():
         assert not [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assert)], name
@@ -300,3 +337,9 @@ print([name for name in {{*listed, *nc.__all__}} if not hasattr(nc, name)])
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout.split("\n")[:2] == ["[]", "[]"]
+
+
+def test_locks_survive_a_fork() -> None:
+    """All are made by ``locks.lock``, which opens them in a child."""
+    found = [path for _, path in modules() if re.search(r"\bR?Lock\(", path.read_text())]
+    assert found == [PACKAGE / "locks.py"]

@@ -38,7 +38,7 @@ CODE = """
         "sigmoid": lambda x: x.sigmoid(),
         "batch_norm": lambda x: F.batch_norm(x, None, None, training=True),
         "winograd": lambda x: F.conv2d(x, weight),
-        "thin": lambda x: F.linear(x[:3].flatten(1), dense, activation="tanh"),
+        "thin": lambda x: F.linear(x[:3].flatten(1), dense).tanh(),
         "softmax": lambda x: x.flatten(1).softmax(1),
         "loss": lambda x: F.cross_entropy(x.mean((2, 3)), labels, label_smoothing=0.1),
     }

@@ -262,6 +262,8 @@ def test_nan_wins(xp: backend.CudaBackend) -> None:
     table = np.array([[1, np.nan, 3, np.nan], [2, 5, 5, 1]], "float32")
     same(xp, xp.max(xp.from_numpy(table), (1,), False), table.max(1))
     same(xp, xp.argmax(xp.from_numpy(table), 1), table.argmax(1))
+    same(xp, xp.min(xp.from_numpy(table), (1,), False), table.min(1))
+    same(xp, xp.argmin(xp.from_numpy(table), 1), table.argmin(1))
 
 
 @pytest.mark.parametrize("name", ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"])
@@ -280,33 +282,33 @@ def test_where(xp: backend.CudaBackend) -> None:
 def test_activation_backward(xp: backend.CudaBackend) -> None:
     g, y = nhwc(ints(2, 3, 2, 2)), ints(2, 3, 2, 2, seed=1)
     args = xp.from_numpy(g), xp.from_numpy(y)
-    same(xp, xp.relu_backward(*args), np.where(y > 0, g, 0))
-    same(xp, xp.sigmoid_backward(*args), g * y * (1 - y))
-    same(xp, xp.tanh_backward(*args), g * (1 - y * y))
+    same(xp, xp.unary_backward("relu", *args), np.where(y > 0, g, 0))
+    same(xp, xp.unary_backward("sigmoid", *args), g * y * (1 - y))
+    same(xp, xp.unary_backward("tanh", *args), g * (1 - y * y))
 
 
-@pytest.mark.parametrize("approximate", [False, True])
+@pytest.mark.parametrize("name", ["gelu", "gelu_tanh"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_gelu(xp: backend.CudaBackend, dtype: str, approximate: bool) -> None:
+def test_gelu(xp: backend.CudaBackend, dtype: str, name: str) -> None:
     a = nhwc(np.linspace(-6, 6, 36).reshape(2, 3, 2, 3).astype(dtype))
     g = ints(2, 3, 2, 3, dtype=dtype)
 
     def f(v: np.ndarray) -> np.ndarray:
-        if approximate:
+        if name == "gelu_tanh":
             return v / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3)))
         return v / 2 * (1 + np.vectorize(math.erf)(v / math.sqrt(2)))
 
     wide = a.astype("float64")
-    close(xp, xp.gelu(xp.from_numpy(a), approximate), f(wide).astype(dtype))
+    close(xp, xp.unary(name, xp.from_numpy(a)), f(wide).astype(dtype))
     slope = (f(wide + 1e-5) - f(wide - 1e-5)) / 2e-5  # exact to 1e-9
-    found = xp.to_numpy(xp.gelu_backward(xp.from_numpy(g), xp.from_numpy(a), approximate))
+    found = xp.to_numpy(xp.unary_backward(name, xp.from_numpy(g), xp.from_numpy(a)))
     assert found.dtype == dtype
     np.testing.assert_allclose(found, g * slope, rtol=1e-5 if dtype == "float32" else 1e-7, atol=1e-5 if dtype == "float32" else 1e-7)
 
 
 # -- reductions ------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("axes", [(0,), (1,), (0, 2, 3), (2, 3), (0, 1, 2, 3), (), (1, 3)], ids=str)
-@pytest.mark.parametrize("name", ["sum", "max"])
+@pytest.mark.parametrize("name", ["sum", "max", "min"])
 def test_reduce(xp: backend.CudaBackend, name: str, axes: Any) -> None:
     a = nhwc(ints(2, 2, 5, 3))
     for keepdims in (False, True):
@@ -330,11 +332,22 @@ def test_bits_do_not_depend_on_layout(xp: backend.CudaBackend) -> None:
         same(xp, xp.sum(xp.from_numpy(a), axes, False), xp.to_numpy(xp.sum(xp.from_numpy(nhwc(a)), axes, False)))
 
 
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int64", "float32", "float64"])
+def test_the_least_and_the_greatest_value_of_a_type(xp: backend.CudaBackend, dtype: str) -> None:
+    """The least value of a signed type has no negative."""
+    low, high = {"b": (False, True), "f": (-np.inf, np.inf)}.get(np.dtype(dtype).kind) or (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    a = np.array([[1, high, low, high], [0, 1, low, 1]], dtype)
+    for name in ("min", "max"):
+        same(xp, getattr(xp, name)(xp.from_numpy(a), (1,), False), getattr(a, name)(1))
+        same(xp, getattr(xp, f"arg{name}")(xp.from_numpy(a), 1), getattr(a, f"arg{name}")(1))
+
+
 @pytest.mark.parametrize("axis", [0, 1, -1])
-def test_argmax_takes_the_first(xp: backend.CudaBackend, axis: int) -> None:
+@pytest.mark.parametrize("name", ["argmax", "argmin"])
+def test_positions_are_those_of_the_first(xp: backend.CudaBackend, name: str, axis: int) -> None:
     a = ints(3, 9, 2, low=0, high=3)
-    same(xp, xp.argmax(xp.from_numpy(a), axis), a.argmax(axis))
-    same(xp, xp.argmax(xp.from_numpy(a > 0), axis), (a > 0).argmax(axis))
+    same(xp, getattr(xp, name)(xp.from_numpy(a), axis), getattr(a, name)(axis))
+    same(xp, getattr(xp, name)(xp.from_numpy(a > 0), axis), getattr(a > 0, name)(axis))
 
 
 def softmax(a: np.ndarray, axis: int) -> np.ndarray:
@@ -384,6 +397,16 @@ def test_matmul_and_linear(xp: backend.CudaBackend, sizes: Any) -> None:
     same(xp, xp.linear_grad_input(xp.from_numpy(grad), w, (m, k)), grad @ b.T)
     same(xp, xp.linear_grad_weight(xp.from_numpy(grad), x), grad.T @ a)
     same(xp, xp.channel_sum(xp.from_numpy(grad)), grad.sum(0))
+
+
+@pytest.mark.parametrize("sizes", [(2, 3, 4, 5), (3, 1, 7, 2), (1, 2, 0, 3), (0, 2, 3, 4), (2, 0, 3, 4)], ids=str)
+def test_batched_matmul(xp: backend.CudaBackend, sizes: Any) -> None:
+    batch, m, k, n = sizes
+    a, b = ints(batch, m, k), ints(batch, k, n, seed=1)
+    x, y = xp.from_numpy(a), xp.from_numpy(b)
+    same(xp, xp.matmul(x, y), a @ b)
+    same(xp, xp.matmul(xp.transpose(y, (0, 2, 1)), xp.transpose(x, (0, 2, 1))), (a @ b).transpose(0, 2, 1))
+    same(xp, xp.matmul(x, xp.broadcast_to(xp.getitem(y, slice(0, 1)), b.shape) if batch else y), a @ b[:1])
 
 
 def test_the_gradient_of_an_average(xp: backend.CudaBackend) -> None:

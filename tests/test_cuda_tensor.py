@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -33,6 +36,13 @@ EXPRESSIONS = [
     "x[::2].std(1)",
     "(x[0] * 0).std()",
     "x.clamp(-1.0, 3.0)",
+    "x.sum(())",
+    "x[:0].argmax(1)",
+    "x[:0].max(1).values",
+    "x[:0].min(1).indices",
+    "x[:, :0].sum(1)",
+    "x.T.contiguous() * 2",
+    "x[2:].expand(3, 4).contiguous()",
 ]
 
 
@@ -52,6 +62,88 @@ def test_expression(expression: str) -> None:
     assert (grad is None) == (wanted_grad is None)
     if grad is not None:
         np.testing.assert_allclose(grad, wanted_grad, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (7,), (2, 3, 5), (2, 3, 2, 3)], ids=str)
+def test_dropout_drops_the_same_elements(shape: tuple[int, ...]) -> None:
+    values, found = np.random.default_rng(0).standard_normal(shape, np.float32), []
+    for device in ("cpu", "cuda"):
+        x = nc.tensor(values, device=device, requires_grad=True)
+        nc.manual_seed(5)
+        y = nc.nn.functional.dropout(x, 0.3)
+        y.backward(nc.tensor(values + 1, device=device))
+        found.append((np.array(y), np.array(x.grad)))
+    np.testing.assert_array_equal(found[1], found[0])
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "int32"])
+def test_labels_are_judged_on_the_device(dtype: str) -> None:
+    scores = nc.zeros(3, 3, device="cuda", requires_grad=True)
+    for labels in ([0, 3, 1], [0, 7, 255]):
+        bad = nc.tensor(labels, dtype=dtype, device="cuda")
+        loss = nc.nn.functional.cross_entropy(scores, bad)  # nothing waits for the device here
+        loss.backward()
+        with pytest.raises(ValueError) as error:
+            loss.item()
+        assert str(error.value) == f"[cross_entropy] expected labels between 0 and 2; received labels between 0 and {max(labels)}."
+        assert np.isfinite(loss.item())  # said once
+    good = nc.nn.functional.cross_entropy(scores, nc.tensor([0, 2, 1], dtype=dtype, device="cuda"))
+    assert good.item() == pytest.approx(np.log(3))
+
+
+def test_scores_and_labels_lie_on_one_device() -> None:
+    for scores, labels in (("cpu", "cuda"), ("cuda", "cpu")):
+        with pytest.raises(nc.DeviceError) as error:
+            nc.nn.functional.cross_entropy(nc.zeros(2, 3, device=scores), nc.tensor([0, 1], device=labels))
+        assert (
+            str(error.value)
+            == f"[cross_entropy] expected scores and labels on one device; received {scores} and {labels}; move one with .to()."
+        )
+
+
+class Elsewhere(nc.Function):
+    """Its gradient comes back on the CPU."""
+
+    @staticmethod
+    def forward(ctx: Any, x: nc.Tensor) -> nc.Tensor:
+        return x * 2.0
+
+    @staticmethod
+    def backward(ctx: Any, grad: nc.Tensor) -> nc.Tensor:
+        return grad.cpu()
+
+
+here, there = nc.ones(2), nc.ones(2, device="cuda") if cuda.is_available() else nc.ones(2)
+BOTH = "tensors on one device; received {}; move one with .to()."
+
+MIXED = [
+    (lambda: here + there, "[add] expected " + BOTH.format("cpu and cuda")),
+    (lambda: there <= here, "[less_equal] expected " + BOTH.format("cuda and cpu")),
+    (lambda: there @ here, "[matmul] expected " + BOTH.format("cuda and cpu")),
+    (lambda: nc.where(here > 0, there, 1.0), "[where] expected " + BOTH.format("cpu and cuda")),
+    (lambda: nc.where(here > 0, here, there), "[where] expected " + BOTH.format("cpu and cuda")),
+    (
+        lambda: there.clone().requires_grad_().backward(here),
+        "[backward] expected a gradient on 'cuda'; received 'cpu'; move it with .to().",
+    ),
+    (
+        lambda: Elsewhere.apply(there.clone().requires_grad_()).sum().backward(),
+        "[Elsewhere] expected gradients as Tensors on 'cuda' from backward, or None; received cpu.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "text"), MIXED, ids=[text for _, text in MIXED])
+def test_tensors_on_two_devices(call: Callable[[], Any], text: str) -> None:
+    with pytest.raises(nc.DeviceError) as error:
+        call()
+    assert str(error.value) == text
+
+
+def test_comparisons_with_numbers_beyond_the_dtype() -> None:
+    small = nc.tensor([1, 255], dtype="uint8", device="cuda")
+    assert (small < 300).tolist() == [True, True] and (small == -1).tolist() == [False, False]
+    assert (nc.tensor([1], device="cuda") < 2**70).item()
 
 
 def test_index_errors_have_the_words_of_the_cpu() -> None:

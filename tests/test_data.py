@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -1180,3 +1180,24 @@ def test_a_transform_that_loses_examples() -> None:
 
 def test_an_empty_data_set() -> None:
     assert len(DataLoader(some()[:0], 4)) == 0 and taken(DataLoader(some()[:0], 4, shuffle=True)) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes, which Windows lacks")
+@pytest.mark.parametrize("read", [read_image, read_idx])
+def test_only_regular_files_are_opened(read: Callable[..., object], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "link.png").symlink_to(tmp_path / "gone.png")
+    for name, received in (("pipe", "a pipe"), ("folder", "a folder"), ("link", "a link to nothing"), ("none", "no such file")):
+        with pytest.raises(FileNotFoundError, match=rf"^\[{read.__name__}\] expected an? .* file .*{name}\.png; received {received}\.$"):
+            read(tmp_path / f"{name}.png")
+
+
+def test_no_picture_starts_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+    monkeypatch.setattr("subprocess.Popen", lambda *args, **options: started.append(args))
+    monkeypatch.setattr("subprocess.check_call", lambda *args, **options: started.append(args))
+    (tmp_path / "x.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n")
+    with pytest.raises(FormatError, match="to be a picture"):
+        read_image(tmp_path / "x.png")
+    assert not started

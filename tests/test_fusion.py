@@ -252,11 +252,6 @@ def test_extended_flattening_and_pooling_is_called(index: int) -> None:
     assert len(seen) == 2
 
 
-def test_an_average_needs_a_kernel_size_only() -> None:
-    x, w = nc.randn(2, 1, 6, 6), nc.randn(3, 1, 3, 3)
-    np.testing.assert_array_equal(F.conv2d(x, w, average=(2,)).numpy(), F.avg_pool2d(F.conv2d(x, w), 2).numpy())
-
-
 def test_an_instance_that_somebody_patched_is_called() -> None:
     model, seen = nn.Sequential(nn.Linear(2, 2), nn.ReLU()), []
     model[1].forward = lambda x: (seen.append(x.shape), x)[1]  # type: ignore[method-assign]

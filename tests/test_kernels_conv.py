@@ -209,6 +209,17 @@ def test_matmul_and_linear(cpu: CpuBackend, m: int, k: int, n: int, dtype: str) 
     equal(cpu.channel_sum(grad), grad.sum(0))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("batch", [1, 40])
+@pytest.mark.parametrize(("m", "k", "n"), [*MATRICES[:5], (1, 5, 1), (2, 3, 2), (7, 4, 1), (1, 6, 50), (3, 0, 4), (0, 2, 3), (5, 3, 0)])
+def test_batched_matmul(cpu: CpuBackend, batch: int, m: int, k: int, n: int, dtype: str) -> None:
+    a, b = ints(batch, m, k, dtype=dtype), ints(batch, k, n, seed=1, dtype=dtype)
+    turned = np.ascontiguousarray(b.transpose(0, 2, 1)).transpose(0, 2, 1)
+    for left, right in ((a, b), (a, turned), (relayout(a, "reversed"), relayout(b, "every_other")), (np.asfortranarray(a), b[::-1])):
+        equal(cpu.matmul(left, right), left @ right)
+    equal(cpu.matmul(a, np.broadcast_to(b[:1], b.shape)), a @ b[:1])
+
+
 @pytest.mark.parametrize(("m", "k", "n"), [(0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0)])
 def test_matrices_without_elements(cpu: CpuBackend, m: int, k: int, n: int) -> None:
     a, w, bias, grad = ints(m, k), ints(n, k), ints(n), ints(m, n)

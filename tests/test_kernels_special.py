@@ -191,7 +191,7 @@ def test_a_bias_may_be_any_view(cpu: CpuBackend, x: tuple, w: tuple, groups: int
 
 @pytest.mark.parametrize("images", [1, 60])
 @pytest.mark.parametrize("values", [(np.inf, -np.inf), (np.nan, np.nan), (3e38, 3e38)], ids=str)
-def test_superpixels_decline_what_is_not_finite(cpu: CpuBackend, images: int, values: tuple[float, float]) -> None:
+def test_superpixels_keep_what_is_not_finite_to_its_windows(cpu: CpuBackend, images: int, values: tuple[float, float]) -> None:
     case = gaussian((images, 1, 28, 28), (6, 1, 5, 5), padding=2)
     case.x[0, 0, 13, 13:15] = values
     y = cpu.conv_forward(case.x, case.w, None, case.geometry)
@@ -200,6 +200,32 @@ def test_superpixels_decline_what_is_not_finite(cpu: CpuBackend, images: int, va
     assert np.isfinite(y[..., ~seen]).all()
     if not np.isfinite(values).all():
         assert not np.isfinite(y[0][..., seen]).any()
+
+
+@pytest.mark.parametrize("activation", ["none", "relu", "sigmoid"])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_superpixels_are_exact_beside_what_is_not_finite(cpu: CpuBackend, value: float, activation: str) -> None:
+    case = ConvCase.of((3, 2, 28, 28), (6, 2, 5, 5), padding=2)
+    g, bias = case.geometry, np.arange(6, dtype=np.float32)
+    assert choose("forward", g, "float32").name == "superpixels"
+    finite = cpu.conv_forward(case.x, case.w, bias, g, activation)
+    case.x[[0, 0, 2], [0, 1, 1], [0, 13, 27], [0, 14, 27]] = value
+    found, wanted = cpu.conv_forward(case.x, case.w, bias, g, activation), reference.conv_forward(case.x, case.w, bias, g)
+    wanted = wanted if activation == "none" else cpu.unary(activation, wanted)
+    np.testing.assert_array_equal(found, wanted)
+    untouched = np.ones((28, 28), bool)
+    untouched[:3, :3] = untouched[11:16, 12:17] = untouched[25:, 25:] = False
+    np.testing.assert_array_equal(found[..., untouched], finite[..., untouched])
+
+
+def test_gradients_by_superpixels_are_exact_beside_an_infinity(cpu: CpuBackend) -> None:
+    case = ConvCase.of((3, 2, 28, 28), (6, 2, 5, 5), padding=2)
+    wide = ConvCase.of((3, 6, 28, 28), (24, 6, 3, 3), padding=1)  # whose input gradient has few channels
+    taken = [c for c in (case, wide) if choose("grad_input", c.geometry, "float32").name == "superpixels"]
+    assert taken
+    for c in taken:
+        c.grad[0, 1, 5, 6] = np.inf
+        np.testing.assert_array_equal(cpu.conv_grad_input(c.grad, c.w, c.geometry), reference.conv_grad_input(c.grad, c.w, c.geometry))
 
 
 # -- groups of a few channels ------------------------------------------------------------------------------------------------

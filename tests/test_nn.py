@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from philox import WORD, dropped, philox
 
 import numbacnn as nc
 from numbacnn import nn
@@ -404,7 +405,7 @@ def test_module_errors() -> None:
         ),
         (lambda: nc.models.resnet18(stem="mnist"), "[resnet18] expected stem as 'imagenet' or 'cifar'; received 'mnist'."),
         (lambda: nc.models.vgg11(head="mnist"), "[vgg11] expected head as 'imagenet' or 'cifar'; received 'mnist'."),
-        (lambda: nn.Dropout(1.5), "[Dropout] expected p as a probability from 0 to 1; received 1.5."),
+        (lambda: nn.Dropout(1.5), "[Dropout] expected p as a number from 0 to 1; received 1.5."),
         (lambda: nn.MSELoss(reduction="max"), "[MSELoss] expected reduction as 'mean', 'sum' or 'none'; received 'max'."),
         (
             lambda: nn.CrossEntropyLoss(label_smoothing=2),
@@ -422,7 +423,8 @@ def test_module_errors() -> None:
         ),
         (
             lambda: nn.init.calculate_gain("cos"),
-            "[calculate_gain] expected nonlinearity as one of linear, conv2d, sigmoid, tanh, relu, leaky_relu, selu; received 'cos'.",
+            "[calculate_gain] expected nonlinearity as 'linear', 'conv2d', 'sigmoid', 'tanh', 'relu', 'leaky_relu' or 'selu'; "
+            "received 'cos'.",
         ),
         (
             lambda: nc.models.get("vgg"),
@@ -495,6 +497,42 @@ def test_gain_is_pytorchs(nonlinearity: str) -> None:
     assert nn.init.calculate_gain("leaky_relu", 0.3) == torch.nn.init.calculate_gain("leaky_relu", 0.3)
 
 
+def test_a_name_that_becomes_a_parameter_belongs_to_the_state() -> None:
+    module = nn.Module()
+    module.register_buffer("w", nc.zeros(2), persistent=False)
+    assert list(module.state_dict()) == []
+    module.w = nn.Parameter(nc.ones(2))
+    assert list(module.state_dict()) == ["w"]
+    del module.w
+    module.register_buffer("w", nc.zeros(2))
+    assert list(module.state_dict()) == ["w"]
+
+
+def test_a_slice_keeps_its_modules_when_it_grows() -> None:
+    layers = [nn.Linear(2, 2), nn.ReLU(), nn.Tanh(), nn.Sigmoid()]
+    part = nn.Sequential(*layers[:3])[1:]
+    assert list(part._modules) == ["1", "2"]  # as PyTorch names them
+    part.append(layers[3]).append(layers[0])
+    assert list(part) == [*layers[1:], layers[0]]
+    assert len(nn.ModuleList(layers)[2:].append(layers[0])) == 3
+
+
+@pytest.mark.parametrize(("make", "text"), [
+    (lambda: nn.BatchNorm2d(1, eps=-1.0), "[BatchNorm2d] expected eps as a number of at least 0; received -1.0."),
+    (lambda: nn.BatchNorm1d(1, momentum=1.5), "[BatchNorm1d] expected momentum as a number from 0 to 1; received 1.5."),
+    (lambda: nn.ReLU().train("eval"), "[train] expected mode as True or False; received 'eval'."),
+    (
+        lambda: nn.MaxPool2d(2, padding=1, dilation=3)(nc.ones(1, 1, 2, 5)),
+        "[max_pool2d] expected windows that each see an element of the input; "
+        "received kernel (2, 2), padding (1, 1) and dilation (3, 3) on (2, 5); lower padding or dilation.",
+    ),
+])  # fmt: skip
+def test_nonsense_is_refused(make: Any, text: str) -> None:
+    with pytest.raises((ValueError, TypeError)) as error:
+        make()
+    assert str(error.value) == text
+
+
 # -- layers and models -------------------------------------------------------------------------------------------------
 def test_dropout() -> None:
     nc.manual_seed(0)
@@ -502,6 +540,46 @@ def test_dropout() -> None:
     y = layer(x).numpy()
     assert set(np.unique(y)) == {np.float32(0), np.float32(1 / 0.75)} and abs((y == 0).mean() - 0.25) < 0.02
     np.testing.assert_array_equal(layer.eval()(x).numpy(), x.numpy())
+
+
+@pytest.mark.parametrize(("counter", "key", "wanted"), [  # the known answers of Random123, which comes with the paper
+    ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+    ((WORD, WORD, WORD, WORD), (WORD, WORD), (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+    (
+        (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+        (0xA4093822, 0x299F31D0),
+        (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+    ),
+])  # fmt: skip
+def test_philox(counter: tuple[int, ...], key: tuple[int, int], wanted: tuple[int, ...]) -> None:
+    assert philox(counter, key) == wanted
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (7,), (5, 6), (2, 3, 5), (2, 3, 4, 5), (3, 5000)], ids=str)
+@pytest.mark.parametrize("p", [0.25, 1.0])
+def test_dropout_draws_from_a_counter(shape: tuple[int, ...], p: float) -> None:
+    x = nc.randn(*shape, requires_grad=True)
+    nc.manual_seed(3)
+    key = nc.random.key()
+    nc.manual_seed(3)
+    y = nn.functional.dropout(x, p)
+    np.testing.assert_array_equal(y.detach().numpy(), dropped(x.detach().numpy(), key, p))
+    grad = nc.randn(*shape)
+    y.backward(grad)
+    np.testing.assert_array_equal(x.grad.numpy(), dropped(grad.numpy(), key, p))
+    assert nc.random.key().tolist() != key.tolist()  # the next call draws others
+
+
+def test_dropout_drops_by_place_and_keeps_what_is_not_finite() -> None:
+    x = nc.randn(4, 6, 5, 5)
+    nc.manual_seed(0)
+    y = nn.functional.dropout(x)
+    nc.manual_seed(0)
+    np.testing.assert_array_equal(nn.functional.dropout(x.permute(0, 2, 3, 1).clone().permute(0, 3, 1, 2)).numpy(), y.numpy())
+    infinite = nn.functional.dropout(nc.full((100,), float("inf"))).numpy()
+    assert np.isnan(infinite).any() and np.isinf(infinite).any()  # as inf * 0 and inf * 2 are
+    with pytest.raises(nc.DTypeError, match="floating-point"):
+        nn.functional.dropout(nc.arange(4), 0.5)
 
 
 def test_models() -> None:

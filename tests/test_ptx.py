@@ -93,6 +93,10 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
         row("volume-pool.adaptive_avg_backward", x, x, UniTuple(int32, 6), u, u)
         row("pointwise.gelu", u, *strided((x, u), flat, t))
         row("pointwise.gelu_backward", u, *strided((x, u), flat, t, t))
+        for name in made("forward"):
+            row(f"rows.{name}_forward", *strided((x, u), flat, t))
+        for name in made("backward"):
+            row(f"rows.{name}_backward", *strided((x, u), flat, t, t))
         row("norm.moments", x, x, x, u, u, u)
         row("norm.statistics", x, x, u, u, u, t, x, x, x, x, t, u, u)
         row("norm.inverse", x, t, x, u)
@@ -102,6 +106,17 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
         row("optim.sgd_step", x, x, x, *(t,) * 4, *(u,) * 4)
         row("optim.adam_step", x, x, x, x, *(t,) * 9, u)
     return rows
+
+
+def made(part: str) -> list[str]:
+    """The functions of the table whose kernels are made from their rows; others are an older kernel's."""
+    from numbacnn.backends.cuda.pointwise import GELU
+    from numbacnn.kernels.cuda.simt.pointwise import BACKWARD
+    from numbacnn.names import UNARY as BY_PLACE
+    from numbacnn.pointwise import UNARY
+
+    older = {"forward": BY_PLACE, "backward": BACKWARD}[part]
+    return [name for name, row in UNARY.items() if row.saves and name not in (*older, *GELU)]
 
 
 def kernels() -> dict[str, Any]:
@@ -120,6 +135,8 @@ def kernels() -> dict[str, Any]:
         for name, value in vars(module).items():
             if isinstance(value, CUDADispatcher) and not value.targetoptions["device"] and value.py_func.__module__ == module.__name__:
                 found[f"{short}.{name}"] = value
+    for part in ("forward", "backward"):
+        found |= {f"rows.{name}_{part}": getattr(package.rows, part)(name) for name in made(part)}
     return found
 
 

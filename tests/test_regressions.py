@@ -30,6 +30,18 @@ def test_minimum_of_integers(dtype):
     assert nc.tensor([True, False]).min().item() is False
 
 
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int32", "int64", "float32", "float64"])
+def test_the_least_value_of_a_type(dtype: str, device: str) -> None:
+    least = False if dtype == "bool" else -np.inf if dtype.startswith("float") else np.iinfo(dtype).min
+    a = np.array([[1, 1, least], [1, least, 1]], dtype)
+    x = nc.tensor(a, device=device)
+    assert x.min().dtype == x.dtype
+    assert x.min().item() == a.min()
+    assert x.argmin().item() == 2
+    values, indices = x.min(1)
+    assert (values.numpy().tolist(), indices.tolist(), x.argmin(0).tolist()) == (a.min(1).tolist(), [2, 1], [0, 1, 0])
+
+
 def test_mean_of_ones_is_one():
     assert all(nc.ones(n).mean().item() == 1 for n in range(1, 300))
 

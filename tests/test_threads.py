@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 import pytest
@@ -168,6 +170,60 @@ def test_forked_children_work(layer):
     assert printed == "0"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork, which Windows lacks")
+def test_a_child_is_not_kept_waiting_by_the_parents_threads():
+    """Each lock of the library is held by another thread while the child is made."""
+    printed = run(
+        """
+        import gc, os, signal, threading
+        x, w = nc.ones(8, 16, 32, 32), nc.ones(5, 16, 3, 3, requires_grad=True)
+        (x * 1.0).relu()  # the backend, its buffers and its kernels are there
+        kinds = type(threading.Lock())
+        owned = [v for o in gc.get_objects() if str(type(o).__module__).startswith("numbacnn") for v in getattr(o, "__dict__", {}).values()]
+        owned += [v for m in list(sys.modules.values()) if m.__name__.startswith("numbacnn") for v in vars(m).values()]
+        found = list({id(v): v for v in owned if isinstance(v, kinds)}.values())
+        found.append(nc.random.generator().bit_generator.lock)
+        held, done = threading.Event(), threading.Event()
+
+        def hold():
+            for lock in found:
+                lock.acquire()
+            held.set()
+            done.wait()
+
+        threading.Thread(target=hold).start()
+        held.wait()
+        pid = os.fork()
+        if not pid:
+            signal.alarm(60)
+            nc.nn.functional.conv2d(x, w).sum().backward()
+            nc.rand(2)
+            os._exit(0)
+        done.set()
+        print(len(found) >= 3, os.waitpid(pid, 0)[1])
+        """,
+    )
+    assert printed == "True 0"
+
+
+def test_threads_that_share_a_leaf_lose_no_gradient(monkeypatch):
+    """Each sum waits, so that threads would read the same old gradient."""
+    xp = nc.backends.get("cpu")
+    add = xp.binary
+
+    def slow(name, a, b):
+        found = add(name, a, b)
+        time.sleep(0.002)
+        return found
+
+    w = nc.ones(1, requires_grad=True)
+    w.grad = nc.zeros(1)
+    with monkeypatch.context() as patch, concurrent.futures.ThreadPoolExecutor(8) as pool:
+        patch.setattr(xp, "binary", slow)
+        list(pool.map(lambda _: w.backward(nc.ones(1)), range(40)))
+    assert w.grad.item() == 40
+
+
 def test_a_second_process_compiles_nothing():
     code = """
         import numba.core.event as event
@@ -215,11 +271,11 @@ def test_a_compilation_says_so(tmp_path):
 
 def test_set_num_threads_judges_its_argument():
     limit = int(run("import numba; print(numba.config.NUMBA_NUM_THREADS)"))
-    for wrong in (0, limit + 1):
+    for wrong in (0, limit + 1, 1.5, 1.0, True, "1", nc.ones(2)):
         with pytest.raises(ValueError) as error:
             nc.set_num_threads(wrong)
         hint = "set the environment's NUMBA_NUM_THREADS for more"
-        assert str(error.value) == f"[set_num_threads] expected 1 to {limit} threads; received {wrong}; {hint}."
+        assert str(error.value) == f"[set_num_threads] expected 1 to {limit} threads; received {wrong!r}; {hint}."
     before = nc.config.threads
     nc.set_num_threads(1)
     assert nc.get_num_threads() == 1

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from pointwise_rows import GRID, LARGEST, SPECIAL
 
 import numbacnn as nc
-from numbacnn import nn
+from numbacnn import nn, ops
 from numbacnn.geometry import AdaptivePoolGeometry, ConvGeometry, PoolGeometry
 from numbacnn.nn import functional as F
+from numbacnn.pointwise import UNARY
+from numbacnn.tensor import apply
 from numbacnn.testing.properties import holds_data_everywhere
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch==2.13.0")
@@ -23,6 +27,7 @@ TF = torch.nn.functional
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning"),
     pytest.mark.filterwarnings("ignore:var\\(\\). degrees of freedom is <= 0:UserWarning"),
+    pytest.mark.filterwarnings("ignore:indexing with dtype torch.uint8 is now deprecated:UserWarning"),
 ]
 
 
@@ -431,6 +436,17 @@ x.detach() % 0
 x.detach() // float("inf")
 x.detach() % float("inf")
 7 // p.detach()
+i ** 0
+i.to(torch.uint8) < 300
+i.to(torch.uint8) == -1
+i.to(torch.int8) != 2**40
+m <= 300
+m * 300
+s.size() == ()
+s.transpose(0, 0)
+s.transpose(-1, 0)
+s.permute(())
+x.view((2, 6))
 i // 3
 -i // 3
 i // -4
@@ -451,6 +467,12 @@ i @ i.T
 x.reshape(2, 3, 2) @ x.reshape(2, 2, 3)
 x.reshape(2, 3, 2) @ x.reshape(2, 6)
 x.reshape(1, 3, 4) @ x.reshape(2, 1, 4, 3 // 2)
+x.reshape(3, 1, 1, 4) @ x.reshape(3, 4, 1)
+x.reshape(3, 1, 4) @ x.reshape(3, 4, 1)
+x.T.reshape(2, 2, 3) @ x.reshape(2, 2, 3).transpose(1, 2)
+i.reshape(2, 3, 2) @ i.reshape(2, 2, 3)
+x[:0].reshape(0, 2, 2) @ x[:0].reshape(0, 2, 5)
+x[:, :0].reshape(3, 2, 0) @ x[:, :0].reshape(3, 0, 5)
 x.matmul(y)
 x.sum()
 x.sum(0)
@@ -561,6 +583,11 @@ x[:, k]
 x[c[:3]]
 x[torch.tensor([True, False, True])]
 x[torch.tensor([], dtype=torch.int64)]
+x[[]]
+x[:0][x[:0] > 0]
+x[:, torch.tensor([1, 0, 3, 0], dtype=torch.uint8)]
+x[(x > 0).to(torch.uint8)]
+k[torch.tensor(1, dtype=torch.uint8)]
 x == y
 x != 0
 x < y
@@ -640,6 +667,18 @@ torch.tensor([1, 2.5])
 torch.tensor([[True], [False]])
 torch.tensor([])
 torch.tensor([1.5], dtype=torch.int64)
+torch.tensor([0.1, 1e300], dtype=torch.float64)
+torch.tensor([1e300])
+torch.tensor([2**70], dtype=torch.float32)
+torch.zeros(2, dtype=None)
+torch.ones(2, dtype=None)
+torch.rand(2, dtype=None) < 1
+torch.rand(2, dtype=None).dtype.itemsize
+torch.full((2,), 3, dtype=None)
+torch.arange(-0.9, 2.1, 2.0, dtype=torch.int64)
+torch.arange(0.5, 3.9, dtype=torch.int64)
+x.to(None)
+i.to(dtype=None)
 torch.tensor([x[0, 0].detach(), 2.0])
 x.to(torch.float64)
 x.double()
@@ -653,6 +692,9 @@ x.type(torch.int32)
 x.clone()
 x.detach()
 x.contiguous()
+x.T.contiguous() @ x
+y.expand(3, 4).contiguous()
+x.reshape(1, 3, 2, 2).permute(0, 2, 3, 1).contiguous()
 x.numel()
 x.dim()
 x.ndim
@@ -676,6 +718,20 @@ x[:0].sum()
 x[:0].sum(0)
 x[:0].sum(1)
 x[:0].mean(1)
+x.sum(())
+x.sum([], keepdim=True)
+x.mean(())
+x.detach().var(())
+x.detach().std((), keepdim=True)
+x[:0].argmax(1)
+x[:0].argmin(1, keepdim=True)
+x[:0].max(1).values
+x[:0].max(1, keepdim=True).indices
+x[:0].min(1).values
+i[:0].min(1).indices
+x.reshape(3, 4, 1)[:, :0].max(2).values
+x.reshape(3, 4, 1)[:, :0].argmax(0)
+x[:0].softmax(1)
 torch.nn.functional.mse_loss(x, p)
 torch.nn.functional.mse_loss(x, p, reduction="sum")
 torch.nn.functional.mse_loss(x, p, reduction="none")
@@ -705,6 +761,25 @@ torch.nn.functional.tanh(x)
 torch.nn.functional.gelu(x)
 torch.nn.functional.gelu(5 * x, approximate="tanh")
 torch.nn.functional.gelu(20 * x)
+torch.nn.functional.silu(5 * x)
+torch.nn.functional.hardswish(3 * x)
+torch.nn.functional.relu6(5 * x)
+torch.nn.functional.softplus(x)
+torch.nn.functional.softplus(20 * x)
+torch.nn.functional.softplus(9 * x, beta=2)
+torch.nn.functional.softplus(x, beta=-0.5, threshold=-0.1)
+torch.nn.functional.softplus(9 * x, 1, 3)
+torch.where(m, x, float("nan")).abs()
+torch.where(m, x, float("nan")).clamp(max=0.1)
+torch.maximum(torch.where(m, x, float("nan")), y)
+torch.minimum(y, torch.where(m, x, float("nan")))
+x.clamp(min=float("nan"))
+x.clamp(0.0, float("nan"))
+x.clamp(y, y + 0.5)
+(x - x.detach()) ** (y - y.detach() - 1)
+0.0 ** (y - y.detach() - 1)
+x ** 0
+torch.where(m, x, float("nan")) ** 0
 x.erf()
 torch.erf(4 * x)
 torch.nn.functional.batch_norm(x, None, None, training=True)
@@ -777,6 +852,88 @@ def test_expression(expression: str) -> None:
                 np.testing.assert_allclose(mine.numpy(), other.numpy(), rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+PRINTED = [
+    "[1e-5, 2e-5]",
+    "[4.17e-6, 10.0]",
+    "[0.0, 0.0]",
+    "[1.0, -2.0, 300.0]",
+    "[1.0, 2000.0]",
+    "[1.5, 2000.0]",
+    "[0.1, -0.25, 3.0]",
+    "[1e8, 1.0]",
+    "[2e8]",
+    "[123456.0, 1.5e5]",
+    "[99999.5, 200.25]",
+    "[float('nan'), float('inf'), -float('inf')]",
+    "[float('nan'), 1.0, -20.0, float('inf')]",
+    "[float('nan'), 1.25, -float('inf'), 0.0]",
+    "[1e-30, float('nan')]",
+    "[0.0, 1e-4]",
+    "[[1.5, 2.0], [-3.0, 4.0]]",
+    "[[[1, 20], [3, 4]], [[-5, 6], [7, 800]]]",
+    "3.14159",
+    "-2.0",
+    "7",
+    "True",
+    "float('nan')",
+    "1e-7",
+    "[True, False]",
+    "[]",
+    "[[], []]",
+    "[[[]]]",
+    "[-1, 10, 200]",
+    "[1.5] * 30",
+    "[[1.5] * 30] * 2",
+    "[1e-9] * 30",
+    "list(range(1000))",
+    "list(range(1001))",
+    "[list(range(300))] * 5",
+    "[[0.5] * 200] * 8",
+    "[[[1.25] * 8] * 8] * 20",
+    "[[1.0] * 2] * 2000",
+    "[[[[1.0, 2.0]]]]",
+]
+
+
+@pytest.mark.parametrize("values", PRINTED)
+def test_printed(values: str) -> None:
+    """Text for text, but for PyTorch's name before the name of a dtype."""
+    data = eval(values)
+    assert repr(nc.tensor(data)) == repr(torch.tensor(data))
+    for dtype in ("float64", "int32", "uint8", "bool"):
+        if dtype == "float64" or (np.isfinite(data).all() and np.min(data, initial=0) >= 0 and np.max(data, initial=0) < 256):
+            texts = repr(nc.tensor(data, dtype=dtype)), repr(torch.tensor(data, dtype=getattr(torch, dtype))).replace("torch.", "")
+            found, wanted = (re.sub(r",\s+dtype", ", dtype", text) for text in texts)  # its name is longer: the line may break before
+            assert found == wanted, dtype
+    if np.asarray(data).dtype.kind == "f":
+        assert repr(nc.tensor(data, requires_grad=True)) == repr(torch.tensor(data, requires_grad=True))
+
+
+POINTWISE = {
+    **{name: getattr(torch, name) for name in ("negative", "absolute", "exp", "log", "log1p", "sqrt", "sigmoid", "tanh", "erf")},
+    **{name: getattr(TF, name) for name in ("relu", "gelu", "silu", "softplus", "hardswish", "relu6")},
+    "gelu_tanh": lambda x: TF.gelu(x, approximate="tanh"),
+}
+OTHERWISE = {"gelu": [np.inf, LARGEST]}
+"""PyTorch's vectors make NaN of the gelu of infinity, and infinity of that of the largest number; single ones it does as here."""
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_every_pointwise_function(name: str) -> None:
+    """Values and gradients in float32: kinks, denormal and huge numbers, infinities and NaN; enough of each for PyTorch's vectors."""
+    numbers = [v for v in SPECIAL + GRID if v not in OTHERWISE.get(name, ())]
+    x = np.repeat(np.array(numbers, np.float32), 64)
+    a, b = ours(x), theirs(x)
+    found, wanted = apply(ops.elementwise.Pointwise(name), a), POINTWISE[name](b)
+    g = np.linspace(-1, 2, x.size, dtype=np.float32)
+    found.backward(nc.tensor(g))
+    wanted.backward(torch.from_numpy(g))
+    close = {"rtol": 1e-5, "atol": 2e-6}
+    np.testing.assert_allclose(found.detach().numpy(), wanted.detach().numpy(), **close)
+    assert a.grad is not None
+    np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), **close)
+
+
 DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float64"]
 
 
@@ -820,6 +977,10 @@ WRITES = [
     "z = torch.ones(3, 4); z[:, None][0, 0] = 3.0; out = z * x",
     "z = torch.zeros(3, 4, dtype=torch.int64); z[0] = 2; z += 1; out = z",
     "z = torch.zeros(4, dtype=torch.int64); z[m[0]] = 7; out = z",
+    "z = torch.zeros(0, 4); z[z > 0] = 7.0; out = z",
+    "z = torch.ones(3, 4); z.T.contiguous().zero_(); z.T.T.contiguous()[0] = 5.0; out = z * x",
+    "z = torch.ones(1, 4).expand(3, 4).contiguous(); z[1] = 7.0; out = z * x",
+    "z = torch.ones(3, 4); d = z.detach(); d += x; out = d",
 ]
 
 
@@ -884,6 +1045,11 @@ REFUSED = [
     "x[-4]",
     "x[[3]]",
     "x[torch.tensor([True, False])]",
+    "x[torch.tensor([], dtype=torch.bool)]",
+    "x[torch.tensor([], dtype=torch.uint8)]",
+    "x.data = i",
+    "z = torch.ones(3); v = z[:]; z.requires_grad = True; v += 1",
+    "x[:].zero_()",
     "x[0][4]",
     "k[0]",
     "i.backward()",
@@ -899,9 +1065,38 @@ REFUSED = [
     "i.requires_grad_()",
     "x[:0].max()",
     "x[:0].argmax()",
+    "x[:0].max(0)",
+    "x.size(2)",
+    "s.size(0)",
+    "x.size((0, 1))",
+    "x.reshape(2.0, 6)",
+    "x.expand(-1, 3, 4)",
+    "x.expand('a')",
+    "x.sum(0, keepdim=1)",
+    "x.var(0, correction='1')",
+    "x.requires_grad_(1)",
+    "i ** -1",
+    "-m",
+    "m - m",
+    "m ** m",
+    "i.fill_(2**63)",
+    "torch.where(m[0, :3], x, 0.0)",
+    "torch.where(m, x, y[:3])",
+    "x[:0].min(0)",
+    "x[:0].argmin(0)",
+    "x[:0].argmax(-2)",
     "x.sum().backward(torch.ones(2))",
     "torch.tensor([[1], [2, 3]])",
     "torch.tensor('a')",
+    "torch.tensor([300], dtype=torch.uint8)",
+    "torch.tensor([2**40], dtype=torch.int32)",
+    "torch.tensor([float('nan')], dtype=torch.int32)",
+    "torch.tensor(1j, dtype=torch.float32)",
+    "torch.tensor('3', dtype=torch.float32)",
+    "torch.tensor([None], dtype=torch.float32)",
+    "torch.full((2,), None, dtype=torch.float32)",
+    "torch.full((2,), 300, dtype=torch.uint8)",
+    "torch.arange(0, 2, 0.5, dtype=torch.int64)",
     "torch.nn.functional.cross_entropy(x, i)",
     "torch.nn.functional.cross_entropy(x, c + 4)",
     "torch.nn.functional.cross_entropy(x, c[:2])",

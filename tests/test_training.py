@@ -546,6 +546,13 @@ def test_no_data(program: Any) -> None:
         fit(program.network(), program.dataset(12, 0)[:0])
 
 
+def test_numbers_of_numpy(program: Any, tmp_path: Path) -> None:
+    """A checkpoint holds them as JSON's."""
+    program.run(tmp_path, epochs=np.int64(1), batch_size=np.int32(20), lr=np.float32(0.5), seed=np.uint8(3), checkpoint_every=np.int64(2))
+    options = checkpoint.load(tmp_path / training.LAST).run["options"]
+    assert [options[name] for name in ("epochs", "batch_size", "lr", "seed")] == [1, 20, 0.5, 3]
+
+
 def test_recipes() -> None:
     book = {"epochs": 10, "batch_size": 256, "lr": 0.9, "optimizer": "sgd", "schedule": None}
     assert training.recipe("fashion-mnist", "lenet") == training.recipe("mnist", "lenet") == book

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ..errors import DeviceError, message
 from ..names import ACTIVATIONS
+from ..signatures import judged
 from .base import Array, Backend
 
 __all__ = ["ACTIVATIONS", "DEFAULT", "Array", "Backend", "device", "empty_cache", "get", "names", "queued"]
@@ -47,6 +48,7 @@ def get(device: str, op: str = "device") -> Backend:
     return backend
 
 
+@judged
 def device(name: str, op: str = "device") -> str:
     """The name of a device, checked: ``x.to(device("cuda"))``. "cuda:0" is "cuda": one GPU is used.
 

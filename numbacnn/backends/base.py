@@ -15,16 +15,22 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from ..errors import message
 from ..geometry import AdaptivePoolGeometry, ConvGeometry, PoolGeometry
 
-__all__ = ["Array", "Backend"]
+__all__ = ["Array", "Backend", "bad_labels"]
 
 Array: TypeAlias = Any
 """An array of the backend's own kind."""
 
 
+def bad_labels(op: str, classes: int, labels: np.ndarray) -> ValueError:
+    """The error of class indices that are out of range."""
+    return ValueError(message(op, f"labels between 0 and {classes - 1}", f"labels between {labels.min()} and {labels.max()}"))
+
+
 class Backend(Protocol):
-    """What a device can do. UNARY, BINARY and COMPARISON of ``names`` are the arguments of the three methods of these names."""
+    """What a device can do. BINARY and COMPARISON of ``names`` are the arguments of the two methods of these names."""
 
     name: str
 
@@ -41,6 +47,7 @@ class Backend(Protocol):
     def transpose(self, x: Array, axes: Sequence[int]) -> Array: ...
     def broadcast_to(self, x: Array, shape: Sequence[int]) -> Array: ...
     def shares_memory(self, x: Array, y: Array) -> bool: ...
+    def is_dense(self, x: Array, order: Sequence[int]) -> bool: ...  # whether the axes lie in memory in this order, without gaps
 
     # -- weights that a layer uses without a gradient: what kernels make of one may be kept until it is written to ---------
     def lock(self, holder: Any) -> None: ...  # ``holder.array`` is used now, and again later: it may be kept prepared
@@ -51,16 +58,11 @@ class Backend(Protocol):
     def synchronize(self) -> None: ...  # waits for all launched work
 
     # -- pointwise -----------------------------------------------------------------------------------------------------
-    def unary(self, name: str, x: Array) -> Array: ...
+    def unary(self, name: str, x: Array) -> Array: ...  # a function of the table, or logical_not
+    def unary_backward(self, name: str, grad: Array, saved: Array) -> Array: ...  # its gradient; ``saved`` is x or y, as the table says
     def binary(self, name: str, a: Array | float, b: Array | float) -> Array: ...
     def compare(self, name: str, a: Array | float, b: Array | float) -> Array: ...  # bool
     def where(self, condition: Array, a: Array | float, b: Array | float) -> Array: ...
-    def relu_backward(self, grad: Array, y: Array) -> Array: ...  # grad where y > 0
-    def sigmoid_backward(self, grad: Array, y: Array) -> Array: ...  # grad * y * (1 - y)
-    def tanh_backward(self, grad: Array, y: Array) -> Array: ...  # grad * (1 - y * y)
-
-    def gelu(self, x: Array, approximate: bool) -> Array: ...  # ``approximate``: by tanh
-    def gelu_backward(self, grad: Array, x: Array, approximate: bool) -> Array: ...
 
     # -- index: ints, slices, None, Ellipsis (a view); integer or boolean arrays as NumPy arrays (a copy) -----------
     def getitem(self, x: Array, index: Any) -> Array: ...
@@ -71,7 +73,9 @@ class Backend(Protocol):
     # -- reduce: in a fixed order ------------------------------------------------------------------------------------
     def sum(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array: ...
     def max(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array: ...  # NaN wins
+    def min(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array: ...  # NaN wins
     def argmax(self, x: Array, axis: int) -> Array: ...  # int64; the first of equals; NaN wins
+    def argmin(self, x: Array, axis: int) -> Array: ...  # the same
     def softmax(self, x: Array, axis: int) -> Array: ...
     def softmax_backward(self, grad: Array, y: Array, axis: int) -> Array: ...
     def log_softmax(self, x: Array, axis: int) -> Array: ...
@@ -80,7 +84,7 @@ class Backend(Protocol):
     def channel_sum(self, grad: Array) -> Array: ...  # (N, C, ...) -> (C,): the gradient of a bias
 
     # -- dense -----------------------------------------------------------------------------------------------------------
-    def matmul(self, a: Array, b: Array) -> Array: ...  # (M, K) @ (K, N)
+    def matmul(self, a: Array, b: Array) -> Array: ...  # (M, K) @ (K, N), or (B, M, K) @ (B, K, N)
     # x (N, I), or (N, C, H, W) flattened in logical order; w (O, I)
     def linear_forward(self, x: Array, w: Array, b: Array | None, activation: str = ...) -> Array: ...  # -> (N, O)
     def linear_grad_input(self, grad: Array, w: Array, shape: Sequence[int]) -> Array: ...  # -> x's shape
@@ -123,6 +127,14 @@ class Backend(Protocol):
     def batch_norm_backward(
         self, grad: Array, x: Array, weight: Array | None, mean: Array, invstd: Array, training: bool, needs: tuple[bool, ...]
     ) -> tuple[Array | None, Array | None, Array | None]: ...  # of x, weight and bias, where needed
+
+    # -- dropout: x * scale where an element's number, of Philox 4x32-10 under a key of two uint32, is at least threshold; else x * 0.
+    # Elements are numbered as they lie in memory, channels last for three to five axes
+    def dropout(self, x: Array, key: np.ndarray, threshold: int, scale: float) -> Array: ...
+
+    # -- class indices (...) of any integer dtype as an int64 copy, in range. ValueError in the name of ``op`` where one is out of
+    # range: at once, or where waiting for the device would cost, at the next point that reads a result
+    def class_indices(self, op: str, labels: Array, classes: int) -> Array: ...
 
     # -- loss: logits (N, K), labels (N,) int64 in range -----------------------------------------------------------------
     def cross_entropy_forward(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]: ...  # losses (N,), softmax

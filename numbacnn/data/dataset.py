@@ -11,6 +11,7 @@ import numpy as np
 from ..arguments import integer
 from ..errors import DTypeError, ShapeError, message
 from ..extras import import_extra
+from ..signatures import judged, shown
 
 __all__ = ["Dataset", "background", "digits", "per_channel", "shuffled", "stratified_split", "to_float"]
 
@@ -19,6 +20,7 @@ DARK, BRIGHT = 85, 170  # medians of bytes below and above which a border is one
 SPLIT_SEED = 20_240  # which images are the test images of a fixed split; changing it changes every published accuracy
 
 
+@judged
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Labelled pictures in memory: one array of bytes and one of labels.
@@ -68,18 +70,39 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.images)
 
+    @judged
     @overload
     def __getitem__(self, index: int) -> tuple[np.ndarray, int]: ...
 
+    @judged
     @overload
     def __getitem__(self, index: slice | Sequence[int] | np.ndarray) -> Dataset: ...
 
+    @judged
     def __getitem__(self, index: Any) -> Dataset | tuple[np.ndarray, int]:
         """A slice, an index array or a mask gives a Dataset (a slice shares memory); one int gives (picture (H, W, C), label)."""
-        if isinstance(index, (int, np.integer)):
+        if isinstance(index, (int, np.integer)) and not isinstance(index, bool):
+            if not -len(self) <= index < len(self):
+                raise IndexError(message("Dataset", f"an index from {-len(self)} to {len(self) - 1}", str(index)))
             return self.images[index], int(self.labels[index])
-        index = index if isinstance(index, slice) else np.asarray(index)
+        if not isinstance(index, slice):
+            index = self._positions(index)
         return replace(self, images=self.images[index], labels=self.labels[index])
+
+    def _positions(self, index: Any) -> np.ndarray:
+        """An array of positions or a mask, judged."""
+        try:
+            found = np.asarray(index)
+        except ValueError:  # lists of unequal lengths
+            found = np.empty(0, object)
+        found = found.astype(np.int64) if found.dtype.kind == "f" and not found.size else found  # [] selects nothing
+        mask = found.dtype == np.bool_ and found.shape == (len(self),)
+        if not mask and (found.dtype.kind not in "iu" or found.ndim != 1):
+            raise IndexError(message("Dataset", f"a slice, positions (K,) or a mask ({len(self)},)", shown(index)))
+        if not mask and found.size and not -len(self) <= found.min() <= found.max() < len(self):
+            spread = f"{found.min()} to {found.max()}"
+            raise IndexError(message("Dataset", f"positions from {-len(self)} to {len(self) - 1}", spread))
+        return found
 
     def __repr__(self) -> str:
         n, height, width, channels = self.images.shape
@@ -116,6 +139,7 @@ def per_channel(op: str, field: str, value: float | Sequence[float], channels: i
     return numbers * (channels // len(numbers))
 
 
+@judged
 def to_float(images: np.ndarray, mean: float | Sequence[float] = 0.0, std: float | Sequence[float] = 1.0) -> np.ndarray:
     """``(images / 255 - mean) / std`` in float32: uint8 (N, H, W, C) to a new C-contiguous array of the same shape.
 
@@ -124,6 +148,8 @@ def to_float(images: np.ndarray, mean: float | Sequence[float] = 0.0, std: float
     >>> to_float(np.full((1, 1, 1, 1), 255, np.uint8), mean=0.5, std=0.25).item()
     2.0
     """
+    if not isinstance(images, np.ndarray) or images.ndim != 4 or images.dtype.kind not in "biuf":
+        raise ShapeError(message("to_float", "images (N, H, W, C) of numbers", shown(images)))
     scaled = images.astype(np.float32, order="C")
     scaled /= np.float32(255)  # a division is correctly rounded, a product with 1 / 255 is not
     means, stds = (per_channel("to_float", field, value, images.shape[3]) for field, value in (("mean", mean), ("std", std)))
@@ -175,6 +201,7 @@ def stratified_split(labels: np.ndarray, test: int) -> tuple[np.ndarray, np.ndar
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
 
 
+@judged
 def digits(size: int = 28) -> tuple[Dataset, Dataset]:
     """1,797 real handwritten digits, 1,437 to train and 360 to test on; no download.
 

@@ -12,14 +12,19 @@ import numpy as np
 from ..arguments import number, pair
 from ..errors import FormatError, message
 from ..extras import import_extra
+from ..files import open_file
+from ..signatures import judged
 from .dataset import Dataset, stratified_split
 
 __all__ = ["image_folder", "read_image"]
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What the content of such a file may be: other decoders of pillow start programs, as the one of EPS does."""
 Item = tuple[Path, int]  # a picture file and its label
 
 
+@judged
 def image_folder(
     path: str | os.PathLike[str], size: int | tuple[int, int] = 28, channels: int = 1, test_fraction: float = 0.2
 ) -> tuple[Dataset, Dataset]:
@@ -111,8 +116,9 @@ def _read_all(items: list[Item], classes: tuple[str, ...], name: str, size: int 
     return Dataset(images, np.array([label for _, label in items]), classes, name=name)
 
 
+@judged
 def read_image(path: str | os.PathLike[str], size: int | tuple[int, int] = 28, channels: int = 1) -> np.ndarray:
-    """One picture file of any kind that pillow reads, as uint8 (H, W, C).
+    """One picture file (BMP, GIF, JPEG, PNG, PPM, TIFF or WebP, told by content), as uint8 (H, W, C).
 
     The camera's orientation is applied, transparent parts become white, and the largest centred part with the right aspect is scaled to
     ``size`` (an int or (H, W), pixels), bilinear with smoothing. 16-bit greys keep their upper 8 bits.
@@ -127,14 +133,11 @@ def read_image(path: str | os.PathLike[str], size: int | tuple[int, int] = 28, c
     height, width, _ = shape = _shape("read_image", size, channels)
     pil = import_extra("read_image", "PIL.Image", "pillow")
     fit = import_extra("read_image", "PIL.ImageOps", "pillow")
-    if os.path.isdir(path) or not os.path.exists(path):
-        received = "a folder" if os.path.isdir(path) else "no such file"
-        raise FileNotFoundError(message("read_image", f"a picture file {os.fspath(path)}", received))
-    with open(os.fspath(path), "rb") as file, warnings.catch_warnings():
+    with open_file("read_image", "a picture file", path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", pil.DecompressionBombWarning)
         try:
-            picture = _flat(fit.exif_transpose(pil.open(file)), pil, "L" if channels == 1 else "RGB")
+            picture = _flat(fit.exif_transpose(pil.open(file, formats=FORMATS)), pil, "L" if channels == 1 else "RGB")
             pixels = np.asarray(fit.fit(picture, (width, height), pil.Resampling.BILINEAR))
         except Exception as error:  # decoders raise nearly anything on damaged data
             wanted, hint = f"{os.fspath(path)} to be a picture", "repair or remove the file"

@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FormatError, message
+from ..files import open_file
+from ..signatures import judged
 from .dataset import Dataset
 from .download import RemoteFile, cache_folder, fetch
 
@@ -28,6 +30,7 @@ CHUNK = 1 << 20
 DAMAGED = "the file is damaged: delete it and get it anew"
 
 
+@judged
 def read_idx(path: str | os.PathLike[str], *, max_bytes: int = 1 << 30) -> np.ndarray:
     """The array in an IDX file, plain or gzip-compressed (told apart by content), as a new array in the machine's byte order.
 
@@ -37,12 +40,13 @@ def read_idx(path: str | os.PathLike[str], *, max_bytes: int = 1 << 30) -> np.nd
 
     Raises:
         FormatError: for a truncated, corrupt, oversized or other file.
+        FileNotFoundError: where there is none.
         OSError: where it can't be opened.
 
     >>> read_idx("t10k-labels-idx1-ubyte.gz").shape  # doctest: +SKIP
     (10000,)
     """
-    with open(os.fspath(path), "rb") as file:
+    with open_file("read_idx", "an IDX file", path) as file:
         source = _Source(file)
         dtype, shape = _header(source, max_bytes)
         size = dtype.itemsize * math.prod(shape)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..arguments import integer
 from ..errors import ShapeError, message
+from ..signatures import judged, shown
 from ..tensor import Tensor, from_array
 from .dataset import Dataset, shuffled, to_float
 from .transforms import Transform
@@ -22,6 +23,7 @@ T = TypeVar("T")
 WORD = 2**64
 
 
+@judged
 class DataLoader:
     """Batches ``(X, y)`` of a data set, epoch after epoch.
 
@@ -69,6 +71,8 @@ class DataLoader:
         self.batch_size = integer("DataLoader", "batch_size", batch_size)
         self.prefetch = integer("DataLoader", "prefetch", (0 if transform is None else 2) if prefetch is None else prefetch, 0)
         self._seed = integer("DataLoader", "seed", seed, 0, WORD - 1)
+        if transform is not None and not callable(transform):
+            raise TypeError(message("DataLoader", "transform as a function or None", shown(transform)))
         self.dataset = dataset
         self._x, self._y = _arrays(dataset)
         _check_sizes(len(self._x), len(self._y), self.batch_size, drop_last)
@@ -93,6 +97,7 @@ class DataLoader:
         """``seed``, ``epoch`` and ``position`` (batches taken in this epoch): all that decides what comes next."""
         return {"seed": self._seed, "epoch": self._epoch, "position": self._position}
 
+    @judged
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Takes over a state; the next ``iter()`` yields the rest of its epoch (nothing, if it was at the end).
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..arguments import integer, pair, probability
 from ..errors import ShapeError, message
+from ..signatures import judged
 from .dataset import per_channel, to_float
 
 __all__ = ["Compose", "Normalise", "Normalize", "RandomCrop", "RandomErase", "RandomFlip", "Transform"]
@@ -28,6 +29,7 @@ def _check_batch(op: str, batch: np.ndarray) -> None:
         raise ShapeError(message(op, "a batch (N, H, W, C)", f"shape {batch.shape}", "transforms work on whole batches, channels last"))
 
 
+@judged
 @dataclass(frozen=True)
 class Compose:
     """Several transforms, one after the other.
@@ -44,12 +46,14 @@ class Compose:
         """Whether one of them changes the scale of the values."""
         return any(getattr(transform, "rescales", False) for transform in self.transforms)
 
+    @judged
     def __call__(self, batch: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         for transform in self.transforms:
             batch = transform(batch, generator)
         return batch
 
 
+@judged
 @dataclass(frozen=True)
 class Normalise:
     """``(x - mean) / std`` per channel, in float32; bytes are divided by 255 first. ``mean`` and ``std``: a number, or C of them.
@@ -64,6 +68,7 @@ class Normalise:
     std: float | Sequence[float]
     rescales: ClassVar[bool] = True
 
+    @judged
     def __call__(self, batch: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         _check_batch("Normalise", batch)
         if batch.dtype == np.uint8:
@@ -75,6 +80,7 @@ class Normalise:
 Normalize = Normalise
 
 
+@judged
 @dataclass(frozen=True)
 class RandomCrop:
     """A window of ``size`` at a random place of each image, after a border of ``padding`` zeros on all four sides.
@@ -103,6 +109,7 @@ class RandomCrop:
             pair("RandomCrop", "size", self.size, 1)
         integer("RandomCrop", "padding", self.padding, least=0)
 
+    @judged
     def __call__(self, batch: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         _check_batch("RandomCrop", batch)
         n, height, width, channels = batch.shape
@@ -119,6 +126,7 @@ class RandomCrop:
         return windows[np.arange(n), top, left]
 
 
+@judged
 @dataclass(frozen=True)
 class RandomFlip:
     """Each image mirrored left to right with probability ``p``.
@@ -132,6 +140,7 @@ class RandomFlip:
     def __post_init__(self) -> None:
         probability("RandomFlip", "p", self.p)
 
+    @judged
     def __call__(self, batch: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         _check_batch("RandomFlip", batch)
         chosen = generator.random(len(batch)) < self.p
@@ -140,6 +149,7 @@ class RandomFlip:
         return flipped
 
 
+@judged
 @dataclass(frozen=True)
 class RandomErase:
     """A rectangle of each image overwritten with ``value``, with probability ``p`` (Z. Zhong et al., "Random Erasing", 2017).
@@ -167,6 +177,7 @@ class RandomErase:
             wanted = "scale within 0 .. 1 and ratio above 0, each (low, high)"
             raise ValueError(message("RandomErase", wanted, f"scale {self.scale}, ratio {self.ratio}"))
 
+    @judged
     def __call__(self, batch: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         _check_batch("RandomErase", batch)
         n, height, width, channels = batch.shape

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ..errors import message
 from ..nn import Module
+from ..signatures import judged
 from .lenet import lenet, lenet_modern
 from .resnet import resnet18
 from .vgg import vgg11, vgg11_bn
@@ -31,6 +32,7 @@ shapes: dict[str, tuple[int, int, int]] = {
 """The images (C, H, W) that each takes unless told otherwise."""
 
 
+@judged
 def get(name: str) -> Callable[..., Module]:
     """The function that makes the network of this name.
 

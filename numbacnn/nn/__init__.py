@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import functional, init
-from .activation import GELU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from .activation import GELU, Hardswish, LogSoftmax, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from .containers import ModuleList, Sequential
 from .conv import Conv2d, LazyConv2d
 from .dropout import Dropout
@@ -25,6 +25,7 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "Hardswish",
     "Identity",
     "LazyConv2d",
     "LazyLinear",
@@ -37,9 +38,12 @@ __all__ = [
     "NLLLoss",
     "Parameter",
     "ReLU",
+    "ReLU6",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softplus",
     "Tanh",
     "UninitializedParameter",
     "functional",

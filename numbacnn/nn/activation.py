@@ -5,17 +5,31 @@ from __future__ import annotations
 import operator
 from typing import Literal
 
+from ..arguments import number, one_of
 from ..errors import message
+from ..signatures import judged
 from ..tensor import Tensor
 from . import functional as F
 from .field import Field, unchanged
 from .fusion import Absorbed
 from .module import Module
 
-__all__ = ["GELU", "LogSoftmax", "ReLU", "Sigmoid", "Softmax", "Tanh"]
+__all__ = ["GELU", "Hardswish", "LogSoftmax", "ReLU", "ReLU6", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh"]
 
 
-class ReLU(Module):
+class _Pointwise(Module):
+    receptive_field = unchanged
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = bool(inplace)
+
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
+
+
+@judged
+class ReLU(_Pointwise):
     """``max(x, 0)``, elementwise. ``inplace`` is taken for the sake of PyTorch's listings; the result is always a new tensor.
 
     >>> import numbacnn as nc
@@ -23,21 +37,64 @@ class ReLU(Module):
     array([0., 2.], dtype=float32)
     """
 
-    receptive_field = unchanged
-
     _fusion = Absorbed("activation", lambda layer, x: "relu")
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = bool(inplace)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x)
 
+
+@judged
+class ReLU6(_Pointwise):
+    """``min(max(x, 0), 6)``, elementwise; ``inplace`` as for :class:`ReLU`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu6(x)
+
+
+@judged
+class SiLU(_Pointwise):
+    """``x * sigmoid(x)``, elementwise; ``inplace`` as for :class:`ReLU`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(x)
+
+
+@judged
+class Hardswish(_Pointwise):
+    """``x * relu6(x + 3) / 6``, elementwise; ``inplace`` as for :class:`ReLU`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.hardswish(x)
+
+
+@judged
+class Softplus(Module):
+    """``log(1 + exp(beta * x)) / beta``, elementwise; ``x`` itself where ``beta * x`` is greater than ``threshold``.
+
+    Raises:
+        ValueError: where ``beta`` or ``threshold`` is no finite number, or ``beta`` is 0.
+
+    >>> import numbacnn as nc
+    >>> nc.nn.Softplus(beta=2.0)
+    Softplus(beta=2.0, threshold=20.0)
+    """
+
+    receptive_field = unchanged
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        super().__init__()
+        number("Softplus", "beta", beta, lambda v: v != 0, "other than 0")
+        number("Softplus", "threshold", threshold, lambda v: True, "that is finite")
+        self.beta, self.threshold = float(beta), float(threshold)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.softplus(x, self.beta, self.threshold)
+
     def extra_repr(self) -> str:
-        return "inplace=True" if self.inplace else ""
+        return f"beta={self.beta}, threshold={self.threshold}"
 
 
+@judged
 class GELU(Module):
     """``x`` times the normal distribution function of ``x``, elementwise; ``approximate`` is 'none' or 'tanh'.
 
@@ -53,8 +110,7 @@ class GELU(Module):
 
     def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
         super().__init__()
-        if approximate not in ("none", "tanh"):
-            raise ValueError(message("GELU", "approximate as 'none' or 'tanh'", repr(approximate)))
+        one_of("GELU", "approximate", approximate, ("none", "tanh"))
         self.approximate: Literal["none", "tanh"] = approximate
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,6 +120,7 @@ class GELU(Module):
         return f"approximate={self.approximate!r}"
 
 
+@judged
 class Sigmoid(Module):
     """``1 / (1 + exp(-x))``, elementwise."""
 
@@ -75,6 +132,7 @@ class Sigmoid(Module):
         return F.sigmoid(x)
 
 
+@judged
 class Tanh(Module):
     """``tanh(x)``, elementwise."""
 
@@ -102,6 +160,7 @@ class _AlongDim(Module):
         return f"dim={self.dim}"
 
 
+@judged
 class Softmax(_AlongDim):
     """``exp(x)`` scaled to sum to 1 along ``dim``.
 
@@ -114,6 +173,7 @@ class Softmax(_AlongDim):
         return F.softmax(x, self.dim)
 
 
+@judged
 class LogSoftmax(_AlongDim):
     """The logarithm of :class:`Softmax`, computed without overflow."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import operator
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import count, groupby
 from typing import Any, Self, overload
 
 from ..errors import message
+from ..signatures import judged
 from . import fusion
 from .module import Module
 
@@ -28,6 +29,7 @@ class _Container(Module):
     def __getitem__(self, index: int) -> Any: ...
     @overload
     def __getitem__(self, index: slice) -> Self: ...
+    @judged
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return self._slice(list(self._modules.items())[index])
@@ -36,6 +38,7 @@ class _Container(Module):
     def _slice(self, items: list[tuple[str, Any]]) -> Self:
         raise NotImplementedError
 
+    @judged
     def __setitem__(self, index: int, module: Module) -> None:
         setattr(self, self._name(index), module)
 
@@ -45,11 +48,13 @@ class _Container(Module):
             raise IndexError(message(type(self).__name__, f"an index from {-len(self)} to {len(self) - 1}", str(index)))
         return list(self._modules)[position]
 
+    @judged
     def append(self, module: Module) -> Self:
-        """Add a module at the end."""
-        self.add_module(str(len(self)), module)
+        """Add a module at the end, under the first number from the length on that is free: a slice keeps the names of its modules."""
+        self.add_module(next(name for name in map(str, count(len(self))) if name not in self._modules), module)
         return self
 
+    @judged
     def extend(self, modules: Iterable[Module]) -> Self:
         """Add several modules at the end."""
         for module in modules:
@@ -57,6 +62,7 @@ class _Container(Module):
         return self
 
 
+@judged
 class Sequential(_Container):
     """Modules called one after the other, each on the output of the one before.
 
@@ -81,10 +87,12 @@ class Sequential(_Container):
     def _slice(self, items: list[tuple[str, Any]]) -> Self:
         return type(self)(OrderedDict(items))
 
+    @judged
     def forward(self, x: Any) -> Any:
         return fusion.run(list(self._modules.values()), x)
 
 
+@judged
 class ModuleList(_Container):
     """Modules in a list, registered; it has no ``forward`` of its own.
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..arguments import IntPair, pair
+from ..arguments import IntPair, integer, pair
 from ..errors import ShapeError, message
 from ..geometry import ConvGeometry, Padding
+from ..signatures import judged
 from ..tensor import Tensor
-from . import functional as F
 from . import init
 from .field import Field
+from .functional.conv import fused_conv2d
 from .fusion import Absorbs
 from .lazy import LazyModule
-from .module import Module, positive
+from .module import Module
 from .parameter import Parameter, UninitializedParameter
 
 __all__ = ["Conv2d", "LazyConv2d"]
 
 
+@judged
 class Conv2d(Module):
     """A 2-d convolution (a cross-correlation, as everywhere in deep learning): (N, C, H, W) -> (N, OC, OH, OW).
 
@@ -49,9 +51,9 @@ class Conv2d(Module):
     ) -> None:
         super().__init__()
         op = type(self).__name__
-        self.groups = positive(op, "groups", groups)
-        self.in_channels = positive(op, "in_channels", in_channels)
-        self.out_channels = positive(op, "out_channels", out_channels)
+        self.groups = integer(op, "groups", groups)
+        self.in_channels = integer(op, "in_channels", in_channels)
+        self.out_channels = integer(op, "out_channels", out_channels)
         self.kernel_size = pair(op, "kernel_size", kernel_size, 1)
         self.stride = pair(op, "stride", stride, 1)
         self.padding: Padding = padding if isinstance(padding, str) else pair(op, "padding", padding, 0)
@@ -78,8 +80,11 @@ class Conv2d(Module):
         """Draw PyTorch's default values anew."""
         init.default_(self.weight, self.bias)
 
-    def forward(self, x: Tensor, activation: str = "none", average: tuple[Any, ...] | None = None) -> Tensor:
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, activation, average)
+    def forward(self, x: Tensor) -> Tensor:
+        return self._fused(x)
+
+    def _fused(self, x: Tensor, **options: Any) -> Tensor:
+        return fused_conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, **options)
 
     def receptive_field(self, field: Field) -> Field:
         """The field behind the layer."""
@@ -99,6 +104,7 @@ class Conv2d(Module):
         return ", ".join(parts)
 
 
+@judged
 class LazyConv2d(Conv2d, LazyModule):
     """A :class:`Conv2d` that takes its input channels from the first batch, and becomes a ``Conv2d`` then.
 
@@ -136,8 +142,9 @@ class LazyConv2d(Conv2d, LazyModule):
             raise ShapeError(message("LazyConv2d", f"input channels C that groups = {self.groups} divide", f"C = {size}"))
         self.in_channels = size
 
-    def forward(self, x: Tensor, activation: str = "none", average: tuple[Any, ...] | None = None) -> Tensor:
+    @judged
+    def forward(self, x: Tensor) -> Tensor:
         if x.ndim not in (3, 4):
             raise ShapeError(message("LazyConv2d", "input (N, C, H, W) or (C, H, W)", f"input {x.shape}"))
         self.materialize(x.shape[-3])
-        return Conv2d.forward(self, x, activation, average)
+        return Conv2d.forward(self, x)

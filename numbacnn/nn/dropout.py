@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..errors import message
+from ..arguments import probability
+from ..signatures import judged
 from ..tensor import Tensor
 from . import functional as F
 from .field import unchanged
@@ -11,6 +12,7 @@ from .module import Module
 __all__ = ["Dropout"]
 
 
+@judged
 class Dropout(Module):
     """In training, zero each element with probability ``p`` and scale the rest by 1 / (1 - p); in evaluation, nothing.
 
@@ -28,8 +30,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        if not isinstance(p, (int, float)) or not 0.0 <= p <= 1.0:
-            raise ValueError(message("Dropout", "p as a probability from 0 to 1", repr(p)))
+        probability("Dropout", "p", p)
         self.p = p
         self.inplace = bool(inplace)
 

@@ -1,8 +1,8 @@
 """One layer does the work of its neighbours: an activation while the values are in the cache, a flattening without a copy.
 
-A layer class says so itself, in ``_fusion``. One that :class:`Absorbs` has options of its ``forward`` that do a neighbour's work; one
-that is :class:`Absorbed` names the option that does its own. Only the class's own word counts: a subclass may do something else, and is
-called as it is unless it speaks for itself.
+A layer class says so itself, in ``_fusion``. One that :class:`Absorbs` has a method ``_fused``: its ``forward``, with options that do a
+neighbour's work. One that is :class:`Absorbed` names the option that does its own. Only the class's own word counts: a subclass may do
+something else, and is called as it is unless it speaks for itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Absorbed", "Absorbs", "run"]
 
 
 class Absorbs(NamedTuple):
-    """The options of a layer's ``forward`` that do the work of its neighbours."""
+    """The options of a layer's ``_fused`` that do the work of its neighbours."""
 
     before: tuple[str, ...] = ()
     """For the layer before it: one of these."""
@@ -29,7 +29,7 @@ class Absorbed(NamedTuple):
     """A layer whose work a neighbour can do."""
 
     option: str
-    """The option of the neighbour's ``forward``."""
+    """The option of the neighbour's ``_fused``."""
     value: Callable[[Any, Any], Any]
     """What to give as that option, by the layer and the input of the fused layers; None where the layer has to run itself."""
 
@@ -54,7 +54,7 @@ def run(layers: Sequence[Any], x: Any) -> Any:
         if group is not None and all(map(_unwatched, layers[done : group.end])):  # still, whatever hooks have done on the way
             options = {role.option: role.value(layers[i], x) for i, role in group.options}
             if None not in options.values():
-                x, done = layers[group.host].forward(x, **options), group.end
+                x, done = layers[group.host]._fused(x, **options), group.end
                 continue
         x, done = layers[done](x), done + 1
     return x

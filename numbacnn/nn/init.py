@@ -9,8 +9,10 @@ import math
 
 import numpy as np
 
+from ..arguments import one_of
 from ..errors import ShapeError, message
 from ..random import generator
+from ..signatures import judged
 from ..tensor import Tensor, from_array, no_grad
 
 __all__ = [
@@ -35,6 +37,7 @@ def _fill(t: Tensor, values: np.ndarray) -> Tensor:
         return t.copy_(from_array(values).to(t.device).to(t.dtype))
 
 
+@judged
 def uniform_(t: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Numbers from U(a, b).
 
@@ -47,6 +50,7 @@ def uniform_(t: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     return _fill(t, generator().random(t.shape, dtype=np.float32) * np.float32(b - a) + np.float32(a))
 
 
+@judged
 def normal_(t: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Numbers from N(mean, std^2)."""
     if not std >= 0:
@@ -54,21 +58,25 @@ def normal_(t: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     return _fill(t, generator().standard_normal(t.shape, dtype=np.float32) * np.float32(std) + np.float32(mean))
 
 
+@judged
 def constant_(t: Tensor, val: float) -> Tensor:
     """``val`` everywhere."""
     return _fill(t, np.full(t.shape, val, np.float64))
 
 
+@judged
 def zeros_(t: Tensor) -> Tensor:
     """0 everywhere."""
     return constant_(t, 0.0)
 
 
+@judged
 def ones_(t: Tensor) -> Tensor:
     """1 everywhere."""
     return constant_(t, 1.0)
 
 
+@judged
 def fan_in_and_fan_out(op: str, shape: tuple[int, ...]) -> tuple[int, int]:
     """How many inputs an output of a weight (out, in, ...) has, and how many outputs an input.
 
@@ -81,19 +89,20 @@ def fan_in_and_fan_out(op: str, shape: tuple[int, ...]) -> tuple[int, int]:
     return shape[1] * window, shape[0] * window
 
 
+@judged
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """What keeps the variance through a nonlinearity; ``param`` is the negative slope of 'leaky_relu' (0.01).
 
     >>> calculate_gain("tanh")
     1.6666666666666667
     """
-    if nonlinearity not in _GAINS:
-        raise ValueError(message("calculate_gain", f"nonlinearity as one of {', '.join(_GAINS)}", repr(nonlinearity)))
+    one_of("calculate_gain", "nonlinearity", nonlinearity, _GAINS)
     if nonlinearity == "leaky_relu":
         return math.sqrt(2.0 / (1.0 + (0.01 if param is None else param) ** 2))
     return _GAINS[nonlinearity]
 
 
+@judged
 def xavier_uniform_(t: Tensor, gain: float = 1.0) -> Tensor:
     """U(-b, b) with b = gain * sqrt(6 / (fan_in + fan_out)), after Glorot and Bengio (2010).
 
@@ -104,24 +113,26 @@ def xavier_uniform_(t: Tensor, gain: float = 1.0) -> Tensor:
     return uniform_(t, -bound, bound)
 
 
+@judged
 def xavier_normal_(t: Tensor, gain: float = 1.0) -> Tensor:
     """N(0, s^2) with s = gain * sqrt(2 / (fan_in + fan_out)), after Glorot and Bengio (2010)."""
     return normal_(t, 0.0, gain * math.sqrt(2.0 / sum(fan_in_and_fan_out("xavier_normal_", t.shape))))
 
 
 def _kaiming_std(op: str, t: Tensor, a: float, mode: str, nonlinearity: str) -> float:
-    if mode not in ("fan_in", "fan_out"):
-        raise ValueError(message(op, "mode as 'fan_in' or 'fan_out'", repr(mode)))
+    one_of(op, "mode", mode, ("fan_in", "fan_out"))
     fan = fan_in_and_fan_out(op, t.shape)[mode == "fan_out"]
     return calculate_gain(nonlinearity, a) / math.sqrt(fan)
 
 
+@judged
 def kaiming_uniform_(t: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
     """U(-b, b) with b = gain * sqrt(3 / fan), after He et al. (2015); ``a`` is the slope of 'leaky_relu'."""
     bound = math.sqrt(3.0) * _kaiming_std("kaiming_uniform_", t, a, mode, nonlinearity)
     return uniform_(t, -bound, bound)
 
 
+@judged
 def kaiming_normal_(t: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
     """N(0, s^2) with s = gain / sqrt(fan), after He et al. (2015); ``a`` is the slope of 'leaky_relu'."""
     return normal_(t, 0.0, _kaiming_std("kaiming_normal_", t, a, mode, nonlinearity))

@@ -6,19 +6,22 @@ import math
 import operator
 from typing import Any
 
+from ..arguments import integer
 from ..errors import ShapeError, message
+from ..signatures import judged
 from ..tensor import Tensor
-from . import functional as F
 from . import init
 from .field import everything, unchanged
+from .functional.dense import fused_linear
 from .fusion import Absorbed, Absorbs
 from .lazy import LazyModule
-from .module import Module, positive
+from .module import Module
 from .parameter import Parameter, UninitializedParameter
 
 __all__ = ["Flatten", "Identity", "LazyLinear", "Linear"]
 
 
+@judged
 class Linear(Module):
     """``x @ weight.T + bias``: (..., in_features) -> (..., out_features). ``weight`` has the shape (out, in), ``bias`` (out,).
 
@@ -38,8 +41,8 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
-        self.in_features = positive(type(self).__name__, "in_features", in_features)
-        self.out_features = positive(type(self).__name__, "out_features", out_features)
+        self.in_features = integer(type(self).__name__, "in_features", in_features)
+        self.out_features = integer(type(self).__name__, "out_features", out_features)
         self.weight = Parameter.zeros((self.out_features, self.in_features))
         self.register_parameter("bias", Parameter.zeros((self.out_features,)) if bias else None)
         self.reset_parameters()
@@ -48,8 +51,11 @@ class Linear(Module):
         """Draw PyTorch's default values anew."""
         init.default_(self.weight, self.bias)
 
-    def forward(self, x: Tensor, activation: str = "none", flat: bool = False) -> Tensor:
-        return F.linear(x, self.weight, self.bias, activation, flat)
+    def forward(self, x: Tensor) -> Tensor:
+        return self._fused(x)
+
+    def _fused(self, x: Tensor, **options: Any) -> Tensor:
+        return fused_linear(x, self.weight, self.bias, **options)
 
     def macs(self, input_shape: tuple[int, ...]) -> int:
         """The multiply-adds on an input of this shape (..., in_features)."""
@@ -59,6 +65,7 @@ class Linear(Module):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
 
+@judged
 class LazyLinear(Linear, LazyModule):
     """A :class:`Linear` that takes its input features from the first batch, and becomes a ``Linear`` then.
 
@@ -88,14 +95,15 @@ class LazyLinear(Linear, LazyModule):
     def _set_size(self, size: int) -> None:
         self.in_features = size
 
-    def forward(self, x: Tensor, activation: str = "none", flat: bool = False) -> Tensor:
-        shape = (x.shape[0], math.prod(x.shape[1:])) if flat else x.shape
-        if not shape or shape[-1] < 1:
-            raise ShapeError(message("LazyLinear", "input (..., features) with at least one feature", f"input {shape}"))
-        self.materialize(shape[-1])
-        return Linear.forward(self, x, activation, flat)
+    @judged
+    def forward(self, x: Tensor) -> Tensor:
+        if not x.ndim or x.shape[-1] < 1:
+            raise ShapeError(message("LazyLinear", "input (..., features) with at least one feature", f"input {x.shape}"))
+        self.materialize(x.shape[-1])
+        return Linear.forward(self, x)
 
 
+@judged
 class Flatten(Module):
     """Join the axes from ``start_dim`` to ``end_dim``: by default (N, C, H, W) -> (N, C*H*W), in logical order.
 
@@ -119,6 +127,7 @@ class Flatten(Module):
 
     _fusion = Absorbed("flat", _flat)
 
+    @judged
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(self.start_dim, self.end_dim)
 
@@ -126,6 +135,7 @@ class Flatten(Module):
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
 
 
+@judged
 class Identity(Module):
     """The input, unchanged; takes and ignores any arguments.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ..arguments import one_of
 from ..errors import message
+from ..signatures import judged
 from ..tensor import Tensor
 from . import functional as F
 from .functional import Reduction
@@ -14,11 +16,11 @@ __all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "MSELoss", "NLLLoss"]
 class _Loss(Module):
     def __init__(self, *, reduction: Reduction = "mean") -> None:
         super().__init__()
-        if reduction not in ("mean", "sum", "none"):
-            raise ValueError(message(type(self).__name__, "reduction as 'mean', 'sum' or 'none'", repr(reduction)))
+        one_of(type(self).__name__, "reduction", reduction, ("mean", "sum", "none"))
         self.reduction: Reduction = reduction
 
 
+@judged
 class CrossEntropyLoss(_Loss):
     """Softmax and negative log-likelihood in one: logits (N, K) and class indices (N,) -> a scalar, or (N,) without reduction.
 
@@ -42,6 +44,7 @@ class CrossEntropyLoss(_Loss):
         return F.cross_entropy(input, target, label_smoothing=self.label_smoothing, reduction=self.reduction)
 
 
+@judged
 class NLLLoss(_Loss):
     """Negative log-likelihood: log-probabilities (N, K) and class indices (N,) -> a scalar, or (N,) without reduction."""
 
@@ -49,6 +52,7 @@ class NLLLoss(_Loss):
         return F.nll_loss(input, target, reduction=self.reduction)
 
 
+@judged
 class MSELoss(_Loss):
     """The mean squared difference of two tensors of one shape.
 
@@ -61,6 +65,7 @@ class MSELoss(_Loss):
         return F.mse_loss(input, target, reduction=self.reduction)
 
 
+@judged
 class BCEWithLogitsLoss(_Loss):
     """Sigmoid and binary cross-entropy in one: logits and targets from 0 to 1, of one shape."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
@@ -10,8 +9,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from .. import backends
+from ..arguments import flag
 from ..dtypes import as_dtype, is_floating, names_device
 from ..errors import DTypeError, message
+from ..signatures import judged, shown
 from ..tensor import Tensor, from_array, no_grad
 from .lazy import LazyModule
 from .parameter import Parameter, UninitializedParameter
@@ -19,17 +20,6 @@ from .parameter import Parameter, UninitializedParameter
 __all__ = ["LoadReport", "Module", "RemovableHandle"]
 
 Hook = Callable[["Module", tuple[Any, ...], Any], Any]
-
-
-def positive(op: str, name: str, value: int) -> int:
-    """``value`` as an integer of at least 1."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise ValueError(message(op, f"{name} as an integer of at least 1", repr(value)))
-    return number
 
 
 class RemovableHandle:
@@ -90,6 +80,7 @@ class Module:
                 output = output if replaced is None else replaced
         return output
 
+    @judged
     def register_forward_hook(self, hook: Hook) -> RemovableHandle:
         """Call ``hook(module, args, output)`` after each forward; what it returns, if not None, replaces the output."""
         key = max(self._forward_hooks, default=-1) + 1
@@ -122,6 +113,8 @@ class Module:
         for other in (self.__dict__, self._parameters, self._buffers, self._modules):
             if other is not table:
                 other.pop(name, None)
+        if table is not self._buffers:
+            self._transient.discard(name)  # what is a parameter now belongs to the state
         table[name] = value
 
     def __getattr__(self, name: str) -> Any:  # reached only where the ordinary look-up found nothing
@@ -152,6 +145,7 @@ class Module:
         if name not in table and hasattr(self, name):
             raise KeyError(message(type(self).__name__, f"a name for the {kind} that is not taken", repr(name)))
 
+    @judged
     def register_parameter(self, name: str, parameter: Parameter | None) -> None:
         """Add a parameter under ``name``; None keeps the place free, as a layer without bias does."""
         self._check_name("parameter", name, self._parameters)
@@ -159,6 +153,7 @@ class Module:
             raise TypeError(message(type(self).__name__, f"parameter {name!r} as a Parameter or None", type(parameter).__name__))
         self._parameters[name] = parameter
 
+    @judged
     def register_buffer(self, name: str, buffer: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is part of the module but not trained. ``persistent``: it appears in ``state_dict()``."""
         self._check_name("buffer", name, self._buffers)
@@ -167,6 +162,7 @@ class Module:
         self._buffers[name] = buffer
         (self._transient.discard if persistent else self._transient.add)(name)
 
+    @judged
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a submodule under ``name``."""
         self._check_name("module", name, self._modules)
@@ -175,8 +171,10 @@ class Module:
         self._modules[name] = module
 
     # -- walking the tree ----------------------------------------------------------------------------------------------
+    @judged
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """This module and all below it, parents first, each once, with dotted names."""
+        _check_prefix("named_modules", prefix)
         return self._walk(prefix, set())
 
     def _walk(self, prefix: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
@@ -200,8 +198,10 @@ class Module:
         """The direct submodules, each once."""
         return (child for _, child in self.named_children())
 
+    @judged
     def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
         """The parameters with dotted names; one that is shared appears once, under its first name."""
+        _check_prefix("named_parameters", prefix)
         walk = self.named_modules(prefix) if recurse else iter([(prefix, self)])
         return _unique((_join(path, name), p) for path, module in walk for name, p in module._parameters.items())
 
@@ -219,6 +219,7 @@ class Module:
         return (buffer for _, buffer in self.named_buffers(recurse=recurse))
 
     # -- acting on the tree --------------------------------------------------------------------------------------------
+    @judged
     def apply(self, fn: Callable[[Module], Any]) -> Self:
         """Call ``fn`` on every module below this one, children first, and on this one last; returns the module.
 
@@ -231,22 +232,30 @@ class Module:
         fn(self)
         return self
 
+    @judged
     def train(self, mode: bool = True) -> Self:
-        """Set training mode, which dropout and batch normalisation heed, for all modules."""
+        """Set training mode, which dropout and batch normalisation heed, for all modules.
+
+        Raises:
+            TypeError: ``mode`` is neither True nor False.
+        """
+        mode = flag("train", "mode", mode)
         for module in self.modules():
-            object.__setattr__(module, "training", bool(mode))
+            object.__setattr__(module, "training", mode)
         return self
 
     def eval(self) -> Self:
         """Set evaluation mode for all modules."""
         return self.train(False)
 
+    @judged
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Train the parameters, or freeze them."""
         for parameter in self.parameters():
             parameter.requires_grad = requires_grad
         return self
 
+    @judged
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or set them to zero."""
         for parameter in self.parameters():
@@ -255,6 +264,7 @@ class Module:
             elif parameter.grad is not None:
                 parameter.grad.zero_()
 
+    @judged
     def to(self, *targets: Any, device: str | None = None, dtype: Any = None) -> Self:
         """Move all parameters, their gradients and buffers to a device, or convert the floating ones to a dtype, or both.
 
@@ -314,6 +324,7 @@ class Module:
             raise RuntimeError(message("state_dict", "parameters that have a shape", received, "run one batch first"))
         return OrderedDict((name, t.detach()) for name, _, _, t in entries)
 
+    @judged
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> LoadReport:
         """Copy the tensors or NumPy arrays of ``state_dict`` into the parameters and buffers: all of them, or none.
 
@@ -330,7 +341,7 @@ class Module:
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(message("load_state_dict", "a mapping of names to tensors", type(state_dict).__name__))
-        given = {name: value if isinstance(value, Tensor) else from_array(np.asarray(value)) for name, value in state_dict.items()}
+        given = {name: _loaded(name, value) for name, value in state_dict.items()}
         entries = list(self._entries())
         names = dict.fromkeys(name for name, *_ in entries)
         report = LoadReport([name for name in names if name not in given], [name for name in given if name not in names])
@@ -380,6 +391,21 @@ class Module:
         if not children:
             return f"{type(self).__name__}({extra})"
         return f"{type(self).__name__}(\n  " + "\n  ".join([*([extra] if extra else []), *children]) + "\n)"
+
+
+def _loaded(name: str, value: Any) -> Tensor:
+    """A value of a state as a Tensor."""
+    if isinstance(value, Tensor):
+        return value
+    try:
+        return from_array(np.asarray(value))
+    except (ValueError, TypeError):  # lists of unequal lengths, or no numbers
+        raise TypeError(message("load_state_dict", f"{name} as a Tensor or an array of numbers", shown(value))) from None
+
+
+def _check_prefix(op: str, prefix: Any) -> None:
+    if not isinstance(prefix, str):
+        raise TypeError(message(op, "prefix as a string", shown(prefix)))
 
 
 def _join(prefix: str, name: str) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from ..arguments import integer, number, probability
 from ..errors import ShapeError, message
+from ..signatures import judged
 from ..tensor import Tensor, ones, tensor, zeros
 from . import functional as F
 from . import init
 from .field import unchanged
-from .module import Module, positive
+from .module import Module
 from .parameter import Parameter
 
 __all__ = ["BatchNorm1d", "BatchNorm2d"]
@@ -35,7 +37,10 @@ class _BatchNorm(Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        self.num_features = positive(type(self).__name__, "num_features", num_features)
+        self.num_features = integer(type(self).__name__, "num_features", num_features)
+        number(type(self).__name__, "eps", eps)
+        if momentum is not None:
+            probability(type(self).__name__, "momentum", momentum)
         self.eps, self.momentum = eps, momentum
         self.affine, self.track_running_stats = bool(affine), bool(track_running_stats)
         for name, wanted in (("weight", affine), ("bias", affine and bias)):
@@ -60,6 +65,7 @@ class _BatchNorm(Module):
         if self.bias is not None:
             init.zeros_(self.bias)
 
+    @judged
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim not in self._shapes:
             raise ShapeError(message(type(self).__name__, f"input {' or '.join(self._shapes.values())}", f"input {x.shape}"))
@@ -86,6 +92,7 @@ class _BatchNorm(Module):
         )
 
 
+@judged
 class BatchNorm2d(_BatchNorm):
     """Batch normalisation of (N, C, H, W): each channel with mean 0 and variance 1 over N, H and W, times ``weight``, plus ``bias``.
 
@@ -109,6 +116,7 @@ class BatchNorm2d(_BatchNorm):
     _shapes: ClassVar[dict[int, str]] = {4: "(N, C, H, W)"}
 
 
+@judged
 class BatchNorm1d(_BatchNorm):
     """As :class:`BatchNorm2d`, for (N, C) or (N, C, L).
 

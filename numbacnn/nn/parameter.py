@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import message
+from ..signatures import judged
 from ..tensor import Tensor, from_array
 
 __all__ = ["Parameter", "UninitializedParameter"]
@@ -23,6 +24,7 @@ class Parameter(Tensor):
     __slots__ = ()
     is_parameter = True
 
+    @judged
     def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
         if not isinstance(data, Tensor):
             raise TypeError(message("Parameter", "data as a Tensor", type(data).__name__, "wrap it in nc.tensor"))

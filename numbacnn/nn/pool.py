@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..arguments import IntPair, pair
 from ..geometry import AdaptiveSize, PoolGeometry, adaptive_size
+from ..signatures import judged
 from ..tensor import Tensor
 from . import functional as F
 from .field import Field, everything
@@ -50,6 +49,7 @@ class _Pool2d(Module):
         return field.behind(g.kernel, g.stride, g.before, g.dilation)
 
 
+@judged
 class MaxPool2d(_Pool2d):
     """The maximum of each window: (N, C, H, W) -> (N, C, OH, OW); ``stride`` is the kernel's size unless given.
 
@@ -76,6 +76,7 @@ class MaxPool2d(_Pool2d):
         )
 
 
+@judged
 class AvgPool2d(_Pool2d):
     """The average of each window: (N, C, H, W) -> (N, C, OH, OW); ``count_include_pad``: padding counts as zeros.
 
@@ -97,19 +98,20 @@ class AvgPool2d(_Pool2d):
     ) -> None:
         super().__init__(kernel_size, stride, padding, 1, ceil_mode, count_include_pad)
 
-    def _average(self, x: Any) -> tuple[Any, ...]:
-        """The arguments of ``avg_pool2d`` after the input."""
-        return self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
+    def _geometry(self, shape: tuple[int, ...]) -> PoolGeometry:
+        sizes = self.kernel_size, self.stride, self.padding
+        return PoolGeometry.of(shape, *sizes, 1, self.ceil_mode, self.count_include_pad, "avg_pool2d", axes=2)
 
-    _fusion = Absorbed("average", _average)
+    _fusion = Absorbed("average", lambda layer, x: layer._geometry)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, *self._average(x))
+        return F.avg_pool2d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
+@judged
 class AdaptiveAvgPool2d(Module):
     """The averages of ``output_size`` windows of nearly equal sizes: (N, C, H, W) -> (N, C, OH, OW), whatever H and W are.
 

@@ -34,7 +34,7 @@ class Op:
     saved: tuple[Array, ...] = ()
 
     @property
-    def title(self) -> str:
+    def label(self) -> str:
         """What messages call it."""
         return type(self).__name__
 

@@ -17,7 +17,7 @@ class Conv(Dense):
         self.geometry = geometry
 
     @property
-    def title(self) -> str:
+    def label(self) -> str:
         return f"Conv{len(self.geometry.axes)}d"
 
     def product(self, xp: Backend, x: Array, w: Array, b: Array | None) -> Array:

@@ -5,136 +5,49 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from ..backends import Array, Backend
 from ..errors import message
+from ..pointwise import UNARY
 from .base import Gradients, Op, shape_of, unbroadcast
 
 __all__ = [
-    "Absolute",
     "Add",
     "Cast",
+    "ClampMax",
+    "ClampMin",
     "Divide",
-    "Erf",
-    "Exp",
     "FloorDivide",
-    "Gelu",
-    "Log",
-    "Log1p",
     "Maximum",
     "Minimum",
     "Multiply",
-    "Negative",
+    "Pointwise",
     "Power",
-    "Relu",
     "Remainder",
-    "Sigmoid",
-    "Sqrt",
     "Subtract",
-    "Tanh",
     "Where",
 ]
 
 
-class _Unary(Op):
-    """A function of one array; ``saves`` names what backward needs: "input", "output" or nothing."""
+class Pointwise(Op):
+    """A function of one array, by its name in the table."""
 
-    name: str
-    saves: str = ""
+    def __init__(self, name: str) -> None:
+        self.row = UNARY[name]
+
+    @property
+    def label(self) -> str:
+        return self.row.name.title().replace("_", "")
 
     def forward(self, xp: Backend, x: Array) -> Array:
-        y = xp.unary(self.name, x)
-        if self.saves:
-            self.saved = (x if self.saves == "input" else y,)
-            self.saved_inputs = (0 if self.saves == "input" else -1,)
+        y = xp.unary(self.row.name, x)
+        if self.row.saves:
+            self.saved, self.saved_inputs = ((x,), (0,)) if self.row.saves == "x" else ((y,), (-1,))
         return y
 
-
-class Negative(_Unary):
-    name = "negative"
-
     def backward(self, xp: Backend, grad: Array) -> Gradients:
-        return (xp.unary("negative", grad),)
-
-
-class Exp(_Unary):
-    name, saves = "exp", "output"
-
-    def backward(self, xp: Backend, grad: Array) -> Gradients:
-        return (xp.binary("multiply", grad, self.saved[0]),)
-
-
-class Log(_Unary):
-    name, saves = "log", "input"
-
-    def backward(self, xp: Backend, grad: Array) -> Gradients:
-        return (xp.binary("divide", grad, self.saved[0]),)
-
-
-class Log1p(_Unary):
-    name, saves = "log1p", "input"
-
-    def backward(self, xp: Backend, grad: Array) -> Gradients:
-        return (xp.binary("divide", grad, xp.binary("add", self.saved[0], 1.0)),)
-
-
-class Sqrt(_Unary):
-    name, saves = "sqrt", "output"
-
-    def backward(self, xp: Backend, grad: Array) -> Gradients:
-        return (xp.binary("divide", grad, xp.binary("multiply", self.saved[0], 2.0)),)
-
-
-class Absolute(_Unary):
-    name, saves = "absolute", "input"
-
-    def backward(self, xp: Backend, grad: Array) -> Gradients:
-        return (xp.binary("multiply", grad, xp.unary("sign", self.saved[0])),)
-
-
-class Relu(_Unary):
-    name, saves = "relu", "output"
-
-    def backward(self, xp: Backend, grad: Array) -> Gradients:
-        return (xp.relu_backward(grad, self.saved[0]),)
-
-
-class Sigmoid(_Unary):
-    name, saves = "sigmoid", "output"
-
-    def backward(self, xp: Backend, grad: Array) -> Gradients:
-        return (xp.sigmoid_backward(grad, self.saved[0]),)
-
-
-class Tanh(_Unary):
-    name, saves = "tanh", "output"
-
-    def backward(self, xp: Backend, grad: Array) -> Gradients:
-        return (xp.tanh_backward(grad, self.saved[0]),)
-
-
-class Erf(_Unary):
-    name, saves = "erf", "input"
-
-    def backward(self, xp: Backend, grad: Array) -> Gradients:
-        x = self.saved[0]
-        slope = xp.unary("exp", xp.unary("negative", xp.binary("multiply", x, x)))
-        return (xp.binary("multiply", grad, xp.binary("multiply", slope, 2 / math.sqrt(math.pi))),)
-
-
-class Gelu(Op):
-    """x times the normal distribution function of x; ``approximate``: by tanh in place of erf."""
-
-    def __init__(self, approximate: bool) -> None:
-        self.approximate = approximate
-
-    def forward(self, xp: Backend, x: Array) -> Array:
-        self.saved, self.saved_inputs = (x,), (0,)
-        return xp.gelu(x, self.approximate)
-
-    def backward(self, xp: Backend, grad: Array) -> Gradients:
-        return (xp.gelu_backward(grad, self.saved[0], self.approximate),)
+        if not self.row.saves:
+            return (xp.unary(self.row.name, grad),)
+        return (xp.unary_backward(self.row.name, grad, self.saved[0]),)
 
 
 class Cast(Op):
@@ -219,18 +132,18 @@ class Power(_Binary):
 
     def gradients(self, xp: Backend, grad: Array, of: int) -> Array:
         a, b = self.saved
-        if of == 0:  # b * a ** (b - 1); where b is 0 the power is constant, also at a = 0
-            if isinstance(b, (int, float)):
-                slope = xp.binary("multiply", xp.binary("power", a, b - 1), b) if b else xp.binary("multiply", a, 0)
-            else:
-                slope = xp.binary("multiply", xp.binary("power", a, xp.binary("subtract", b, 1.0)), b)
-                slope = xp.where(xp.compare("equal", b, 0.0), 0.0, slope)
-            return xp.binary("multiply", grad, slope)
-        # a ** b * log(a); 0 where a is 0 and b is not negative
-        if isinstance(a, (int, float)):
-            return xp.binary("multiply", grad, xp.binary("multiply", xp.binary("power", a, b), float(np.log(a)) if a else 0.0))
-        log = xp.where(xp.compare("equal", a, 0.0), 0.0, xp.unary("log", xp.where(xp.compare("equal", a, 0.0), 1.0, a)))
-        return xp.binary("multiply", grad, xp.binary("multiply", xp.binary("power", a, b), log))
+        if of == 0:  # b * a ** (b - 1); where b is 0 the power is constant, whatever a is
+            below = b - 1 if isinstance(b, (int, float)) else xp.binary("subtract", b, 1.0)
+            slope, constant = xp.binary("multiply", xp.binary("power", a, below), b), xp.compare("equal", b, 0.0)
+        else:  # a ** b * log(a); 0 where a is 0 and b is not negative
+            slope = xp.binary("multiply", xp.binary("power", a, b), _log(a) if isinstance(a, (int, float)) else xp.unary("log", a))
+            constant = xp.binary("multiply", xp.compare("equal", a, 0.0), xp.compare("greater_equal", b, 0.0))
+        return xp.where(constant, 0.0, xp.binary("multiply", grad, slope))
+
+
+def _log(x: float) -> float:
+    """As NumPy's, without a warning."""
+    return math.log(x) if x > 0 else -math.inf if x == 0 else math.nan
 
 
 class FloorDivide(_Binary):
@@ -254,9 +167,9 @@ class Remainder(_Binary):
 
 
 class _Extremum(_Binary):
-    """The larger or smaller of two; equal operands share the gradient."""
+    """The larger or smaller of two; the gradient is 0 where an operand ``loses``, and equal ones share it."""
 
-    wins: str
+    loses: str
 
     def save(self, a: Array | float, b: Array | float) -> None:
         self.saved = (a, b)
@@ -265,15 +178,34 @@ class _Extremum(_Binary):
     def gradients(self, xp: Backend, grad: Array, of: int) -> Array:
         a, b = self.saved if of == 0 else self.saved[::-1]
         share = xp.where(xp.compare("equal", a, b), xp.binary("multiply", grad, 0.5), grad)
-        return xp.where(xp.compare(self.wins, a, b), share, 0.0)
+        return xp.where(xp.compare(self.loses, a, b), 0.0, share)
 
 
 class Maximum(_Extremum):
-    name, wins = "maximum", "greater_equal"
+    name, loses = "maximum", "less"
 
 
 class Minimum(_Extremum):
-    name, wins = "minimum", "less_equal"
+    name, loses = "minimum", "greater"
+
+
+class _Clamp(_Extremum):
+    """``a`` within the bound ``b``: the gradient is a's where it ``holds`` the bound, also on it, and the bound's where a ``loses``."""
+
+    holds: str
+    label = "Clamp"
+
+    def gradients(self, xp: Backend, grad: Array, of: int) -> Array:
+        a, b = self.saved
+        return xp.where(xp.compare(self.loses if of else self.holds, a, b), grad, 0.0)
+
+
+class ClampMin(_Clamp):
+    name, holds, loses = "maximum", "greater_equal", "less"
+
+
+class ClampMax(_Clamp):
+    name, holds, loses = "minimum", "less_equal", "greater"
 
 
 class Where(Op):

@@ -6,7 +6,7 @@ from ..backends import Array, Backend
 from ..geometry import PoolGeometry
 from .base import Gradients, Op
 
-__all__ = ["Dense", "Linear", "Matmul"]
+__all__ = ["BatchedMatmul", "Dense", "Linear", "Matmul"]
 
 
 class Matmul(Op):
@@ -21,10 +21,17 @@ class Matmul(Op):
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         a, b = self.saved
+        turned = (*range(a.ndim - 2), a.ndim - 1, a.ndim - 2)
         return (
-            xp.matmul(grad, xp.transpose(b, (1, 0))) if self.needs_grad[0] else None,
-            xp.matmul(xp.transpose(a, (1, 0)), grad) if self.needs_grad[1] else None,
+            xp.matmul(grad, xp.transpose(b, turned)) if self.needs_grad[0] else None,
+            xp.matmul(xp.transpose(a, turned), grad) if self.needs_grad[1] else None,
         )
+
+
+class BatchedMatmul(Matmul):
+    """(B, M, K) @ (B, K, N)."""
+
+    owns_gradient = False
 
 
 class Dense(Op):

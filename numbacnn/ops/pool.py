@@ -16,7 +16,7 @@ class _Pool(Op):
         self.geometry: Any = geometry
 
     @property
-    def title(self) -> str:
+    def label(self) -> str:
         return f"{type(self).__name__}{len(self.geometry.sizes)}d"
 
 

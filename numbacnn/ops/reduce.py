@@ -9,7 +9,7 @@ import numpy as np
 from ..backends import Array, Backend
 from .base import Gradients, Op
 
-__all__ = ["LogSoftmax", "Max", "MaxAlong", "Mean", "Softmax", "Sum"]
+__all__ = ["LogSoftmax", "Max", "MaxAlong", "Mean", "Min", "MinAlong", "Softmax", "Sum"]
 
 
 class _Reduction(Op):
@@ -46,9 +46,11 @@ class Mean(Sum):
 class Max(_Reduction):
     """The largest; equal ones, or NaNs, share the gradient."""
 
+    extreme = "max"
+
     def forward(self, xp: Backend, x: Array) -> Array:
         self.shape = x.shape
-        y = xp.max(x, self.axes, self.keepdims)
+        y = getattr(xp, self.extreme)(x, self.axes, self.keepdims)
         self.saved, self.saved_inputs = (x, y), (0, -1)
         return y
 
@@ -59,8 +61,16 @@ class Max(_Reduction):
         return (xp.where(hits, share, 0.0),)
 
 
+class Min(Max):
+    """The smallest; the gradient likewise."""
+
+    extreme = "min"
+
+
 class MaxAlong(_Reduction):
     """The largest along one axis; the gradient goes to the first of equal ones, whose position ``index`` tells."""
+
+    extreme = "max"
 
     def __init__(self, axis: int, keepdims: bool) -> None:
         super().__init__((axis,), keepdims)
@@ -68,13 +78,19 @@ class MaxAlong(_Reduction):
     index: Array
 
     def forward(self, xp: Backend, x: Array) -> Array:
-        self.shape, self.index = x.shape, xp.argmax(x, self.axes[0])
-        return xp.max(x, self.axes, self.keepdims)
+        self.shape, self.index = x.shape, getattr(xp, f"arg{self.extreme}")(x, self.axes[0])
+        return getattr(xp, self.extreme)(x, self.axes, self.keepdims)
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         positions = np.arange(self.shape[self.axes[0]]).reshape([-1 if i in self.axes else 1 for i in range(len(self.shape))])
         hits = xp.compare("equal", self.spread(xp, self.index), xp.from_numpy(positions))
         return (xp.where(hits, self.spread(xp, grad), 0.0),)
+
+
+class MinAlong(MaxAlong):
+    """The smallest along one axis; the gradient likewise."""
+
+    extreme = "min"
 
 
 class Softmax(Op):

@@ -9,7 +9,7 @@ import numpy as np
 from ..backends import Array, Backend
 from .base import Gradients, Op, shape_of, unbroadcast
 
-__all__ = ["Broadcast", "Concatenate", "GetItem", "Reshape", "SetItem", "Transpose"]
+__all__ = ["Broadcast", "Concatenate", "Contiguous", "GetItem", "Reshape", "SetItem", "Transpose"]
 
 
 class Reshape(Op):
@@ -51,6 +51,18 @@ class Broadcast(Op):
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         return (unbroadcast(xp, grad, self.source),)
+
+
+class Contiguous(Op):
+    """A copy in C order."""
+
+    def forward(self, xp: Backend, x: Array) -> Array:
+        out = xp.full(x.shape, 0, x.dtype)
+        xp.setitem(out, ..., x)
+        return out
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        return (grad,)
 
 
 class GetItem(Op):

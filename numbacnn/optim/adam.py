@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from .. import backends
+from ..arguments import number
 from ..errors import message
 from ..tensor import Tensor
-from .base import Optimizer, arrays, number, saved_moment, saved_square, saved_steps, zeros_for
+from .base import Optimizer, arrays, saved_moment, saved_square, saved_steps, zeros_for
 
 __all__ = ["Adam", "AdamW"]
 

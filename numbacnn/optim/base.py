@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from numbers import Real
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
+from ..arguments import count, number
 from ..errors import DTypeError, ShapeError, message
+from ..signatures import judged
 from ..tensor import Tensor, from_array
 
 __all__ = ["Optimizer"]
-
-
-# -- judges of arguments -----------------------------------------------------------------------------------------------------------
-def number(op: str, name: str, value: Any, good: Callable[[float], bool] = lambda v: v >= 0, bounds: str = "of at least 0") -> None:
-    """Judge that ``value`` is a finite number and ``good``, which ``bounds`` says in words."""
-    try:
-        fits = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value) and good(float(value))
-    except OverflowError:  # an int beyond all floats
-        fits = False
-    if not fits:
-        raise ValueError(message(op, f"{name} as a number {bounds}", repr(value)))
-
-
-def count(op: str, name: str, value: Any, least: int = 1) -> int:
-    """Judge that ``value`` is an integer of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(message(op, f"{name} as an integer of at least {least}", repr(value)))
-    return value
-
-
-def flag(op: str, name: str, value: Any) -> None:
-    """Judge that ``value`` is True or False."""
-    if not isinstance(value, bool):
-        raise ValueError(message(op, f"{name} as True or False", repr(value)))
 
 
 # -- judges of saved state ---------------------------------------------------------------------------------------------------------
@@ -95,6 +71,7 @@ class Optimizer:
         for group in groups if isinstance(groups[0], Mapping) else [{"params": groups}]:
             self.add_param_group(group)
 
+    @judged
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Train more parameters, with their own values where ``group`` names them."""
         op = type(self).__name__
@@ -129,6 +106,7 @@ class Optimizer:
                 yield index, p, group
                 index += 1
 
+    @judged
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or set them to zero."""
         for _, p, _ in self._entries():

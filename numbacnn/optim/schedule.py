@@ -12,8 +12,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from ..arguments import count, number, one_of, plain_flag, probability
 from ..errors import message
-from .base import Optimizer, count, flag, number
+from .base import Optimizer
 
 __all__ = ["CosineAnnealingLR", "LinearLR", "OneCycleLR", "Schedule", "StepLR", "WarmUp"]
 
@@ -261,10 +262,9 @@ class OneCycleLR(Schedule):
     def _check(self, op: str, settings: Mapping[str, Any]) -> None:
         count(op, "total_steps", settings["total_steps"])
         _rates(op, "max_lr", settings["max_lrs"], len(self.optimizer.param_groups))
-        number(op, "pct_start", settings["pct_start"], lambda v: 0 <= v <= 1, "from 0 to 1")
-        if settings["anneal_strategy"] not in ("cos", "linear"):
-            raise ValueError(message(op, "anneal_strategy as 'cos' or 'linear'", repr(settings["anneal_strategy"])))
-        flag(op, "cycle_momentum", settings["cycle_momentum"])
+        probability(op, "pct_start", settings["pct_start"])
+        one_of(op, "anneal_strategy", settings["anneal_strategy"], ("cos", "linear"))
+        plain_flag(op, "cycle_momentum", settings["cycle_momentum"])
         for name in ("base_momentum", "max_momentum"):
             number(op, name, settings[name], lambda v: 0 <= v < 1, "in [0, 1)")
         for name in ("div_factor", "final_div_factor"):

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from .. import backends
+from ..arguments import number, plain_flag
 from ..errors import message
 from ..tensor import Tensor
-from .base import Optimizer, arrays, flag, number, saved_moment, zeros_for
+from .base import Optimizer, arrays, saved_moment, zeros_for
 
 __all__ = ["SGD"]
 
@@ -47,7 +48,7 @@ class SGD(Optimizer):
         for name in ("lr", "momentum", "weight_decay"):
             number(op, name, group[name])
         number(op, "dampening", group["dampening"], lambda v: True, "that is finite")
-        flag(op, "nesterov", group["nesterov"])
+        plain_flag(op, "nesterov", group["nesterov"])
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             received = f"momentum = {group['momentum']} and dampening = {group['dampening']}"
             raise ValueError(message(op, "a momentum above 0 and no dampening with nesterov=True", received))

@@ -21,11 +21,11 @@ class Convert(TensorBase):
     __slots__ = ()
 
     def to(self, *targets: Any, device: str | None = None, dtype: Any = None) -> Tensor:
-        """On another device ("cpu", "cuda"), in another dtype, or both; the same tensor where nothing changes."""
-        wanted = [*targets, *(t for t in (device, dtype) if t is not None)]
+        """On another device ("cpu", "cuda"), in another dtype, or both; the same tensor where nothing changes. None changes nothing."""
         found: Any = self
-        for target in wanted:
-            found = found._to(target)
+        for target in (*targets, device, dtype):
+            if target is not None:
+                found = found._to(target)
         return found
 
     def _to(self, target: Any) -> Any:

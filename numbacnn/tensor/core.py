@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import math
 import operator
+import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 
 from .. import backends, ops
+from ..arguments import flag
 from ..dtypes import DType, as_dtype, bool_, float32, int64, is_floating
 from ..errors import DeviceError, DTypeError, ShapeError, message
+from ..locks import lock
+from ..signatures import judged
 from .tape import Node, Version, mode, walk
+from .text import tensor_text
 
 if TYPE_CHECKING:
     from . import Tensor
 
-__all__ = ["Operand", "Scalar", "TensorBase", "apply", "as_tensor", "from_array", "tensor"]
+__all__ = ["Operand", "Scalar", "TensorBase", "apply", "as_tensor", "check_fit", "from_array", "tensor"]
 
 Scalar: TypeAlias = int | float | bool
 Operand: TypeAlias = "TensorBase | np.ndarray | Scalar"
+
+
+def _nobody() -> None:
+    """The base of a view that was detached: nobody whose gradient it could spoil."""
+
+
+_accumulating = lock()  # threads may walk to one leaf at a time
 
 
 class TensorBase:
@@ -47,11 +59,11 @@ class TensorBase:
         self.array, self.device = array, device
         self.grad: Tensor | None = None
         self._node: Node | None = None
-        self._base: TensorBase | None = None
+        self._base: Callable[[], TensorBase | None] | None = None  # of a view: a weak reference to the tensor whose memory it shows
         self._seen: int | None = None  # of a view: the recorded writes to its memory until it was made
         self._version = Version()
         self._requires_grad = False
-        if requires_grad:
+        if requires_grad is not False:
             self.requires_grad = True
 
     # -- what it is
@@ -74,10 +86,6 @@ class TensorBase:
         """The number of axes, as :attr:`ndim`."""
         return self.array.ndim
 
-    def size(self, dim: int | None = None) -> Any:
-        """The shape, or the size of one axis."""
-        return self.shape if dim is None else self.shape[dim]
-
     def numel(self) -> int:
         """The number of elements."""
         return math.prod(self.shape)
@@ -91,9 +99,10 @@ class TensorBase:
     def requires_grad(self, value: bool) -> None:
         if self._node is not None:
             raise RuntimeError(message("requires_grad", "a leaf", "the result of an operation", "use detach()"))
+        value = flag("requires_grad", "the value", value)
         if value and not is_floating(self.dtype):
             raise DTypeError(message("requires_grad", "a floating-point tensor", str(self.dtype)))
-        self._requires_grad = bool(value)
+        self._requires_grad = value
 
     def requires_grad_(self, value: bool = True) -> Self:
         """Set :attr:`requires_grad`; returns the tensor."""
@@ -108,19 +117,27 @@ class TensorBase:
     @property
     def data(self) -> Tensor:
         """The same memory, detached; writes through it are not watched. Assigning replaces the contents."""
-        return self._new(self.array, self.device)
+        return self._alias()
 
     @data.setter
     def data(self, value: Tensor) -> None:
         value = as_tensor(value, self.device)
         if value.shape != self.shape:
             raise ShapeError(message("data", f"a tensor of shape {self.shape}", f"shape {value.shape}"))
+        if self._requires_grad and not is_floating(value.dtype):
+            raise DTypeError(message("data", "floating-point values for a tensor with a gradient", str(value.dtype)))
         self.array, self.device = value.array, value.device
 
     def detach(self) -> Tensor:
         """The same memory without a history."""
+        result = self._alias()
+        result._version = self._version
+        return result
+
+    def _alias(self) -> Tensor:
+        """Another tensor of the same memory."""
         result = self._new(self.array, self.device)
-        result._version, result._base = self._version, self
+        result._base = None if self._base is None else _nobody
         return result
 
     def _check_history(self, op: str) -> None:
@@ -201,6 +218,7 @@ class TensorBase:
         if not self.requires_grad:
             raise RuntimeError(message("backward", "a tensor that requires a gradient", "one that does not"))
         self._check_history("backward")
+        retain_graph = flag("backward", "retain_graph", retain_graph)
         xp = backends.get(self.device)
         if gradient is None:
             if self.numel() != 1:
@@ -210,6 +228,9 @@ class TensorBase:
             gradient = as_tensor(gradient, self.device)
             if gradient.shape != self.shape:
                 raise ShapeError(message("backward", f"a gradient of shape {self.shape}", f"shape {gradient.shape}"))
+            if gradient.device != self.device:
+                expected, received = f"a gradient on {self.device!r}", repr(gradient.device)
+                raise DeviceError(message("backward", expected, received, "move it with .to()"))
             seed = gradient.detach().to(self.dtype).array
         if self._node is None:
             self._accumulate(seed, owned=False)
@@ -218,19 +239,22 @@ class TensorBase:
 
     def _accumulate(self, gradient: Any, owned: bool) -> None:
         xp = backends.get(self.device)
-        if self.grad is not None:
-            self.grad = self._new(xp.binary("add", self.grad.array, gradient), self.device)
-        else:
-            self.grad = self._new(gradient if owned else xp.copy(gradient), self.device)
+        with _accumulating:
+            if self.grad is not None:
+                self.grad = self._new(xp.binary("add", self.grad.array, gradient), self.device)
+            else:
+                self.grad = self._new(gradient if owned else xp.copy(gradient), self.device)
 
     # -- as text and as a number
     def __repr__(self) -> str:
-        values = np.asarray(self)
-        body = np.array2string(values, precision=4, separator=", ", prefix="tensor(", suppress_small=True, floatmode="maxprec_equal")
-        notes = "" if self.dtype in (float32, int64, bool_) else f", dtype={self.dtype}"
-        notes += "" if self.device == backends.DEFAULT else f", device='{self.device}'"
-        notes += ", requires_grad=True" if self.requires_grad else ""
-        return f"tensor({body}{notes})"
+        empty = not self.numel()
+        notes = [
+            (f"device='{self.device}'", self.device != backends.DEFAULT),
+            (f"size={self.shape}", empty and self.ndim != 1),
+            (f"dtype={self.dtype}", self.dtype not in ((float32,) if empty else (float32, int64, bool_))),
+            ("requires_grad=True", self.requires_grad),
+        ]
+        return tensor_text(np.asarray(self), [note for note, told in notes if told])
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if self.ndim == 0 else format(repr(self), spec)
@@ -273,21 +297,21 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
             first = t if first is None else first
             if t.device != first.device:
                 found = f"{first.device} and {t.device}"
-                raise DeviceError(message(op.title, "tensors on one device", found, "move one with .to()"))
+                raise DeviceError(message(op.label, "tensors on one device", found, "move one with .to()"))
             if t._seen is not None:
-                t._check_history(op.title)
+                t._check_history(op.label)
             arrays.append(t.array)
             needs.append(grad and (t._requires_grad or t._node is not None))
         else:
             arrays.append(t)
             needs.append(False)
     if first is None:
-        raise TypeError(message(op.title, "at least one Tensor", "none"))
+        raise TypeError(message(op.label, "at least one Tensor", "none"))
     op.needs_grad, recorded = tuple(needs), True in needs
     xp = backends.get(first.device)
     result = first._new(op.forward(xp, *arrays), device or first.device)
     if op.view and xp.shares_memory(result.array, first.array):
-        result._version, result._base = first._version, first
+        result._version, result._base = first._version, first._base or weakref.ref(first)
         result._seen = first._version.recorded if first._seen is None else first._seen
     if recorded and is_floating(result.dtype):
         result._node = Node(op, inputs, result)
@@ -297,6 +321,7 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
 
 
 # -- made of data
+@judged
 def from_array(array: Any, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """A Tensor of a NumPy array; on the CPU it shares the array's memory where that can be written."""
     array = np.asarray(array)
@@ -306,6 +331,7 @@ def from_array(array: Any, device: str = "cpu", requires_grad: bool = False) -> 
     return TensorBase._new(backends.get(device).from_numpy(array), device, requires_grad)
 
 
+@judged
 def tensor(data: Any, *, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """A Tensor holding a copy of ``data``: numbers, nested lists, an array or a Tensor.
 
@@ -314,10 +340,12 @@ def tensor(data: Any, *, dtype: Any = None, device: str = "cpu", requires_grad: 
     Raises:
         DTypeError: the data are not numbers of a supported dtype.
         ShapeError: nested lists of unequal lengths.
+        ValueError: Python's numbers do not fit an integer dtype; those of an array wrap around.
 
     >>> tensor([[1.0, 2.0], [3.0, 4.0]]).shape
     (2, 2)
     """
+    wanted = None if dtype is None else as_dtype("tensor", dtype)
     if isinstance(data, TensorBase):
         array = np.array(data)
     else:
@@ -325,10 +353,33 @@ def tensor(data: Any, *, dtype: Any = None, device: str = "cpu", requires_grad: 
             array = _joined(data) if _holds_tensors(data) else np.array(data)
         except ValueError:
             raise ShapeError(message("tensor", "nested lists of equal lengths", "unequal ones")) from None
-        if not isinstance(data, (np.ndarray, np.generic)) and array.dtype == np.float64 and not _holds_tensors(data):
-            array = array.astype(np.float32)
-    array = array.astype(as_dtype("tensor", dtype if dtype is not None else array.dtype), copy=False)
-    return from_array(array, device, requires_grad)
+        if not isinstance(data, (np.ndarray, np.generic)):
+            if wanted is None and array.dtype == np.float64 and not _holds_tensors(data):
+                wanted = float32
+            check_fit("tensor", array, array.dtype if wanted is None else wanted)
+    numbers = "biuf" if wanted is None or isinstance(data, np.ndarray) else "biufO"  # O: Python's integers of more than 64 bits
+    if array.dtype.kind not in numbers:
+        as_dtype("tensor", array.dtype)
+    with np.errstate(over="ignore"):
+        return from_array(array if wanted is None else array.astype(wanted, copy=False), device, requires_grad)
+
+
+def check_fit(op: str, values: np.ndarray, dtype: DType) -> None:
+    """Refuse Python's numbers that a dtype can't hold: in an integer one what is too large, too small or NaN. Fractions may go.
+
+    Raises:
+        DTypeError: they are not all numbers.
+        ValueError: they do not fit.
+    """
+    huge = values.dtype.kind == "O"  # integers of more than 64 bits
+    if huge and not all(isinstance(v, (int, float)) for v in values.flat):
+        raise DTypeError(message(op, "numbers", ", ".join(sorted({type(v).__name__ for v in values.flat}))))
+    if not values.size or values.dtype.kind not in "iufO" or dtype.kind not in ("iuf" if huge else "iu"):
+        return
+    bounds = np.finfo(dtype) if is_floating(dtype) else np.iinfo(dtype)
+    low, high, least, most = (v.item() if isinstance(v, np.generic) else v for v in (values.min(), values.max(), bounds.min, bounds.max))
+    if not (least - 1 < low and high < most + 1):  # NaN is in no order
+        raise ValueError(message(op, f"numbers from {least} to {most} for {dtype}", f"{low} to {high}" if low < high else f"{low}"))
 
 
 def as_tensor(value: Any, device: str) -> Any:

@@ -11,7 +11,8 @@ import numpy as np
 from .. import backends, random
 from ..dtypes import as_dtype, float32, int64, is_floating
 from ..errors import DTypeError, message
-from .core import Scalar, TensorBase, from_array
+from ..signatures import judged
+from .core import Scalar, TensorBase, check_fit, from_array
 from .operands import as_scalar, check_sizes, scalar_dtype
 from .tape import no_grad
 
@@ -21,61 +22,79 @@ if TYPE_CHECKING:
 __all__ = ["arange", "full", "normal", "ones", "ones_like", "rand", "randn", "zeros", "zeros_like"]
 
 
+@judged
 def full(size: Sequence[int], value: Scalar, *, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """A Tensor of this shape filled with a value; float32, int64 or bool as the value is, unless ``dtype`` says otherwise."""
     shape = check_sizes("full", (size,))
-    found = scalar_dtype(as_scalar(value)) if dtype is None else as_dtype("full", dtype)
+    value = as_scalar(value)
+    found = scalar_dtype(value) if dtype is None else as_dtype("full", dtype)
+    check_fit("full", np.asarray(value), found)
     return TensorBase._new(backends.get(device).full(shape, value, found), device, requires_grad)
 
 
-def zeros(*sizes: Any, size: Any = None, dtype: Any = float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Zeros: ``zeros(2, 3)``, ``zeros((2, 3))`` or ``zeros(size=(2, 3))``."""
-    return full(check_sizes("zeros", sizes if size is None else (size,)), 0, dtype=dtype, device=device, requires_grad=requires_grad)
+@judged
+def zeros(*sizes: Any, size: Any = None, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """Zeros: ``zeros(2, 3)``, ``zeros((2, 3))`` or ``zeros(size=(2, 3))``; float32 unless ``dtype`` says otherwise."""
+    return full(check_sizes("zeros", sizes if size is None else (size,)), 0.0, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def ones(*sizes: Any, size: Any = None, dtype: Any = float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Ones: ``ones(2, 3)``, ``ones((2, 3))`` or ``ones(size=(2, 3))``."""
-    return full(check_sizes("ones", sizes if size is None else (size,)), 1, dtype=dtype, device=device, requires_grad=requires_grad)
+@judged
+def ones(*sizes: Any, size: Any = None, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """Ones: ``ones(2, 3)``, ``ones((2, 3))`` or ``ones(size=(2, 3))``; float32 unless ``dtype`` says otherwise."""
+    return full(check_sizes("ones", sizes if size is None else (size,)), 1.0, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
+@judged
 def zeros_like(x: Tensor) -> Tensor:
     """Zeros of the shape and dtype of ``x``, on its device."""
     return zeros(x.shape, dtype=x.dtype, device=x.device)
 
 
+@judged
 def ones_like(x: Tensor) -> Tensor:
     """Ones of the shape and dtype of ``x``, on its device."""
     return ones(x.shape, dtype=x.dtype, device=x.device)
 
 
+@judged
 def arange(*bounds: Scalar, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """``arange(stop)``, ``arange(start, stop)`` or ``arange(start, stop, step)``; int64 unless a bound is a float."""
+    """``arange(stop)``, ``arange(start, stop)`` or ``arange(start, stop, step)``; int64 unless a bound is a float.
+
+    With an integer ``dtype`` the bounds and the step lose their fractions first.
+    """
     if not 1 <= len(bounds) <= 3:
         raise TypeError(message("arange", "stop; start and stop; or start, stop and step", f"{len(bounds)} arguments"))
     start, stop, step = (0, *bounds, 1) if len(bounds) == 1 else (*bounds, 1)[:3]
+    found = (float32 if any(isinstance(b, float) for b in bounds) else int64) if dtype is None else as_dtype("arange", dtype)
+    if found.kind in "iu" and all(map(math.isfinite, (start, stop, step))):
+        start, stop, step = int(start), int(stop), int(step)
     if not all(map(math.isfinite, (start, stop, step))) or step == 0 or (stop - start) * step < 0:
         raise ValueError(message("arange", "finite numbers and a step, not 0, from start towards stop", f"{start}, {stop}, {step}"))
-    found = (float32 if any(isinstance(b, float) for b in bounds) else int64) if dtype is None else as_dtype("arange", dtype)
-    return from_array(np.arange(*bounds).astype(found), device, requires_grad)
+    values = np.arange(start, stop, step)
+    check_fit("arange", values, found)
+    return from_array(values.astype(found), device, requires_grad)
 
 
 def _draw(op: str, size: tuple[Any, ...], draw: Callable[..., np.ndarray], dtype: Any, device: str, requires_grad: bool) -> Tensor:
-    found = as_dtype(op, dtype)
+    found = float32 if dtype is None else as_dtype(op, dtype)
     if not is_floating(found):
         raise DTypeError(message(op, "a floating-point dtype", str(found)))
     return from_array(np.asarray(draw(size=check_sizes(op, size), dtype=found)), device, requires_grad)
 
 
-def rand(*sizes: Any, size: Any = None, dtype: Any = float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Uniform on [0, 1), from the library's generator."""
+@judged
+def rand(*sizes: Any, size: Any = None, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """Uniform on [0, 1), from the library's generator; float32, or float64 where ``dtype`` says so."""
     return _draw("rand", sizes if size is None else (size,), random.generator().random, dtype, device, requires_grad)
 
 
-def randn(*sizes: Any, size: Any = None, dtype: Any = float32, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Standard normal, from the library's generator."""
+@judged
+def randn(*sizes: Any, size: Any = None, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """Standard normal, from the library's generator; float32, or float64 where ``dtype`` says so."""
     return _draw("randn", sizes if size is None else (size,), random.generator().standard_normal, dtype, device, requires_grad)
 
 
+@judged
 def normal(mean: float, std: float, size: Sequence[int], *, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Normal with this mean and standard deviation, float32."""
     if std < 0:

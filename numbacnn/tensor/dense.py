@@ -10,7 +10,6 @@ import numpy as np
 from ..errors import ShapeError, message
 from ..ops import linear
 from .core import Operand, TensorBase, apply, as_tensor
-from .join import stack
 from .operands import check_broadcast_shapes, operands
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def _matmul(a: Any, b: Any) -> Tensor:
     """As ``numpy.matmul``: vectors, matrices and stacks of matrices."""
     if not a.ndim or not b.ndim or a.shape[-1] != b.shape[max(b.ndim - 2, 0)]:
         raise ShapeError(message("matmul", "(..., M, K) @ (..., K, N)", f"{a.shape} @ {b.shape}"))
-    a, b = operands(a, b)
+    a, b = operands("matmul", a, b)
     if a.ndim == 1:
         return _matmul(a.unsqueeze(0), b).squeeze(-2 if b.ndim > 1 else 0)
     if b.ndim == 1:
@@ -57,7 +56,4 @@ def _matmul(a: Any, b: Any) -> Tensor:
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     left = a.expand(*batch, *a.shape[-2:]).reshape(math.prod(batch), *a.shape[-2:])
     right = b.expand(*batch, *b.shape[-2:]).reshape(math.prod(batch), *b.shape[-2:])
-    if not len(left):
-        return (left.sum(2, True) + right.sum(1, True)).reshape(*batch, a.shape[-2], b.shape[-1])  # keeps what is recorded
-    products = [apply(linear.Matmul(), left[i], right[i]) for i in range(len(left))]
-    return stack(products).reshape(*batch, a.shape[-2], b.shape[-1])
+    return apply(linear.BatchedMatmul(), left, right).reshape(*batch, a.shape[-2], b.shape[-1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import backends, ops
-from ..errors import ShapeError, message
+from ..errors import DeviceError, ShapeError, message
 from .core import TensorBase
 from .tape import Node, mode, no_grad
 
@@ -78,7 +78,7 @@ class Function:
         if not isinstance(out, TensorBase):
             raise TypeError(message(cls.__name__, "one Tensor from forward", type(out).__name__))
         result = TensorBase._new(out.array, out.device)
-        result._version = out._version  # it may be, or share memory with, an argument
+        result._version, result._base = out._version, out._base  # it may be, or share memory with, an argument
         if any(needs):
             op = _UserOp(cls, ctx)
             op.needs_grad = needs
@@ -99,4 +99,9 @@ class _UserOp(ops.Op):
         name = self.function.__name__
         if len(found) != len(self.needs_grad):
             raise ShapeError(message(name, f"{len(self.needs_grad)} gradients from backward, one an argument", f"{len(found)}"))
+        for gradient in found:
+            if gradient is not None and (not isinstance(gradient, TensorBase) or gradient.device != xp.name):
+                received = gradient.device if isinstance(gradient, TensorBase) else type(gradient).__name__
+                kind: type[Exception] = DeviceError if isinstance(gradient, TensorBase) else TypeError
+                raise kind(message(name, f"gradients as Tensors on {xp.name!r} from backward, or None", f"{received}"))
         return tuple(g.array if need and g is not None else None for g, need in zip(found, self.needs_grad))

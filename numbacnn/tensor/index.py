@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,7 +13,7 @@ from ..errors import ShapeError, message
 from ..indexing import ints_first
 from ..ops.shape import GetItem, SetItem
 from .core import Operand, Scalar, TensorBase, apply, as_tensor
-from .operands import as_scalar, check_cast, scalar_dtype
+from .operands import as_number, as_scalar, check_cast, scalar_dtype
 from .tape import mode
 
 if TYPE_CHECKING:
@@ -29,13 +30,13 @@ class Index(TensorBase):
     def __getitem__(self, index: Any) -> Tensor:
         try:
             return apply(GetItem(ints_first(self.shape, _as_index(index))), self)
-        except IndexError as error:
+        except (IndexError, OverflowError) as error:
             raise _index_error(self.shape, index, error) from None
 
     def __setitem__(self, index: Any, value: Operand) -> None:
         try:
             self._write(ints_first(self.shape, _as_index(index)), value)
-        except IndexError as error:
+        except (IndexError, OverflowError) as error:
             raise _index_error(self.shape, index, error) from None
 
     def fill_(self, value: Scalar) -> Self:
@@ -61,15 +62,18 @@ class Index(TensorBase):
         else:
             value = as_scalar(value)
             check_cast(scalar_dtype(value), self.dtype)
+            value = as_number("write", value, self.dtype)
         recorded = mode.grad and (self.requires_grad or (isinstance(value, TensorBase) and value.requires_grad))
+        owner = self if self._base is None else self._base()
+        if mode.grad and owner is not None and owner._requires_grad:
+            expected, received = "a tensor that is not a leaf with a gradient", "such a leaf" if owner is self else "a view of such a leaf"
+            raise RuntimeError(message("write", expected, received, "write under no_grad()"))
         if isinstance(value, TensorBase):
             value = self._fitting(index, value)
         if not recorded:
             xp.setitem(self.array, index, value.array if isinstance(value, TensorBase) else value)
             self.bump_version()
             return self
-        if self._requires_grad:
-            raise RuntimeError(message("write", "a tensor that is not a leaf with a gradient", "such a leaf", "write under no_grad()"))
         if self._base is not None:
             expected, received = "a tensor that owns its memory", "a view, whose gradient is not recorded"
             raise RuntimeError(message("write", expected, received, "write to the tensor itself"))
@@ -99,18 +103,34 @@ class Index(TensorBase):
 
 
 def _as_index(index: Any) -> Any:
-    """An index as the backends take it: Tensors, and sequences inside, become NumPy arrays."""
+    """An index as the backends take it: Tensors, and sequences inside, become NumPy arrays; those of uint8 are masks."""
     return tuple(_as_entry(i) for i in index) if isinstance(index, tuple) else _as_entry(index)
 
 
 def _as_entry(entry: Any) -> Any:
-    if isinstance(entry, (TensorBase, list, tuple, range)):
+    if entry is None or isinstance(entry, (int, slice, type(...), np.generic)):
+        return entry
+    if isinstance(entry, (TensorBase, np.ndarray)):
         array = np.array(entry)  # a copy: backward must see what forward saw
-        return array.astype(np.int64) if not array.size else array
-    return entry
+        return array.astype(np.bool_) if array.dtype == np.uint8 else array  # a mask, as in PyTorch
+    if not isinstance(entry, (list, tuple, range)):
+        return _integer(entry)
+    try:
+        array = np.array(entry)
+    except ValueError:
+        raise IndexError("its lists have unequal lengths") from None
+    return array if array.size else array.astype(np.int64)
 
 
-def _index_error(source: tuple[int, ...], index: Any, error: IndexError) -> IndexError:
+def _integer(entry: Any) -> int:
+    """An entry of another library's type as an integer."""
+    try:
+        return operator.index(entry)
+    except TypeError:
+        raise IndexError("an entry is an integer, a slice, None, an ellipsis, a list, an array or a Tensor") from None
+
+
+def _index_error(source: tuple[int, ...], index: Any, error: Exception) -> IndexError:
     """The error of an index that does not fit a shape; NumPy's words, which the devices share, say where."""
     entries = index if isinstance(index, tuple) else (index,)
     shown = ", ".join(str(i) if isinstance(i, (int, slice, type(None), type(...))) else type(i).__name__ for i in entries)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..dtypes import promote
 from ..errors import ShapeError, message
 from ..ops.shape import Concatenate
+from ..signatures import judged
 from .core import apply
 from .operands import check_axis
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["cat", "stack"]
 
 
+@judged
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors one after another along an axis; their other sizes are equal."""
     if not tensors:
@@ -30,6 +32,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return apply(Concatenate(axis), *(t.to(dtype) for t in tensors))
 
 
+@judged
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape along a new axis."""
     if not tensors:

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..dtypes import KIND_RANK, DType, bool_, float32, int64, is_floating, promote
-from ..errors import DTypeError, ShapeError, message
-from .core import Scalar, TensorBase, as_tensor
+from ..dtypes import KIND_RANK, DType, bool_, float32, float64, int64, is_floating, promote
+from ..errors import DeviceError, DTypeError, ShapeError, message
+from .core import Scalar, TensorBase, as_tensor, check_fit
 
 if TYPE_CHECKING:
     from . import Tensor
 
 __all__ = [
     "as_floating",
+    "as_number",
     "as_scalar",
     "as_sizes",
     "check_axes",
@@ -24,7 +25,9 @@ __all__ = [
     "check_broadcast",
     "check_broadcast_shapes",
     "check_cast",
+    "check_not_empty",
     "check_sizes",
+    "check_values",
     "operands",
     "resolve_shape",
     "scalar_dtype",
@@ -56,8 +59,13 @@ def check_cast(source: DType, target: DType) -> None:
         raise DTypeError(message("write", f"values that fit {target}", str(source), "convert them with .to()"))
 
 
-def operands(a: Any, b: Any, floating: bool = False) -> tuple[Any, Any]:
-    """Two operands as Tensors of one dtype and device, or one of them as a plain number of the dtype's kind."""
+def operands(op: str, a: Any, b: Any, floating: bool = False, widen: bool = False) -> tuple[Any, Any]:
+    """Two operands as Tensors of one dtype and device, or one of them as a plain number of the dtype's kind.
+
+    A number that the dtype can't hold is refused, or with ``widen`` makes both larger: it may be compared.
+    """
+    if not isinstance(a, TensorBase) and not isinstance(b, TensorBase):
+        raise TypeError(message(op, "at least one Tensor", f"{type(a).__name__} and {type(b).__name__}", "make one with tensor()"))
     device = a.device if isinstance(a, TensorBase) else b.device
     ranks = []
     values = []
@@ -72,9 +80,46 @@ def operands(a: Any, b: Any, floating: bool = False) -> tuple[Any, Any]:
     dtype = promote(*ranks)
     if floating and not is_floating(dtype):
         dtype = float32
-    number = float if is_floating(dtype) else bool if dtype == bool_ else int
-    first, second = (v.to(dtype) if rank else number(v) for v, (_, rank) in zip(values, ranks))
+    if widen and dtype.kind in "iu":
+        values, dtype = _widened(values, dtype)
+    first, second = (v.to(dtype) if rank else as_number(op, v, dtype) for v, (_, rank) in zip(values, ranks))
+    if isinstance(first, TensorBase) and isinstance(second, TensorBase) and first.device != second.device:
+        raise DeviceError(message(op, "tensors on one device", f"{first.device} and {second.device}", "move one with .to()"))
     return first, second
+
+
+def _widened(values: list[Any], dtype: DType) -> tuple[list[Any], DType]:
+    """Values to be compared, and a dtype that holds a number among them: beyond 64 bits it is as good as infinite."""
+    for value in values:
+        if isinstance(value, int) and not 0 <= value < 128 and not np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
+            if -(2**63) <= value < 2**63:
+                return values, int64
+            return [(math.inf if v > 0 else -math.inf) if isinstance(v, int) else v for v in values], float64
+    return values, dtype
+
+
+def as_number(op: str, value: Scalar, dtype: DType) -> Scalar:
+    """A number of the dtype's kind; ValueError where the dtype can't hold it."""
+    try:
+        number = float(value) if is_floating(dtype) else bool(value) if dtype == bool_ else int(value)
+    except OverflowError:  # an integer beyond all floats
+        number = value
+    if type(number) is int and not 0 <= number < 128:  # which all can hold
+        check_fit(op, np.asarray(number), dtype)
+    return number
+
+
+def check_values(op: str, a: Any, b: Any) -> None:
+    """Refuse what has no result in this operation: bools, and in integers divisors of 0 and exponents below 0."""
+    dtype = (a if isinstance(a, TensorBase) else b).dtype
+    if dtype == bool_ and op in ("floor_divide", "negative", "power", "remainder", "subtract"):
+        raise DTypeError(message(op, "numbers", "bool tensors", "convert them with .to()"))
+    if is_floating(dtype) or op not in ("floor_divide", "power", "remainder"):
+        return
+    if op == "power" and (np.asarray(b) < 0).any():
+        raise RuntimeError(message(op, "exponents of integers of at least 0", "a negative one", "convert the base with .float()"))
+    if op != "power" and not np.asarray(b).all():
+        raise RuntimeError(message(op, "divisors of integers that are not 0", "a 0", "floating-point tensors give inf or nan"))
 
 
 def check_broadcast(op: str, a: Any, b: Any) -> None:
@@ -92,14 +137,14 @@ def check_broadcast_shapes(op: str, a: tuple[int, ...], b: tuple[int, ...]) -> N
 
 def check_axis(op: str, axis: Any, ndim: int) -> int:
     """An axis, counted from the front; a tensor without axes is taken to have one."""
-    if not isinstance(axis, (int, np.integer)) or not -max(ndim, 1) <= axis < max(ndim, 1):
+    if not isinstance(axis, (int, np.integer)) or isinstance(axis, bool) or not -max(ndim, 1) <= axis < max(ndim, 1):
         raise ShapeError(message(op, f"an axis of a tensor with {ndim} axes", repr(axis)))
     return int(axis) % max(ndim, 1)
 
 
 def check_axes(op: str, axes: Any, ndim: int) -> tuple[int, ...]:
-    """One axis or several, counted from the front; None means all."""
-    if axes is None:
+    """One axis or several, counted from the front; None, or none, means all."""
+    if axes is None or (isinstance(axes, (tuple, list)) and not axes):
         return tuple(range(ndim))
     found = tuple(check_axis(op, a, ndim) for a in axes) if isinstance(axes, (tuple, list)) else (check_axis(op, axes, ndim),)
     if len(set(found)) != len(found):
@@ -107,16 +152,33 @@ def check_axes(op: str, axes: Any, ndim: int) -> tuple[int, ...]:
     return found if ndim else ()
 
 
-def as_sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
-    """The sizes that a function was called with: ``f(2, 3)`` and ``f((2, 3))`` mean the same."""
+def check_not_empty(op: str, shape: tuple[int, ...], axis: int | None = None) -> None:
+    """Refuse a shape without elements, or with none along the axis: there is no largest of nothing."""
+    if 0 in (shape if axis is None else shape[axis : axis + 1]):
+        where = "" if axis is None else f" along axis {axis}"
+        raise ShapeError(message(op, f"a tensor with elements{where}", f"shape {shape}"))
+
+
+def as_sizes(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    """The integers that a function was called with: ``f(2, 3)`` and ``f((2, 3))`` mean the same.
+
+    Raises:
+        ShapeError: they are no integers, or those of more elements than there are addresses.
+    """
     if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
         sizes = tuple(sizes[0])
-    return tuple(operator.index(s) for s in sizes)
+    try:
+        found = tuple(operator.index(s) for s in sizes)
+    except (TypeError, ValueError):  # a tensor of many elements is no index either
+        found = None
+    if found is None or math.prod(max(s, 1) for s in found) >= 2**63:
+        raise ShapeError(message(op, "sizes as integers" if found is None else "sizes of fewer than 2**63 elements", f"{sizes}"))
+    return found
 
 
 def check_sizes(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
     """The sizes of a new tensor, none of them negative."""
-    found = as_sizes(sizes)
+    found = as_sizes(op, sizes)
     if min(found, default=0) < 0:
         raise ShapeError(message(op, "sizes of at least 0", f"{found}"))
     return found

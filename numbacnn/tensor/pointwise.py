@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
-from .. import backends, ops
-from ..dtypes import bool_, is_floating
-from ..errors import DTypeError, message
+from .. import backends
+from ..dtypes import bool_
+from ..errors import DeviceError, DTypeError, message
 from ..ops import elementwise
+from ..signatures import judged
 from .convert import Convert
 from .core import Operand, TensorBase, apply, as_tensor
 from .index import Index
-from .operands import as_floating, check_broadcast, operands
+from .operands import as_floating, check_broadcast, check_values, operands
 from .tape import mode
 
 if TYPE_CHECKING:
@@ -53,16 +52,16 @@ class Pointwise(Index, Convert):
         return _binary(elementwise.Divide(), other, self, floating=True)
 
     def __floordiv__(self, other: Operand) -> Tensor:
-        return _floored(elementwise.FloorDivide(), self, other)
+        return _binary(elementwise.FloorDivide(), self, other)
 
     def __rfloordiv__(self, other: Operand) -> Tensor:
-        return _floored(elementwise.FloorDivide(), other, self)
+        return _binary(elementwise.FloorDivide(), other, self)
 
     def __mod__(self, other: Operand) -> Tensor:
-        return _floored(elementwise.Remainder(), self, other)
+        return _binary(elementwise.Remainder(), self, other)
 
     def __rmod__(self, other: Operand) -> Tensor:
-        return _floored(elementwise.Remainder(), other, self)
+        return _binary(elementwise.Remainder(), other, self)
 
     def __pow__(self, other: Operand) -> Tensor:
         return _binary(elementwise.Power(), self, other)
@@ -71,10 +70,11 @@ class Pointwise(Index, Convert):
         return _binary(elementwise.Power(), other, self)
 
     def __neg__(self) -> Tensor:
-        return apply(elementwise.Negative(), self)
+        check_values("negative", self, self)
+        return apply(elementwise.Pointwise("negative"), self)
 
     def __abs__(self) -> Tensor:
-        return apply(elementwise.Absolute(), self)
+        return apply(elementwise.Pointwise("absolute"), self)
 
     def __invert__(self) -> Tensor:
         if self.dtype != bool_:
@@ -142,23 +142,23 @@ class Pointwise(Index, Convert):
     # -- functions
     def erf(self) -> Tensor:
         """The error function."""
-        return apply(elementwise.Erf(), as_floating(self))
+        return _unary("erf", self)
 
     def exp(self) -> Tensor:
         """The exponential function, elementwise."""
-        return apply(elementwise.Exp(), as_floating(self))
+        return _unary("exp", self)
 
     def log(self) -> Tensor:
         """The natural logarithm, elementwise."""
-        return apply(elementwise.Log(), as_floating(self))
+        return _unary("log", self)
 
     def log1p(self) -> Tensor:
         """The natural logarithm of 1 + x, elementwise; accurate near 0."""
-        return apply(elementwise.Log1p(), as_floating(self))
+        return _unary("log1p", self)
 
     def sqrt(self) -> Tensor:
         """The square root, elementwise."""
-        return apply(elementwise.Sqrt(), as_floating(self))
+        return _unary("sqrt", self)
 
     def abs(self) -> Tensor:
         """The absolute value, elementwise."""
@@ -166,45 +166,41 @@ class Pointwise(Index, Convert):
 
     def relu(self) -> Tensor:
         """max(x, 0), elementwise; NaN stays NaN."""
-        return apply(elementwise.Relu(), as_floating(self))
+        return _unary("relu", self)
 
     def sigmoid(self) -> Tensor:
         """1 / (1 + exp(-x)), elementwise."""
-        return apply(elementwise.Sigmoid(), as_floating(self))
+        return _unary("sigmoid", self)
 
     def tanh(self) -> Tensor:
         """The hyperbolic tangent, elementwise."""
-        return apply(elementwise.Tanh(), as_floating(self))
+        return _unary("tanh", self)
 
     def clamp(self, min: Operand | None = None, max: Operand | None = None) -> Tensor:
         """Bounded below and above; the gradient flows where a value is within its bounds, and on them."""
         if min is None and max is None:
             raise ValueError(message("clamp", "a bound, min or max", "neither"))
-        x: Any = self if min is None else where(self < min, min, self)
-        return x if max is None else where(x > max, max, x)
+        x: Any = self if min is None else _binary(elementwise.ClampMin(), self, min, called="clamp")
+        return x if max is None else _binary(elementwise.ClampMax(), x, max, called="clamp")
 
 
-def _binary(op: ops.Op, a: Any, b: Any, floating: bool = False) -> Tensor:
-    """An operation on two operands of one dtype, a floating one where ``floating``."""
-    a, b = operands(a, b, floating)
-    check_broadcast(type(op).__name__.lower(), a, b)
+def _unary(name: str, x: Any) -> Tensor:
+    """A function of the table, of a floating-point tensor or what can become one."""
+    return apply(elementwise.Pointwise(name), as_floating(x))
+
+
+def _binary(op: Any, a: Any, b: Any, floating: bool = False, called: str = "") -> Tensor:
+    """An operation on two operands of one dtype, a floating one where ``floating``; ``called``: by a user, if not by its name."""
+    name = called or op.name
+    a, b = operands(name, a, b, floating)
+    check_values(name, a, b)
+    check_broadcast(name, a, b)
     return apply(op, a, b)
-
-
-def _floored(op: elementwise.FloorDivide | elementwise.Remainder, a: Any, b: Any) -> Tensor:
-    """A division that rounds down, or its remainder."""
-    a, b = operands(a, b)
-    dtype = a.dtype if isinstance(a, TensorBase) else b.dtype
-    if dtype == bool_:
-        raise DTypeError(message(op.name, "numbers", "bool tensors", "convert them with .to()"))
-    if not is_floating(dtype) and not np.asarray(b).all():
-        raise RuntimeError(message(op.name, "divisors of integers that are not 0", "a 0", "floating-point tensors give inf or nan"))
-    return _binary(op, a, b)
 
 
 def _compare(name: str, a: TensorBase, b: Any) -> Tensor:
     """A bool tensor; nothing is recorded."""
-    first, second = operands(a, b)
+    first, second = operands(name, a, b, widen=True)
     check_broadcast(name, first, second)
     arrays = [v.array if isinstance(v, TensorBase) else v for v in (first, second)]
     return a._new(backends.get(a.device).compare(name, *arrays), a.device)
@@ -220,11 +216,18 @@ def minimum(a: Any, b: Any) -> Tensor:
     return _binary(elementwise.Minimum(), a, b)
 
 
+@judged
 def where(condition: Tensor, a: Any, b: Any) -> Tensor:
     """``a`` where the condition holds, else ``b``."""
     if condition.dtype != bool_:
         raise DTypeError(message("where", "a bool condition", str(condition.dtype)))
     if not isinstance(a, TensorBase) and not isinstance(b, TensorBase):
         a = as_tensor(a, condition.device)
-    a, b = operands(a, b)
+    a, b = operands("where", a, b)
+    for value in (a, b):
+        check_broadcast("where", condition, value)
+    check_broadcast("where", a, b)
+    first = a if isinstance(a, TensorBase) else b
+    if first.device != condition.device:
+        raise DeviceError(message("where", "tensors on one device", f"{condition.device} and {first.device}", "move one with .to()"))
     return apply(elementwise.Where(backends.get(condition.device).copy(condition.array)), a, b)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, cast
 
+from .. import backends
 from ..errors import ShapeError, message
-from ..ops.shape import Broadcast, Reshape, Transpose
+from ..layout import channels_last
+from ..ops.shape import Broadcast, Contiguous, Reshape, Transpose
 from .core import TensorBase, apply
 from .operands import as_sizes, check_axis, resolve_shape
 
@@ -21,9 +23,18 @@ class Shape(TensorBase):
 
     __slots__ = ()
 
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one axis."""
+        if dim is None:
+            return self.shape
+        axis = check_axis("size", dim, self.ndim)
+        if not self.ndim:
+            raise ShapeError(message("size", "a tensor with axes", "a 0-d tensor"))
+        return self.shape[axis]
+
     def reshape(self, *sizes: Any) -> Tensor:
         """The values in logical order with another shape; one size may be -1. A view where the memory allows it."""
-        return apply(Reshape(resolve_shape("reshape", self.shape, as_sizes(sizes))), self)
+        return apply(Reshape(resolve_shape("reshape", self.shape, as_sizes("reshape", sizes))), self)
 
     def view(self, *sizes: Any) -> Tensor:
         """As :meth:`reshape`: copies where PyTorch would raise."""
@@ -50,16 +61,18 @@ class Shape(TensorBase):
         >>> nc.zeros(2, 3, 4).permute(2, 0, 1).shape
         (4, 2, 3)
         """
-        order = tuple(check_axis("permute", a, self.ndim) for a in as_sizes(axes))
+        wanted = as_sizes("permute", axes)
+        order = tuple(check_axis("permute", a, self.ndim) for a in wanted)
         if sorted(order) != list(range(self.ndim)):
-            raise ShapeError(message("permute", f"each of the {self.ndim} axes once", f"{as_sizes(axes)}"))
+            raise ShapeError(message("permute", f"each of the {self.ndim} axes once", f"{wanted}"))
         return apply(Transpose(order), self)
 
     def transpose(self, dim0: int, dim1: int) -> Tensor:
         """Two axes exchanged; a view."""
         order = list(range(self.ndim))
         i, j = check_axis("transpose", dim0, self.ndim), check_axis("transpose", dim1, self.ndim)
-        order[i], order[j] = order[j], order[i]
+        if order:
+            order[i], order[j] = order[j], order[i]
         return apply(Transpose(tuple(order)), self)
 
     def t(self) -> Tensor:
@@ -85,13 +98,24 @@ class Shape(TensorBase):
 
     def expand(self, *sizes: Any) -> Tensor:
         """Axes of size 1 repeated (-1: as it is); a view."""
-        wanted = as_sizes(sizes)
+        wanted = as_sizes("expand", sizes)
         own = (1,) * (len(wanted) - self.ndim) + self.shape
-        target = tuple(o if w == -1 else w for o, w in zip(own, wanted))
-        if len(own) != len(wanted) or any(o not in (1, w) for o, w in zip(own, target)):
+        new = len(wanted) - self.ndim
+        target = tuple(o if w == -1 and i >= new else w for i, (o, w) in enumerate(zip(own, wanted)))
+        if len(own) != len(wanted) or any(w < 0 or o not in (1, w) for o, w in zip(own, target)):
             raise ShapeError(message("expand", f"sizes that shape {self.shape} can be repeated to", f"{wanted}"))
         return apply(Broadcast(target), self)
 
-    def contiguous(self) -> Self:
-        """The same tensor: memory order is not part of a tensor's meaning here."""
-        return self
+    def contiguous(self) -> Tensor:
+        """The tensor itself where it lies in C order, or is what a layer gives (channels-last, and no view); else a copy in C order.
+
+        So what is written to ``x.t().contiguous()`` leaves ``x`` alone, and the call is free between layers.
+
+        >>> import numbacnn as nc
+        >>> x = nc.ones(2, 3)
+        >>> x.contiguous() is x, x.t().contiguous().zero_().sum().item(), x.sum().item()
+        (True, 0.0, 6.0)
+        """
+        orders = [tuple(range(self.ndim))] + ([channels_last(self.ndim)] if self._base is None else [])
+        xp = backends.get(self.device)
+        return cast("Tensor", self) if any(xp.is_dense(self.array, order) for order in orders) else apply(Contiguous(), self)

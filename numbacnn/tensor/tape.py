@@ -11,10 +11,13 @@ views made earlier lack that history and are refused. (NumPy views obtained by `
 from __future__ import annotations
 
 import contextlib
+import functools
 import heapq
+import inspect
 import itertools
 import threading
-from collections.abc import Sequence
+import types
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
 from .. import backends, ops
@@ -38,7 +41,26 @@ def is_grad_enabled() -> bool:
 
 
 class no_grad(contextlib.ContextDecorator):
-    """Record nothing inside: ``with no_grad(): ...`` or ``@no_grad()``."""
+    """Record nothing inside: ``with no_grad(): ...`` or ``@no_grad()``.
+
+    A decorated generator or coroutine records nothing while it runs; between its steps the mode is its caller's.
+    """
+
+    def __call__(self, function: Callable[..., Any]) -> Any:
+        if inspect.isasyncgenfunction(function):
+            raise TypeError(message(type(self).__name__, "a function, a generator or a coroutine", "an asynchronous generator"))
+
+        def generator(*args: Any, **options: Any) -> Any:
+            return (yield from _in_steps(self._recreate_cm, function(*args, **options)))
+
+        async def coroutine(*args: Any, **options: Any) -> Any:
+            return await types.coroutine(_in_steps)(self._recreate_cm, function(*args, **options))
+
+        if inspect.isgeneratorfunction(function):
+            return functools.wraps(function)(generator)
+        if inspect.iscoroutinefunction(function):
+            return functools.wraps(function)(coroutine)
+        return super().__call__(function)
 
     def __enter__(self) -> None:
         mode.outer.append(mode.grad)
@@ -51,6 +73,25 @@ class no_grad(contextlib.ContextDecorator):
 
     def _recreate_cm(self) -> no_grad:
         return type(self)()
+
+
+def _in_steps(mode: Callable[[], no_grad], run: Any) -> Generator[Any, Any, Any]:
+    """A generator or coroutine, each step of which runs inside a mode of its own."""
+    step, value = run.send, None
+    while True:
+        try:
+            with mode():
+                given = step(value)
+        except StopIteration as end:
+            return end.value
+        try:
+            step, value = run.send, (yield given)
+        except GeneratorExit:
+            with mode():
+                run.close()
+            raise
+        except BaseException as error:
+            step, value = run.throw, error
 
 
 class inference_mode(no_grad):
@@ -80,6 +121,8 @@ class Leaf(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> Any: ...
 
     def _accumulate(self, gradient: Any, owned: bool) -> None:
         """Add to its gradient; where ``owned``, it may keep the array."""
@@ -101,8 +144,8 @@ class Node:
         saved = [result if i < 0 else inputs[i] for i in op.saved_inputs]
         self.versions = [(t._version, t._version.count) for t in saved if hasattr(t, "_version")]  # numbers have none
 
-    def gradients(self, grad: Any) -> tuple[Any, ...]:
-        """The gradient of each input.
+    def gradients(self, grad: Any) -> list[Any]:
+        """The gradient of each input, in the input's dtype.
 
         Raises:
             RuntimeError: where the graph was freed, or a saved value was overwritten.
@@ -112,15 +155,19 @@ class Node:
             raise RuntimeError(
                 message("backward", "a graph that was not walked yet", "one that was freed", "pass retain_graph=True to the first walk")
             )
-        name = op.title
         for version, count in self.versions:
             if version.count != count:
                 received = "values changed by an in-place write"
-                raise RuntimeError(message("backward", f"the values that {name} saved", received, "write to a clone() instead"))
-        gradients = op.backward(backends.get(self.device), grad)
-        for edge, gradient in zip(self.edges, gradients):
-            if edge is not None and gradient is not None and tuple(gradient.shape) != edge.shape:
-                raise ShapeError(message("backward", f"a gradient of shape {edge.shape} from {name}", f"shape {tuple(gradient.shape)}"))
+                raise RuntimeError(message("backward", f"the values that {op.label} saved", received, "write to a clone() instead"))
+        xp = backends.get(self.device)
+        gradients = list(op.backward(xp, grad))
+        for i, (edge, gradient) in enumerate(zip(self.edges, gradients)):
+            if edge is None or gradient is None:
+                continue
+            if tuple(gradient.shape) != edge.shape:
+                raise ShapeError(message("backward", f"a gradient of shape {edge.shape} from {op.label}", f"shape {tuple(gradient.shape)}"))
+            if gradient.dtype != edge.dtype:
+                gradients[i] = xp.astype(gradient, edge.dtype)
         return gradients
 
     def release(self) -> None:

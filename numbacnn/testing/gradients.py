@@ -8,6 +8,7 @@ import numpy as np
 
 from ..dtypes import float64
 from ..errors import DTypeError, message
+from ..signatures import judged
 from ..tensor import Tensor, from_array, no_grad
 
 __all__ = ["GradientError", "adjoint_check", "gradcheck"]
@@ -15,6 +16,10 @@ __all__ = ["GradientError", "adjoint_check", "gradcheck"]
 
 class GradientError(AssertionError):
     """A gradient is not what it should be."""
+
+
+def _several(inputs: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
+    return (inputs,) if isinstance(inputs, Tensor) else inputs
 
 
 def _leaves(op: str, inputs: Sequence[Tensor]) -> list[int]:
@@ -44,9 +49,10 @@ def _like(array: np.ndarray) -> np.ndarray:
     return np.array(array, order="K")
 
 
+@judged
 def gradcheck(
     f: Callable[..., Tensor],
-    inputs: Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
     eps: float = 1e-6,
     atol: float = 1e-7,
     rtol: float = 1e-6,
@@ -59,7 +65,7 @@ def gradcheck(
 
     Args:
         f: a function of Tensors that gives one Tensor; stay away from its kinks.
-        inputs: float64 tensors; those that require a gradient are checked. They are not changed.
+        inputs: float64 tensors, or one alone; those that require a gradient are checked. They are not changed.
         eps: the step.
         atol, rtol: a gradient g may be off by ``atol + rtol |g|`` from the difference.
         directions: None: every element by itself; a number: along so many drawn directions through all elements at once.
@@ -76,6 +82,7 @@ def gradcheck(
     >>> gradcheck(lambda x: (x * x).sum(), [nc.tensor([1.0, 2.0], dtype=nc.float64, requires_grad=True)])
     True
     """
+    inputs = _several(inputs)
     for t in inputs:
         if t.requires_grad and t.dtype != float64:
             raise DTypeError(message("gradcheck", "float64 inputs", str(t.dtype), "float32 is too coarse for differences"))
@@ -118,14 +125,15 @@ def gradcheck(
     return True
 
 
-def adjoint_check(f: Callable[..., Tensor], inputs: Sequence[Tensor], rtol: float = 0.0, seed: int = 0) -> bool:
+@judged
+def adjoint_check(f: Callable[..., Tensor], inputs: Tensor | Sequence[Tensor], rtol: float = 0.0, seed: int = 0) -> bool:
     """Check ``<f(x), g> = <x_i, gradient of x_i>`` for a function that is linear in each of its inputs.
 
     Sharper than differences: with inputs of small integers both sides are exact and must be equal.
 
     Args:
         f: a function of Tensors, linear in every input by itself.
-        inputs: those that require a gradient are checked. They are not changed.
+        inputs: tensors, or one alone; those that require a gradient are checked. They are not changed.
         rtol: how far the sides may be apart, relative to the sum of the absolute values of the terms.
         seed: of g.
 
@@ -140,6 +148,7 @@ def adjoint_check(f: Callable[..., Tensor], inputs: Sequence[Tensor], rtol: floa
     >>> adjoint_check(lambda x, w: x @ w, [x, w])
     True
     """
+    inputs = _several(inputs)
     checked = _leaves("adjoint_check", inputs)
     y, g, gradients = _gradients(f, inputs, seed)
     terms = np.asarray(y).astype(np.float64) * g

@@ -14,6 +14,7 @@ from ..data import DataLoader, Dataset
 from ..errors import ShapeError, message
 from ..nn import Module
 from ..nn.functional import cross_entropy, softmax
+from ..signatures import judged
 from ..tensor import Tensor, inference_mode
 from .results import Evaluation
 
@@ -42,6 +43,7 @@ def _batches(data: Data | DataLoader, batch_size: int, device: str) -> DataLoade
     return data if isinstance(data, DataLoader) else DataLoader(data, batch_size, device=device)
 
 
+@judged
 def evaluate(model: Module, data: Data | DataLoader, *, loss: Loss = cross_entropy, batch_size: int = 256) -> Evaluation:
     """Run a network over labelled data, in evaluation mode and ``inference_mode``; its modes are as before afterwards.
 
@@ -74,6 +76,7 @@ def evaluate(model: Module, data: Data | DataLoader, *, loss: Loss = cross_entro
     return Evaluation(total / len(truth), float(np.trace(confusion) / len(truth)), confusion.astype(np.int64), names)
 
 
+@judged
 def predict(model: Module, data: Data, *, batch_size: int = 256) -> np.ndarray:
     """The probabilities of the classes, (N, K) in the model's dtype: the softmax of what it gives for each picture.
 

@@ -13,11 +13,12 @@ import numpy as np
 
 from .. import checkpoint as files
 from .. import config, models, random
-from ..arguments import integer
+from ..arguments import integer, number
 from ..data import DataLoader, Dataset
 from ..errors import DTypeError, message
 from ..nn import Module, UninitializedParameter
 from ..nn.functional import cross_entropy
+from ..signatures import judged
 from .evaluate import Data, Loss, evaluating
 from .loop import Loop
 from .recipes import OPTIMIZERS, SCHEDULES, MakeOptimizer, MakeSchedule
@@ -28,6 +29,7 @@ from .signals import StopSignal
 __all__ = ["fit"]
 
 
+@judged
 def fit(
     model: Module | str,
     train: Data,
@@ -83,10 +85,10 @@ def fit(
     >>> train, test = nc.data.digits()  # doctest: +SKIP
     >>> history = fit("lenet-modern", train, test, epochs=20, lr=5e-3, out="runs/mine")  # doctest: +SKIP
     """
-    integer("fit", "epochs", epochs)
-    integer("fit", "batch_size", batch_size)
-    if checkpoint_every is not None:
-        integer("fit", "checkpoint_every", checkpoint_every)
+    number("fit", "lr", lr)
+    epochs, batch_size, lr = integer("fit", "epochs", epochs), integer("fit", "batch_size", batch_size), float(lr)
+    seed = integer("fit", "seed", seed, least=0)
+    checkpoint_every = None if checkpoint_every is None else integer("fit", "checkpoint_every", checkpoint_every)
     folder, source = _places(out, resume)
     saved = None if source is None else files.load(source)
     random.manual_seed(seed)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..data import RandomCrop
 from ..optim import SGD, Adam, AdamW, CosineAnnealingLR, OneCycleLR, Optimizer, Schedule
+from ..signatures import judged
 
 __all__ = ["OPTIMIZERS", "SCHEDULES", "MakeOptimizer", "MakeSchedule", "recipe"]
 
@@ -33,6 +34,7 @@ _RECIPES: dict[tuple[str, str], dict[str, Any]] = {
 }
 
 
+@judged
 def recipe(data: str, model: str) -> dict[str, Any]:
     """Arguments for :func:`fit` that train this network well on these data: epochs, batch_size, lr, optimizer, schedule, and where
     there are few pictures a transform.

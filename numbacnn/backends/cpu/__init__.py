@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .conv import Conv
 from .dense import Dense
+from .dropout import Dropout
 from .index import Index
 from .loss import Loss
 from .norm import Norm
@@ -12,7 +13,7 @@ from .optim import Optim
 __all__ = ["CpuBackend", "create"]
 
 
-class CpuBackend(Index, Conv, Dense, Norm, Loss, Optim):
+class CpuBackend(Index, Conv, Dense, Norm, Dropout, Loss, Optim):
     """See ``backends.base.Backend``. Each family inherits from those whose methods it calls: ``Arrays`` first of all."""
 
     name = "cpu"

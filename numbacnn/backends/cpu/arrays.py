@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...kernels.cpu.launch import compute
 from ...layout import CHANNELS_FIRST, CHANNELS_LAST
 from . import packs
 from .buffers import Buffers
@@ -65,7 +66,7 @@ class Arrays:
             return x
         self.conversions += 1
         out = self.buffers.empty(x.shape, x.dtype)
-        out[...] = x
+        compute(np.copyto, out, x)
         return out
 
     def from_numpy(self, a: Array) -> Array:
@@ -100,6 +101,9 @@ class Arrays:
 
     def shares_memory(self, x: Array, y: Array) -> bool:
         return np.may_share_memory(x, y)
+
+    def is_dense(self, x: Array, order: Sequence[int]) -> bool:
+        return x.transpose(order).flags.c_contiguous
 
     lock = staticmethod(packs.lock)
     unlock = staticmethod(packs.unlock)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import sys
-import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+
+from ...locks import lock
 
 __all__ = ["Buffers"]
 
@@ -41,7 +42,7 @@ class Buffers:
         self.limit = limit
         self._buffers: OrderedDict[int, tuple[list[np.ndarray], list[int]]] = OrderedDict()  # by size in bytes
         self.held = 0
-        self._lock = threading.Lock()
+        self._lock = lock()
 
     def empty(self, shape: Sequence[int], dtype: Any) -> np.ndarray:
         """An uninitialised C-contiguous array."""

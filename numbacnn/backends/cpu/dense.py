@@ -9,11 +9,11 @@ import numpy as np
 
 from ...geometry import PoolGeometry
 from ...kernels.cpu import few_rows, reduce
-from ...kernels.cpu.launch import launch
+from ...kernels.cpu.launch import compute, launch
 from ...names import ACTIVATIONS
 from . import packs
 from .arrays import EMPTY, Array, c_ordered, to_channels_first, to_channels_last
-from .plan.linear import FEW_ROWS, matmul_plan, matmul_t_plan, rows_grad_plan
+from .plan.linear import FEW_ROWS, THIN, batched_matmul_plan, matmul_plan, matmul_t_plan, rows_grad_plan
 from .pointwise import Pointwise
 from .pool import Pool
 from .reduce import Reduce, channel_sum
@@ -35,10 +35,29 @@ class Dense(Pointwise, Reduce, Pool):
     def matmul(self, a: Array, b: Array) -> Array:
         if a.dtype.kind != "f":
             return np.matmul(a, b)
+        if a.ndim == 3:
+            return self._batched_matmul(a, b)
         m, k, n = *a.shape, b.shape[1]
         if b.flags.f_contiguous and not b.flags.c_contiguous:
             return self._matmul(a, b.T, None, (m, k, n, 1, k))
         return self._matmul(a, b, None, (m, k, n, n, 1))
+
+    def _batched_matmul(self, a: Array, b: Array) -> Array:
+        """(B, M, K) @ (B, K, N); in memory the result is (M, B, N)."""
+        (batch, m, k), n, turned = a.shape, b.shape[2], b.transpose(0, 2, 1)
+        if n < THIN <= m:
+            return self._batched_matmul(turned, a.transpose(0, 2, 1)).transpose(0, 2, 1)
+        out = self.buffers.empty((m, batch, n), a.dtype)
+        if not k:
+            compute(np.copyto, out, 0)
+        elif n < THIN:
+            for i in range(batch):
+                compute(np.copyto, out[:, i], self.matmul(a[i], b[i]))
+        elif out.size:
+            flipped = turned.flags.c_contiguous and not b.flags.c_contiguous
+            plan = batched_matmul_plan(batch, m, k, n, *((1, k) if flipped else (n, 1)), a.dtype)
+            contract(self.buffers, plan, c_ordered(a), (turned if flipped else b, None), None, out)
+        return out.transpose(1, 0, 2)
 
     def linear_forward(self, x: Array, w: Array, b: Array | None, activation: str = "none") -> Array:
         x = _flattened(x)
@@ -67,7 +86,7 @@ class Dense(Pointwise, Reduce, Pool):
         """(M, K) @ (K, N); ``sizes`` is M, K, N and the strides of K and N in ``b``. a may be images of so many channels."""
         out = self.empty((sizes[0], sizes[2]), a.dtype)
         if 0 in sizes[:3]:
-            out[...] = 0 if bias is None else bias
+            compute(np.copyto, out, 0 if bias is None else bias)
             return out if activation == "none" else self.unary(activation, out)
         if sizes[0] <= FEW_ROWS:
             self._product_of_few_rows(a, b, bias, sizes, activation, out)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from ...kernels.cpu.launch import compute
 from . import packs
 from .arrays import Array, Arrays, memory_axis, to_channels_first, to_channels_last
 
@@ -24,14 +26,14 @@ class Index(Arrays):
 
     def setitem(self, x: Array, index: Any, value: Any) -> None:
         packs.unlock(x)
-        x[index] = value
+        compute(operator.setitem, x, index, value)
 
     def add_at(self, x: Array, index: Any, value: Array) -> None:
         parts = index if isinstance(index, tuple) else (index,)
         if any(isinstance(i, np.ndarray) for i in parts):
-            np.add.at(x, index, value)
+            compute(np.add.at, x, index, value)
         else:
-            x[index] += value
+            compute(operator.setitem, x, index, x[index] + value)
 
     def concatenate(self, arrays: Sequence[Array], axis: int) -> Array:
         return to_channels_first(np.concatenate([to_channels_last(a) for a in arrays], memory_axis(axis, arrays[0].ndim)))

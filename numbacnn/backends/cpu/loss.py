@@ -6,6 +6,7 @@ import numpy as np
 
 from ...kernels.cpu import loss
 from ...kernels.cpu.launch import launch
+from ..base import bad_labels
 from .arrays import Array, Arrays, c_ordered
 
 __all__ = ["Loss"]
@@ -13,6 +14,11 @@ __all__ = ["Loss"]
 
 class Loss(Arrays):
     """The loss of logits and labels."""
+
+    def class_indices(self, op: str, labels: Array, classes: int) -> Array:
+        if labels.size and labels.view(f"u{labels.itemsize}").max() >= classes:  # a negative label counts as a huge one
+            raise bad_labels(op, classes, labels)
+        return labels.astype(np.int64)
 
     def cross_entropy_forward(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]:
         losses, softmax = np.empty(len(logits), logits.dtype), np.empty(logits.shape, logits.dtype)

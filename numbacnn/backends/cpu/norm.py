@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...kernels.cpu import norm, reduce
-from ...kernels.cpu.launch import launch
+from ...kernels.cpu.launch import compute, launch
 from .arrays import Array, Arrays, to_channels_first
 
 __all__ = ["Norm"]
@@ -48,8 +48,8 @@ class Norm(Arrays):
                 mean, var = self._moments(memory)
                 if running_mean is not None and running_var is not None:
                     n = x.size // x.shape[1]
-                    running_mean[...] = (1 - momentum) * running_mean + momentum * mean
-                    running_var[...] = (1 - momentum) * running_var + momentum * (var * n / (n - 1))
+                    compute(np.copyto, running_mean, (1 - momentum) * running_mean + momentum * mean, "same_kind")
+                    compute(np.copyto, running_var, (1 - momentum) * running_var + momentum * (var * n / (n - 1)), "same_kind")
             invstd = 1 / np.sqrt(var + eps)
             scale = invstd if weight is None else invstd * weight
             return self._affine(memory, mean, scale, 0 if bias is None else bias), mean, invstd
@@ -71,7 +71,7 @@ class Norm(Arrays):
         if not finite.all():  # the kernel multiplies in the arrays' dtype: once more with smaller numbers
             shrink, again, beyond = rows[0].dtype.type(norm.SHRINK), np.empty_like(out), ~finite.all(0)
             launch(kernel, *(a * shrink for a in rows), _repeated(center * shrink, scratch[2]), part, again)
-            out[:, beyond] = again[:, beyond] / [[float(shrink)], [float(shrink) ** 2]]
+            return np.where(beyond, again / [[float(shrink)], [float(shrink) ** 2]], out)
         return out
 
     def _affine(self, x: Array, center: Array | float, scale: Array, shift: Array | float) -> Array:

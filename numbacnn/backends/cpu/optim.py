@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...kernels.cpu import optim
-from ...kernels.cpu.launch import launch
+from ...kernels.cpu.launch import compute, launch
 from . import packs
 from .arrays import Array, Arrays
 
@@ -88,4 +88,4 @@ class Optim(Arrays):
         launch(kernel, like, table, _tasks(sizes), *rates)
         for w, moved in zip(ws, ordered[0]):
             if moved is not w:
-                w[...] = moved
+                compute(np.copyto, w, moved)

@@ -11,14 +11,14 @@ Arrays are known by identity and referred to weakly: what was made of one goes w
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 import weakref
 from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
+
+from ... import locks
 
 __all__ = ["cached", "lock", "unlock"]
 
@@ -32,11 +32,11 @@ class _Locked:
         key = id(_memory(array))
         self.array = weakref.ref(array, lambda _: _locked.pop(key, None))
         self.made: dict[str, tuple[Hashable, Any]] = {}
-        self.making = threading.Lock()
+        self.making = locks.lock()
 
 
 _locked: dict[int, _Locked] = {}  # by the id of the array that owns the memory
-_lock = threading.Lock()
+_lock = locks.lock()
 
 
 def _memory(array: np.ndarray) -> Any:
@@ -115,15 +115,3 @@ def _alone(holder: Any) -> bool:
     owned = isinstance(base, np.ndarray) and base.flags.owndata
     del base
     return owned and _references(holder) == _ALONE
-
-
-def _after_fork() -> None:
-    """Another thread of the parent may have held a lock, and is not here to give it back."""
-    global _lock
-    _lock = threading.Lock()
-    for entry in list(_locked.values()):
-        entry.making = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

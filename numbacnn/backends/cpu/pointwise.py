@@ -6,30 +6,36 @@ from typing import Any
 
 import numpy as np
 
-from ...kernels.cpu import gelu, pointwise
-from ...kernels.cpu.launch import launch
-from .arrays import LARGE, Array, Arrays, to_channels_first, to_channels_last
+from ...kernels.cpu import pointwise
+from ...kernels.cpu.launch import compute, launch
+from ...pointwise import BINARY, UNARY
+from .arrays import Array, Arrays, to_channels_first, to_channels_last
 
 __all__ = ["Pointwise"]
 
 
 def same_layout(a: Any, b: Any) -> bool:
-    """Whether these are large arrays of one shape and type whose memory a kernel takes as it is; NumPy is quicker for small ones."""
-    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)) or a.size < LARGE or a.shape != b.shape or a.dtype != b.dtype:
+    """Whether these are arrays of one shape and floating-point type whose memory a kernel takes as it is."""
+    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)) or a.shape != b.shape or a.dtype != b.dtype:
         return False
     return a.dtype.kind == "f" and all(to_channels_last(x).flags.c_contiguous and x.flags.writeable for x in (a, b))
 
 
 class Pointwise(Arrays):
-    """NumPy, and kernels for what NumPy is slow at."""
+    """Kernels of the table's functions, and NumPy where it is as quick."""
 
     def unary(self, name: str, x: Array) -> Array:
-        if name in ("relu", "sigmoid", "tanh"):
-            return self._map(getattr(pointwise, name), x)
-        if name == "erf":
-            return self._map(gelu.erf, x)
-        with np.errstate(all="ignore"):
-            return np.asarray(getattr(np, name)(x))
+        row = UNARY.get(name)
+        if row and (not row.numpy or (x.dtype == np.float32 and x.size >= row.numpy)):
+            return self._map(pointwise.forward(name), x)
+        dense = to_channels_last(x).flags.c_contiguous
+        dtype = np.dtype(bool) if name == "logical_not" else x.dtype
+        out = self.empty(x.shape, dtype) if dense else np.empty_like(x, dtype)
+        compute(getattr(np, name), x, out)
+        return out
+
+    def unary_backward(self, name: str, grad: Array, saved: Array) -> Array:
+        return self._map(pointwise.backward(name), grad, saved)
 
     def _map(self, kernel: Any, *arrays: Array) -> Array:
         """A kernel over flat memory, on arrays of one shape."""
@@ -39,8 +45,9 @@ class Pointwise(Arrays):
         return to_channels_first(out)
 
     def binary(self, name: str, a: Any, b: Any) -> Array:
-        if name == "add" and same_layout(a, b):
-            return self._map(pointwise.add, a, b)
+        row = BINARY.get(name)
+        if row and getattr(a, "size", 0) >= row.numpy and same_layout(a, b):
+            return self._map(pointwise.forward(name), a, b)
         with np.errstate(all="ignore"):  # infinities and NaNs are results here, not warnings
             return np.asarray(getattr(np, name)(a, b))
 
@@ -49,18 +56,3 @@ class Pointwise(Arrays):
 
     def where(self, condition: Array, a: Any, b: Any) -> Array:
         return np.where(condition, a, b)
-
-    def relu_backward(self, grad: Array, y: Array) -> Array:
-        return self._map(pointwise.relu_backward, grad, y)
-
-    def sigmoid_backward(self, grad: Array, y: Array) -> Array:
-        return self._map(pointwise.sigmoid_backward, grad, y)
-
-    def tanh_backward(self, grad: Array, y: Array) -> Array:
-        return self._map(pointwise.tanh_backward, grad, y)
-
-    def gelu(self, x: Array, approximate: bool) -> Array:
-        return self._map(gelu.gelu_tanh if approximate else gelu.gelu, x)
-
-    def gelu_backward(self, grad: Array, x: Array, approximate: bool) -> Array:
-        return self._map(gelu.gelu_tanh_backward if approximate else gelu.gelu_backward, grad, x)

@@ -59,6 +59,9 @@ class Reduce(Arrays):
     def max(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
         return self._reduce(np.maximum.reduce, x, axes, keepdims)
 
+    def min(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+        return self._reduce(np.minimum.reduce, x, axes, keepdims)
+
     def _reduce(self, function: Callable[..., Any], x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
         with np.errstate(all="ignore"):
             if x.ndim == 1 == len(axes) and x.flags.c_contiguous:
@@ -69,6 +72,9 @@ class Reduce(Arrays):
 
     def argmax(self, x: Array, axis: int) -> Array:
         return np.asarray(np.argmax(x, axis)).astype(np.int64)
+
+    def argmin(self, x: Array, axis: int) -> Array:
+        return np.asarray(np.argmin(x, axis)).astype(np.int64)
 
     def channel_sum(self, grad: Array) -> Array:
         memory = self.contiguous(grad)

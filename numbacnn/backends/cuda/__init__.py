@@ -6,6 +6,7 @@ from ...kernels.cuda import driver
 from .arrays import CudaArray
 from .conv import Conv
 from .dense import Dense
+from .dropout import Dropout
 from .index import Index
 from .loss import Loss
 from .norm import Norm
@@ -14,7 +15,7 @@ from .optim import Optim
 __all__ = ["CudaArray", "CudaBackend", "create", "is_available"]
 
 
-class CudaBackend(Index, Conv, Dense, Norm, Loss, Optim):
+class CudaBackend(Index, Conv, Dense, Norm, Dropout, Loss, Optim):
     """See ``backends.base.Backend``. Each family inherits from those whose methods it calls: ``Arrays`` first of all."""
 
     name = "cuda"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from ...layout import channels_last
 
 __all__ = ["Arrays", "CudaArray", "Operand", "ceil"]
 
+WATCHED = 256  # values that the device judges before somebody reads a result
 LIMIT = 2**31 - 1  # elements of an array: kernels index with 32 bits
 
 
@@ -65,6 +66,7 @@ class Arrays:
     """Memory, and what looks at it."""
 
     def __init__(self) -> None:
+        self._faults: list[tuple[CudaArray, Callable[[], Exception]]] = []
         self._constant = functools.lru_cache(maxsize=256)(self._make_constant)
 
     def empty(self, shape: Sequence[int], dtype: Any, order: Sequence[int] | None = None) -> CudaArray:
@@ -130,7 +132,21 @@ class Arrays:
         memory = np.ascontiguousarray(a.transpose(order)).reshape(-1)
         return CudaArray(driver.cuda.to_device(memory), views.dense(a.shape, order), a.dtype)
 
+    def watch(self, fault: CudaArray, error: Callable[[], Exception]) -> None:
+        """Raise ``error()`` at the next point that reads a result, if ``fault`` () is not 0 then."""
+        self._faults.append((fault, error))
+        if len(self._faults) > WATCHED:
+            self.judge()
+
+    def judge(self) -> None:
+        """Wait for the device, and raise the first error that it has found."""
+        faults, self._faults = self._faults, []
+        for fault, error in faults:
+            if fault.buffer.copy_to_host()[0]:
+                raise error()
+
     def to_numpy(self, x: CudaArray) -> np.ndarray:
+        self.judge()
         order = views.memory_order(x.view)
         if x.size == 0:
             return np.empty(x.shape, x.dtype)
@@ -169,6 +185,9 @@ class Arrays:
     def shares_memory(self, x: CudaArray, y: CudaArray) -> bool:
         return x.buffer is y.buffer
 
+    def is_dense(self, x: CudaArray, order: Sequence[int]) -> bool:
+        return views.is_dense(x.view, order)
+
     def lock(self, holder: Any) -> None:
         """Nothing is kept, so nothing can become stale."""
 
@@ -183,3 +202,4 @@ class Arrays:
 
     def synchronize(self) -> None:
         driver.cuda.synchronize()
+        self.judge()

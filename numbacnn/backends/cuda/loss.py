@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ...kernels.cuda.driver import launch, launch_flat
+from ...kernels.cuda.labels import judge
 from ...kernels.cuda.simt import loss, reduce
+from ..base import bad_labels
 from .arrays import Arrays, CudaArray
 
 __all__ = ["Loss"]
@@ -11,6 +15,17 @@ __all__ = ["Loss"]
 
 class Loss(Arrays):
     """The loss of logits and labels."""
+
+    def class_indices(self, op: str, labels: CudaArray, classes: int) -> CudaArray:
+        out, fault = self.empty(labels.shape, np.int64), self.full((), 0, np.int32)
+        memory = self.flat(self.contiguous(labels))
+        launch_flat(judge, out.size, memory, classes, out.buffer, fault.buffer)
+
+        def error() -> ValueError:
+            return bad_labels(op, classes, self.to_numpy(labels))
+
+        self.watch(fault, error)
+        return out
 
     def cross_entropy_forward(self, logits: CudaArray, labels: CudaArray, smoothing: float) -> tuple[CudaArray, CudaArray]:
         rows, cols = logits.shape

@@ -9,15 +9,18 @@ import numpy as np
 
 from ...kernels.cuda import views
 from ...kernels.cuda.driver import launch_flat
-from ...kernels.cuda.simt import pointwise
+from ...kernels.cuda.simt import pointwise, rows
 from ...names import BINARY, COMPARISON, FLOOR, UNARY
 from .arrays import Arrays, CudaArray, Operand
 
 __all__ = ["Pointwise"]
 
 
+GELU = ("gelu", "gelu_tanh")
+
+
 class Pointwise(Arrays):
-    """The kernels get an operation's place in its tuple of ``names``."""
+    """Some kernels serve several operations: they get an operation's place in its tuple. Others are made from the table."""
 
     def _elementwise(self, kernel: Any, code: tuple[int, ...], operands: Sequence[CudaArray], dtype: Any) -> CudaArray:
         """Launch ``kernel(*code, shape, (operand, start, strides)..., out, n)``; the result lies as the first operand of its shape does."""
@@ -43,8 +46,13 @@ class Pointwise(Arrays):
     def unary(self, name: str, x: CudaArray) -> CudaArray:
         (number,) = self._numbers([x])
         dtype = np.dtype(bool) if name == "logical_not" else number.dtype
-        out = self._elementwise(pointwise.unary, (UNARY.index(name),), [number], dtype)
+        kernel, code = _choose(name, (pointwise.unary, UNARY), (pointwise.gelu, GELU), rows.forward)
+        out = self._elementwise(kernel, code, [number], dtype)
         return out if name == "logical_not" or number is x else self.astype(out, x.dtype)
+
+    def unary_backward(self, name: str, grad: CudaArray, saved: CudaArray) -> CudaArray:
+        by_code = (pointwise.activation_backward, pointwise.BACKWARD), (pointwise.gelu_backward, GELU)
+        return self._elementwise(*_choose(name, *by_code, rows.backward), [grad, saved], saved.dtype)
 
     def binary(self, name: str, a: Operand, b: Operand) -> CudaArray:
         operands = self._operands(a, b)
@@ -63,23 +71,11 @@ class Pointwise(Arrays):
         operands = self._operands(a, b)
         return self._elementwise(pointwise.where, (), [condition, *operands], operands[0].dtype)
 
-    def _activation_backward(self, name: str, grad: CudaArray, y: CudaArray) -> CudaArray:
-        return self._elementwise(pointwise.activation_backward, (pointwise.BACKWARD.index(name),), [grad, y], y.dtype)
-
-    def relu_backward(self, grad: CudaArray, y: CudaArray) -> CudaArray:
-        return self._activation_backward("relu", grad, y)
-
-    def sigmoid_backward(self, grad: CudaArray, y: CudaArray) -> CudaArray:
-        return self._activation_backward("sigmoid", grad, y)
-
-    def tanh_backward(self, grad: CudaArray, y: CudaArray) -> CudaArray:
-        return self._activation_backward("tanh", grad, y)
-
-    def gelu(self, x: CudaArray, approximate: bool) -> CudaArray:
-        return self._elementwise(pointwise.gelu, (int(approximate),), [x], x.dtype)
-
-    def gelu_backward(self, grad: CudaArray, x: CudaArray, approximate: bool) -> CudaArray:
-        return self._elementwise(pointwise.gelu_backward, (int(approximate),), [grad, x], x.dtype)
-
     def activated(self, x: CudaArray, activation: str) -> CudaArray:
         return x if activation == "none" else self.unary(activation, x)
+
+
+def _choose(name: str, *kernels: Any) -> tuple[Any, tuple[int, ...]]:
+    """A kernel for this function and the code that it is told: the first (kernel, names) that knows the name, or one made of a row."""
+    *by_code, of_row = kernels
+    return next(((kernel, (names.index(name),)) for kernel, names in by_code if name in names), None) or (of_row(name), ())

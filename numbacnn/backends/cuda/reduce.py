@@ -38,13 +38,22 @@ class Reduce(Pointwise):
         out = self._reduce(reduce.MAX, number, axes, keepdims)
         return out if number is x else self.astype(out, x.dtype)
 
+    def min(self, x: CudaArray, axes: tuple[int, ...], keepdims: bool) -> CudaArray:
+        return self._reversed(self.max(self._reversed(x), axes, keepdims))
+
+    def _reversed(self, x: CudaArray) -> CudaArray:
+        """The same values in reverse order, and reversed once more themselves. Nothing overflows: integers become their complement."""
+        if x.dtype == np.bool_:
+            return self.unary("logical_not", x)
+        return self.unary("negative", x) if x.dtype.kind == "f" else self.binary("subtract", int(~x.dtype.type(0)), x)
+
     def _reduce(self, op: int, x: CudaArray, axes: tuple[int, ...], keepdims: bool) -> CudaArray:
         """The road and the order depend on the shape alone, never on how ``x`` happens to lie in memory."""
         axes = tuple(a % x.ndim for a in axes)
         gone = [a for a in channels_last(x.ndim) if a in axes]
         kept = [a for a in channels_last(x.ndim) if a not in axes]
         count, n = math.prod(x.shape[a] for a in kept), math.prod(x.shape[a] for a in gone)
-        if n == 0:
+        if not x.size:
             flat = self.full((count,), 0, x.dtype)
         elif kept and (n < SHORT_ROW or (*gone, *kept) == channels_last(x.ndim)):
             flat = self._reduce_columns(op, self.ordered(x, (*gone, *kept)), n, count)
@@ -90,8 +99,12 @@ class Reduce(Pointwise):
         rows = self.ordered(x, axes)
         shape = [x.shape[a] for a in axes[:-1]]
         out = self.empty(shape, np.int64)
-        launch(reduce.argmax_rows, (math.prod(shape),), reduce.THREADS, self.flat(rows), out.buffer, x.shape[axis])
+        if x.size:
+            launch(reduce.argmax_rows, (math.prod(shape),), reduce.THREADS, self.flat(rows), out.buffer, x.shape[axis])
         return out
+
+    def argmin(self, x: CudaArray, axis: int) -> CudaArray:
+        return self.argmax(self._reversed(x), axis)
 
     def channel_sum(self, grad: CudaArray) -> CudaArray:
         return self._reduce(reduce.SUM, grad, (0, *range(2, grad.ndim)), False)

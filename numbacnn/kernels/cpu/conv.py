@@ -278,8 +278,41 @@ def _bias_row(bias, first, used, NR, row):
             i = i + 1 if i + 1 < bias.size else 0
 
 
+@inline
+def _any_nan(y, to, t, o, pixels, used):
+    """Whether a tile that was stored holds a NaN."""
+    found = False
+    for r in range(pixels):
+        d = to[u8(t + r)] + o
+        for v in range(used):
+            found |= y[d + v] != y[d + v]
+    return found
+
+
 @inline(owns=True)
-def _contract_task(tile, task, x, at, to, tap_sets, taps, rows, sizes, packed, bias, activation_code, y):
+def _without_added_taps(x, at, to, t, o, q, pixels, used, channel, taps, rows, runs, offsets, channels, packed, b, first, code, y):
+    """The NaNs of a tile of superpixels once more, without the taps that superpixels add: 0 * inf is NaN, and no tap of theirs.
+
+    A negative offset marks an added tap. ``runs``: the tap set's first run, the one after its last, and their length.
+    """
+    NR = first.size
+    for r in range(pixels):
+        d = to[u8(t + r)] + o
+        for v in range(used):
+            if y[d + v] != y[d + v]:
+                part = (channel + v) // (channels // len(offsets))
+                total = first[v]
+                for run in range(runs[0], runs[1]):
+                    a, k = at[u8(t + r)] + q + taps[run], rows[run]
+                    for i in range(runs[2]):
+                        if offsets[part, k + i] >= 0:
+                            total += x[a + i] * packed[b + (k + i) * NR + v]
+                y[d + v] = total
+                activate(y[d + v : d + v + 1], code)
+
+
+@inline(owns=True)
+def _contract_task(tile, task, x, at, to, tap_sets, taps, rows, offsets, sizes, packed, bias, activation_code, y):
     """One of ``contract``'s tasks."""
     images, x_image, y_image, x_group, y_group = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
     pixel_tasks, channel_tasks, may_overstore = sizes[5], sizes[6], sizes[7]
@@ -313,6 +346,12 @@ def _contract_task(tile, task, x, at, to, tap_sets, taps, rows, sizes, packed, b
                     store(acc, y, to, t, o)
                 else:
                     _store_part(tile, acc, scratch, activation_code, min(M, stop - p), used, y, to, t, o)
+                if len(offsets) > 1 and _any_nan(y, to, t, o, min(M, stop - p), used):
+                    runs, b = tap_sets[k, 2:5], gb * K * NR
+                    _without_added_taps(
+                        x, at, to, t, o, q, min(M, stop - p), used, channel, taps, rows, runs, offsets, y_group, weights, b, first,
+                        activation_code, y,
+                    )  # fmt: skip
 
 
 @kernel
@@ -339,10 +378,10 @@ def contract(tile, x, at, to, tap_sets, taps, rows, offsets, sizes, w, packed, b
                 _pack_slice(np.int64(task), w, offsets, sizes[8], sizes[9], sizes[4], packed)
     if sizes[11]:
         for task in range(sizes[5] * sizes[6]):
-            _contract_task(tile, task, x, at, to, tap_sets, taps, rows, sizes, packed, bias, activation_code, y)
+            _contract_task(tile, task, x, at, to, tap_sets, taps, rows, offsets, sizes, packed, bias, activation_code, y)
     else:
         for task in prange(sizes[5] * sizes[6]):
-            _contract_task(tile, np.int64(task), x, at, to, tap_sets, taps, rows, sizes, packed, bias, activation_code, y)
+            _contract_task(tile, np.int64(task), x, at, to, tap_sets, taps, rows, offsets, sizes, packed, bias, activation_code, y)
 
 
 @inline

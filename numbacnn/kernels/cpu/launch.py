@@ -13,9 +13,9 @@ import functools
 import hashlib
 import os
 import sys
-import threading
 import types
 from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,26 @@ from numba import njit
 from numba.core import event
 from numba.core.options import DefaultOptions
 
-from ... import config
+from ... import config, locks
+from ...signatures import judged
 from . import cache
 from .compiler import pipeline
 
 _numba: Any = numba.config
 
-__all__ = ["DOT", "ROUNDED", "default_threads", "get_num_threads", "inline", "kernel", "launch", "layer", "set_num_threads"]
+__all__ = [
+    "CONTRACT",
+    "DOT",
+    "ROUNDED",
+    "compute",
+    "default_threads",
+    "get_num_threads",
+    "inline",
+    "kernel",
+    "launch",
+    "layer",
+    "set_num_threads",
+]
 
 CONTRACT = frozenset({"contract"})
 ROUNDED = frozenset[str]()
@@ -45,7 +58,8 @@ SMALL = 1 << 14
 
 def _sources() -> str:
     """A hash of all kernel sources: Numba's cache sees changes in a kernel's own file only."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    here = Path(__file__)
+    files = [*sorted(here.parent.glob("*.py")), here.parents[2] / "pointwise.py"]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:10]
 
 
@@ -76,15 +90,15 @@ KERNELS: list[Any] = []
 """Every driver, in the order of definition."""
 
 
-def inline(function: Callable | None = None, *, fastmath: frozenset[str] = CONTRACT, owns: bool = False) -> Any:
-    """Make a serial function for drivers to call; it is compiled into each of them.
+def inline(function: Callable | None = None, *, fastmath: frozenset[str] = CONTRACT, owns: bool = False, force: bool = False) -> Any:
+    """Make a serial function for drivers to call; it is compiled into each of them, by ``force`` where LLVM would call it.
 
     ``owns``: it makes arrays, or returns one. Others do without counting references, for which Numba would call a function for each
     array that is handed on, where LLVM does not merge caller and callee: as much as a small loop takes.
     """
     if function is None:
-        return lambda f: inline(f, fastmath=fastmath, owns=owns)
-    options: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # nobody but a driver calls it
+        return lambda f: inline(f, fastmath=fastmath, owns=owns, force=force)
+    options: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": force}  # nobody but a driver calls it
     if hasattr(DefaultOptions, "_nrt"):  # Numba does not document it
         options["_nrt"] = owns
     return njit(fastmath=set(fastmath), error_model="numpy", **options)(function)
@@ -99,7 +113,7 @@ def _serial(driver: Any) -> Any:
 
 
 # -- launching ---------------------------------------------------------------------------------------------------------
-_lock = threading.Lock()
+_lock = locks.lock()
 _NOBODY_WAITS = contextlib.nullcontext()
 _layer: str | None = None
 _forked = False
@@ -145,9 +159,18 @@ def launch(driver: Any, *args: Any) -> None:
         numba.set_num_threads(found)  # the setting is the user's too, for his own kernels in this thread
 
 
+def compute(function: Callable[..., Any], *args: Any) -> None:
+    """The sibling of :func:`launch` for NumPy: call a function that writes into the memory of one of its arguments.
+
+    Backends write to memory through these two only, so that who wants to know what a step does has two places to look. Infinities and
+    NaNs are results here, not warnings.
+    """
+    with np.errstate(all="ignore"):
+        function(*args)
+
+
 def _after_fork() -> None:
-    global _lock, _forked
-    _lock = threading.Lock()  # the parent's may be held by a thread that does not exist here
+    global _forked
     _forked = _layer is not None
 
 
@@ -179,18 +202,19 @@ def get_num_threads() -> int:
     return config.threads or default_threads()
 
 
+@judged
 def set_num_threads(threads: int | None) -> None:
     """Let CPU kernels use this many threads (None: all). The results do not depend on it, bit for bit.
 
     Raises:
         ValueError: where it is not between 1 and the threads that Numba started with (``NUMBA_NUM_THREADS``).
     """
-    if threads is not None and not 1 <= threads <= _numba.NUMBA_NUM_THREADS:
-        limit = _numba.NUMBA_NUM_THREADS
+    limit = _numba.NUMBA_NUM_THREADS
+    if threads is not None and (type(threads) is bool or not isinstance(threads, Integral) or not 1 <= threads <= limit):
         raise ValueError(
-            f"[set_num_threads] expected 1 to {limit} threads; received {threads}; set the environment's NUMBA_NUM_THREADS for more."
+            f"[set_num_threads] expected 1 to {limit} threads; received {threads!r}; set the environment's NUMBA_NUM_THREADS for more."
         )
-    config.threads = threads
+    config.threads = threads if threads is None else int(threads)
 
 
 # -- a compile that keeps the user waiting says so -------------------------------------------------------------------------

@@ -1,29 +1,21 @@
-"""Activations and sums on flat arrays of one size and type. A task is a fixed block, so that no bit depends on the number of threads.
+"""Kernels made from the table of pointwise functions, on flat arrays of one size and type; a kernel is made when it is first used.
 
-An ``activation_code`` is a place in ``names.ACTIVATIONS``.
+A task is a fixed block, so that no bit depends on the number of threads. An ``activation_code`` is a place in ``names.ACTIVATIONS``.
 """
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 from numba import prange
 
-from .launch import inline, kernel
-from .vecmath import sigmoid as _sigmoid
-from .vecmath import tanh as _tanh
+from ...names import ACTIVATIONS
+from ...pointwise import BINARY, UNARY, rebound
+from . import vecmath  # noqa: F401  # what the table calls is compiled from it
+from .launch import CONTRACT, ROUNDED, inline, kernel
 
-__all__ = [
-    "activate",
-    "add",
-    "block",
-    "blocks",
-    "derive",
-    "relu",
-    "relu_backward",
-    "sigmoid",
-    "sigmoid_backward",
-    "tanh",
-    "tanh_backward",
-]
+__all__ = ["activate", "backward", "block", "blocks", "derive", "forward"]
 
 BLOCK = 4096
 
@@ -40,50 +32,65 @@ def block(x, b):
     return x[b * BLOCK : (b + 1) * BLOCK]
 
 
-@inline
-def _add(a, b, y):
+# -- patterns: what they call, ``function`` and ``loop``, is put in for each kernel -------------------------------------------------
+function: Any = None
+loop: Any = None
+
+
+def _loop_over_one(x, y):
     for i in range(y.size):
-        y[i] = a[i] + b[i]
+        y[i] = function(x[i])
 
 
-@inline
-def _relu(x, y):
-    zero = x.dtype.type(0)
-    for i in range(x.size):
-        y[i] = zero if x[i] < zero else x[i]  # NaN stays
+def _loop_over_two(a, b, y):
+    for i in range(y.size):
+        y[i] = function(a[i], b[i])
 
 
-@inline
-def _relu_backward(grad, y, dx):
-    zero = y.dtype.type(0)
-    for i in range(dx.size):
-        dx[i] = zero if y[i] <= zero else grad[i]
+def _map_one(x, y):
+    for b in prange(blocks(y)):
+        loop(block(x, b), block(y, b))
 
 
-@inline
-def _sigmoid_block(x, y):
-    for i in range(x.size):
-        y[i] = _sigmoid(x[i])
+def _map_two(a, b, y):
+    for t in prange(blocks(y)):
+        loop(block(a, t), block(b, t), block(y, t))
 
 
-@inline
-def _sigmoid_backward(grad, y, dx):
-    one = y.dtype.type(1)
-    for i in range(dx.size):
-        dx[i] = grad[i] * (y[i] * (one - y[i]))
+@functools.cache
+def _scalar(name: str, part: str) -> Any:
+    """A function of the table, to be called by a loop. ``part`` is "forward" or "backward"."""
+    row = UNARY.get(name) or BINARY[name]
+    contract = getattr(row, "contract", True)
+    return inline(rebound(getattr(row, part), f"{name}_{part}"), fastmath=CONTRACT if contract else ROUNDED, force=True)
 
 
-@inline
-def _tanh_block(x, y):
-    for i in range(x.size):
-        y[i] = _tanh(x[i])
+@functools.cache
+def _loop(name: str, part: str, operands: int) -> Any:
+    pattern = _loop_over_one if operands == 1 else _loop_over_two
+    return inline(rebound(pattern, f"{name}_{part}_loop", function=_scalar(name, part)))
 
 
-@inline
-def _tanh_backward(grad, y, dx):
-    one = y.dtype.type(1)
-    for i in range(dx.size):
-        dx[i] = grad[i] * (one - y[i] * y[i])
+def _kernel(name: str, part: str, operands: int) -> Any:
+    pattern = _map_one if operands == 1 else _map_two
+    return kernel(rebound(pattern, f"{name}_{part}", loop=_loop(name, part, operands)))
+
+
+@functools.cache
+def forward(name: str) -> Any:
+    """The kernel of a function of the table: ``(x, y)`` or, of two numbers, ``(a, b, y)``."""
+    return _kernel(name, "forward", 1 if name in UNARY else 2)
+
+
+@functools.cache
+def backward(name: str) -> Any:
+    """The kernel of the gradient of a function of one number: ``(grad, saved, dx)``, where ``saved`` is x or y, as the table says."""
+    return _kernel(name, "backward", 2)
+
+
+# -- the activations that dense kernels fuse ---------------------------------------------------------------------------------------
+_relu, _sigmoid, _tanh = (_scalar(name, "forward") for name in ACTIVATIONS[1:])
+_relu_backward, _sigmoid_backward, _tanh_backward = (_loop(name, "backward", 2) for name in ACTIVATIONS[1:])
 
 
 @inline
@@ -92,10 +99,9 @@ def activate(x, activation_code):
 
     For two arrays LLVM would ask whether they overlap, and go one by one.
     """
-    zero = x.dtype.type(0)
     if activation_code == 1:
         for i in range(x.size):
-            x[i] = zero if x[i] < zero else x[i]  # NaN stays
+            x[i] = _relu(x[i])
     elif activation_code == 2:
         for i in range(x.size):
             x[i] = _sigmoid(x[i])
@@ -113,52 +119,3 @@ def derive(grad, y, activation_code, dx):
         _sigmoid_backward(grad, y, dx)
     else:
         _tanh_backward(grad, y, dx)
-
-
-@kernel
-def add(a, b, y):
-    """y = a + b."""
-    for t in prange(blocks(y)):
-        _add(block(a, t), block(b, t), block(y, t))
-
-
-@kernel
-def relu(x, y):
-    """y = max(x, 0)."""
-    for b in prange(blocks(x)):
-        _relu(block(x, b), block(y, b))
-
-
-@kernel
-def relu_backward(grad, y, dx):
-    """dx = grad where y > 0 (or NaN), else 0."""
-    for b in prange(blocks(y)):
-        _relu_backward(block(grad, b), block(y, b), block(dx, b))
-
-
-@kernel
-def sigmoid(x, y):
-    """y = 1 / (1 + exp(-x))."""
-    for b in prange(blocks(x)):
-        _sigmoid_block(block(x, b), block(y, b))
-
-
-@kernel
-def sigmoid_backward(grad, y, dx):
-    """dx = grad * y * (1 - y)."""
-    for b in prange(blocks(y)):
-        _sigmoid_backward(block(grad, b), block(y, b), block(dx, b))
-
-
-@kernel
-def tanh(x, y):
-    """y = tanh(x)."""
-    for b in prange(blocks(x)):
-        _tanh_block(block(x, b), block(y, b))
-
-
-@kernel
-def tanh_backward(grad, y, dx):
-    """dx = grad * (1 - y * y)."""
-    for b in prange(blocks(y)):
-        _tanh_backward(block(grad, b), block(y, b), block(dx, b))

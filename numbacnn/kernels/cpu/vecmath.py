@@ -1,15 +1,16 @@
-"""exp, tanh, sigmoid, erf and the tail of the normal distribution that LLVM vectorises (calls of libm stay scalar, and Numba has no SVML).
+"""What the helpers of ``pointwise`` compile to: code that LLVM vectorises (calls of libm stay scalar, and Numba has no SVML).
 
-For float32 the functions are polynomials without branches, written so that NaN, infinities, overflow and denormals come out right;
+For float32 they are polynomials without branches, written so that NaN, infinities, overflow and denormals come out right;
 float64, which only tests and gradient checks use, takes libm's. With NUMBA_DISABLE_JIT=1 the plain NumPy functions run.
 
 Largest error over the whole float32 range, against float64 (with fused multiply-add): exp 1.0, sigmoid 2.4, tanh 2.4, erf 1.2 ulp;
-two_sided_normal_tail, relative, 5e-6 up to 5.
+log1p_below 2.0 ulp; two_sided_normal_tail, relative, 5e-6 up to 5.
 
 Source: the range reduction and the polynomial of Cephes' ``expf`` (S. Moshier, 1992), rounding by a large constant as in
 N. Shibata and F. Petrogalli, "SLEEF", IEEE TPDS 31 (2020). erf is x times a polynomial of x**2 near 0 and 1 - exp of a polynomial
 beyond, both fitted for the least relative error in float64. two_sided_normal_tail is 2 to the power of a polynomial without a
 constant, fitted for the least absolute error down to 0.02, and from there on for the least relative one; 2**r is fitted for the least
+relative error. log1p_below is 2 atanh(x / (x + 2)), whose quotient by x / (x + 2) is a polynomial of its square, fitted for the least
 relative error.
 """
 
@@ -21,9 +22,10 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from ...pointwise import ROOT_HALF, erf, exp, exp_below, log1p_below, sigmoid, tanh, two_sided_normal_tail
 from .launch import CONTRACT, inline
 
-__all__ = ["erf", "exp", "exp_below", "sigmoid", "tanh", "two_sided_normal_tail"]
+__all__ = ["exp_below"]
 
 f4 = np.float32
 i4 = np.int32
@@ -52,40 +54,9 @@ B4, B5, B6 = f4(-2.951297501567751e-4), f4(2.6430772777530365e-5), f4(6.92190323
 B7, B8, B9 = f4(-5.24296872317791e-2), f4(-4.592228829860687e-1), f4(-1.1511040925979614)
 P0, P1, P2 = f4(1.3244396541267633e-3), f4(9.673473425209522e-3), f4(5.550868436694145e-2)
 P3, P4 = f4(2.402220219373703e-1), f4(6.931467652320862e-1)
-ROOT_HALF = math.sqrt(0.5)
 
-
-def exp(x):
-    """e**x."""
-    with np.errstate(all="ignore"):
-        return np.exp(x)
-
-
-def exp_below(x):
-    """e**x of x that is not positive."""
-    return exp(x)
-
-
-def sigmoid(x):
-    """1 / (1 + exp(-x))."""
-    with np.errstate(all="ignore"):
-        e = np.exp(-abs(x))
-        return (e if x < 0 else x.dtype.type(1)) / (1 + e)
-
-
-def tanh(x):
-    """The hyperbolic tangent."""
-    return np.tanh(x)
-
-
-def two_sided_normal_tail(x):
-    """The share of normal numbers further from 0 than x, which is not negative: 1 - erf(x / sqrt(2)); 0 for x > 5.6 in float32."""
-    return x.dtype.type(math.erfc(x * ROOT_HALF))
-
-
-def erf(x):
-    """The error function, 2 / sqrt(pi) times the integral of exp(-t**2) from 0 to x."""
-    return x.dtype.type(math.erf(x))
+A0, A1, A2 = f4(0.1408916636297345), f4(0.13980301619633861), f4(0.20012455124198233)
+A3 = f4(0.33333157341366354)
 
 
 @inline
@@ -124,9 +95,14 @@ def _exp_below(x):
     return (p + ONE) * i4((bits + (127 + 64)) << 23).view(f4) * SHRINK
 
 
-def _sigmoid(x):
-    e = exp_below(-abs(x))  # small results keep their digits: nothing cancels or overflows
-    return (e if x < 0 else ONE) / (ONE + e)
+def _log1p_below(x):
+    s = x / (x + TWO)
+    z = s * s
+    p = A0
+    p = p * z + A1
+    p = p * z + A2
+    p = p * z + A3
+    return TWO * (s + s * (z * p))
 
 
 def _tanh(x):
@@ -184,11 +160,6 @@ def _two_sided_normal_tail(x):
     return f4(0) if x > LAST else e  # NaN stays
 
 
-def _sigmoid_double(x):
-    e = math.exp(-abs(x))
-    return (e if x < 0 else 1.0) / (1.0 + e)
-
-
 def _by_type(function, single, double):
     """Compile ``function`` from ``single`` for float32 and from ``double`` for float64."""
 
@@ -200,7 +171,8 @@ def _by_type(function, single, double):
 
 _by_type(exp, _exp, lambda x: math.exp(x))
 _by_type(exp_below, _exp_below, lambda x: math.exp(x))
-_by_type(sigmoid, _sigmoid, _sigmoid_double)
+_by_type(log1p_below, _log1p_below, lambda x: math.log1p(x))
+_by_type(sigmoid, sigmoid, sigmoid)
 _by_type(tanh, _tanh, lambda x: math.tanh(x))
 _by_type(erf, _erf, lambda x: math.erf(x))
 _by_type(two_sided_normal_tail, _two_sided_normal_tail, lambda x: math.erfc(x * ROOT_HALF))

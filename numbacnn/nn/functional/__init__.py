@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .activation import gelu, log_softmax, relu, sigmoid, softmax, tanh
+from .activation import gelu, hardswish, log_softmax, relu, relu6, sigmoid, silu, softmax, softplus, tanh
 from .conv import conv2d
 from .dense import linear
 from .dropout import dropout
@@ -20,13 +20,17 @@ __all__ = [
     "cross_entropy",
     "dropout",
     "gelu",
+    "hardswish",
     "linear",
     "log_softmax",
     "max_pool2d",
     "mse_loss",
     "nll_loss",
     "relu",
+    "relu6",
     "sigmoid",
+    "silu",
     "softmax",
+    "softplus",
     "tanh",
 ]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from ... import backends
 from ...dtypes import is_floating
 from ...errors import DTypeError, ShapeError, message
 from ...tensor import Tensor
 
-__all__ = ["check_activation", "check_bias", "check_dtypes"]
+__all__ = ["check_bias", "check_dtypes"]
 
 
 def check_dtypes(op: str, input: Tensor, *others: Tensor | None) -> None:
@@ -29,9 +28,3 @@ def check_bias(op: str, bias: Tensor | None, size: int) -> None:
     """Refuse a bias that is not (size,)."""
     if bias is not None and bias.array.shape != (size,):
         raise ShapeError(message(op, f"bias ({size},)", f"bias {bias.shape}"))
-
-
-def check_activation(op: str, activation: str) -> None:
-    """Refuse an activation that no dense kernel applies."""
-    if activation not in backends.ACTIVATIONS:
-        raise ValueError(message(op, f"activation as one of {', '.join(backends.ACTIVATIONS)}", repr(activation)))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 from ...arguments import IntPair
-from ...geometry import ConvGeometry, Padding
+from ...geometry import ConvGeometry, Padding, PoolGeometry
 from ...ops import conv
+from ...signatures import judged
 from ...tensor import Tensor, apply
-from .checks import check_activation, check_bias, check_dtypes
-from .pool import average_geometry
+from .checks import check_bias, check_dtypes
 
-__all__ = ["conv2d"]
+__all__ = ["conv2d", "fused_conv2d"]
 
 
+@judged
 def conv2d(
     input: Tensor,
     weight: Tensor,
@@ -22,8 +23,6 @@ def conv2d(
     padding: Padding = 0,
     dilation: IntPair = 1,
     groups: int = 1,
-    activation: str = "none",
-    average: tuple[Any, ...] | None = None,
 ) -> Tensor:
     """Cross-correlation of images with kernels, plus a bias.
 
@@ -35,12 +34,9 @@ def conv2d(
         padding: zeros on each side, in pixels; 'valid' is none, 'same' keeps the size (stride 1).
         dilation: distance between the taps of a kernel, in pixels.
         groups: input and output channels in so many groups that do not see each other.
-        activation: 'none', 'relu', 'sigmoid' or 'tanh': applied to the result while it is in the cache, to the same bits.
-        average: the arguments of :func:`avg_pool2d` after the input, ``(2,)`` at least; it comes last, and its gradient and the
-            activation's are one pass over memory.
 
     Returns:
-        (N, OC, OH, OW) with OH = (H + 2 padding - dilation (KH - 1) - 1) // stride + 1, or without N; with ``average``, its means.
+        (N, OC, OH, OW) with OH = (H + 2 padding - dilation (KH - 1) - 1) // stride + 1, or without N.
 
     Raises:
         ShapeError, DTypeError: the arguments do not fit each other.
@@ -49,11 +45,32 @@ def conv2d(
     >>> conv2d(nc.ones(1, 1, 3, 3), nc.ones(1, 1, 2, 2)).shape
     (1, 1, 2, 2)
     """
+    return fused_conv2d(input, weight, bias, stride, padding, dilation, groups)
+
+
+def fused_conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: IntPair,
+    padding: Padding,
+    dilation: IntPair,
+    groups: int,
+    activation: str = "none",
+    average: Callable[[tuple[int, ...]], PoolGeometry] | None = None,
+) -> Tensor:
+    """:func:`conv2d`, and what the layers behind it would do with its result, to the same bits.
+
+    Args:
+        activation: one of ``names.ACTIVATIONS``, applied while the result is in the cache.
+        average: the geometry of the average pooling of a shape, which comes last; its gradient and the activation's are one pass over
+            memory.
+    """
     check_dtypes("conv2d", input, weight, bias)
     if input.ndim == 3:
-        return conv2d(input.unsqueeze(0), weight, bias, stride, padding, dilation, groups, activation, average).squeeze(0)
+        batch = input.unsqueeze(0)
+        return fused_conv2d(batch, weight, bias, stride, padding, dilation, groups, activation, average).squeeze(0)
     geometry = ConvGeometry.of(input.shape, weight.shape, stride, padding, dilation, groups, axes=2)
     check_bias("conv2d", bias, geometry.oc)
-    check_activation("conv2d", activation)
-    pooled = None if average is None else average_geometry(geometry.output_shape, *average)
+    pooled = None if average is None else average(geometry.output_shape)
     return apply(conv.Conv(geometry, activation, pooled), input, weight, bias)

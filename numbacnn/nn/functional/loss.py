@@ -7,10 +7,11 @@ from typing import Literal
 import numpy as np
 
 from ... import backends
+from ...arguments import one_of
 from ...backends import Array
-from ...dtypes import int64
-from ...errors import DTypeError, ShapeError, message
+from ...errors import DeviceError, DTypeError, ShapeError, message
 from ...ops import loss
+from ...signatures import judged
 from ...tensor import Tensor, apply, maximum
 from .checks import check_dtypes
 
@@ -21,13 +22,8 @@ Reduction = Literal["mean", "sum", "none"]
 
 def _reduced(op: str, losses: Tensor, reduction: Reduction) -> Tensor:
     """The losses as ``reduction`` says: their mean, their sum, or themselves."""
-    if reduction == "none":
-        return losses
-    if reduction == "sum":
-        return losses.sum()
-    if reduction == "mean":
-        return losses.mean()
-    raise ValueError(message(op, "reduction 'mean', 'sum' or 'none'", repr(reduction)))
+    one_of(op, "reduction", reduction, ("mean", "sum", "none"))
+    return losses.mean() if reduction == "mean" else losses.sum() if reduction == "sum" else losses
 
 
 def _class_rows(op: str, input: Tensor, target: Tensor) -> tuple[Tensor, Array]:
@@ -41,17 +37,18 @@ def _class_rows(op: str, input: Tensor, target: Tensor) -> tuple[Tensor, Array]:
     expected = () if input.ndim == 1 else input.shape[:1] + input.shape[2:]
     if target.shape != expected:
         raise ShapeError(message(op, f"labels {expected} to match scores {input.shape}", f"labels {target.shape}"))
+    if target.device != input.device:
+        raise DeviceError(message(op, "scores and labels on one device", f"{input.device} and {target.device}", "move one with .to()"))
     xp = backends.get(target.device)
-    labels = xp.to_numpy(target.array)
-    if labels.size and labels.view(f"u{labels.itemsize}").max() >= classes:  # a negative label counts as a huge one
-        raise ValueError(message(op, f"labels between 0 and {classes - 1}", f"labels between {labels.min()} and {labels.max()}"))
+    labels = xp.class_indices(op, target.array, classes)
     if input.ndim > 2:
         input = input.permute(0, *range(2, input.ndim), 1)
     if target.ndim != 1:
-        input, target = input.reshape(int(labels.size), classes), target.reshape(int(labels.size))
-    return input, xp.astype(target.array, int64)
+        input, labels = input.reshape(target.numel(), classes), xp.reshape(labels, (target.numel(),))
+    return input, labels
 
 
+@judged
 def cross_entropy(input: Tensor, target: Tensor, *, label_smoothing: float = 0.0, reduction: Reduction = "mean") -> Tensor:
     """The negative log-likelihood of class indices under softmax(input).
 
@@ -74,6 +71,7 @@ def cross_entropy(input: Tensor, target: Tensor, *, label_smoothing: float = 0.0
     return found if reduction == "mean" else _reduced("cross_entropy", found.reshape(target.shape), reduction)
 
 
+@judged
 def nll_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """Minus the log-probability of each target: ``input`` (N, K), (N, K, ...) or (K,) holds log-probabilities."""
     rows, labels = _class_rows("nll_loss", input, target)
@@ -87,6 +85,7 @@ def _same_shape(op: str, input: Tensor, target: Tensor) -> None:
     check_dtypes(op, input, target)
 
 
+@judged
 def mse_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """The squared difference of two tensors of one shape."""
     _same_shape("mse_loss", input, target)
@@ -94,6 +93,7 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") ->
     return _reduced("mse_loss", difference * difference, reduction)
 
 
+@judged
 def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """The cross-entropy of targets in [0, 1] under sigmoid(input), of one shape; computed without overflow."""
     _same_shape("binary_cross_entropy_with_logits", input, target)

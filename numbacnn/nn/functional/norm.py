@@ -6,12 +6,14 @@ from numbers import Real
 
 from ...errors import ShapeError, message
 from ...ops import norm
+from ...signatures import judged
 from ...tensor import Tensor, apply
 from .checks import check_dtypes
 
 __all__ = ["batch_norm"]
 
 
+@judged
 def batch_norm(
     input: Tensor,
     running_mean: Tensor | None,

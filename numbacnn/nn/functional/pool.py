@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+
 from ...arguments import IntPair
+from ...errors import ShapeError, message
 from ...geometry import AdaptivePoolGeometry, AdaptiveSize, PoolGeometry
 from ...ops import pool
+from ...signatures import judged
 from ...tensor import Tensor, apply
 from .checks import check_dtypes
 
-__all__ = ["adaptive_avg_pool2d", "average_geometry", "avg_pool2d", "max_pool2d"]
+__all__ = ["adaptive_avg_pool2d", "avg_pool2d", "max_pool2d"]
 
 
+@judged
 def max_pool2d(
     input: Tensor,
     kernel_size: IntPair,
@@ -31,9 +36,19 @@ def max_pool2d(
     if input.ndim == 3:
         return max_pool2d(input.unsqueeze(0), kernel_size, stride, padding, dilation, ceil_mode).squeeze(0)
     geometry = PoolGeometry.of(input.shape, kernel_size, stride, padding, dilation, ceil_mode, axes=2)
+    if _blind(geometry):
+        received = f"kernel {geometry.kernel}, padding {geometry.before} and dilation {geometry.dilation} on {geometry.sizes}"
+        raise ShapeError(message("max_pool2d", "windows that each see an element of the input", received, "lower padding or dilation"))
     return apply(pool.MaxPool(geometry), input)
 
 
+@functools.lru_cache(maxsize=1024)
+def _blind(g: PoolGeometry) -> bool:
+    """Whether some window has all its taps in the padding: it has no maximum."""
+    return not all(axis.window(o)[1] for axis in g.axes for o in range(axis.outputs))
+
+
+@judged
 def avg_pool2d(
     input: Tensor,
     kernel_size: IntPair,
@@ -49,27 +64,16 @@ def avg_pool2d(
 
     >>> import numbacnn as nc
     >>> avg_pool2d(nc.arange(16.0).reshape(1, 1, 4, 4), 2).flatten()
-    tensor([ 2.5,  4.5, 10.5, 12.5])
+    tensor([ 2.5000,  4.5000, 10.5000, 12.5000])
     """
     check_dtypes("avg_pool2d", input)
     if input.ndim == 3:
         return avg_pool2d(input.unsqueeze(0), kernel_size, stride, padding, ceil_mode, count_include_pad).squeeze(0)
-    geometry = average_geometry(input.shape, kernel_size, stride, padding, ceil_mode, count_include_pad)
+    geometry = PoolGeometry.of(input.shape, kernel_size, stride, padding, 1, ceil_mode, count_include_pad, op="avg_pool2d", axes=2)
     return apply(pool.AvgPool(geometry), input)
 
 
-def average_geometry(
-    shape: tuple[int, ...],
-    kernel_size: IntPair,
-    stride: IntPair | None = None,
-    padding: IntPair = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-) -> PoolGeometry:
-    """The geometry of :func:`avg_pool2d`, from its arguments."""
-    return PoolGeometry.of(shape, kernel_size, stride, padding, 1, ceil_mode, count_include_pad, op="avg_pool2d", axes=2)
-
-
+@judged
 def adaptive_avg_pool2d(input: Tensor, output_size: AdaptiveSize) -> Tensor:
     """The means of ``output_size`` windows of nearly equal sizes of input (N, C, H, W) or (C, H, W).
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import operator
 from typing import Any
 
 import numpy as np
 
 from ....geometry import ConvGeometry
 from ....kernels.cpu import depthwise, grouped
-from ....kernels.cpu.launch import launch
+from ....kernels.cpu.launch import compute, launch
 from ....kernels.cpu.tile import LANES, Tile
 from ...choice import DType
 from ..arrays import Array, c_ordered
@@ -82,7 +83,7 @@ class Depthwise(Algorithm):
         total = functools.reduce(np.add, sums)
         ragged = g.c % lanes  # the last vector's last lanes hold the channels that fill no vector
         total = np.concatenate([total[:, : g.c - ragged], total[:, total.shape[1] - ragged :]], 1)
-        out.reshape(-1)[lane_index(plans[0][1])] = total
+        compute(operator.setitem, out.reshape(-1), lane_index(plans[0][1]), total)
 
 
 class Grouped(Depthwise):

@@ -11,10 +11,13 @@ from .correlate import Correlation, correlation
 from .tables import TapSet, in_memory, one_run
 from .tiles import sum_tile
 
-__all__ = ["FEW_ROWS", "matmul_plan", "matmul_t_plan", "rows_grad_plan"]
+__all__ = ["FEW_ROWS", "THIN", "batched_matmul_plan", "matmul_plan", "matmul_t_plan", "rows_grad_plan"]
 
 FEW_ROWS = 8
 """Rows of a matrix product up to which the weights are read as they lie: to pack them would take longer than to multiply."""
+
+THIN = 4
+"""Columns of a batch's second matrices below which most of a tile, and of the packed matrices, would be empty."""
 
 
 @functools.lru_cache(maxsize=256)
@@ -40,6 +43,24 @@ def matmul_plan(m: int, k: int, n: int, row_stride: int, column_stride: int, dty
         group_stride=0,
         lane_stride=column_stride,
         pixel_stride=stride,
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def batched_matmul_plan(batch: int, m: int, k: int, n: int, row_stride: int, column_stride: int, dtype: str | np.dtype) -> Contraction:
+    """(B, M, K) @ (B, K, N) -> (M, B, N), a group for each product; the elements of the second as in ``matmul_plan``."""
+    return contraction(
+        [one_run(np.arange(m) * k, np.arange(m) * batch * n, k)],
+        dtype,
+        images=1,
+        x_image=batch * m * k,
+        y_image=batch * m * n,
+        x_group=m * k,
+        y_group=n,
+        groups=batch,
+        offsets=np.arange(k) * row_stride,
+        group_stride=k * n,
+        lane_stride=column_stride,
     )
 
 

@@ -24,7 +24,7 @@ def superpixel(g: ConvGeometry, dtype: str | np.dtype) -> int:
     would leave lanes of the vectors idle, is also one with more of them, a stride r times as wide and a kernel
     (r - 1) * stride pixels wider, whose added taps are zero. Chosen by the steps of a tile that an original pixel costs.
 
-    Not for an input that is not finite: the added taps would carry it to the neighbours (0 * inf is NaN).
+    The added taps carry an infinity to neighbours, as NaN (0 * inf): the kernel computes such results once more, without those taps.
     """
     line = g.axes[-1]
     if g.groups > 1 or line.dilation > 1:

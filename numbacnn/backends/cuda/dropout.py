@@ -1,0 +1,21 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...kernels.cuda import driver, dropout
+from ...layout import channels_last
+from .arrays import Arrays, CudaArray, ceil
+
+__all__ = ["Dropout"]
+
+
+class Dropout(Arrays):
+    """Elements dropped by a counter-based generator: the same ones on every device."""
+
+    def dropout(self, x: CudaArray, key: np.ndarray, threshold: int, scale: float) -> CudaArray:
+        out = self.empty(x.shape, x.dtype, channels_last(x.ndim))
+        memory, low, high = self.flat(self.channels_last(x)), int(key[0]), int(key[1])
+        driver.launch_flat(dropout.dropout, ceil(x.size, 4), memory, low, high, threshold, x.dtype.type(scale), out.buffer, x.size)
+        return out

@@ -1,0 +1,544 @@
+"""Calls of the whole public API with wrong arguments: each is accepted, or refused in the house's form.
+
+``python -m tests.bad_calls --calls 20000 --seed 1`` draws new ones and counts what comes out raw, by function.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import inspect
+import io
+import itertools
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import numbacnn as nc
+from numbacnn import nn, optim
+from numbacnn.errors import in_form
+
+F = nn.functional
+Call = tuple[Callable[..., Any], list[Any], dict[str, Any]]
+
+
+def call(function: Callable[..., Any], *args: Any, **options: Any) -> Call:
+    return function, list(args), options
+
+
+def images(*shape: int) -> nc.Tensor:
+    return nc.tensor(np.linspace(-1, 1, int(np.prod(shape)), dtype=np.float32).reshape(shape))
+
+
+def weight(*shape: int) -> nc.Tensor:
+    return images(*shape).requires_grad_()
+
+
+def labels(*values: int) -> nc.Tensor:
+    return nc.tensor(list(values))
+
+
+def net() -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+
+
+def pair(n: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    return np.zeros((n, 1, 4, 4), np.float32), np.arange(n) % 3
+
+
+def dataset() -> nc.data.Dataset:
+    return nc.data.Dataset(np.zeros((6, 4, 4, 1), np.uint8), np.arange(6) % 3, ("a", "b", "c"))
+
+
+def adam() -> optim.Adam:
+    return optim.Adam([weight(2, 2)], lr=0.1)
+
+
+def sgd() -> optim.SGD:
+    return optim.SGD([weight(2, 2)], lr=0.1, momentum=0.9)
+
+
+def moved(optimizer: optim.Optimizer) -> optim.Optimizer:
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            p.grad = nc.ones(*p.shape)
+    optimizer.step()
+    return optimizer
+
+
+def loader() -> nc.data.DataLoader:
+    return nc.data.DataLoader(pair(), 2)
+
+
+BATCH = np.zeros((2, 4, 4, 1), np.uint8)
+FOLDER = Path(tempfile.gettempdir()) / "numbacnn-no-such-folder"
+
+
+def _layer(make: Callable[[], nn.Module], *shape: int) -> Callable[[], Call]:
+    return lambda: call(make(), images(*shape))
+
+
+def _method(name: str, *args: Any, **options: Any) -> Callable[[], Call]:
+    return lambda: call(getattr(images(2, 3), name), *args, **options)
+
+
+ROWS: dict[str, Callable[[], Call]] = {
+    # -- making tensors
+    "tensor": lambda: call(nc.tensor, [[1.0, 2.0], [3.0, 4.0]], dtype="float32", device="cpu", requires_grad=False),
+    "from_array": lambda: call(nc.from_array, np.zeros(3), "cpu", False),
+    "Tensor": lambda: call(nc.Tensor, np.zeros(3), "cpu", False),
+    "zeros": lambda: call(nc.zeros, 2, 3, dtype="float32", device="cpu", requires_grad=False),
+    "zeros(size)": lambda: call(nc.zeros, size=(2, 3)),
+    "ones": lambda: call(nc.ones, (2, 3), dtype="float32", device="cpu", requires_grad=False),
+    "full": lambda: call(nc.full, (2, 3), 1.0, dtype="float32", device="cpu", requires_grad=False),
+    "zeros_like": lambda: call(nc.zeros_like, images(2)),
+    "ones_like": lambda: call(nc.ones_like, images(2)),
+    "arange": lambda: call(nc.arange, 0, 3, 1, dtype="float32", device="cpu", requires_grad=False),
+    "rand": lambda: call(nc.rand, 2, 3, dtype="float32", device="cpu", requires_grad=False),
+    "randn": lambda: call(nc.randn, (2, 3), dtype="float32", device="cpu", requires_grad=False),
+    "normal": lambda: call(nc.normal, 0.0, 1.0, (2, 3), device="cpu", requires_grad=False),
+    "cat": lambda: call(nc.cat, [images(2, 3), images(1, 3)], 0),
+    "stack": lambda: call(nc.stack, [images(2, 3), images(2, 3)], 0),
+    "maximum": lambda: call(nc.maximum, images(2, 3), images(3)),
+    "minimum": lambda: call(nc.minimum, images(2, 3), 1.0),
+    "where": lambda: call(nc.where, images(2, 3) > 0, images(2, 3), 1.0),
+    "device": lambda: call(nc.device, "cpu"),
+    "manual_seed": lambda: call(nc.manual_seed, 0),
+    "set_rng_state": lambda: call(nc.set_rng_state, nc.get_rng_state()),
+    "set_num_threads": lambda: call(nc.set_num_threads, None),
+    "corr2d": lambda: call(nc.corr2d, images(4, 4), images(2, 2)),
+    "convolve2d": lambda: call(nc.convolve2d, images(4, 4), images(2, 2)),
+    "corr2d_multi_in": lambda: call(nc.corr2d_multi_in, images(2, 4, 4), images(2, 2, 2)),
+    "corr2d_multi_in_out": lambda: call(nc.corr2d_multi_in_out, images(2, 4, 4), images(3, 2, 2, 2)),
+    "pool2d": lambda: call(nc.pool2d, images(4, 4), (2, 2), "max"),
+    # -- methods of a tensor
+    "Tensor.sum": _method("sum", 0, False),
+    "Tensor.mean": _method("mean", (0, 1), True),
+    "Tensor.var": _method("var", 0, True, False, correction=1),
+    "Tensor.std": _method("std", 0, True, False, correction=1),
+    "Tensor.max": _method("max", 1, False),
+    "Tensor.min": _method("min", 1, False),
+    "Tensor.argmax": _method("argmax", 1, False),
+    "Tensor.argmin": _method("argmin", 1, False),
+    "Tensor.softmax": _method("softmax", 1),
+    "Tensor.log_softmax": _method("log_softmax", 1),
+    "Tensor.clamp": _method("clamp", -0.5, 0.5),
+    "Tensor.reshape": _method("reshape", 3, 2),
+    "Tensor.view": _method("view", (3, 2)),
+    "Tensor.flatten": _method("flatten", 0, 1),
+    "Tensor.permute": _method("permute", 1, 0),
+    "Tensor.transpose": _method("transpose", 0, 1),
+    "Tensor.squeeze": _method("squeeze", 0),
+    "Tensor.unsqueeze": _method("unsqueeze", 0),
+    "Tensor.expand": _method("expand", 4, 2, 3),
+    "Tensor.size": _method("size", 0),
+    "Tensor.to": _method("to", "float64"),
+    "Tensor.to(device)": _method("to", device="cpu", dtype="float64"),
+    "Tensor.type": _method("type", "float64"),
+    "Tensor.matmul": lambda: call(images(2, 3).matmul, images(3, 2)),
+    "Tensor.matmul(batch)": lambda: call(images(2, 2, 3).matmul, images(2, 3, 2)),
+    "Tensor.add_": _method("add_", 1.0),
+    "Tensor.mul_": lambda: call(images(2, 3).mul_, images(3)),
+    "Tensor.div_": _method("div_", 2.0),
+    "Tensor.fill_": _method("fill_", 1.0),
+    "Tensor.copy_": lambda: call(images(2, 3).copy_, images(2, 3)),
+    "Tensor.requires_grad_": _method("requires_grad_", True),
+    "Tensor.backward": lambda: call((weight(2, 3) * 2).backward, images(2, 3), False),
+    "Tensor.__add__": lambda: call(lambda other: images(2, 3) + other, images(3)),
+    "Tensor.__rsub__": lambda: call(lambda other: other - images(2, 3), images(3)),
+    "Tensor.__mul__": lambda: call(lambda other: labels(1, 2, 3) * other, 2),
+    "Tensor.__truediv__": lambda: call(lambda other: images(2, 3) / other, images(3)),
+    "Tensor.__floordiv__": lambda: call(lambda other: labels(1, 2, 3) // other, 2),
+    "Tensor.__mod__": lambda: call(lambda other: images(2, 3) % other, images(3)),
+    "Tensor.__pow__": lambda: call(lambda other: images(2, 3) ** other, 2),
+    "Tensor.__matmul__": lambda: call(lambda other: images(2, 3) @ other, images(3)),
+    "Tensor.__lt__": lambda: call(lambda other: images(2, 3) < other, images(3)),
+    "Tensor.__eq__": lambda: call(lambda other: images(2, 3) == other, images(3)),
+    "Tensor.__iadd__": lambda: call(images(2, 3).__iadd__, images(3)),
+    "Tensor.__getitem__": lambda: call(images(2, 3).__getitem__, (0, slice(None))),
+    "Tensor.__setitem__": lambda: call(images(2, 3).__setitem__, (0, slice(None)), images(3)),
+    "Tensor.data": lambda: call(lambda value: setattr(images(2, 3), "data", value), images(2, 3)),
+    # -- functions
+    "conv2d": lambda: call(F.conv2d, images(2, 4, 5, 5), weight(4, 2, 3, 3), weight(4), stride=1, padding=1, dilation=1, groups=2),
+    "max_pool2d": lambda: call(F.max_pool2d, images(2, 4, 5, 5), 2, 2, 1, 1, False),
+    "avg_pool2d": lambda: call(F.avg_pool2d, images(2, 4, 5, 5), 2, 2, 1, False, True),
+    "adaptive_avg_pool2d": lambda: call(F.adaptive_avg_pool2d, images(2, 4, 5, 5), (2, 2)),
+    "batch_norm": lambda: call(
+        F.batch_norm, images(4, 3), nc.zeros(3), nc.ones(3), weight(3), weight(3), training=True, momentum=0.1, eps=1e-5
+    ),
+    "linear": lambda: call(F.linear, images(2, 3), weight(4, 3), weight(4)),
+    "relu": lambda: call(F.relu, images(2, 3)),
+    "gelu": lambda: call(F.gelu, images(2, 3), "tanh"),
+    "sigmoid": lambda: call(F.sigmoid, images(2, 3)),
+    "tanh": lambda: call(F.tanh, images(2, 3)),
+    "softmax": lambda: call(F.softmax, images(2, 3), 1),
+    "log_softmax": lambda: call(F.log_softmax, images(2, 3), 1),
+    "dropout": lambda: call(F.dropout, images(2, 3), 0.5, True),
+    "cross_entropy": lambda: call(F.cross_entropy, images(2, 3), labels(0, 2), label_smoothing=0.1, reduction="mean"),
+    "nll_loss": lambda: call(F.nll_loss, images(2, 3), labels(0, 2), reduction="sum"),
+    "mse_loss": lambda: call(F.mse_loss, images(2, 3), images(2, 3), reduction="none"),
+    "binary_cross_entropy_with_logits": lambda: call(F.binary_cross_entropy_with_logits, images(2, 3), images(2, 3), reduction="mean"),
+    # -- initialisers
+    "init.uniform_": lambda: call(nn.init.uniform_, weight(2, 3), -1.0, 1.0),
+    "init.normal_": lambda: call(nn.init.normal_, weight(2, 3), 0.0, 1.0),
+    "init.constant_": lambda: call(nn.init.constant_, weight(2, 3), 1.0),
+    "init.ones_": lambda: call(nn.init.ones_, weight(2, 3)),
+    "init.zeros_": lambda: call(nn.init.zeros_, weight(2, 3)),
+    "init.xavier_uniform_": lambda: call(nn.init.xavier_uniform_, weight(2, 3), 1.0),
+    "init.xavier_normal_": lambda: call(nn.init.xavier_normal_, weight(2, 3), 1.0),
+    "init.kaiming_uniform_": lambda: call(nn.init.kaiming_uniform_, weight(2, 3), 0.0, "fan_in", "leaky_relu"),
+    "init.kaiming_normal_": lambda: call(nn.init.kaiming_normal_, weight(2, 3), 0.0, "fan_out", "relu"),
+    "init.calculate_gain": lambda: call(nn.init.calculate_gain, "leaky_relu", 0.1),
+    "init.fan_in_and_fan_out": lambda: call(nn.init.fan_in_and_fan_out, "kaiming_normal_", (2, 3)),
+    # -- layers
+    "Conv2d": lambda: call(nn.Conv2d, 4, 6, 3, stride=1, padding=1, dilation=1, groups=2, bias=True),
+    "LazyConv2d": lambda: call(nn.LazyConv2d, 6, 3, stride=1, padding=1, dilation=1, groups=1, bias=True),
+    "Linear": lambda: call(nn.Linear, 4, 6, bias=True),
+    "LazyLinear": lambda: call(nn.LazyLinear, 6, bias=True),
+    "MaxPool2d": lambda: call(nn.MaxPool2d, 2, 2, 1, 1, ceil_mode=False),
+    "AvgPool2d": lambda: call(nn.AvgPool2d, 2, 2, 1, ceil_mode=False, count_include_pad=True),
+    "AdaptiveAvgPool2d": lambda: call(nn.AdaptiveAvgPool2d, (2, None)),
+    "BatchNorm1d": lambda: call(nn.BatchNorm1d, 4, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True),
+    "BatchNorm2d": lambda: call(nn.BatchNorm2d, 4, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True),
+    "Flatten": lambda: call(nn.Flatten, 1, -1),
+    "Dropout": lambda: call(nn.Dropout, 0.5),
+    "GELU": lambda: call(nn.GELU, "tanh"),
+    "Softmax": lambda: call(nn.Softmax, 1),
+    "LogSoftmax": lambda: call(nn.LogSoftmax, 1),
+    "CrossEntropyLoss": lambda: call(nn.CrossEntropyLoss, label_smoothing=0.1, reduction="mean"),
+    "NLLLoss": lambda: call(nn.NLLLoss, reduction="mean"),
+    "MSELoss": lambda: call(nn.MSELoss, reduction="mean"),
+    "BCEWithLogitsLoss": lambda: call(nn.BCEWithLogitsLoss, reduction="mean"),
+    "Parameter": lambda: call(nn.Parameter, images(2), True),
+    "Sequential": lambda: call(nn.Sequential, nn.ReLU(), nn.Tanh()),
+    "ModuleList": lambda: call(nn.ModuleList, [nn.ReLU(), nn.Tanh()]),
+    "Conv2d()": _layer(lambda: nn.Conv2d(1, 2, 3), 2, 1, 5, 5),
+    "LazyConv2d()": _layer(lambda: nn.LazyConv2d(2, 3), 2, 1, 5, 5),
+    "Linear()": _layer(lambda: nn.Linear(4, 2), 2, 4),
+    "LazyLinear()": _layer(lambda: nn.LazyLinear(2), 2, 4),
+    "MaxPool2d()": _layer(lambda: nn.MaxPool2d(2), 2, 1, 4, 4),
+    "AvgPool2d()": _layer(lambda: nn.AvgPool2d(2), 2, 1, 4, 4),
+    "AdaptiveAvgPool2d()": _layer(lambda: nn.AdaptiveAvgPool2d(2), 2, 1, 4, 4),
+    "BatchNorm1d()": _layer(lambda: nn.BatchNorm1d(3), 2, 3),
+    "BatchNorm2d()": _layer(lambda: nn.BatchNorm2d(1), 2, 1, 4, 4),
+    "Flatten()": _layer(nn.Flatten, 2, 1, 4, 4),
+    "Identity()": _layer(nn.Identity, 2),
+    "ReLU()": _layer(nn.ReLU, 2),
+    "GELU()": _layer(nn.GELU, 2),
+    "Sigmoid()": _layer(nn.Sigmoid, 2),
+    "Tanh()": _layer(nn.Tanh, 2),
+    "Softmax()": _layer(lambda: nn.Softmax(0), 2),
+    "LogSoftmax()": _layer(lambda: nn.LogSoftmax(0), 2),
+    "Dropout()": _layer(lambda: nn.Dropout(0.5), 2),
+    "Sequential()": _layer(net, 2, 1, 4, 4),
+    "CrossEntropyLoss()": lambda: call(nn.CrossEntropyLoss(), images(2, 3), labels(0, 2)),
+    "NLLLoss()": lambda: call(nn.NLLLoss(), images(2, 3), labels(0, 2)),
+    "MSELoss()": lambda: call(nn.MSELoss(), images(2, 3), images(2, 3)),
+    "BCEWithLogitsLoss()": lambda: call(nn.BCEWithLogitsLoss(), images(2, 3), images(2, 3)),
+    # -- modules
+    "Module.load_state_dict": lambda: call(net().load_state_dict, dict(net().state_dict()), True),
+    "Module.to": lambda: call(net().to, "float64"),
+    "Module.to(device)": lambda: call(net().to, device="cpu", dtype="float64"),
+    "Module.train": lambda: call(net().train, True),
+    "Module.apply": lambda: call(net().apply, lambda module: None),
+    "Module.requires_grad_": lambda: call(net().requires_grad_, True),
+    "Module.zero_grad": lambda: call(net().zero_grad, True),
+    "Module.add_module": lambda: call(net().add_module, "tail", nn.ReLU()),
+    "Module.register_buffer": lambda: call(net().register_buffer, "scale", images(1), True),
+    "Module.register_parameter": lambda: call(net().register_parameter, "scale", nn.Parameter(images(1))),
+    "Module.register_forward_hook": lambda: call(net().register_forward_hook, lambda module, args, output: None),
+    "Module.named_parameters": lambda: call(lambda *a: list(net().named_parameters(*a)), "net", True),
+    "Module.named_modules": lambda: call(lambda *a: list(net().named_modules(*a)), "net"),
+    "Sequential.append": lambda: call(net().append, nn.ReLU()),
+    "Sequential.extend": lambda: call(net().extend, [nn.ReLU()]),
+    "Sequential.__getitem__": lambda: call(net().__getitem__, 0),
+    "Sequential.__setitem__": lambda: call(net().__setitem__, 0, nn.Flatten()),
+    # -- optimisers and schedules
+    "SGD": lambda: call(optim.SGD, [weight(2)], 0.1, momentum=0.9, dampening=0.0, weight_decay=0.1, nesterov=True),
+    "Adam": lambda: call(optim.Adam, [weight(2)], 0.1, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.1),
+    "AdamW": lambda: call(optim.AdamW, [{"params": [weight(2)], "lr": 0.1}], 0.1, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.1),
+    "Optimizer.add_param_group": lambda: call(adam().add_param_group, {"params": [weight(3)], "lr": 0.1}),
+    "Optimizer.zero_grad": lambda: call(adam().zero_grad, True),
+    "Adam.load_state_dict": lambda: call(adam().load_state_dict, moved(adam()).state_dict()),
+    "SGD.load_state_dict": lambda: call(sgd().load_state_dict, moved(sgd()).state_dict()),
+    "StepLR": lambda: call(optim.StepLR, adam(), 2, 0.1),
+    "CosineAnnealingLR": lambda: call(optim.CosineAnnealingLR, adam(), 10, 0.0),
+    "LinearLR": lambda: call(optim.LinearLR, adam(), 0.5, 1.0, 4),
+    "OneCycleLR": lambda: call(
+        optim.OneCycleLR,
+        adam(),
+        0.1,
+        total_steps=10,
+        pct_start=0.3,
+        anneal_strategy="cos",
+        cycle_momentum=True,
+        base_momentum=0.8,
+        max_momentum=0.9,
+        div_factor=25.0,
+        final_div_factor=1e4,
+    ),
+    "WarmUp": lambda: call(optim.WarmUp, optim.StepLR(adam(), 2), 3, 0.1),
+    "Schedule.load_state_dict": lambda: call(optim.StepLR(adam(), 2).load_state_dict, optim.StepLR(adam(), 2).state_dict()),
+    # -- data
+    "Dataset": lambda: call(nc.data.Dataset, BATCH, np.array([0, 1]), ("a", "b"), name="data", mean=(0.0,), std=(1.0,)),
+    "Dataset.__getitem__": lambda: call(dataset().__getitem__, slice(2)),
+    "DataLoader": lambda: call(nc.data.DataLoader, pair(), 2, True, seed=0, drop_last=False, transform=None, prefetch=0, device="cpu"),
+    "DataLoader()": lambda: call(
+        lambda *a, **o: list(nc.data.DataLoader(*a, **o)), dataset(), 2, transform=nc.data.RandomFlip(), prefetch=0
+    ),
+    "DataLoader.load_state_dict": lambda: call(loader().load_state_dict, loader().state_dict()),
+    "Compose": lambda: call(nc.data.Compose, [nc.data.RandomFlip()]),
+    "Normalise": lambda: call(nc.data.Normalise, 0.5, 0.5),
+    "RandomCrop": lambda: call(nc.data.RandomCrop, (3, 3), 1),
+    "RandomErase": lambda: call(nc.data.RandomErase, 0.5, scale=(0.1, 0.2), ratio=(0.5, 2.0), value=0.0),
+    "RandomFlip": lambda: call(nc.data.RandomFlip, 0.5),
+    "RandomFlip()": lambda: call(nc.data.RandomFlip(0.5), BATCH, np.random.default_rng(0)),
+    "RandomCrop()": lambda: call(nc.data.RandomCrop(3), BATCH, np.random.default_rng(0)),
+    "RandomErase()": lambda: call(nc.data.RandomErase(0.5), BATCH, np.random.default_rng(0)),
+    "digits": lambda: call(nc.data.digits, 8),
+    "image_folder": lambda: call(nc.data.image_folder, FOLDER, size=8, channels=1, test_fraction=0.2),
+    "read_idx": lambda: call(nc.data.read_idx, FOLDER, max_bytes=100),
+    "read_image": lambda: call(nc.data.read_image, FOLDER, size=8, channels=1),
+    "to_float": lambda: call(nc.data.to_float, BATCH, mean=0.5, std=0.5),
+    # -- models
+    "models.get": lambda: call(nc.models.get, "lenet"),
+    "models.lenet": lambda: call(nc.models.get("lenet"), 10, 1),
+    "models.lenet_modern": lambda: call(nc.models.get("lenet-modern"), 10, 1),
+    # -- running and keeping
+    "evaluate": lambda: call(nc.evaluate, net(), pair(), loss=F.cross_entropy, batch_size=4),
+    "predict": lambda: call(nc.predict, net(), pair(), batch_size=4),
+    "fit": lambda: call(
+        nc.fit,
+        net(),
+        pair(),
+        pair(),
+        epochs=1,
+        batch_size=4,
+        lr=0.01,
+        optimizer="adamw",
+        schedule="one-cycle",
+        loss=F.cross_entropy,
+        transform=None,
+        seed=0,
+        resume=False,
+        checkpoint_every=None,
+        device="cpu",
+        threads=None,
+        progress=False,
+        notes=None,
+    ),
+    "recipe": lambda: call(nc.training.recipe, "digits", "lenet"),
+    "checkpoint.load": lambda: call(nc.checkpoint.load, FOLDER),
+    "checkpoint.load_weights": lambda: call(nc.checkpoint.load_weights, FOLDER),
+    "inspect.summary": lambda: call(nc.inspect.summary, net(), (1, 4, 4)),
+    "inspect.receptive_field": lambda: call(nc.inspect.receptive_field, nn.Sequential(nn.Conv2d(1, 1, 3))),
+    "gradcheck": lambda: call(nc.testing.gradcheck, lambda x: x * x, [weight(2).double().detach().requires_grad_()], eps=1e-6, seed=0),
+    "adjoint_check": lambda: call(nc.testing.adjoint_check, lambda x: x * 2, [weight(2)], rtol=1e-4, seed=0),
+}
+
+CALLBACKS = {
+    ("Module.apply", 0),
+    ("Module.register_forward_hook", 0),
+    ("DataLoader", "transform"),
+    ("DataLoader()", "transform"),
+    ("gradcheck", 0),
+    ("adjoint_check", 0),
+    ("evaluate", "loss"),
+    *(("fit", name) for name in ("loss", "transform", "optimizer", "schedule")),
+}
+"""Arguments that the library calls: what a wrong function raises is the user's own error."""
+
+ENDLESS = {("fit", "epochs"), ("digits", "size"), ("OneCycleLR", "total_steps")}
+"""Arguments for which a huge number is right, and takes for ever."""
+
+HUGE = (2**31, 10**12, 2**62, 2**63, 10**30)
+
+WRONG: tuple[Any, ...] = (
+    None,
+    True,
+    "abc",
+    "",
+    b"bytes",
+    0,
+    -1,
+    -7,
+    5,
+    1.5,
+    -0.5,
+    float("nan"),
+    float("inf"),
+    1j,
+    *HUGE,
+    (),
+    [],
+    {},
+    {1, 2},
+    (1,),
+    (1, 2, 3),
+    (0, 0),
+    (-1, 2),
+    (2, 1.5),
+    ("a", "b"),
+    [1, "a"],
+    [[1], [2, 3]],
+    (2**40, 2**40),
+    object,
+    object(),
+    len,
+    ...,
+    slice(None),
+    range(3),
+    np.float32(0.5),
+    np.int64(2),
+    np.array(["a"]),
+    np.array([None, 1]),
+    np.zeros(3, "datetime64[s]"),
+    np.zeros((2, 3), np.complex64),
+    np.zeros(3, np.float16),
+    np.zeros(0),
+    np.zeros((2, 3)),
+    np.array(1.0),
+    Path("."),
+)
+
+TENSORS: tuple[Callable[[], Any], ...] = (
+    lambda: images(2, 3),
+    lambda: images(7),
+    lambda: images(1, 2, 3, 4, 5),
+    lambda: nc.tensor(1.0),
+    lambda: nc.zeros(0, 3),
+    lambda: nc.zeros(2, 4, 0, 0),
+    lambda: nc.zeros(2, 3, dtype="float64"),
+    lambda: nc.zeros(2, 3, dtype="bool"),
+    lambda: nc.zeros(2, 3, dtype="uint8"),
+    lambda: labels(0, 1),
+    lambda: labels(-1, 9),
+    lambda: images(2, 3) + float("nan"),
+    lambda: weight(2, 3) * 1,
+    lambda: [images(2, 3), images(3)],
+    lambda: (images(2, 3), "labels"),
+    lambda: {"weight": images(2, 3)},
+    lambda: nn.ReLU(),
+    lambda: nn.Linear(3, 2),
+    lambda: nn.ReLU,
+    lambda: nn.UninitializedParameter(),
+    lambda: nn.LazyLinear(3),
+    lambda: adam(),
+    lambda: optim.SGD,
+    lambda: pair(),
+    lambda: dataset(),
+    lambda: iter([images(2)]),
+)
+
+
+@dataclass
+class Found:
+    """What became of a call: "accepted", "refused" or "raw"."""
+
+    outcome: str
+    name: str
+    said: str
+    error: BaseException | None = None
+
+
+def places(arguments: Call) -> Iterator[tuple[Any, Any]]:
+    """(container, key) of each argument, and of each member of an argument that is a list, tuple or dict."""
+    _, args, options = arguments
+    for container in (args, options):
+        for key in list(range(len(container)) if isinstance(container, list) else container):
+            yield container, key
+            if isinstance(container[key], (list, dict)) and container[key]:
+                member = container[key] = container[key].copy()
+                for inner in list(range(len(member)) if isinstance(member, list) else member):
+                    yield member, inner
+
+
+def shown(value: Any) -> str:
+    if isinstance(value, nn.UninitializedParameter):
+        return type(value).__name__
+    text = f"{type(value).__name__}{value.shape}:{value.dtype}" if isinstance(value, (nc.Tensor, np.ndarray)) else repr(value)
+    return text if len(text) < 60 else text[:57] + "..."
+
+
+def bad_call(rng: np.random.Generator, name: str) -> Found:
+    """Make a call of this row with one or two wrong arguments."""
+    arguments = ROWS[name]()
+    where = list(places(arguments))
+    said = []
+    for _ in range(1 + (rng.random() < 0.2)):
+        container, key = where[rng.integers(len(where))]
+        n = rng.integers(len(WRONG) + len(TENSORS))
+        value = WRONG[n] if n < len(WRONG) else TENSORS[n - len(WRONG)]()
+        if (name, key) in CALLBACKS and callable(value):
+            value = None
+        if (name, key) in ENDLESS and isinstance(value, int) and value in HUGE:
+            value = None
+        if (name, key) in CALLBACKS and callable(value):
+            value = None
+        container[key] = value
+        said.append(f"{key} = {shown(value)}")
+    function, args, options = arguments
+    said_all = f"{name}: {', '.join(said)}"
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            function(*args, **options)
+    except Exception as error:
+        return Found("refused" if in_form(error) else "raw", name, said_all, error)
+    return Found("accepted", name, said_all)
+
+
+def draw(calls: int, seed: int) -> Iterator[Found]:
+    """So many bad calls, the rows in turn."""
+    rng = np.random.default_rng(seed)
+    threads, state = nc.config.threads, nc.get_rng_state()
+    for name in itertools.islice(itertools.cycle(ROWS), calls):
+        yield bad_call(rng, name)
+        nc.config.threads = threads
+    nc.set_rng_state(state)
+
+
+def public() -> set[str]:
+    """The names of functions and classes that a user is offered, without exceptions and plain records."""
+    found = set()
+    for module in (nc, nn, F, nn.init, optim, nc.data, nc.models, nc.checkpoint, nc.inspect):
+        for name in getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]:
+            value = getattr(module, name)
+            if callable(value) and not inspect.ismodule(value):
+                found.add(name)
+    return found
+
+
+def main() -> None:
+    """Draw calls and print what comes out raw."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--calls", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    if options.only:
+        for name in [n for n in ROWS if options.only not in n]:
+            del ROWS[name]
+    outcomes: collections.Counter[str] = collections.Counter()
+    raw: dict[str, dict[str, list[str]]] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for found in draw(options.calls, options.seed):
+            outcomes[found.outcome] += 1
+            if found.outcome == "raw":
+                kind = f"{type(found.error).__name__}: {str(found.error)[:90]}"
+                raw.setdefault(found.name, {}).setdefault(kind, []).append(found.said)
+    for name, kinds in sorted(raw.items(), key=lambda item: -sum(map(len, item[1].values()))):
+        print(f"{name}: {sum(map(len, kinds.values()))}")
+        for kind, cases in sorted(kinds.items(), key=lambda item: -len(item[1])):
+            print(f"    {len(cases)} x {kind}\n        {cases[0]}")
+    print(dict(outcomes))
+
+
+if __name__ == "__main__":
+    main()
