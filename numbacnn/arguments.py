@@ -14,6 +14,9 @@ from .errors import ShapeError, message
 
 __all__ = ["IntPair", "count", "flag", "integer", "number", "one_of", "pair", "plain_flag", "probability"]
 
+MOST = 2**31 - 1
+"""What a size in pixels can be."""
+
 IntPair: TypeAlias = int | Sequence[int]
 
 
@@ -79,7 +82,7 @@ def pair(op: str, name: str, value: IntPair, least: int) -> tuple[int, int]:
     (2, 2)
     """
     quick = (value, value) if type(value) is int else value  # most calls: an int, or a pair of ints that a layer keeps
-    if type(quick) is tuple and len(quick) == 2 and type(quick[0]) is type(quick[1]) is int and min(quick) >= least:
+    if type(quick) is tuple and len(quick) == 2 and type(quick[0]) is type(quick[1]) is int and least <= min(quick) and max(quick) <= MOST:
         return quick
     values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,) * 2
     try:
@@ -88,6 +91,8 @@ def pair(op: str, name: str, value: IntPair, least: int) -> tuple[int, int]:
         numbers = ()
     if len(numbers) != 2 or min(numbers) < least:
         raise ShapeError(message(op, f"{name} as an integer or a pair (height, width) of at least {least}", repr(value)))
+    if max(numbers) > MOST:
+        raise ShapeError(message(op, f"{name} of at most {MOST}, which kernels count with", repr(value)))
     return numbers[0], numbers[1]
 
 
