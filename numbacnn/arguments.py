@@ -17,6 +17,9 @@ from .errors import ShapeError, message
 
 __all__ = ["SEVERAL", "IntPair", "count", "flag", "integer", "number", "one_of", "pair", "per_axis", "plain_flag", "probability"]
 
+MOST = 2**31 - 1
+"""What a size in pixels can be."""
+
 IntPair: TypeAlias = int | Sequence[int]
 SEVERAL = {1: "a tuple (length,)", 2: "a pair (height, width)", 3: "a triple (depth, height, width)"}
 """A value for each axis, in words."""
@@ -83,11 +86,11 @@ def per_axis(op: str, name: str, value: IntPair, least: int, axes: int) -> tuple
     >>> per_axis("conv3d", "stride", 2, 1, axes=3)
     (2, 2, 2)
     """
-    if type(value) is int and value >= least:  # most calls: an int, or a tuple of ints that a layer keeps
+    if type(value) is int and least <= value <= MOST:  # most calls: an int, or a tuple of ints that a layer keeps
         return (value,) * axes
     if type(value) is tuple and len(value) == axes:
         for v in value:
-            if type(v) is not int or v < least:
+            if type(v) is not int or not least <= v <= MOST:
                 break
         else:
             return value
@@ -98,6 +101,8 @@ def per_axis(op: str, name: str, value: IntPair, least: int, axes: int) -> tuple
         numbers = ()
     if len(numbers) != axes or min(numbers) < least:
         raise ShapeError(message(op, f"{name} as an integer or {SEVERAL[axes]} of at least {least}", repr(value)))
+    if max(numbers) > MOST:
+        raise ShapeError(message(op, f"{name} of at most {MOST}, which kernels count with", repr(value)))
     return numbers
 
 

@@ -54,5 +54,5 @@ def set_rng_state(state: dict[str, Any]) -> None:
         trial: Any = np.random.PCG64()
         trial.state = state  # one that fits half is not half taken over
         _generator.bit_generator.state = state
-    except (TypeError, ValueError, KeyError, OverflowError, AttributeError) as error:
+    except (TypeError, ValueError, LookupError, OverflowError, AttributeError) as error:
         raise ValueError(message("set_rng_state", "a state that get_rng_state gave", shown(state), str(error))) from None

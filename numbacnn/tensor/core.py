@@ -324,7 +324,10 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
 @judged
 def from_array(array: Any, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """A Tensor of a NumPy array; on the CPU it shares the array's memory where that can be written."""
-    array = np.asarray(array)
+    try:
+        array = np.asarray(array)
+    except ValueError:
+        raise ShapeError(message("from_array", "an array, or nested lists of equal lengths", "unequal ones")) from None
     as_dtype("tensor", array.dtype)
     if not array.flags.writeable:
         array = array.copy()
