@@ -9,21 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import models, random
 from .errors import FormatError, message
+from .files import write_atomically
 from .nn import Module
 from .signatures import judged
 from .tensor import Tensor
 
-__all__ = ["Checkpoint", "Preprocessing", "load", "load_weights", "save", "save_weights", "write_atomically"]
+__all__ = ["Checkpoint", "Preprocessing", "load", "load_weights", "save", "save_weights"]
 
 FORMAT, VERSION = "numbacnn checkpoint", "1"
 MODEL, OPTIM = "model.", "optim."
@@ -130,22 +129,6 @@ def save_weights(path: str | os.PathLike[str], state_dict: Mapping[str, Any]) ->
     from safetensors.numpy import save as to_bytes
 
     write_atomically(path, to_bytes({name: _c_ordered(value) for name, value in state_dict.items()}))
-
-
-def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Replace a file by ``data`` in one step: neither a crash nor a power cut leaves part of it."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _c_ordered(value: Any) -> np.ndarray:

@@ -24,7 +24,7 @@ DEVICES = ("cpu", "cuda")
 # From the bottom up; rooms in one row are siblings and do not import each other.
 LAYERS = [
     {"names", "errors", "config", "version"},
-    {"arguments", "extras", "signatures"},
+    {"arguments", "extras", "files", "signatures"},
     {"geometry", "layout", "chapter", "kernels", "dtypes", "indexing", "random"},
     {"reference", "kernels.cpu", "kernels.cuda"},
     {

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import numbacnn as nc
-from numbacnn import checkpoint
+from numbacnn import checkpoint, files
 from numbacnn.checkpoint import Checkpoint, Preprocessing
 from numbacnn.errors import FormatError
 
@@ -238,7 +238,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(saved: Path, monkey
 
 def test_folders_are_made_and_the_mode_is_the_users(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "a"
-    checkpoint.write_atomically(path, b"x")
+    files.write_atomically(path, b"x")
     (tmp_path / "plain").write_bytes(b"x")
     assert path.read_bytes() == b"x"
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
