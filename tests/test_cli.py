@@ -90,6 +90,34 @@ def test_a_second_run_gets_a_folder_of_its_own(run: Run, folder: Path, monkeypat
     assert sorted(file.name for file in (folder / "runs").iterdir()) == [f"digits-lenet-modern{n}" for n in ("", "-2", "-3")]
 
 
+def test_two_commands_at_once_take_folders_of_their_own(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_pictures(monkeypatch)
+    fitted = training.fit
+
+    def meanwhile(*args: Any, **options: Any) -> training.History:
+        monkeypatch.setattr(training, "fit", fitted)
+        assert main(["train", "--epochs", "1"]) == 0
+        return fitted(*args, **options)
+
+    monkeypatch.setattr(training, "fit", meanwhile)
+    assert run("train", "--epochs", "1")[0] == 0
+    assert sorted(file.name for file in (folder / "runs").iterdir()) == ["digits-lenet-modern", "digits-lenet-modern-2"]
+
+
+def test_a_run_that_fails_leaves_no_folder(run: Run, folder: Path) -> None:
+    assert run("train", "--data", str(folder))[0] == 1
+    assert not list((folder / "runs").iterdir())
+
+
+def test_pictures_of_somebody_else_are_not_overwritten(run: Run, folder: Path) -> None:
+    for name in ("kernels.png", "predictions.png", "curve.png"):
+        (folder / name).write_bytes(b"mine")
+        code, _, err = run("train", "--epochs", "1", "--out", str(folder))
+        assert code in (1, 2) and str(folder / name) in err
+        assert [(file.name, file.read_bytes()) for file in folder.iterdir()] == [(name, b"mine")]
+        (folder / name).unlink()
+
+
 def test_the_options_reach_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     no_pictures(monkeypatch)
     chosen: list[int] = []
@@ -146,7 +174,7 @@ def test_divergence(run: Run) -> None:
     code, _, err = run("train", "--lr", "1e30", "--optimizer", "sgd", "--epochs", "3")
     assert code == 1
     assert re.fullmatch(
-        r"numbacnn: \[fit\] expected a finite loss; received \S+ in epoch \d, step \d .*, the last good checkpoint\.\n", err
+        r"numbacnn: \[fit\] expected a finite loss; received \S+ in epoch 1, step \d .*, look for wild values in the data\.\n", err
     )
 
 

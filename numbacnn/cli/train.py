@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import sys
 import time
 from pathlib import Path
@@ -17,6 +19,7 @@ from .places import RUNS, SETS, check_data, load_data, newest_run
 __all__ = ["add"]
 
 # what a resumed run has already
+KERNELS, PREDICTIONS = "kernels.png", "predictions.png"
 RECIPE = ("data", "model", "epochs", "batch_size", "lr", "optimizer", "schedule", "seed", "out", "channels")
 
 
@@ -44,10 +47,16 @@ def add(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> None:
     use_threads(args)
-    if args.resume is None:
-        options, notes, source, folder = _new_run(args)
-    else:
-        options, notes, source, folder = _old_run(args)
+    options, notes, source, folder = _new_run(args) if args.resume is None else _old_run(args)
+    try:
+        _train(args, options, notes, source, folder)
+    finally:
+        if args.resume is None and not args.out:
+            with contextlib.suppress(OSError):  # it holds a run
+                folder.rmdir()
+
+
+def _train(args: argparse.Namespace, options: dict[str, Any], notes: dict[str, Any], source: bool | Path, folder: Path) -> None:
     train, test = load_data(notes["data"], notes["channels"])
     name, schedule = options.pop("model"), options["schedule"] or "constant"
     sizes = f"{len(train):,} images, {len(test):,} to test on"
@@ -78,9 +87,12 @@ def _new_run(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any], 
         if getattr(args, key) is not None:
             options[key] = getattr(args, key)
     options["schedule"] = None if options["schedule"] == "constant" else options["schedule"]
-    folder = Path(args.out) if args.out else _free_folder(f"{Path(name).name or 'pictures'}-{model}")
+    folder = Path(args.out) if args.out else _new_folder(f"{Path(name).name or 'pictures'}-{model}")
     if (folder / training.LAST).exists():
         raise UsageError(f"--out: {folder} holds a run already; go on with it: numbacnn train --resume {folder}")
+    for picture in (KERNELS, PREDICTIONS):  # fit looks after the rest
+        if (folder / picture).exists():
+            raise UsageError(f"--out: {folder / picture} exists already, and would be overwritten; take another folder")
     place = name if name in SETS else str(Path(name).resolve())
     return options, {"data": place, "channels": args.channels or 1}, False, folder
 
@@ -99,10 +111,13 @@ def _old_run(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any], 
     return arguments, notes, path, path.parent
 
 
-def _free_folder(name: str) -> Path:
-    folder, number = RUNS / name, 2
-    while folder.exists():
-        folder, number = RUNS / f"{name}-{number}", number + 1
+def _new_folder(name: str) -> Path:
+    """A folder in ``runs`` that nobody else has: made here, so that two commands never take the same."""
+    for number in itertools.count(1):
+        folder = RUNS / (name if number == 1 else f"{name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            break
     return folder
 
 
@@ -112,8 +127,8 @@ def _show(history: training.History, folder: Path, test: Dataset, seconds: float
     saved = checkpoint.load(folder / training.LAST)
     network = saved.network()
     try:
-        plots.kernels(network, folder / "kernels.png")
-        plots.predictions(test, training.predict(network, test), folder / "predictions.png")
+        plots.kernels(network, folder / KERNELS)
+        plots.predictions(test, training.predict(network, test), folder / PREDICTIONS)
     except ImportError as error:
         print(f"no pictures: {error}", file=sys.stderr)
     last = history.last

@@ -89,7 +89,6 @@ class Loop:
         Raises:
             Diverged: the loss is no longer finite.
         """
-        self.model.train()
         before = time.perf_counter()
         for x, y in self.loader:
             self._one_step(x, y)
