@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -255,6 +256,49 @@ def test_a_damaged_checkpoint_leaves_the_model_as_it_was(program: Any, whole: Pa
         fit(net, program.dataset(50, 0), program.dataset(12, 1), out=tmp_path, resume=True, **program.options())
     for name, t in net.state_dict().items():
         np.testing.assert_array_equal(np.array(t), before[name])
+
+
+@pytest.mark.parametrize(("path", "value", "wanted"), [
+    ("generators.library", None, "a checkpoint's generators with library, loader; received loader"),
+    ("generators.library", 7, "a checkpoint's generators.library as a dict; received 7"),
+    ("generators.loader.position", "x", "a checkpoint's generators.loader.position as an integer; received 'x'"),
+    ("generators.loader", [], "a checkpoint's generators.loader with seed, epoch, position; received list"),
+    ("progress.step", -1, "a checkpoint's progress.step as an integer from 0 to 2\\^64 - 1; received -1"),
+    ("progress.step", 2.5, "a checkpoint's progress.step as an integer; received 2.5"),
+    ("progress.seconds", 10**400, "a checkpoint's progress.seconds as a number from 0 to 2\\^64 - 1; received 1" + "0" * 400),
+    ("progress.meter", None, "a checkpoint's progress with step, seconds, meter, history; received history, seconds, step"),
+    ("progress.history", {}, "a checkpoint's progress.history as a list; received dict"),
+    ("progress.history", [{"epoch": 1}], "a checkpoint's progress.history with epoch, train_loss, .*; received epoch"),
+])  # fmt: skip
+def test_forged_checkpoints_leave_the_model_as_it_was(
+    program: Any, whole: Path, tmp_path: Path, path: str, value: Any, wanted: str
+) -> None:
+    saved = checkpoint.load(whole / training.LAST)
+    *parents, last = path.split(".")
+    place: Any = vars(saved)
+    for name in parents:
+        place = place[name]
+    place[last] = value
+    if value is None:
+        del place[last]
+    checkpoint.save(tmp_path / training.LAST, saved)
+    net = program.network()
+    before = {name: np.array(t) for name, t in net.state_dict().items()}
+    with pytest.raises(ValueError, match=rf"^\[fit\] expected {wanted}\.$"):
+        fit(net, program.dataset(50, 0), program.dataset(12, 1), out=tmp_path, resume=True, **program.options())
+    for name, t in net.state_dict().items():
+        np.testing.assert_array_equal(np.array(t), before[name])
+
+
+@pytest.mark.parametrize(
+    "change", [{"state": 7}, {"bit_generator": []}, {"state": {"state": -1, "inc": 1}}, {"has_uint32": "x"}, {"uinteger": 2**70}]
+)
+def test_a_forged_generator(program: Any, whole: Path, tmp_path: Path, change: dict[str, Any]) -> None:
+    saved = checkpoint.load(whole / training.LAST)
+    saved.generators["library"] |= change
+    checkpoint.save(tmp_path / training.LAST, saved)
+    with pytest.raises(ValueError, match=r"^\[set_rng_state\] expected a state that get_rng_state gave; received dict; "):
+        program.run(tmp_path, resume=True)
 
 
 def test_weights_for_use_only_are_no_run(program: Any, tmp_path: Path) -> None:
@@ -563,6 +607,17 @@ def test_without_matplotlib(program: Any, tmp_path: Path, monkeypatch: pytest.Mo
     assert not (tmp_path / "run" / training.CURVE).exists()
 
 
+def test_an_epoch_with_nan_is_no_best() -> None:
+    def epoch(number: int, accuracy: float | None, loss: float | None) -> Epoch:
+        return Epoch(number, 1.0, 0.5, loss, accuracy, 0.1, 1.0, 1.0)
+
+    nan, inf = float("nan"), float("inf")
+    for losses, best in (((nan, 2.0), 2), ((2.0, nan), 1), ((nan, nan), 1), ((inf, 3.0), 2), ((nan, inf), 2)):
+        assert History([epoch(n, 0.1, loss) for n, loss in enumerate(losses, 1)]).best.epoch == best
+    assert History([epoch(1, 0.9, nan), epoch(2, 0.1, 2.0)]).best.epoch == 2
+    assert History([Epoch(1, nan, 0.5, None, None, 0.1, 1.0, 1.0), Epoch(2, 1.0, 0.5, None, None, 0.1, 1.0, 1.0)]).best.epoch == 2
+
+
 # -- evaluate --------------------------------------------------------------------------------------------------------------------
 class Given(nn.Module):
     """The logits (N, K) that it was made with, in order."""
@@ -606,6 +661,11 @@ def test_report() -> None:
             str(found),
         ]
     )
+
+
+def test_a_report_steers_no_terminal() -> None:
+    found = dataclasses.replace(evaluated()[2], classes=("a", "b\x1b[2J", "c"))
+    assert "\x1b" not in found.report() and "b\\x1b[2J       3 " in found.report()
 
 
 def test_evaluate_a_loader_and_no_data() -> None:
@@ -712,6 +772,11 @@ def test_a_last_batch_of_one_and_batch_norm(program: Any, tmp_path: Path, monkey
         ({"checkpoint_every": True}, ValueError, "[fit] expected checkpoint_every as an integer of at least 1; received True."),
         ({"optimizer": "x"}, ValueError, "[fit] expected optimizer as one of sgd, momentum, adam, adamw, or a function; received 'x'."),
         ({"schedule": "x"}, ValueError, "[fit] expected schedule as one of one-cycle, cosine, or a function; received 'x'."),
+        (
+            {"notes": {"a": {1}}},
+            ValueError,
+            "[fit] expected notes that JSON can hold; received Object of type set is not JSON serializable.",
+        ),
         ({"model": 7}, TypeError, "[fit] expected a Module, or the name of one in numbacnn.models; received int."),
         (
             {"train": (np.zeros((2, 4)), np.zeros(2))},

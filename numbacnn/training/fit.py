@@ -95,6 +95,7 @@ def fit(
     epochs, batch_size, lr = integer("fit", "epochs", epochs), integer("fit", "batch_size", batch_size), float(lr)
     seed = integer("fit", "seed", seed, least=0)
     checkpoint_every = None if checkpoint_every is None else integer("fit", "checkpoint_every", checkpoint_every)
+    checkpoint.as_json("fit", "notes", dict(notes or {}))
     folder, source = _places(out, resume)
     try:
         with ExitStack() as stack:
