@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import re
@@ -400,6 +401,41 @@ def test_checkpoints_that_other_programs_wrote(run: Run) -> None:
     assert run("evaluate", "b") == (2, "", "numbacnn: evaluate b: the checkpoint does not say what it was trained on; pass --data\n")
     text = "[train] expected a run of this command; received b of fit; resume it in Python: fit(..., resume=path)."
     assert run("train", "--resume", "b") == (1, "", f"numbacnn: {text}\n")
+
+
+@pytest.mark.parametrize("words", ["train --resume forged", "evaluate forged", "predict --checkpoint forged plain.png", "summary forged"])
+def test_forged_checkpoints(run: Run, trained: Path, words: str) -> None:
+    """Names that would steer the terminal, and notes and options of other types: one line, in the house's form."""
+    PIL.fromarray(np.zeros((28, 28), np.uint8)).save("plain.png")
+    evil = "\x1b]0;evil\x07\x1b[2J\u202e\x9b"
+    good = checkpoint.load(trained / "best.safetensors")
+    for notes in ({"data": 7, "channels": 1}, {"data": evil, "channels": 1}, {"data": "digits", "channels": evil}):
+        for options in (
+            {},
+            {"model": evil},
+            good.run["options"],
+            {**good.run["options"], "lr": "x"},
+            {**good.run["options"], "model": evil},
+        ):
+            forged = dataclasses.replace(
+                good, classes=(evil,) * 10, model=options.get("model", evil), run={"notes": notes, "options": options}
+            )
+            checkpoint.save("forged", forged)
+            code, out, err = run(*words.split())
+            assert not set(out + err) & set(evil) - set("0evil2];[J")
+            assert code == 0 or re.fullmatch(r"numbacnn: .+\n", err)
+            assert code == 0 or err.startswith("numbacnn: [") or "--data" in err
+
+
+def test_class_names_are_printed_as_escapes(run: Run, trained: Path) -> None:
+    PIL.fromarray(np.zeros((28, 28), np.uint8)).save("plain.png")
+    good = checkpoint.load(trained / "best.safetensors")
+    checkpoint.save("forged", dataclasses.replace(good, classes=tuple(f"{n}\x1b[2J\u202e" for n in range(10))))
+    code, out, _ = run("predict", "--checkpoint", "forged", "plain.png")
+    assert code == 0 and len(re.findall(r"^  \d\\x1b\[2J\\u202e  ", out, re.M)) == 3
+    checkpoint.save("forged", dataclasses.replace(good, classes=()))
+    code, out, _ = run("predict", "--checkpoint", "forged", "plain.png")
+    assert code == 0 and len(re.findall(r"^  \d  ", out, re.M)) == 3
 
 
 def test_data_of_another_kind(run: Run, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

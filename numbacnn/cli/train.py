@@ -13,14 +13,24 @@ from typing import Any
 from .. import checkpoint, models, plots, training
 from ..data import Dataset
 from ..errors import message
+from ..signatures import fits
 from .options import Commands, UsageError, machine_arguments, natural, positive, rate, use_threads
 from .places import RUNS, SETS, check_data, load_data, newest_run
 
 __all__ = ["add"]
 
-# what a resumed run has already
 KERNELS, PREDICTIONS = "kernels.png", "predictions.png"
-RECIPE = ("data", "model", "epochs", "batch_size", "lr", "optimizer", "schedule", "seed", "out", "channels")
+OPTIONS: dict[str, Any] = {
+    "model": str,
+    "epochs": int,
+    "batch_size": int,
+    "lr": float,
+    "optimizer": str,
+    "schedule": str | None,
+    "seed": int,
+}
+"""Arguments of ``fit`` that are options of the command, and what a run holds of them."""
+RECIPE = ("data", *OPTIONS, "out", "channels")  # what a resumed run has already
 
 
 def add(commands: Commands) -> None:
@@ -83,7 +93,7 @@ def _new_run(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any], 
     name, model = args.data or "digits", args.model or "lenet-modern"
     check_data(name)
     options = {"model": model, "seed": 0, **training.recipe(name, model)}
-    for key in ("epochs", "batch_size", "lr", "optimizer", "schedule", "seed"):
+    for key in OPTIONS:
         if getattr(args, key) is not None:
             options[key] = getattr(args, key)
     options["schedule"] = None if options["schedule"] == "constant" else options["schedule"]
@@ -104,10 +114,10 @@ def _old_run(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any], 
     path = path / training.LAST if path.is_dir() else path
     saved = checkpoint.load(path).run
     options, notes = saved.get("options", {}), saved.get("notes", {})
-    if not {"data", "channels"} <= set(notes):
+    recorded = all(fits(options.get(key), kind) for key, kind in OPTIONS.items())
+    if not recorded or not isinstance(notes.get("data"), str) or notes.get("channels") not in (1, 3):
         raise ValueError(message("train", "a run of this command", f"{path} of fit", "resume it in Python: fit(..., resume=path)"))
-    keys = ("model", "epochs", "batch_size", "lr", "optimizer", "schedule", "seed")
-    arguments = {**training.recipe(notes["data"], options["model"]), **{key: options[key] for key in keys}}
+    arguments = {**training.recipe(notes["data"], options["model"]), **{key: options[key] for key in OPTIONS}}
     return arguments, notes, path, path.parent
 
 
