@@ -109,7 +109,10 @@ def _temporary(target: Path) -> tuple[Path, IO[bytes]]:
 def _remove_leftovers(target: Path) -> None:
     """Remove the temporary files of the target that nobody holds any more."""
     pattern = re.compile(rf"\.{re.escape(target.name)}\.\d+\.[0-9a-f]{{8}}")
-    for name in filter(pattern.fullmatch, os.listdir(target.parent)):
+    names: list[str] = []
+    with contextlib.suppress(OSError):  # a folder may be written to and yet not be listed
+        names = os.listdir(target.parent)
+    for name in filter(pattern.fullmatch, names):
         leftover = target.with_name(name)
         with contextlib.suppress(OSError):
             with open(leftover, "r+b") as file:

@@ -32,6 +32,8 @@ def _batches(data: Data | DataLoader, batch_size: int, device: str) -> DataLoade
 def evaluate(model: Module, data: Data | DataLoader, *, loss: Loss = cross_entropy, batch_size: int = 256) -> Evaluation:
     """Run a network over labelled data, in evaluation mode and ``inference_mode``; its modes are as before afterwards.
 
+    Several threads may evaluate one network; it goes back to its modes with the last of them.
+
     Args:
         model: (N, C, H, W) -> logits (N, K); it stays on its device.
         data: a Dataset, a pair (X, y) of arrays, or a DataLoader (one epoch of it).

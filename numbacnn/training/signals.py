@@ -58,5 +58,5 @@ class StopSignal:
 
 
 def _say(text: str) -> None:
-    with suppress(OSError):  # after SIGHUP the terminal is gone
+    with suppress(OSError, ValueError, RuntimeError):  # the terminal is gone, or closed, or in the middle of being written to
         print(text, file=sys.stderr, flush=True)
