@@ -9,23 +9,25 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import models, random
-from .errors import FormatError, message
+from . import models, nn
+from .errors import DTypeError, FormatError, in_form, message
+from .files import open_file, write_atomically
 from .nn import Module
 from .signatures import judged
 from .tensor import Tensor
 
-__all__ = ["Checkpoint", "Preprocessing", "load", "load_weights", "save", "save_weights", "write_atomically"]
+__all__ = ["Checkpoint", "Preprocessing", "load", "load_weights", "save", "save_weights"]
 
-FORMAT, VERSION = "numbacnn checkpoint", "1"
+FORMAT, VERSION, RESERVED = "numbacnn checkpoint", "1", "__metadata__"
+LARGEST_HEADER = 100_000_000  # bytes; no reader takes a larger one
+DEPTH = 100  # of lists and dicts within each other
+LARGEST_PICTURE = 2**28  # values
 MODEL, OPTIM = "model.", "optim."
 
 
@@ -83,11 +85,13 @@ class Checkpoint:
         if self.model is None:
             hint = "make the network and call load_state_dict(checkpoint.weights)"
             raise ValueError(message("checkpoint", "a network of numbacnn.models", "a network of your own", hint))
-        state = random.get_rng_state()
-        try:
-            network = models.get(self.model)(**self.model_args)
-        finally:
-            random.set_rng_state(state)  # the initial values are not wanted
+        with nn.init.skipped():
+            try:
+                network = models.get(self.model)(**self.model_args)
+            except TypeError as error:
+                if in_form(error):
+                    raise
+                raise ValueError(message("checkpoint", f"model_args that {self.model} takes", str(error))) from None
         network.load_state_dict(self.weights)
         return network.eval()
 
@@ -110,46 +114,58 @@ def encode(checkpoint: Checkpoint) -> bytes:
     from safetensors.numpy import save as to_bytes
 
     optimizer = checkpoint.optimizer or {"state": {}, "param_groups": []}
-    tensors = {MODEL + name: _c_ordered(value) for name, value in checkpoint.weights.items()}
+    tensors = {MODEL + name: _stored(value) for name, value in checkpoint.weights.items()}
     for index, moments in optimizer["state"].items():
-        tensors |= {f"{OPTIM}{index}.{name}": _c_ordered(value) for name, value in moments.items()}
+        tensors |= {f"{OPTIM}{index}.{name}": _stored(value) for name, value in moments.items()}
     kept = {name: value for name, value in vars(checkpoint).items() if name not in ("weights", "optimizer", "preprocessing")}
     kept["preprocessing"] = None if checkpoint.preprocessing is None else asdict(checkpoint.preprocessing)
     kept["param_groups"] = None if checkpoint.optimizer is None else optimizer["param_groups"]
-    content = json.dumps(kept, sort_keys=True)
+    content = as_json("checkpoint", "values", kept)
     # one entry: several would be written in an order that changes from call to call
     return to_bytes(tensors, {FORMAT: f"{VERSION} {_checksum(content, tensors)} {content}"})
+
+
+def as_json(op: str, name: str, values: Any) -> str:
+    """Values as JSON; ValueError for what it can't hold, or for more levels than :func:`load` takes."""
+    try:
+        text = json.dumps(values, sort_keys=True)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(message(op, f"{name} that JSON can hold", str(error))) from None
+    if _is_deep(values):
+        raise ValueError(message(op, f"{name} of at most {DEPTH} levels of lists and dicts", "more"))
+    return text
+
+
+def _is_deep(values: Any) -> bool:
+    level = [values]
+    for _ in range(DEPTH):
+        level = [inner for v in level if isinstance(v, (dict, list, tuple)) for inner in (v.values() if isinstance(v, dict) else v)]
+    return bool(level)
 
 
 @judged
 def save_weights(path: str | os.PathLike[str], state_dict: Mapping[str, Any]) -> None:
     """Write a ``state_dict`` (Tensors or arrays by name) alone, as a plain safetensors file that other libraries read too.
 
+    Raises:
+        ValueError: for the name ``__metadata__``, which the format keeps for itself.
+        DTypeError: for an array that is not of numbers.
+
     >>> save_weights("lenet.safetensors", model.state_dict())  # doctest: +SKIP
     """
     from safetensors.numpy import save as to_bytes
 
-    write_atomically(path, to_bytes({name: _c_ordered(value) for name, value in state_dict.items()}))
+    if RESERVED in state_dict:
+        raise ValueError(message("save_weights", "names of weights", repr(RESERVED), "the format keeps it for itself"))
+    write_atomically(path, to_bytes({name: _stored(value) for name, value in state_dict.items()}))
 
 
-def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Replace a file by ``data`` in one step: neither a crash nor a power cut leaves part of it."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _c_ordered(value: Any) -> np.ndarray:
-    return np.array(value.detach() if isinstance(value, Tensor) else value, order="C")
+def _stored(value: Any) -> np.ndarray:
+    """An array as the format holds it: in C order, and in the byte order of this machine."""
+    array = np.asarray(value.detach() if isinstance(value, Tensor) else value)
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        raise DTypeError(message("checkpoint", "arrays of numbers of at most 64 bits", f"dtype {array.dtype}"))
+    return np.array(array, array.dtype.newbyteorder("="), order="C")
 
 
 def _checksum(content: str, tensors: Mapping[str, np.ndarray]) -> str:
@@ -204,17 +220,15 @@ def _fault(path: str | os.PathLike[str], expected: str, received: str, hint: str
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    from safetensors import safe_open
+    from safetensors.numpy import load as from_bytes
 
-    if not os.path.isfile(path):
-        received = "a folder" if os.path.isdir(path) else "no such file"
-        raise FileNotFoundError(message("checkpoint", f"a file {os.fspath(path)}", received))
+    with open_file("checkpoint", "a file", path) as file:  # read, not mapped: a mapped file that somebody cuts short ends the process
+        data = file.read(8)
+        size = int.from_bytes(data, "little")
+        data += file.read() if size <= LARGEST_HEADER else b""
     try:
-        with safe_open(os.fspath(path), framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+        return from_bytes(data), json.loads(data[8 : 8 + size]).get(RESERVED, {})
     except Exception as error:  # the reader has many kinds, a dtype that NumPy lacks among them
-        if isinstance(error, PermissionError):
-            raise
         raise _fault(path, "a whole safetensors file", " ".join(str(error).split()) or type(error).__name__) from error
 
 
@@ -238,11 +252,17 @@ def _decode(path: str | os.PathLike[str], content: str, tensors: dict[str, np.nd
             raise ValueError(f"the entries {', '.join(sorted(kept))}")
         if wrong := [name for name, kinds in _TYPES.items() if not isinstance(kept[name], kinds)]:
             raise ValueError(f"{wrong[0]} of type {type(kept[wrong[0]]).__name__}")
+        if _is_deep(kept):
+            raise ValueError(f"more than {DEPTH} levels of lists and dicts")
+        if wrong := [name for name in ("options", "notes") if not isinstance(kept["run"].get(name, {}), dict)]:
+            raise ValueError(f"run.{wrong[0]} of type {type(kept['run'][wrong[0]]).__name__}")
+        if wrong := [name for name in kept["classes"] if not isinstance(name, str)]:
+            raise ValueError(f"a class of type {type(wrong[0]).__name__}")
         groups, seen = kept.pop("param_groups"), kept.pop("preprocessing")
-        kept["classes"] = tuple(map(str, kept["classes"]))
+        kept["classes"] = tuple(kept["classes"])
         weights, state = _split(tensors)
         preprocessing = None if seen is None else _preprocessing(**seen)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise _fault(path, "a checkpoint with sound metadata", str(error)) from error
     optimizer = None if groups is None else {"state": state, "param_groups": groups}
     return Checkpoint(weights=weights, optimizer=optimizer, preprocessing=preprocessing, **kept)
@@ -263,6 +283,7 @@ def _split(tensors: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[
 
 def _preprocessing(input_shape: list[int], mean: list[float], std: list[float], background: str) -> Preprocessing:
     channels, height, width = (int(size) for size in input_shape)
-    if min(channels, height, width) < 1 or not len(mean) == len(std) == channels:
+    fits = min(channels, height, width) >= 1 and channels * height * width <= LARGEST_PICTURE
+    if not fits or not len(mean) == len(std) == channels:
         raise ValueError(f"preprocessing for {len(mean)} channels of pictures {tuple(input_shape)}")
     return Preprocessing((channels, height, width), tuple(map(float, mean)), tuple(map(float, std)), str(background))

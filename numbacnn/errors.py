@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["DTypeError", "DeviceError", "FormatError", "ShapeError", "in_form", "message"]
+__all__ = ["DTypeError", "DeviceError", "FormatError", "ShapeError", "in_form", "message", "printable"]
 
+# control characters but the line's end, those that turn the direction of writing, and halves of characters
+_UNPRINTABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _FORM = re.compile(r"\[[^\]]+\] expected .+; received .+\.", re.DOTALL)
 
 
@@ -36,7 +38,16 @@ def message(op: str, expected: str, received: str, hint: str = "") -> str:
     '[conv2d] expected input (N, C, H, W); received input (28, 28); add a batch and a channel axis.'
     """
     parts = [f"expected {expected}", f"received {received}", hint]
-    return f"[{op}] " + "; ".join(part for part in parts if part) + "."
+    return printable(f"[{op}] " + "; ".join(part for part in parts if part) + ".")
+
+
+def printable(text: str) -> str:
+    r"""Text from a file as a terminal may be given it: what could steer the terminal is written as an escape.
+
+    >>> printable("cat\x1b[2J")
+    'cat\\x1b[2J'
+    """
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def in_form(error: BaseException) -> bool:

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .checkpoint import write_atomically
 from .data import Dataset
 from .extras import import_extra
+from .files import write_atomically
 from .nn import Conv2d, Module
 
 __all__ = ["curve", "kernels", "predictions", "text_curve"]

@@ -1137,6 +1137,11 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
     (lambda: x.view(-1, 5), nc.ShapeError, "[reshape] expected a shape of 12 elements; received (-1, 5) from (3, 4)."),
     (lambda: nc.tensor([[1], [2, 3]]), nc.ShapeError, "[tensor] expected nested lists of equal lengths; received unequal ones."),
     (
+        lambda: nc.from_array([[1], [2, 3]]),
+        nc.ShapeError,
+        "[from_array] expected an array, or nested lists of equal lengths; received unequal ones.",
+    ),
+    (
         lambda: nc.tensor([1j]),
         nc.DTypeError,
         "[tensor] expected one of the dtypes float32, float64, int8, int16, int32, int64, uint8, bool; received complex128.",

@@ -7,6 +7,8 @@ import os
 import pickle
 import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import numbacnn as nc
-from numbacnn import checkpoint
+from numbacnn import checkpoint, files
 from numbacnn.checkpoint import Checkpoint, Preprocessing
 from numbacnn.errors import FormatError
 
-READER = "Error while deserializing header: "
+READER = "Error while deserializing: "
 
 
 def some_checkpoint() -> Checkpoint:
@@ -76,6 +78,35 @@ def test_channels_last_arrays_keep_their_values(tmp_path: Path) -> None:
     array = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4).transpose(0, 3, 1, 2)
     checkpoint.save(tmp_path / "a", Checkpoint({"w": array}))
     assert (checkpoint.load(tmp_path / "a").weights["w"] == array).all()
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", ">i8", ">u2", "<f4", "?", "f2"])
+def test_any_byte_order_keeps_its_values(tmp_path: Path, dtype: str) -> None:
+    array = np.arange(3).astype(dtype)
+    checkpoint.save(tmp_path / "a", Checkpoint({"w": array}))
+    checkpoint.save_weights(tmp_path / "b", {"w": array})
+    for found in (checkpoint.load(tmp_path / "a").weights["w"], checkpoint.load_weights(tmp_path / "b")["w"]):
+        assert found.dtype == array.dtype.newbyteorder("=") and (found == array).all()
+
+
+@pytest.mark.parametrize("array", [np.array(["a"]), np.array([None]), np.zeros(2, "c16")], ids=lambda a: str(a.dtype))
+def test_what_is_no_array_of_numbers_is_not_written(tmp_path: Path, array: np.ndarray) -> None:
+    wanted = f"[checkpoint] expected arrays of numbers of at most 64 bits; received dtype {array.dtype}."
+    for write in (
+        lambda: checkpoint.save(tmp_path / "a", Checkpoint({"w": array})),
+        lambda: checkpoint.save_weights(tmp_path / "a", {"w": array}),
+    ):
+        with pytest.raises(nc.DTypeError, match=f"^{re.escape(wanted)}$"):
+            write()
+
+
+def test_a_name_that_the_format_keeps(tmp_path: Path) -> None:
+    wanted = "[save_weights] expected names of weights; received '__metadata__'; the format keeps it for itself."
+    with pytest.raises(ValueError, match=f"^{re.escape(wanted)}$"):
+        checkpoint.save_weights(tmp_path / "a", {"__metadata__": np.zeros(1)})
+    assert not list(tmp_path.iterdir())
+    checkpoint.save(tmp_path / "a", Checkpoint({"__metadata__": np.zeros(1)}))
+    assert set(checkpoint.load(tmp_path / "a").weights) == {"__metadata__"}
 
 
 def test_other_readers_can_read_it(saved: Path) -> None:
@@ -184,6 +215,13 @@ def _rewritten(path: Path, tensors: dict[str, np.ndarray] | None = None, **chang
     path.write_bytes(save(tensors, {checkpoint.FORMAT: f"1 {checkpoint._checksum(content, tensors)} {content}"}))
 
 
+def _nested(levels: int) -> dict[str, Any]:
+    found: Any = 0
+    for _ in range(levels):
+        found = {"a": found}
+    return found
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
@@ -198,6 +236,22 @@ def _rewritten(path: Path, tensors: dict[str, np.ndarray] | None = None, **chang
             {"preprocessing": {"input_shape": [8, 8], "mean": [0], "std": [1], "background": "x"}},
             "not enough values to unpack (expected 3, got 2)",
         ),
+        (
+            {"preprocessing": {"input_shape": [1, 1e999, 8], "mean": [0], "std": [1], "background": "x"}},
+            "cannot convert float infinity to integer",
+        ),
+        (
+            {"preprocessing": {"input_shape": [1, 10**6, 10**6], "mean": [0], "std": [1], "background": "x"}},
+            "preprocessing for 1 channels of pictures (1, 1000000, 1000000)",
+        ),
+        (
+            {"preprocessing": {"input_shape": [1, 8, 8], "mean": [10**400], "std": [1], "background": "x"}},
+            "int too large to convert to float",
+        ),
+        ({"classes": ["a", 7]}, "a class of type int"),
+        ({"run": {"notes": []}}, "run.notes of type list"),
+        ({"run": {"options": "x"}}, "run.options of type str"),
+        ({"run": _nested(101)}, "more than 100 levels of lists and dicts"),
         ({"tensors": {"optim.x.step": np.zeros(1)}}, "invalid literal for int() with base 10: 'x'"),
     ],
 )
@@ -205,6 +259,80 @@ def test_unsound_metadata(tmp_path: Path, changes: dict[str, Any], why: str) -> 
     path = tmp_path / "a"
     _rewritten(path, **changes)
     refused(path, f"[checkpoint] expected {path} to be a checkpoint with sound metadata; received {why}.")
+
+
+def test_metadata_too_deep_for_the_reader(tmp_path: Path) -> None:
+    from safetensors.numpy import save
+
+    path, tensors, content = tmp_path / "a", {"model.w": np.zeros(1)}, "[" * 200_000
+    path.write_bytes(save(tensors, {checkpoint.FORMAT: f"1 {checkpoint._checksum(content, tensors)} {content}"}))
+    with pytest.raises(FormatError, match=f"^{re.escape(f'[checkpoint] expected {path} to be a checkpoint with sound metadata; ')}"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize(("run", "why"), [
+    ({"notes": object()}, "that JSON can hold; received Object of type object is not JSON serializable"),
+    ({"notes": _nested(100)}, "of at most 100 levels of lists and dicts; received more"),
+    (_nested(10**5), "that JSON can hold; received maximum recursion depth exceeded while encoding a JSON object"),
+], ids=["no JSON", "deep", "very deep"])  # fmt: skip
+def test_what_could_not_be_read_is_not_written(tmp_path: Path, run: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(f'[checkpoint] expected values {why}')}"):
+        checkpoint.save(tmp_path / "a", Checkpoint({}, run=run))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("args", "error", "why"), [
+    ({"classes": 3, "colour": 1}, ValueError,
+     r"\[checkpoint\] expected model_args that lenet takes; received .*unexpected keyword argument 'colour'\."),
+    ({"classes": "3"}, (TypeError, ValueError), r"\[Linear\] expected "),
+    ({"classes": 10**15}, ValueError, r"\[Linear\] expected sizes of arrays that fit in memory; "),
+])  # fmt: skip
+def test_arguments_that_its_network_does_not_take(args: dict[str, Any], error: Any, why: str) -> None:
+    with pytest.raises(error, match=f"^{why}"):
+        Checkpoint({}, "lenet", args).network()
+
+
+FORGED = """
+import resource, sys
+import numpy as np
+import numbacnn as nc
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+before = peak()
+try:
+    nc.checkpoint.Checkpoint({"0.weight": np.zeros((6, 1, 5, 5), np.float32)}, "lenet", {"classes": 3_000_000}).network()
+except ValueError as error:
+    print(str(error)[:61])
+print(peak() - before < 100 << 20)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the resource module, which Windows lacks")
+def test_shapes_are_compared_before_memory_is_taken() -> None:
+    done = subprocess.run([sys.executable, "-c", FORGED], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines() == ["[load_state_dict] expected the names and shapes of Sequential", "True"]
+
+
+def test_a_file_that_is_cut_short_while_it_is_read(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mapped one would end the process with SIGBUS."""
+    import safetensors
+
+    def cut(*args: Any, **options: Any) -> Any:
+        raise AssertionError("mapped")
+
+    monkeypatch.setattr(safetensors, "safe_open", cut)
+    assert_equal(vars(checkpoint.load(saved)), vars(some_checkpoint()))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs files with holes")
+def test_a_large_foreign_file_is_not_read(tmp_path: Path) -> None:
+    with open(tmp_path / "film", "wb") as file:
+        file.write(b"\xff" * 8)
+        file.truncate(1 << 42)  # a hole: no disk, but no memory would hold it either
+    refused(
+        tmp_path / "film", f"[checkpoint] expected {tmp_path / 'film'} to be a whole safetensors file; received {READER}header too large."
+    )
 
 
 def test_a_newer_version(tmp_path: Path) -> None:
@@ -238,7 +366,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(saved: Path, monkey
 
 def test_folders_are_made_and_the_mode_is_the_users(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "a"
-    checkpoint.write_atomically(path, b"x")
+    files.write_atomically(path, b"x")
     (tmp_path / "plain").write_bytes(b"x")
     assert path.read_bytes() == b"x"
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)

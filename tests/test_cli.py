@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import re
@@ -90,6 +91,34 @@ def test_a_second_run_gets_a_folder_of_its_own(run: Run, folder: Path, monkeypat
     assert sorted(file.name for file in (folder / "runs").iterdir()) == [f"digits-lenet-modern{n}" for n in ("", "-2", "-3")]
 
 
+def test_two_commands_at_once_take_folders_of_their_own(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_pictures(monkeypatch)
+    fitted = training.fit
+
+    def meanwhile(*args: Any, **options: Any) -> training.History:
+        monkeypatch.setattr(training, "fit", fitted)
+        assert main(["train", "--epochs", "1"]) == 0
+        return fitted(*args, **options)
+
+    monkeypatch.setattr(training, "fit", meanwhile)
+    assert run("train", "--epochs", "1")[0] == 0
+    assert sorted(file.name for file in (folder / "runs").iterdir()) == ["digits-lenet-modern", "digits-lenet-modern-2"]
+
+
+def test_a_run_that_fails_leaves_no_folder(run: Run, folder: Path) -> None:
+    assert run("train", "--data", str(folder))[0] == 1
+    assert not list((folder / "runs").iterdir())
+
+
+def test_pictures_of_somebody_else_are_not_overwritten(run: Run, folder: Path) -> None:
+    for name in ("kernels.png", "predictions.png", "curve.png"):
+        (folder / name).write_bytes(b"mine")
+        code, _, err = run("train", "--epochs", "1", "--out", str(folder))
+        assert code in (1, 2) and str(folder / name) in err
+        assert [(file.name, file.read_bytes()) for file in folder.iterdir()] == [(name, b"mine")]
+        (folder / name).unlink()
+
+
 def test_the_options_reach_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     no_pictures(monkeypatch)
     chosen: list[int] = []
@@ -146,7 +175,7 @@ def test_divergence(run: Run) -> None:
     code, _, err = run("train", "--lr", "1e30", "--optimizer", "sgd", "--epochs", "3")
     assert code == 1
     assert re.fullmatch(
-        r"numbacnn: \[fit\] expected a finite loss; received \S+ in epoch \d, step \d .*, the last good checkpoint\.\n", err
+        r"numbacnn: \[fit\] expected a finite loss; received \S+ in epoch 1, step \d .*, look for wild values in the data\.\n", err
     )
 
 
@@ -372,6 +401,41 @@ def test_checkpoints_that_other_programs_wrote(run: Run) -> None:
     assert run("evaluate", "b") == (2, "", "numbacnn: evaluate b: the checkpoint does not say what it was trained on; pass --data\n")
     text = "[train] expected a run of this command; received b of fit; resume it in Python: fit(..., resume=path)."
     assert run("train", "--resume", "b") == (1, "", f"numbacnn: {text}\n")
+
+
+@pytest.mark.parametrize("words", ["train --resume forged", "evaluate forged", "predict --checkpoint forged plain.png", "summary forged"])
+def test_forged_checkpoints(run: Run, trained: Path, words: str) -> None:
+    """Names that would steer the terminal, and notes and options of other types: one line, in the house's form."""
+    PIL.fromarray(np.zeros((28, 28), np.uint8)).save("plain.png")
+    evil = "\x1b]0;evil\x07\x1b[2J\u202e\x9b"
+    good = checkpoint.load(trained / "best.safetensors")
+    for notes in ({"data": 7, "channels": 1}, {"data": evil, "channels": 1}, {"data": "digits", "channels": evil}):
+        for options in (
+            {},
+            {"model": evil},
+            good.run["options"],
+            {**good.run["options"], "lr": "x"},
+            {**good.run["options"], "model": evil},
+        ):
+            forged = dataclasses.replace(
+                good, classes=(evil,) * 10, model=options.get("model", evil), run={"notes": notes, "options": options}
+            )
+            checkpoint.save("forged", forged)
+            code, out, err = run(*words.split())
+            assert not set(out + err) & set(evil) - set("0evil2];[J")
+            assert code == 0 or re.fullmatch(r"numbacnn: .+\n", err)
+            assert code == 0 or err.startswith("numbacnn: [") or "--data" in err
+
+
+def test_class_names_are_printed_as_escapes(run: Run, trained: Path) -> None:
+    PIL.fromarray(np.zeros((28, 28), np.uint8)).save("plain.png")
+    good = checkpoint.load(trained / "best.safetensors")
+    checkpoint.save("forged", dataclasses.replace(good, classes=tuple(f"{n}\x1b[2J\u202e" for n in range(10))))
+    code, out, _ = run("predict", "--checkpoint", "forged", "plain.png")
+    assert code == 0 and len(re.findall(r"^  \d\\x1b\[2J\\u202e  ", out, re.M)) == 3
+    checkpoint.save("forged", dataclasses.replace(good, classes=()))
+    code, out, _ = run("predict", "--checkpoint", "forged", "plain.png")
+    assert code == 0 and len(re.findall(r"^  \d  ", out, re.M)) == 3
 
 
 def test_data_of_another_kind(run: Run, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

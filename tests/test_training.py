@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 
 import numbacnn as nc
-from numbacnn import checkpoint, nn, plots, training
+from numbacnn import checkpoint, files, nn, plots, training
 from numbacnn.data import Dataset
 from numbacnn.nn.functional import cross_entropy
 from numbacnn.training import Epoch, Evaluation, History, Interrupted, evaluate, fit, loop, predict
@@ -54,17 +55,17 @@ def run(out, **more):
     return net, fit(net, dataset(50, 0), dataset(12, 1), out=out, **options(**more))
 
 if __name__ == "__main__":
-    out, step, every = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    out, step, every, number = sys.argv[1], *map(int, sys.argv[2:])
     from numbacnn import optim
     update, steps = optim.Optimizer.step, 0
     def deadly(self):
         global steps
         steps += 1
         if steps == step:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
         update(self)
     optim.Optimizer.step = deadly
-    run(out, checkpoint_every=every or None, resume=os.path.exists(out))
+    run(out, checkpoint_every=every or None, resume=os.path.exists(out + "/last.safetensors"))
 """
 
 
@@ -147,7 +148,9 @@ def test_a_crash_at_any_step(program: Any, whole: Path, tmp_path: Path, monkeypa
             patch.setattr(nc.optim.Optimizer, "step", crash_at(step))
             with pytest.raises(Crash):
                 program.run(folder, checkpoint_every=every)
-        net, history = program.run(folder, checkpoint_every=every, resume=True)
+        resume = (folder / training.LAST).exists()
+        assert resume == (step > (every or 3))  # before the first checkpoint nothing stands in the way of starting anew
+        net, history = program.run(folder, checkpoint_every=every, resume=resume)
         assert_same_run(folder, whole)
         assert len(history) == 3
         last = checkpoint.load(folder / training.LAST).weights
@@ -155,7 +158,7 @@ def test_a_crash_at_any_step(program: Any, whole: Path, tmp_path: Path, monkeypa
 
 
 def test_a_crash_at_any_write(program: Any, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, writes = checkpoint.write_atomically, 0
+    write, writes = files.write_atomically, 0
 
     def failing(path: Any, data: bytes) -> None:
         nonlocal writes
@@ -164,25 +167,30 @@ def test_a_crash_at_any_write(program: Any, whole: Path, tmp_path: Path, monkeyp
             raise Crash
         write(path, data)
 
-    for last in range(2, 12, 2):  # the first write is the checkpoint before the first step
+    for last in range(2, 11, 2):
         folder, writes = tmp_path / str(last), last
         with monkeypatch.context() as patch:
-            patch.setattr(checkpoint, "write_atomically", failing)
+            patch.setattr(files, "write_atomically", failing)
             with pytest.raises(Crash):
                 program.run(folder)
-        program.run(folder, resume=True)
+        source = next(name for name in (training.LAST, training.BEST) if (folder / name).exists())
+        program.run(folder, resume=folder / source)
         assert_same_run(folder, whole)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL, which Windows lacks")
 def test_killed_in_the_middle_of_an_epoch(program: Any, whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     for step, every in ((5, 1), (2, 2), (0, 0)):
-        command = [sys.executable, program.__file__, str(folder), str(step), str(every)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-        assert done.returncode == (-signal.SIGKILL if step else 0), done.stderr
+        assert in_a_process(program, folder, step, every, signal.SIGKILL).returncode == (-signal.SIGKILL if step else 0)
     assert_same_run(folder, whole)
+
+
+def in_a_process(program: Any, folder: Path, step: int, every: int, number: int) -> subprocess.CompletedProcess[str]:
+    """Run PROGRAM, which sends itself the signal at this step."""
+    command = [sys.executable, program.__file__, str(folder), *map(str, (step, every, int(number)))]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_a_finished_run_is_left_as_it_is(program: Any, whole: Path, tmp_path: Path) -> None:
@@ -250,6 +258,49 @@ def test_a_damaged_checkpoint_leaves_the_model_as_it_was(program: Any, whole: Pa
         np.testing.assert_array_equal(np.array(t), before[name])
 
 
+@pytest.mark.parametrize(("path", "value", "wanted"), [
+    ("generators.library", None, "a checkpoint's generators with library, loader; received loader"),
+    ("generators.library", 7, "a checkpoint's generators.library as a dict; received 7"),
+    ("generators.loader.position", "x", "a checkpoint's generators.loader.position as an integer; received 'x'"),
+    ("generators.loader", [], "a checkpoint's generators.loader with seed, epoch, position; received list"),
+    ("progress.step", -1, "a checkpoint's progress.step as an integer from 0 to 2\\^64 - 1; received -1"),
+    ("progress.step", 2.5, "a checkpoint's progress.step as an integer; received 2.5"),
+    ("progress.seconds", 10**400, "a checkpoint's progress.seconds as a number from 0 to 2\\^64 - 1; received 1" + "0" * 400),
+    ("progress.meter", None, "a checkpoint's progress with step, seconds, meter, history; received history, seconds, step"),
+    ("progress.history", {}, "a checkpoint's progress.history as a list; received dict"),
+    ("progress.history", [{"epoch": 1}], "a checkpoint's progress.history with epoch, train_loss, .*; received epoch"),
+])  # fmt: skip
+def test_forged_checkpoints_leave_the_model_as_it_was(
+    program: Any, whole: Path, tmp_path: Path, path: str, value: Any, wanted: str
+) -> None:
+    saved = checkpoint.load(whole / training.LAST)
+    *parents, last = path.split(".")
+    place: Any = vars(saved)
+    for name in parents:
+        place = place[name]
+    place[last] = value
+    if value is None:
+        del place[last]
+    checkpoint.save(tmp_path / training.LAST, saved)
+    net = program.network()
+    before = {name: np.array(t) for name, t in net.state_dict().items()}
+    with pytest.raises(ValueError, match=rf"^\[fit\] expected {wanted}\.$"):
+        fit(net, program.dataset(50, 0), program.dataset(12, 1), out=tmp_path, resume=True, **program.options())
+    for name, t in net.state_dict().items():
+        np.testing.assert_array_equal(np.array(t), before[name])
+
+
+@pytest.mark.parametrize(
+    "change", [{"state": 7}, {"bit_generator": []}, {"state": {"state": -1, "inc": 1}}, {"has_uint32": "x"}, {"uinteger": 2**70}]
+)
+def test_a_forged_generator(program: Any, whole: Path, tmp_path: Path, change: dict[str, Any]) -> None:
+    saved = checkpoint.load(whole / training.LAST)
+    saved.generators["library"] |= change
+    checkpoint.save(tmp_path / training.LAST, saved)
+    with pytest.raises(ValueError, match=r"^\[set_rng_state\] expected a state that get_rng_state gave; received dict; "):
+        program.run(tmp_path, resume=True)
+
+
 def test_weights_for_use_only_are_no_run(program: Any, tmp_path: Path) -> None:
     checkpoint.save(tmp_path / training.LAST, checkpoint.Checkpoint({}))
     wanted = "[fit] expected the checkpoint of a training run; received weights for use only; start a run, without resume."
@@ -282,7 +333,60 @@ def test_a_run_is_not_resumed_into_the_folder_of_another(program: Any, whole: Pa
     program.run(tmp_path / "other" / ".." / "other", resume=tmp_path / "other")  # its own folder by another name
 
 
-# -- Ctrl-C ----------------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", [training.BEST, training.LOG, training.CURVE])
+def test_files_of_somebody_else_are_not_overwritten(program: Any, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"mine")
+    way = f"pass resume={str(tmp_path / name)!r} to go on with it, or " if name == training.BEST else ""
+    wanted = f"[fit] expected a folder without a run; received {tmp_path / name}; {way}take another folder."
+    with pytest.raises(FileExistsError, match=f"^{re.escape(wanted)}$"):
+        program.run(tmp_path)
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [(name, b"mine")]
+
+
+def test_two_runs_do_not_share_a_folder(program: Any, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def another() -> None:
+        drawn = nc.get_rng_state()
+        for resume in (False, True):
+            with pytest.raises(BlockingIOError, match=rf"held by process {os.getpid()} on "):
+                program.run(tmp_path / "run", resume=resume)
+        nc.set_rng_state(drawn)
+
+    monkeypatch.setattr(nc.optim.Optimizer, "step", crash_at(5, another))
+    program.run(tmp_path / "run")
+    assert_same_run(tmp_path / "run", whole)
+
+
+def _bad(what: str, program: Any) -> dict[str, Any]:
+    train, test = program.dataset(50, 0), program.dataset(12, 1)
+    x, y = np.zeros((30, 1, 8, 8), np.float32), np.arange(30) % 3
+
+    def fails_later(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        if len(images) == 10:  # the last batch
+            raise Crash
+        return images
+
+    return {
+        "label": {"train": (x, np.where(y == 2, 3, y))},
+        "test label": {"test": (x, y - 1)},
+        "test size": {"test": (x[:, :, :7], y)},
+        "lengths": {"test": (x, y[1:])},
+        "logits": {"model": nn.Sequential(nn.Conv2d(1, 4, 3))},
+        "transform": {"train": train, "test": test, "transform": fails_later},
+    }[what]
+
+
+@pytest.mark.parametrize("what", ["label", "test label", "test size", "lengths", "logits", "transform"])
+def test_a_run_that_fails_at_first_blocks_no_other(program: Any, tmp_path: Path, what: str) -> None:
+    folder = tmp_path / "run"
+    good = {"model": program.network(), "train": program.dataset(50, 0), "test": program.dataset(12, 1), "epochs": 1}
+    options = {"batch_size": 20, "progress": False, "out": folder}
+    with pytest.raises((ValueError, Crash)):
+        fit(**{**good, **options, **_bad(what, program)})
+    assert not folder.exists()
+    assert len(fit(**good, **options)) == 1
+
+
+# -- signals ---------------------------------------------------------------------------------------------------------------------
 def interrupt() -> None:
     signal.raise_signal(signal.SIGINT)
 
@@ -321,6 +425,66 @@ def test_ctrl_c_twice_stops_at_once(program: Any, monkeypatch: pytest.MonkeyPatc
     assert not isinstance(stopped.value, Interrupted)
 
 
+on_posix = pytest.mark.skipif(sys.platform == "win32", reason="needs signals as POSIX has them")
+
+
+@on_posix
+def test_a_signal_that_ends_the_process_saves_first(program: Any, whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    for number, step, kept in ((signal.SIGTERM, 5, 5), (signal.SIGHUP, 2, 7)):
+        done = in_a_process(program, folder, step, 0, number)
+        assert done.returncode == -number
+        assert f"\nstopping after this step ({number.name}) ...\n[fit] stopped after step {kept}, in epoch " in done.stderr
+        assert sorted(file.name for file in folder.iterdir()) == ["best.safetensors", "last.safetensors", "log.jsonl"]
+        assert checkpoint.load(folder / training.LAST).progress["step"] == kept
+    assert in_a_process(program, folder, 0, 0, 0).returncode == 0
+    assert_same_run(folder, whole)
+
+
+@on_posix
+def test_the_program_s_own_handler_is_called_after_saving(program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[int] = []
+
+    def handler(number: int, frame: Any) -> None:
+        found.append(checkpoint.load(tmp_path / training.LAST).progress["step"])
+
+    monkeypatch.setattr(nc.optim.Optimizer, "step", crash_at(5, lambda: signal.raise_signal(signal.SIGTERM)))
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        with pytest.raises(Interrupted):
+            program.run(tmp_path)
+        assert found == [5] and signal.getsignal(signal.SIGTERM) is handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@on_posix
+def test_an_ignored_signal_stays_ignored(program: Any, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nc.optim.Optimizer, "step", crash_at(5, lambda: signal.raise_signal(signal.SIGHUP)))
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        program.run(tmp_path / "run")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert_same_run(tmp_path / "run", whole)
+
+
+def test_a_signal_in_the_last_evaluation_is_not_lost(program: Any, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+
+    def interrupted(*args: Any, **options: Any) -> Evaluation:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            interrupt()
+        return evaluate(*args, **options)
+
+    monkeypatch.setattr(training.run, "evaluate", interrupted)
+    with pytest.raises(Interrupted, match=r"^\[fit\] stopped after step 9, in epoch 3 of 3; saved in "):
+        program.run(tmp_path / "run")
+    assert_same_run(tmp_path / "run", whole)
+
+
 def test_it_trains_in_another_thread(program: Any, whole: Path, tmp_path: Path) -> None:
     thread = threading.Thread(target=program.run, args=(tmp_path / "run",))
     thread.start()
@@ -336,7 +500,7 @@ def test_nan_stops_and_keeps_the_last_good_checkpoint(program: Any, tmp_path: Pa
     def loss(logits: nc.Tensor, y: nc.Tensor) -> nc.Tensor:
         nonlocal steps
         steps += 1
-        return cross_entropy(logits, y) * (float("nan") if steps == 6 else 1.0)
+        return cross_entropy(logits, y) * (float("nan") if steps == 8 else 1.0)  # two calls try it out, one evaluates
 
     hint = (
         f"try a learning rate of 0.002, look for wild values in the data, or go back to {folder / training.LAST}, the last good checkpoint"
@@ -443,6 +607,17 @@ def test_without_matplotlib(program: Any, tmp_path: Path, monkeypatch: pytest.Mo
     assert not (tmp_path / "run" / training.CURVE).exists()
 
 
+def test_an_epoch_with_nan_is_no_best() -> None:
+    def epoch(number: int, accuracy: float | None, loss: float | None) -> Epoch:
+        return Epoch(number, 1.0, 0.5, loss, accuracy, 0.1, 1.0, 1.0)
+
+    nan, inf = float("nan"), float("inf")
+    for losses, best in (((nan, 2.0), 2), ((2.0, nan), 1), ((nan, nan), 1), ((inf, 3.0), 2), ((nan, inf), 2)):
+        assert History([epoch(n, 0.1, loss) for n, loss in enumerate(losses, 1)]).best.epoch == best
+    assert History([epoch(1, 0.9, nan), epoch(2, 0.1, 2.0)]).best.epoch == 2
+    assert History([Epoch(1, nan, 0.5, None, None, 0.1, 1.0, 1.0), Epoch(2, 1.0, 0.5, None, None, 0.1, 1.0, 1.0)]).best.epoch == 2
+
+
 # -- evaluate --------------------------------------------------------------------------------------------------------------------
 class Given(nn.Module):
     """The logits (N, K) that it was made with, in order."""
@@ -488,6 +663,11 @@ def test_report() -> None:
     )
 
 
+def test_a_report_steers_no_terminal() -> None:
+    found = dataclasses.replace(evaluated()[2], classes=("a", "b\x1b[2J", "c"))
+    assert "\x1b" not in found.report() and "b\\x1b[2J       3 " in found.report()
+
+
 def test_evaluate_a_loader_and_no_data() -> None:
     net, data, found = evaluated()
     net.at = 0
@@ -503,6 +683,86 @@ def test_predict() -> None:
     assert found.shape == (5, 3) and found.sum(1) == pytest.approx(np.ones(5)) and (found.argmax(1) == net.logits.argmax(1)).all()
 
 
+# -- modes -----------------------------------------------------------------------------------------------------------------------
+def normalised() -> nn.Sequential:
+    nc.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.BatchNorm1d(144), nn.Linear(144, 3))
+
+
+def modes(net: nn.Module) -> list[bool]:
+    return [module.training for module in net.modules()]
+
+
+def test_frozen_modules_stay_frozen(program: Any, tmp_path: Path) -> None:
+    net = normalised()
+    net[1].eval()
+    net[1].requires_grad_(False)
+    before, seen = modes(net), []
+    net[1].register_forward_hook(lambda module, args, output: seen.append(module.training))
+    data = program.dataset(40, 0), program.dataset(12, 1)
+    fit(net, *data, epochs=2, batch_size=20, progress=False, out=tmp_path)
+    assert modes(net) == before and not any(seen)
+    assert (net[1].running_mean == 0).all() and (net[1].running_var == 1).all() and net[1].num_batches_tracked.item() == 0
+    assert net[4].num_batches_tracked.item() == 4
+    net[1].train()
+    with pytest.raises(ValueError, match=r"expected the run as it began, with frozen '1'; received frozen None; "):
+        fit(net, *data, epochs=2, batch_size=20, progress=False, out=tmp_path, resume=True)
+    assert all(modes(net))
+
+
+def test_a_network_in_evaluation_mode_trains_and_goes_back(program: Any) -> None:
+    net = normalised().eval()
+    fit(net, program.dataset(40, 0), epochs=1, batch_size=20, progress=False)
+    assert net[1].num_batches_tracked.item() == 2 and not any(modes(net))
+    with pytest.raises(nc.ShapeError):
+        fit(net, (np.zeros((4, 1, 7, 7), np.float32), np.arange(4) % 3), epochs=1, progress=False)
+    assert not any(modes(net))
+
+
+def test_evaluations_at_once_give_the_modes_back(program: Any) -> None:
+    """The second begins within the first and ends after it; both look at a part of the network too."""
+    net, data = normalised(), program.dataset(12, 0)
+    net[1].eval()
+    before = modes(net)
+    begun, ended = threading.Event(), threading.Event()
+
+    def loss(logits: nc.Tensor, y: nc.Tensor) -> nc.Tensor:
+        begun.set()
+        assert ended.wait(60) and not any(modes(net))
+        return cross_entropy(logits, y)
+
+    thread = threading.Thread(target=evaluate, args=(net, data), kwargs={"loss": loss})
+
+    def in_between(logits: nc.Tensor, y: nc.Tensor) -> nc.Tensor:
+        thread.start()
+        assert begun.wait(60)
+        return cross_entropy(logits, y)
+
+    evaluate(net, data, loss=in_between)
+    ended.set()
+    thread.join()
+    assert modes(net) == before
+
+
+def test_a_last_batch_of_one_and_batch_norm(program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, options = program.dataset(41, 0), {"epochs": 2, "batch_size": 20, "progress": False}
+    history = fit(normalised(), data, out=tmp_path / "whole", **options)
+    assert len(history) == 2 and checkpoint.load(tmp_path / "whole" / training.LAST).progress["step"] == 4
+    with monkeypatch.context() as patch:
+        patch.setattr(nc.optim.Optimizer, "step", crash_at(4))
+        with pytest.raises(Crash):
+            fit(normalised(), data, out=tmp_path / "part", checkpoint_every=1, **options)
+    fit(normalised(), data, out=tmp_path / "part", resume=True, **options)
+    assert state(tmp_path / "part" / training.LAST) == state(tmp_path / "whole" / training.LAST)
+    frozen = normalised()
+    frozen[1].eval()
+    frozen[4].eval()
+    for net in (frozen, program.network()):  # take the one image
+        fit(net, data, out=tmp_path / "all", **options)
+        assert checkpoint.load(tmp_path / "all" / training.LAST).progress["step"] == 6
+        shutil.rmtree(tmp_path / "all")
+
+
 # -- arguments -------------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("options", "error", "text"),
@@ -512,6 +772,11 @@ def test_predict() -> None:
         ({"checkpoint_every": True}, ValueError, "[fit] expected checkpoint_every as an integer of at least 1; received True."),
         ({"optimizer": "x"}, ValueError, "[fit] expected optimizer as one of sgd, momentum, adam, adamw, or a function; received 'x'."),
         ({"schedule": "x"}, ValueError, "[fit] expected schedule as one of one-cycle, cosine, or a function; received 'x'."),
+        (
+            {"notes": {"a": {1}}},
+            ValueError,
+            "[fit] expected notes that JSON can hold; received Object of type set is not JSON serializable.",
+        ),
         ({"model": 7}, TypeError, "[fit] expected a Module, or the name of one in numbacnn.models; received int."),
         (
             {"train": (np.zeros((2, 4)), np.zeros(2))},
@@ -521,8 +786,7 @@ def test_predict() -> None:
         (
             {"model": nn.Identity()},
             nc.ShapeError,
-            "[fit] expected logits (N, classes) from the model, N = 12; received shape (12, 1, 8, 8); "
-            "end the model with Flatten and Linear.",
+            "[fit] expected logits (N, classes) from the model, N = 2; received shape (2, 1, 8, 8); end the model with Flatten and Linear.",
         ),
     ],
 )

@@ -1,16 +1,21 @@
 """The command line: ``numbacnn train``, ``evaluate``, ``predict``, ``summary``, ``doctor`` and ``warmup``.
 
-Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage, 130 stopped with Ctrl-C.
+Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage, 130 stopped with Ctrl-C. SIGTERM and SIGHUP end the process
+themselves, after a run is saved.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from .. import training
+from ..errors import printable
 from ..version import __version__
 from . import doctor, evaluate, predict, summary, train, warmup
 from .options import UsageError
@@ -38,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse has written why
         return int(stop.code or 0)
     try:
-        return int(args.run(args) or 0)
+        with contextlib.redirect_stdout(Printable(sys.stdout)):
+            return int(args.run(args) or 0)
     except UsageError as error:
         return _failed(2, str(error))
     except training.Interrupted as stop:
@@ -53,8 +59,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _failed(1, str(error) or type(error).__name__)
 
 
+class Printable(io.TextIOBase):
+    """What the commands print, made printable: names of classes, runs and files come from outside."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        return self.stream.write(printable(text))
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+
 def _failed(code: int, why: str) -> int:
-    print(f"numbacnn: {' '.join(why.split())}", file=sys.stderr)
+    print(f"numbacnn: {printable(' '.join(why.split()))}", file=sys.stderr)
     return code
 
 

@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> None:
     path, saved = open_checkpoint(args.checkpoint)
     seen = preprocessing_of(path, saved)
     name = args.data or saved.run.get("notes", {}).get("data")
-    if name is None:
+    if not isinstance(name, str):
         raise UsageError(f"evaluate {path}: the checkpoint does not say what it was trained on; pass --data")
     _, test = load_data(name, seen.input_shape[0], seen.input_shape[1:])
     if test.input_shape != seen.input_shape or test.classes != saved.classes:

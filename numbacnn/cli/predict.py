@@ -35,14 +35,15 @@ def run(args: argparse.Namespace) -> None:
     pictures = [data.read_image(image, (height, width), channels) for image in args.images]
     inverted = [is_negative(picture, seen, args.invert) for picture in pictures]
     images = np.stack([255 - picture if negative else picture for picture, negative in zip(pictures, inverted)])
-    batch = Dataset(images, np.zeros(len(images), np.int64), saved.classes, mean=seen.mean, std=seen.std)
+    batch = Dataset(images, np.zeros(len(images), np.int64), ("not known",), mean=seen.mean, std=seen.std)
     found = training.predict(saved.network().to(args.device), batch)
+    classes = saved.classes if len(saved.classes) == found.shape[1] else tuple(map(str, range(found.shape[1])))
     print(f"{saved.model} from {path}")
-    width = max(map(len, saved.classes))
+    width = max(map(len, classes))
     for image, negative, row in zip(args.images, inverted, found):
         print(f"{image}{' (as a negative)' if negative else ''}")
         for k in np.argsort(-row, kind="stable")[: args.top]:
-            print(f"  {saved.classes[k]:<{width}}  {row[k]:7.2%}  {'#' * round(30 * float(row[k]))}".rstrip())
+            print(f"  {classes[k]:<{width}}  {row[k]:7.2%}  {'#' * round(30 * float(row[k]))}".rstrip())
 
 
 def is_negative(picture: np.ndarray, seen: Preprocessing, invert: str) -> bool:

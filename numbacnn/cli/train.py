@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import sys
 import time
 from pathlib import Path
@@ -11,13 +13,24 @@ from typing import Any
 from .. import checkpoint, models, plots, training
 from ..data import Dataset
 from ..errors import message
+from ..signatures import fits
 from .options import Commands, UsageError, machine_arguments, natural, positive, rate, use_threads
 from .places import RUNS, SETS, check_data, load_data, newest_run
 
 __all__ = ["add"]
 
-# what a resumed run has already
-RECIPE = ("data", "model", "epochs", "batch_size", "lr", "optimizer", "schedule", "seed", "out", "channels")
+KERNELS, PREDICTIONS = "kernels.png", "predictions.png"
+OPTIONS: dict[str, Any] = {
+    "model": str,
+    "epochs": int,
+    "batch_size": int,
+    "lr": float,
+    "optimizer": str,
+    "schedule": str | None,
+    "seed": int,
+}
+"""Arguments of ``fit`` that are options of the command, and what a run holds of them."""
+RECIPE = ("data", *OPTIONS, "out", "channels")  # what a resumed run has already
 
 
 def add(commands: Commands) -> None:
@@ -44,10 +57,16 @@ def add(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> None:
     use_threads(args)
-    if args.resume is None:
-        options, notes, source, folder = _new_run(args)
-    else:
-        options, notes, source, folder = _old_run(args)
+    options, notes, source, folder = _new_run(args) if args.resume is None else _old_run(args)
+    try:
+        _train(args, options, notes, source, folder)
+    finally:
+        if args.resume is None and not args.out:
+            with contextlib.suppress(OSError):  # it holds a run
+                folder.rmdir()
+
+
+def _train(args: argparse.Namespace, options: dict[str, Any], notes: dict[str, Any], source: bool | Path, folder: Path) -> None:
     train, test = load_data(notes["data"], notes["channels"])
     name, schedule = options.pop("model"), options["schedule"] or "constant"
     sizes = f"{len(train):,} images, {len(test):,} to test on"
@@ -74,13 +93,16 @@ def _new_run(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any], 
     name, model = args.data or "digits", args.model or "lenet-modern"
     check_data(name)
     options = {"model": model, "seed": 0, **training.recipe(name, model)}
-    for key in ("epochs", "batch_size", "lr", "optimizer", "schedule", "seed"):
+    for key in OPTIONS:
         if getattr(args, key) is not None:
             options[key] = getattr(args, key)
     options["schedule"] = None if options["schedule"] == "constant" else options["schedule"]
-    folder = Path(args.out) if args.out else _free_folder(f"{Path(name).name or 'pictures'}-{model}")
+    folder = Path(args.out) if args.out else _new_folder(f"{Path(name).name or 'pictures'}-{model}")
     if (folder / training.LAST).exists():
         raise UsageError(f"--out: {folder} holds a run already; go on with it: numbacnn train --resume {folder}")
+    for picture in (KERNELS, PREDICTIONS):  # fit looks after the rest
+        if (folder / picture).exists():
+            raise UsageError(f"--out: {folder / picture} exists already, and would be overwritten; take another folder")
     place = name if name in SETS else str(Path(name).resolve())
     return options, {"data": place, "channels": args.channels or 1}, False, folder
 
@@ -92,17 +114,20 @@ def _old_run(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any], 
     path = path / training.LAST if path.is_dir() else path
     saved = checkpoint.load(path).run
     options, notes = saved.get("options", {}), saved.get("notes", {})
-    if not {"data", "channels"} <= set(notes):
+    recorded = all(fits(options.get(key), kind) for key, kind in OPTIONS.items())
+    if not recorded or not isinstance(notes.get("data"), str) or notes.get("channels") not in (1, 3):
         raise ValueError(message("train", "a run of this command", f"{path} of fit", "resume it in Python: fit(..., resume=path)"))
-    keys = ("model", "epochs", "batch_size", "lr", "optimizer", "schedule", "seed")
-    arguments = {**training.recipe(notes["data"], options["model"]), **{key: options[key] for key in keys}}
+    arguments = {**training.recipe(notes["data"], options["model"]), **{key: options[key] for key in OPTIONS}}
     return arguments, notes, path, path.parent
 
 
-def _free_folder(name: str) -> Path:
-    folder, number = RUNS / name, 2
-    while folder.exists():
-        folder, number = RUNS / f"{name}-{number}", number + 1
+def _new_folder(name: str) -> Path:
+    """A folder in ``runs`` that nobody else has: made here, so that two commands never take the same."""
+    for number in itertools.count(1):
+        folder = RUNS / (name if number == 1 else f"{name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            break
     return folder
 
 
@@ -112,8 +137,8 @@ def _show(history: training.History, folder: Path, test: Dataset, seconds: float
     saved = checkpoint.load(folder / training.LAST)
     network = saved.network()
     try:
-        plots.kernels(network, folder / "kernels.png")
-        plots.predictions(test, training.predict(network, test), folder / "predictions.png")
+        plots.kernels(network, folder / KERNELS)
+        plots.predictions(test, training.predict(network, test), folder / PREDICTIONS)
     except ImportError as error:
         print(f"no pictures: {error}", file=sys.stderr)
     last = history.last

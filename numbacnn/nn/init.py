@@ -6,6 +6,9 @@ The numbers come from the library's generator as float32, in logical order, so t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 
@@ -32,9 +35,24 @@ __all__ = [
 _GAINS = {"linear": 1.0, "conv2d": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3.0, "relu": math.sqrt(2.0), "leaky_relu": 0.0, "selu": 0.75}
 
 
-def _fill(t: Tensor, values: np.ndarray) -> Tensor:
+_skipped: ContextVar[bool] = ContextVar("skipped", default=False)
+
+
+@contextmanager
+def skipped() -> Iterator[None]:
+    """Leave tensors as they are, and draw nothing: for a network whose weights come from elsewhere."""
+    token = _skipped.set(True)
+    try:
+        yield
+    finally:
+        _skipped.reset(token)
+
+
+def _fill(t: Tensor, values: Callable[[], np.ndarray]) -> Tensor:
+    if _skipped.get():
+        return t
     with no_grad():
-        return t.copy_(from_array(values).to(t.device).to(t.dtype))
+        return t.copy_(from_array(values()).to(t.device).to(t.dtype))
 
 
 @judged
@@ -47,7 +65,7 @@ def uniform_(t: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """
     if not a <= b:
         raise ValueError(message("uniform_", "bounds a <= b", f"a = {a!r} and b = {b!r}"))
-    return _fill(t, generator().random(t.shape, dtype=np.float32) * np.float32(b - a) + np.float32(a))
+    return _fill(t, lambda: generator().random(t.shape, dtype=np.float32) * np.float32(b - a) + np.float32(a))
 
 
 @judged
@@ -55,13 +73,13 @@ def normal_(t: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Numbers from N(mean, std^2)."""
     if not std >= 0:
         raise ValueError(message("normal_", "std of at least 0", repr(std)))
-    return _fill(t, generator().standard_normal(t.shape, dtype=np.float32) * np.float32(std) + np.float32(mean))
+    return _fill(t, lambda: generator().standard_normal(t.shape, dtype=np.float32) * np.float32(std) + np.float32(mean))
 
 
 @judged
 def constant_(t: Tensor, val: float) -> Tensor:
     """``val`` everywhere."""
-    return _fill(t, np.full(t.shape, val, np.float64))
+    return _fill(t, lambda: np.full(t.shape, val, np.float64))
 
 
 @judged

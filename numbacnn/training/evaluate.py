@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from .. import backends
 from ..data import DataLoader, Dataset
 from ..errors import ShapeError, message
 from ..nn import Module
 from ..nn.functional import cross_entropy, softmax
 from ..signatures import judged
-from ..tensor import Tensor, inference_mode
+from ..tensor import Tensor
+from .modes import evaluating
 from .results import Evaluation
 
-__all__ = ["Data", "Loss", "check_logits", "evaluate", "evaluating", "predict"]
+__all__ = ["Data", "Loss", "check_logits", "evaluate", "predict"]
 
 Data = Dataset | Sequence[Any]
 """A Dataset, or a pair (X, y) of arrays."""
 Loss = Callable[[Tensor, Tensor], Tensor]
-
-
-@contextmanager
-def evaluating(model: Module) -> Iterator[str]:
-    """Evaluation mode without a tape, and back again; gives the device that the model is on."""
-    modes = [(module, module.training) for module in model.modules()]
-    first = next(iter(model.parameters()), None)
-    try:
-        with inference_mode():
-            model.eval()
-            yield backends.DEFAULT if first is None else first.device
-    finally:
-        for module, training in modes:
-            object.__setattr__(module, "training", training)
 
 
 def _batches(data: Data | DataLoader, batch_size: int, device: str) -> DataLoader:
@@ -46,6 +31,8 @@ def _batches(data: Data | DataLoader, batch_size: int, device: str) -> DataLoade
 @judged
 def evaluate(model: Module, data: Data | DataLoader, *, loss: Loss = cross_entropy, batch_size: int = 256) -> Evaluation:
     """Run a network over labelled data, in evaluation mode and ``inference_mode``; its modes are as before afterwards.
+
+    Several threads may evaluate one network; it goes back to its modes with the last of them.
 
     Args:
         model: (N, C, H, W) -> logits (N, K); it stays on its device.

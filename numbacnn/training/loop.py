@@ -6,15 +6,17 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 
 from .. import backends, random
 from ..checkpoint import Checkpoint
 from ..data import DataLoader
+from ..errors import message
 from ..nn import Module
 from ..optim import Optimizer, Schedule
+from ..signatures import described, fits, shown
 from ..tensor import Tensor, no_grad
 from .evaluate import Loss, check_logits
 from .results import Epoch, Evaluation, History
@@ -89,7 +91,6 @@ class Loop:
         Raises:
             Diverged: the loss is no longer finite.
         """
-        self.model.train()
         before = time.perf_counter()
         for x, y in self.loader:
             self._one_step(x, y)
@@ -146,13 +147,41 @@ class Loop:
 
         Each takes its state whole or not at all; the user's model comes last, so that it is as it was where another refuses.
         """
+        progress, generators = saved.progress, saved.generators
+        _check_record("progress", progress, PROGRESS)
+        _check_record("generators", generators, GENERATORS)
         self.optimizer.load_state_dict(saved.optimizer or {})
         if self.schedule is not None:
             self.schedule.load_state_dict(saved.schedule or {})
-        random.set_rng_state(saved.generators["library"])
-        self.loader.load_state_dict(saved.generators["loader"])
-        progress = saved.progress
+        self.loader.load_state_dict(generators["loader"])
+        random.set_rng_state(generators["library"])
         self.step, self.seconds = progress["step"], progress["seconds"]
         self.meter.loss, self.meter.right, self.meter.images = (progress["meter"][name] for name in ("loss", "right", "images"))
         self.history.epochs = [Epoch(**epoch) for epoch in progress["history"]]
         self.model.load_state_dict(saved.weights)
+
+
+PROGRESS = {"step": int, "seconds": float, "meter": {"loss": float, "right": int, "images": int}, "history": [get_type_hints(Epoch)]}
+GENERATORS = {"library": dict, "loader": {"seed": int, "epoch": int, "position": int}}
+"""What a saved state holds: a type, the entries of a dict, or a list of what each member is."""
+
+
+def _check_record(name: str, value: Any, wanted: Any) -> None:
+    """ValueError where a saved value is not what is wanted, or a number is out of all bounds."""
+    if isinstance(wanted, dict):
+        if not isinstance(value, dict) or value.keys() != wanted.keys():
+            raise ValueError(message("fit", f"a checkpoint's {name} with {', '.join(wanted)}", _names(value)))
+        for key, inner in wanted.items():
+            _check_record(f"{name}.{key}", value[key], inner)
+    elif isinstance(wanted, list):
+        if not isinstance(value, list):
+            raise ValueError(message("fit", f"a checkpoint's {name} as a list", shown(value)))
+        for member in value:
+            _check_record(name, member, wanted[0])
+    elif not fits(value, wanted) or (isinstance(value, int) and not 0 <= value < 2**64):
+        bounds = " from 0 to 2^64 - 1" if fits(value, wanted) else ""
+        raise ValueError(message("fit", f"a checkpoint's {name} as {described(wanted)}{bounds}", shown(value)))
+
+
+def _names(value: Any) -> str:
+    return ", ".join(map(str, value)) or "nothing" if isinstance(value, dict) else type(value).__name__

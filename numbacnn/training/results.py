@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ..errors import printable
 
 __all__ = ["Epoch", "Evaluation", "History"]
 
@@ -30,10 +33,11 @@ class Epoch:
 
     @property
     def score(self) -> tuple[float, float]:
-        """The larger the better: accuracy, then loss, on the test data where there are any."""
-        if self.test_accuracy is None or self.test_loss is None:
-            return self.train_accuracy, -self.train_loss
-        return self.test_accuracy, -self.test_loss
+        """The larger the better: accuracy, then loss, on the test data where there are any. Nothing is worse than a loss that is NaN."""
+        accuracy, loss = self.test_accuracy, self.test_loss
+        if accuracy is None or loss is None:
+            accuracy, loss = self.train_accuracy, self.train_loss
+        return (-math.inf, -math.inf) if math.isnan(loss) else (accuracy, -loss)
 
     def __str__(self) -> str:
         tested = "" if self.test_loss is None else f"   test loss {self.test_loss:.4f} accuracy {self.test_accuracy:.4f}"
@@ -92,9 +96,10 @@ class Evaluation:
         """A table: for each class its images, precision, recall, and the class it is most often mistaken for."""
         rows = [("class", "images", "precision", "recall", "mistaken for")]
         wrong = self.confusion - np.diag(np.diag(self.confusion))
-        for k, name in enumerate(self.classes):
+        names = list(map(printable, self.classes))
+        for k, name in enumerate(names):
             right, images, claimed = self.confusion[k, k], self.confusion[k].sum(), self.confusion[:, k].sum()
-            other = f"{self.classes[wrong[k].argmax()]} ({wrong[k].max()})" if wrong[k].any() else "-"
+            other = f"{names[wrong[k].argmax()]} ({wrong[k].max()})" if wrong[k].any() else "-"
             rows.append((name, f"{images:,}", _share(right, claimed), _share(right, images), other))
         widths = [max(map(len, column)) for column in zip(*rows)]
         lines = ["  ".join(f"{c:>{w}}" if 0 < i < 4 else f"{c:<{w}}" for i, (c, w) in enumerate(zip(row, widths))).rstrip() for row in rows]

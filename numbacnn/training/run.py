@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import checkpoint as files
-from .. import plots
-from ..checkpoint import Checkpoint, Preprocessing
+from .. import files, plots
+from ..checkpoint import Checkpoint, Preprocessing, encode
 from ..data import Dataset
 from ..data.dataset import background
 from ..errors import message
@@ -91,15 +90,17 @@ class Run:
     def train(self, stop: StopSignal) -> None:
         """Go on to the last epoch."""
         try:
-            if self.folder is not None and not (self.folder / LAST).exists():
+            if self.folder is not None and self.loop.step and not (self.folder / LAST).exists():  # resumed from elsewhere
                 self.save()
             while self.epoch <= self.epochs:
                 self.train_epoch(stop)
+                self.end_epoch()
+                self.check(stop)
         except Diverged as error:
             raise self.diverged(error) from None
 
     def train_epoch(self, stop: StopSignal) -> None:
-        """Go on to the end of the epoch, judge the network, and save."""
+        """Go on to the end of the epoch."""
         from tqdm import tqdm
 
         loop = self.loop
@@ -119,7 +120,6 @@ class Run:
                     bar.set_postfix_str("loss {:.4f}, accuracy {:.4f}".format(*loop.meter.means()), refresh=False)
                     written = time.perf_counter()
                 self.between_steps(stop)
-        self.end_epoch()
 
     def between_steps(self, stop: StopSignal) -> None:
         """Save where it is time, or where the user wants to stop."""
@@ -127,25 +127,30 @@ class Run:
             due = time.monotonic() - self.saved_at > SAVE_SECONDS
         else:
             due = self.loop.step % self.every == 0
-        if self.folder is not None and (due or stop.requested):
+        if self.folder is not None and (due or stop.number is not None):
             self.save()
-        if stop.requested:
-            where = f"stopped after step {self.loop.step}, in epoch {self.epoch} of {self.epochs}"
-            if self.folder is None:
-                raise Interrupted(f"[fit] {where}; nothing is saved without out=folder.", None)
-            raise Interrupted(
-                f"[fit] {where}; saved in {self.folder}; go on with fit(..., out={str(self.folder)!r}, resume=True).", self.folder
-            )
+        self.check(stop)
+
+    def check(self, stop: StopSignal) -> None:
+        """Interrupted where a signal has come; the state is saved by then."""
+        if stop.number is None:
+            return
+        where = f"stopped after step {self.loop.step}, in epoch {min(self.epoch, self.epochs)} of {self.epochs}"
+        kept = "nothing is saved without out=folder"
+        if self.folder is not None:
+            kept = f"saved in {self.folder}; go on with fit(..., out={str(self.folder)!r}, resume=True)"
+        raise Interrupted(f"[fit] {where}; {kept}.", self.folder, stop.number)
 
     def end_epoch(self) -> None:
+        """Judge the network, and save."""
         loop = self.loop
         loop.meter.read()
         size = max(loop.loader.batch_size, 256)
         epoch = loop.end_epoch(None if self.test is None else evaluate(loop.model, self.test, loss=loop.loss, batch_size=size))
-        if self.progress:
-            print(epoch, flush=True)
         if self.folder is not None:
             self.save()
+        if self.progress:
+            print(epoch, flush=True)
 
     def finish(self) -> None:
         if self.folder is None:
@@ -157,7 +162,8 @@ class Run:
             print(f"no {CURVE}: {error}", file=sys.stderr)
 
     def diverged(self, error: Diverged) -> FloatingPointError:
-        kept = "" if self.folder is None else f", or go back to {self.folder / LAST}, the last good checkpoint"
+        last = self._folder / LAST
+        kept = f", or go back to {last}, the last good checkpoint" if self.folder is not None and last.exists() else ""
         epoch = (error.step - 1) // len(self.loop.loader) + 1
         received = f"{error.value} in epoch {epoch}, step {error.step} (learning rate {self.loop.lr:.3g})"
         hint = f"try a learning rate of {self.origin.options['lr'] / 10:.3g}, look for wild values in the data{kept}"
@@ -173,7 +179,7 @@ class Run:
             raise Diverged(math.nan, self.loop.step)
         between_epochs = len(history) > 0 and meter.images == 0
         best = between_epochs and history.best is history.last
-        data = files.encode(checkpoint)
+        data = encode(checkpoint)
         for name in (BEST, LAST) if best else (LAST,):
             files.write_atomically(self._folder / name, data)
         self.write_log()

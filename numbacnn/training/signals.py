@@ -1,43 +1,62 @@
-"""Ctrl-C: noticed between two steps, so that a run stops where it can go on."""
+"""Ctrl-C, SIGTERM and SIGHUP: noticed between two steps, so that a run stops where it can go on."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 __all__ = ["Interrupted", "StopSignal"]
 
+STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
+
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C came during :func:`fit`; ``folder`` holds the state to go on from, or is None where nothing is kept."""
 
-    def __init__(self, text: str, folder: Path | None) -> None:
+    def __init__(self, text: str, folder: Path | None, number: int = signal.SIGINT) -> None:
         super().__init__(text)
-        self.folder = folder
+        self.folder, self.number = folder, number
+
+    def pass_on(self) -> None:
+        """Send the signal once more, to the handler that it had before the run; by default the process ends there."""
+        if self.number != signal.SIGINT:  # whose handler raises, as this error does
+            _say(str(self))
+            signal.raise_signal(self.number)
 
 
 class StopSignal:
-    """Turns the first Ctrl-C into a flag that is looked at between two steps; the second one interrupts at once."""
+    """Turns signals into a flag that is looked at between two steps; a second Ctrl-C interrupts at once.
+
+    Signals that the program ignores, as under nohup, stay ignored.
+    """
 
     def __init__(self) -> None:
-        self.requested = False
+        self.number: int | None = None
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignal:
-        # other threads are not sent signals, and a program that ignores them goes on ignoring them
-        self._watching = threading.current_thread() is threading.main_thread() and callable(signal.getsignal(signal.SIGINT))
-        if self._watching:
-            self._before = signal.signal(signal.SIGINT, self._handle)
+        if threading.current_thread() is threading.main_thread():  # other threads are not sent signals
+            for number in STOPPING:
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._watching:
-            signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
-    def _handle(self, *args: Any) -> None:
-        if self.requested:
+    def _handle(self, number: int, frame: Any) -> None:
+        if number == signal.SIGINT and self.number is not None:
             raise KeyboardInterrupt
-        self.requested = True
-        print("\nstopping after this step (Ctrl-C again: at once) ...", file=sys.stderr, flush=True)
+        self.number = number
+        again = " (Ctrl-C again: at once)" if number == signal.SIGINT else f" ({signal.Signals(number).name})"
+        _say(f"\nstopping after this step{again} ...")
+
+
+def _say(text: str) -> None:
+    with suppress(OSError, ValueError, RuntimeError):  # the terminal is gone, or closed, or in the middle of being written to
+        print(text, file=sys.stderr, flush=True)
