@@ -1,13 +1,14 @@
 """What a network is made of: sizes, parameters, multiply-adds and receptive fields.
 
 Layers answer themselves: ``receptive_field(field)`` gives the field behind a layer, ``macs(input_shape)`` its multiply-adds. A layer
-without the first is not known to :func:`receptive_field`; one without the second counts none.
+without the first is not known to :func:`receptive_field`; of one without the second those of the convolutions and matrix products in
+its ``forward`` are counted.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,9 +16,12 @@ from . import nn
 from .errors import ShapeError, message
 from .nn.field import Field
 from .nn.lazy import LazyModule
+from .ops import Op
+from .ops.base import shape_of
 from .random import get_rng_state, set_rng_state
 from .signatures import judged
 from .tensor import Tensor, no_grad, zeros
+from .tensor.tape import watching
 
 __all__ = ["Field", "Row", "Summary", "receptive_field", "summary"]
 
@@ -25,7 +29,7 @@ Pair = tuple[int, int]
 
 
 class Row(NamedTuple):
-    """One layer of a summary; ``field`` is None where a unit sees everything, or where it is not known."""
+    """One layer of a summary, without the layers in it; ``field`` is None where a unit sees everything, or where it is not known."""
 
     name: str
     type: str
@@ -37,7 +41,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """The layers in the order in which they ran, and totals; ``str`` gives a table. ``parameters`` counts shared ones once."""
+    """The layers in the order in which they ended, and totals; ``str`` gives a table. ``parameters`` counts shared ones once."""
 
     input_shape: tuple[int, ...]
     rows: tuple[Row, ...]
@@ -47,7 +51,7 @@ class Summary:
 
     @property
     def macs(self) -> int:
-        """Multiply-adds of the convolutions and linear layers, for the whole input."""
+        """Multiply-adds of the convolutions and matrix products, for the whole input."""
         return sum(row.macs for row in self.rows)
 
     def __str__(self) -> str:
@@ -120,7 +124,8 @@ def receptive_field(model: nn.Module) -> list[tuple[str, Field]]:
 def summary(model: nn.Module, input_shape: Sequence[int]) -> Summary:
     """A table of the layers that run on an input of this shape: (C, H, W) or (N, C, H, W), (features,) or (N, features).
 
-    A copy of the model runs once on zeros, in evaluation mode; the model, its mode and the random numbers stay as they are.
+    A copy of the model runs once on zeros, in evaluation mode; the model, its mode and the random numbers stay as they are. A module that
+    holds others has a row where it has parameters or multiply-adds of its own.
     A field is followed from layer to layer as long as each gets what another gave; behind anything else it is not known.
 
     Raises:
@@ -149,25 +154,40 @@ def _run(model: nn.Module, shape: tuple[int, ...]) -> Summary:
     x = zeros(shape) if like is None else zeros(shape, dtype=like.dtype, device=like.device)
     fields: dict[int, tuple[Tensor, Field | None]] = {id(x): (x, Field())}  # the tensors are kept, so that no id comes back
     rows: list[Row] = []
+    counts = [0]  # multiply-adds of each module that is running, without those in it; first what runs in none, as lazy layers' filling
 
-    def watch(name: str) -> Any:
-        def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def count(op: Op, inputs: Sequence[Any], result: Tensor) -> None:
+        counts[-1] += op.macs([shape_of(t) for t in inputs], result.shape)
+
+    def watched(name: str, module: nn.Module) -> Callable[..., Any]:
+        own = module.__dict__.get("forward")
+
+        def forward(*args: Any, **options: Any) -> Any:
+            counts.append(0)
+            try:
+                output = type(module).forward(module, *args, **options) if own is None else own(*args, **options)
+            finally:
+                macs = counts.pop()
             if not isinstance(output, Tensor):
-                return
-            before = fields.get(id(args[0]), (None, None))[1] if args else None
-            behind = None if before is None else _through(before, module)
-            fields[id(output)] = output, behind
-            count = sum(p.numel() for p in module.parameters(recurse=False))
-            counts = getattr(type(module), "macs", None)
-            macs = counts(module, args[0].shape) if counts is not None and args else 0
-            rows.append(Row(name, type(module).__name__, output.shape, count, macs, behind))
+                return output
+            answer = getattr(type(module), "macs", None)
+            macs = answer(module, args[0].shape) if answer is not None and args else macs
+            parameters = sum(p.numel() for p in module.parameters(recurse=False))
+            leaf = not any(True for _ in module.children())
+            if leaf or parameters or macs:
+                before = fields.get(id(args[0]), (None, None))[1] if leaf and args else None
+                behind = None if before is None else _through(before, module)
+                fields[id(output)] = output, behind
+                rows.append(Row(name, type(module).__name__, output.shape, parameters, macs, behind))
+            return output
 
-        return hook
+        return forward
 
-    for name, module in model.named_modules():
+    for name, module in list(model.named_modules()):
         module._forward_hooks = {}
-        if not any(True for _ in module.children()):
-            module.register_forward_hook(watch(name))
-    model.eval()(x)
+        object.__setattr__(module, "forward", watched(name, module))
+    model.eval()
+    with watching(count):
+        model(x)
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return Summary(shape, tuple(rows), sum(p.numel() for p in model.parameters()), trainable, lazy)

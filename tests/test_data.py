@@ -29,6 +29,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from numbacnn import random
 from numbacnn.data import (
     Compose,
     DataLoader,
@@ -918,7 +919,7 @@ def test_every_epoch_has_its_own_order() -> None:
 def test_pairs_pass_unchanged(shape: tuple[int, ...], tensors: bool) -> None:
     x, y = rng().normal(size=shape), rng().normal(size=(10, 2)).astype(np.float32)
     pair = (from_array(x), from_array(y)) if tensors else (x, y)
-    batches = DataLoader(pair, 4, shuffle=True)
+    batches = DataLoader(pair, 4, shuffle=True, seed=0)
     order = dataset.shuffled(10, (0, 0))
     results = taken(batches)
     assert (np.concatenate([X for X, _ in results]) == x[order]).all() and results[0][0].dtype == x.dtype
@@ -930,6 +931,57 @@ def test_a_batch_does_not_share_memory_with_the_data() -> None:
     for X, _ in DataLoader((x, np.arange(4)), 2):
         X.numpy()[:] = 1
     assert (x == 0).all()
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (4, 1, 3, 2), (4, 3, 3, 2), (4, 2, 3, 2, 2)])
+@pytest.mark.parametrize("form", ["array", "reversed", "Tensor"])
+def test_a_batch_sees_what_was_written_to_the_data_before(shape: tuple[int, ...], form: str) -> None:
+    x, y = np.zeros(shape, np.float32), np.arange(4)
+    x = x[..., ::-1] if form == "reversed" else x
+    batches = DataLoader((from_array(x) if form == "Tensor" else x, y), 2)
+    x[2:], y[2:] = 5, 7
+    (first, labels), (second, others) = taken(batches)
+    assert (first == 0).all() and (labels == [0, 1]).all() and (second == 5).all() and (others == 7).all()
+
+
+@pytest.mark.parametrize("shape", [(1000, 3, 32, 32), (1000, 3072)])
+@pytest.mark.parametrize("mode", ["r", "r+"])
+def test_a_memory_mapped_array_is_not_copied(tmp_path: Path, shape: tuple[int, ...], mode: str) -> None:
+    np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, shape)[:] = 1
+    mapped = np.load(tmp_path / "x.npy", mmap_mode=mode)
+    tracemalloc.start()
+    try:
+        for X, _ in DataLoader((mapped, np.arange(1000)), 10, shuffle=True, seed=0):
+            assert X.shape == (10, *shape[1:])
+            break
+        assert tracemalloc.get_traced_memory()[1] < mapped.nbytes / 10
+    finally:
+        tracemalloc.stop()
+
+
+def test_without_a_seed_the_library_s_generator_decides() -> None:
+    def orders() -> list[list[int]]:
+        loaders = (numbered(50, batch_size=50, shuffle=True) for _ in range(2))
+        return [y.tolist() for loader in loaders for _, y in taken(loader)]
+
+    random.manual_seed(3)
+    first = orders()
+    assert first[0] != first[1] and sorted(first[0]) == list(range(50))
+    random.manual_seed(3)
+    assert orders() == first
+    random.manual_seed(4)
+    assert orders() != first
+    state = random.get_rng_state()
+    numbered(shuffle=True, seed=0), numbered()
+    with pytest.raises(TypeError):
+        numbered(shuffle=True, transform=3)
+    assert random.get_rng_state() == state  # nothing to decide, or decided, or refused
+    numbered(transform=AUGMENT)
+    assert random.get_rng_state() != state
+    kept = numbered(50, batch_size=50, shuffle=True)
+    other = numbered(50, batch_size=50, shuffle=True)
+    other.load_state_dict(kept.state_dict())
+    assert same(taken(other), taken(kept))
 
 
 AUGMENT = Compose([RandomCrop(padding=1), RandomFlip(), RandomErase()])
@@ -952,7 +1004,7 @@ def test_what_the_transform_sees_and_returns() -> None:
     data = some(6, channels=3, mean=0.5)
     plain = taken(DataLoader(data, 4, prefetch=0))
     for _ in range(2):
-        assert same(taken(DataLoader(data, 4, transform=spy, prefetch=0)), plain)
+        assert same(taken(DataLoader(data, 4, seed=0, transform=spy, prefetch=0)), plain)
     assert seen[0][:2] == (np.uint8, (4, 4, 3, 3)) and seen[1][:2] == (np.uint8, (2, 4, 3, 3))
     assert seen[:2] == seen[2:] and seen[0][2] != seen[1][2]  # draws depend on (seed, epoch, batch) alone
     # floats on the scale of bytes are scaled as bytes are: evaluation scales too
@@ -1005,7 +1057,7 @@ def test_resume_goes_on_exactly(prefetch: int, stop: int) -> None:
 
 
 def test_a_loop_left_early_is_followed_by_the_next_epoch() -> None:
-    batches = numbered(batch_size=5, shuffle=True)
+    batches = numbered(batch_size=5, shuffle=True, seed=0)
     peek = next(iter(batches))[1].numpy()
     assert batches.state_dict() == {"seed": 0, "epoch": 0, "position": 1}
     whole = taken(batches)
@@ -1078,7 +1130,7 @@ def test_errors_come_out_of_the_loop_in_their_place(prefetch: int) -> None:
 
 
 def test_pickle_and_deepcopy_in_the_middle_of_an_epoch() -> None:
-    batches = DataLoader(some(20), 3, shuffle=True, transform=AUGMENT)
+    batches = DataLoader(some(20), 3, shuffle=True, seed=0, transform=AUGMENT)
     running = iter(batches)
     next(running), next(running)
     rest = taken(running)

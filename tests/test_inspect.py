@@ -11,6 +11,7 @@ import pytest
 import numbacnn as nc
 from numbacnn import nn
 from numbacnn.inspect import Field, receptive_field, summary
+from numbacnn.tensor.tape import mode, watching
 
 TABLE = """\
 input (1, 1, 28, 28)
@@ -151,6 +152,49 @@ def test_a_layer_answers_for_itself() -> None:
     assert row.macs == 0 and row.field is None
     with pytest.raises(TypeError, match="received Named;"):
         receptive_field(Named())
+
+
+class Own(nn.Module):
+    """Parameters and functions of its own, around a layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w, self.v = nn.Parameter(nc.ones(4, 1, 3, 3)), nn.Parameter(nc.ones(8, 5))
+        self.layer = nn.Linear(16, 8)
+
+    def forward(self, x: nc.Tensor) -> nc.Tensor:
+        x = nn.functional.conv2d(x, self.w, groups=2)  # (N, 4, 2, 2)
+        return self.layer(x.flatten(1)) @ self.v
+
+
+class Mixed(Own):
+    def forward(self, x: nc.Tensor) -> nc.Tensor:
+        return nn.functional.linear(self.layer(x).reshape(-1, 2, 4) @ self.w.reshape(-1, 4, 3)[: len(x)], nc.ones(5, 3))
+
+
+def test_what_a_forward_does_itself_is_counted() -> None:
+    net = nn.Sequential(Own(), nn.ReLU())
+    net[0].v.requires_grad_(False)
+    table = summary(net, (3, 2, 4, 4))
+    own = 3 * (16 * 9 + 5 * 8)
+    rows = [("0.layer", 16 * 8 + 8, 3 * 16 * 8), ("0", 4 * 9 + 40, own), ("1", 0, 0)]
+    assert [(row.name, row.parameters, row.macs) for row in table.rows] == rows
+    assert table.macs == own + 3 * 16 * 8 and table.parameters == sum(row.parameters for row in table.rows)
+    assert [row.macs for row in summary(Mixed(), (3, 16)).rows] == [3 * 16 * 8, 3 * (2 * 4 * 3 + 2 * 3 * 5)]
+
+
+@pytest.mark.parametrize(("layer", "shape", "macs"), [(nn.LazyLinear(2), (3,), 6), (nn.LazyConv2d(2, 3), (3, 4, 4), 2 * 27 * 4)])
+def test_a_lazy_layer_alone(layer: nn.Module, shape: tuple[int, ...], macs: int) -> None:
+    assert summary(layer, shape).macs == macs
+
+
+def test_a_watch_ends_with_a_model_that_fails() -> None:
+    seen: list[str] = []
+    with watching(lambda op, inputs, result: seen.append(op.label)), pytest.raises(nc.ShapeError):
+        summary(nn.Linear(3, 2), (4,))
+    before = len(seen)
+    nc.ones(2) + 1
+    assert len(seen) == before and mode.watch is None
 
 
 def test_errors() -> None:

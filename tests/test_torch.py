@@ -1562,3 +1562,9 @@ def test_moments_when_groups_change(kind: str) -> None:
             optimizer.step()
         ends.append([p.detach().numpy() for p in params])
     np.testing.assert_allclose(*ends, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(6, 3, 5, 5), (512, 1, 3, 3), (8, 4), (4, 2, 3)])
+def test_fans_of_weights(shape: tuple[int, ...]) -> None:
+    """With groups too, where PyTorch's fan_out is not the true one."""
+    assert nn.init.fan_in_and_fan_out("init", shape) == torch.nn.init._calculate_fan_in_and_fan_out(torch.empty(shape))

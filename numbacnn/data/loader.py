@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .. import random
 from ..arguments import integer
 from ..errors import ShapeError, message
 from ..signatures import judged, shown
@@ -28,10 +29,12 @@ class DataLoader:
     """Batches ``(X, y)`` of a data set, epoch after epoch.
 
     Args:
-        dataset: a :class:`Dataset`, or a pair (X, y) of arrays or Tensors of equal length.
+        dataset: a :class:`Dataset`, or a pair (X, y) of arrays or Tensors of equal length. Arrays are never copied whole, so that
+            memory-mapped ones may be larger than memory, and a batch sees what was written to them before it was made.
         batch_size: examples in a batch; the last one of an epoch may be smaller.
         shuffle: a new order for each epoch.
-        seed: with the number of the epoch it decides the order, and with the number of the batch what the transform draws.
+        seed: with the number of the epoch it decides the order, and with the number of the batch what the transform draws. By default it
+            is drawn from the library's generator, see ``manual_seed``, where there is anything to decide.
         drop_last: leave out a last batch that is smaller.
         transform: ``t(batch, generator) -> batch``, see :mod:`numbacnn.data.transforms`. It is given the bytes (N, H, W, C) of a Dataset,
             and returns values on their scale, 0 .. 255, as bytes or floats; or it is given the slice of X (4-d: channels last).
@@ -62,7 +65,7 @@ class DataLoader:
         batch_size: int = 1,
         shuffle: bool = False,
         *,
-        seed: int = 0,
+        seed: int | None = None,
         drop_last: bool = False,
         transform: Transform | None = None,
         prefetch: int | None = None,
@@ -70,7 +73,7 @@ class DataLoader:
     ) -> None:
         self.batch_size = integer("DataLoader", "batch_size", batch_size)
         self.prefetch = integer("DataLoader", "prefetch", (0 if transform is None else 2) if prefetch is None else prefetch, 0)
-        self._seed = integer("DataLoader", "seed", seed, 0, WORD - 1)
+        self._seed = 0 if seed is None else integer("DataLoader", "seed", seed, 0, WORD - 1)
         if transform is not None and not callable(transform):
             raise TypeError(message("DataLoader", "transform as a function or None", shown(transform)))
         self.dataset = dataset
@@ -81,6 +84,8 @@ class DataLoader:
             raise ValueError(message("DataLoader", "a transform that keeps the scale 0 .. 255 of a Dataset", repr(transform), hint))
         self.shuffle, self.drop_last, self.transform, self.device = bool(shuffle), bool(drop_last), transform, device
         self._epoch, self._position, self._resume = 0, 0, False
+        if seed is None and (shuffle or transform is not None):  # all arguments are judged: now the generator may move on
+            self._seed = int(random.generator().integers(WORD, dtype=np.uint64))
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -127,7 +132,7 @@ class DataLoader:
         order = shuffled(n, (seed, epoch)) if self.shuffle else np.arange(n)
         for batch in range(start, len(self)):
             rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            x, y = self._x.take(rows, axis=0), self._y.take(rows, axis=0)
+            x, y = _taken(self._x, rows), _taken(self._y, rows)
             if self.transform is not None:
                 bytes_, x = x, _transformed(self.transform, x, (seed, epoch), batch)
                 if isinstance(self.dataset, Dataset):
@@ -138,6 +143,11 @@ class DataLoader:
         if not isinstance(self.dataset, Dataset):
             return np.ascontiguousarray(x)
         return to_float(x, self.dataset.mean, self.dataset.std)
+
+
+def _taken(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """These rows, in C order. ``take`` is quicker, but copies an array in another order whole."""
+    return np.ascontiguousarray(array.take(rows, axis=0) if array.flags.carray else array[rows])
 
 
 def _transformed(transform: Transform, x: np.ndarray, key: tuple[int, int], batch: int) -> np.ndarray:
@@ -158,7 +168,7 @@ def _check_scale(before: np.ndarray, after: np.ndarray) -> None:
 
 
 def _arrays(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
-    """X, 4-d ones channels last in memory and in axes, and y."""
+    """X, the axes of 4-d ones channels last, and y, in the memory that was given."""
     if isinstance(dataset, Dataset):
         return dataset.images, dataset.labels
     if not isinstance(dataset, (tuple, list)) or len(dataset) != 2:
@@ -166,7 +176,7 @@ def _arrays(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
     x, y = (part.detach().numpy() if isinstance(part, Tensor) else np.asarray(part) for part in dataset)
     if not x.ndim or not y.ndim:
         raise ShapeError(message("DataLoader", "X (N, ...) and y (N, ...)", f"X {x.shape} and y {y.shape}"))
-    return (np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if x.ndim == 4 else x), y
+    return (x.transpose(0, 2, 3, 1) if x.ndim == 4 else x), y
 
 
 def _check_sizes(examples: int, labels: int, batch_size: int, drop_last: bool) -> None:

@@ -98,6 +98,8 @@ def ones_(t: Tensor) -> Tensor:
 def fan_in_and_fan_out(op: str, shape: tuple[int, ...]) -> tuple[int, int]:
     """How many inputs an output of a weight (out, in, ...) has, and how many outputs an input.
 
+    The second is PyTorch's, which ignores groups: with g groups it is g times too large.
+
     >>> fan_in_and_fan_out("init", (6, 3, 5, 5))
     (75, 150)
     """
@@ -152,7 +154,15 @@ def kaiming_uniform_(t: Tensor, a: float = 0.0, mode: str = "fan_in", nonlineari
 
 @judged
 def kaiming_normal_(t: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
-    """N(0, s^2) with s = gain / sqrt(fan), after He et al. (2015); ``a`` is the slope of 'leaky_relu'."""
+    """N(0, s^2) with s = gain / sqrt(fan), after He et al. (2015); ``a`` is the slope of 'leaky_relu'.
+
+    As in PyTorch, ``mode="fan_out"`` ignores groups: for a weight with g groups, as a depthwise one, s is sqrt(g) times too
+    small. Use "fan_in", or multiply the weight by sqrt(g).
+
+    >>> import numbacnn as nc
+    >>> depthwise = kaiming_normal_(nc.zeros(512, 1, 3, 3), mode="fan_out", nonlinearity="relu")  # s = sqrt(2 / (512 * 9)) = 0.02
+    >>> depthwise = kaiming_normal_(nc.zeros(512, 1, 3, 3), mode="fan_in", nonlinearity="relu")  # s = sqrt(2 / 9) = 0.47
+    """
     return normal_(t, 0.0, _kaiming_std("kaiming_normal_", t, a, mode, nonlinearity))
 
 

@@ -44,6 +44,10 @@ class Op:
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         raise TypeError(f"{type(self).__name__} has no backward")
 
+    def macs(self, inputs: Sequence[tuple[int, ...]], output: tuple[int, ...]) -> int:
+        """The multiply-adds of a forward with inputs and a result of these shapes; counted of matrix products and convolutions only."""
+        return 0
+
 
 def shape_of(x: Array | float) -> tuple[int, ...]:
     """The shape of an operand; a Python scalar has none."""

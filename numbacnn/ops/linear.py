@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from ..backends import Array, Backend
 from ..geometry import PoolGeometry
 from .base import Gradients, Op
@@ -26,6 +29,9 @@ class Matmul(Op):
             xp.matmul(grad, xp.transpose(b, turned)) if self.needs_grad[0] else None,
             xp.matmul(xp.transpose(a, turned), grad) if self.needs_grad[1] else None,
         )
+
+    def macs(self, inputs: Sequence[tuple[int, ...]], output: tuple[int, ...]) -> int:
+        return math.prod(output) * inputs[0][-1]
 
 
 class BatchedMatmul(Matmul):
@@ -64,6 +70,10 @@ class Dense(Op):
             self.grad_weight(xp, grad, x) if self.needs_grad[1] else None,
             (xp.channel_sum(grad) if total is None else total) if self.needs_grad[2] else None,
         )
+
+    def macs(self, inputs: Sequence[tuple[int, ...]], output: tuple[int, ...]) -> int:
+        _, *taps = inputs[1]  # the weight's, of one output
+        return math.prod(output) * math.prod(taps)
 
     def product(self, xp: Backend, x: Array, w: Array, b: Array | None) -> Array:
         raise NotImplementedError

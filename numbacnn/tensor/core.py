@@ -317,6 +317,8 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
         result._node = Node(op, inputs, result)
     else:
         op.saved = ()
+    if mode.watch is not None:
+        mode.watch(op, inputs, result)
     return result
 
 

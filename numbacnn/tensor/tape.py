@@ -23,16 +23,27 @@ from typing import Any, Protocol
 from .. import backends, ops
 from ..errors import ShapeError, message
 
-__all__ = ["Leaf", "Node", "Version", "inference_mode", "is_grad_enabled", "mode", "no_grad", "walk"]
+__all__ = ["Leaf", "Node", "Version", "inference_mode", "is_grad_enabled", "mode", "no_grad", "walk", "watching"]
 
 
 class _Mode(threading.local):
     def __init__(self) -> None:
         self.grad = True
+        self.watch: Callable[[ops.Op, Sequence[Any], Any], None] | None = None
         self.outer: list[bool] = []  # of each no_grad that is open; here, so that one object can be entered again and by many threads
 
 
 mode = _Mode()
+
+
+@contextlib.contextmanager
+def watching(watch: Callable[[ops.Op, Sequence[Any], Any], None]) -> Generator[None, None, None]:
+    """Tell ``watch`` of each operation that this thread runs inside, with its inputs and its result."""
+    before, mode.watch = mode.watch, watch
+    try:
+        yield
+    finally:
+        mode.watch = before
 
 
 def is_grad_enabled() -> bool:
