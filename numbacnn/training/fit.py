@@ -210,7 +210,7 @@ def _try_out(model: Module, loss: Loss, data: Data, transform: Callable[..., Any
     rows = [int(labels.argmin()), int(labels.argmax())]
     two = data[rows] if isinstance(data, Dataset) else (np.asarray(data[0])[rows], labels[rows])
     with evaluating(model) as device:
-        for x, y in DataLoader(two, 2, transform=transform, prefetch=0, device=device):
+        for x, y in DataLoader(two, 2, seed=0, transform=transform, prefetch=0, device=device):
             loss(check_logits("fit", model(x), y), y)
 
 
