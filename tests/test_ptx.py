@@ -57,6 +57,8 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
         row("reduce.reduce_rows", u, x, x, u, u, u)
         row("reduce.reduce_columns", u, x, x, u, u, u)
         row("reduce.argmax_rows", x, int64[::1], u)
+    for t in (int64, uint8):
+        row("labels.judge", t[::1], u, int64[::1], int32[::1], u)
     row("pointwise.unary", u, *strided((boolean[::1], u), flat, float32))
     row("pointwise.unary", u, *strided((boolean[::1], u), flat, uint8))
     row("pointwise.where", *strided((boolean[::1], u), flat, boolean, boolean, boolean))
@@ -91,6 +93,7 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
         row("volume-pool.avg_backward", x, x, axes, u, u, u)
         row("volume-pool.adaptive_avg_forward", x, x, UniTuple(int32, 6), u, u)
         row("volume-pool.adaptive_avg_backward", x, x, UniTuple(int32, 6), u, u)
+        row("dropout.dropout", x, u, u, u, t, x, u, u)
         row("pointwise.gelu", u, *strided((x, u), flat, t))
         row("pointwise.gelu_backward", u, *strided((x, u), flat, t, t))
         for name in made("forward"):
@@ -120,7 +123,7 @@ def made(part: str) -> list[str]:
 
 
 def kernels() -> dict[str, Any]:
-    """Every kernel of ``numbacnn.kernels.cuda.simt``, as module.name, and those for volumes, as volume-module.name."""
+    """Every kernel of ``numbacnn.kernels.cuda.simt``, as module.name, those for volumes, as volume-module.name, and newer ones."""
     import pkgutil
 
     from numba.cuda.dispatcher import CUDADispatcher
@@ -129,6 +132,7 @@ def kernels() -> dict[str, Any]:
 
     places = {info.name: f"{package.__name__}.{info.name}" for info in pkgutil.iter_modules(package.__path__)}
     places |= {f"volume-{name}": f"numbacnn.kernels.cuda.{name}" for name in ("conv", "pool")}
+    places |= {name: f"numbacnn.kernels.cuda.{name}" for name in ("dropout", "labels")}
     found = {}
     for short, place in places.items():
         module = importlib.import_module(place)
