@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -190,6 +192,30 @@ def test_each_adjoint_can_fail() -> None:
         properties.input_gradient_is_adjoint(ops.conv2d, lambda grad, w, g: ops.conv2d_grad_input(grad, w[..., ::-1, :], g), case)
     with pytest.raises(PropertyError, match=r"^\[weight_gradient_is_adjoint"):
         properties.weight_gradient_is_adjoint(ops.conv2d, lambda grad, x, g: ops.conv2d_grad_weight(grad, x[..., ::-1, :], g), case)
+    shape, pool = re.escape("expected shape (2, 4, 7, 9); received shape (2, 4, 7, 8)."), PoolCase.of((2, 4, 7, 9), 3)
+    with pytest.raises(PropertyError, match=r"^\[input_gradient_is_adjoint\] " + shape):
+        properties.input_gradient_is_adjoint(ops.conv2d, lambda grad, w, g: ops.conv2d_grad_input(grad, w, g)[..., 1:], case)
+    with pytest.raises(PropertyError, match=r"^\[max_gradient_keeps_its_mass\] " + shape):
+        properties.max_gradient_keeps_its_mass(lambda x, grad, g: ops.max_pool2d_grad(x, grad, g)[..., 1:], pool)
+
+
+def test_pooling_properties_judge_one_window_and_leave_out_none() -> None:
+    """One window is judged; an image that is smaller than the window where nothing pads it has no means."""
+    one, none = PoolCase.of((2, 2, 3, 3), 3), PoolCase.of((1, 1, 1, 9), 3, padding=1, stride=1)
+    wrong = lambda x, g: REFERENCE.avg_pool2d(x, g) + 1
+    for holds, extra in (
+        (properties.average_of_a_constant_is_the_constant, ()),
+        (properties.average_pooling_is_adjoint_to_its_gradient, (REFERENCE.avg_pool2d_grad,)),
+    ):
+        holds(REFERENCE.avg_pool2d, *extra, none)
+        with pytest.raises(PropertyError, match=r"^\[" + holds.__name__):
+            holds(wrong, *extra, one)
+
+
+def test_properties_of_exact_operations_are_exact() -> None:
+    """Small integers: whoever gives no tolerance asks for equality."""
+    for holds in (*properties.CONV_PROPERTIES, *properties.POOL_PROPERTIES, properties.input_gradient_is_adjoint):
+        assert inspect.signature(holds).parameters["rtol"].default == 0
 
 
 def test_each_adaptive_property_can_fail() -> None:
