@@ -347,6 +347,13 @@ def test_gradients_add_up_over_paths_and_walks() -> None:
     assert x.grad.tolist() == [2 * 16, 2 * 33]
 
 
+def test_a_gradient_that_is_given_takes_the_dtype_of_the_tensor() -> None:
+    for make in (lambda x: x * 2.0, lambda x: x):
+        x = nc.ones(3, requires_grad=True)
+        make(x).backward(nc.ones(3, dtype="float64", requires_grad=True))
+        assert str(x.grad.dtype) == "float32" and not x.grad.requires_grad
+
+
 def test_a_leaf_can_be_walked_from() -> None:
     x = nc.tensor(2.0, requires_grad=True)
     x.backward()
@@ -622,7 +629,10 @@ def test_a_view_from_before_a_recorded_write(needs: bool) -> None:
             before.backward()
     with nc.no_grad():
         assert (view * 2.0).tolist() == [4, 10]
-        assert (view[1:] + 1.0).tolist() == [6]
+        late = view[1:]
+        assert (late + 1.0).tolist() == [6]
+    with exactly(RuntimeError, STALE.format("Multiply")):
+        late * 2.0  # a view of a view is as old as that
     assert (alone * 2.0).tolist() == [4, 10, 2]  # it has no gradient, and wants none
     (y[:2] * nc.tensor([3.0, 4.0])).sum().backward()
     assert w.grad.tolist() == [3, 4]
@@ -886,6 +896,7 @@ def test_arithmetic_of_large_arrays_in_any_memory(dtype: str, form: str) -> None
     for found, wanted in (
         (x + y, a + b),
         (x + nc.Tensor(plain), a + plain),
+        (x + y[:1], a + b[:1]),
         (nc.Tensor(plain) + x, a + plain),
         (x - y, a - b),
         (x * y, a * b),
