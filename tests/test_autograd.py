@@ -349,6 +349,13 @@ def test_gradients_add_up_over_paths_and_walks() -> None:
     assert x.grad.tolist() == [2 * 16, 2 * 33]
 
 
+def test_a_gradient_that_is_given_takes_the_dtype_of_the_tensor() -> None:
+    for make in (lambda x: x * 2.0, lambda x: x):
+        x = nc.ones(3, requires_grad=True)
+        make(x).backward(nc.ones(3, dtype="float64", requires_grad=True))
+        assert str(x.grad.dtype) == "float32" and not x.grad.requires_grad
+
+
 def test_a_leaf_can_be_walked_from() -> None:
     x = nc.tensor(2.0, requires_grad=True)
     x.backward()
@@ -363,6 +370,37 @@ def test_gradients_never_share_memory_with_anything() -> None:
     seed.data[:] = 7
     x.grad.data[:] = 5
     assert y.grad.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("op", GRADIENTS, ids=lambda c: c.__name__)
+def test_a_leaf_alone_holds_its_gradient(op: type[ops.Op]) -> None:
+    """Neither the result, an input, the gradient that came in nor another gradient shows its memory."""
+    for f, inputs in GRADIENTS[op]:
+        leaves = [nc.tensor(np.array(x.detach()), requires_grad=True) for x in inputs]
+        y = f(*leaves)
+        seed = nc.tensor(np.random.default_rng(0).standard_normal(y.shape))
+        y.backward(seed)
+        shown = [y.array, seed.array, *(x.array for x in leaves), *(x.grad.array for x in leaves)]
+        for x in leaves:
+            assert sum(np.shares_memory(x.grad.array, a) for a in shown) == 1
+
+
+def test_nans_share_the_gradient_of_the_largest() -> None:
+    x = nc.tensor([1.0, float("nan"), 2.0, float("nan")], requires_grad=True)
+    x.max().backward()
+    assert x.grad.tolist() == [0, 0.5, 0, 0.5]
+
+
+def test_running_statistics_that_move_are_a_write() -> None:
+    mean, var = nc.zeros(2), nc.ones(2)
+    x = nc.ones(2, requires_grad=True)
+    for statistic in (mean, var):
+        y = (x * statistic).sum()
+        F.batch_norm(real(3, 2).detach().float(), mean, var)
+        y.backward(retain_graph=True)  # nothing has moved
+        F.batch_norm(real(3, 2).detach().float(), mean, var, training=True)
+        with exactly(RuntimeError, SAVED.format("Multiply")):
+            y.backward()
 
 
 def test_ten_thousand_operations_deep() -> None:
@@ -567,6 +605,35 @@ def test_overwriting_what_backward_needs(name: str, make: Callable[..., Any]) ->
             y.sum().backward()
 
 
+def _walked(f: Callable[..., nc.Tensor], inputs: list[nc.Tensor], write: int | None = None) -> list[np.ndarray] | str:
+    """The gradients of copies of the inputs, where one of these, or behind them the result, is overwritten before; or the refusal."""
+    leaves = [nc.tensor(np.array(x.detach()), requires_grad=True) for x in inputs]
+    y = f(*leaves)
+    target = None if write is None else [*leaves, y][write]
+    if target is not None and nc.backends.get("cpu").writable(target.array):
+        with nc.no_grad():
+            target[...] = target.detach() * -3.0 - 20.0
+    try:
+        y.backward(nc.tensor(np.random.default_rng(0).standard_normal(y.shape)))
+    except RuntimeError as error:
+        return str(error)
+    return [x.grad.numpy() for x in leaves]
+
+
+@pytest.mark.parametrize("op", GRADIENTS, ids=lambda c: c.__name__)
+def test_a_write_is_refused_or_changes_no_gradient(op: type[ops.Op]) -> None:
+    refusal = re.compile(re.escape(SAVED).replace(r"\{\}", r"\w+"))
+    for f, inputs in GRADIENTS[op]:
+        wanted = _walked(f, inputs)
+        for place in range(len(inputs) + 1):
+            found = _walked(f, inputs, place)
+            if isinstance(found, str):
+                assert refusal.fullmatch(found)
+            else:
+                for a, b in zip(found, wanted, strict=True):
+                    np.testing.assert_array_equal(a, b)
+
+
 def test_overwriting_what_backward_does_not_need() -> None:
     x = nc.tensor([1.0, 2.0], requires_grad=True)
     y = x + 1.0
@@ -668,7 +735,10 @@ def test_a_view_from_before_a_recorded_write(needs: bool) -> None:
             before.backward()
     with nc.no_grad():
         assert (view * 2.0).tolist() == [4, 10]
-        assert (view[1:] + 1.0).tolist() == [6]
+        late = view[1:]
+        assert (late + 1.0).tolist() == [6]
+    with exactly(RuntimeError, STALE.format("Multiply")):
+        late * 2.0  # a view of a view is as old as that
     assert (alone * 2.0).tolist() == [4, 10, 2]  # it has no gradient, and wants none
     (y[:2] * nc.tensor([3.0, 4.0])).sum().backward()
     assert w.grad.tolist() == [3, 4]
@@ -971,6 +1041,35 @@ def test_contiguous_is_a_copy_where_it_is_not_the_tensor_itself() -> None:
         assert other.sum().item() == other.numel()
     for same in (x, x[1:], x.reshape(3, 2), nc.tensor(1.0), F.conv2d(nc.ones(1, 2, 5, 5), nc.ones(4, 2, 3, 3))):
         assert same.contiguous() is same
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8"])
+@pytest.mark.parametrize("form", ["plain", "channels-last", "transposed", "every other", "repeated"])
+def test_arithmetic_of_large_arrays_in_any_memory(dtype: str, form: str) -> None:
+    """Kernels take what lies in order, NumPy the rest: the values are the same."""
+    forms = {
+        "plain": lambda a: a,
+        "channels-last": lambda a: a.transpose(0, 3, 1, 2),
+        "transposed": lambda a: a.T,
+        "every other": lambda a: a[..., ::2],
+        "repeated": lambda a: np.broadcast_to(a[:1], a.shape),
+    }
+    draw = np.random.default_rng(0)
+    a, b = (forms[form](draw.integers(0, 100, (16, 24, 24, 24)).astype(dtype)) for _ in "ab")
+    x, y = nc.Tensor(a), nc.Tensor(b)
+    plain = np.ascontiguousarray(b)
+    for found, wanted in (
+        (x + y, a + b),
+        (x + nc.Tensor(plain), a + plain),
+        (x + y[:1], a + b[:1]),
+        (nc.Tensor(plain) + x, a + plain),
+        (x - y, a - b),
+        (x * y, a * b),
+        (nc.maximum(x, y), np.maximum(a, b)),
+        (x > y, a > b),
+    ):
+        assert str(found.dtype) == str(wanted.dtype)
+        np.testing.assert_array_equal(np.asarray(found), wanted)
 
 
 def test_a_view_of_one_element_is_a_view() -> None:

@@ -666,6 +666,7 @@ def test_image_folder_splits_by_itself(tmp_path: Path) -> None:
     assert all((part.labels == part.images[:, 0, 0, 0] // 100).all() for part in (train, test))
     again = image_folder(tmp_path / "set", size=(5, 4))
     assert (again[1].images == test.images).all()
+    assert image_folder(tmp_path / "set")[0].input_shape == (1, 28, 28)
 
 
 def test_image_folder_with_train_and_test(tmp_path: Path) -> None:
@@ -844,6 +845,10 @@ def test_random_erase() -> None:
             lambda: RandomErase(scale=(0.5, 0.1)),
             "[RandomErase] expected scale within 0 .. 1 and ratio above 0, each (low, high); received scale (0.5, 0.1), ratio (0.3, 3.3).",
         ),
+        (
+            lambda: RandomErase(scale=(0.5, 1.5)),
+            "[RandomErase] expected scale within 0 .. 1 and ratio above 0, each (low, high); received scale (0.5, 1.5), ratio (0.3, 3.3).",
+        ),
         (lambda: RandomCrop(padding=-1), "[RandomCrop] expected padding as an integer of at least 0; received -1."),
         (lambda: RandomFlip("1"), "[RandomFlip] expected p as a number from 0 to 1; received '1'."),
     ],
@@ -992,6 +997,19 @@ def test_prefetch_changes_nothing() -> None:
     plain, ahead = (DataLoader(some(20), prefetch=prefetch, **options) for prefetch in (0, 3))  # type: ignore[arg-type]
     for _ in range(2):
         assert same(taken(plain), taken(ahead))
+
+
+def test_two_loops_over_one_loader() -> None:
+    """Each sees its own epoch whole; the state is that of the loop that began last."""
+    batches = numbered(9, batch_size=3, shuffle=True, seed=1)
+    first = iter(batches)
+    begun = [next(first)]
+    second = iter(batches)
+    next(second)
+    begun += [next(first), next(first)]
+    assert batches.state_dict() == {"seed": 1, "epoch": 1, "position": 1}
+    assert list(first) == [] and batches.state_dict() == {"seed": 1, "epoch": 1, "position": 1}
+    assert same([(x.numpy(), y.numpy()) for x, y in begun], taken(numbered(9, batch_size=3, shuffle=True, seed=1)))
 
 
 def test_what_the_transform_sees_and_returns() -> None:

@@ -146,7 +146,13 @@ def test_flattening_copies_no_images() -> None:
 
 
 def test_flatten_is_called_where_it_does_something_else() -> None:
-    for flatten, shape, features in ((nn.Flatten(0, 1), (2, 3, 4, 5), 5), (nn.Flatten(), (2, 3, 4), 12), (nn.Flatten(2), (2, 3, 4, 5), 20)):
+    cases = [
+        (nn.Flatten(0, 1), (2, 3, 4, 5), 5),
+        (nn.Flatten(2), (2, 3, 4, 5), 20),
+        (nn.Flatten(), (2, 3, 4), 12),
+        (nn.Flatten(), (2, 3), 3),
+    ]
+    for flatten, shape, features in cases:
         layer = nn.Linear(features, 2)
         x = nc.randn(*shape)
         np.testing.assert_array_equal(nn.Sequential(flatten, layer)(x).detach().numpy(), layer(flatten(x)).detach().numpy())

@@ -347,6 +347,16 @@ def test_what_was_packed_goes_with_a_write():
     assert packed() is None
 
 
+def test_a_view_of_a_weight_is_not_served_what_was_made_of_the_whole():
+    layer, x = nn.Linear(48, 48, bias=False), images(64, 48)
+    w = layer.weight.detach().numpy().copy()
+    with nc.no_grad():
+        for rows in (x, x[:2]):
+            layer(rows)
+            for view, values in ((layer.weight.T, w.T), (layer.weight, w)):
+                np.testing.assert_allclose(nn.functional.linear(rows, view).numpy(), np.asarray(rows) @ values.T, rtol=1e-4, atol=1e-4)
+
+
 def test_what_is_kept_does_not_grow_with_the_shapes_of_inputs():
     net = nn.Conv2d(1, 4, 3)
     inputs = [images(1, 1, 9, size) for size in range(8, 30)] + [images(1, 1, 9, 3)]  # which superpixels decline

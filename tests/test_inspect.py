@@ -105,6 +105,11 @@ def test_receptive_field_formulas() -> None:
     assert receptive_field(deep)[-1][1].size == (21, 21)
 
 
+def test_a_softmax_of_channels_sees_its_pixel_and_any_other_a_whole_axis() -> None:
+    for layer, fields in ((nn.Softmax(1), 2), (nn.LogSoftmax(-3), 2), (nn.Softmax(2), 1), (nn.LogSoftmax(-1), 1)):
+        assert len(receptive_field(nn.Sequential(nn.Conv2d(1, 2, 3), layer, nn.Conv2d(2, 2, 3)))) == fields
+
+
 def test_receptive_field_is_where_the_gradient_is() -> None:
     nc.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(2, 1, 3, stride=2, dilation=2))

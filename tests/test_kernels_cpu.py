@@ -414,6 +414,15 @@ def test_sums_of_batch_norm(dtype, shape):
     np.testing.assert_array_equal(out, [grad.sum(0), (grad * moved).sum(0)])
 
 
+def test_a_slice_of_the_sums_of_batch_norm_is_worth_its_scratch():
+    """At least 2^14 elements and 16 rows of scratch, so that the slices of few pixels don't outgrow the data."""
+    for pixels in (1, 100, 3000, 10**6):
+        for channels in (1, 3, 16, 515, 4096):
+            slices, _, width = norm.scratch(pixels, channels)
+            assert slices == 1 or slices * max(1 << 14, 16 * width) <= pixels * channels
+    assert norm.scratch(10**6, 16)[0] > 1
+
+
 @both
 @pytest.mark.parametrize("shape", ROWS, ids=str)
 def test_affine_maps_of_batch_norm(dtype, shape):

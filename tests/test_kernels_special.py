@@ -104,6 +104,7 @@ DEPTHWISE = [
     ((2, 20, 9, 41), 3, {"padding": 1}),  # the same, of pixels side by side
     ((1, LANES, 5, 5), 5, {"padding": 2}),
     ((3, 37, 20, 20), (3, 5), {"stride": (2, 1), "padding": (0, 2)}),
+    ((2, 16, 3, 14), (1, 4), {}),  # neither rows of three nor as many taps
     ((1, 16, 1, 1), 1, {}),
     ((2, 16, 40, 40), 3, {"padding": 1}),  # more than one block of pixels
 ]

@@ -656,6 +656,27 @@ def test_batch_norm_of_numbers_whose_squares_are_infinite(size: float) -> None:
     np.testing.assert_allclose(tensor.grad.numpy() * spread, grad - sums[0] - z * sums[1], atol=1e-4)
 
 
+def test_variance_is_not_negative_however_its_sums_are_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = nc.backends.get("cpu")
+    monkeypatch.setattr(cpu, "_channel_sums", lambda kernel, center, x: np.array([[2.0], [1.9999999]]))
+    mean, var = cpu._moments(np.full((2, 1), 3.0))
+    assert mean.tolist() == [4.0] and var.tolist() == [0.0]
+
+
+def test_batch_norm_gradients_far_from_zero() -> None:
+    """The mean is 10,000 deviations, and is no float32: sums around its float32 would be off by it."""
+    draw = np.random.default_rng(0)
+    x = (draw.standard_normal((64, 3)) * 0.5 + 5000).astype(np.float32)
+    grad = (draw.standard_normal(x.shape) + 10).astype(np.float32)
+    layer, leaf = nn.BatchNorm1d(3), nc.tensor(x, requires_grad=True)
+    layer(leaf).backward(nc.tensor(grad))
+    wide, g = x.astype(np.float64), grad.astype(np.float64)
+    invstd = 1 / np.sqrt(wide.var(0) + 1e-5)
+    z = (wide - wide.mean(0)) * invstd
+    np.testing.assert_allclose(layer.weight.grad.numpy(), (g * z).sum(0), rtol=1e-4)
+    np.testing.assert_allclose(leaf.grad.numpy(), invstd * (g - g.mean(0) - z * (g * z).mean(0)), atol=1e-3)
+
+
 def test_batch_norm_takes_an_infinite_gradient_without_a_warning() -> None:
     x = nc.zeros(2, 1, 3, 3, requires_grad=True)
     grad = np.zeros((2, 1, 3, 3), np.float32)

@@ -527,6 +527,31 @@ def test_sgd_judges_the_state_that_it_loads() -> None:
     assert not optimizer.state[b]
 
 
+def test_moments_that_are_loaded_in_another_order_go_on_moving() -> None:
+    found = []
+    for order in "CF":
+        params = parameters()
+        optimizer = optim.Adam(params)
+        advance(optimizer, params, range(2))
+        state = optimizer.state_dict()
+        for moments in state["state"].values():
+            moments |= {name: np.array(value, order=order) for name, value in moments.items()}
+        optimizer.load_state_dict(state)
+        advance(optimizer, params, range(2, 5))
+        found.append([p.detach().numpy() for p in params])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_parameter_that_repeats_elements_is_refused() -> None:
+    p, q = nc.ones(2, requires_grad=True), nc.ones(1).expand(3).requires_grad_()
+    p.grad, q.grad = nc.ones(2), nc.ones(3)
+    text = "[SGD] expected memory that can be written to; received a view that repeats elements; write to a clone()."
+    with exactly(RuntimeError, text):
+        optim.SGD([p, q], 0.1).step()
+    assert p.tolist() == [1, 1] and q.tolist() == [1, 1, 1]
+
+
 def test_moments_that_are_not_finite_are_taken_up() -> None:
     """A square can overflow where training goes on: such a run is resumed too."""
     optimizer, state = adam_and_state()

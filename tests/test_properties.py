@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -206,6 +208,31 @@ def test_each_adjoint_can_fail(axes: int) -> None:
         properties.input_gradient_is_adjoint(ops.conv, lambda grad, w, g: ops.conv_grad_input(grad, w[:, :, ::-1], g), case)
     with pytest.raises(PropertyError, match=r"^\[weight_gradient_is_adjoint"):
         properties.weight_gradient_is_adjoint(ops.conv, lambda grad, x, g: ops.conv_grad_weight(grad, x[:, :, ::-1], g), case)
+    size = case.x.shape
+    shape, pool = re.escape(f"expected shape {size}; received shape {(*size[:-1], size[-1] - 1)}."), PoolCase.of(size, 3)
+    with pytest.raises(PropertyError, match=r"^\[input_gradient_is_adjoint\] " + shape):
+        properties.input_gradient_is_adjoint(ops.conv, lambda grad, w, g: ops.conv_grad_input(grad, w, g)[..., 1:], case)
+    with pytest.raises(PropertyError, match=r"^\[max_gradient_keeps_its_mass\] " + shape):
+        properties.max_gradient_keeps_its_mass(lambda x, grad, g: ops.max_pool_grad(x, grad, g)[..., 1:], pool)
+
+
+def test_pooling_properties_judge_one_window_and_leave_out_none() -> None:
+    """One window is judged; an image that is smaller than the window where nothing pads it has no means."""
+    one, none = PoolCase.of((2, 2, 3, 3), 3), PoolCase.of((1, 1, 1, 9), 3, padding=1, stride=1)
+    wrong = lambda x, g: REFERENCE.avg_pool(x, g) + 1
+    for holds, extra in (
+        (properties.average_of_a_constant_is_the_constant, ()),
+        (properties.average_pooling_is_adjoint_to_its_gradient, (REFERENCE.avg_pool_grad,)),
+    ):
+        holds(REFERENCE.avg_pool, *extra, none)
+        with pytest.raises(PropertyError, match=r"^\[" + holds.__name__):
+            holds(wrong, *extra, one)
+
+
+def test_properties_of_exact_operations_are_exact() -> None:
+    """Small integers: whoever gives no tolerance asks for equality."""
+    for holds in (*properties.CONV_PROPERTIES, *properties.POOL_PROPERTIES, properties.input_gradient_is_adjoint):
+        assert inspect.signature(holds).parameters["rtol"].default == 0
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])

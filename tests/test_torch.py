@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -384,6 +385,30 @@ def test_batch_norm_far_from_zero() -> None:
     np.testing.assert_allclose(mine.running_var.numpy(), var * 2048 / 2047, rtol=1e-6)
     wanted = (wide - mean[:, None, None]) / np.sqrt(var + 1e-5)[:, None, None]
     np.testing.assert_allclose(y.detach().numpy(), wanted, atol=1e-3)  # the mean itself is rounded to float32: 2.4e-4 / 0.5
+
+
+# -- signatures ------------------------------------------------------------------------------------------------------------
+MODULES = {
+    "optimisers": (nc.optim, torch.optim),
+    "schedules": (nc.optim, torch.optim.lr_scheduler),
+    "layers": (nn, torch.nn),
+    "functions": (F, TF),
+    "initialisation": (nn.init, torch.nn.init),
+}
+
+
+@pytest.mark.parametrize("kind", MODULES)
+def test_defaults(kind: str) -> None:
+    """Whoever leaves an argument out gets PyTorch's; ``dim`` of softmax has to be given, for PyTorch's guess is deprecated."""
+    mine, other = MODULES[kind]
+    found, wanted = {}, {}
+    for name in set(dir(mine)) & set(dir(other)) - {"ModuleList"}:  # () there, None here: of no modules
+        with contextlib.suppress(TypeError, ValueError):  # no function, or one that PyTorch wrote in C
+            pair = [inspect.signature(getattr(library, name)).parameters for library in (mine, other)]
+            for argument, parameter in pair[0].items():
+                if argument in pair[1] and parameter.default is not parameter.empty:
+                    found[name, argument], wanted[name, argument] = parameter.default, pair[1][argument].default
+    assert found and found == wanted
 
 
 # -- the tensor API ----------------------------------------------------------------------------------------------------

@@ -221,6 +221,19 @@ def test_resumed_by_path_from_the_best(program: Any, whole: Path, tmp_path: Path
     assert history.folder == tmp_path / "run"
 
 
+def test_the_seconds_of_an_epoch_go_on(program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(nc.optim.Optimizer, "step", crash_at(5))
+        program.run(tmp_path / "run", checkpoint_every=1)
+    path = tmp_path / "run" / training.LAST
+    saved = checkpoint.load(path)
+    assert saved.progress["step"] == 4 and saved.progress["seconds"] > 0
+    saved.progress["seconds"] += 1000
+    path.write_bytes(checkpoint.encode(saved))
+    history = program.run(tmp_path / "run", checkpoint_every=1, resume=True)[1]
+    assert [epoch.seconds > 1000 for epoch in history] == [False, True, False]
+
+
 def test_more_epochs_where_the_rate_is_constant(program: Any, tmp_path: Path) -> None:
     program.run(tmp_path / "a", schedule=None, epochs=2)
     program.run(tmp_path / "a", schedule=None, epochs=3, resume=True)
@@ -519,6 +532,16 @@ def test_weights_that_are_not_finite_are_not_saved(program: Any, tmp_path: Path)
 
     with pytest.raises(FloatingPointError, match=r"^\[fit\] expected a finite loss; received (nan|inf|-inf) in epoch 1, step \d+ "):
         program.run(tmp_path / "run", optimizer=ruin, schedule=None, checkpoint_every=1)
+    assert all(np.isfinite(w).all() for w in checkpoint.load(tmp_path / "run" / training.LAST).weights.values())
+
+
+def test_weights_are_judged_where_losses_are_still_finite(program: Any, tmp_path: Path) -> None:
+    class Ruinous(nc.optim.SGD):
+        def step(self) -> None:
+            self.param_groups[0]["params"][0].data[:] = np.nan
+
+    with pytest.raises(FloatingPointError, match=r"^\[fit\] expected a finite loss; received nan in epoch 1, step 1 "):
+        program.run(tmp_path / "run", optimizer=lambda params, lr: Ruinous(params, lr), schedule=None, checkpoint_every=1)
     assert all(np.isfinite(w).all() for w in checkpoint.load(tmp_path / "run" / training.LAST).weights.values())
 
 
