@@ -279,14 +279,12 @@ def _bias_row(bias, first, used, NR, row):
 
 
 @inline
-def _any_nan(y, to, t, o, pixels, used):
-    """Whether a tile that was stored holds a NaN."""
-    found = False
-    for r in range(pixels):
-        d = to[u8(t + r)] + o
-        for v in range(used):
-            found |= y[d + v] != y[d + v]
-    return found
+def _any_nan(scratch, count):
+    """Whether one of so many elements is NaN; without a branch, so that LLVM makes vectors of it."""
+    found = np.int32(0)
+    for i in range(count):
+        found |= np.int32(scratch[i] != scratch[i])
+    return found != np.int32(0)
 
 
 @inline(owns=True)
@@ -312,8 +310,54 @@ def _without_added_taps(x, at, to, t, o, q, pixels, used, channel, taps, rows, r
 
 
 @inline(owns=True)
+def _repair_task(tile, task, x, at, to, tap_sets, taps, rows, offsets, sizes, packed, bias, activation_code, y):
+    """The NaNs of one of ``contract``'s tasks once more; apart from the loop that is in a hurry."""
+    images, x_image, y_image, x_group, y_group = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
+    pixel_tasks, channel_tasks = sizes[5], sizes[6]
+    groups, blocks, K, NR = packed.shape
+    M, weights, first = row_count(tile), packed.reshape(-1), np.empty(NR, y.dtype)
+    s = task // channel_tasks
+    split = task - s * channel_tasks
+    for gb in range(split * groups * blocks // channel_tasks, (split + 1) * groups * blocks // channel_tasks):
+        g = gb // blocks
+        channel = (gb - g * blocks) * NR
+        used = min(NR, y_group - channel)
+        _bias_row(bias, g * y_group + channel, used, NR, first)
+        for k in range(len(tap_sets)):
+            entry, pixels, runs = tap_sets[k, 0], tap_sets[k, 1], tap_sets[k, 2:5]
+            total = images * pixels
+            tiles = (total + M - 1) // M
+            stop = min(tiles * (s + 1) // pixel_tasks * M, total)
+            for p in range(tiles * s // pixel_tasks * M, stop, M):
+                n = p // pixels
+                t = entry + (p - n * pixels if p + M <= total else pixels + M)
+                q, o, b = n * x_image + g * x_group, n * y_image + g * y_group + channel, gb * K * NR
+                _without_added_taps(
+                    x,
+                    at,
+                    to,
+                    t,
+                    o,
+                    q,
+                    min(M, stop - p),
+                    used,
+                    channel,
+                    taps,
+                    rows,
+                    runs,
+                    offsets,
+                    y_group,
+                    weights,
+                    b,
+                    first,
+                    activation_code,
+                    y,
+                )
+
+
+@inline(owns=True)
 def _contract_task(tile, task, x, at, to, tap_sets, taps, rows, offsets, sizes, packed, bias, activation_code, y):
-    """One of ``contract``'s tasks."""
+    """One of ``contract``'s tasks; whether it has results that ``_repair_task`` must compute once more."""
     images, x_image, y_image, x_group, y_group = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
     pixel_tasks, channel_tasks, may_overstore = sizes[5], sizes[6], sizes[7]
     groups, blocks, K, NR = packed.shape
@@ -323,6 +367,7 @@ def _contract_task(tile, task, x, at, to, tap_sets, taps, rows, offsets, sizes, 
     split = task - s * channel_tasks
     scratch = np.empty(M * NR, y.dtype)
     first = np.empty(NR, y.dtype)
+    added, spoilt = len(offsets) > 1 and offsets[0, K - 1] < 0, False  # whether superpixels add taps, which turn an infinity into NaN
     # from the last block to the first: what a ragged last block spills is the next pixel's first block, written later
     for gb in range((split + 1) * groups * blocks // channel_tasks - 1, split * groups * blocks // channel_tasks - 1, -1):
         g = gb // blocks
@@ -342,16 +387,12 @@ def _contract_task(tile, task, x, at, to, tap_sets, taps, rows, offsets, sizes, 
                 acc = _sum_runs(tile, acc, x, at, t, q, taps, rows, tap_sets[k, 2], tap_sets[k, 3], tap_sets[k, 4], weights, gb * K * NR)
                 o = n * y_image + g * y_group + channel
                 behind = (stop - p - M) * y_group  # elements of this task that are still to be written
-                if activation_code == 0 and behind >= 0 and (used == NR or (may_overstore and behind >= NR - used)):
+                if activation_code == 0 and not added and behind >= 0 and (used == NR or (may_overstore and behind >= NR - used)):
                     store(acc, y, to, t, o)
                 else:
                     _store_part(tile, acc, scratch, activation_code, min(M, stop - p), used, y, to, t, o)
-                if len(offsets) > 1 and _any_nan(y, to, t, o, min(M, stop - p), used):
-                    runs, b = tap_sets[k, 2:5], gb * K * NR
-                    _without_added_taps(
-                        x, at, to, t, o, q, min(M, stop - p), used, channel, taps, rows, runs, offsets, y_group, weights, b, first,
-                        activation_code, y,
-                    )  # fmt: skip
+                    spoilt |= added and _any_nan(scratch, min(M, stop - p) * used)
+    return spoilt
 
 
 @kernel
@@ -378,10 +419,12 @@ def contract(tile, x, at, to, tap_sets, taps, rows, offsets, sizes, w, packed, b
                 _pack_slice(np.int64(task), w, offsets, sizes[8], sizes[9], sizes[4], packed)
     if sizes[11]:
         for task in range(sizes[5] * sizes[6]):
-            _contract_task(tile, task, x, at, to, tap_sets, taps, rows, offsets, sizes, packed, bias, activation_code, y)
+            if _contract_task(tile, task, x, at, to, tap_sets, taps, rows, offsets, sizes, packed, bias, activation_code, y):
+                _repair_task(tile, task, x, at, to, tap_sets, taps, rows, offsets, sizes, packed, bias, activation_code, y)
     else:
         for task in prange(sizes[5] * sizes[6]):
-            _contract_task(tile, np.int64(task), x, at, to, tap_sets, taps, rows, offsets, sizes, packed, bias, activation_code, y)
+            if _contract_task(tile, np.int64(task), x, at, to, tap_sets, taps, rows, offsets, sizes, packed, bias, activation_code, y):
+                _repair_task(tile, np.int64(task), x, at, to, tap_sets, taps, rows, offsets, sizes, packed, bias, activation_code, y)
 
 
 @inline
