@@ -7,6 +7,7 @@ import math
 import pickle
 import re
 from collections import OrderedDict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -531,6 +532,47 @@ def test_nonsense_is_refused(make: Any, text: str) -> None:
     with pytest.raises((ValueError, TypeError)) as error:
         make()
     assert str(error.value) == text
+
+
+@pytest.mark.parametrize(("make", "op", "names"), [
+    (partial(nn.Conv2d, 1, 1, 3), "Conv2d", ["bias"]),
+    (partial(nn.LazyConv2d, 1, 3), "LazyConv2d", ["bias"]),
+    (partial(nn.Linear, 1, 1), "Linear", ["bias"]),
+    (partial(nn.LazyLinear, 1), "LazyLinear", ["bias"]),
+    (partial(nn.BatchNorm2d, 1), "BatchNorm2d", ["affine", "track_running_stats", "bias"]),
+    (partial(nn.MaxPool2d, 2), "MaxPool2d", ["ceil_mode"]),
+    (partial(nn.AvgPool2d, 2), "AvgPool2d", ["ceil_mode", "count_include_pad"]),
+    (nn.ReLU, "ReLU", ["inplace"]),
+    (nn.Dropout, "Dropout", ["inplace"]),
+    (partial(nn.functional.max_pool2d, nc.ones(1, 1, 4, 4), 2), "max_pool2d", ["ceil_mode"]),
+    (partial(nn.functional.avg_pool2d, nc.ones(1, 1, 4, 4), 2), "avg_pool2d", ["ceil_mode", "count_include_pad"]),
+    (partial(nn.functional.dropout, nc.ones(2)), "dropout", ["training"]),
+    (partial(nn.functional.batch_norm, nc.ones(2, 1), None, None), "batch_norm", ["training"]),
+    (partial(nn.Module().register_buffer, "b", nc.ones(1)), "register_buffer", ["persistent"]),
+    (nn.Module().zero_grad, "zero_grad", ["set_to_none"]),
+    (nc.optim.SGD([nc.zeros(1)], 0.1).zero_grad, "zero_grad", ["set_to_none"]),
+    (nn.Module().requires_grad_, "requires_grad_", ["requires_grad"]),
+    (partial(nn.Module().load_state_dict, {}), "load_state_dict", ["strict"]),
+    (nn.Module().named_parameters, "named_parameters", ["recurse"]),
+    (nn.Module().named_buffers, "named_buffers", ["recurse"]),
+    (partial(nc.data.DataLoader, (np.zeros((2, 1)), np.zeros(2))), "DataLoader", ["shuffle", "drop_last"]),
+])  # fmt: skip
+def test_a_word_is_no_flag(make: Any, op: str, names: list[str]) -> None:
+    for name in names:
+        with exactly(TypeError, f"[{op}] expected {name} as True or False; received 'no'."):
+            make(**{name: "no"})
+        make(**{name: np.True_})
+
+
+def test_batch_norm_judges_what_it_divides_and_shares_by() -> None:
+    x, ones = nc.ones(3, 2), nc.ones(2)
+    for eps in (-1.0, float("nan"), None):
+        with exactly(ValueError, f"[batch_norm] expected eps as a number of at least 0; received {eps!r}."):
+            nn.functional.batch_norm(x, None, None, training=True, eps=eps)  # type: ignore[arg-type]
+    for momentum in (1.5, float("nan")):
+        with exactly(ValueError, f"[batch_norm] expected momentum as a number from 0 to 1; received {momentum!r}."):
+            nn.functional.batch_norm(x, ones, ones, training=True, momentum=momentum)
+    assert ones.tolist() == [1, 1]
 
 
 # -- layers and models -------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .. import random
-from ..arguments import integer
+from ..arguments import flag, integer
 from ..errors import ShapeError, message
 from ..signatures import judged, shown
 from ..tensor import Tensor, from_array
@@ -74,6 +74,7 @@ class DataLoader:
         self.batch_size = integer("DataLoader", "batch_size", batch_size)
         self.prefetch = integer("DataLoader", "prefetch", (0 if transform is None else 2) if prefetch is None else prefetch, 0)
         self._seed = 0 if seed is None else integer("DataLoader", "seed", seed, 0, WORD - 1)
+        self.shuffle, self.drop_last = flag("DataLoader", "shuffle", shuffle), flag("DataLoader", "drop_last", drop_last)
         if transform is not None and not callable(transform):
             raise TypeError(message("DataLoader", "transform as a function or None", shown(transform)))
         self.dataset = dataset
@@ -82,7 +83,7 @@ class DataLoader:
         if isinstance(dataset, Dataset) and getattr(transform, "rescales", False):
             hint = "give mean and std to the Dataset: evaluation needs them too"
             raise ValueError(message("DataLoader", "a transform that keeps the scale 0 .. 255 of a Dataset", repr(transform), hint))
-        self.shuffle, self.drop_last, self.transform, self.device = bool(shuffle), bool(drop_last), transform, device
+        self.transform, self.device = transform, device
         self._epoch, self._position, self._resume = 0, 0, False
         if seed is None and (shuffle or transform is not None):  # all arguments are judged: now the generator may move on
             self._seed = int(random.generator().integers(WORD, dtype=np.uint64))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ..arguments import SEVERAL, IntPair, per_axis
+from ..arguments import SEVERAL, IntPair, flag, per_axis
 from ..errors import ShapeError, message
 from .axis import Axis, Windows, axes_of, judge_input, once
 
@@ -50,6 +50,7 @@ class PoolGeometry(Windows):
 
         Raises:
             ShapeError: where the sizes make no sense, the padding exceeds half the kernel, or no window fits.
+            TypeError: where a flag is neither True nor False.
 
         >>> PoolGeometry.of((8, 6, 28, 28), 2).output_shape
         (8, 6, 14, 14)
@@ -59,7 +60,8 @@ class PoolGeometry(Windows):
         kernel = per_axis(op, "kernel_size", kernel_size, 1, count)
         strides = kernel if stride is None else per_axis(op, "stride", stride, 1, count)
         pads, dilations = per_axis(op, "padding", padding, 0, count), per_axis(op, "dilation", dilation, 1, count)
-        return _judged(tuple(input_shape), kernel, strides, pads, dilations, bool(ceil_mode), bool(count_include_pad), op)
+        ceil, counted = flag(op, "ceil_mode", ceil_mode), flag(op, "count_include_pad", count_include_pad)
+        return _judged(tuple(input_shape), kernel, strides, pads, dilations, ceil, counted, op)
 
 
 @functools.lru_cache(maxsize=1024)

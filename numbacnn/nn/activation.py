@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Literal
 
-from ..arguments import number, one_of
+from ..arguments import flag, number, one_of
 from ..errors import message
 from ..signatures import judged
 from ..tensor import Tensor
@@ -22,7 +22,7 @@ class _Pointwise(Module):
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
-        self.inplace = bool(inplace)
+        self.inplace = flag(type(self).__name__, "inplace", inplace)
 
     def extra_repr(self) -> str:
         return "inplace=True" if self.inplace else ""

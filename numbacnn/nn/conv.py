@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..arguments import IntPair, integer, pair
+from ..arguments import IntPair, flag, integer, pair
 from ..errors import ShapeError, message
 from ..geometry import ConvGeometry, Padding
 from ..signatures import judged
@@ -58,6 +58,7 @@ class Conv2d(Module):
         self.stride = pair(op, "stride", stride, 1)
         self.padding: Padding = padding if isinstance(padding, str) else pair(op, "padding", padding, 0)
         self.dilation = pair(op, "dilation", dilation, 1)
+        bias = flag(op, "bias", bias)
         self.geometry()
         self.weight = Parameter.zeros(self.parameter_shapes(self.in_channels)["weight"])
         self.register_parameter("bias", Parameter.zeros((self.out_channels,)) if bias else None)

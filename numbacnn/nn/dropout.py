@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..arguments import probability
+from ..arguments import flag, probability
 from ..signatures import judged
 from ..tensor import Tensor
 from . import functional as F
@@ -32,7 +32,7 @@ class Dropout(Module):
         super().__init__()
         probability("Dropout", "p", p)
         self.p = p
-        self.inplace = bool(inplace)
+        self.inplace = flag("Dropout", "inplace", inplace)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.p, self.training)

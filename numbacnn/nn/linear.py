@@ -6,7 +6,7 @@ import math
 import operator
 from typing import Any
 
-from ..arguments import integer
+from ..arguments import flag, integer
 from ..errors import ShapeError, message
 from ..signatures import judged
 from ..tensor import Tensor
@@ -43,6 +43,7 @@ class Linear(Module):
         super().__init__()
         self.in_features = integer(type(self).__name__, "in_features", in_features)
         self.out_features = integer(type(self).__name__, "out_features", out_features)
+        bias = flag(type(self).__name__, "bias", bias)
         self.weight = Parameter.zeros((self.out_features, self.in_features))
         self.register_parameter("bias", Parameter.zeros((self.out_features,)) if bias else None)
         self.reset_parameters()

@@ -156,6 +156,7 @@ class Module:
     @judged
     def register_buffer(self, name: str, buffer: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is part of the module but not trained. ``persistent``: it appears in ``state_dict()``."""
+        persistent = flag("register_buffer", "persistent", persistent)
         self._check_name("buffer", name, self._buffers)
         if buffer is not None and not isinstance(buffer, Tensor):
             raise TypeError(message(type(self).__name__, f"buffer {name!r} as a Tensor or None", type(buffer).__name__))
@@ -201,9 +202,13 @@ class Module:
     @judged
     def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
         """The parameters with dotted names; one that is shared appears once, under its first name."""
-        _check_prefix("named_parameters", prefix)
-        walk = self.named_modules(prefix) if recurse else iter([(prefix, self)])
-        return _unique((_join(path, name), p) for path, module in walk for name, p in module._parameters.items())
+        owners = self._owners("named_parameters", prefix, recurse)
+        return _unique((_join(path, name), p) for path, module in owners for name, p in module._parameters.items())
+
+    def _owners(self, op: str, prefix: str, recurse: bool) -> Iterator[tuple[str, Module]]:
+        """The modules whose tensors are listed: this one, or all."""
+        _check_prefix(op, prefix)
+        return self._walk(prefix, set()) if flag(op, "recurse", recurse) else iter([(prefix, self)])
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """The parameters, each once."""
@@ -211,8 +216,8 @@ class Module:
 
     def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Tensor]]:
         """The buffers with dotted names, each once."""
-        walk = self.named_modules(prefix) if recurse else iter([(prefix, self)])
-        return _unique((_join(path, name), b) for path, module in walk for name, b in module._buffers.items())
+        owners = self._owners("named_buffers", prefix, recurse)
+        return _unique((_join(path, name), b) for path, module in owners for name, b in module._buffers.items())
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """The buffers, each once."""
@@ -251,6 +256,7 @@ class Module:
     @judged
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Train the parameters, or freeze them."""
+        requires_grad = flag("requires_grad_", "requires_grad", requires_grad)
         for parameter in self.parameters():
             parameter.requires_grad = requires_grad
         return self
@@ -258,6 +264,7 @@ class Module:
     @judged
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or set them to zero."""
+        set_to_none = flag("zero_grad", "set_to_none", set_to_none)
         for parameter in self.parameters():
             if set_to_none:
                 parameter.grad = None
@@ -346,7 +353,7 @@ class Module:
         names = dict.fromkeys(name for name, *_ in entries)
         report = LoadReport([name for name in names if name not in given], [name for name in given if name not in names])
         faults = []
-        if strict:
+        if flag("load_state_dict", "strict", strict):
             faults += [f"missing {name}" for name in report.missing_keys] + [f"unexpected {name}" for name in report.unexpected_keys]
         sizes: dict[LazyModule, int] = {}
         for name, module, local, t in entries:

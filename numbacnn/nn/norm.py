@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ..arguments import integer, number, probability
+from ..arguments import flag, integer, number, probability
 from ..errors import ShapeError, message
 from ..signatures import judged
 from ..tensor import Tensor, ones, tensor, zeros
@@ -37,12 +37,15 @@ class _BatchNorm(Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        self.num_features = integer(type(self).__name__, "num_features", num_features)
-        number(type(self).__name__, "eps", eps)
+        op = type(self).__name__
+        self.num_features = integer(op, "num_features", num_features)
+        number(op, "eps", eps)
         if momentum is not None:
-            probability(type(self).__name__, "momentum", momentum)
+            probability(op, "momentum", momentum)
         self.eps, self.momentum = eps, momentum
-        self.affine, self.track_running_stats = bool(affine), bool(track_running_stats)
+        self.affine = flag(op, "affine", affine)
+        self.track_running_stats = flag(op, "track_running_stats", track_running_stats)
+        bias = flag(op, "bias", bias)
         for name, wanted in (("weight", affine), ("bias", affine and bias)):
             self.register_parameter(name, Parameter.zeros((self.num_features,)) if wanted else None)
         self.register_buffer("running_mean", zeros(self.num_features) if track_running_stats else None)

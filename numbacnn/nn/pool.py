@@ -29,8 +29,8 @@ class _Pool2d(Module):
         self.stride = kernel_size if stride is None else stride
         self.padding = padding
         self.dilation = dilation
-        self.ceil_mode = bool(ceil_mode)
-        self.count_include_pad = bool(count_include_pad)
+        self.ceil_mode = ceil_mode
+        self.count_include_pad = count_include_pad
         self.geometry()
 
     def geometry(self, input_shape: tuple[int, ...] | None = None) -> PoolGeometry:

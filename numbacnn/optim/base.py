@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arguments import count, number
+from ..arguments import count, flag, number
 from ..errors import DTypeError, ShapeError, message
 from ..signatures import judged
 from ..tensor import Tensor, from_array
@@ -109,6 +109,7 @@ class Optimizer:
     @judged
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or set them to zero."""
+        set_to_none = flag("zero_grad", "set_to_none", set_to_none)
         for _, p, _ in self._entries():
             if set_to_none:
                 p.grad = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ... import random
-from ...arguments import probability
+from ...arguments import flag, probability
 from ...ops.dropout import Dropout
 from ...signatures import judged
 from ...tensor import Tensor, apply
@@ -21,6 +21,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
 
     Raises:
         ValueError: ``p`` is no probability.
+        TypeError: ``training`` is neither True nor False.
         DTypeError: ``input`` is no floating-point tensor.
 
     >>> import numbacnn as nc
@@ -29,6 +30,6 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """
     probability("dropout", "p", p)
     check_dtypes("dropout", input)
-    if not training or p == 0:
+    if not flag("dropout", "training", training) or p == 0:
         return input
     return apply(Dropout(float(p), random.key()), input)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
+from ...arguments import flag, number, probability
 from ...errors import ShapeError, message
 from ...ops import norm
 from ...signatures import judged
@@ -36,6 +35,8 @@ def batch_norm(
 
     Raises:
         ShapeError, DTypeError: the arguments do not fit each other, or ``training`` has one value per channel.
+        ValueError: ``eps`` is below 0, ``momentum`` is not from 0 to 1, or one of two running statistics is missing.
+        TypeError: ``training`` is neither True nor False.
 
     >>> import numbacnn as nc
     >>> batch_norm(nc.tensor([[1.0], [3.0]]), None, None, training=True, eps=0.0).flatten()
@@ -43,9 +44,12 @@ def batch_norm(
     """
     op = "batch_norm"
     check_dtypes(op, input, weight, bias, running_mean, running_var)
-    if not isinstance(momentum, Real):
+    if momentum is None:
         hint = "nn.BatchNorm2d(momentum=None) averages over all batches"
         raise TypeError(message(op, "momentum as a number", repr(momentum), hint))
+    probability(op, "momentum", momentum)
+    number(op, "eps", eps)
+    training = flag(op, "training", training)
     if input.ndim < 2:
         raise ShapeError(message(op, "input (N, C) or (N, C, ...)", f"input {input.shape}"))
     channels = input.shape[1]
@@ -59,7 +63,7 @@ def batch_norm(
         hint = "take a larger batch, or eval()"
         raise ShapeError(message(op, "more than one value per channel in training", f"input {input.shape}", hint))
     mean, var = (None if t is None else t.array for t in (running_mean, running_var))
-    y = apply(norm.BatchNorm(mean, var, bool(training), float(momentum), float(eps)), input, weight, bias)
+    y = apply(norm.BatchNorm(mean, var, training, float(momentum), float(eps)), input, weight, bias)
     for t in (running_mean, running_var):
         if training and t is not None:
             t.bump_version()
