@@ -79,8 +79,14 @@ def test_attributes_move_between_the_tables() -> None:
     net.x = 3
     net.x = nn.Parameter(nc.ones(2))
     assert "x" not in net.__dict__ and len(list(net.parameters())) == 1
+    with exactly(TypeError, "[Module] expected attribute 'x' as a Parameter or None; received ReLU."):
+        net.x = nn.ReLU()
+    assert len(list(net.parameters())) == 1
+    del net.x
     net.x = nn.ReLU()
     assert not list(net.parameters()) and isinstance(net.x, nn.ReLU)
+    net.x = nn.Parameter(nc.ones(2))
+    assert not list(net.children()) and list(net.state_dict()) == ["x"]
     del net.x
     assert not hasattr(net, "x")
     net.register_buffer("b", nc.zeros(1), persistent=False)
@@ -516,6 +522,15 @@ def test_a_slice_keeps_its_modules_when_it_grows() -> None:
     part.append(layers[3]).append(layers[0])
     assert list(part) == [*layers[1:], layers[0]]
     assert len(nn.ModuleList(layers)[2:].append(layers[0])) == 3
+
+
+@pytest.mark.parametrize("row", [nn.Sequential(nn.ReLU()), nn.ModuleList([nn.ReLU()])], ids=["Sequential", "ModuleList"])
+def test_a_container_takes_all_modules_or_none(row: Any) -> None:
+    for wrong, received in ((3, "int"), (nn.ReLU, "type")):
+        with exactly(TypeError, f"[{type(row).__name__}] expected submodule '2' as a Module or None; received {received}."):
+            row.extend([nn.Tanh(), wrong])
+        assert len(row) == 1
+    assert len(row.extend(row).extend(iter([nn.Tanh()]))) == 3
 
 
 @pytest.mark.parametrize(("make", "text"), [

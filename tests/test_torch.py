@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -1593,3 +1594,38 @@ def test_moments_when_groups_change(kind: str) -> None:
 def test_fans_of_weights(shape: tuple[int, ...]) -> None:
     """With groups too, where PyTorch's fan_out is not the true one."""
     assert nn.init.fan_in_and_fan_out("init", shape) == torch.nn.init._calculate_fan_in_and_fan_out(torch.empty(shape))
+
+
+KINDS: dict[str, Callable[[Any, Any], Any]] = {
+    "transient buffer": lambda m, lib: m.register_buffer("w", lib.zeros(2), persistent=False),
+    "buffer": lambda m, lib: m.register_buffer("w", lib.zeros(2)),
+    "no buffer": lambda m, lib: m.register_buffer("w", None, persistent=False),
+    "parameter": lambda m, lib: setattr(m, "w", lib.nn.Parameter(lib.ones(2))),
+    "registered": lambda m, lib: m.register_parameter("w", lib.nn.Parameter(lib.ones(2))),
+    "no parameter": lambda m, lib: m.register_parameter("w", None),
+    "module": lambda m, lib: setattr(m, "w", lib.nn.ReLU()),
+    "added": lambda m, lib: m.add_module("w", lib.nn.ReLU()),
+    "tensor": lambda m, lib: setattr(m, "w", lib.zeros(2)),
+    "number": lambda m, lib: setattr(m, "w", 3),
+    "None": lambda m, lib: setattr(m, "w", None),
+    "nothing": lambda m, lib: delattr(m, "w"),
+}
+"""What a name of a module can become."""
+
+
+@pytest.mark.parametrize("first", KINDS)
+def test_a_name_changes_its_kind_as_in_pytorch(first: str) -> None:
+    """Three kinds one after the other: both refuse, with an error of one type, or list the same."""
+
+    def listed(lib: Any, steps: tuple[str, ...]) -> Any:
+        module = lib.nn.Module()
+        try:
+            for step in steps:
+                KINDS[step](module, lib)
+        except (TypeError, KeyError, AttributeError) as error:
+            return type(error)
+        names = [list(names) for names in (module.state_dict(), dict(module.named_parameters()), dict(module.named_buffers()))]
+        return *names, list(dict(module.named_children())), "w" in module.__dict__
+
+    for steps in itertools.product([first], KINDS, KINDS):
+        assert listed(nc, steps) == listed(torch, steps), steps

@@ -50,15 +50,17 @@ class _Container(Module):
 
     @judged
     def append(self, module: Module) -> Self:
-        """Add a module at the end, under the first number from the length on that is free: a slice keeps the names of its modules."""
-        self.add_module(next(name for name in map(str, count(len(self))) if name not in self._modules), module)
-        return self
+        """Add a module at the end."""
+        return self.extend([module])
 
     @judged
     def extend(self, modules: Iterable[Module]) -> Self:
-        """Add several modules at the end."""
-        for module in modules:
-            self.append(module)
+        """Add several modules at the end, all or none, under numbers from the length on that are free: a slice keeps its names."""
+        free = (name for name in map(str, count(len(self))) if name not in self._modules)
+        added = dict(zip(free, list(modules)))
+        for name, module in added.items():
+            self._check_child(name, module)
+        self._modules.update(added)
         return self
 
 

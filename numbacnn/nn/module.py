@@ -95,12 +95,12 @@ class Module:
         table: dict[str, Any] | None = None
         if isinstance(value, Parameter):
             table = self._parameters
-        elif isinstance(value, Module):
+        elif isinstance(value, Module) and name not in self._parameters:
             table = self._modules
         elif name in self._parameters or name in self._modules:
             if value is not None:
                 kind = "Parameter" if name in self._parameters else "Module"
-                hint = "wrap it in nn.Parameter, or assign to .data" if kind == "Parameter" else ""
+                hint = "wrap it in nn.Parameter, or assign to .data" if kind == "Parameter" and isinstance(value, Tensor) else ""
                 raise TypeError(message(type(self).__name__, f"attribute {name!r} as a {kind} or None", type(value).__name__, hint))
             table = self._parameters if name in self._parameters else self._modules
         elif name in self._buffers:
@@ -166,10 +166,13 @@ class Module:
     @judged
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a submodule under ``name``."""
+        self._check_child(name, module)
+        self._modules[name] = module
+
+    def _check_child(self, name: str, module: Module | None) -> None:
         self._check_name("module", name, self._modules)
         if module is not None and not isinstance(module, Module):
             raise TypeError(message(type(self).__name__, f"submodule {name!r} as a Module or None", type(module).__name__))
-        self._modules[name] = module
 
     # -- walking the tree ----------------------------------------------------------------------------------------------
     @judged
