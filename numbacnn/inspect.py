@@ -1,8 +1,8 @@
 """What a network is made of: sizes, parameters, multiply-adds and receptive fields.
 
-Layers answer themselves: ``receptive_field(field)`` gives the field behind a layer, ``macs(input_shape)`` its multiply-adds. A layer
-without the first is not known to :func:`receptive_field`; of one without the second those of the convolutions and matrix products in
-its ``forward`` are counted.
+Multiply-adds are counted where convolutions and matrix products run; a layer that does such work by other means says how much it is in
+``macs(input_shape)``. ``receptive_field(field)`` of a layer gives the field behind it; one without it is not known to
+:func:`receptive_field`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .nn.lazy import LazyModule
 from .ops import Op
 from .ops.base import shape_of
 from .random import get_rng_state, set_rng_state
-from .signatures import judged
+from .signatures import fits, judged
 from .tensor import Tensor, no_grad, zeros
 from .tensor.tape import watching
 
@@ -29,11 +29,14 @@ Pair = tuple[int, int]
 
 
 class Row(NamedTuple):
-    """One layer of a summary, without the layers in it; ``field`` is None where a unit sees everything, or where it is not known."""
+    """One layer of a summary, without the layers in it.
+
+    ``output_shape`` is None where it gives something else than one Tensor, ``field`` where a unit sees everything or it is not known.
+    """
 
     name: str
     type: str
-    output_shape: tuple[int, ...]
+    output_shape: tuple[int, ...] | None
     parameters: int
     macs: int
     field: Field | None
@@ -59,7 +62,8 @@ class Summary:
         cells = [head]
         for row in self.rows:
             seen = ("-", "-") if row.field is None else (_pair_text(row.field.size), _pair_text(row.field.jump))
-            cells.append((row.name, row.type, str(row.output_shape), f"{row.parameters:,}", f"{row.macs:,}", *seen))
+            shape = "-" if row.output_shape is None else str(row.output_shape)
+            cells.append((row.name, row.type, shape, f"{row.parameters:,}", f"{row.macs:,}", *seen))
         widths = [max(map(len, column)) for column in zip(*cells)]
         lines = ["  ".join(f"{c:<{w}}" if i < 3 else f"{c:>{w}}" for i, (c, w) in enumerate(zip(line, widths))).rstrip() for line in cells]
         rule = "-" * max(map(len, lines))
@@ -137,8 +141,9 @@ def summary(model: nn.Module, input_shape: Sequence[int]) -> Summary:
     (61706, 416520, (1, 6, 28, 28))
     """
     shape = tuple(input_shape)
-    if not 1 <= len(shape) <= 4 or not all(isinstance(size, int) and size > 0 for size in shape):
+    if not 1 <= len(shape) <= 4 or not all(fits(size, int) and size > 0 for size in shape):
         raise ShapeError(message("summary", "input_shape (C, H, W), (N, C, H, W), (features,) or (N, features)", repr(input_shape)))
+    shape = tuple(map(int, shape))
     shape = shape if len(shape) in (2, 4) else (1, *shape)
     state = get_rng_state()
     try:
@@ -168,8 +173,6 @@ def _run(model: nn.Module, shape: tuple[int, ...]) -> Summary:
                 output = type(module).forward(module, *args, **options) if own is None else own(*args, **options)
             finally:
                 macs = counts.pop()
-            if not isinstance(output, Tensor):
-                return output
             answer = getattr(type(module), "macs", None)
             macs = answer(module, args[0].shape) if answer is not None and args else macs
             parameters = sum(p.numel() for p in module.parameters(recurse=False))
@@ -178,7 +181,8 @@ def _run(model: nn.Module, shape: tuple[int, ...]) -> Summary:
                 before = fields.get(id(args[0]), (None, None))[1] if leaf and args else None
                 behind = None if before is None else _through(before, module)
                 fields[id(output)] = output, behind
-                rows.append(Row(name, type(module).__name__, output.shape, parameters, macs, behind))
+                shape = output.shape if isinstance(output, Tensor) else None
+                rows.append(Row(name, type(module).__name__, shape, parameters, macs, behind))
             return output
 
         return forward

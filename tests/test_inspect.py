@@ -188,6 +188,58 @@ def test_what_a_forward_does_itself_is_counted() -> None:
     assert [row.macs for row in summary(Mixed(), (3, 16)).rows] == [3 * 16 * 8, 3 * (2 * 4 * 3 + 2 * 3 * 5)]
 
 
+class Heads(nn.Module):
+    """Gives several Tensors, by way of a part that does."""
+
+    class Part(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(nc.ones(4, 3))
+
+        def forward(self, x: nc.Tensor) -> dict[str, nc.Tensor]:
+            return {"y": x @ self.w}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.part, self.v = nn.Linear(4, 4), self.Part(), nn.Parameter(nc.ones(3, 2))
+
+    def forward(self, x: nc.Tensor) -> tuple[nc.Tensor, nc.Tensor]:
+        y = self.part(self.layer(x))["y"]
+        return y, y @ self.v
+
+
+class Scalar(nn.Module):
+    def forward(self, x: nc.Tensor) -> nc.Tensor:
+        return x.sum()
+
+
+def test_a_module_that_gives_no_single_tensor_has_its_row() -> None:
+    table = summary(Heads(), (5, 4))
+    rows = [("layer", (5, 4), 20, 5 * 16), ("part", None, 12, 5 * 12), ("", None, 6, 5 * 6)]
+    assert [(row.name, row.output_shape, row.parameters, row.macs) for row in table.rows] == rows
+    assert table.macs == 5 * 34 and table.parameters == 38
+    part, whole = str(table).splitlines()[5:7]
+    assert "Scalar  ()" in str(summary(Scalar(), (3,)))
+    assert part.split() == ["part", "Part", "-", "12", "60", "-", "-"] and whole.split() == ["Heads", "-", "6", "30", "-", "-"]
+
+
+class Twice(nn.Conv2d):
+    """A user's kind of a known layer, which does more."""
+
+    def forward(self, x: nc.Tensor) -> nc.Tensor:
+        return super().forward(super().forward(x)) @ nc.ones(4, 4)
+
+
+def test_more_than_the_layer_above_is_counted() -> None:
+    (row,) = summary(nn.Sequential(Twice(2, 2, 3, padding=1)), (2, 4, 4)).rows
+    assert row.macs == 2 * (2 * 2 * 9 * 16) + 2 * 4 * 4 * 4
+
+
+@pytest.mark.parametrize("shape", [np.array([3]), (np.int64(3),), [3]])
+def test_a_shape_of_numpy_s_integers(shape: Any) -> None:
+    assert summary(nn.Linear(3, 2), shape).input_shape == (1, 3)
+
+
 @pytest.mark.parametrize(("layer", "shape", "macs"), [(nn.LazyLinear(2), (3,), 6), (nn.LazyConv2d(2, 3), (3, 4, 4), 2 * 27 * 4)])
 def test_a_lazy_layer_alone(layer: nn.Module, shape: tuple[int, ...], macs: int) -> None:
     assert summary(layer, shape).macs == macs
@@ -212,3 +264,6 @@ def test_errors() -> None:
     text = "[summary] expected input_shape (C, H, W), (N, C, H, W), (features,) or (N, features); received (1, 0, 3)."
     with exactly(nc.ShapeError, text):
         summary(nn.ReLU(), (1, 0, 3))
+    text = "[summary] expected input_shape (C, H, W), (N, C, H, W), (features,) or (N, features); received (True, 3)."
+    with exactly(nc.ShapeError, text):
+        summary(nn.ReLU(), (True, 3))

@@ -92,10 +92,6 @@ class Conv2d(Module):
         g = self.geometry()
         return field.behind(g.kernel, g.stride, g.before, g.dilation)
 
-    def macs(self, input_shape: tuple[int, ...]) -> int:
-        """The multiply-adds on an input (N, C, H, W) or (C, H, W)."""
-        return self.geometry(input_shape if len(input_shape) == 4 else (1, *input_shape)).macs
-
     def extra_repr(self) -> str:
         parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
         parts += [f"padding={self.padding}"] if self.padding != (0, 0) else []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from typing import Any
 
@@ -57,10 +56,6 @@ class Linear(Module):
 
     def _fused(self, x: Tensor, **options: Any) -> Tensor:
         return fused_linear(x, self.weight, self.bias, **options)
-
-    def macs(self, input_shape: tuple[int, ...]) -> int:
-        """The multiply-adds on an input of this shape (..., in_features)."""
-        return math.prod(input_shape[:-1]) * self.out_features * self.in_features
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
