@@ -83,18 +83,20 @@ def open_file(op: str, what: str, path: str | os.PathLike[str]) -> BufferedReade
 
     Raises:
         FileNotFoundError: there is no regular file; the message says what there is.
-        OSError: it can't be opened.
+        OSError: it can't be opened; the error is of the system's kind, as PermissionError.
     """
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     try:
         mode = os.stat(name).st_mode
+        if stat.S_ISREG(mode):
+            return open(name, "rb")
     except (FileNotFoundError, NotADirectoryError):
         received = "a link to nothing" if os.path.islink(name) else "no such file"
     except ValueError:  # a zero byte in the name
         received = "no name of a file"
+    except OSError as error:
+        raise type(error)(message(op, f"{what} {name}", error.strerror or type(error).__name__)) from None
     else:
-        if stat.S_ISREG(mode):
-            return open(name, "rb")
         received = "a folder" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device"
     raise FileNotFoundError(message(op, f"{what} {name}", received))
 

@@ -1463,3 +1463,43 @@ def test_every_error_has_its_test() -> None:
 def test_a_tensor_alone_is_one_input() -> None:
     assert gradcheck(lambda x: x * x, real(2, 3))
     assert adjoint_check(lambda x: x * 2, real(2, 3))
+
+
+@pytest.mark.parametrize(("options", "text"), [
+    ({"eps": 0}, "eps as a number above 0; received 0"),
+    ({"eps": float("nan")}, "eps as a number above 0; received nan"),
+    ({"atol": -1}, "atol as a number of at least 0; received -1"),
+    ({"rtol": "a"}, "rtol as a number of at least 0; received 'a'"),
+    ({"directions": 0}, "directions as an integer of at least 1; received 0"),
+    ({"seed": -1}, "seed as an integer of at least 0; received -1"),
+])  # fmt: skip
+def test_the_options_of_a_check_are_judged_before_the_function_runs(options: dict[str, Any], text: str) -> None:
+    called: list[object] = []
+    with exactly(ValueError, f"[gradcheck] expected {text}."):
+        gradcheck(called.append, real(2), **options)  # type: ignore[arg-type]
+    if not options.keys() - {"rtol", "seed"}:
+        with exactly(ValueError, f"[adjoint_check] expected {text}."):
+            adjoint_check(called.append, real(2), **options)  # type: ignore[arg-type]
+    assert not called
+
+
+@pytest.mark.parametrize("check", [gradcheck, adjoint_check])
+def test_a_checked_function_gives_one_tensor(check: Callable[..., bool]) -> None:
+    arrays = (lambda x: x.detach().numpy(), "an array of shape (2,)")
+    for wrong, received in ((lambda x: None, "None"), (lambda x: (x, x), "tuple"), arrays):
+        with pytest.raises(TypeError, match=rf"^\[{check.__name__}\] expected f to give a Tensor; received {re.escape(received)}"):
+            check(wrong, real(2))
+
+
+def test_inputs_of_a_check_may_come_one_by_one() -> None:
+    assert gradcheck(lambda x, y: x * y, (real(2, seed=seed) for seed in (0, 1)))
+    for wrong, received in (("ab", "'ab'"), ({"x": real(2)}, "dict"), ([1.5], "[1.5]")):
+        for check in (gradcheck, adjoint_check):
+            with exactly(TypeError, f"[{check.__name__}] expected inputs as a Tensor or several; received {received}."):
+                check(lambda x: x, wrong)  # type: ignore[arg-type]
+
+
+def test_without_a_tolerance_only_what_is_equal_passes() -> None:
+    assert gradcheck(lambda x: x * 0, real(2), atol=0, rtol=0)
+    with pytest.raises(GradientError):
+        gradcheck(lambda x: x.exp(), real(2), atol=0, rtol=0)

@@ -118,3 +118,27 @@ def test_the_lock_of_a_process_ends_with_it(tmp_path: Path) -> None:
     with files.held("fit", tmp_path):
         pass
     assert not list(tmp_path.iterdir())
+
+
+# -- a file that is read -----------------------------------------------------------------------------------------------------------
+@posix
+def test_what_the_system_refuses_is_said_in_the_house_s_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "secret").write_bytes(b"x")
+    real = open
+
+    def refuse(name: str, *args: object) -> object:
+        if name.endswith("secret"):
+            raise PermissionError(13, "Permission denied", name)
+        return real(name, *args)  # type: ignore[call-overload]
+
+    monkeypatch.setattr("builtins.open", refuse)
+    for name, kind in (("loop", OSError), ("n" * 5000, OSError), ("secret", PermissionError)):
+        with pytest.raises(kind, match=rf"^\[read\] expected a letter {re.escape(str(tmp_path))}/{name}; received [A-Z].*\.$") as error:
+            files.open_file("read", "a letter", tmp_path / name)
+        assert type(error.value) is kind
+
+
+def test_a_name_in_bytes_is_said_as_text() -> None:
+    with pytest.raises(FileNotFoundError, match=r"^\[read\] expected a letter none; received no such file\.$"):
+        files.open_file("read", "a letter", b"none")  # type: ignore[arg-type]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from ..arguments import integer, number
 from ..dtypes import float64
 from ..errors import DTypeError, message
-from ..signatures import judged
+from ..signatures import judged, shown
 from ..tensor import Tensor, from_array, no_grad
 
 __all__ = ["GradientError", "adjoint_check", "gradcheck"]
@@ -18,8 +19,11 @@ class GradientError(AssertionError):
     """A gradient is not what it should be."""
 
 
-def _several(inputs: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
-    return (inputs,) if isinstance(inputs, Tensor) else inputs
+def _several(op: str, inputs: Tensor | Iterable[Tensor]) -> Sequence[Tensor]:
+    found = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    if not all(isinstance(t, Tensor) for t in found):
+        raise TypeError(message(op, "inputs as a Tensor or several", shown(inputs)))
+    return found
 
 
 def _leaves(op: str, inputs: Sequence[Tensor]) -> list[int]:
@@ -29,10 +33,12 @@ def _leaves(op: str, inputs: Sequence[Tensor]) -> list[int]:
     return found
 
 
-def _gradients(f: Callable[..., Tensor], inputs: Sequence[Tensor], seed: int) -> tuple[Tensor, np.ndarray, dict[int, np.ndarray]]:
+def _gradients(op: str, f: Callable[..., Tensor], inputs: Sequence[Tensor], seed: int) -> tuple[Tensor, np.ndarray, dict[int, np.ndarray]]:
     """The output, a drawn gradient for it, and the gradients of the inputs that follow; the inputs are left as they were."""
     fresh = [from_array(_like(np.asarray(t)), t.device, t.requires_grad) for t in inputs]
     y = f(*fresh)
+    if not isinstance(y, Tensor):
+        raise TypeError(message(op, "f to give a Tensor", shown(y)))
     # integers, none of them zero: exact for linear operations, and no output goes unseen
     g = np.random.default_rng(seed).choice([-3, -2, -1, 1, 2, 3], y.shape).astype(y.dtype)
     found = {}
@@ -52,7 +58,7 @@ def _like(array: np.ndarray) -> np.ndarray:
 @judged
 def gradcheck(
     f: Callable[..., Tensor],
-    inputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Iterable[Tensor],
     eps: float = 1e-6,
     atol: float = 1e-7,
     rtol: float = 1e-6,
@@ -77,18 +83,25 @@ def gradcheck(
     Raises:
         GradientError: the worst element, its gradient and its difference.
         DTypeError: an input is not float64, whose precision the differences need.
+        ValueError: no input requires a gradient, or a number is out of its bounds.
+        TypeError: ``f`` gives something else than a Tensor.
 
     >>> import numbacnn as nc
     >>> gradcheck(lambda x: (x * x).sum(), [nc.tensor([1.0, 2.0], dtype=nc.float64, requires_grad=True)])
     True
     """
-    inputs = _several(inputs)
+    number("gradcheck", "eps", eps, lambda v: v > 0, "above 0")
+    number("gradcheck", "atol", atol)
+    number("gradcheck", "rtol", rtol)
+    directions = None if directions is None else integer("gradcheck", "directions", directions)
+    seed = integer("gradcheck", "seed", seed, least=0)
+    inputs = _several("gradcheck", inputs)
     for t in inputs:
         if t.requires_grad and t.dtype != float64:
             raise DTypeError(message("gradcheck", "float64 inputs", str(t.dtype), "float32 is too coarse for differences"))
     checked = _leaves("gradcheck", inputs)
     values = [np.asarray(t) for t in inputs]
-    _, g, gradients = _gradients(f, inputs, seed)
+    _, g, gradients = _gradients("gradcheck", f, inputs, seed)
 
     def weighted(i: int, moved: np.ndarray) -> np.ndarray:
         with no_grad():
@@ -116,7 +129,7 @@ def gradcheck(
             steps = [(f"input {i} along direction {k}", d) for k, d in enumerate(drawn)]
         for where, direction in steps:
             wanted, found = slope(i, direction), float((gradients[i] * direction).sum())
-            excess = abs(found - wanted) / (atol + rtol * abs(wanted))
+            excess = abs(found - wanted) / max(atol + rtol * abs(wanted), np.finfo(float).tiny)
             if not excess <= max(1.0, worst[0]):  # also where it is NaN
                 text = message(f"gradcheck of {where}", f"{wanted:.10g} (central difference)", f"{found:.10g}")
                 worst = (excess if excess == excess else np.inf, text)
@@ -126,7 +139,7 @@ def gradcheck(
 
 
 @judged
-def adjoint_check(f: Callable[..., Tensor], inputs: Tensor | Sequence[Tensor], rtol: float = 0.0, seed: int = 0) -> bool:
+def adjoint_check(f: Callable[..., Tensor], inputs: Tensor | Iterable[Tensor], rtol: float = 0.0, seed: int = 0) -> bool:
     """Check ``<f(x), g> = <x_i, gradient of x_i>`` for a function that is linear in each of its inputs.
 
     Sharper than differences: with inputs of small integers both sides are exact and must be equal.
@@ -142,15 +155,18 @@ def adjoint_check(f: Callable[..., Tensor], inputs: Tensor | Sequence[Tensor], r
 
     Raises:
         GradientError: the two sides differ.
+        ValueError, TypeError: as for :func:`gradcheck`.
 
     >>> import numbacnn as nc
     >>> x, w = nc.ones(2, 3, requires_grad=True), nc.ones(3, 4, requires_grad=True)
     >>> adjoint_check(lambda x, w: x @ w, [x, w])
     True
     """
-    inputs = _several(inputs)
+    number("adjoint_check", "rtol", rtol)
+    seed = integer("adjoint_check", "seed", seed, least=0)
+    inputs = _several("adjoint_check", inputs)
     checked = _leaves("adjoint_check", inputs)
-    y, g, gradients = _gradients(f, inputs, seed)
+    y, g, gradients = _gradients("adjoint_check", f, inputs, seed)
     terms = np.asarray(y).astype(np.float64) * g
     for i in checked:
         products = np.asarray(inputs[i]).astype(np.float64) * gradients[i]
