@@ -53,7 +53,7 @@ from numbacnn.data import (
     to_float,
     transforms,
 )
-from numbacnn.errors import DTypeError, FormatError, ShapeError
+from numbacnn.errors import DeviceError, DTypeError, FormatError, ShapeError
 from numbacnn.tensor import from_array
 
 
@@ -1195,6 +1195,12 @@ def test_fork_and_exit_never_hang() -> None:
 
 
 PAIR = (np.zeros((3, 2), np.float32), np.arange(3))
+DTYPES = "one of the dtypes float32, float64, int8, int16, int32, int64, uint8, bool"
+
+
+def test_a_transform_may_bring_data_to_a_dtype() -> None:
+    batches = DataLoader((np.ones((4, 2), ">f4"), np.arange(4)), 2, transform=lambda batch, _: batch.astype(np.float32))
+    assert [X.dtype for X, _ in taken(batches)] == [np.float32] * 2
 
 
 @pytest.mark.parametrize(
@@ -1226,6 +1232,14 @@ PAIR = (np.zeros((3, 2), np.float32), np.arange(3))
         ({"batch_size": True}, ValueError, "[DataLoader] expected batch_size as an integer of at least 1; received True."),
         ({"seed": -1}, ValueError, f"[DataLoader] expected seed as an integer from 0 to {2**64 - 1}; received -1."),
         ({"prefetch": -1}, ValueError, "[DataLoader] expected prefetch as an integer of at least 0; received -1."),
+        ({"device": "gpu"}, DeviceError, "[DataLoader] expected one of 'cpu' and 'cuda'; received 'gpu'."),
+        (
+            {"dataset": ([[1], [2, 3]], [0, 1])},
+            ShapeError,
+            "[DataLoader] expected X (N, ...) and y (N, ...); received X of members with several shapes.",
+        ),
+        ({"dataset": (PAIR[0], np.zeros(3, "float16"))}, DTypeError, f"[DataLoader] expected {DTYPES}; received float16."),
+        ({"dataset": (PAIR[0].astype(">f4"), PAIR[1])}, DTypeError, f"[DataLoader] expected {DTYPES}; received >f4."),
     ],
 )
 def test_loader_argument_errors(arguments: dict[str, object], kind: type[Exception], text: str) -> None:
@@ -1235,7 +1249,9 @@ def test_loader_argument_errors(arguments: dict[str, object], kind: type[Excepti
 
 def test_loader_state_errors() -> None:
     batches = DataLoader(PAIR, 2)
-    for state in ({"seed": 0, "epoch": 0}, {"seed": 0, "epoch": 0, "position": 3}, {"seed": 0, "epoch": -1, "position": 0}):
+    good = {"seed": 0, "epoch": 0, "position": 0}
+    changes = ({"position": 3}, {"epoch": -1}, {"seed": 2**64}, {"seed": 1.5}, {"seed": "1"}, {"epoch": None}, {"position": True})
+    for state in ({"seed": 0, "epoch": 0}, [1, 2], *(good | change for change in changes)):
         text = f"[DataLoader] expected seed and epoch >= 0 and position 0 .. 2; received state {state}; "
         with raises(ValueError, text + "use the batch size and data of the saved run."):
             batches.load_state_dict(state)

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .. import random
+from .. import backends, random
 from ..arguments import flag, integer
+from ..dtypes import as_dtype
 from ..errors import ShapeError, message
-from ..signatures import judged, shown
+from ..signatures import fits, judged, shown
 from ..tensor import Tensor, from_array
 from .dataset import Dataset, shuffled, to_float
 from .transforms import Transform
@@ -52,6 +53,7 @@ class DataLoader:
 
     Raises:
         ShapeError, ValueError: where an argument makes no sense.
+        DTypeError, DeviceError: where no Tensor can hold the data, or lie there.
         TypeError: where ``dataset`` is of another kind. What a transform raises comes out of the loop.
 
     >>> loader = DataLoader((np.zeros((10, 1, 8, 8), np.float32), np.arange(10)), batch_size=4)
@@ -79,11 +81,13 @@ class DataLoader:
             raise TypeError(message("DataLoader", "transform as a function or None", shown(transform)))
         self.dataset = dataset
         self._x, self._y = _arrays(dataset)
+        for array in (self._y,) if transform is not None else (self._x, self._y):
+            as_dtype("DataLoader", array.dtype)
         _check_sizes(len(self._x), len(self._y), self.batch_size, drop_last)
         if isinstance(dataset, Dataset) and getattr(transform, "rescales", False):
             hint = "give mean and std to the Dataset: evaluation needs them too"
             raise ValueError(message("DataLoader", "a transform that keeps the scale 0 .. 255 of a Dataset", repr(transform), hint))
-        self.transform, self.device = transform, device
+        self.transform, self.device = transform, backends.device(device, "DataLoader")
         self._epoch, self._position, self._resume = 0, 0, False
         if seed is None and (shuffle or transform is not None):  # all arguments are judged: now the generator may move on
             self._seed = int(random.generator().integers(WORD, dtype=np.uint64))
@@ -108,10 +112,11 @@ class DataLoader:
         """Takes over a state; the next ``iter()`` yields the rest of its epoch (nothing, if it was at the end).
 
         Raises:
-            ValueError: unless the state has just those keys, with a position within an epoch of this loader.
+            ValueError: unless the state has just those keys, each an integer, with a position within an epoch of this loader.
         """
         limits = {"seed": WORD - 1, "epoch": WORD - 1, "position": len(self)}
-        if state.keys() != limits.keys() or not all(0 <= state[key] <= limit for key, limit in limits.items()):
+        known = isinstance(state, dict) and state.keys() == limits.keys()
+        if not known or not all(fits(state[key], int) and 0 <= state[key] <= limit for key, limit in limits.items()):
             wanted = f"seed and epoch >= 0 and position 0 .. {len(self)}"
             raise ValueError(message("DataLoader", wanted, f"state {state}", "use the batch size and data of the saved run"))
         self._seed, self._epoch, self._position = (int(state[key]) for key in limits)
@@ -174,10 +179,19 @@ def _arrays(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
         return dataset.images, dataset.labels
     if not isinstance(dataset, (tuple, list)) or len(dataset) != 2:
         raise TypeError(message("DataLoader", "a Dataset or a pair (X, y) of arrays", f"{type(dataset).__name__}", "write (X, y)"))
-    x, y = (part.detach().numpy() if isinstance(part, Tensor) else np.asarray(part) for part in dataset)
+    x, y = (_array(name, part) for name, part in zip("Xy", dataset))
     if not x.ndim or not y.ndim:
         raise ShapeError(message("DataLoader", "X (N, ...) and y (N, ...)", f"X {x.shape} and y {y.shape}"))
     return (x.transpose(0, 2, 3, 1) if x.ndim == 4 else x), y
+
+
+def _array(name: str, data: Any) -> np.ndarray:
+    if isinstance(data, Tensor):
+        return data.detach().numpy()
+    try:
+        return np.asarray(data)
+    except ValueError:  # lists of unequal lengths
+        raise ShapeError(message("DataLoader", "X (N, ...) and y (N, ...)", f"{name} of members with several shapes")) from None
 
 
 def _check_sizes(examples: int, labels: int, batch_size: int, drop_last: bool) -> None:
