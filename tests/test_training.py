@@ -13,6 +13,8 @@ import signal
 import subprocess
 import sys
 import threading
+import tracemalloc
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -848,3 +850,33 @@ def test_recipes() -> None:
     book = {"epochs": 10, "batch_size": 256, "lr": 0.9, "optimizer": "sgd", "schedule": None}
     assert training.recipe("fashion-mnist", "lenet") == training.recipe("mnist", "lenet") == book
     assert training.recipe("digits", "lenet-modern")["optimizer"] == "adamw"
+
+
+@pytest.mark.parametrize("wrong", [[], (), (np.zeros((2, 4)),), (1, 2, 3)])
+def test_data_that_are_no_pair(wrong: Any) -> None:
+    good = np.zeros((4, 2), np.float32), np.arange(4) % 2
+    for train, test in ((wrong, None), (good, wrong)):
+        text = f"[fit] expected a Dataset or a pair (X, y) of arrays; received a {type(wrong).__name__} of {len(wrong)}."
+        with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
+            fit(nn.Linear(2, 2), train, test, progress=False)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_fit_does_not_copy_a_memory_mapped_array(tmp_path: Path, order: str) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((2000, 3, 16, 16), np.float32, order=order))  # type: ignore[call-overload]
+    x = np.load(tmp_path / "x.npy", mmap_mode="r")
+    net = nn.Sequential(nn.Flatten(), nn.Linear(768, 2))
+    fit(net, (x[:200], np.arange(200) % 2), epochs=1, batch_size=100, progress=False)  # imports and kernels
+    tracemalloc.start()
+    try:
+        fit(net, (x, np.arange(2000) % 2), epochs=1, batch_size=100, progress=False)
+        assert tracemalloc.get_traced_memory()[1] < x.nbytes / 2
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_checksum_of_data_does_not_depend_on_their_order_in_memory() -> None:
+    x, y = np.random.default_rng(0).random((3000, 2, 3)), np.arange(3000) % 2
+    described = sys.modules[fit.__module__]._described
+    texts = {described((a, y)) for a in (x, np.asfortranarray(x), x[::-1].copy()[::-1])}
+    assert texts == {f"arrays (3000, 2, 3) float64, crc32 {zlib.crc32(y.tobytes(), zlib.crc32(x.tobytes())):08x}"}

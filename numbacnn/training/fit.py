@@ -222,6 +222,9 @@ def _leaves_one(model: Module, images: int, batch_size: int) -> bool:
 
 def _described(data: Data) -> str:
     """What the data are, with a checksum, so that a run is not resumed with others."""
+    if not isinstance(data, Dataset) and (not isinstance(data, (tuple, list)) or len(data) != 2):
+        received = f"a {type(data).__name__} of {len(data)}" if isinstance(data, (tuple, list)) else type(data).__name__
+        raise TypeError(message("fit", "a Dataset or a pair (X, y) of arrays", received))
     x, y = (data.images, data.labels) if isinstance(data, Dataset) else (np.asarray(data[0]), np.asarray(data[1]))
     if y.dtype.kind not in "iu":
         raise DTypeError(message("fit", "labels of an integer dtype", f"{y.dtype}", "labels are class indices"))
@@ -229,13 +232,16 @@ def _described(data: Data) -> str:
         raise ShapeError(message("fit", "X (N, ...) and labels (N,)", f"X {x.shape} and labels {y.shape}"))
     if not len(y):
         raise ValueError(message("fit", "at least one example", "none"))
-    checksum = zlib.crc32(_bytes(y), zlib.crc32(_bytes(x)))
+    checksum = _checksum(y, _checksum(x))
     scale = f", mean {data.mean}, std {data.std}" if isinstance(data, Dataset) else ""
     return f"{data.name if isinstance(data, Dataset) else 'arrays'} {x.shape} {x.dtype}{scale}, crc32 {checksum:08x}"
 
 
-def _bytes(array: np.ndarray) -> memoryview:
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+def _checksum(array: np.ndarray, value: int = 0) -> int:
+    """The CRC-32 of the values in C order, by pieces: an array in another order, which may lie in a file, is not copied whole."""
+    for start in range(0, len(array), 256):
+        value = zlib.crc32(np.ascontiguousarray(array[start : start + 256]).reshape(-1).view(np.uint8).data, value)
+    return value
 
 
 @contextmanager
