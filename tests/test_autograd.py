@@ -1503,3 +1503,17 @@ def test_without_a_tolerance_only_what_is_equal_passes() -> None:
     assert gradcheck(lambda x: x * 0, real(2), atol=0, rtol=0)
     with pytest.raises(GradientError):
         gradcheck(lambda x: x.exp(), real(2), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("make", [
+    lambda flag: nc.tensor([1.0], requires_grad=flag), lambda flag: nc.from_array(np.ones(1), requires_grad=flag),
+    lambda flag: nc.Tensor(np.ones(1), requires_grad=flag), lambda flag: nc.nn.Parameter(nc.ones(1), flag),
+    *(lambda flag, make=make: make(1, requires_grad=flag) for make in (nc.zeros, nc.ones, nc.rand, nc.randn)),
+    lambda flag: nc.arange(1.0, requires_grad=flag),
+])  # fmt: skip
+def test_requires_grad_is_a_flag(make: Callable[[Any], nc.Tensor]) -> None:
+    for flag in (False, True, np.False_, np.True_):
+        assert make(flag).requires_grad is bool(flag)
+    for wrong in (None, 0, "no"):
+        with exactly(TypeError, f"[requires_grad] expected the value as True or False; received {wrong!r}."):
+            make(wrong)

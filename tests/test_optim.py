@@ -230,6 +230,8 @@ W = nc.zeros(2, requires_grad=True)
         ),
         (TypeError, lambda: optim.SGD(3), "[SGD] expected an iterable of parameters; received int."),
         (TypeError, lambda: optim.SGD([{"params": 3}]), "[SGD] expected an iterable of parameters; received int."),
+        (TypeError, lambda: optim.SGD(np.array(1.0)), "[SGD] expected an iterable of parameters; received ndarray."),
+        (TypeError, lambda: optim.SGD([{"params": np.array(1.0)}]), "[SGD] expected an iterable of parameters; received ndarray."),
         (
             TypeError,
             lambda: optim.SGD({W, nc.zeros(2)}),

@@ -799,6 +799,7 @@ def test_a_last_batch_of_one_and_batch_norm(program: Any, tmp_path: Path, monkey
         ({"epochs": 0}, ValueError, "[fit] expected epochs as an integer of at least 1; received 0."),
         ({"batch_size": 2.5}, ValueError, "[fit] expected batch_size as an integer of at least 1; received 2.5."),
         ({"checkpoint_every": True}, ValueError, "[fit] expected checkpoint_every as an integer of at least 1; received True."),
+        ({"progress": "no"}, TypeError, "[fit] expected progress as True or False; received 'no'."),
         ({"optimizer": "x"}, ValueError, "[fit] expected optimizer as one of sgd, momentum, adam, adamw, or a function; received 'x'."),
         ({"schedule": "x"}, ValueError, "[fit] expected schedule as one of one-cycle, cosine, or a function; received 'x'."),
         (

@@ -147,7 +147,10 @@ def _kaiming_std(op: str, t: Tensor, a: float, mode: str, nonlinearity: str) -> 
 
 @judged
 def kaiming_uniform_(t: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
-    """U(-b, b) with b = gain * sqrt(3 / fan), after He et al. (2015); ``a`` is the slope of 'leaky_relu'."""
+    """U(-b, b) with b = gain * sqrt(3 / fan), after He et al. (2015); ``a`` is the slope of 'leaky_relu'.
+
+    The fan_out of a weight with groups is as :func:`kaiming_normal_` says.
+    """
     bound = math.sqrt(3.0) * _kaiming_std("kaiming_uniform_", t, a, mode, nonlinearity)
     return uniform_(t, -bound, bound)
 

@@ -259,9 +259,11 @@ def _ordered(op: str, params: Any) -> list[Any]:
     if isinstance(params, (set, frozenset)):
         hint = "pass a list: a set has no order, and the saved state goes by order"
         raise TypeError(message(op, "parameters in a fixed order", f"a {type(params).__name__}", hint))
-    if not isinstance(params, Iterable):
-        raise TypeError(message(op, "an iterable of parameters", type(params).__name__))
-    return list(params)
+    try:
+        members = iter(params)
+    except TypeError:
+        raise TypeError(message(op, "an iterable of parameters", type(params).__name__)) from None
+    return list(members)
 
 
 def _names_or_type(value: Any) -> str:

@@ -64,7 +64,7 @@ class TensorBase:
         self._version = Version()
         self._requires_grad = False
         if requires_grad is not False:
-            self.requires_grad = True
+            self.requires_grad = requires_grad
 
     # -- what it is
     @property

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import checkpoint, config, files, models, random
-from ..arguments import integer, number
+from ..arguments import flag, integer, number
 from ..data import DataLoader, Dataset
 from ..errors import DTypeError, ShapeError, message
 from ..nn import BatchNorm1d, BatchNorm2d, Module
@@ -95,6 +95,7 @@ def fit(
     epochs, batch_size, lr = integer("fit", "epochs", epochs), integer("fit", "batch_size", batch_size), float(lr)
     seed = integer("fit", "seed", seed, least=0)
     checkpoint_every = None if checkpoint_every is None else integer("fit", "checkpoint_every", checkpoint_every)
+    progress = flag("fit", "progress", progress)
     checkpoint.as_json("fit", "notes", dict(notes or {}))
     folder, source = _places(out, resume)
     try:
