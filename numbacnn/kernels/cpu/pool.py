@@ -89,20 +89,21 @@ def _max_run(x, image, axes, d, h, w, best, tap, pixels, count, c):
     for i in range(count * c):
         best[i] = -np.inf
         tap[i] = -1
-    for line in range(kd * kh):
-        k = line // kh
-        i = line - k * kh
-        plane, row = d + k * dd, h + i * dh
-        if 0 <= plane < depth and 0 <= row < height:
-            for j in range(kw):
-                start = w + j * dw
-                lo = min(count, max(0, (sw - 1 - start) // sw))  # the windows [lo, hi) whose tap is on the line
-                hi = max(lo, min(count, (width - start + sw - 1) // sw))
-                a = image + ((plane * height + row) * width + start + lo * sw) * c
-                together = sw == 1 or hi - lo <= 1
-                _gather_strided(x, a, sw * c, 0 if together else hi - lo, c, pixels)
-                source, first = (x, a) if together else (pixels, 0)
-                _max_into(source, first, best, tap, lo * c, (hi - lo) * c, i4((k * dd * height + i * dh) * width + j * dw))
+    for k in range(kd):
+        plane = d + k * dd
+        if 0 <= plane < depth:
+            for i in range(kh):
+                row = h + i * dh
+                if 0 <= row < height:
+                    for j in range(kw):
+                        start = w + j * dw
+                        lo = min(count, max(0, (sw - 1 - start) // sw))  # the windows [lo, hi) whose tap is on the line
+                        hi = max(lo, min(count, (width - start + sw - 1) // sw))
+                        a = image + ((plane * height + row) * width + start + lo * sw) * c
+                        together = sw == 1 or hi - lo <= 1
+                        _gather_strided(x, a, sw * c, 0 if together else hi - lo, c, pixels)
+                        source, first = (x, a) if together else (pixels, 0)
+                        _max_into(source, first, best, tap, lo * c, (hi - lo) * c, i4((k * dd * height + i * dh) * width + j * dw))
 
 
 @inline
@@ -164,9 +165,11 @@ def _max_rows(t, blocks, x, y, index, c, axes):
             steps[i] = k * sw
     x, y, index = x.reshape(x.size), y.reshape(y.size), index.reshape(index.size)
     image = n * depth * height * width * c
-    for o in range(b * lines // blocks, (b + 1) * lines // blocks):
-        d, h = o // rows * sd - pd, o % rows * sh - ph
-        taps = *_on_data(d, kd, dd, depth), *_on_data(h, kh, dh, height)
+    first, last = b * lines // blocks, (b + 1) * lines // blocks
+    plane, row = first // rows, first % rows
+    for o in range(first, last):
+        d, h = plane * sd - pd, row * sh - ph
+        taps = (*_on_data(d, kd, dd, depth), *_on_data(h, kh, dh, height)) if many else (0, 0, 0, 0)
         for r in range(0, windows, count):
             w = r * sw - pw
             to, origin = ((n * lines + o) * windows + r) * c, (d * height + h) * width + w
@@ -176,6 +179,9 @@ def _max_rows(t, blocks, x, y, index, c, axes):
             else:
                 _max_run(x, image, axes, d, h, w, best, tap, pixels, count, c)
                 _keep(best, tap, steps, y, index, to, count * c, origin)
+        row += 1
+        if row == rows:
+            plane, row = plane + 1, 0
 
 
 @kernel
@@ -304,8 +310,10 @@ def _avg_rows(t, blocks, x, y, c, axes, include):
     column = np.zeros(extent * c + lanes(x), x.dtype)  # its padding stays zero
     total = np.empty(windows * c + lanes(x), x.dtype)
     x, y = x.reshape(x.size), y.reshape(y.size)
-    for o in range(b * lines // blocks, (b + 1) * lines // blocks):
-        d, h = o // rows * sd - pd, o % rows * sh - ph
+    first, last = b * lines // blocks, (b + 1) * lines // blocks
+    p, row = first // rows, first % rows
+    for o in range(first, last):
+        d, h = p * sd - pd, row * sh - ph
         fresh = True
         for plane in range(max(0, d), min(depth, d + kd)):
             for i in range(max(0, h), min(height, h + kh)):
@@ -315,6 +323,9 @@ def _avg_rows(t, blocks, x, y, c, axes, include):
         _sum_windows(column, total, windows, c, kw, sw)
         tall = _counted(d, kd, depth, pd, include) * _counted(h, kh, height, ph, include)
         _divide_row(total, 0, y, (n * lines + o) * windows * c, windows, c, tall, kw, sw, pw, width, include)
+        row += 1
+        if row == rows:
+            p, row = p + 1, 0
 
 
 @kernel
