@@ -67,11 +67,6 @@ class Norm(Arrays):
         scratch = norm.scratch(*rows[0].shape)
         part, out = self.buffers.empty(scratch, np.float64), np.empty((2, rows[0].shape[1]))
         launch(kernel, *rows, _repeated(center, scratch[2]), part, out)
-        finite = np.isfinite(out)
-        if not finite.all():  # the kernel multiplies in the arrays' dtype: once more with smaller numbers
-            shrink, again, beyond = rows[0].dtype.type(norm.SHRINK), np.empty_like(out), ~finite.all(0)
-            launch(kernel, *(a * shrink for a in rows), _repeated(center * shrink, scratch[2]), part, again)
-            return np.where(beyond, again / [[float(shrink)], [float(shrink) ** 2]], out)
         return out
 
     def _affine(self, x: Array, center: Array | float, scale: Array, shift: Array | float) -> Array:

@@ -17,12 +17,11 @@ from numba import prange
 from .launch import ROUNDED, inline, kernel
 from .reduce import lanes_of_whole_pixels
 
-__all__ = ["SHRINK", "affine", "grad_input", "grad_moments", "moments", "scratch"]
+__all__ = ["affine", "grad_input", "grad_moments", "moments", "scratch"]
 
 SLICE = 1 << 14  # elements of a slice, at least
 SLICES = 64
 TASK = 1 << 14  # elements of a task that sums nothing, about
-SHRINK = 2.0**-70  # makes numbers so small that their squares are numbers
 u8 = np.uint64  # an index that Numba does not test for being negative
 f8 = np.float64
 
@@ -108,6 +107,22 @@ def _fold(part, out):
                 out[k, c] += total[j]
 
 
+@inline(fastmath=ROUNDED)
+def _repair(grad, around, x, center, out):
+    """Sums of a channel that are not finite once more, in float64 alone: a product of float32 numbers may be beyond them.
+
+    They are those of grad, or of grad - center where ``around``, and of that times x - center.
+    """
+    for c in range(out.shape[1]):
+        if not np.isfinite(out[0, c] + out[1, c]):
+            out[0, c] = out[1, c] = 0
+            k = f8(center[c])
+            for p in range(x.shape[0]):
+                g = f8(grad[p, c]) - (k if around else 0.0)
+                out[0, c] += g
+                out[1, c] += g * (f8(x[p, c]) - k)
+
+
 @kernel
 def moments(x, center, part, out):
     """out (2, C) = the sums over the pixels of x - center (P, C) and of its square; center (width,) repeats C values; sums are
@@ -115,6 +130,7 @@ def moments(x, center, part, out):
     for s in prange(part.shape[0]):
         _moments_slice(x, center, part, np.int64(s))
     _fold(part, out)
+    _repair(x, True, x, center, out)
 
 
 @kernel
@@ -123,6 +139,7 @@ def grad_moments(grad, x, center, part, out):
     for s in prange(part.shape[0]):
         _grad_moments_slice(grad, x, center, part, np.int64(s))
     _fold(part, out)
+    _repair(grad, False, x, center, out)
 
 
 @inline(fastmath=ROUNDED)
