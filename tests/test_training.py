@@ -58,6 +58,8 @@ def run(out, **more):
 
 if __name__ == "__main__":
     out, step, every, number = sys.argv[1], *map(int, sys.argv[2:])
+    if number in (1, 15):
+        signal.signal(number, signal.SIG_DFL)  # whoever runs the tests may ignore it, as nohup does
     from numbacnn import optim
     update, steps = optim.Optimizer.step, 0
     def deadly(self):
