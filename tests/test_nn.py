@@ -418,8 +418,26 @@ def test_module_errors() -> None:
             lambda: nn.CrossEntropyLoss(label_smoothing=2),
             "[CrossEntropyLoss] expected label_smoothing as a number from 0 to 1; received 2.",
         ),
-        (lambda: nn.init.uniform_(nc.zeros(1), 2, 1), "[uniform_] expected bounds a <= b; received a = 2 and b = 1."),
-        (lambda: nn.init.normal_(nc.zeros(1), 0, -1), "[normal_] expected std of at least 0; received -1."),
+        (lambda: nn.init.uniform_(nc.zeros(1), 2, 1), "[uniform_] expected finite bounds a <= b; received a = 2 and b = 1."),
+        (lambda: nn.init.uniform_(nc.zeros(1), 0, math.inf), "[uniform_] expected finite bounds a <= b; received a = 0 and b = inf."),
+        (lambda: nn.init.normal_(nc.zeros(1), 0, -1), "[normal_] expected std as a number of at least 0; received -1."),
+        (lambda: nn.init.normal_(nc.zeros(1), math.inf), "[normal_] expected mean as a number that is finite; received inf."),
+        (
+            lambda: nn.init.xavier_uniform_(nc.zeros(2, 3), math.inf),
+            "[xavier_uniform_] expected gain as a number of at least 0; received inf.",
+        ),
+        (
+            lambda: nn.init.xavier_normal_(nc.zeros(2, 3), math.nan),
+            "[xavier_normal_] expected gain as a number of at least 0; received nan.",
+        ),
+        (
+            lambda: nn.init.kaiming_normal_(nc.zeros(2, 3), math.nan),
+            "[kaiming_normal_] expected a as a number that is finite; received nan.",
+        ),
+        (
+            lambda: nn.init.calculate_gain("leaky_relu", math.inf),
+            "[calculate_gain] expected param as a number that is finite; received inf.",
+        ),
         (
             lambda: nn.init.xavier_uniform_(nc.zeros(3)),
             "[xavier_uniform_] expected a weight (out, in, ...) with at least two axes and one element; received shape (3,).",

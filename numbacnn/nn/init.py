@@ -12,7 +12,7 @@ from contextvars import ContextVar
 
 import numpy as np
 
-from ..arguments import one_of
+from ..arguments import number, one_of
 from ..errors import ShapeError, message
 from ..random import generator
 from ..signatures import judged
@@ -63,16 +63,16 @@ def uniform_(t: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     >>> nc.nn.init.uniform_(nc.zeros(2, 3), -1.0, 1.0).shape
     (2, 3)
     """
-    if not a <= b:
-        raise ValueError(message("uniform_", "bounds a <= b", f"a = {a!r} and b = {b!r}"))
+    if not (a <= b and math.isfinite(b - a)):
+        raise ValueError(message("uniform_", "finite bounds a <= b", f"a = {a!r} and b = {b!r}"))
     return _fill(t, lambda: generator().random(t.shape, dtype=np.float32) * np.float32(b - a) + np.float32(a))
 
 
 @judged
 def normal_(t: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Numbers from N(mean, std^2)."""
-    if not std >= 0:
-        raise ValueError(message("normal_", "std of at least 0", repr(std)))
+    number("normal_", "mean", mean, math.isfinite, "that is finite")
+    number("normal_", "std", std)
     return _fill(t, lambda: generator().standard_normal(t.shape, dtype=np.float32) * np.float32(std) + np.float32(mean))
 
 
@@ -117,6 +117,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     1.6666666666666667
     """
     one_of("calculate_gain", "nonlinearity", nonlinearity, _GAINS)
+    number("calculate_gain", "param", 0.01 if param is None else param, math.isfinite, "that is finite")
     if nonlinearity == "leaky_relu":
         return math.sqrt(2.0 / (1.0 + (0.01 if param is None else param) ** 2))
     return _GAINS[nonlinearity]
@@ -129,6 +130,7 @@ def xavier_uniform_(t: Tensor, gain: float = 1.0) -> Tensor:
     Raises:
         ShapeError: where the tensor has fewer than two axes.
     """
+    number("xavier_uniform_", "gain", gain)
     bound = gain * math.sqrt(6.0 / sum(fan_in_and_fan_out("xavier_uniform_", t.shape)))
     return uniform_(t, -bound, bound)
 
@@ -136,11 +138,13 @@ def xavier_uniform_(t: Tensor, gain: float = 1.0) -> Tensor:
 @judged
 def xavier_normal_(t: Tensor, gain: float = 1.0) -> Tensor:
     """N(0, s^2) with s = gain * sqrt(2 / (fan_in + fan_out)), after Glorot and Bengio (2010)."""
+    number("xavier_normal_", "gain", gain)
     return normal_(t, 0.0, gain * math.sqrt(2.0 / sum(fan_in_and_fan_out("xavier_normal_", t.shape))))
 
 
 def _kaiming_std(op: str, t: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     one_of(op, "mode", mode, ("fan_in", "fan_out"))
+    number(op, "a", a, math.isfinite, "that is finite")
     fan = fan_in_and_fan_out(op, t.shape)[mode == "fan_out"]
     return calculate_gain(nonlinearity, a) / math.sqrt(fan)
 
