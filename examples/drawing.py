@@ -1,27 +1,15 @@
-"""What the examples share: where their pictures go, and how they are drawn."""
+"""What the notebooks draw with."""
 
-import argparse
-from pathlib import Path
-
+import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 INK, MUTED, BLUE, RED = "#1f2430", "#8a8f98", "#3b6ea8", "#c8553d"
 
 
-def options(description):
-    """The command line of an example; each has ``--out``."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/examples"), help="folder for the picture (default: %(default)s)")
-    return parser
-
-
-def panels(rows, columns, width, height, title, **grid):
+def panels(rows, columns, width, height, **grid):
     """A figure of this many inches, and its axes in an array (rows, columns)."""
-    figure = Figure(figsize=(width, height), layout="constrained")  # belongs to no window
-    figure.suptitle(title, x=0.015, ha="left", color=INK, fontweight="bold")
-    return figure, figure.subplots(rows, columns, squeeze=False, **grid)
+    return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **{"gridspec_kw": grid})
 
 
 def matrix(axes, values, title, limit=None, numbers=False, cmap="RdBu_r", frame=None):
@@ -48,11 +36,3 @@ def curve(axes, title, xlabel, ylabel=""):
     axes.set(xlabel=xlabel, ylabel=ylabel, axisbelow=True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e6e8eb", linewidth=0.8)
-
-
-def save(figure, folder, name):
-    """Write the picture as ``folder/name.png`` and say so."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.png"
-    figure.savefig(path, dpi=130, facecolor="white")
-    print("picture:", path)
