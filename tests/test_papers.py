@@ -10,7 +10,7 @@ import pytest
 import numbacnn as nc
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "benchmarks/README.md", ".github/CONTRIBUTING.md")
+PAGES = ("README.md", ".github/README.zh.md", "benchmarks/README.md", ".github/CONTRIBUTING.md")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
