@@ -9,9 +9,10 @@ Every data set function returns a pair ``(train, test)`` of :class:`Dataset`. No
 
 from .dataset import Dataset, digits, to_float
 from .download import cache_folder
-from .folder import image_folder, read_image
+from .folder import image_folder
 from .idx import fashion_mnist, mnist, read_idx
 from .loader import DataLoader
+from .picture import read_image
 from .transforms import Compose, Normalise, Normalize, RandomCrop, RandomErase, RandomFlip
 
 __all__ = [

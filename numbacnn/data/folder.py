@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..arguments import number, pair
+from ..arguments import number
 from ..errors import FormatError, message
-from ..extras import import_extra
-from ..files import open_file
 from ..signatures import judged
 from .dataset import Dataset, stratified_split
+from .picture import image_shape, read_image
 
-__all__ = ["image_folder", "read_image"]
+__all__ = ["image_folder"]
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What the content of such a file may be: other decoders of pillow start programs, as the one of EPS does."""
 Item = tuple[Path, int]  # a picture file and its label
 
 
@@ -44,7 +39,7 @@ def image_folder(
 
     >>> train, test = image_folder("flowers", size=64, channels=3)  # doctest: +SKIP
     """
-    _shape("image_folder", size, channels)
+    image_shape("image_folder", size, channels)
     number("image_folder", "test_fraction", test_fraction, lambda v: 0 < v < 1, "between 0 and 1")
     root = Path(path)
     parts = [root / "train", root / "test"]
@@ -58,13 +53,6 @@ def image_folder(
         split = _split(_pictures(root, classes), test_fraction)
     train, test = (_read_all(items, classes, root.resolve().name, size, channels) for items in split)
     return train, test
-
-
-def _shape(op: str, size: int | tuple[int, int], channels: int) -> tuple[int, int, int]:
-    """(H, W, C) of what is asked for."""
-    if channels not in (1, 3):
-        raise ValueError(message(op, "channels 1 (grey) or 3 (colour)", f"{channels}"))
-    return *pair(op, "size", size, 1), channels
 
 
 def _error(expected: str, received: str, hint: str = "") -> FormatError:
@@ -110,46 +98,7 @@ def _split(items: list[Item], test_fraction: float) -> list[list[Item]]:
 def _read_all(items: list[Item], classes: tuple[str, ...], name: str, size: int | tuple[int, int], channels: int) -> Dataset:
     from tqdm import tqdm
 
-    images = np.empty((len(items), *_shape("image_folder", size, channels)), np.uint8)
+    images = np.empty((len(items), *image_shape("image_folder", size, channels)), np.uint8)
     for image, (file, _) in zip(images, tqdm(items, desc=name, unit="images", leave=False, disable=None)):
         image[:] = read_image(file, size, channels)
     return Dataset(images, np.array([label for _, label in items]), classes, name=name)
-
-
-@judged
-def read_image(path: str | os.PathLike[str], size: int | tuple[int, int] = 28, channels: int = 1) -> np.ndarray:
-    """One picture file (BMP, GIF, JPEG, PNG, PPM, TIFF or WebP, told by content), as uint8 (H, W, C).
-
-    The camera's orientation is applied, transparent parts become white, and the largest centred part with the right aspect is scaled to
-    ``size`` (an int or (H, W), pixels), bilinear with smoothing. 16-bit greys keep their upper 8 bits.
-
-    Raises:
-        FormatError: for a file that is no picture, is damaged, or is unreasonably large.
-        FileNotFoundError: where there is none.
-
-    >>> read_image("cat.jpg", size=64, channels=3).shape  # doctest: +SKIP
-    (64, 64, 3)
-    """
-    height, width, _ = shape = _shape("read_image", size, channels)
-    pil = import_extra("read_image", "PIL.Image", "pillow")
-    fit = import_extra("read_image", "PIL.ImageOps", "pillow")
-    with open_file("read_image", "a picture file", path) as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", pil.DecompressionBombWarning)
-        try:
-            picture = _flat(fit.exif_transpose(pil.open(file, formats=FORMATS)), pil, "L" if channels == 1 else "RGB")
-            pixels = np.asarray(fit.fit(picture, (width, height), pil.Resampling.BILINEAR))
-        except Exception as error:  # decoders raise nearly anything on damaged data
-            wanted, hint = f"{os.fspath(path)} to be a picture", "repair or remove the file"
-            raise FormatError(message("read_image", wanted, f"{type(error).__name__}: {error}", hint)) from error
-    return pixels.reshape(shape)
-
-
-def _flat(picture: Any, pil: Any, mode: str) -> Any:
-    """The picture in ``mode``, L or RGB, without transparency."""
-    if picture.mode.startswith("I"):  # 16-bit greys, which convert() would clip to white
-        picture = pil.fromarray((np.asarray(picture) // 256).clip(0, 255).astype(np.uint8))
-    if "A" in picture.getbands() or "transparency" in picture.info:
-        white = pil.new("RGBA", picture.size, "white")
-        picture = pil.alpha_composite(white, picture.convert("RGBA"))
-    return picture.convert(mode)
