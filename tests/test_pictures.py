@@ -257,7 +257,7 @@ def test_pictures_in_sub_folders_and_of_every_suffix(tmp_path: Path) -> None:
     assert found.train.labels.tolist() == [0] * 8 + [1] * 3 and found.train.files is not None
     assert found.train.files[-4:] == tuple(str(root / name) for name in ("cats/tabby/old/1.png", "dogs/0.png", "dogs/1.png", "dogs/2.png"))
     assert found.reading.passed_over == {".txt": 2, ".db": 1, "": 1, "linked folders": 1}
-    line = "5 files that are no pictures are passed over: 1 without a suffix, 1 .db, 2 .txt, 1 linked folders."
+    line = "5 files are passed over: 1 without a suffix, 1 .db, 2 .txt, 1 linked folders."
     assert found.reading.lines == [line]
 
 
@@ -294,7 +294,7 @@ def test_deep_greys_of_a_folder_are_said(tmp_path: Path) -> None:
         (tmp_path / "a" / name).write_bytes(encoded(np.full((8, 8), most, np.float32), "TIFF"))
     found = image_folder(tmp_path, 8, 1, val_share=0, test_share=0)
     assert found.train.images[:, 0, 0, 0].tolist() == [255, 255, 187] and found.reading.full_scales == {1.0: 2, 4095.0: 1}
-    line = "Greys of more than 8 bits are scaled picture by picture; white is 1 (2 pictures), 4095 (1 pictures)."
+    line = "Greys of more than 8 bits are scaled picture by picture; white is 1 in 2, 4095 in 1 of them."
     assert found.reading.lines == [line]
 
 

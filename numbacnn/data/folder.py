@@ -45,7 +45,7 @@ class Reading:
     """What a reader of folders has to say besides the pictures.
 
     Args:
-        passed_over: how many files of each suffix are no pictures, ``{".txt": 3}``.
+        passed_over: how many files of each suffix are no pictures, or lie beside the folders of the classes, ``{".txt": 3}``.
         bad: the picture files that can't be read and are left out, with the reasons.
         full_scales: how many pictures of more than 8 bits have each full scale, ``{4095.0: 12}``; see :func:`read_image`.
     """
@@ -60,10 +60,10 @@ class Reading:
         lines = []
         if self.passed_over:
             kinds = ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in sorted(self.passed_over.items()))
-            lines.append(f"{sum(self.passed_over.values()):,} files that are no pictures are passed over: {kinds}.")
+            lines.append(f"{sum(self.passed_over.values()):,} files are passed over: {kinds}.")
         if self.full_scales:
-            scales = ", ".join(f"{scale:g} ({count:,} pictures)" for scale, count in sorted(self.full_scales.items()))
-            lines.append(f"Greys of more than 8 bits are scaled picture by picture; white is {scales}.")
+            scales = ", ".join(f"{scale:g} in {count:,}" for scale, count in sorted(self.full_scales.items()))
+            lines.append(f"Greys of more than 8 bits are scaled picture by picture; white is {scales} of them.")
         lines += [f"{file} is left out: {reason}." for file, reason in self.bad.items()]
         return [printable(line).replace("\n", " ") for line in lines]
 
@@ -399,5 +399,6 @@ def _shortly(names: Sequence[str]) -> str:
 
 def _in_threads(work: Callable[[S], T], items: Sequence[S]) -> Generator[T, None, None]:
     """``work`` of each item, in their order; pillow decodes beside other threads."""
-    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1), "numbacnn-pictures") as pool:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with ThreadPoolExecutor(min(THREADS, cores), "numbacnn-pictures") as pool:
         yield from pool.map(work, items)
