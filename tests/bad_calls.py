@@ -294,7 +294,7 @@ ROWS: dict[str, Callable[[], Call]] = {
     "WarmUp": lambda: call(optim.WarmUp, optim.StepLR(adam(), 2), 3, 0.1),
     "Schedule.load_state_dict": lambda: call(optim.StepLR(adam(), 2).load_state_dict, optim.StepLR(adam(), 2).state_dict()),
     # -- data
-    "Dataset": lambda: call(nc.data.Dataset, BATCH, np.array([0, 1]), ("a", "b"), name="data", mean=(0.0,), std=(1.0,)),
+    "Dataset": lambda: call(nc.data.Dataset, BATCH, np.array([0, 1]), ("a", "b"), name="data", mean=(0.0,), std=(1.0,), files=("x", "y")),
     "Dataset.__getitem__": lambda: call(dataset().__getitem__, slice(2)),
     "DataLoader": lambda: call(nc.data.DataLoader, pair(), 2, True, seed=0, drop_last=False, transform=None, prefetch=0, device="cpu"),
     "DataLoader()": lambda: call(
@@ -310,9 +310,22 @@ ROWS: dict[str, Callable[[], Call]] = {
     "RandomCrop()": lambda: call(nc.data.RandomCrop(3), BATCH, np.random.default_rng(0)),
     "RandomErase()": lambda: call(nc.data.RandomErase(0.5), BATCH, np.random.default_rng(0)),
     "digits": lambda: call(nc.data.digits, 8),
-    "image_folder": lambda: call(nc.data.image_folder, FOLDER, size=8, channels=1, test_fraction=0.2),
+    "image_folder": lambda: call(
+        nc.data.image_folder,
+        FOLDER,
+        size=8,
+        channels=1,
+        val_share=0.2,
+        test_share=0.2,
+        classes=("a", "b"),
+        skip_bad=False,
+        max_pixels=100,
+        largest=64,
+    ),
+    "pictures": lambda: call(nc.data.pictures, FOLDER, 8, 1, classes=("a", "b"), skip_bad=False, max_pixels=100, largest=64),
     "read_idx": lambda: call(nc.data.read_idx, FOLDER, max_bytes=100),
-    "read_image": lambda: call(nc.data.read_image, FOLDER, size=8, channels=1),
+    "read_image": lambda: call(nc.data.read_image, FOLDER, size=8, channels=1, max_pixels=100),
+    "remarks": lambda: call(nc.data.remarks, dataset(), dataset(), dataset(), 2),
     "to_float": lambda: call(nc.data.to_float, BATCH, mean=0.5, std=0.5),
     # -- models
     "models.get": lambda: call(nc.models.get, "lenet"),

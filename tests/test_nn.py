@@ -462,6 +462,17 @@ def test_argument_errors(make: Any, text: str) -> None:
         make()
 
 
+@pytest.mark.parametrize(("given", "shape", "hint"), [
+    (np.zeros((28, 28, 1), np.uint8), (28, 28, 1), "(H, W, C) looks like a picture: transpose(2, 0, 1)"),
+    (nc.zeros(28, 28, 1), (28, 28, 1), "(H, W, C) looks like a picture: permute(2, 0, 1)"),
+    (nc.zeros(2, 28, 28, 1), (2, 28, 28, 1), "(N, H, W, C) looks like a picture: permute(0, 3, 1, 2)"),
+])  # fmt: skip
+def test_a_picture_with_its_channels_last_is_told_from_a_wrong_weight(given: Any, shape: tuple[int, ...], hint: str) -> None:
+    text = f"[conv2d] expected input (N, C, H, W) or (C, H, W) with C = 1; received input {shape}; {hint}."
+    with exactly(nc.ShapeError, text):
+        nn.Sequential(nn.Conv2d(1, 6, 5), nn.ReLU())(given)
+
+
 # -- initial values ----------------------------------------------------------------------------------------------------
 def test_init_formulas() -> None:
     nc.manual_seed(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import cast
 
 from .. import checkpoint, data, training
 from ..checkpoint import Checkpoint, Preprocessing
@@ -36,7 +37,8 @@ def load_data(name: str, channels: int = 1, size: tuple[int, int] = (28, 28)) ->
     if name in SETS:
         return SETS[name]()
     check_data(name)
-    return data.image_folder(name, size=size, channels=channels)
+    found = data.image_folder(name, size=size, channels=channels, val_share=0)
+    return found.train, cast(Dataset, found.test)  # there is one: a share of the training pictures, if no folder
 
 
 def check_data(name: str) -> None:

@@ -1,6 +1,7 @@
 """Pictures and their labels: data sets, whole-batch transforms and the loader that feeds a training loop.
 
-Every data set function returns a pair ``(train, test)`` of :class:`Dataset`. Nothing is downloaded where the files are already there.
+Every data set function returns a pair ``(train, test)`` of :class:`Dataset`; :func:`image_folder` a record that has ``val`` too. Nothing is
+downloaded where the files are already there.
 
 >>> train, test = digits()
 >>> for X, y in DataLoader(train, batch_size=256, shuffle=True):
@@ -9,26 +10,32 @@ Every data set function returns a pair ``(train, test)`` of :class:`Dataset`. No
 
 from .dataset import Dataset, digits, to_float
 from .download import cache_folder
-from .folder import image_folder, read_image
+from .folder import ImageFolder, Reading, image_folder, pictures
 from .idx import fashion_mnist, mnist, read_idx
 from .loader import DataLoader
+from .picture import read_image
+from .remarks import remarks
 from .transforms import Compose, Normalise, Normalize, RandomCrop, RandomErase, RandomFlip
 
 __all__ = [
     "Compose",
     "DataLoader",
     "Dataset",
+    "ImageFolder",
     "Normalise",
     "Normalize",
     "RandomCrop",
     "RandomErase",
     "RandomFlip",
+    "Reading",
     "cache_folder",
     "digits",
     "fashion_mnist",
     "image_folder",
     "mnist",
+    "pictures",
     "read_idx",
     "read_image",
+    "remarks",
     "to_float",
 ]

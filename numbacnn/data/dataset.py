@@ -32,6 +32,7 @@ class Dataset:
         name: what to call the set in reports.
         mean, std: C numbers, or one for all channels, on the scale where a white pixel is 1.0; kept as C floats. A float batch is
             ``(images / 255 - mean) / std``; the default, 0 and 1, only divides by 255.
+        files: where the pictures come from, N names, if they come from files. A part of the set keeps those of its pictures.
 
     Raises:
         ShapeError, DTypeError, ValueError: where the arrays do not have this form.
@@ -47,6 +48,7 @@ class Dataset:
     name: str = "dataset"
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    files: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         _check_arrays(self.images, self.labels, len(self.classes))
@@ -57,6 +59,7 @@ class Dataset:
             "classes": tuple(str(name) for name in self.classes),
             "mean": per_channel("Dataset", "mean", self.mean, channels),
             "std": per_channel("Dataset", "std", self.std, channels),
+            "files": _names(self.files, len(self.images)),
         }
         for field, value in normal.items():
             object.__setattr__(self, field, value)  # the class is frozen for everyone else
@@ -87,7 +90,8 @@ class Dataset:
             return self.images[index], int(self.labels[index])
         if not isinstance(index, slice):
             index = self._positions(index)
-        return replace(self, images=self.images[index], labels=self.labels[index])
+        files = None if self.files is None else tuple(np.array(self.files, object)[index])
+        return replace(self, images=self.images[index], labels=self.labels[index], files=files)
 
     def _positions(self, index: Any) -> np.ndarray:
         """An array of positions or a mask, judged."""
@@ -122,6 +126,13 @@ def _check_arrays(images: Any, labels: Any, classes: int) -> None:
     if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
         spread = f"labels {labels.min()} .. {labels.max()}"
         raise ValueError(message("Dataset", f"labels 0 .. {classes - 1} for {classes} classes", spread, "name every class"))
+
+
+def _names(files: Any, n: int) -> tuple[str, ...] | None:
+    names = None if files is None else () if isinstance(files, str) else tuple(str(name) for name in files)
+    if names is not None and len(names) != n:
+        raise ShapeError(message("Dataset", f"files as {n} names, one for each image", f"{len(names)} names"))
+    return names
 
 
 def _described(value: Any) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ...arguments import IntPair
+from ...errors import ShapeError, message
 from ...geometry import ConvGeometry, Padding, PoolGeometry
 from ...ops import conv
 from ...signatures import judged
@@ -66,11 +68,24 @@ def fused_conv2d(
         average: the geometry of the average pooling of a shape, which comes last; its gradient and the activation's are one pass over
             memory.
     """
-    check_dtypes("conv2d", input, weight, bias)
-    if input.ndim == 3:
-        batch = input.unsqueeze(0)
-        return fused_conv2d(batch, weight, bias, stride, padding, dilation, groups, activation, average).squeeze(0)
-    geometry = ConvGeometry.of(input.shape, weight.shape, stride, padding, dilation, groups, axes=2)
+    try:
+        check_dtypes("conv2d", input, weight, bias)
+        if input.ndim == 3:
+            batch = input.unsqueeze(0)
+            return fused_conv2d(batch, weight, bias, stride, padding, dilation, groups, activation, average).squeeze(0)
+        geometry = ConvGeometry.of(input.shape, weight.shape, stride, padding, dilation, groups, axes=2)
+    except (ShapeError, TypeError):
+        _check_layout(input, weight, groups)
+        raise
     check_bias("conv2d", bias, geometry.oc)
     pooled = None if average is None else average(geometry.output_shape)
     return apply(conv.Conv(geometry, activation, pooled), input, weight, bias)
+
+
+def _check_layout(input: Any, weight: Any, groups: Any) -> None:
+    """Say of an input that was refused, a Tensor or an array, that its channels are last, where it looks so."""
+    shape, channels = tuple(getattr(input, "shape", ())), weight.shape[1] * groups if len(weight.shape) == 4 else 0
+    if len(shape) in (3, 4) and shape[-1] == channels != shape[-3]:
+        axes, order = ("(H, W, C)", "(2, 0, 1)") if len(shape) == 3 else ("(N, H, W, C)", "(0, 3, 1, 2)")
+        hint = f"{axes} looks like a picture: {'permute' if isinstance(input, Tensor) else 'transpose'}{order}"
+        raise ShapeError(message("conv2d", f"input (N, C, H, W) or (C, H, W) with C = {channels}", f"input {shape}", hint)) from None
