@@ -31,7 +31,7 @@ FORMATS = (
     "{percentage:3.0f}% {numbers}",
 )
 """What the bar says, from the widest to the narrowest: the numbers of the training stay longest, the loss longest of all."""
-SHORTEST_BAR = "#####"
+SHORTEST_BAR = "###"
 
 CROWD = 1.25  # threads for each processor, on the average of a minute, above which a trial may be worth its while
 WARM_STEPS = 5  # before the first look at the machine: kernels are compiled
@@ -77,16 +77,19 @@ class Bar(tqdm):
         super().__init__(desc=title, **images, leave=False, dynamic_ncols=True, disable=None if shown else True)
 
     def __str__(self) -> str:
-        meter = self.format_dict
-        meter["short"] = self.desc.split(" ")[-1]
-        columns = meter["ncols"] or sys.maxsize
-        numbers = [f"{name} {value:.4f}" for name, value in self.numbers()]
-        for count, form in itertools.product(range(len(numbers), -1, -1), FORMATS):
-            meter["numbers"] = ", ".join(numbers[:count])
-            shortest = self.format_meter(**{**meter, "ncols": None, "bar_format": form.replace("{bar}", SHORTEST_BAR)})
-            if len(shortest) <= columns:
-                break
-        return str(self.format_meter(**{**meter, "bar_format": form})).rstrip()
+        return fitted(self.format_dict, self.numbers())
+
+
+def fitted(meter: dict[str, Any], numbers: Iterable[tuple[str, float]]) -> str:
+    """The line for the columns that there are: as many of the numbers as can be, then as much of the rest; ``meter`` is tqdm's."""
+    columns = meter["ncols"] or sys.maxsize
+    words = [f"{name} {value:.4f}" for name, value in numbers]
+    for count, form in itertools.product(range(len(words), -1, -1), FORMATS):
+        meter = {**meter, "short": meter["prefix"].split(" ")[-1], "numbers": ", ".join(words[:count])}
+        shortest = tqdm.format_meter(**{**meter, "ncols": None, "bar_format": form.replace("{bar}", SHORTEST_BAR)})
+        if len(shortest.rstrip()) <= columns:
+            break
+    return str(tqdm.format_meter(**{**meter, "bar_format": form})).rstrip()
 
 
 # -- a busy machine ----------------------------------------------------------------------------------------------------
