@@ -16,6 +16,7 @@ import pytest
 import numbacnn as nc
 from numbacnn import config, nn, plots, training
 from numbacnn.errors import printable
+from numbacnn.kernels.cpu.launch import default_threads
 from numbacnn.training import progress
 from numbacnn.training.progress import BusyMachine
 
@@ -199,7 +200,7 @@ def test_the_threads_come_back_where_a_step_fails() -> None:
     assert config.threads is None
 
 
-@pytest.mark.skipif(nc.kernels.cpu.launch.default_threads() < 2, reason="needs two threads")
+@pytest.mark.skipif(default_threads() < 2, reason="needs two threads")
 def test_a_trial_changes_no_bit(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Any) -> None:
     monkeypatch.setattr(plots, "curve", lambda history, path: None)
     rng = np.random.default_rng(0)
