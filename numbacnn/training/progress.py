@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from .. import config
+from .. import backends, config
 from ..errors import printable
 from ..kernels.cpu.launch import get_num_threads
 
@@ -45,7 +45,7 @@ class Progress:
 
     def __init__(self, shown: bool, device: str) -> None:
         self.shown = shown
-        self.machine = BusyMachine(get_num_threads() if shown and device == "cpu" else 1)
+        self.machine = BusyMachine(get_num_threads() if shown and not backends.queued(device) else 1)
 
     def bar(self, title: str, total: int, done: int, numbers: Numbers) -> Bar:
         """For an epoch of ``total`` images, of which some may be done."""
