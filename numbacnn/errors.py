@@ -41,13 +41,16 @@ def message(op: str, expected: str, received: str, hint: str = "") -> str:
     return printable(f"[{op}] " + "; ".join(part for part in parts if part) + ".")
 
 
-def printable(text: str) -> str:
-    r"""Text from a file as a terminal may be given it: what could steer the terminal is written as an escape.
+def printable(text: str, encoding: str | None = None) -> str:
+    r"""Text from a file as a terminal may be given it: what could steer the terminal, or is not in its encoding, is written as an escape.
 
     >>> printable("cat\x1b[2J")
     'cat\\x1b[2J'
+    >>> printable("na\xefve", "ascii")
+    'na\\xefve'
     """
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    text = _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return text if encoding is None else text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def in_form(error: BaseException) -> bool:

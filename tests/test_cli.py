@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import io
 import os
 import re
 import signal
@@ -22,7 +23,7 @@ import pytest
 import numbacnn as nc
 from numbacnn import checkpoint, extras, plots, training
 from numbacnn.checkpoint import Checkpoint, Preprocessing
-from numbacnn.cli import doctor, main, places, predict, warmup
+from numbacnn.cli import doctor, main, places, predict, summary, warmup
 from numbacnn.kernels.cpu import cache, compiler, launch
 
 PIL = pytest.importorskip("PIL.Image", reason='needs pillow: pip install "numbacnn[demo]"')
@@ -401,6 +402,14 @@ def test_checkpoints_that_other_programs_wrote(run: Run) -> None:
     assert run("evaluate", "b") == (2, "", "numbacnn: evaluate b: the checkpoint does not say what it was trained on; pass --data\n")
     text = "[train] expected a run of this command; received b of fit; resume it in Python: fit(..., resume=path)."
     assert run("train", "--resume", "b") == (1, "", f"numbacnn: {text}\n")
+
+
+def test_names_that_the_terminal_has_no_letters_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(summary, "run", lambda args: print("猫 and dog", flush=True))
+    assert main(["summary", "--model", "lenet"]) == 0
+    assert stream.buffer.getvalue() == b"\\u732b and dog\n"
 
 
 @pytest.mark.parametrize("words", ["train --resume forged", "evaluate forged", "predict --checkpoint forged plain.png", "summary forged"])

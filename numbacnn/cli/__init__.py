@@ -66,7 +66,7 @@ class Printable(io.TextIOBase):
         self.stream = stream
 
     def write(self, text: str) -> int:
-        return self.stream.write(printable(text))
+        return self.stream.write(printable(text, self.stream.encoding))
 
     def flush(self) -> None:
         self.stream.flush()

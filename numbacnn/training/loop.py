@@ -67,6 +67,10 @@ class Meter:
         """(loss, accuracy) of what was read."""
         return self.loss / max(self.images, 1), self.right / max(self.images, 1)
 
+    def numbers(self) -> list[tuple[str, float]]:
+        """What the bar shows: names and means, none before the first read."""
+        return list(zip(("loss", "accuracy"), self.means())) if self.images else []
+
 
 @dataclass
 class Loop:

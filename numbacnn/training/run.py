@@ -10,7 +10,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,10 +24,12 @@ from .evaluate import Data, evaluate
 from .loop import Diverged, Loop
 from .signals import Interrupted, StopSignal
 
+if TYPE_CHECKING:
+    from .progress import Progress
+
 __all__ = ["BEST", "CURVE", "LAST", "LOG", "Origin", "Run"]
 
 SAVE_SECONDS = 60.0  # between checkpoints inside an epoch, unless checkpoint_every says otherwise
-SHOWN_STEPS = 0.05  # seconds between two writings of the bar's loss and accuracy
 LAST, BEST, LOG, CURVE = "last.safetensors", "best.safetensors", "log.jsonl", "curve.png"
 
 
@@ -77,6 +79,12 @@ class Run:
     every: int | None
     progress: bool
     saved_at: float = field(default_factory=time.monotonic, init=False)
+    show: Progress = field(init=False)
+
+    def __post_init__(self) -> None:
+        from .progress import Progress  # it brings tqdm and the kernels
+
+        self.show = Progress(self.progress, self.loop.loader.device)
 
     @property
     def epoch(self) -> int:
@@ -101,24 +109,12 @@ class Run:
 
     def train_epoch(self, stop: StopSignal) -> None:
         """Go on to the end of the epoch."""
-        from tqdm import tqdm
-
         loop = self.loop
         total = min(len(loop.loader) * loop.loader.batch_size, _length(loop.loader.dataset))
-        shown = {
-            "total": total,
-            "initial": loop.meter.images,
-            "desc": f"epoch {self.epoch}/{self.epochs}",
-            "unit": " images",
-            "unit_scale": True,
-        }
-        written = time.perf_counter()
-        with tqdm(**shown, leave=False, disable=None if self.progress else True) as bar:
-            for images in loop.steps():
+        title = f"epoch {self.epoch}/{self.epochs}"
+        with self.show.bar(title, total, loop.meter.images, loop.meter.numbers) as bar:
+            for images in self.show.steps(loop.steps()):
                 bar.update(images)
-                if time.perf_counter() - written > SHOWN_STEPS and not bar.disable:
-                    bar.set_postfix_str("loss {:.4f}, accuracy {:.4f}".format(*loop.meter.means()), refresh=False)
-                    written = time.perf_counter()
                 self.between_steps(stop)
 
     def between_steps(self, stop: StopSignal) -> None:
@@ -149,8 +145,7 @@ class Run:
         epoch = loop.end_epoch(None if self.test is None else evaluate(loop.model, self.test, loss=loop.loss, batch_size=size))
         if self.folder is not None:
             self.save()
-        if self.progress:
-            print(epoch, flush=True)
+        self.show.line(epoch)
 
     def finish(self) -> None:
         if self.folder is None:
