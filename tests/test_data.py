@@ -200,6 +200,46 @@ def test_background(value: int, kind: str) -> None:
     assert dataset.background(images) == kind
 
 
+def characters(ink: tuple[int, ...], paper: tuple[int, ...]) -> np.ndarray:
+    """Eight pictures with an upright and a bar, as letters have them."""
+    images = np.full((8, 20, 16, len(ink)), paper, np.uint8)
+    images[:, 3:17, 5:7], images[:, 10:12, 7:12] = ink, ink
+    return images
+
+
+def photographs(channels: int) -> np.ndarray:
+    """Eight pictures of smooth colours that reach the borders."""
+    small = rng().integers(0, 256, (8, 5, 4, channels), np.uint8)
+    return small.repeat(4, axis=1).repeat(4, axis=2)
+
+
+@pytest.mark.parametrize(
+    ("images", "drawn"),
+    [
+        (characters((0,), (255,)), True),
+        (characters((230,), (10,)), True),
+        (characters((10, 20, 10), (240, 250, 245)), True),
+        (np.concatenate([characters((0,), (255,)), photographs(1)[:2]]), True),
+        (np.concatenate([characters((0,), (255,)), photographs(1)[:3]]), False),
+        (characters((0,), (128,)), False),  # no paper
+        (characters((200,), (255,)), False),  # no ink
+        (characters((200, 0, 0), (255, 255, 255)), False),  # colour
+        (photographs(1), False),
+        (photographs(3), False),
+        (np.full((3, 8, 8, 1), 255, np.uint8), False),  # nothing drawn
+        (np.empty((0, 8, 8, 1), np.uint8), False),
+    ],
+)
+def test_looks_drawn(images: np.ndarray, drawn: bool) -> None:
+    assert dataset.looks_drawn(images) is drawn
+
+
+def test_digits_look_drawn() -> None:
+    assert dataset.looks_drawn(digits()[0].images) and dataset.looks_drawn(digits(8)[1].images)
+    with raises(ShapeError, "[looks_drawn] expected images (N, H, W, C) of bytes; received an array of shape (8, 8) and dtype float64."):
+        dataset.looks_drawn(np.zeros((8, 8)))
+
+
 def test_digits_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     with raises(ValueError, "[digits] expected size as an integer of at least 8; received 7."):
         digits(size=7)
