@@ -301,9 +301,11 @@ ROWS: dict[str, Callable[[], Call]] = {
         lambda *a, **o: list(nc.data.DataLoader(*a, **o)), dataset(), 2, transform=nc.data.RandomFlip(), prefetch=0
     ),
     "DataLoader.load_state_dict": lambda: call(loader().load_state_dict, loader().state_dict()),
+    "ColorJitter": lambda: call(nc.data.ColorJitter, 0.2, (0.5, 1.5)),
+    "ColorJitter()": lambda: call(nc.data.ColorJitter(0.2, 0.2), BATCH, np.random.default_rng(0)),
     "Compose": lambda: call(nc.data.Compose, [nc.data.RandomFlip()]),
     "Normalise": lambda: call(nc.data.Normalise, 0.5, 0.5),
-    "RandomCrop": lambda: call(nc.data.RandomCrop, (3, 3), 1),
+    "RandomCrop": lambda: call(nc.data.RandomCrop, (3, 3), 1, "edge"),
     "RandomErase": lambda: call(nc.data.RandomErase, 0.5, scale=(0.1, 0.2), ratio=(0.5, 2.0), value=0.0),
     "RandomFlip": lambda: call(nc.data.RandomFlip, 0.5),
     "RandomFlip()": lambda: call(nc.data.RandomFlip(0.5), BATCH, np.random.default_rng(0)),

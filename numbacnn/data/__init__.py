@@ -12,9 +12,10 @@ from .download import cache_folder
 from .folder import image_folder, read_image
 from .idx import fashion_mnist, mnist, read_idx
 from .loader import DataLoader
-from .transforms import Compose, Normalise, Normalize, RandomCrop, RandomErase, RandomFlip
+from .transforms import ColorJitter, Compose, Normalise, Normalize, RandomCrop, RandomErase, RandomFlip
 
 __all__ = [
+    "ColorJitter",
     "Compose",
     "DataLoader",
     "Dataset",
