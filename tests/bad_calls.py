@@ -317,6 +317,10 @@ ROWS: dict[str, Callable[[], Call]] = {
     "read_image": lambda: call(nc.data.read_image, FOLDER, size=8, channels=1),
     "to_float": lambda: call(nc.data.to_float, BATCH, mean=0.5, std=0.5),
     # -- models
+    "models.arguments": lambda: call(nc.models.arguments, "vgg11", 10, (3, 32, 32)),
+    "models.canonical": lambda: call(nc.models.canonical, "vgg11_bn"),
+    "models.check_input": lambda: call(nc.models.check_input, "vgg11", (3, 32, 32)),
+    "models.small_resnet": lambda: call(nc.models.get("small-resnet"), 10, 1),
     "models.get": lambda: call(nc.models.get, "lenet"),
     "models.lenet": lambda: call(nc.models.get("lenet"), 10, 1),
     "models.lenet_modern": lambda: call(nc.models.get("lenet-modern"), 10, 1),
