@@ -2,14 +2,14 @@
 
 Three folders are made of what two packages ship, and each is judged on pictures that lie apart from those it is trained with:
 
-- colour: crops of eight photographs of scikit-image, as wide as a tenth to half of the photograph is high. Training crops
-  come from the left half, test crops from the right one.
+- colour: crops of eight photographs of scikit-image, training crops from the left half and test crops from the right one, a tenth of the
+  width apart; their sides are a fifth to a half of the half's shorter side.
 - grey: seven photographs and textures likewise.
 - drawn: twelve characters in matplotlib's fonts, turned by up to 15 degrees and up to 10 pixels off the middle. The test fonts are others.
 
 A class has 45 pictures to train with, a fifth of which choose the epoch, and 55 to test on. Beside it stand a random forest on the pixels
 at 28 x 28 and the nearest neighbours, by Hellinger's distance, of the histograms of colours (8 x 8 x 8 levels, or 32 greys). Both are
-trained with all 45. It needs ``pip install scikit-image scikit-learn matplotlib pillow``.
+trained with all 45. It needs the extras ``bench`` and ``demo``.
 """
 
 from __future__ import annotations
