@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT))  # the benchmarks are not installed
 
-from benchmarks import alternate, bandwidth, conv, lenet, readme, serve, tables, train  # noqa: E402
+from benchmarks import alternate, bandwidth, conv, folders, lenet, readme, serve, tables, train  # noqa: E402
 
 ROW = {"numbacnn_best": 2.0, "numbacnn_median": 4.0, "torch_best": 3.0, "torch_median": 5.0}
 
@@ -317,3 +317,23 @@ def test_a_request_has_the_same_shape_on_both_sides(mode: str) -> None:
         result: Any = way()
         assert tuple(result.shape) == (1, 10)
         assert result.requires_grad == (mode == "inference")  # there the worker is in the mode already
+
+
+def test_histograms_of_colours() -> None:
+    images = np.zeros((2, 1, 4, 3), np.uint8)
+    images[1, 0, 1:] = 255
+    found = folders.histograms(folders.Dataset(images, np.array([0, 1]), ("a", "b")))
+    assert found.shape == (2, 512) and found[0, 0] == 1 and found[1, 0] == 0.5
+    assert found[1, 511] == pytest.approx(math.sqrt(0.75)) and (found > 0).sum() == 3
+
+
+def test_the_drawn_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each character for training and for testing, in other fonts, and the same pictures each time."""
+    monkeypatch.setattr(folders, "TRAIN", 2)
+    monkeypatch.setattr(folders, "TEST", 1)
+    for folder in ("one", "two"):
+        folders.write("drawn", tmp_path / folder)
+    train, test, again = (folders.read(tmp_path / part, 40, 1) for part in ("one/train", "one/test", "two/train"))
+    assert (len(train), len(test), len(train.classes)) == (24, 12, 12) and train.classes == test.classes
+    assert folders.looks_drawn(train.images) and (train.images == again.images).all()
+    assert not set(folders.TRAIN_FONTS) & set(folders.TEST_FONTS)

@@ -31,6 +31,7 @@ from hypothesis import strategies as st
 
 from numbacnn import random
 from numbacnn.data import (
+    ColorJitter,
     Compose,
     DataLoader,
     Dataset,
@@ -197,6 +198,46 @@ def test_background(value: int, kind: str) -> None:
     images = np.full((2, 8, 8, 1), value, np.uint8)
     images[:, 1:-1, 1:-1] = 255 - value
     assert dataset.background(images) == kind
+
+
+def characters(ink: tuple[int, ...], paper: tuple[int, ...]) -> np.ndarray:
+    """Eight pictures with an upright and a bar, as letters have them."""
+    images = np.full((8, 20, 16, len(ink)), paper, np.uint8)
+    images[:, 3:17, 5:7], images[:, 10:12, 7:12] = ink, ink
+    return images
+
+
+def photographs(channels: int) -> np.ndarray:
+    """Eight pictures of smooth colours that reach the borders."""
+    small = rng().integers(0, 256, (8, 5, 4, channels), np.uint8)
+    return small.repeat(4, axis=1).repeat(4, axis=2)
+
+
+@pytest.mark.parametrize(
+    ("images", "drawn"),
+    [
+        (characters((0,), (255,)), True),
+        (characters((230,), (10,)), True),
+        (characters((10, 20, 10), (240, 250, 245)), True),
+        (np.concatenate([characters((0,), (255,)), photographs(1)[:2]]), True),
+        (np.concatenate([characters((0,), (255,)), photographs(1)[:3]]), False),
+        (characters((0,), (128,)), False),  # no paper
+        (characters((200,), (255,)), False),  # no ink
+        (characters((200, 0, 0), (255, 255, 255)), False),  # colour
+        (photographs(1), False),
+        (photographs(3), False),
+        (np.full((3, 8, 8, 1), 255, np.uint8), False),  # nothing drawn
+        (np.empty((0, 8, 8, 1), np.uint8), False),
+    ],
+)
+def test_looks_drawn(images: np.ndarray, drawn: bool) -> None:
+    assert dataset.looks_drawn(images) is drawn
+
+
+def test_digits_look_drawn() -> None:
+    assert dataset.looks_drawn(digits()[0].images) and dataset.looks_drawn(digits(8)[1].images)
+    with raises(ShapeError, "[looks_drawn] expected images (N, H, W, C) of bytes; received an array of shape (8, 8) and dtype float64."):
+        dataset.looks_drawn(np.zeros((8, 8)))
 
 
 def test_digits_errors(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -709,7 +750,16 @@ def test_read_image_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 # -- transforms ------------------------------------------------------------------------------------------------------------------
 
 BATCH = rng(5).integers(1, 256, (7, 6, 5, 3), dtype=np.uint8)
-ALL = [Normalise(0.5, 0.25), RandomCrop(), RandomCrop(3), RandomFlip(), RandomErase(), Compose([RandomCrop(padding=1), RandomFlip()])]
+ALL = [
+    Normalise(0.5, 0.25),
+    RandomCrop(),
+    RandomCrop(3),
+    RandomCrop(padding=2, padding_mode="edge"),
+    RandomFlip(),
+    RandomErase(),
+    ColorJitter(0.3, 0.3),
+    Compose([RandomCrop(padding=1), RandomFlip()]),
+]
 
 
 @pytest.mark.parametrize("transform", ALL, ids=str)
@@ -746,6 +796,14 @@ def test_random_crop_takes_windows_of_the_padded_image() -> None:
     assert RandomCrop().padding == 4 and RandomCrop(24).padding == 0
 
 
+@pytest.mark.parametrize("mode", ["constant", "edge", "reflect", "symmetric"])
+def test_the_border_of_a_crop(mode: str) -> None:
+    padded = np.pad(BATCH, ((0, 0), (3, 3), (3, 3), (0, 0)), mode)  # type: ignore[call-overload]
+    for image, source in zip(RandomCrop(padding=3, padding_mode=mode)(BATCH, rng()), padded):  # type: ignore[arg-type]
+        assert any((image == source[i : i + 6, j : j + 5]).all() for i in range(7) for j in range(7))
+    assert RandomCrop(padding=1, padding_mode=mode)(np.empty((2, 0, 3, 1), np.uint8), rng()).shape == (2, 0, 3, 1)  # type: ignore[arg-type]
+
+
 def test_random_crop_reaches_every_place() -> None:
     many = np.broadcast_to(np.arange(9, dtype=np.uint8).reshape(1, 3, 3, 1), (500, 3, 3, 1))
     corners = RandomCrop(2)(many, rng())[:, 0, 0, 0]
@@ -758,6 +816,22 @@ def test_random_flip() -> None:
     many = np.zeros((1000, 1, 2, 1), np.uint8)
     many[:, :, 0] = 1
     assert 400 < RandomFlip()(many, rng())[:, 0, 1, 0].sum() < 600
+
+
+def test_color_jitter() -> None:
+    """torchvision's formulas: x times the factor, then factor * x + (1 - factor) * mean grey, each held within the bytes."""
+    assert (ColorJitter()(BATCH, rng()) == BATCH).all()
+    floats = BATCH.astype(np.float32)
+    assert (ColorJitter(brightness=(0.5, 0.5))(BATCH, rng()) == np.rint(floats / 2)).all()
+    assert (ColorJitter(brightness=(2, 2))(BATCH, rng()) == np.minimum(2.0 * floats, 255)).all()
+    mean = (floats @ np.float32([0.299, 0.587, 0.114])).mean((1, 2))[:, None, None, None]
+    np.testing.assert_allclose(ColorJitter(contrast=(3, 3))(floats, rng()), np.clip(3 * floats - 2 * mean, 0, 255), atol=1e-3)
+    assert np.ptp(ColorJitter(contrast=(0, 0))(BATCH, rng()), axis=(1, 2, 3)).max() == 0
+    one = BATCH[:, :, :, :1]
+    np.testing.assert_allclose(ColorJitter(contrast=(0, 0))(one / 1.0, rng())[:, 0, 0, 0], one.mean((1, 2, 3)), rtol=1e-5)
+    many = ColorJitter(brightness=0.5)(np.full((1000, 1, 1, 1), 100, np.uint8), rng())
+    assert 50 <= many.min() < 55 and 145 < many.max() <= 150 and abs(many.mean() - 100) < 3
+    assert ColorJitter(brightness=5.0)(np.full((100, 1, 1, 1), 10, np.uint8), rng()).max() < 61
 
 
 def test_random_erase() -> None:
@@ -791,6 +865,22 @@ def test_random_erase() -> None:
             "[RandomErase] expected scale within 0 .. 1 and ratio above 0, each (low, high); received scale (0.5, 1.5), ratio (0.3, 3.3).",
         ),
         (lambda: RandomCrop(padding=-1), "[RandomCrop] expected padding as an integer of at least 0; received -1."),
+        (
+            lambda: RandomCrop(padding_mode="wrap"),  # type: ignore[arg-type]
+            "[RandomCrop] expected padding_mode as 'constant', 'edge', 'reflect' or 'symmetric'; received 'wrap'.",
+        ),
+        (
+            lambda: ColorJitter(-0.1),
+            "[ColorJitter] expected brightness of at least 0, or (low, high) with 0 <= low <= high; received -0.1.",
+        ),
+        (
+            lambda: ColorJitter(contrast=(1.5, 0.5)),
+            "[ColorJitter] expected contrast of at least 0, or (low, high) with 0 <= low <= high; received (1.5, 0.5).",
+        ),
+        (
+            lambda: ColorJitter(contrast=float("nan")),
+            "[ColorJitter] expected contrast of at least 0, or (low, high) with 0 <= low <= high; received nan.",
+        ),
         (lambda: RandomFlip("1"), "[RandomFlip] expected p as a number from 0 to 1; received '1'."),
     ],
 )
@@ -805,7 +895,7 @@ def test_the_size_of_a_crop(size: object) -> None:
         RandomCrop(size)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("transform", ALL[:5], ids=str)
+@pytest.mark.parametrize("transform", ALL[:-1], ids=str)
 def test_transforms_want_batches(transform: object) -> None:
     op = type(transform).__name__
     hint = "transforms work on whole batches, channels last"

@@ -1,4 +1,4 @@
-"""ResNet-18 and VGG-11: names, shapes and initial values of torchvision's, outputs and gradients of the same nets in PyTorch."""
+"""The table of networks; ResNet-18 and VGG-11 beside the same nets in PyTorch: names, shapes, initial values, outputs, gradients."""
 
 from __future__ import annotations
 
@@ -252,3 +252,49 @@ def test_state_survives_a_file(tmp_path: Any) -> None:
     x = nc.rand(2, 3, 8, 8)
     with nc.no_grad():
         np.testing.assert_array_equal(net.eval()(x).numpy(), twin.eval()(x).numpy())
+
+
+def logits(name: str, height: int, width: int, channels: int = 3) -> tuple[int, ...]:
+    """The shape of what the network of this name makes of two pictures."""
+    net = nc.models.get(name)(**nc.models.arguments(name, 4, (channels, height, width)))
+    with nc.no_grad():
+        return net.eval()(nc.rand(2, channels, height, width)).shape
+
+
+@pytest.mark.parametrize("name", nc.models.registry)
+def test_the_sizes_that_a_network_takes(name: str) -> None:
+    """The table holds what the networks do, and ``check_input`` what the table holds."""
+    least, most = nc.models.sides[name]
+    assert logits(name, least, least) == logits(name, most or 45, least) == (2, 4)
+    assert nc.models.shapes[name][1] >= least
+    args = nc.models.arguments(name, 4, (1, least, least))
+    for side in [least - 1] * (least > 1) + ([] if most is None else [most + 1]):
+        with nc.no_grad(), pytest.raises(nc.errors.ShapeError):
+            nc.models.get(name)(**args)(nc.rand(2, 1, least, side))
+        sizes = f"at least {least} x {least}" if most is None else f"{least} x {least} to {most} x {most}"
+        text = f"[{name}] expected pictures of {sizes} pixels; received {least} x {side}; take size {least}."
+        for judge in (nc.models.check_input, lambda n, shape: nc.models.arguments(n, 4, shape)):
+            with pytest.raises(nc.errors.ShapeError) as caught:
+                judge(name.replace("-", "_"), (1, least, side))
+            assert str(caught.value) == text
+
+
+def test_small_pictures_get_the_small_form() -> None:
+    assert nc.models.arguments("ResNet18", 4, (3, 63, 80)) == {"classes": 4, "in_channels": 3, "stem": "cifar"}
+    assert nc.models.arguments("resnet18", 4, (3, 64, 64)) == {"classes": 4, "in_channels": 3}
+    assert nc.models.arguments("vgg11_bn", 4, (1, 64, 64)) == {"classes": 4, "in_channels": 1, "head": "cifar"}
+    assert nc.models.arguments("vgg11", 4, (3, 224, 224)) == {"classes": 4, "in_channels": 3}
+
+
+@pytest.mark.parametrize("spelling", ["vgg11-bn", "vgg11_bn", "VGG11_BN"])
+def test_names_have_one_spelling_and_others_are_taken(spelling: str) -> None:
+    assert nc.models.get(spelling) is nc.models.vgg11_bn
+    assert nc.models.canonical(spelling) == "vgg11-bn"
+    assert all(nc.models.canonical(name) == name for name in nc.models.registry)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(16, 16), (40, 40), (33, 50), (256, 256)], ids=str)
+def test_small_resnet_takes_any_size(channels: int, size: tuple[int, int]) -> None:
+    assert logits("small-resnet", *size, channels) == (2, 4)
+    assert sum(p.numel() for p in nc.models.small_resnet(1000, 3).parameters()) < 500_000

@@ -453,7 +453,7 @@ def test_module_errors() -> None:
         ),
         (
             lambda: nc.models.get("vgg"),
-            "[models] expected the name of a network, one of lenet, lenet-modern, resnet18, vgg11, vgg11-bn; received 'vgg'.",
+            "[models] expected the name of a network, one of lenet, lenet-modern, resnet18, small-resnet, vgg11, vgg11-bn; received 'vgg'.",
         ),
     ],
 )
@@ -673,7 +673,7 @@ def test_models() -> None:
         assert nc.models.get(name) is make
         if name not in ("vgg11", "vgg11-bn"):  # half a gigabyte each; test_models.py has them
             assert make(classes=3, in_channels=2)(nc.rand(2, 2, 28, 28)).shape == (2, 3)
-    assert set(nc.models.shapes) == set(nc.models.registry)
+    assert set(nc.models.shapes) == set(nc.models.sides) == set(nc.models.registry)
     assert sum(p.numel() for p in nc.models.lenet().parameters()) == 61706
     modern = repr(nc.models.lenet_modern())
     assert modern.count("ReLU()") == 4 and modern.count("MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)") == 2

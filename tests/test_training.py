@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 import numbacnn as nc
-from numbacnn import checkpoint, files, nn, plots, training
+from numbacnn import checkpoint, data, files, nn, plots, training
 from numbacnn.data import Dataset
 from numbacnn.nn.functional import cross_entropy
 from numbacnn.training import Epoch, Evaluation, History, Interrupted, evaluate, fit, loop, predict
@@ -853,6 +853,80 @@ def test_recipes() -> None:
     book = {"epochs": 10, "batch_size": 256, "lr": 0.9, "optimizer": "sgd", "schedule": None}
     assert training.recipe("fashion-mnist", "lenet") == training.recipe("mnist", "lenet") == book
     assert training.recipe("digits", "lenet-modern")["optimizer"] == "adamw"
+
+
+@pytest.mark.parametrize(
+    ("pictures", "batch_size", "epochs"),
+    [(1, 8, 240), (40, 8, 240), (64, 8, 150), (128, 16, 150), (320, 32, 120), (360, 32, 100), (10_000, 32, 10)],
+)
+def test_a_folder_gets_enough_steps(pictures: int, batch_size: int, epochs: int) -> None:
+    chosen = training.folder_recipe(pictures)
+    assert (chosen["batch_size"], chosen["epochs"]) == (batch_size, epochs)
+    assert pictures < 40 or epochs * -(-pictures // batch_size) >= 1200
+
+
+def test_what_looks_drawn_is_not_mirrored() -> None:
+    mirrors = [
+        any(isinstance(step, data.RandomFlip) for step in training.folder_recipe(300, 40, drawn)["transform"].transforms)
+        for drawn in (False, True)
+    ]
+    assert mirrors == [True, False]
+    shifts = [training.augmentation(size).transforms[0].padding for size in (1, 16, 40, 64)]  # type: ignore[attr-defined]
+    assert shifts == [1, 2, 4, 6]
+
+
+@pytest.mark.parametrize("model", nc.models.registry)
+def test_every_network_has_a_recipe_for_folders(model: str) -> None:
+    chosen = training.folder_recipe(300, model=model.replace("-", "_"))
+    assert chosen["model"] == model and 0 < chosen["lr"] < 0.1
+    side = training.folder_size(model.upper()) or training.LARGEST
+    nc.models.check_input(model, (3, side, side))
+
+
+@pytest.mark.parametrize("optimizer", training.OPTIMIZERS)
+def test_weight_decay_and_smoothed_labels(program: Any, optimizer: str, tmp_path: Path) -> None:
+    extra = training.regularised(optimizer, 0.25, 0.5)
+    made = extra["optimizer"]([nc.zeros(1, requires_grad=True)], 0.5)
+    assert (made.defaults["weight_decay"], made.defaults["lr"]) == (0.25, 0.5)
+    assert made.defaults.get("momentum", 0) == (0.9 if optimizer == "momentum" else 0)
+    logits, y = nc.tensor([[1.0, 2.0]]), nc.tensor([0])
+    assert extra["loss"](logits, y).item() == cross_entropy(logits, y, label_smoothing=0.5).item() != cross_entropy(logits, y).item()
+    program.run(tmp_path, epochs=1, **extra)
+    program.run(tmp_path, epochs=1, resume=True, **training.regularised(optimizer, 0.25, 0.5))  # the same in another process
+    with pytest.raises(ValueError, match=r"weight_decay=0\.25"):
+        program.run(tmp_path, epochs=1, resume=True, **training.regularised(optimizer, 0.2, 0.5))
+
+
+def test_regularised_judges() -> None:
+    for wrong, text in (
+        ({"weight_decay": -1}, "weight_decay as a number of at least 0; received -1."),
+        ({"label_smoothing": 2}, "label_smoothing as a number from 0 to 1; received 2."),
+        ({"optimizer": "best"}, "optimizer as 'sgd', 'momentum', 'adam' or 'adamw'; received 'best'."),
+    ):
+        with pytest.raises(ValueError) as caught:
+            training.regularised(**wrong)
+        assert str(caught.value) == f"[regularised] expected {text}"
+
+
+def stripes(n: int, seed: int) -> Dataset:
+    """Colour pictures of four kinds of stripes, narrow and wide, upright and level, of any two colours and at any place."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 4
+    waves = (np.arange(16) + rng.integers(0, 8, (n, 1))) // np.where(labels % 2, 2, 4)[:, None] % 2
+    level = np.broadcast_to(waves[:, :, None], (n, 16, 16)).copy()
+    level[labels < 2] = level[labels < 2].transpose(0, 2, 1)
+    colours = rng.integers(0, 256, (2, n, 1, 1, 3))
+    images = np.where(level[..., None], colours[0], colours[1]) + rng.normal(0, 10, (n, 16, 16, 3))
+    return Dataset(images.clip(0, 255).astype(np.uint8), labels, ("a", "b", "c", "d"), "stripes", 0.5, 0.25)
+
+
+def test_the_default_for_a_folder_learns_from_few_pictures() -> None:
+    """A quarter of its epochs suffice here. Ten epochs of one batch, as for the large sets, are no better than to guess."""
+    train, test = stripes(80, 0), stripes(80, 1)
+    chosen = training.folder_recipe(len(train), 16, data.dataset.looks_drawn(train.images))
+    chosen |= training.regularised(chosen["optimizer"], chosen.pop("weight_decay"), chosen.pop("label_smoothing"))
+    chosen["epochs"] //= 4
+    assert fit(chosen.pop("model"), train, test, progress=False, **chosen).last.test_accuracy >= 0.9
 
 
 @pytest.mark.parametrize("wrong", [[], (), (np.zeros((2, 4)),), (1, 2, 3)])

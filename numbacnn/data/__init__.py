@@ -15,9 +15,10 @@ from .idx import fashion_mnist, mnist, read_idx
 from .loader import DataLoader
 from .picture import read_image
 from .remarks import remarks
-from .transforms import Compose, Normalise, Normalize, RandomCrop, RandomErase, RandomFlip
+from .transforms import ColorJitter, Compose, Normalise, Normalize, RandomCrop, RandomErase, RandomFlip
 
 __all__ = [
+    "ColorJitter",
     "Compose",
     "DataLoader",
     "Dataset",

@@ -10,16 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from ..arguments import integer, pair, probability
+from ..arguments import integer, one_of, pair, probability
 from ..errors import ShapeError, message
 from ..signatures import judged
 from .dataset import per_channel, to_float
 
-__all__ = ["Compose", "Normalise", "Normalize", "RandomCrop", "RandomErase", "RandomFlip", "Transform"]
+__all__ = ["ColorJitter", "Compose", "Normalise", "Normalize", "RandomCrop", "RandomErase", "RandomFlip", "Transform"]
 
 Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -83,11 +83,13 @@ Normalize = Normalise
 @judged
 @dataclass(frozen=True)
 class RandomCrop:
-    """A window of ``size`` at a random place of each image, after a border of ``padding`` zeros on all four sides.
+    """A window of ``size`` at a random place of each image, after a border of ``padding`` pixels on all four sides.
 
     Args:
         size: an int or (height, width); the image's own size by default.
         padding: pixels; 4 by default, 0 where a size is given.
+        padding_mode: "constant" makes the border of zeros, "edge" of the nearest pixel, "reflect" and "symmetric" of the mirror image,
+            without and with the pixel at the edge.
 
     All places are equally likely.
 
@@ -101,8 +103,10 @@ class RandomCrop:
 
     size: int | tuple[int, int] | None = None
     padding: int | None = None
+    padding_mode: Literal["constant", "edge", "reflect", "symmetric"] = "constant"
 
     def __post_init__(self) -> None:
+        one_of("RandomCrop", "padding_mode", self.padding_mode, ("constant", "edge", "reflect", "symmetric"))
         if self.padding is None:
             object.__setattr__(self, "padding", 4 if self.size is None else 0)
         if self.size is not None:
@@ -112,11 +116,11 @@ class RandomCrop:
     @judged
     def __call__(self, batch: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         _check_batch("RandomCrop", batch)
-        n, height, width, channels = batch.shape
+        n, height, width, _ = batch.shape
         border = self.padding or 0
         size = (height, width) if self.size is None else pair("RandomCrop", "size", self.size, 1)
-        padded = np.zeros((n, height + 2 * border, width + 2 * border, channels), batch.dtype)
-        padded[:, border : border + height, border : border + width] = batch
+        mode = self.padding_mode if batch.size else "constant"  # an empty picture has no edge
+        padded = np.pad(batch, ((0, 0), (border, border), (border, border), (0, 0)), mode)
         if size[0] > padded.shape[1] or size[1] > padded.shape[2]:
             wanted, received = f"a padded image of at least {size[0]} x {size[1]}", f"{padded.shape[1]} x {padded.shape[2]}"
             raise ShapeError(message("RandomCrop", wanted, received, "lower size or raise padding"))
@@ -147,6 +151,54 @@ class RandomFlip:
         flipped = batch.copy()
         flipped[chosen] = batch[chosen, :, ::-1]
         return flipped
+
+
+@judged
+@dataclass(frozen=True)
+class ColorJitter:
+    """Brightness and contrast of each image changed at random, brightness first.
+
+    Args:
+        brightness: the values are multiplied by a factor drawn from ``1 - brightness .. 1 + brightness``, or from (low, high).
+        contrast: their distances from the image's mean grey likewise.
+
+    The grey of a colour is 0.299 red + 0.587 green + 0.114 blue, as in torchvision; other numbers of channels have their plain mean.
+    Values are held within 0 .. 255 after each change, and bytes are rounded.
+
+    >>> ColorJitter(brightness=(2, 2))(np.array([[[[3], [200]]]], np.uint8), np.random.default_rng(0)).ravel().tolist()
+    [6, 255]
+    """
+
+    brightness: float | tuple[float, float] = 0.0
+    contrast: float | tuple[float, float] = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("brightness", "contrast"):
+            _factors(name, getattr(self, name))
+
+    @judged
+    def __call__(self, batch: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        _check_batch("ColorJitter", batch)
+        each = (len(batch), 1, 1, 1)
+        brightness, contrast = (
+            generator.uniform(*_factors(name, getattr(self, name)), each).astype(np.float32) for name in ("brightness", "contrast")
+        )
+        bright = (batch * brightness).clip(0, 255)
+        grey = (bright.mean((1, 2), keepdims=True) * _grey(batch.shape[3])).sum(3, keepdims=True)
+        changed = ((bright - grey) * contrast + grey).clip(0, 255)
+        return (np.rint(changed) if batch.dtype.kind in "iu" else changed).astype(batch.dtype)
+
+
+def _factors(name: str, value: float | tuple[float, float]) -> tuple[float, float]:
+    """(low, high) of what an image is multiplied by."""
+    low, high = value if isinstance(value, (tuple, list)) else (max(0.0, 1 - value), 1 + value)
+    if not 0 <= low <= high < math.inf:
+        raise ValueError(message("ColorJitter", f"{name} of at least 0, or (low, high) with 0 <= low <= high", f"{value}"))
+    return float(low), float(high)
+
+
+def _grey(channels: int) -> np.ndarray:
+    return np.array((0.299, 0.587, 0.114) if channels == 3 else [1 / channels] * channels, np.float32)
 
 
 @judged

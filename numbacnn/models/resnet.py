@@ -1,4 +1,7 @@
-"""ResNet-18, after He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition" (2015); names and shapes as in torchvision."""
+"""ResNets, after He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition" (2015).
+
+``resnet18`` has the names and shapes of torchvision's; ``small_resnet`` is made for a few hundred small pictures and two cores.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from .. import nn
 from ..arguments import one_of
 from ..tensor import Tensor
 
-__all__ = ["BasicBlock", "ResNet", "resnet18"]
+__all__ = ["BasicBlock", "ResNet", "resnet18", "small_resnet"]
 
 Stem = Literal["imagenet", "cifar"]
 
@@ -93,3 +96,17 @@ def resnet18(classes: int = 1000, in_channels: int = 3, stem: Stem = "imagenet")
     11689512
     """
     return ResNet((2, 2, 2, 2), classes, in_channels, stem)
+
+
+def small_resnet(classes: int = 10, in_channels: int = 3) -> nn.Sequential:
+    """A 3x3 convolution, three residual blocks of 24, 48 and 96 channels, the mean over the pixels, and a linear layer.
+
+    (N, in_channels, H, W) -> (N, classes), for pictures of any size; 16 to 256 pixels are what it is good for.
+
+    >>> import numbacnn as nc
+    >>> sum(p.numel() for p in nc.models.small_resnet(8).parameters())
+    174080
+    """
+    stem = (_conv3x3(in_channels, 24), nn.BatchNorm2d(24), nn.ReLU(inplace=True))
+    blocks = (BasicBlock(24, 24), BasicBlock(24, 48, stride=2), BasicBlock(48, 96, stride=2))
+    return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, classes)).apply(_start)

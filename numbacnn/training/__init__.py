@@ -6,7 +6,7 @@ one checkpoint, written in one step between two training steps; a run killed at 
 
 from .evaluate import evaluate, predict
 from .fit import fit
-from .recipes import OPTIMIZERS, SCHEDULES, recipe
+from .recipes import LARGEST, OPTIMIZERS, SCHEDULES, augmentation, folder_recipe, folder_size, recipe, regularised
 from .results import Epoch, Evaluation, History
 from .run import BEST, CURVE, LAST, LOG
 from .signals import Interrupted
@@ -14,6 +14,7 @@ from .signals import Interrupted
 __all__ = [
     "BEST",
     "CURVE",
+    "LARGEST",
     "LAST",
     "LOG",
     "OPTIMIZERS",
@@ -22,8 +23,12 @@ __all__ = [
     "Evaluation",
     "History",
     "Interrupted",
+    "augmentation",
     "evaluate",
     "fit",
+    "folder_recipe",
+    "folder_size",
     "predict",
     "recipe",
+    "regularised",
 ]

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
-from ..data import RandomCrop
+from .. import models
+from ..arguments import flag, integer, number, one_of
+from ..data import ColorJitter, Compose, RandomCrop, RandomFlip
+from ..data.transforms import Transform
+from ..nn.functional import cross_entropy
 from ..optim import SGD, Adam, AdamW, CosineAnnealingLR, OneCycleLR, Optimizer, Schedule
 from ..signatures import judged
 
-__all__ = ["OPTIMIZERS", "SCHEDULES", "MakeOptimizer", "MakeSchedule", "recipe"]
+__all__ = [
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "MakeOptimizer",
+    "MakeSchedule",
+    "augmentation",
+    "folder_recipe",
+    "folder_size",
+    "recipe",
+    "regularised",
+]
 
-MakeOptimizer = Callable[[list[Any], float], Optimizer]
+MakeOptimizer = Callable[..., Optimizer]
 MakeSchedule = Callable[[Optimizer, int], Schedule]
 
 OPTIMIZERS: dict[str, MakeOptimizer] = {
     "sgd": SGD,
-    "momentum": lambda params, lr: SGD(params, lr, momentum=0.9, nesterov=True),
+    "momentum": functools.partial(SGD, momentum=0.9, nesterov=True),
     "adam": Adam,
     "adamw": AdamW,
 }
@@ -45,3 +61,87 @@ def recipe(data: str, model: str) -> dict[str, Any]:
     0.9
     """
     return dict(_RECIPES.get((data, model), _BOOK if model == "lenet" else _MODERN))
+
+
+# -- pictures from a folder: the choices are measured in benchmarks/results/folders.md -------------------------------------------------
+STEPS, LEAST_EPOCHS, MOST_EPOCHS = 1_200, 10, 240
+_FOLDER: dict[str, Any] = {"batch_size": 32, "optimizer": "adamw", "schedule": "one-cycle", "weight_decay": 0.05, "label_smoothing": 0.1}
+_RATES = {"lenet": 5e-3, "lenet-modern": 4e-3, "resnet18": 2e-3, "small-resnet": 1e-2, "vgg11": 3e-4, "vgg11-bn": 1e-3}
+_SIZES = {"lenet": 28, "lenet-modern": 28, "resnet18": 64, "vgg11": 64, "vgg11-bn": 64}
+LARGEST = 40
+"""Pixels of the longest side that a network which takes any size is given."""
+
+
+@judged
+def folder_size(model: str) -> int | None:
+    """The side to which pictures from a folder are brought for the network of this name, in pixels; None: their own, up to ``LARGEST``.
+
+    >>> folder_size("lenet"), folder_size("small-resnet")
+    (28, None)
+    """
+    models.get(model)
+    return _SIZES.get(models.canonical(model))
+
+
+@judged
+def folder_recipe(pictures: int, size: int = LARGEST, drawn: bool = False, model: str = "small-resnet") -> dict[str, Any]:
+    """What trains a network well on the pictures of a folder: :func:`recipe`'s keys with model, weight_decay and label_smoothing.
+
+    Args:
+        pictures: how many there are to train with.
+        size: their shorter side in pixels, as the network sees them.
+        drawn: whether they look like drawn characters (``data.looks_drawn``), which have no mirror image.
+        model: the name of the network.
+
+    Some 1,200 steps of 32 pictures are made, 10 epochs at least and 240 at most. Where there are few pictures a batch is an eighth of
+    them, since a network needs steps more than it needs pictures in one.
+
+    >>> chosen = folder_recipe(360)
+    >>> chosen["model"], chosen["epochs"], chosen["batch_size"]
+    ('small-resnet', 100, 32)
+    """
+    pictures, size = integer("folder_recipe", "pictures", pictures), integer("folder_recipe", "size", size)
+    models.get(model)
+    model = models.canonical(model)
+    batch_size = min(_FOLDER["batch_size"], max(8, 2 ** int(math.log2(max(1, pictures // 8)))))
+    epochs = math.ceil(STEPS / math.ceil(pictures / batch_size))
+    return {
+        "model": model,
+        "epochs": min(max(epochs, LEAST_EPOCHS), MOST_EPOCHS),
+        "lr": _RATES[model],
+        **_FOLDER,
+        "batch_size": batch_size,
+        "transform": augmentation(size, flip=not flag("folder_recipe", "drawn", drawn)),
+    }
+
+
+@judged
+def augmentation(size: int, flip: bool = True) -> Transform:
+    """Pictures shifted by up to a tenth of ``size``, mirrored left to right unless ``flip`` is False, a little brighter and darker, with
+    more contrast and less.
+
+    >>> augmentation(40, flip=False)  # doctest: +NORMALIZE_WHITESPACE
+    Compose(transforms=(RandomCrop(size=None, padding=4, padding_mode='edge'), ColorJitter(brightness=0.2, contrast=0.2)))
+    """
+    shift = RandomCrop(padding=max(1, round(integer("augmentation", "size", size) / 10)), padding_mode="edge")
+    mirror = (RandomFlip(),) if flag("augmentation", "flip", flip) else ()
+    return Compose((shift, *mirror, ColorJitter(brightness=0.2, contrast=0.2)))
+
+
+@judged
+def regularised(optimizer: str = "adamw", weight_decay: float = 0.0, label_smoothing: float = 0.0) -> dict[str, Any]:
+    """The arguments ``optimizer`` and ``loss`` for :func:`fit` with a weight decay and smoothed labels.
+
+    Raises:
+        ValueError: there is no such optimiser, or a number is below 0, or a smoothing above 1.
+
+    >>> regularised("adamw", 0.05)["optimizer"].keywords
+    {'weight_decay': 0.05}
+    """
+    number("regularised", "weight_decay", weight_decay)
+    number("regularised", "label_smoothing", label_smoothing, lambda v: 0 <= v <= 1, "from 0 to 1")
+    one_of("regularised", "optimizer", optimizer, OPTIMIZERS)
+    return {
+        "optimizer": functools.partial(OPTIMIZERS[optimizer], weight_decay=float(weight_decay)),
+        "loss": functools.partial(cross_entropy, label_smoothing=float(label_smoothing)),
+    }
