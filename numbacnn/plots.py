@@ -51,8 +51,11 @@ def curve(history: Columns, path: str | Path) -> None:
     left, right = figure.subplots(1, 2)
     epochs = history.column("epoch")
     for axes, name, title in ((left, "loss", "Loss"), (right, "accuracy", "Accuracy")):
+        if None in history.column(f"train_{name}"):
+            axes.axis("off")
+            continue
         marker = "o" if len(epochs) == 1 else ""
-        for part, colour in (("train", TRAIN), ("test", TEST)):
+        for part, colour in (("train", TRAIN), ("val", TEST)):
             values = history.column(f"{part}_{name}")
             if None not in values:
                 axes.plot(epochs, values, color=colour, linewidth=2, marker=marker, label=f"{part} {values[-1]:.4f}")
@@ -66,13 +69,14 @@ def curve(history: Columns, path: str | Path) -> None:
         axes.grid(axis="y", color="#e6e8eb", linewidth=0.8)
         axes.set_axisbelow(True)
         axes.legend(frameon=False, labelcolor=INK)
-    _zoom(right, history)
+    if right.axison:
+        _zoom(right, history)
     _write(figure, path)
 
 
 def _zoom(axes: Any, history: Columns) -> None:
     """Leave out the first, low accuracies, so that the end of the curve can be read."""
-    values = sorted(value for name in ("train_accuracy", "test_accuracy") for value in history.column(name) if value is not None)
+    values = sorted(value for name in ("train_accuracy", "val_accuracy") for value in history.column(name) if value is not None)
     axes.set_ylim(
         max(0.0, values[len(values) // 4] - 1.5 * (values[-1] - values[len(values) // 4]) - 0.02), min(1.0, values[-1] + 0.02) + 0.002
     )
