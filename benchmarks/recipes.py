@@ -10,14 +10,15 @@ import argparse
 import sys
 from dataclasses import dataclass
 from statistics import mean
+from typing import Any, cast
 
 from numbacnn import data
-from numbacnn.training import Epoch, fit, recipe
+from numbacnn.training import History, fit, recipe
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A data set, a network, how many seeds, and the bounds of what counts: name in ``Epoch`` -> (low, high) of the mean over the seeds."""
+    """A data set, a network, how many seeds, and the bounds of what counts: a column -> (low, high) of the mean over the seeds."""
 
     data: str
     model: str
@@ -31,15 +32,16 @@ CLAIMS = {
     "modern": Claim("fashion-mnist", "lenet-modern", 3, {"test_accuracy": (0.90, 1.0)}),
 }
 SETS = {"digits": data.digits, "fashion-mnist": data.fashion_mnist}
-COLUMNS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
+COLUMNS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")  # of the last epoch, and of the test
 
 
 def _row(name: str, values: list[float]) -> str:
     return f"{name:<10}" + "".join(f"{value:>16.4f}" for value in values)
 
 
-def _values(epoch: Epoch) -> list[float]:
-    return [getattr(epoch, column) for column in COLUMNS]
+def _values(history: History) -> list[float]:
+    last, test = cast(Any, history.last), cast(Any, history.test)  # of classes, and there is a test
+    return [last.train_loss, last.train_accuracy, test.loss, test.accuracy, last.seconds]
 
 
 def run(claim: Claim, seeds: int, threads: int | None, progress: bool) -> bool:
@@ -49,8 +51,8 @@ def run(claim: Claim, seeds: int, threads: int | None, progress: bool) -> bool:
     print(f"{'seed':<10}" + "".join(f"{name:>16}" for name in (*COLUMNS[:-1], "seconds/epoch")), flush=True)
     rows = []
     for seed in range(seeds):
-        history = fit(claim.model, train, test, **recipe(claim.data, claim.model), seed=seed, threads=threads, progress=progress)
-        rows.append(_values(history.last))
+        history = fit(claim.model, train, test=test, **recipe(claim.data, claim.model), seed=seed, threads=threads, progress=progress)
+        rows.append(_values(history))
         print(_row(str(seed), rows[-1]), flush=True)
     means = [mean(column) for column in zip(*rows)]
     print(_row("mean", means))

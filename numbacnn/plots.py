@@ -23,7 +23,7 @@ from .nn import Conv2d, Module
 __all__ = ["confusion", "curve", "kernels", "predictions", "text_curve"]
 
 INK, MUTED, WRONG = "#1f2430", "#8a8f98", "#b3261e"
-COLOURS = {"train": "#8fa3bf", "val": "#d9a441", "test": "#c8553d"}
+COLOURS = {"train": "#8fa3bf", "val": "#c8553d"}
 """The parts of the data that a history has columns of, and the colours of their curves."""
 DPI = 150
 FEW_EPOCHS = 30  # each has a marker

@@ -52,6 +52,10 @@ def pair(n: int = 6) -> tuple[np.ndarray, np.ndarray]:
     return np.zeros((n, 1, 4, 4), np.float32), np.arange(n) % 3
 
 
+def average(output: nc.Tensor, y: nc.Tensor) -> nc.Tensor:
+    return output.mean()
+
+
 def dataset() -> nc.data.Dataset:
     return nc.data.Dataset(np.zeros((6, 4, 4, 1), np.uint8), np.arange(6) % 3, ("a", "b", "c"))
 
@@ -338,20 +342,31 @@ ROWS: dict[str, Callable[[], Call]] = {
     "models.lenet": lambda: call(nc.models.get("lenet"), 10, 1),
     "models.lenet_modern": lambda: call(nc.models.get("lenet-modern"), 10, 1),
     # -- running and keeping
-    "evaluate": lambda: call(nc.evaluate, net(), pair(), loss=F.cross_entropy, batch_size=4),
-    "predict": lambda: call(nc.predict, net(), pair(), batch_size=4),
+    "evaluate": lambda: call(nc.evaluate, net(), pair(), loss=F.cross_entropy, metrics={"mean": average}, batch_size=4),
+    "predict": lambda: call(nc.predict, net(), pair()[0], probabilities=True, batch_size=4),
     "fit": lambda: call(
         nc.fit,
         net(),
         pair(),
         pair(),
+        test=pair(),
         epochs=1,
         batch_size=4,
         lr=0.01,
+        weight_decay=0.1,
         optimizer="adamw",
         schedule="one-cycle",
         loss=F.cross_entropy,
+        label_smoothing=0.1,
+        class_weight=[1.0, 2.0, 1.0],
+        clip_grad=1.0,
+        metrics={"mean": average},
         transform=None,
+        drop_last=False,
+        early_stopping=2,
+        callbacks=[len],
+        init=None,
+        freeze=False,
         seed=0,
         resume=False,
         checkpoint_every=None,
@@ -381,8 +396,8 @@ CALLBACKS = {
     ("DataLoader()", "transform"),
     ("gradcheck", 0),
     ("adjoint_check", 0),
-    ("evaluate", "loss"),
-    *(("fit", name) for name in ("loss", "transform", "optimizer", "schedule")),
+    *(("evaluate", name) for name in ("loss", "metrics")),
+    *(("fit", name) for name in ("loss", "transform", "optimizer", "schedule", "metrics", "callbacks")),
 }
 """Arguments that the library calls: what a wrong function raises is the user's own error."""
 

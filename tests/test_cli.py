@@ -58,7 +58,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained") / "run"
     train, test = nc.data.digits()
     arguments = {**training.recipe("digits", "lenet-modern"), "transform": None, "epochs": 5, "threads": 1}
-    training.fit("lenet-modern", train, test, **arguments, out=out, progress=False, notes={"data": "digits", "channels": 1})
+    training.fit("lenet-modern", train, test=test, **arguments, out=out, progress=False, notes={"data": "digits", "channels": 1})
     return out
 
 
@@ -75,7 +75,7 @@ def test_train_writes_a_run(run: Run, folder: Path) -> None:
     what = "lenet-modern on digits (128 images, 60 to test on), 2 epochs of batches of 64, adamw, rate 0.01 (one-cycle), seed 0"
     assert lines[0] == f"{what} -> {Path('runs') / 'digits-lenet-modern'}"
     assert lines[1].startswith("epoch   1   train loss ") and lines[2].startswith("epoch   2   train loss ")
-    assert "test accuracy" in lines and re.search(r"^test accuracy 0\.\d{4} \(best 0\.\d{4}, epoch \d\) in \d+\.\d s$", out, re.M)
+    assert "training accuracy" in lines and re.search(r"^test accuracy 0\.\d{4}, with the weights of epoch \d, in \d+\.\d s$", out, re.M)
     assert lines[-1] == f"next: numbacnn predict --checkpoint {Path('runs') / 'digits-lenet-modern'} IMAGE"
     files = ["best.safetensors", "curve.png", "kernels.png", "last.safetensors", "log.jsonl", "predictions.png"]
     written = folder / "runs" / "digits-lenet-modern"
@@ -164,7 +164,7 @@ def test_a_folder_of_pictures(run: Run, folder: Path, monkeypatch: pytest.Monkey
         for i in range(10):
             PIL.fromarray(rng.integers(level, level + 60, (20, 30, 3), np.uint8)).save(folder / "shots" / name / f"{i}.png")
     code, out, _ = run("train", "--data", "shots", "--channels", "3", "--epochs", "2", "--batch-size", "4")
-    assert code == 0 and out.startswith("lenet-modern on shots (16 images, 4 to test on), 2 epochs")
+    assert code == 0 and out.startswith("lenet-modern on shots (14 images, 2 to choose by, 4 to test on), 2 epochs")
     assert checkpoint.load("runs/shots-lenet-modern/best.safetensors").classes == ("dim", "lit")
     code, out, _ = run("evaluate")
     assert code == 0 and "on the 4 test images of shots" in out

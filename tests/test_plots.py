@@ -37,8 +37,8 @@ def drawn(figure: Any) -> Any:
 def history(epochs: int, **columns: list[Any]) -> Any:
     """Losses that fall and accuracies that rise from 0.1."""
     t = np.arange(epochs)
-    values = {"epoch": list(range(1, epochs + 1)), "train_loss": list(np.exp(-t / 5)), "test_loss": [None] * epochs}
-    accuracy = {"train_accuracy": list(1 - 0.9 * np.exp(-t / 1.5)), "test_accuracy": [None] * epochs}
+    values = {"epoch": list(range(1, epochs + 1)), "train_loss": list(np.exp(-t / 5)), "val_loss": [None] * epochs}
+    accuracy = {"train_accuracy": list(1 - 0.9 * np.exp(-t / 1.5)), "val_accuracy": [None] * epochs}
     known = {**values, **accuracy, **columns}
     return SimpleNamespace(column=lambda name: getattr(SimpleNamespace(**known), name))
 
@@ -47,7 +47,7 @@ def history(epochs: int, **columns: list[Any]) -> Any:
 @pytest.mark.parametrize("epochs", [1, 2, 30, 300])
 def test_the_curves_show_every_epoch(figures: list[Any], epochs: int) -> None:
     accuracy = [0.1, *(0.9 + 0.0001 * e for e in range(1, epochs))]
-    plots.curve(history(epochs, train_accuracy=accuracy, test_accuracy=[a - 0.05 for a in accuracy]), "x")
+    plots.curve(history(epochs, train_accuracy=accuracy, val_accuracy=[a - 0.05 for a in accuracy]), "x")
     for axes, name in zip(drawn(figures[0]).axes, ("loss", "accuracy")):
         lines = {line.get_label().split()[0]: line for line in axes.lines}
         assert list(lines) == (["train"] if name == "loss" else ["train", "test"])

@@ -25,7 +25,7 @@ import numbacnn as nc
 from numbacnn import checkpoint, data, files, nn, plots, training
 from numbacnn.data import Dataset
 from numbacnn.nn.functional import cross_entropy
-from numbacnn.training import Epoch, Evaluation, History, Interrupted, evaluate, fit, loop, predict
+from numbacnn.training import Epoch, Evaluation, History, Interrupted, evaluate, examples, fit, predict, task
 
 STEPS = 9  # three epochs of three batches
 PROGRAM = """
@@ -107,8 +107,10 @@ def state(path: Path) -> dict[str, Any]:
 
 
 def assert_same_run(folder: Path, whole: Path) -> None:
-    for name in (training.LAST, training.BEST):
-        assert state(folder / name) == state(whole / name)
+    assert state(folder / training.LAST) == state(whole / training.LAST)
+    best = [checkpoint.load(path / training.BEST) for path in (folder, whole)]
+    assert [b.optimizer for b in best] == [None, None] and best[0].run["epoch"]["epoch"] == best[1].run["epoch"]["epoch"]
+    assert all((best[0].weights[name] == w).all() for name, w in best[1].weights.items())
     lines = [(path / training.LOG).read_text().splitlines() for path in (folder, whole)]
     assert len(lines[0]) == len(lines[1]) == 4
     assert not [file for file in folder.iterdir() if file.name.startswith(".")]
@@ -171,14 +173,13 @@ def test_a_crash_at_any_write(program: Any, whole: Path, tmp_path: Path, monkeyp
             raise Crash
         write(path, data)
 
-    for last in range(2, 11, 2):
+    for last in range(1, 11):
         folder, writes = tmp_path / str(last), last
         with monkeypatch.context() as patch:
             patch.setattr(files, "write_atomically", failing)
             with pytest.raises(Crash):
                 program.run(folder)
-        source = next(name for name in (training.LAST, training.BEST) if (folder / name).exists())
-        program.run(folder, resume=folder / source)
+        program.run(folder, resume=(folder / training.LAST).exists())
         assert_same_run(folder, whole)
 
 
@@ -217,12 +218,14 @@ def test_the_bits_do_not_depend_on_threads(program: Any, whole: Path, tmp_path: 
     assert_same_run(tmp_path / "run", whole)
 
 
-def test_resumed_by_path_from_the_best(program: Any, whole: Path, tmp_path: Path) -> None:
-    program.run(tmp_path / "run")
-    program.run(tmp_path / "new", resume=tmp_path / "run" / training.BEST)
-    assert state(tmp_path / "new" / training.LAST) == state(whole / training.LAST)
-    _, history = program.run(None, resume=str(tmp_path / "run"))
-    assert history.folder == tmp_path / "run"
+def test_resumed_by_path_into_another_folder(program: Any, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(nc.optim.Optimizer, "step", crash_at(8))
+        program.run(tmp_path / "run", checkpoint_every=1)
+    program.run(tmp_path / "new", resume=tmp_path / "run" / training.LAST, checkpoint_every=1)
+    assert_same_run(tmp_path / "new", whole)
+    _, history = program.run(None, resume=str(tmp_path / "new"))
+    assert history.folder == tmp_path / "new"
 
 
 def test_the_seconds_of_an_epoch_go_on(program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,13 +250,14 @@ def test_more_epochs_where_the_rate_is_constant(program: Any, tmp_path: Path) ->
 
 def test_a_resumed_run_must_be_the_same(program: Any, whole: Path) -> None:
     wanted = "[fit] expected the run as it began, with batch_size 20, seed 3; received batch_size 10, seed 4; "
-    with pytest.raises(ValueError, match=f"^{re.escape(wanted)}resume with the same arguments, or start anew.$"):
+    with pytest.raises(ValueError, match=f"^{re.escape(wanted)}resume with the same arguments .or more epochs., or start anew.$"):
         program.run(whole, batch_size=10, seed=4, resume=True)
-    with pytest.raises(ValueError, match=r"^\[fit\] expected the run as it began, with epochs 3; received epochs 4; resume with "):
-        program.run(whole, epochs=4, resume=True)
+    for schedule in ("one-cycle", None):
+        with pytest.raises(ValueError, match=r"^\[fit\] expected the run as it began, with epochs 3.*; received epochs 2"):
+            program.run(whole, epochs=2, schedule=schedule, resume=True)
     net = program.network()
     with pytest.raises(
-        ValueError, match=r"with train 'stripes .* crc32 [0-9a-f]{8}'; received train 'stripes .* crc32 [0-9a-f]{8}'; resume"
+        ValueError, match=r"with train '\(50, 8, 8, 1\) uint8, mean .* crc32 [0-9a-f]{8}'; received train '.* crc32 [0-9a-f]{8}'; resume"
     ):
         fit(net, program.dataset(50, 9), program.dataset(12, 1), out=whole, resume=True, **program.options())
 
@@ -283,7 +287,9 @@ def test_a_damaged_checkpoint_leaves_the_model_as_it_was(program: Any, whole: Pa
     ("progress.step", -1, "a checkpoint's progress.step as an integer from 0 to 2\\^64 - 1; received -1"),
     ("progress.step", 2.5, "a checkpoint's progress.step as an integer; received 2.5"),
     ("progress.seconds", 10**400, "a checkpoint's progress.seconds as a number from 0 to 2\\^64 - 1; received 1" + "0" * 400),
-    ("progress.meter", None, "a checkpoint's progress with step, seconds, meter, history; received history, seconds, step"),
+    ("progress.meter", None, "a checkpoint's progress with step, seconds, waited, .*; received history, seconds, step, stopped, waited"),
+    ("progress.meter.sums", [], "a checkpoint's progress.meter.sums as a dict; received \\[\\]"),
+    ("progress.meter.sums", {"loss": 10**400}, "a checkpoint's progress.meter.sums.loss as a number from 0 .*; received 1" + "0" * 400),
     ("progress.history", {}, "a checkpoint's progress.history as a list; received dict"),
     ("progress.history", [{"epoch": 1}], "a checkpoint's progress.history with epoch, train_loss, .*; received epoch"),
 ])  # fmt: skip
@@ -320,7 +326,8 @@ def test_a_forged_generator(program: Any, whole: Path, tmp_path: Path, change: d
 
 def test_weights_for_use_only_are_no_run(program: Any, tmp_path: Path) -> None:
     checkpoint.save(tmp_path / training.LAST, checkpoint.Checkpoint({}))
-    wanted = "[fit] expected the checkpoint of a training run; received weights for use only; start a run, without resume."
+    wanted = "[fit] expected the checkpoint of a training run; received weights for use only; "
+    wanted += "resume from last.safetensors, or start a run from these weights: init=path."
     with pytest.raises(ValueError, match=f"^{re.escape(wanted)}$"):
         program.run(tmp_path, resume=True)
 
@@ -343,7 +350,7 @@ def test_a_run_is_not_resumed_into_the_folder_of_another(program: Any, whole: Pa
     shutil.copytree(whole, tmp_path / "other")
     before = (tmp_path / "other" / training.LAST).read_bytes()
     wanted = f"[fit] expected a folder without a run; received the run in {tmp_path / 'other'}; take another folder for the resumed run."
-    for source in (whole, whole / training.BEST):
+    for source in (whole, whole / training.LAST):
         with pytest.raises(FileExistsError, match=f"^{re.escape(wanted)}$"):
             program.run(tmp_path / "other", resume=source)
     assert (tmp_path / "other" / training.LAST).read_bytes() == before
@@ -353,8 +360,7 @@ def test_a_run_is_not_resumed_into_the_folder_of_another(program: Any, whole: Pa
 @pytest.mark.parametrize("name", [training.BEST, training.LOG, training.CURVE])
 def test_files_of_somebody_else_are_not_overwritten(program: Any, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"mine")
-    way = f"pass resume={str(tmp_path / name)!r} to go on with it, or " if name == training.BEST else ""
-    wanted = f"[fit] expected a folder without a run; received {tmp_path / name}; {way}take another folder."
+    wanted = f"[fit] expected a folder without a run; received {tmp_path / name}; take another folder."
     with pytest.raises(FileExistsError, match=f"^{re.escape(wanted)}$"):
         program.run(tmp_path)
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [(name, b"mine")]
@@ -384,6 +390,7 @@ def _bad(what: str, program: Any) -> dict[str, Any]:
 
     return {
         "label": {"train": (x, np.where(y == 2, 3, y))},
+        "val label": {"val": (x, y - 1)},
         "test label": {"test": (x, y - 1)},
         "test size": {"test": (x[:, :, :7], y)},
         "lengths": {"test": (x, y[1:])},
@@ -392,10 +399,10 @@ def _bad(what: str, program: Any) -> dict[str, Any]:
     }[what]
 
 
-@pytest.mark.parametrize("what", ["label", "test label", "test size", "lengths", "logits", "transform"])
+@pytest.mark.parametrize("what", ["label", "val label", "test label", "test size", "lengths", "logits", "transform"])
 def test_a_run_that_fails_at_first_blocks_no_other(program: Any, tmp_path: Path, what: str) -> None:
     folder = tmp_path / "run"
-    good = {"model": program.network(), "train": program.dataset(50, 0), "test": program.dataset(12, 1), "epochs": 1}
+    good = {"model": program.network(), "train": program.dataset(50, 0), "val": program.dataset(12, 1), "epochs": 1}
     options = {"batch_size": 20, "progress": False, "out": folder}
     with pytest.raises((ValueError, Crash)):
         fit(**{**good, **options, **_bad(what, program)})
@@ -554,7 +561,7 @@ def test_weights_are_judged_where_losses_are_still_finite(program: Any, tmp_path
 
 
 def test_losses_may_be_read_late(program: Any, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "steps_between_reads", lambda device: 4)
+    monkeypatch.setattr(task, "steps_between_reads", lambda device: 4)
     program.run(tmp_path / "run")
     assert_same_run(tmp_path / "run", whole)
 
@@ -575,7 +582,7 @@ def test_the_files_of_a_run(program: Any, tmp_path: Path, monkeypatch: pytest.Mo
     assert [Epoch(**line) for line in lines] == history.epochs
     assert (folder / training.CURVE).read_bytes().startswith(b"\x89PNG")
     out = capsys.readouterr().out.splitlines()
-    shape = r"epoch   \d   train loss \d\.\d{4} accuracy \d\.\d{4}   test loss \d\.\d{4} accuracy \d\.\d{4}   [\d,]+ images/s"
+    shape = r"epoch   \d   train loss \d\.\d{4} accuracy \d\.\d{4}   val loss \d\.\d{4} accuracy \d\.\d{4}   [\d,]+ images/s"
     assert len(out) == 3 and all(re.fullmatch(shape, line) for line in out)
 
 
@@ -583,16 +590,17 @@ def test_the_best_checkpoint_is_of_the_best_epoch(program: Any, whole: Path) -> 
     history = checkpoint.load(whole / training.LAST).progress["history"]
     best = History([Epoch(**epoch) for epoch in history]).best.epoch
     saved = checkpoint.load(whole / training.BEST)
-    assert len(saved.progress["history"]) == best
+    assert saved.run["epoch"] == history[best - 1] and saved.optimizer is None and not saved.progress and not saved.generators
+    assert saved.classes == ("a", "b", "c") and saved.preprocessing is not None
     net = program.network()
     net.load_state_dict(saved.weights)
-    assert evaluate(net, program.dataset(12, 1)).loss == history[best - 1]["test_loss"]
+    assert evaluate(net, program.dataset(12, 1)).loss == history[best - 1]["val_loss"]
 
 
 @pytest.mark.smoke
 def test_it_learns_and_the_last_weights_stay_in_the_model(program: Any) -> None:
     net, history = program.run(None, epochs=12)
-    assert history.last.test_accuracy == 1.0 and history.column("train_loss")[0] > 2 * history.last.train_loss
+    assert history.last.val_accuracy == 1.0 and history.column("train_loss")[0] > 2 * history.last.train_loss
     assert evaluate(net, program.dataset(12, 1)).accuracy == 1.0
 
 
@@ -601,10 +609,10 @@ def test_a_network_by_name_and_arrays(tmp_path: Path) -> None:
     x, y = rng.standard_normal((12, 1, 28, 28)).astype(np.float32), np.arange(12) % 3
     options: dict[str, Any] = {"epochs": 1, "batch_size": 4, "seed": 5, "progress": False}
     history = fit("lenet-modern", (x, y), out=tmp_path / "a", **options)
-    assert history.last.test_loss is None and str(history).endswith(" images/s") and "test" not in str(history)
+    assert history.last.val_loss is None and str(history).endswith(" images/s") and "val" not in str(history)
     saved = checkpoint.load(tmp_path / "a" / training.BEST)
     assert saved.model_args == {"classes": 3, "in_channels": 1} and saved.preprocessing is None
-    assert predict(saved.network(), (x, y)).shape == (12, 3)
+    assert predict(saved.network(), x).shape == predict(saved.network(), nc.tensor(x)).shape == (12, 3)
     assert fit("lenet-modern", (nc.tensor(x), nc.tensor(y)), **options).last.train_loss == history.last.train_loss
     nc.manual_seed(5)
     net = nc.models.lenet_modern(3)
@@ -813,12 +821,13 @@ def test_a_last_batch_of_one_and_batch_norm(program: Any, tmp_path: Path, monkey
         (
             {"train": (np.zeros((2, 4)), np.zeros(2))},
             nc.DTypeError,
-            "[fit] expected labels of an integer dtype; received float64; labels are class indices.",
+            "[fit] expected labels of an integer dtype; received float64; labels are class indices; for other targets pass a loss.",
         ),
         (
             {"model": nn.Identity()},
             nc.ShapeError,
-            "[fit] expected logits (N, classes) from the model, N = 2; received shape (2, 1, 8, 8); end the model with Flatten and Linear.",
+            "[fit] expected logits (N, classes) from the model, N = 2; received shape (2, 1, 8, 8); "
+            "end the model with Flatten and Linear, or pass another loss.",
         ),
     ],
 )
@@ -830,11 +839,10 @@ def test_wrong_arguments(program: Any, options: dict[str, Any], error: type[Exce
         fit(**arguments)
 
 
-@pytest.mark.parametrize("judge", [evaluate, predict], ids=lambda f: f.__name__)
-def test_what_is_not_logits(judge: Any) -> None:
-    text = f"[{judge.__name__}] expected logits (N, classes) from the model, N = 2; received shape (2, 1, 8, 8); "
-    with pytest.raises(nc.ShapeError, match=f"^{re.escape(text)}end the model with Flatten and Linear.$"):
-        judge(nn.Identity(), (np.zeros((2, 1, 8, 8), np.float32), np.zeros(2, np.int64)))
+def test_what_is_not_logits() -> None:
+    text = "[evaluate] expected logits (N, classes) from the model, N = 2; received shape (2, 1, 8, 8); "
+    with pytest.raises(nc.ShapeError, match=f"^{re.escape(text)}end the model with Flatten and Linear, or pass another loss.$"):
+        evaluate(nn.Identity(), (np.zeros((2, 1, 8, 8), np.float32), np.zeros(2, np.int64)))
 
 
 def test_no_data(program: Any) -> None:
@@ -933,7 +941,7 @@ def test_the_default_for_a_folder_learns_from_few_pictures() -> None:
 def test_data_that_are_no_pair(wrong: Any) -> None:
     good = np.zeros((4, 2), np.float32), np.arange(4) % 2
     for train, test in ((wrong, None), (good, wrong)):
-        text = f"[fit] expected a Dataset or a pair (X, y) of arrays; received a {type(wrong).__name__} of {len(wrong)}."
+        text = f"[fit] expected a Dataset or a pair (X, y) of arrays; received a {type(wrong).__name__} of {len(wrong)}; write (X, y)."
         with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
             fit(nn.Linear(2, 2), train, test, progress=False)
 
@@ -954,6 +962,5 @@ def test_fit_does_not_copy_a_memory_mapped_array(tmp_path: Path, order: str) -> 
 
 def test_the_checksum_of_data_does_not_depend_on_their_order_in_memory() -> None:
     x, y = np.random.default_rng(0).random((3000, 2, 3)), np.arange(3000) % 2
-    described = sys.modules[fit.__module__]._described
-    texts = {described((a, y)) for a in (x, np.asfortranarray(x), x[::-1].copy()[::-1])}
-    assert texts == {f"arrays (3000, 2, 3) float64, crc32 {zlib.crc32(y.tobytes(), zlib.crc32(x.tobytes())):08x}"}
+    texts = {examples.described((a, y)) for a in (x, np.asfortranarray(x), x[::-1].copy()[::-1])}
+    assert texts == {f"(3000, 2, 3) float64, crc32 {zlib.crc32(y.tobytes(), zlib.crc32(x.tobytes())):08x}"}

@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import checkpoint, models, plots, training
 from ..data import Dataset
+from ..data.dataset import stratified_split
 from ..errors import message
 from ..signatures import fits
 from .options import Commands, UsageError, machine_arguments, natural, positive, rate, use_threads
@@ -19,6 +20,7 @@ from .places import RUNS, SETS, check_data, load_data, newest_run
 
 __all__ = ["add"]
 
+VAL_SHARE = 0.1  # of the training pictures: it chooses the best epoch
 KERNELS, PREDICTIONS = "kernels.png", "predictions.png"
 OPTIONS: dict[str, Any] = {
     "model": str,
@@ -68,15 +70,19 @@ def run(args: argparse.Namespace) -> None:
 
 def _train(args: argparse.Namespace, options: dict[str, Any], notes: dict[str, Any], source: bool | Path, folder: Path) -> None:
     train, test = load_data(notes["data"], notes["channels"])
+    val = None
+    if notes["data"] not in SETS:  # whose recipes know when to stop: they train on all pictures
+        train, val = (train[rows] for rows in stratified_split(train.labels, max(1, round(VAL_SHARE * len(train)))))
     name, schedule = options.pop("model"), options["schedule"] or "constant"
-    sizes = f"{len(train):,} images, {len(test):,} to test on"
+    sizes = f"{len(train):,} images, {'' if val is None else f'{len(val):,} to choose by, '}{len(test):,} to test on"
     print(f"{name} on {train.name} ({sizes}), {options['epochs']} epochs of batches of {options['batch_size']},", end=" ")
     print(f"{options['optimizer']}, rate {options['lr']:g} ({schedule}), seed {options['seed']} -> {folder}", flush=True)
     began = time.perf_counter()
     history = training.fit(
         name,
         train,
-        test,
+        val,
+        test=test,
         **options,
         out=folder,
         resume=source,
@@ -133,18 +139,16 @@ def _new_folder(name: str) -> Path:
 
 def _show(history: training.History, folder: Path, test: Dataset, seconds: float) -> None:
     """The end of a training run: the curve in letters, pictures, and what to do next."""
-    print("\n" + plots.text_curve(history.column("test_accuracy"), "test accuracy"))
-    saved = checkpoint.load(folder / training.LAST)
-    network = saved.network()
+    part = "train" if history.last.val_accuracy is None else "val"
+    print("\n" + plots.text_curve(history.column(f"{part}_accuracy"), {"train": "training accuracy", "val": "validation accuracy"}[part]))
+    network = checkpoint.load(folder / training.BEST).network()
     try:
         plots.kernels(network, folder / KERNELS)
         plots.predictions(test, training.predict(network, test), folder / PREDICTIONS)
     except ImportError as error:
         print(f"no pictures: {error}", file=sys.stderr)
-    last = history.last
-    print(
-        f"\ntest accuracy {last.test_accuracy:.4f} (best {history.best.test_accuracy:.4f}, epoch {history.best.epoch}) in {seconds:.1f} s"
-    )
+    if history.test is not None:
+        print(f"\ntest accuracy {history.test.accuracy:.4f}, with the weights of epoch {history.best.epoch}, in {seconds:.1f} s")
     for file in sorted(folder.iterdir()):
         print(f"  {file}")
     print(f"next: numbacnn predict --checkpoint {folder} IMAGE")

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -30,15 +30,17 @@ class DataLoader:
     """Batches ``(X, y)`` of a data set, epoch after epoch.
 
     Args:
-        dataset: a :class:`Dataset`, or a pair (X, y) of arrays or Tensors of equal length. Arrays are never copied whole, so that
-            memory-mapped ones may be larger than memory, and a batch sees what was written to them before it was made.
+        dataset: a :class:`Dataset`, or a pair (X, y) of arrays or Tensors of equal length. Where a network has several inputs or targets,
+            X or y is a tuple of arrays, and so it is in the batches. Arrays are never copied whole, so that memory-mapped ones may be
+            larger than memory, and a batch sees what was written to them before it was made.
         batch_size: examples in a batch; the last one of an epoch may be smaller.
         shuffle: a new order for each epoch.
         seed: with the number of the epoch it decides the order, and with the number of the batch what the transform draws. By default it
             is drawn from the library's generator, see ``manual_seed``, where there is anything to decide.
         drop_last: leave out a last batch that is smaller.
         transform: ``t(batch, generator) -> batch``, see :mod:`numbacnn.data.transforms`. It is given the bytes (N, H, W, C) of a Dataset,
-            and returns values on their scale, 0 .. 255, as bytes or floats; or it is given the slice of X (4-d: channels last).
+            and returns values on their scale, 0 .. 255, as bytes or floats; or it is given the slice of X (4-d: channels last), of
+            which there is one.
         prefetch: how many batches a background thread makes ahead; 0 makes each when it is asked for. The batches are the same. By default
             2 with a transform; without one a batch is made sooner than it is handed over.
         device: where the Tensors go.
@@ -46,7 +48,7 @@ class DataLoader:
     Yields:
         X: from a Dataset, float32 (N, C, H, W), channels last in memory: ``(images / 255 - mean) / std`` of what the transform returned.
            From a pair, X's own dtype and values.
-        y: (N,), int64 from a Dataset.
+        y: (N,), int64 from a Dataset; from a pair, y's own dtype and values.
 
     Each ``iter()`` begins an epoch from its first batch, with the next number if anything was taken of the last. ``state_dict()``
     counts the batches that were handed out; after ``load_state_dict()`` the next ``iter()`` goes on exactly there.
@@ -80,10 +82,17 @@ class DataLoader:
         if transform is not None and not callable(transform):
             raise TypeError(message("DataLoader", "transform as a function or None", shown(transform)))
         self.dataset = dataset
-        self._x, self._y = _arrays(dataset)
-        for array in (self._y,) if transform is not None else (self._x, self._y):
+        self._x, self._y = columns("DataLoader", dataset)
+        if not isinstance(dataset, Dataset):  # pictures of which the channels lie last, as in a Dataset
+            self._x = self._x._replace(arrays=tuple(a.transpose(0, 2, 3, 1) if a.ndim == 4 else a for a in self._x.arrays))
+        if transform is not None and len(self._x.arrays) > 1:
+            raise ValueError(
+                message("DataLoader", "one input for a transform", f"{len(self._x.arrays)}", "transform the arrays beforehand")
+            )
+        for array in self._y.arrays if transform is not None else self._x.arrays + self._y.arrays:
             as_dtype("DataLoader", array.dtype)
-        _check_sizes(len(self._x), len(self._y), self.batch_size, drop_last)
+        self._examples = len(self._x.arrays[0])
+        _check_sizes(self._examples, self._x.arrays + self._y.arrays, self.batch_size, drop_last)
         if isinstance(dataset, Dataset) and getattr(transform, "rescales", False):
             hint = "give mean and std to the Dataset: evaluation needs them too"
             raise ValueError(message("DataLoader", "a transform that keeps the scale 0 .. 255 of a Dataset", repr(transform), hint))
@@ -94,10 +103,10 @@ class DataLoader:
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        whole, rest = divmod(len(self._x), self.batch_size)
+        whole, rest = divmod(self._examples, self.batch_size)
         return whole if self.drop_last or not rest else whole + 1
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
         if self._position and not self._resume:
             self._epoch, self._position = self._epoch + 1, 0
         self._resume = False
@@ -122,28 +131,29 @@ class DataLoader:
         self._seed, self._epoch, self._position = (int(state[key]) for key in limits)
         self._resume = True
 
-    def _epoch_from(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _epoch_from(self, epoch: int, start: int) -> Iterator[tuple[Any, Any]]:
         batches = self._batches(self._seed, epoch, start)
         for position, (x, y) in enumerate(_ahead(batches, self.prefetch) if self.prefetch else batches, start + 1):
             if self._epoch == epoch:  # else another loop over this loader has begun, and the state is its
                 self._position = position
             # to NCHW by view: the memory stays channels-last
-            yield from_array(x.transpose(0, 3, 1, 2) if x.ndim == 4 else x, self.device), from_array(y, self.device)
+            inputs = [from_array(a.transpose(0, 3, 1, 2) if a.ndim == 4 else a, self.device) for a in x]
+            yield self._x.alike(inputs), self._y.alike([from_array(a, self.device) for a in y])
         if self._epoch == epoch:
             self._epoch, self._position = epoch + 1, 0
 
-    def _batches(self, seed: int, epoch: int, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _batches(self, seed: int, epoch: int, start: int) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
         """NumPy only: it may run in another thread, where a parallel kernel must not."""
-        n = len(self._x)
+        n = self._examples
         order = shuffled(n, (seed, epoch)) if self.shuffle else np.arange(n)
         for batch in range(start, len(self)):
             rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            x, y = _taken(self._x, rows), _taken(self._y, rows)
+            x, y = self._x.taken(rows), self._y.taken(rows)
             if self.transform is not None:
-                bytes_, x = x, _transformed(self.transform, x, (seed, epoch), batch)
+                given, x = x[0], [_transformed(self.transform, x[0], (seed, epoch), batch)]
                 if isinstance(self.dataset, Dataset):
-                    _check_scale(bytes_, x)
-            yield self._finished(x), y
+                    _check_scale(given, x[0])
+            yield [self._finished(a) for a in x], y
 
     def _finished(self, x: np.ndarray) -> np.ndarray:
         if not isinstance(self.dataset, Dataset):
@@ -151,9 +161,23 @@ class DataLoader:
         return to_float(x, self.dataset.mean, self.dataset.std)
 
 
-def _taken(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """These rows, in C order. ``take`` is quicker, but copies an array in another order whole."""
-    return np.ascontiguousarray(array.take(rows, axis=0) if array.flags.carray else array[rows])
+class Column(NamedTuple):
+    """The inputs, or the targets, of all examples: one array, or ``several``."""
+
+    arrays: tuple[np.ndarray, ...]
+    several: bool = False
+
+    @property
+    def shapes(self) -> str:
+        return ", ".join(str(a.shape) for a in self.arrays)
+
+    def taken(self, rows: np.ndarray) -> list[np.ndarray]:
+        """These rows, in C order. ``take`` is quicker, but copies an array in another order whole."""
+        return [np.ascontiguousarray(a.take(rows, axis=0) if a.flags.carray else a[rows]) for a in self.arrays]
+
+    def alike(self, members: list[Any]) -> Any:
+        """As the user gave it: one, or a tuple."""
+        return tuple(members) if self.several else members[0]
 
 
 def _transformed(transform: Transform, x: np.ndarray, key: tuple[int, int], batch: int) -> np.ndarray:
@@ -173,30 +197,42 @@ def _check_scale(before: np.ndarray, after: np.ndarray) -> None:
         raise ValueError(message("DataLoader", wanted, received, "leave the division by 255 to the loader"))
 
 
-def _arrays(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
-    """X, the axes of 4-d ones channels last, and y, in the memory that was given."""
+def columns(op: str, dataset: Any) -> tuple[Column, Column]:
+    """The inputs and the targets of a data set, in the memory that was given; equal lengths are not looked after.
+
+    Raises:
+        TypeError, ShapeError: for what is neither a Dataset nor a pair of arrays with an axis of examples.
+    """
     if isinstance(dataset, Dataset):
-        return dataset.images, dataset.labels
+        return Column((dataset.images,)), Column((dataset.labels,))
     if not isinstance(dataset, (tuple, list)) or len(dataset) != 2:
-        raise TypeError(message("DataLoader", "a Dataset or a pair (X, y) of arrays", f"{type(dataset).__name__}", "write (X, y)"))
-    x, y = (_array(name, part) for name, part in zip("Xy", dataset))
-    if not x.ndim or not y.ndim:
-        raise ShapeError(message("DataLoader", "X (N, ...) and y (N, ...)", f"X {x.shape} and y {y.shape}"))
-    return (x.transpose(0, 2, 3, 1) if x.ndim == 4 else x), y
+        received = f"a {type(dataset).__name__} of {len(dataset)}" if isinstance(dataset, (tuple, list)) else type(dataset).__name__
+        raise TypeError(message(op, "a Dataset or a pair (X, y) of arrays", received, "write (X, y)"))
+    x, y = (_column(op, name, part) for name, part in zip("Xy", dataset))
+    if not all(a.ndim for a in x.arrays + y.arrays):
+        raise ShapeError(message(op, "X (N, ...) and y (N, ...)", f"X {x.shapes} and y {y.shapes}"))
+    return x, y
 
 
-def _array(name: str, data: Any) -> np.ndarray:
+def _column(op: str, name: str, part: Any) -> Column:
+    """An array, or where there is a tuple of arrays or Tensors, several."""
+    several = isinstance(part, tuple) and len(part) > 0 and all(isinstance(member, (np.ndarray, Tensor)) for member in part)
+    return Column(tuple(_array(op, name, member) for member in (part if several else (part,))), several)
+
+
+def _array(op: str, name: str, data: Any) -> np.ndarray:
     if isinstance(data, Tensor):
         return data.detach().numpy()
     try:
         return np.asarray(data)
     except ValueError:  # lists of unequal lengths
-        raise ShapeError(message("DataLoader", "X (N, ...) and y (N, ...)", f"{name} of members with several shapes")) from None
+        raise ShapeError(message(op, "X (N, ...) and y (N, ...)", f"{name} of members with several shapes")) from None
 
 
-def _check_sizes(examples: int, labels: int, batch_size: int, drop_last: bool) -> None:
-    if examples != labels:
-        raise ShapeError(message("DataLoader", "as many labels as examples", f"{examples} examples and {labels} labels"))
+def _check_sizes(examples: int, arrays: tuple[np.ndarray, ...], batch_size: int, drop_last: bool) -> None:
+    if any(len(a) != examples for a in arrays):
+        other = next(len(a) for a in arrays if len(a) != examples)
+        raise ShapeError(message("DataLoader", "as many labels as examples", f"{examples} examples and {other} labels"))
     if drop_last and examples < batch_size:
         received = f"{examples} examples with drop_last"
         hint = "lower batch_size or keep the last"

@@ -1,82 +1,131 @@
-"""What a network makes of pictures: ``evaluate`` judges it on labelled ones, ``predict`` gives probabilities."""
+"""What a network makes of examples: ``evaluate`` judges it on labelled ones, ``predict`` gives its answers."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..arguments import flag
 from ..data import DataLoader, Dataset
 from ..errors import ShapeError, message
 from ..nn import Module
 from ..nn.functional import cross_entropy, softmax
-from ..signatures import judged
+from ..signatures import judged, shown
 from ..tensor import Tensor
 from .modes import evaluating
 from .results import Evaluation
+from .settings import judged_metrics
+from .task import Loss, Meter, Metric, Task, examples, is_logits, outputs
 
-__all__ = ["Data", "Loss", "check_logits", "evaluate", "predict"]
+__all__ = ["Data", "evaluate", "predict"]
 
 Data = Dataset | Sequence[Any]
-"""A Dataset, or a pair (X, y) of arrays."""
-Loss = Callable[[Tensor, Tensor], Tensor]
-
-
-def _batches(data: Data | DataLoader, batch_size: int, device: str) -> DataLoader:
-    return data if isinstance(data, DataLoader) else DataLoader(data, batch_size, device=device)
+"""A Dataset, or a pair (X, y) of arrays; a tuple of arrays in the place of one where there are several inputs or targets."""
 
 
 @judged
-def evaluate(model: Module, data: Data | DataLoader, *, loss: Loss = cross_entropy, batch_size: int = 256) -> Evaluation:
+def evaluate(
+    model: Module,
+    data: Data | DataLoader,
+    *,
+    loss: Loss = cross_entropy,
+    metrics: Mapping[str, Metric] | None = None,
+    batch_size: int = 256,
+) -> Evaluation:
     """Run a network over labelled data, in evaluation mode and ``inference_mode``; its modes are as before afterwards.
 
     Several threads may evaluate one network; it goes back to its modes with the last of them.
 
     Args:
-        model: (N, C, H, W) -> logits (N, K); it stays on its device.
-        data: a Dataset, a pair (X, y) of arrays, or a DataLoader (one epoch of it).
-        loss: ``loss(logits, y)``, the mean over a batch.
+        model: it stays on its device. What it gives goes to the loss as it is.
+        data: a Dataset, a pair (X, y) of arrays, or a DataLoader (one epoch of it). A tuple of arrays in the place of X or y holds several
+            inputs or targets.
+        loss: ``loss(output, y)``, the mean over a batch.
+        metrics: by name ``f(output, y)``, a number or a Tensor with one element: a mean over a batch. Batches count by their examples.
+
+    Returns:
+        an Evaluation; with accuracy and confusion where the output is logits (N, K) and y are labels (N,).
 
     Raises:
-        ValueError: for no data. Where the pictures do not fit the model, it raises what it raises.
+        ValueError: for no data, or labels beyond the logits. Where the data do not fit the model, it raises what it raises.
 
     >>> print(evaluate(model, test))  # doctest: +SKIP
     loss 0.0412, accuracy 0.9889 (356 of 360)
     """
+    task = Task(loss, judged_metrics("evaluate", metrics))
     with evaluating(model) as device:
-        loader = _batches(data, batch_size, device)
-        seen: list[tuple[Tensor, Tensor, Tensor]] = []
+        loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size, device=device)
+        meter, seen, classes = Meter(loader.device), [], 0
         for x, y in loader:
-            logits = check_logits("evaluate", model(x), y)
-            seen.append((loss(logits, y), logits.argmax(1), y))
-            classes = logits.shape[1]
-        if not seen:
+            output = outputs("evaluate", model, x)
+            meter.add(0, task.measure("evaluate", output, y)[1], examples(y))
+            if is_logits(output, y):
+                seen.append((output.argmax(1), y))
+                classes = output.shape[1]
+        meter.read()
+        if not meter.images:
             raise ValueError(message("evaluate", "at least one example", "none"))
-    losses, guesses, labels = ([np.asarray(t) for t in column] for column in zip(*seen))
-    truth = np.concatenate(labels).astype(np.int64)
-    total = math.fsum(float(value) * len(y) for value, y in zip(losses, labels))
-    confusion = np.bincount(truth * classes + np.concatenate(guesses), minlength=classes * classes).reshape(classes, classes)
+    means = meter.means()
     names = loader.dataset.classes if isinstance(loader.dataset, Dataset) else ()
     names = names if len(names) == classes else tuple(map(str, range(classes)))
-    return Evaluation(total / len(truth), float(np.trace(confusion) / len(truth)), confusion.astype(np.int64), names)
+    return Evaluation(means.pop("loss"), means.pop("accuracy", None), _confusion(seen, classes) if seen else None, names, means)
+
+
+def _confusion(seen: list[tuple[Tensor, Tensor]], classes: int) -> np.ndarray:
+    guesses, truth = (np.concatenate([np.asarray(t) for t in column]).astype(np.int64) for column in zip(*seen))
+    if not 0 <= truth.min() <= truth.max() < classes:
+        raise ValueError(message("evaluate", f"labels 0 .. {classes - 1}", f"labels {truth.min()} .. {truth.max()}"))
+    return np.bincount(truth * classes + guesses, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
 
 
 @judged
-def predict(model: Module, data: Data, *, batch_size: int = 256) -> np.ndarray:
-    """The probabilities of the classes, (N, K) in the model's dtype: the softmax of what it gives for each picture.
+def predict(
+    model: Module, data: Dataset | np.ndarray | Tensor | tuple[Any, ...], *, probabilities: bool = True, batch_size: int = 256
+) -> Any:
+    """The answers of a network, in its dtype: the probabilities of the classes, or what it gives as it is.
+
+    Args:
+        model: it stays on its device.
+        data: a Dataset, X as an array or Tensor (N, ...), or a tuple of them, one for each input. Labels are not needed.
+        probabilities: the softmax over the classes of (N, K) or (N, K, ...). False: the output, whatever it means.
+
+    Returns:
+        an array (N, ...); a tuple of them where the network gives several, which ``probabilities=False`` has.
+
+    Raises:
+        ShapeError: where there are no classes to have probabilities.
+        ValueError: for no data.
 
     >>> predict(model, test).argmax(1)  # doctest: +SKIP
+    >>> predict(regression, X, probabilities=False)  # doctest: +SKIP
     """
+    flag("predict", "probabilities", probabilities)
+    found = []
     with evaluating(model) as device:
-        return np.concatenate([np.asarray(softmax(check_logits("predict", model(x), y), 1)) for x, y in _batches(data, batch_size, device)])
+        for x, _ in DataLoader(_with_labels(data), batch_size, device=device):
+            output = outputs("predict", model, x)
+            if probabilities:
+                output = softmax(_check_classes(output), 1)
+            found.append(tuple(map(np.asarray, output)) if isinstance(output, tuple) else np.asarray(output))
+    if not found:
+        raise ValueError(message("predict", "at least one example", "none"))
+    return tuple(map(np.concatenate, zip(*found))) if isinstance(found[0], tuple) else np.concatenate(found)
 
 
-def check_logits(op: str, output: Any, y: Tensor) -> Tensor:
-    if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(y):
-        received = f"shape {output.shape}" if isinstance(output, Tensor) else type(output).__name__
-        raise ShapeError(
-            message(op, f"logits (N, classes) from the model, N = {len(y)}", received, "end the model with Flatten and Linear")
-        )
+def _with_labels(data: Any) -> Data:
+    """What a DataLoader takes: zeros stand in for the labels."""
+    if isinstance(data, Dataset):
+        return data
+    first = data[0] if isinstance(data, tuple) and data else data
+    if not isinstance(first, (np.ndarray, Tensor)) or not first.ndim:
+        raise TypeError(message("predict", "a Dataset, X (N, ...), or a tuple of arrays, one for each input", shown(data)))
+    return data, np.zeros(len(first), np.int64)
+
+
+def _check_classes(output: Any) -> Tensor:
+    if not isinstance(output, Tensor) or output.ndim < 2 or output.shape[1] < 2:
+        received = f"shape {output.shape}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
+        raise ShapeError(message("predict", "scores (N, K, ...) of K classes from the model", received, "pass probabilities=False"))
     return output

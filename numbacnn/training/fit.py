@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,19 +10,25 @@ from typing import Any
 import numpy as np
 
 from .. import checkpoint, config, files, models, random
-from ..arguments import flag, integer, number
+from ..arguments import flag, integer
+from ..checkpoint import Checkpoint
 from ..data import DataLoader, Dataset
-from ..errors import DTypeError, ShapeError, message
+from ..data.loader import columns
+from ..errors import ShapeError, message
 from ..nn import BatchNorm1d, BatchNorm2d, Module
 from ..nn.functional import cross_entropy
 from ..signatures import judged
-from .evaluate import Data, Loss, check_logits
-from .loop import Loop
-from .modes import evaluating, training
-from .recipes import OPTIMIZERS, SCHEDULES, MakeOptimizer, MakeSchedule
+from .evaluate import Data
+from .examples import class_counts, described, labels_of, length, try_out
+from .loop import Loop, check_resumable
+from .modes import training
+from .recipes import MakeOptimizer, MakeSchedule
 from .results import History
 from .run import BEST, CURVE, LAST, LOG, Origin, Run
+from .settings import Settings
 from .signals import Interrupted, StopSignal
+from .start import Weights, frozen_but_last, start_from
+from .task import Loss, Metric
 
 __all__ = ["fit"]
 
@@ -33,15 +37,26 @@ __all__ = ["fit"]
 def fit(
     model: Module | str,
     train: Data,
-    test: Data | None = None,
+    val: Data | None = None,
     *,
+    test: Data | None = None,
     epochs: int = 10,
     batch_size: int = 128,
     lr: float = 1e-3,
+    weight_decay: float | None = None,
     optimizer: str | MakeOptimizer = "adamw",
     schedule: str | MakeSchedule | None = "one-cycle",
     loss: Loss = cross_entropy,
+    label_smoothing: float = 0.0,
+    class_weight: str | Sequence[float] | np.ndarray | None = None,
+    clip_grad: float | None = None,
+    metrics: Mapping[str, Metric] | None = None,
     transform: Callable[..., Any] | None = None,
+    drop_last: bool = False,
+    early_stopping: int | None = None,
+    callbacks: Sequence[Callable[[History], Any]] = (),
+    init: Weights | None = None,
+    freeze: bool = False,
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool | str | Path = False,
@@ -51,25 +66,43 @@ def fit(
     progress: bool = True,
     notes: Mapping[str, Any] | None = None,
 ) -> History:
-    """Train a network that tells classes apart.
+    """Train a network: to tell classes apart as it stands, or for any other end with a ``loss`` for it.
 
     Args:
-        model: (N, C, H, W) -> logits (N, K), trained in place; or a name in ``numbacnn.models``, which is made for these data (only such
-            a checkpoint can be used without the network's own code). Modules in evaluation mode stay in it (a batch normalisation keeps its
-            running statistics), unless all are; afterwards all modes are as before.
-        train, test: a Dataset, or a pair (X, y) of arrays with integer labels. ``test`` is evaluated after every epoch.
-        batch_size: images in a batch; the last one of an epoch may be smaller. A last batch of one is left out where the network has batch
-            normalisation in training mode, since one image alone may have no variance.
+        model: trained in place; what it gives goes to the loss as it is. Or a name in ``numbacnn.models``, which is made for these data
+            (only such a checkpoint can be used without the network's own code). Modules in evaluation mode stay in it (a batch
+            normalisation keeps its running statistics), unless all are; afterwards all modes are as before.
+        train: a Dataset, or a pair (X, y) of arrays. A tuple of arrays in the place of X or y holds several inputs or targets: the model
+            is called with so many arguments, the loss gets the tuple.
+        val: what chooses: it is evaluated after every epoch, and the best epoch is the one with the highest accuracy on it, or where there
+            is no accuracy the lowest loss. Without it the values of training choose.
+        test: what judges: it is evaluated once, at the end, with the weights of the best epoch, and chooses nothing.
+        batch_size: examples in a batch; the last one of an epoch may be smaller. A last batch of one is left out where the network has
+            batch normalisation in training mode, since one image alone may have no variance.
         lr: the learning rate; with "one-cycle" its peak.
+        weight_decay: in place of the optimiser's own (0.01 for "adamw", else 0).
         optimizer: "sgd", "momentum" (0.9, Nesterov's), "adam", "adamw", or ``f(parameters, lr)``, as the classes in ``optim`` are.
         schedule: "one-cycle", "cosine", None (constant), or ``f(optimizer, steps)``; it is stepped after every batch.
-        loss: ``loss(logits, y)``, a mean over the batch.
+        loss: ``loss(output, y)``, a mean over the batch; cross-entropy takes logits (N, K) and labels (N,), or (N, K, ...) and (N, ...).
+        label_smoothing: of the default loss, in training alone.
+        class_weight: likewise: a number for each class, by which its examples count, or "balanced": one over how many it has.
+        clip_grad: the largest norm of all gradients together; larger ones are scaled down to it.
+        metrics: ``f(output, y)`` by name, a number or a Tensor with one element: a mean over a batch. Logits (N, K) with labels (N,) have
+            an accuracy by themselves; a metric of the name "accuracy" takes its place, and chooses the best epoch.
         transform: augmentation of a batch, see ``data.transforms``.
+        drop_last: leave out a last batch that is smaller.
+        early_stopping: stop after so many epochs without a better one.
+        callbacks: each is called as ``f(history)`` after every epoch, and stops the run where it returns True; ``history.last`` is the
+            epoch, ``history.model`` the network.
+        init: weights to start from: a run's folder (its best), a file, a dict, or a Checkpoint. They must fit; only a last layer for
+            another number of classes begins anew.
+        freeze: train the last layer alone, with all other parameters and running statistics fixed.
         seed: decides the order of the batches, augmentation, dropout, and the weights of a model given by name.
-        out: a folder for ``last.safetensors``, ``best.safetensors``, ``log.jsonl`` and ``curve.png``; nothing is written without it. One
-            run at a time holds it.
-        resume: True: go on from the last checkpoint in ``out``; or the path of a checkpoint, or of the folder of a run. Everything but
-            ``device``, ``threads`` and ``progress`` must be as it was, and the result has the same bits as if nothing had happened.
+        out: a folder for ``last.safetensors`` (the whole state), ``best.safetensors`` (weights alone), ``log.jsonl`` and ``curve.png``;
+            nothing is written without it. One run at a time holds it.
+        resume: True: go on from the last checkpoint in ``out``; or the path of a checkpoint, or of the folder of a run. All that decides
+            the result must be as it was, and it has the same bits as if nothing had happened; data may have moved. With more ``epochs``
+            the schedule begins anew over the steps that are left.
         checkpoint_every: steps between checkpoints inside an epoch; by default one every minute. Each epoch ends with one anyway.
         device: "cpu" or "cuda".
         threads: for the CPU; all by default. The result does not depend on it.
@@ -77,7 +110,8 @@ def fit(
         notes: values for JSON that the checkpoints carry along under ``run``.
 
     Returns:
-        the History of all epochs, those before a resumption included. The model has the weights of the last epoch.
+        the History of all epochs, those before a resumption included. The model has the weights of the last epoch, ``history.checkpoint``
+        those of the best.
 
     Raises:
         FloatingPointError: the loss is no longer finite; the last good checkpoint is kept.
@@ -89,57 +123,60 @@ def fit(
         ValueError: an argument makes no sense, or differs from the run to resume.
 
     >>> train, test = nc.data.digits()  # doctest: +SKIP
-    >>> history = fit("lenet-modern", train, test, epochs=20, lr=5e-3, out="runs/mine")  # doctest: +SKIP
+    >>> history = fit("lenet-modern", train[200:], train[:200], test=test, epochs=20, lr=5e-3, out="runs/mine")  # doctest: +SKIP
+    >>> fit(net, (X, targets), loss=nn.functional.mse_loss)  # doctest: +SKIP
     """
-    number("fit", "lr", lr)
-    epochs, batch_size, lr = integer("fit", "epochs", epochs), integer("fit", "batch_size", batch_size), float(lr)
-    seed = integer("fit", "seed", seed, least=0)
+    settings = Settings.of(locals())
     checkpoint_every = None if checkpoint_every is None else integer("fit", "checkpoint_every", checkpoint_every)
     progress = flag("fit", "progress", progress)
     checkpoint.as_json("fit", "notes", dict(notes or {}))
     folder, source = _places(out, resume)
+    parts = {"train": train, "val": val, "test": test}
     try:
         with ExitStack() as stack:
             stack.enter_context(files.held("fit", folder))
             stack.enter_context(_using(threads))
             _check_free(folder, source)
-            saved = None if source is None else checkpoint.load(source)
-            described = {"train": _described(train), "test": None if test is None else _described(test)}
-            random.manual_seed(seed)
+            saved = None if source is None else _resumable(source)
+            options = settings.recorded() | {part: None if data is None else described(data) for part, data in parts.items()}
+            random.manual_seed(settings.seed)
+            if settings.loss is cross_entropy:
+                labels_of(train)
             name, model_args, network = _network(model, train)
             network.to(device)
             stack.enter_context(training(network))
-            _try_out(network, loss, train, transform)
-            if test is not None:
-                _try_out(network, loss, test)
-            drop_last = _leaves_one(network, len(_labels(train)), batch_size)
-            loader = DataLoader(train, batch_size, shuffle=True, seed=seed, drop_last=drop_last, transform=transform, device=device)
-            options = {
-                "model": name or type(network).__name__,
-                "frozen": ", ".join(path for path, module in network.named_modules() if not module.training) or None,
-                **described,
-                "epochs": epochs,
-                "batch_size": batch_size,
-                "lr": lr,
-                "optimizer": _name(optimizer),
-                "schedule": _name(schedule),
-                "loss": _name(loss),
-                "transform": _name(transform),
-                "seed": seed,
-            }
-            optimizer_ = _chosen("optimizer", optimizer, OPTIMIZERS)(list(network.parameters()), lr)
-            schedule_ = None if schedule is None else _chosen("schedule", schedule, SCHEDULES)(optimizer_, epochs * len(loader))
-            loop = Loop(network, loader, optimizer_, schedule_, loss, History(folder=folder))
-            run = Run(loop, Origin.now(name, model_args, options, dict(notes or {})), test, folder, checkpoint_every, progress)
-            if saved is not None:
-                run.restore(saved)
+            for part, data in parts.items():
+                if data is not None:
+                    try_out(network, settings.task(), data, transform if part == "train" else None)
+            options |= {"model": name or type(network).__name__, "frozen": _frozen(network), "data": _called(train), "init": _told(init)}
+            if init is not None and saved is None and (line := start_from(network, init)) and progress:
+                print(line, flush=True)
+            if settings.freeze:
+                stack.enter_context(frozen_but_last(network))
+            origin = Origin.now(name, model_args, options, dict(notes or {}))
+            anew = saved is not None and origin.go_on_from(saved.run)
+            loop = _loop(settings, network, train, device, gone=saved.progress["step"] if saved is not None and anew else 0)
+            loop.history.folder = folder
+            run = Run(loop, origin, settings, val, test, folder, checkpoint_every, progress)
+            if saved is not None and source is not None:
+                run.restore(saved, source, anew)
             with StopSignal() as stop:
                 run.train(stop)
-            run.finish()
-            return loop.history
+            return run.finish()
     except Interrupted as stopped:
         stopped.pass_on()
         raise
+
+
+def _loop(settings: Settings, network: Module, train: Data, device: str, gone: int) -> Loop:
+    """The loop with its optimiser and a schedule for all steps but those that are ``gone``."""
+    drop_last = settings.drop_last or _leaves_one(network, length(train), settings.batch_size)
+    order = {"shuffle": True, "seed": settings.seed, "drop_last": drop_last}
+    loader = DataLoader(train, settings.batch_size, **order, transform=settings.transform, device=device)  # type: ignore[arg-type]
+    optimizer = settings.make_optimizer(network.parameters())
+    schedule = settings.make_schedule(optimizer, settings.epochs * len(loader) - gone)
+    task = settings.training_task(lambda: class_counts(train))
+    return Loop(network, loader, optimizer, schedule, task, settings.clip_grad, History(model=network))
 
 
 def _places(out: str | Path | None, resume: bool | str | Path) -> tuple[Path | None, Path | None]:
@@ -164,26 +201,15 @@ def _check_free(folder: Path | None, source: Path | None) -> None:
     if found:
         received = f"the run in {folder}" if found[0] == LAST else f"{folder / found[0]}"
         hint = "take another folder for the resumed run" if source is not None else "take another folder"
-        if source is None and found[0] in (LAST, BEST):
-            way = "resume=True" if found[0] == LAST else f"resume={str(folder / BEST)!r}"
-            hint = f"pass {way} to go on with it, or take another folder"
+        if source is None and found[0] == LAST:
+            hint = "pass resume=True to go on with it, or take another folder"
         raise FileExistsError(message("fit", "a folder without a run", received, hint))
 
 
-def _chosen(what: str, choice: Any, known: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
-    if callable(choice):
-        return choice
-    if choice not in known:
-        raise ValueError(message("fit", f"{what} as one of {', '.join(known)}, or a function", repr(choice)))
-    return known[choice]
-
-
-def _name(value: Any) -> str | None:
-    """A text that is the same in every process."""
-    if value is None or isinstance(value, str):
-        return value
-    text = getattr(value, "__qualname__", None) or repr(value)
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
+def _resumable(source: Path) -> Checkpoint:
+    saved = checkpoint.load(source)
+    check_resumable(saved)
+    return saved
 
 
 def _network(model: Module | str, train: Data) -> tuple[str | None, dict[str, Any], Module]:
@@ -194,55 +220,30 @@ def _network(model: Module | str, train: Data) -> tuple[str | None, dict[str, An
     if isinstance(train, Dataset):
         args = {"classes": len(train.classes), "in_channels": train.input_shape[0]}
     else:
-        args = {"classes": int(_labels(train).max()) + 1, "in_channels": int(train[0].shape[1])}
+        pictures = columns("fit", train)[0].arrays[0]
+        if pictures.ndim != 4:
+            raise ShapeError(message("fit", f"pictures (N, C, H, W) for {model}", f"X {pictures.shape}"))
+        args = {"classes": int(labels_of(train).max()) + 1, "in_channels": int(pictures.shape[1])}
     return model, args, models.get(model)(**args)
 
 
-def _labels(data: Data) -> np.ndarray:
-    return data.labels if isinstance(data, Dataset) else np.asarray(data[1])
+def _frozen(network: Module) -> str | None:
+    """The modules that stay in evaluation mode."""
+    return ", ".join(path for path, module in network.named_modules() if not module.training) or None
 
 
-def _try_out(model: Module, loss: Loss, data: Data, transform: Callable[..., Any] | None = None) -> None:
-    """Run the pictures with the smallest and the largest label through, so that what does not fit raises before anything is written.
+def _called(data: Data) -> str:
+    return data.name if isinstance(data, Dataset) else "arrays"
 
-    Lazy layers take their sizes from them.
-    """
-    labels = _labels(data)
-    rows = [int(labels.argmin()), int(labels.argmax())]
-    two = data[rows] if isinstance(data, Dataset) else (np.asarray(data[0])[rows], labels[rows])
-    with evaluating(model) as device:
-        for x, y in DataLoader(two, 2, seed=0, transform=transform, prefetch=0, device=device):
-            loss(check_logits("fit", model(x), y), y)
+
+def _told(init: Weights | None) -> str | None:
+    return None if init is None else str(init) if isinstance(init, (str, Path)) else type(init).__name__
 
 
 def _leaves_one(model: Module, images: int, batch_size: int) -> bool:
     """Whether the last batch is a single picture, and the model normalises over batches."""
     norms = (module for module in model.modules() if isinstance(module, (BatchNorm1d, BatchNorm2d)))
     return images > batch_size and images % batch_size == 1 and any(module.training for module in norms)
-
-
-def _described(data: Data) -> str:
-    """What the data are, with a checksum, so that a run is not resumed with others."""
-    if not isinstance(data, Dataset) and (not isinstance(data, (tuple, list)) or len(data) != 2):
-        received = f"a {type(data).__name__} of {len(data)}" if isinstance(data, (tuple, list)) else type(data).__name__
-        raise TypeError(message("fit", "a Dataset or a pair (X, y) of arrays", received))
-    x, y = (data.images, data.labels) if isinstance(data, Dataset) else (np.asarray(data[0]), np.asarray(data[1]))
-    if y.dtype.kind not in "iu":
-        raise DTypeError(message("fit", "labels of an integer dtype", f"{y.dtype}", "labels are class indices"))
-    if y.ndim != 1 or x.shape[:1] != y.shape:
-        raise ShapeError(message("fit", "X (N, ...) and labels (N,)", f"X {x.shape} and labels {y.shape}"))
-    if not len(y):
-        raise ValueError(message("fit", "at least one example", "none"))
-    checksum = _checksum(y, _checksum(x))
-    scale = f", mean {data.mean}, std {data.std}" if isinstance(data, Dataset) else ""
-    return f"{data.name if isinstance(data, Dataset) else 'arrays'} {x.shape} {x.dtype}{scale}, crc32 {checksum:08x}"
-
-
-def _checksum(array: np.ndarray, value: int = 0) -> int:
-    """The CRC-32 of the values in C order, by pieces: an array in another order, which may lie in a file, is not copied whole."""
-    for start in range(0, len(array), 256):
-        value = zlib.crc32(np.ascontiguousarray(array[start : start + 256]).reshape(-1).view(np.uint8).data, value)
-    return value
 
 
 @contextmanager

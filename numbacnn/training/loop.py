@@ -2,92 +2,56 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from .. import backends, random
+from .. import random
 from ..checkpoint import Checkpoint
 from ..data import DataLoader
 from ..errors import message
 from ..nn import Module
 from ..optim import Optimizer, Schedule
 from ..signatures import described, fits, shown
-from ..tensor import Tensor, no_grad
-from .evaluate import Loss, check_logits
+from ..tensor import no_grad, stack
 from .results import Epoch, Evaluation, History
+from .task import Meter, Task, examples, outputs
 
-__all__ = ["Diverged", "Loop", "Meter"]
-
-
-class Diverged(Exception):
-    """A loss, or a weight, is no longer finite."""
-
-    def __init__(self, value: float, step: int) -> None:
-        super().__init__(value, step)
-        self.value, self.step = value, step
-
-
-def steps_between_reads(device: str) -> int:
-    """How often the losses are read: at every step, or seldom where that would let the device's queue run dry."""
-    return 50 if backends.queued(device) else 1
-
-
-class Meter:
-    """Sums of an epoch: loss times images, right answers, images. Losses are read some steps late on a device with a queue."""
-
-    def __init__(self, device: str) -> None:
-        self.every = steps_between_reads(device)
-        self.loss, self.right, self.images = 0.0, 0, 0
-        self.waiting: list[tuple[int, Tensor, Tensor, int]] = []
-
-    def add(self, step: int, loss: Tensor, logits: Tensor, y: Tensor) -> None:
-        with no_grad():
-            right = (logits.detach().argmax(1) == y).sum()
-        self.waiting.append((step, loss.data, right, len(y)))
-        if len(self.waiting) >= self.every:
-            self.read()
-
-    def read(self) -> None:
-        """Bring the sums up to date; Diverged at the first step whose loss is not finite."""
-        waiting, self.waiting = self.waiting, []
-        for step, loss, right, images in waiting:
-            value = float(loss.item())
-            if not math.isfinite(value):
-                raise Diverged(value, step)
-            self.loss += value * images
-            self.right += int(right.item())
-            self.images += images
-
-    def means(self) -> tuple[float, float]:
-        """(loss, accuracy) of what was read."""
-        return self.loss / max(self.images, 1), self.right / max(self.images, 1)
-
-    def numbers(self) -> list[tuple[str, float]]:
-        """What the bar shows: names and means, none before the first read."""
-        return list(zip(("loss", "accuracy"), self.means())) if self.images else []
+__all__ = ["Loop", "check_resumable"]
 
 
 @dataclass
 class Loop:
-    """What moves in a run: a network, what trains it, and how far it has come; ``seconds`` are those of this epoch."""
+    """What moves in a run: a network, what trains it, and how far it has come.
+
+    Args:
+        clip_grad: the largest norm of all gradients together, or None.
+        seconds: those of this epoch.
+        waited: epochs since the best.
+        stopped: whether the run is over before its last epoch.
+    """
 
     model: Module
     loader: DataLoader
     optimizer: Optimizer
     schedule: Schedule | None
-    loss: Loss
+    task: Task
+    clip_grad: float | None
     history: History
     step: int = 0
     seconds: float = 0.0
+    waited: int = 0
+    stopped: bool = False
     meter: Meter = field(init=False)
 
     def __post_init__(self) -> None:
-        self.meter = Meter(self.loader.device)
+        self.meter = self._new_meter()
+
+    def _new_meter(self) -> Meter:
+        return Meter(self.loader.device, diverges=True)
 
     def steps(self) -> Iterator[int]:
         """Go on to the end of the epoch; after each step, how many images it took.
@@ -100,34 +64,37 @@ class Loop:
             self._one_step(x, y)
             now = time.perf_counter()
             self.seconds, before = self.seconds + now - before, now
-            yield len(y)
+            yield examples(y)
 
-    def _one_step(self, x: Tensor, y: Tensor) -> None:
-        logits = check_logits("fit", self.model(x), y)
-        loss = self.loss(logits, y)
+    def _one_step(self, x: Any, y: Any) -> None:
+        loss, values = self.task.measure("fit", outputs("fit", self.model, x), y)
         self.step += 1
-        self.meter.add(self.step, loss, logits, y)
+        self.meter.add(self.step, values, examples(y))
         self.optimizer.zero_grad()
         loss.backward()
+        if self.clip_grad is not None:
+            _clip(self.model, self.clip_grad)
         self.optimizer.step()
         if self.schedule is not None:
             self.schedule.step()
 
-    def end_epoch(self, tested: Evaluation | None) -> Epoch:
+    def end_epoch(self, judged: Evaluation | None) -> Epoch:
         """Add the epoch to the history, and begin another."""
-        loss, accuracy = self.meter.means()
+        train = self.meter.means()
+        val = {} if judged is None else {"loss": judged.loss, "accuracy": judged.accuracy, **judged.metrics}
+        measured = {f"train_{name}": value for name, value in train.items()} | {f"val_{name}": value for name, value in val.items()}
+        named = {name: measured.pop(name, None) for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")}
         epoch = Epoch(
             epoch=len(self.history) + 1,
-            train_loss=loss,
-            train_accuracy=accuracy,
-            test_loss=None if tested is None else tested.loss,
-            test_accuracy=None if tested is None else tested.accuracy,
+            **named,  # type: ignore[arg-type]
             lr=self.lr,
             seconds=self.seconds,
             images_per_second=self.meter.images / max(self.seconds, 1e-9),
+            metrics=measured,  # type: ignore[arg-type]
         )
         self.history.epochs.append(epoch)
-        self.meter, self.seconds = Meter(self.loader.device), 0.0
+        self.waited = 0 if self.history.best is epoch else self.waited + 1
+        self.meter, self.seconds = self._new_meter(), 0.0
         return epoch
 
     @property
@@ -137,37 +104,68 @@ class Loop:
     # -- state ---------------------------------------------------------------------------------------------------------
     def state(self) -> dict[str, Any]:
         """All that decides how the loop goes on, by the names in :class:`Checkpoint`."""
-        meter = {"loss": self.meter.loss, "right": self.meter.right, "images": self.meter.images}
+        progress = {name: getattr(self, name) for name in ("step", "seconds", "waited", "stopped")}
+        meter = {"sums": self.meter.sums, "images": self.meter.images}
         return {
-            "weights": {name: np.array(t) for name, t in self.model.state_dict().items()},
+            "weights": self.weights(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
             "generators": {"library": random.get_rng_state(), "loader": self.loader.state_dict()},
-            "progress": {"step": self.step, "seconds": self.seconds, "meter": meter, "history": [asdict(epoch) for epoch in self.history]},
+            "progress": {**progress, "meter": meter, "history": [asdict(epoch) for epoch in self.history]},
         }
 
-    def restore(self, saved: Checkpoint) -> None:
-        """Go on exactly where the checkpoint of a run was written.
+    def weights(self) -> dict[str, np.ndarray]:
+        """A copy."""
+        return {name: np.array(t) for name, t in self.model.state_dict().items()}
+
+    def restore(self, saved: Checkpoint, anew: bool) -> None:
+        """Go on exactly where the checkpoint of a run was written; with ``anew`` at the rates of another schedule, which is there already.
 
         Each takes its state whole or not at all; the user's model comes last, so that it is as it was where another refuses.
         """
-        progress, generators = saved.progress, saved.generators
-        _check_record("progress", progress, PROGRESS)
-        _check_record("generators", generators, GENERATORS)
-        self.optimizer.load_state_dict(saved.optimizer or {})
-        if self.schedule is not None:
+        progress, generators, optimizer = saved.progress, saved.generators, saved.optimizer or {}
+        self.optimizer.load_state_dict({**optimizer, "param_groups": self.optimizer.state_dict()["param_groups"]} if anew else optimizer)
+        if self.schedule is not None and not anew:
             self.schedule.load_state_dict(saved.schedule or {})
         self.loader.load_state_dict(generators["loader"])
         random.set_rng_state(generators["library"])
         self.step, self.seconds = progress["step"], progress["seconds"]
-        self.meter.loss, self.meter.right, self.meter.images = (progress["meter"][name] for name in ("loss", "right", "images"))
+        if not anew:
+            self.waited, self.stopped = progress["waited"], progress["stopped"]
+        self.meter.sums, self.meter.images = dict(progress["meter"]["sums"]), progress["meter"]["images"]
         self.history.epochs = [Epoch(**epoch) for epoch in progress["history"]]
         self.model.load_state_dict(saved.weights)
 
 
-PROGRESS = {"step": int, "seconds": float, "meter": {"loss": float, "right": int, "images": int}, "history": [get_type_hints(Epoch)]}
+def check_resumable(saved: Checkpoint) -> None:
+    """ValueError for a checkpoint that is not the whole state of a run."""
+    if saved.optimizer is None or not saved.progress or not saved.generators:
+        hint = "resume from last.safetensors, or start a run from these weights: init=path"
+        raise ValueError(message("fit", "the checkpoint of a training run", "weights for use only", hint))
+    _check_record("progress", saved.progress, PROGRESS)
+    _check_record("generators", saved.generators, GENERATORS)
+
+
+def _clip(model: Module, most: float) -> None:
+    """Scale all gradients by one factor, so that their norm together is at most ``most``."""
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    with no_grad():
+        norm = stack([(g * g).sum() for g in grads]).sum().sqrt()
+        factor = (most / (norm + 1e-6)).clamp(max=1.0)  # stays on the device
+        for g in grads:
+            g.mul_(factor)
+
+
+PROGRESS = {
+    "step": int,
+    "seconds": float,
+    "waited": int,
+    "stopped": bool,
+    "meter": {"sums": dict[str, float], "images": int},
+    "history": [get_type_hints(Epoch)],
+}
 GENERATORS = {"library": dict, "loader": {"seed": int, "epoch": int, "position": int}}
-"""What a saved state holds: a type, the entries of a dict, or a list of what each member is."""
+"""What a saved state holds: a type, the entries of a dict, a list of what each member is, or a dict of any names."""
 
 
 def _check_record(name: str, value: Any, wanted: Any) -> None:
@@ -182,6 +180,11 @@ def _check_record(name: str, value: Any, wanted: Any) -> None:
             raise ValueError(message("fit", f"a checkpoint's {name} as a list", shown(value)))
         for member in value:
             _check_record(name, member, wanted[0])
+    elif get_origin(wanted) is dict:
+        if not isinstance(value, dict):
+            raise ValueError(message("fit", f"a checkpoint's {name} as a dict", shown(value)))
+        for key, inner in value.items():
+            _check_record(f"{name}.{key}", inner, get_args(wanted)[1])
     elif not fits(value, wanted) or (isinstance(value, int) and not 0 <= value < 2**64):
         bounds = " from 0 to 2^64 - 1" if fits(value, wanted) else ""
         raise ValueError(message("fit", f"a checkpoint's {name} as {described(wanted)}{bounds}", shown(value)))

@@ -1,16 +1,19 @@
-"""Whether modules train or evaluate, for a while: as it was afterwards, whichever threads ask."""
+"""Modes and weights of a model for a while: as they were afterwards."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
 
 from .. import backends
 from ..locks import lock
 from ..nn import Module
 from ..tensor import inference_mode
 
-__all__ = ["evaluating", "training"]
+__all__ = ["evaluating", "holding", "set_mode", "training"]
 
 _evaluated: dict[int, list[int]] = {}
 """For the id of each module in evaluation: how many ask for it, and the mode that it goes back to with the last of them."""
@@ -25,7 +28,7 @@ def evaluating(model: Module) -> Iterator[str]:
     with _lock:
         for module in modules:
             _evaluated.setdefault(id(module), [0, module.training])[0] += 1
-            _set(module, False)
+            set_mode(module, False)
     try:
         with inference_mode():
             yield backends.DEFAULT if first is None else first.device
@@ -34,7 +37,7 @@ def evaluating(model: Module) -> Iterator[str]:
             for module in modules:
                 _evaluated[id(module)][0] -= 1
                 if not _evaluated[id(module)][0]:
-                    _set(module, bool(_evaluated.pop(id(module))[1]))
+                    set_mode(module, bool(_evaluated.pop(id(module))[1]))
 
 
 @contextmanager
@@ -47,8 +50,20 @@ def training(model: Module) -> Iterator[None]:
         yield
     finally:
         for module, training in modes:
-            _set(module, training)
+            set_mode(module, training)
 
 
-def _set(module: Module, training: bool) -> None:
+@contextmanager
+def holding(model: Module, weights: Mapping[str, Any]) -> Iterator[None]:
+    """Other weights for a while, and then its own again."""
+    own = {name: np.array(t) for name, t in model.state_dict().items()}
+    model.load_state_dict(weights)
+    try:
+        yield
+    finally:
+        model.load_state_dict(own)
+
+
+def set_mode(module: Module, training: bool) -> None:
+    """The mode of this module alone."""
     object.__setattr__(module, "training", training)

@@ -10,51 +10,70 @@ from typing import Any
 
 import numpy as np
 
+from ..checkpoint import Checkpoint
 from ..errors import printable
+from ..nn import Module
 
 __all__ = ["Epoch", "Evaluation", "History"]
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of the log. Losses are means over the images, accuracies shares from 0 to 1, ``seconds`` those of training alone.
+    """One line of the log. Losses are means over the examples, accuracies shares from 0 to 1, ``seconds`` those of training alone.
 
-    ``train_loss`` and ``train_accuracy`` are taken while the weights move, over the epoch; ``lr`` is the rate at its end.
+    Values of training are taken while the weights move, over the epoch; ``lr`` is the rate at its end. ``metrics`` holds "train_NAME" and
+    "val_NAME" for each metric. Accuracies are None where the outputs and targets are not those of classes.
     """
 
     epoch: int
     train_loss: float
-    train_accuracy: float
-    test_loss: float | None
-    test_accuracy: float | None
+    train_accuracy: float | None
+    val_loss: float | None
+    val_accuracy: float | None
     lr: float
     seconds: float
     images_per_second: float
+    metrics: dict[str, float] = field(default_factory=dict)
 
     @property
     def score(self) -> tuple[float, float]:
-        """The larger the better: accuracy, then loss, on the test data where there are any. Nothing is worse than a loss that is NaN."""
-        accuracy, loss = self.test_accuracy, self.test_loss
-        if accuracy is None or loss is None:
-            accuracy, loss = self.train_accuracy, self.train_loss
-        return (-math.inf, -math.inf) if math.isnan(loss) else (accuracy, -loss)
+        """The larger the better: accuracy, then loss, on the validation data where there are any. A loss that is NaN is the worst."""
+        part = "train" if self.val_loss is None else "val"
+        accuracy, loss = getattr(self, f"{part}_accuracy"), getattr(self, f"{part}_loss")
+        return (-math.inf, -math.inf) if math.isnan(loss) else (0.0 if accuracy is None else accuracy, -loss)
 
     def __str__(self) -> str:
-        tested = "" if self.test_loss is None else f"   test loss {self.test_loss:.4f} accuracy {self.test_accuracy:.4f}"
-        trained = f"train loss {self.train_loss:.4f} accuracy {self.train_accuracy:.4f}"
-        return f"epoch {self.epoch:3d}   {trained}{tested}   {self.images_per_second:,.0f} images/s"
+        parts = [_part(self, part) for part in ("train", "val") if getattr(self, f"{part}_loss") is not None]
+        return f"epoch {self.epoch:3d}   {'   '.join(parts)}   {self.images_per_second:,.0f} images/s"
+
+
+def _part(epoch: Epoch, part: str) -> str:
+    """As "train loss 0.1234 accuracy 0.9876 iou 0.5432"."""
+    values = {"loss": getattr(epoch, f"{part}_loss"), "accuracy": getattr(epoch, f"{part}_accuracy")}
+    values |= {name.removeprefix(f"{part}_"): value for name, value in epoch.metrics.items() if name.startswith(f"{part}_")}
+    return " ".join([part, *(f"{name} {value:.4f}" for name, value in values.items() if value is not None)])
 
 
 @dataclass
 class History:
-    """What :func:`fit` gives back: the epochs in order, and the folder with the files of the run.
+    """What :func:`fit` gives back: the epochs in order, and what came of them.
 
-    >>> history = fit("lenet-modern", *nc.data.digits(), epochs=20)  # doctest: +SKIP
-    >>> history.last.test_accuracy, history.column("train_loss")  # doctest: +SKIP
+    Args:
+        folder: with the files of the run, or None.
+        test: how the weights of the best epoch do on the test data, judged once, at the end.
+        model: the network; it has the weights of the last epoch.
+        checkpoint: the weights of the best epoch, with the classes and the preprocessing: what ``best.safetensors`` holds.
+
+    >>> train, test = nc.data.digits()  # doctest: +SKIP
+    >>> history = fit("lenet-modern", train[200:], train[:200], test=test, epochs=20)  # doctest: +SKIP
+    >>> history.test.accuracy, history.best.val_accuracy, history.column("train_loss")  # doctest: +SKIP
     """
 
     epochs: list[Epoch] = field(default_factory=list)
     folder: Path | None = None
+    test: Evaluation | None = None
+    model: Module | None = field(default=None, repr=False)
+    checkpoint: Checkpoint | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.epochs)
@@ -63,8 +82,8 @@ class History:
         return iter(self.epochs)
 
     def column(self, name: str) -> list[Any]:
-        """One value of every epoch, by its name in :class:`Epoch`."""
-        return [getattr(epoch, name) for epoch in self.epochs]
+        """One value of every epoch, by its name in :class:`Epoch` or in its ``metrics``."""
+        return [epoch.metrics[name] if name in epoch.metrics else getattr(epoch, name) for epoch in self.epochs]
 
     @property
     def last(self) -> Epoch:
@@ -72,7 +91,7 @@ class History:
 
     @property
     def best(self) -> Epoch:
-        """The first epoch with the highest (test) accuracy; equal ones are told apart by the loss. ValueError where there is none yet."""
+        """The first epoch with the highest score: accuracy, or where there is none the loss. ValueError where there is no epoch yet."""
         return max(self.epochs, key=lambda epoch: epoch.score)
 
     def __str__(self) -> str:
@@ -81,19 +100,28 @@ class History:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """How well a network does: mean loss, accuracy from 0 to 1, and ``confusion[true, predicted]``, counts (K, K) in int64."""
+    """How well a network does: the mean loss and metrics, and of classes the accuracy from 0 to 1.
+
+    ``confusion[true, predicted]`` are counts (K, K) in int64. Accuracy and confusion are None where the output is no logits (N, K).
+    """
 
     loss: float
-    accuracy: float
-    confusion: np.ndarray
+    accuracy: float | None
+    confusion: np.ndarray | None
     classes: tuple[str, ...]
+    metrics: dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        right, total = int(np.trace(self.confusion)), int(self.confusion.sum())
-        return f"loss {self.loss:.4f}, accuracy {self.accuracy:.4f} ({right:,} of {total:,})"
+        values = {"loss": self.loss, "accuracy": self.accuracy, **self.metrics}
+        text = {name: f"{name} {value:.4f}" for name, value in values.items() if value is not None}
+        if self.confusion is not None and self.accuracy is not None:
+            text["accuracy"] += f" ({int(np.trace(self.confusion)):,} of {int(self.confusion.sum()):,})"
+        return ", ".join(text.values())
 
     def report(self) -> str:
-        """A table: for each class its images, precision, recall, and the class it is most often mistaken for."""
+        """A table: for each class its images, precision, recall, and the class it is most often mistaken for. One line without classes."""
+        if self.confusion is None:
+            return str(self)
         rows = [("class", "images", "precision", "recall", "mistaken for")]
         wrong = self.confusion - np.diag(np.diag(self.confusion))
         names = list(map(printable, self.classes))

@@ -14,15 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import files, plots
+from .. import checkpoint, files, plots
 from ..checkpoint import Checkpoint, Preprocessing, encode
 from ..data import Dataset
 from ..data.dataset import background
 from ..errors import message
 from ..version import __version__
 from .evaluate import Data, evaluate
-from .loop import Diverged, Loop
+from .examples import length
+from .loop import Loop
+from .modes import holding
+from .results import Evaluation, History
+from .settings import Settings
 from .signals import Interrupted, StopSignal
+from .task import Diverged
 
 if TYPE_CHECKING:
     from .progress import Progress
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["BEST", "CURVE", "LAST", "LOG", "Origin", "Run"]
 
 SAVE_SECONDS = 60.0  # between checkpoints inside an epoch, unless checkpoint_every says otherwise
+FREE = ("data", "init")  # options that may differ when a run is resumed: where its data and its first weights came from
 LAST, BEST, LOG, CURVE = "last.safetensors", "best.safetensors", "log.jsonl", "curve.png"
 
 
@@ -55,17 +61,23 @@ class Origin:
     def options(self) -> dict[str, Any]:
         return self.run["options"]
 
-    def go_on_from(self, before: dict[str, Any], epochs_may_differ: bool) -> None:
-        """Take over how an earlier part of the run began; ValueError where its options are others."""
+    def go_on_from(self, before: dict[str, Any]) -> bool:
+        """Take over how an earlier part of the run began, and say whether epochs are added; ValueError where its options are others."""
         given = before.get("options", {})
-        names = [name for name in self.options if self.options[name] != given.get(name)]
-        if differing := [name for name in names if name != "epochs" or not epochs_may_differ]:
+        names = [name for name in self.options if self.options[name] != given.get(name) and name not in FREE]
+        epochs = given.get("epochs")
+        more = isinstance(epochs, int) and self.epochs > epochs
+        if differing := [name for name in names if name != "epochs" or not more]:
             wanted = ", ".join(f"{name} {given.get(name)!r}" for name in differing)
             received = ", ".join(f"{name} {self.options[name]!r}" for name in differing)
-            raise ValueError(
-                message("fit", f"the run as it began, with {wanted}", received, "resume with the same arguments, or start anew")
-            )
-        self.run = {**before, "options": self.options}
+            hint = "resume with the same arguments (or more epochs), or start anew"
+            raise ValueError(message("fit", f"the run as it began, with {wanted}", received, hint))
+        self.run = {**before, "options": self.options | {name: given[name] for name in FREE if name in given}}
+        return more
+
+    @property
+    def epochs(self) -> int:
+        return self.options["epochs"]
 
 
 @dataclass
@@ -74,11 +86,15 @@ class Run:
 
     loop: Loop
     origin: Origin
+    settings: Settings
+    val: Data | None
     test: Data | None
     folder: Path | None
     every: int | None
     progress: bool
     saved_at: float = field(default_factory=time.monotonic, init=False)
+    written: Checkpoint | None = field(default=None, init=False)
+    """The best checkpoint, if it lies in the folder."""
     show: Progress = field(init=False)
 
     def __post_init__(self) -> None:
@@ -93,14 +109,14 @@ class Run:
 
     @property
     def epochs(self) -> int:
-        return self.origin.options["epochs"]
+        return self.origin.epochs
 
     def train(self, stop: StopSignal) -> None:
         """Go on to the last epoch."""
         try:
-            if self.folder is not None and self.loop.step and not (self.folder / LAST).exists():  # resumed from elsewhere
+            if self.folder is not None and self.loop.step:  # resumed, perhaps from elsewhere, or killed before the best was written
                 self.save()
-            while self.epoch <= self.epochs:
+            while self.epoch <= self.epochs and not self.loop.stopped:
                 self.train_epoch(stop)
                 self.end_epoch()
                 self.check(stop)
@@ -110,7 +126,7 @@ class Run:
     def train_epoch(self, stop: StopSignal) -> None:
         """Go on to the end of the epoch."""
         loop = self.loop
-        total = min(len(loop.loader) * loop.loader.batch_size, _length(loop.loader.dataset))
+        total = min(len(loop.loader) * loop.loader.batch_size, length(loop.loader.dataset))
         title = f"epoch {self.epoch}/{self.epochs}"
         with self.show.bar(title, total, loop.meter.images, loop.meter.numbers) as bar:
             for images in self.show.steps(loop.steps()):
@@ -138,23 +154,40 @@ class Run:
         raise Interrupted(f"[fit] {where}; {kept}.", self.folder, stop.number)
 
     def end_epoch(self) -> None:
-        """Judge the network, and save."""
-        loop = self.loop
+        """Judge the network, let the callbacks look at it, and save, even where one of them fails."""
+        loop, history = self.loop, self.loop.history
         loop.meter.read()
-        size = max(loop.loader.batch_size, 256)
-        epoch = loop.end_epoch(None if self.test is None else evaluate(loop.model, self.test, loss=loop.loss, batch_size=size))
-        if self.folder is not None:
-            self.save()
+        epoch = loop.end_epoch(None if self.val is None else self.judge(self.val))
+        if history.best is epoch:
+            history.checkpoint = self.best_checkpoint()
+        try:
+            asked = [callback(history) is True for callback in self.settings.callbacks]
+            patience = self.settings.early_stopping
+            loop.stopped = any(asked) or (patience is not None and loop.waited >= patience)
+        finally:
+            if self.folder is not None:
+                self.save()
         self.show.line(epoch)
 
-    def finish(self) -> None:
-        if self.folder is None:
-            return
-        self.write_log()  # a run killed between its last checkpoint and its log, and resumed, comes here at once
-        try:
-            plots.curve(self.loop.history, self.folder / CURVE)
-        except ImportError as error:
-            print(f"no {CURVE}: {error}", file=sys.stderr)
+    def judge(self, data: Data) -> Evaluation:
+        size = max(self.loop.loader.batch_size, 256)
+        return evaluate(self.loop.model, data, loss=self.settings.loss, metrics=self.settings.metrics, batch_size=size)
+
+    def finish(self) -> History:
+        """Judge the best weights on the test data, and write what a whole run has."""
+        history = self.loop.history
+        if self.test is not None:
+            best = history.checkpoint or self.best_checkpoint()  # the best epoch's weights may be lost: they lie in a file of their own
+            with holding(self.loop.model, best.weights):
+                history.test = self.judge(self.test)
+            self.show.line(f"test    {history.test}")
+        if self.folder is not None:
+            self.write_log()  # a run killed between its last checkpoint and its log, and resumed, comes here at once
+            try:
+                plots.curve(history, self.folder / CURVE)
+            except ImportError as error:
+                print(f"no {CURVE}: {error}", file=sys.stderr)
+        return history
 
     def diverged(self, error: Diverged) -> FloatingPointError:
         last = self._folder / LAST
@@ -166,17 +199,16 @@ class Run:
 
     # -- state ---------------------------------------------------------------------------------------------------------
     def save(self) -> None:
-        """Write the last checkpoint, and before it the best: a kill in between repeats the epoch, and loses nothing."""
-        history, meter = self.loop.history, self.loop.meter
-        meter.read()
-        checkpoint = self.checkpoint()
-        if not all(np.isfinite(w).all() for w in checkpoint.weights.values()):
+        """Write the last checkpoint, and after it the best: where a kill comes in between, the best is written when the run goes on."""
+        self.loop.meter.read()
+        state = self.checkpoint()
+        if not all(np.isfinite(w).all() for w in state.weights.values()):
             raise Diverged(math.nan, self.loop.step)
-        between_epochs = len(history) > 0 and meter.images == 0
-        best = between_epochs and history.best is history.last
-        data = encode(checkpoint)
-        for name in (BEST, LAST) if best else (LAST,):
-            files.write_atomically(self._folder / name, data)
+        files.write_atomically(self._folder / LAST, encode(state))
+        best = self.loop.history.checkpoint
+        if best is not None and best is not self.written:
+            files.write_atomically(self._folder / BEST, encode(best))
+            self.written = best
         self.write_log()
         self.saved_at = time.monotonic()
 
@@ -185,32 +217,38 @@ class Run:
         return self.folder or Path()
 
     def checkpoint(self) -> Checkpoint:
-        data = self.loop.loader.dataset
-        return Checkpoint(
-            model=self.origin.model,
-            model_args=self.origin.model_args,
-            classes=data.classes if isinstance(data, Dataset) else (),
-            preprocessing=_preprocessing(data) if isinstance(data, Dataset) else None,
-            run=self.origin.run,
-            **self.loop.state(),
-        )
+        """The whole state."""
+        return Checkpoint(**self.identity(), run=self.origin.run, **self.loop.state())
 
-    def restore(self, saved: Checkpoint) -> None:
-        """Go on exactly where the checkpoint was written; ValueError where this run is another."""
-        if saved.optimizer is None or not saved.progress or not saved.generators:
-            raise ValueError(message("fit", "the checkpoint of a training run", "weights for use only", "start a run, without resume"))
-        self.origin.go_on_from(saved.run, epochs_may_differ=self.loop.schedule is None)
-        self.loop.restore(saved)
+    def best_checkpoint(self) -> Checkpoint:
+        """The weights as they are now, for use only."""
+        history = self.loop.history
+        return Checkpoint(self.loop.weights(), **self.identity(), run={**self.origin.run, "epoch": asdict(history.last)})
+
+    def identity(self) -> dict[str, Any]:
+        """What network it is, and for what pictures."""
+        data, origin = self.loop.loader.dataset, self.origin
+        pictures = {"classes": data.classes, "preprocessing": _preprocessing(data)} if isinstance(data, Dataset) else {}
+        return {"model": origin.model, "model_args": origin.model_args, **pictures}
+
+    def restore(self, saved: Checkpoint, source: Path, anew: bool) -> None:
+        """Go on exactly where the checkpoint was written, ``anew`` with another schedule. The best weights lie beside it."""
+        best = checkpoint.load(source.parent / BEST) if (source.parent / BEST).exists() else None
+        self.loop.restore(saved, anew)
+        history = self.loop.history
+        if best is not None and best.run.get("time") == saved.run.get("time"):
+            history.checkpoint = best
+        if len(history) and not self.loop.meter.images and history.best is history.last:  # a kill may have come before it was written
+            history.checkpoint = self.best_checkpoint()
 
     def write_log(self) -> None:
         """The log anew from the history, so that it agrees with the checkpoint whatever happened before."""
         parameters = sum(p.numel() for p in self.loop.model.parameters())
-        lines = [{**self.origin.run, "parameters": parameters}, *map(asdict, self.loop.history)]
+        head = {**self.origin.run, "parameters": parameters}
+        if (test := self.loop.history.test) is not None:
+            head["test"] = {"loss": test.loss, "accuracy": test.accuracy, **test.metrics}
+        lines = [head, *map(asdict, self.loop.history)]
         files.write_atomically(self._folder / LOG, "".join(json.dumps(line) + "\n" for line in lines).encode())
-
-
-def _length(data: Data) -> int:
-    return len(data) if isinstance(data, Dataset) else len(data[0])
 
 
 def _preprocessing(data: Dataset) -> Preprocessing:
