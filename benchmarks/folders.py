@@ -28,7 +28,7 @@ import numpy as np
 from numbacnn import checkpoint
 from numbacnn.data import Dataset, read_image
 from numbacnn.data.dataset import looks_drawn, stratified_split
-from numbacnn.training import BEST, LARGEST, evaluate, fit, folder_recipe, regularised
+from numbacnn.training import BEST, LARGEST, evaluate, fit, folder_recipe
 
 from .alternate import arguments
 from .tables import Row, report
@@ -114,7 +114,6 @@ def network(train: Dataset, test: Dataset, seed: int, threads: int) -> float:
     ours, val = (replace(train[part], **scale) for part in stratified_split(train.labels, len(train) // 5))
     chosen = folder_recipe(len(ours), train.input_shape[1], looks_drawn(train.images))
     model = chosen.pop("model")
-    chosen |= regularised(chosen["optimizer"], chosen.pop("weight_decay"), chosen.pop("label_smoothing"))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         fit(model, ours, val, **chosen, seed=seed, out=out, threads=threads, progress=False)

@@ -42,7 +42,7 @@ class Confusion(Protocol):
     """What ``evaluate`` returns: ``confusion[true, predicted]``, counts (K, K), and the names of the classes."""
 
     @property
-    def confusion(self) -> np.ndarray: ...
+    def confusion(self) -> np.ndarray | None: ...
     @property
     def classes(self) -> tuple[str, ...]: ...
 
@@ -311,9 +311,12 @@ def confusion(evaluation: Confusion, path: str | Path) -> None:
 
     Raises:
         ImportError: without matplotlib.
+        ValueError: for an evaluation without classes.
 
     >>> confusion(evaluation, "confusion.png")  # doctest: +SKIP
     """
+    if evaluation.confusion is None:
+        raise ValueError(message("plots", "an evaluation of classes", "one without a confusion matrix"))
     counts = np.asarray(evaluation.confusion)
     classes = len(counts)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)

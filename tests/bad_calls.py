@@ -379,7 +379,6 @@ ROWS: dict[str, Callable[[], Call]] = {
     "folder_recipe": lambda: call(nc.training.folder_recipe, 300, 40, False, "small-resnet"),
     "folder_size": lambda: call(nc.training.folder_size, "lenet"),
     "looks_drawn": lambda: call(nc.data.dataset.looks_drawn, BATCH),
-    "regularised": lambda: call(nc.training.regularised, "adamw", 0.05, 0.1),
     "recipe": lambda: call(nc.training.recipe, "digits", "lenet"),
     "checkpoint.load": lambda: call(nc.checkpoint.load, FOLDER),
     "checkpoint.load_weights": lambda: call(nc.checkpoint.load_weights, FOLDER),

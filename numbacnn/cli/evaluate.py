@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 from dataclasses import replace
+from pathlib import Path
 
-from .. import training
+import numpy as np
+
+from .. import data, files, plots, training
+from ..checkpoint import Checkpoint, Preprocessing
+from ..data import Dataset
 from ..errors import message
 from .options import Commands, UsageError, machine_arguments, positive, use_threads
-from .places import load_data, open_checkpoint, preprocessing_of
+from .pictures import SETS, Pictures
+from .places import open_checkpoint, preprocessing_of
 
 __all__ = ["add"]
+
+PRINTED_CLASSES, PRINTED_WIDTH = 12, 100  # of a confusion matrix in letters
+MISTAKES = 5  # named by file
 
 
 def add(commands: Commands) -> None:
     sub = commands.add_parser("evaluate", help="loss, accuracy and confusion of a trained network")
     sub.add_argument("checkpoint", nargs="?", help="a checkpoint or the folder of a run (default: the newest in runs/)")
-    sub.add_argument("--data", help="digits, mnist, fashion-mnist or a folder (default: what it was trained on)")
+    text = "digits, mnist, fashion-mnist or a held-out folder, all of which is judged (default: the test pictures of the run)"
+    sub.add_argument("--data", help=text)
+    sub.add_argument("--csv", metavar="FILE", help="write each picture's file, label, prediction and probability; the worst mistakes first")
+    sub.add_argument("--picture", metavar="FILE", help="write the confusion matrix as a PNG")
+    sub.add_argument("--skip-bad", action="store_true", help="go on without the files that can't be read")
     sub.add_argument("--batch-size", type=positive, default=256)
     machine_arguments(sub)
     sub.set_defaults(run=run)
@@ -26,14 +41,94 @@ def run(args: argparse.Namespace) -> None:
     use_threads(args)
     path, saved = open_checkpoint(args.checkpoint)
     seen = preprocessing_of(path, saved)
-    name = args.data or saved.run.get("notes", {}).get("data")
-    if not isinstance(name, str):
-        raise UsageError(f"evaluate {path}: the checkpoint does not say what it was trained on; pass --data")
-    _, test = load_data(name, seen.input_shape[0], seen.input_shape[1:])
+    part, test, lines = _test(args, path, saved, seen)
     if test.input_shape != seen.input_shape or test.classes != saved.classes:
         expected = f"data with pictures (C, H, W) = {seen.input_shape} and classes {', '.join(saved.classes)}"
         raise ValueError(message("evaluate", expected, f"{test.input_shape} and {', '.join(test.classes)}"))
     test = replace(test, mean=seen.mean, std=seen.std)
     network = saved.network().to(args.device)
-    print(f"{path} on the {len(test):,} test images of {test.name}")
-    print(training.evaluate(network, test, batch_size=args.batch_size).report())
+    print("\n".join([*lines, f"{path} on the {len(test):,} {part} of {test.name}"]))
+    found = training.evaluate(network, test, batch_size=args.batch_size)
+    if (table := _confusion(found)) and found.accuracy != 1:
+        print(table + "\n")
+    print(found.report())
+    probabilities = training.predict(network, test, batch_size=args.batch_size)
+    order = _worst_first(test, probabilities)
+    if test.files is not None:
+        print("".join(f"\n{line}" for line in _mistakes(test, probabilities, order)), end="")
+    if args.csv:
+        files.write_atomically(Path(args.csv), _csv(test, probabilities, order).encode())
+    if args.picture:
+        plots.confusion(found, args.picture)
+
+
+def _test(args: argparse.Namespace, path: Path, saved: Checkpoint, seen: Preprocessing) -> tuple[str, Dataset, list[str]]:
+    """What the pictures are called, the pictures, and what there is to say about them."""
+    if args.data in SETS:
+        return "test images", SETS[args.data]()[1], []
+    if args.data:
+        Pictures.of(argparse.Namespace(**vars(Pictures(args.data))), args.data)
+        size, channels = seen.input_shape[1:], seen.input_shape[0]
+        everything, reading = data.pictures(args.data, size, channels, classes=saved.classes, skip_bad=args.skip_bad)
+        return "pictures", everything, reading.lines
+    pictures = Pictures.noted(saved.run.get("notes", {}).get("pictures"))
+    if pictures is None:
+        raise UsageError(f"evaluate {path}: the checkpoint does not say what it was trained on; pass --data")
+    pictures = replace(pictures, size=seen.input_shape[1:], channels=seen.input_shape[0])
+    parts = pictures.load(saved.model or "")
+    if parts.test is None:
+        raise UsageError(f"evaluate {path}: the run kept no pictures to judge on; pass --data")
+    return "test images", parts.test, []
+
+
+def _confusion(found: training.Evaluation) -> str:
+    """The confusion matrix in letters where it fits: a row a true class, a column a predicted one."""
+    if found.confusion is None or len(found.classes) > PRINTED_CLASSES:
+        return ""
+    cells = [
+        ["", *found.classes],
+        *([name, *(f"{count:,}" if count else "." for count in row)] for name, row in zip(found.classes, found.confusion)),
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    if sum(widths) + 2 * len(widths) > PRINTED_WIDTH:
+        return ""
+    lines = [
+        "  ".join(f"{cell:>{width}}" if i else f"{cell:<{width}}" for i, (cell, width) in enumerate(zip(row, widths))) for row in cells
+    ]
+    return "\n".join(["confusion, a row for each true class", *(line.rstrip() for line in lines)])
+
+
+def _worst_first(test: Dataset, probabilities: np.ndarray) -> np.ndarray:
+    """The pictures' numbers, those whose own class has the lowest probability foremost."""
+    return np.argsort(probabilities[np.arange(len(test)), test.labels], kind="stable")
+
+
+def _mistakes(test: Dataset, probabilities: np.ndarray, order: np.ndarray) -> list[str]:
+    guesses = probabilities.argmax(1)
+    wrong = [i for i in order if guesses[i] != test.labels[i]][:MISTAKES]
+    lines = [
+        f"  {_file(test, i)}  {test.classes[guesses[i]]} {probabilities[i].max():.0%}, not {test.classes[test.labels[i]]}" for i in wrong
+    ]
+    return ["the most mistaken:", *lines, ""] if lines else []
+
+
+def _file(test: Dataset, i: int) -> str:
+    return "" if test.files is None else test.files[i]
+
+
+def _csv(test: Dataset, probabilities: np.ndarray, order: np.ndarray) -> str:
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(["file", "label", "predicted", "probability", "probability of the label"])
+    for i in order:
+        guess, label = probabilities[i].argmax(), test.labels[i]
+        table.writerow(
+            [
+                _file(test, i) or int(i),
+                test.classes[label],
+                test.classes[guess],
+                f"{probabilities[i, guess]:.6f}",
+                f"{probabilities[i, label]:.6f}",
+            ]
+        )
+    return out.getvalue()

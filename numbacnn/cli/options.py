@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from .. import backends
 
-__all__ = ["Commands", "UsageError", "machine_arguments", "natural", "positive", "rate", "use_threads"]
+__all__ = ["Commands", "UsageError", "machine_arguments", "natural", "positive", "rate", "share", "side", "use_threads"]
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -42,6 +42,22 @@ def rate(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return value
+
+
+def share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to below 1")
+    return value
+
+
+def side(text: str) -> tuple[int, int]:
+    """(height, width) of "40" or "40x60"."""
+    height, _, width = text.partition("x")
+    return positive(height), positive(width or height)
 
 
 def use_threads(args: argparse.Namespace) -> None:

@@ -218,12 +218,13 @@ def _network(model: Module | str, train: Data) -> tuple[str | None, dict[str, An
             raise TypeError(message("fit", "a Module, or the name of one in numbacnn.models", type(model).__name__))
         return None, {}, model
     if isinstance(train, Dataset):
-        args = {"classes": len(train.classes), "in_channels": train.input_shape[0]}
+        classes, shape = len(train.classes), train.input_shape
     else:
         pictures = columns("fit", train)[0].arrays[0]
         if pictures.ndim != 4:
             raise ShapeError(message("fit", f"pictures (N, C, H, W) for {model}", f"X {pictures.shape}"))
-        args = {"classes": int(labels_of(train).max()) + 1, "in_channels": int(pictures.shape[1])}
+        classes, shape = int(labels_of(train).max()) + 1, pictures.shape[1:]
+    args = models.arguments(model, classes, shape)
     return model, args, models.get(model)(**args)
 
 

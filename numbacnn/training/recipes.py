@@ -8,10 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import models
-from ..arguments import flag, integer, number, one_of
+from ..arguments import flag, integer
 from ..data import ColorJitter, Compose, RandomCrop, RandomFlip
 from ..data.transforms import Transform
-from ..nn.functional import cross_entropy
 from ..optim import SGD, Adam, AdamW, CosineAnnealingLR, OneCycleLR, Optimizer, Schedule
 from ..signatures import judged
 
@@ -24,7 +23,6 @@ __all__ = [
     "folder_recipe",
     "folder_size",
     "recipe",
-    "regularised",
 ]
 
 MakeOptimizer = Callable[..., Optimizer]
@@ -126,22 +124,3 @@ def augmentation(size: int, flip: bool = True) -> Transform:
     shift = RandomCrop(padding=max(1, round(integer("augmentation", "size", size) / 10)), padding_mode="edge")
     mirror = (RandomFlip(),) if flag("augmentation", "flip", flip) else ()
     return Compose((shift, *mirror, ColorJitter(brightness=0.2, contrast=0.2)))
-
-
-@judged
-def regularised(optimizer: str = "adamw", weight_decay: float = 0.0, label_smoothing: float = 0.0) -> dict[str, Any]:
-    """The arguments ``optimizer`` and ``loss`` for :func:`fit` with a weight decay and smoothed labels.
-
-    Raises:
-        ValueError: there is no such optimiser, or a number is below 0, or a smoothing above 1.
-
-    >>> regularised("adamw", 0.05)["optimizer"].keywords
-    {'weight_decay': 0.05}
-    """
-    number("regularised", "weight_decay", weight_decay)
-    number("regularised", "label_smoothing", label_smoothing, lambda v: 0 <= v <= 1, "from 0 to 1")
-    one_of("regularised", "optimizer", optimizer, OPTIMIZERS)
-    return {
-        "optimizer": functools.partial(OPTIMIZERS[optimizer], weight_decay=float(weight_decay)),
-        "loss": functools.partial(cross_entropy, label_smoothing=float(label_smoothing)),
-    }
