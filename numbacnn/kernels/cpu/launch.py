@@ -134,6 +134,11 @@ def layer() -> str:
     return _layer
 
 
+def _by_names(argument: Any) -> Any:
+    """A structured array as one whose fields are attributes, which they are to Numba."""
+    return argument.view(np.recarray) if isinstance(argument, np.ndarray) and argument.dtype.names else argument
+
+
 def launch(driver: Any, *args: Any) -> None:
     """Run a driver on its arguments with the threads that are set."""
     if _layer == "omp" and not _forked and _threads_now() == (config.threads or default_threads()):  # nearly always
@@ -145,7 +150,7 @@ def launch(driver: Any, *args: Any) -> None:
     current = _layer or layer()
     if current == "none":
         with np.errstate(all="ignore"):  # compiled kernels do not warn either
-            driver(*args)
+            driver(*map(_by_names, args))
         return
     if current == "workqueue" and sum(a.size for a in args if isinstance(a, np.ndarray)) < SMALL:
         _serial(driver)(*args)
