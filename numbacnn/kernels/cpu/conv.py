@@ -8,7 +8,7 @@ Memory is channels-last, so what one kernel row sees of the input is a contiguou
     to[p]      where pixel p of the output lies in its image
 
 (A plan calls them ``input_offsets``, ``taps``, ``weight_rows`` and ``output_offsets``.) ``plan`` is a plan's numbers, by the names that
-they have there: one element, for Numba hands on arrays of records, but no record.
+they have there: see ``record``.
 
 Pixels near the border see fewer taps, and each pixel of an input gradient only those that the stride brings to it. So pixels are
 grouped into tap sets, those that see the same taps, and no zero is multiplied; only where a tap set would fill no tile, the input is

@@ -29,6 +29,7 @@ from ... import config, locks
 from ...signatures import judged
 from . import cache
 from .compiler import pipeline
+from .record import by_names
 
 _numba: Any = numba.config
 
@@ -134,11 +135,6 @@ def layer() -> str:
     return _layer
 
 
-def _by_names(argument: Any) -> Any:
-    """A structured array as one whose fields are attributes, which they are to Numba."""
-    return argument.view(np.recarray) if isinstance(argument, np.ndarray) and argument.dtype.names else argument
-
-
 def launch(driver: Any, *args: Any) -> None:
     """Run a driver on its arguments with the threads that are set."""
     if _layer == "omp" and not _forked and _threads_now() == (config.threads or default_threads()):  # nearly always
@@ -150,7 +146,7 @@ def launch(driver: Any, *args: Any) -> None:
     current = _layer or layer()
     if current == "none":
         with np.errstate(all="ignore"):  # compiled kernels do not warn either
-            driver(*map(_by_names, args))
+            driver(*map(by_names, args))
         return
     if current == "workqueue" and sum(a.size for a in args if isinstance(a, np.ndarray)) < SMALL:
         _serial(driver)(*args)

@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 
 from ....geometry import ConvGeometry
+from ....kernels.cpu.record import record
 from .contract import Contraction, contraction
 from .kept import kept
 from .shapes import superpixel, transposed_geometry
-from .tables import Positions, grad_axis, grid, record, steps, tap_sets
+from .tables import Positions, grad_axis, grid, steps, tap_sets
 from .tiles import tile_for
 
 __all__ = ["column_sum_fold", "column_sum_pays", "column_sum_plans", "column_sum_step"]

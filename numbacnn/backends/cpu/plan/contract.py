@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ....kernels.cpu.record import integers, numbers_of
 from ....kernels.cpu.tile import Tile
-from .tables import TapSet, integers, numbers_of, with_tail
+from .tables import TapSet, with_tail
 from .tiles import tile_for
 
 __all__ = ["TASKS", "Contraction", "contraction", "pixel_stride_for"]

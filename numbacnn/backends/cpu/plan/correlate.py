@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ....kernels.cpu import conv
+from ....kernels.cpu.record import numbers_of
 from ....kernels.cpu.tile import Tile
 from .contract import TASKS
-from .tables import numbers_of
 
 __all__ = ["Correlation", "correlation"]
 

@@ -1,11 +1,11 @@
-"""What a kernel is told: tables of offsets (which elements of the input, and which weights, each pixel of a result meets), and numbers."""
+"""Tables of offsets: which elements of the input, and which weights, each pixel of a result meets."""
 
 from __future__ import annotations
 
 import functools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import Any
 
@@ -13,40 +13,7 @@ import numpy as np
 
 from ....geometry import Axis, Taps
 
-__all__ = [
-    "Positions",
-    "TapSet",
-    "forward_axis",
-    "grad_axis",
-    "grid",
-    "in_memory",
-    "integers",
-    "numbers_of",
-    "one_run",
-    "record",
-    "steps",
-    "tap_sets",
-    "with_tail",
-]
-
-
-def integers(*names: str) -> np.dtype:
-    """The type of a record of integers with these names. A kernel reads them as attributes: a scalar's own, as ``size``, are taken."""
-    return np.dtype([(name, np.int64) for name in names])
-
-
-def record(**numbers: int) -> np.ndarray:
-    """Numbers with names, as kernels take them: a structured array of one element.
-
-    >>> record(images=2, step=5)
-    array([(2, 5)], dtype=[('images', '<i8'), ('step', '<i8')])
-    """
-    return np.array([tuple(numbers.values())], integers(*numbers))
-
-
-def numbers_of(plan: Any) -> np.ndarray:
-    """The record of a plan's numbers: those of its fields that are no tables."""
-    return record(**{f.name: getattr(plan, f.name) for f in fields(plan) if f.type in ("int", "bool")})
+__all__ = ["Positions", "TapSet", "forward_axis", "grad_axis", "grid", "in_memory", "one_run", "steps", "tap_sets", "with_tail"]
 
 
 def grid(*axes: np.ndarray) -> np.ndarray:

@@ -10,9 +10,10 @@ import numpy as np
 
 from ....geometry import ConvGeometry
 from ....kernels.cpu import winograd
+from ....kernels.cpu.record import record
 from .contract import Contraction, contraction
 from .correlate import Correlation, correlation
-from .tables import one_run, record
+from .tables import one_run
 from .tiles import sum_tile, tile_for
 
 __all__ = ["WinogradPlan", "winograd_pays", "winograd_plans"]
