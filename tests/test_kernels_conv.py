@@ -18,7 +18,7 @@ import pytest
 from numbacnn import backends, reference
 from numbacnn.backends.cpu import CpuBackend
 from numbacnn.backends.cpu.plan import tiles
-from numbacnn.backends.cpu.plan.conv import grad_weight_plan, prepadded
+from numbacnn.backends.cpu.plan.conv import forward_plans, grad_weight_plan, prepadded
 from numbacnn.backends.cpu.plan.linear import FEW_ROWS, matmul_t_plan
 from numbacnn.geometry import ConvGeometry, PoolGeometry
 from numbacnn.kernels.cpu import conv, few_rows, launch
@@ -491,3 +491,9 @@ def test_no_tile_is_spilled(tmp_path: Path, cpu_name: str, features: str, wanted
     assert len(lines) == 5
     for line in lines:
         assert " loops 0" in line, found
+
+
+def test_records_of_plans_share_their_type() -> None:
+    """One object, not equal ones: Numba would compare these field by field at each launch."""
+    plans = [forward_plans(ConvGeometry.of((n, 3, 8, 8), (4, 3, 3, 3)), "float32")[0][1] for n in (1, 2)]
+    assert plans[0].numbers.dtype is plans[1].numbers.dtype

@@ -38,6 +38,10 @@ __all__ = ["BLOCK", "MANY", "STRIP", "contract", "correlate", "fold", "pack", "p
 
 u8 = np.uint64  # an index that is never negative: Numba leaves out its test
 
+ENTRY, PIXELS, FIRST, LAST, LENGTH = range(5)
+"""Columns of ``tap_sets``: the first entry in ``at`` and ``to``, the pixels in an image, the first run and the one after the last, and
+the length of these runs."""
+
 SMALL_PACK, SMALL_PRODUCT = 256, 2048
 """Rows of packed weights, and steps of the tile, for which other threads would take longer to come than one takes alone."""
 
@@ -312,13 +316,13 @@ def _blocks(task, plan, packed):
 
 
 @inline
-def _without_added_taps(x, a, taps, rows, first, last, length, offsets, part, packed, b, v, total):
+def _without_added_taps(x, a, tap_sets, k, taps, rows, offsets, part, packed, b, v, total):
     """total + what channel v of block b sees of a window (at x[a]) by its own taps; those that a superpixel adds have negative offsets."""
-    for r in range(first, last):
-        for i in range(length):
-            k = rows[r] + i
-            if offsets[part, k] >= 0:
-                total += x[a + taps[r] + i] * packed[0, b, k, v]
+    for r in range(tap_sets[k, FIRST], tap_sets[k, LAST]):
+        for i in range(tap_sets[k, LENGTH]):
+            row = rows[r] + i
+            if offsets[part, row] >= 0:
+                total += x[a + taps[r] + i] * packed[0, b, row, v]
     return total
 
 
@@ -329,24 +333,22 @@ def _repair_task(tile, task, x, at, to, tap_sets, taps, rows, plan, offsets, pac
     Superpixels have one group. Apart from the loop that is in a hurry.
     """
     sizes, NR = plan[0], packed.shape[3]
-    first = np.empty(NR, y.dtype)
+    bias_row = np.empty(NR, y.dtype)
     block0, block1 = _blocks(task, plan, packed)
     for b in range(block0, block1):
         used = min(NR, sizes.y_group - b * NR)
-        _bias_row(bias, b * NR, used, NR, first)
+        _bias_row(bias, b * NR, used, NR, bias_row)
         for k in range(len(tap_sets)):
-            seen = tap_sets[k]
-            begin, stop = _share(tile, task, plan, seen.pixels)
+            entry, pixels = tap_sets[k, ENTRY], tap_sets[k, PIXELS]
+            begin, stop = _share(tile, task, plan, pixels)
             for p in range(begin, stop):
-                n = p // seen.pixels
-                t = seen.entry + p - n * seen.pixels
+                n = p // pixels
+                t = entry + p - n * pixels
                 a, o = n * sizes.x_image + at[t], n * sizes.y_image + to[t] + b * NR
                 for v in range(used):
                     if y[o + v] != y[o + v]:
                         part = (b * NR + v) // (sizes.y_group // len(offsets))
-                        y[o + v] = _without_added_taps(
-                            x, a, taps, rows, seen.first, seen.last, seen.length, offsets, part, packed, b, v, first[v]
-                        )
+                        y[o + v] = _without_added_taps(x, a, tap_sets, k, taps, rows, offsets, part, packed, b, v, bias_row[v])
                         activate(y[o + v : o + v + 1], activation_code)
 
 
@@ -368,8 +370,8 @@ def _contract_task(tile, task, x, at, to, tap_sets, taps, rows, plan, offsets, p
         used = min(NR, y_group - channel)
         _bias_row(bias, g * y_group + channel, used, NR, bias_row)
         for k in range(len(tap_sets)):
-            entry, pixels = tap_sets[k].entry, tap_sets[k].pixels
-            first, last, length = tap_sets[k].first, tap_sets[k].last, tap_sets[k].length
+            entry, pixels = tap_sets[k, ENTRY], tap_sets[k, PIXELS]
+            first, last, length = tap_sets[k, FIRST], tap_sets[k, LAST], tap_sets[k, LENGTH]
             begin, stop = _share(tile, task, plan, pixels)
             for p in range(begin, stop, M):
                 n = p // pixels
@@ -394,8 +396,7 @@ def contract(tile, x, at, to, tap_sets, taps, rows, plan, offsets, w, packed, bi
     f = ACTIVATIONS[activation_code]. First flat w is packed, unless it is empty: then packed holds it already. An empty bias is none; one
     of fewer channels is repeated.
 
-    A tap set has its ``entry`` in ``at`` and ``to``, the first of them; its ``pixels`` in an image; its runs from the ``first`` on,
-    before the ``last``; and their ``length``. ``plan``: the ``images``; ``x_image`` and ``y_image``, the elements of an image;
+    The columns of ``tap_sets`` are ENTRY to LENGTH. ``plan``: the ``images``; ``x_image`` and ``y_image``, the elements of an image;
     ``x_group`` and ``y_group``, the channels of a group; the tile's ``steps`` in all; for ``pack`` ``group_stride`` and ``lane_stride``.
 
     A task owns one of ``pixel_tasks`` shares of each tap set's tiles, of all images, and one of ``channel_tasks`` shares of the blocks of

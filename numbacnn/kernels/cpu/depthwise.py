@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from .conv import ENTRY, FIRST, LAST, PIXELS
 from .launch import inline, kernel
 from .pointwise import activate
 from .vector import lanes, load, prefetch, put, zeros
@@ -129,7 +130,7 @@ def _pixels(x, image, at, begin, end, taps, rows, first, last, w, bias, y, out_i
 @inline
 def share(tap_sets, k, s, shares):
     """The table entries [first, stop) of share s of the pixels of tap set k."""
-    entry, pixels = tap_sets[k].entry, tap_sets[k].pixels
+    entry, pixels = tap_sets[k, ENTRY], tap_sets[k, PIXELS]
     return entry + pixels * s // shares, entry + pixels * (s + 1) // shares
 
 
@@ -148,7 +149,7 @@ def contract(x, at, to, tap_sets, taps, rows, plan, w, bias, activation_code, y)
         image, out_image = n * plan[0].x_image, n * plan[0].y_image
         for k in range(len(tap_sets)):
             begin, end = share(tap_sets, k, s, plan[0].shares)
-            first, last = tap_sets[k].first, tap_sets[k].last
+            first, last = tap_sets[k, FIRST], tap_sets[k, LAST]
             _pixels(x, image, at, begin, end, taps, rows, first, last, w, bias, y, out_image, to, C, activation_code)
 
 
@@ -269,7 +270,7 @@ def correlate(x, at, to, tap_sets, taps, rows, plan, grad, part):
         for n in range(chunk // shares, images, beside):
             for k in range(len(tap_sets)):
                 begin, end = share(tap_sets, k, chunk % shares, shares)
-                first, last = tap_sets[k].first, tap_sets[k].last
+                first, last = tap_sets[k, FIRST], tap_sets[k, LAST]
                 image, out_image, s = n * plan[0].x_image, n * plan[0].y_image, chunk * T * width
                 if last - first == 9 and _in_threes(taps, first, last, C) and _side_by_side(at, begin, min(begin + 2, end), C) == 2:
                     _window_sums(x, image, at, grad, out_image, to, begin, end, taps, rows, first, last, C, sums, s, width)

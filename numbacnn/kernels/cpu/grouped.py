@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from .conv import FIRST, LAST
 from .depthwise import share
 from .launch import inline, kernel
 from .pointwise import activate
@@ -49,7 +50,7 @@ def contract(tile, single, group, x, at, to, tap_sets, taps, rows, plan, w, bias
         image, out_image = n * plan[0].x_image, n * plan[0].y_image
         for k in range(len(tap_sets)):
             begin, end = share(tap_sets, k, s, plan[0].shares)
-            first, last = tap_sets[k].first, tap_sets[k].last
+            first, last = tap_sets[k, FIRST], tap_sets[k, LAST]
             whole = begin + (end - begin) // M * M
             for t in range(begin, whole, M):
                 _pixels(tile, group, x, image, at, t, taps, rows, first, last, w, bias, y, out_image, to, C)
@@ -93,7 +94,7 @@ def correlate(group, x, at, to, tap_sets, taps, rows, plan, grad, part):
         for n in range(chunk // shares, images, beside):
             for k in range(len(tap_sets)):
                 begin, end = share(tap_sets, k, chunk % shares, shares)
-                first, last = tap_sets[k].first, tap_sets[k].last
+                first, last = tap_sets[k, FIRST], tap_sets[k, LAST]
                 for block in range(begin, end, BLOCK):
                     stop = min(end, block + BLOCK)
                     for v in range(0, width, L):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ....kernels.cpu.record import integers, numbers_of
+from ....kernels.cpu.record import numbers_of
 from ....kernels.cpu.tile import Tile
 from .tables import TapSet, with_tail
 from .tiles import tile_for
@@ -19,7 +19,6 @@ TASKS = 32
 """Tasks that a kernel is cut into where the shape allows it: a fixed number, so that the bits do not depend on the threads."""
 SHARE = 4096
 """Elements of a result that a task of the kernels without a sum over channels takes, about."""
-TAP_SETS = integers("entry", "pixels", "first", "last", "length")
 ALIASES, WAYS = 4096, 8
 """Bytes at whose multiples everything falls into one set of a first-level cache, and how many lines a set holds."""
 
@@ -114,7 +113,7 @@ def contraction(
         tile=tile,
         input_offsets=np.concatenate([with_tail(k.input_offsets, x_image, images, tile.m) for k in tap_sets]),
         output_offsets=np.concatenate([with_tail(k.output_offsets, y_image, images, tile.m) for k in tap_sets]),
-        tap_sets=np.array(table, TAP_SETS),
+        tap_sets=np.array(table, np.int64),
         taps=np.concatenate([k.taps for k in tap_sets]),
         weight_rows=np.concatenate([k.weight_rows for k in tap_sets]),
         images=images,
