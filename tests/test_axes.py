@@ -14,9 +14,8 @@ from numbacnn import backends, config, reference
 from numbacnn.backends.cpu import CpuBackend, conv, run
 from numbacnn.backends.cpu.plan import conv as plans
 from numbacnn.backends.cpu.plan import kept
-from numbacnn.backends.cpu.plan.depthwise import depthwise_shares
 from numbacnn.geometry import AdaptivePoolGeometry, ConvGeometry, PoolGeometry
-from numbacnn.kernels.cpu.conv import pad
+from numbacnn.kernels.cpu.conv import PIXELS, pad
 from numbacnn.kernels.cpu.launch import launch
 from numbacnn.testing import AdaptiveCase, ConvCase, PoolCase
 from numbacnn.testing.strategies import relayout
@@ -173,7 +172,7 @@ def test_one_example_is_many_tasks(shape: tuple[int, ...]) -> None:
     weight = plans.grad_weight_plan(g, "float32")
     assert weight.chunks * weight.groups * weight.channel_tasks * weight.tap_tasks >= 16
     grouped = ConvGeometry.of((1, 64, *shape[2:]), (64, 1, *(3,) * axes), groups=64)
-    assert depthwise_shares(plans.forward_plans(grouped, "float32")[0][1]) >= 16
+    assert plans.forward_plans(grouped, "float32")[0][1].shares >= 16
     narrow = ConvGeometry.of((1, 1, *shape[2:]), (24, 1, *(3,) * axes))
     assert (conv.choose("grad_input", narrow, "float32").name == "column sum") == (axes > 1)  # which is cut by lines
 
@@ -216,7 +215,7 @@ def test_large_results_by_lines_and_slices(monkeypatch: pytest.MonkeyPatch, x: A
     try:
         made = plans.forward_plans(g, "float32")
         slice_pixels = max(pixels, math.prod(g.outputs[1:]))
-        assert all(plan.tap_sets[:, 1].sum() <= slice_pixels for _, plan in made)
+        assert all(plan.tap_sets[:, PIXELS].sum() <= slice_pixels for _, plan in made)
         check(backends.get("cpu"), ConvCase.of(x, w, **options))  # type: ignore[arg-type]
     finally:
         monkeypatch.undo()

@@ -18,7 +18,7 @@ import pytest
 from numbacnn import backends, reference
 from numbacnn.backends.cpu import CpuBackend
 from numbacnn.backends.cpu.plan import tiles
-from numbacnn.backends.cpu.plan.conv import grad_weight_plan, prepadded
+from numbacnn.backends.cpu.plan.conv import forward_plans, grad_weight_plan, prepadded
 from numbacnn.backends.cpu.plan.linear import FEW_ROWS, matmul_t_plan
 from numbacnn.geometry import ConvGeometry, PoolGeometry
 from numbacnn.kernels.cpu import conv, few_rows, launch
@@ -457,14 +457,17 @@ def test_another_processor(cpu_name: str, features: str, wanted: str, needed: st
 
 SPILLS = """
 import re
-from numba import types
-from numbacnn.backends.cpu.plan import tiles
+from numba import types, typeof
+from numbacnn.backends.cpu.plan import conv as plans, tiles
+from numbacnn.geometry import ConvGeometry
 from numbacnn.kernels.cpu import conv, tile
 
-flat, table, rows, f4 = types.float32[::1], types.int64[::1], types.int64[:, ::1], types.float32
-tables = flat, table, table, rows, table, table, rows, table
-contract = conv.contract, (*tables, flat, f4[:, :, :, ::1], flat, types.int64, flat)
-correlate = conv.correlate, (flat, table, table, rows, table, flat, f4[:, :, :, :, ::1], types.boolean, flat)
+g = ConvGeometry.of((1, 3, 8, 8), (4, 3, 3, 3))
+((_, forward),), flat, f4 = plans.forward_plans(g, "float32"), types.float32[::1], types.float32
+tables = (*map(typeof, forward.tables), typeof(forward.offsets))
+contract = conv.contract, (flat, *tables, flat, f4[:, :, :, ::1], flat, types.int64, flat)
+tables = map(typeof, plans.grad_weight_plan(g, "float32").tables)
+correlate = conv.correlate, (flat, *tables, flat, f4[:, :, :, :, ::1], types.boolean, flat)
 sums = [(*shape, run) for shape, most in tiles.RUNS.items() for run in (1, most)]
 for (kernel, arguments), shapes in ((contract, [(*tiles.WIDE, 1)]), (correlate, sums)):
     for m, n, run in shapes:
@@ -488,3 +491,9 @@ def test_no_tile_is_spilled(tmp_path: Path, cpu_name: str, features: str, wanted
     assert len(lines) == 5
     for line in lines:
         assert " loops 0" in line, found
+
+
+def test_records_of_plans_share_their_type() -> None:
+    """One object, not equal ones: Numba would compare these field by field at each launch."""
+    plans = [forward_plans(ConvGeometry.of((n, 3, 8, 8), (4, 3, 3, 3)), "float32")[0][1] for n in (1, 2)]
+    assert plans[0].numbers.dtype is plans[1].numbers.dtype

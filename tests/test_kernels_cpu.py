@@ -9,6 +9,7 @@ from scipy import special
 
 from numbacnn.kernels.cpu import adaptive, loss, norm, optim, pointwise, pool, reduce, softmax
 from numbacnn.kernels.cpu.launch import launch, set_num_threads
+from numbacnn.kernels.cpu.record import record
 from numbacnn.kernels.cpu.tile import FMA
 
 DTYPES = ("float32", "float64")
@@ -387,10 +388,10 @@ def test_adaptive_avg_pool(dtype, shape, out):
         count = part.shape[1] * part.shape[2]
         y[:, i, j] = x[:, rows_, cols].sum((1, 2)) / np.asarray(count, dtype)
         part += grad[:, i, j, None, None].astype("float64") / count
-    axes = np.array([(1, 1), (h, out[0]), (w, out[1])], np.int64)
-    value = run(adaptive.adaptive_avg_forward, rows(x), rows(np.full_like(y, np.nan)), c, axes)[1]
+    plan = record(channels=c, depth=1, height=h, width=w, planes=1, rows=out[0], windows=out[1])
+    value = run(adaptive.adaptive_avg_forward, rows(x), rows(np.full_like(y, np.nan)), plan)[1]
     np.testing.assert_array_equal(value.reshape(y.shape), y)
-    got = run(adaptive.adaptive_avg_backward, rows(grad), rows(np.full_like(x, np.nan)), c, axes)[1]
+    got = run(adaptive.adaptive_avg_backward, rows(grad), rows(np.full_like(x, np.nan)), plan)[1]
     np.testing.assert_allclose(got.reshape(shape), dx, **tolerance(dtype))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ import numpy as np
 from ...geometry import PoolGeometry
 from ...kernels.cpu import few_rows, reduce
 from ...kernels.cpu.launch import compute, launch
+from ...kernels.cpu.record import record
 from ...names import ACTIVATIONS
 from . import packs
 from .arrays import EMPTY, Array, c_ordered, to_channels_first, to_channels_last
@@ -27,6 +29,12 @@ GATHER_PIXELS = 256  # above so many pixels, compute the gradient as rows and re
 def _flattened(x: Array) -> Array:
     """(N, ...) as rows (N, I), if it lies in memory that way; else as it is."""
     return x.reshape(len(x), math.prod(x.shape[1:])) if x.flags.c_contiguous else x
+
+
+@functools.lru_cache(maxsize=256)
+def _window(g: PoolGeometry) -> Array:
+    (kh, kw), (_, width) = g.kernel, g.sizes
+    return record(kh=kh, kw=kw, line=width * g.c)
 
 
 class Dense(Pointwise, Reduce, Pool):
@@ -132,9 +140,8 @@ class Dense(Pointwise, Reduce, Pool):
         if not side_by_side or len(g.axes) != 2:
             return self.activation_backward(activation, self.avg_pool_backward(grad, geometry), y)
         y = self.contiguous(y)
-        window = np.array((*g.kernel, g.sizes[-1] * g.c))
         out = self.buffers.empty(y.shape, y.dtype)
-        return self._activation_gradient(ACTIVATIONS.index(activation), self.contiguous(grad), y, out, window)
+        return self._activation_gradient(ACTIVATIONS.index(activation), self.contiguous(grad), y, out, _window(g))
 
     def _activation_gradient(self, code: int, grad: Array, y: Array, dx: Array, window: Array = reduce.NO_WINDOW) -> tuple[Array, Array]:
         """The gradient of what the activation made y of, in dx (N, ..., C), and its channel sum; dx comes back with logical axes.

@@ -10,6 +10,7 @@ import numpy as np
 from ...geometry import AdaptivePoolGeometry, Axis, PoolGeometry, in_front
 from ...kernels.cpu import adaptive, pool
 from ...kernels.cpu.launch import launch
+from ...kernels.cpu.record import record
 from .arrays import Array, Arrays, to_channels_last
 
 __all__ = ["Pool"]
@@ -21,9 +22,9 @@ A = TypeVar("A")
 
 
 class Lines(NamedTuple):
-    """A pooling as the kernels take it: its axes, and the shapes (N, lines, pixels of a line * C) of input and output."""
+    """A pooling as the kernels take it: its numbers, and the shapes (N, lines, pixels of a line * C) of input and output."""
 
-    axes: Array
+    plan: Array
     input: tuple[int, int, int]
     output: tuple[int, int, int]
 
@@ -33,21 +34,18 @@ def _volume(axes: tuple[A, ...], n: int, unit: A) -> tuple[A, ...]:
     return (unit, axes[0], unit) if len(axes) == 1 and n < SIGNALS else in_front(axes, unit)
 
 
-def _lines(axes: list[tuple[int, ...]], n: int, c: int) -> Lines:
-    """Of axes that begin with size and outputs."""
-    (depth, planes, *_), (height, rows, *_), (width, columns, *_) = axes
-    return Lines(np.array(axes, np.int64), (n, depth * height, width * c), (n, planes * rows, columns * c))
-
-
 @functools.lru_cache(maxsize=1024)
 def _windows(g: PoolGeometry) -> Lines:
-    axes = _volume(g.axes, g.n, Axis(1))
-    return _lines([(a.size, a.outputs, a.kernel, a.stride, a.before, a.dilation) for a in axes], g.n, g.c)
+    axes = depth, height, width = _volume(g.axes, g.n, Axis(1))
+    plan = np.array([(a.size, a.outputs, a.kernel, a.stride, a.before, a.dilation) for a in axes], np.int64)
+    return Lines(plan, (g.n, depth.size * height.size, width.size * g.c), (g.n, depth.outputs * height.outputs, width.outputs * g.c))
 
 
 @functools.lru_cache(maxsize=1024)
 def _adaptive_windows(g: AdaptivePoolGeometry) -> Lines:
-    return _lines([*_volume(tuple(zip(g.sizes, g.outputs)), g.n, (1, 1))], g.n, g.c)
+    (depth, planes), (height, rows), (width, windows) = _volume(tuple(zip(g.sizes, g.outputs)), g.n, (1, 1))
+    plan = record(channels=g.c, depth=depth, height=height, width=width, planes=planes, rows=rows, windows=windows)
+    return Lines(plan, (g.n, depth * height, width * g.c), (g.n, planes * rows, windows * g.c))
 
 
 class Pool(Arrays):
@@ -57,38 +55,38 @@ class Pool(Arrays):
         g, p = geometry, _windows(geometry)
         out, index = self.empty(g.output_shape, x.dtype), self.empty(g.output_shape, np.int32)
         made = to_channels_last(out).reshape(p.output), to_channels_last(index).reshape(p.output)
-        launch(pool.max_forward, self.contiguous(x).reshape(p.input), *made, g.c, p.axes)
+        launch(pool.max_forward, self.contiguous(x).reshape(p.input), *made, g.c, p.plan)
         return out, index
 
     def max_pool_backward(self, grad: Array, index: Array, geometry: PoolGeometry) -> Array:
         g, p = geometry, _windows(geometry)
         out = self.empty(g.input_shape, grad.dtype)
         given = self.contiguous(grad).reshape(p.output), to_channels_last(index).reshape(p.output)
-        launch(pool.max_backward, *given, to_channels_last(out).reshape(p.input), g.c, p.axes)
+        launch(pool.max_backward, *given, to_channels_last(out).reshape(p.input), g.c, p.plan)
         return out
 
     def avg_pool_forward(self, x: Array, geometry: PoolGeometry) -> Array:
         g, p = geometry, _windows(geometry)
         out = self.empty(g.output_shape, x.dtype)
         lines = self.contiguous(x).reshape(p.input), to_channels_last(out).reshape(p.output)
-        launch(pool.avg_forward, *lines, g.c, p.axes, int(g.count_include_pad))
+        launch(pool.avg_forward, *lines, g.c, p.plan, int(g.count_include_pad))
         return out
 
     def avg_pool_backward(self, grad: Array, geometry: PoolGeometry) -> Array:
         g, p = geometry, _windows(geometry)
         out = self.empty(g.input_shape, grad.dtype)
         lines = self.contiguous(grad).reshape(p.output), to_channels_last(out).reshape(p.input)
-        launch(pool.avg_backward, *lines, g.c, p.axes, int(g.count_include_pad))
+        launch(pool.avg_backward, *lines, g.c, p.plan, int(g.count_include_pad))
         return out
 
     def adaptive_avg_pool_forward(self, x: Array, geometry: AdaptivePoolGeometry) -> Array:
         g, p = geometry, _adaptive_windows(geometry)
         out = self.empty(g.output_shape, x.dtype)
-        launch(adaptive.adaptive_avg_forward, self.contiguous(x).reshape(p.input), to_channels_last(out).reshape(p.output), g.c, p.axes)
+        launch(adaptive.adaptive_avg_forward, self.contiguous(x).reshape(p.input), to_channels_last(out).reshape(p.output), p.plan)
         return out
 
     def adaptive_avg_pool_backward(self, grad: Array, geometry: AdaptivePoolGeometry) -> Array:
         g, p = geometry, _adaptive_windows(geometry)
         out = self.empty(g.input_shape, grad.dtype)
-        launch(adaptive.adaptive_avg_backward, self.contiguous(grad).reshape(p.output), to_channels_last(out).reshape(p.input), g.c, p.axes)
+        launch(adaptive.adaptive_avg_backward, self.contiguous(grad).reshape(p.output), to_channels_last(out).reshape(p.input), p.plan)
         return out

@@ -48,7 +48,7 @@ def _padded_rows(buffers: Buffers, x: Array, above: tuple[int, int], beside: tup
 def pack(buffers: Buffers, p: Contraction, w: Array) -> Array:
     """The weights in the order in which ``contract`` reads them."""
     packed = buffers.empty(p.packed_shape, w.dtype)
-    launch(conv.pack, c_ordered(w).reshape(-1), p.offsets, p.group_stride, p.lane_stride, p.y_group, packed)
+    launch(conv.pack, c_ordered(w).reshape(-1), p.numbers, p.offsets, packed)
     return packed
 
 
@@ -68,7 +68,7 @@ def contract(buffers: Buffers, p: Contraction, x: Array, weights: Weights, bias:
     flat = c_ordered(w).reshape(-1) if packed is None else nothing
     packed = buffers.empty(p.packed_shape, x.dtype) if packed is None else packed
     bias = nothing if bias is None else c_ordered(bias)
-    launch(conv.contract, p.tile, x.reshape(-1), *p.tables, flat, packed, bias, code, out.reshape(-1))
+    launch(conv.contract, p.tile, x.reshape(-1), *p.tables, p.offsets, flat, packed, bias, code, out.reshape(-1))
 
 
 def contract_parts(buffers: Buffers, plans: Plans, x: Array, weights: Weights, bias: Array | None, out: Array, code: int = 0) -> None:

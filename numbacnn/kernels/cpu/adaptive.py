@@ -1,6 +1,7 @@
-"""Adaptive average pooling of channels-last volumes, as lines of pixels: x (N, D * H, W * C) and y (N, OD * OH, OW * C); c channels.
+"""Adaptive average pooling of channels-last volumes, as lines of pixels: x (N, D * H, W * C) and y (N, OD * OH, OW * C).
 
-``axes`` holds (size, outputs) of depth, height and width. An image is a volume of one slice.
+``plan``: the ``channels``, the ``depth``, ``height`` and ``width`` of x, and the ``planes``, ``rows`` and ``windows`` (of a row) of y. An
+image is a volume of one slice.
 
 Output o of an axis covers the pixels from floor(o * H / OH) to ceil((o + 1) * H / OH); so pixel h lies in the windows from
 floor(h * OH / H) to ceil((h + 1) * OH / H): the same formula. First the sums of the lines that a window sees, long runs however few the
@@ -39,9 +40,10 @@ def _mean_row(column, y, b, windows, width, c, tall):
 
 
 @inline(owns=True)
-def _forward_rows(t, blocks, x, y, c, axes):
+def _forward_rows(t, blocks, x, y, plan):
     """Task t: some lines of windows of one example."""
-    depth, planes, height, rows, width, windows = axes[0, 0], axes[0, 1], axes[1, 0], axes[1, 1], axes[2, 0], axes[2, 1]
+    depth, height, width, c = plan[0].depth, plan[0].height, plan[0].width, plan[0].channels
+    planes, rows, windows = plan[0].planes, plan[0].rows, plan[0].windows
     n, b = t // blocks, t % blocks
     lines = y.shape[1]
     column = np.empty(width * c, x.dtype)
@@ -56,11 +58,11 @@ def _forward_rows(t, blocks, x, y, c, axes):
 
 
 @kernel
-def adaptive_avg_forward(x, y, c, axes):
+def adaptive_avg_forward(x, y, plan):
     """y (N, OD * OH, OW * C) = the means of the windows of x (N, D * H, W * C)."""
     blocks = image_tasks(y.shape[1], x.shape[1] * x.shape[2])
     for t in prange(y.shape[0] * blocks):
-        _forward_rows(np.int64(t), blocks, x, y, c, axes)
+        _forward_rows(np.int64(t), blocks, x, y, plan)
 
 
 @inline
@@ -81,9 +83,10 @@ def _share_row(grad, a, column, windows, width, c, tall):
 
 
 @inline(owns=True)
-def _backward_rows(t, blocks, grad, dx, c, axes):
+def _backward_rows(t, blocks, grad, dx, plan):
     """Task t: some lines of one example of dx."""
-    depth, planes, height, rows, width, windows = axes[0, 0], axes[0, 1], axes[1, 0], axes[1, 1], axes[2, 0], axes[2, 1]
+    depth, height, width, c = plan[0].depth, plan[0].height, plan[0].width, plan[0].channels
+    planes, rows, windows = plan[0].planes, plan[0].rows, plan[0].windows
     n, b = t // blocks, t % blocks
     lines, grad_lines = dx.shape[1], grad.shape[1]
     start, stop = b * lines // blocks, (b + 1) * lines // blocks
@@ -108,8 +111,8 @@ def _backward_rows(t, blocks, grad, dx, c, axes):
 
 
 @kernel
-def adaptive_avg_backward(grad, dx, c, axes):
+def adaptive_avg_backward(grad, dx, plan):
     """dx (N, D * H, W * C): the adjoint of ``adaptive_avg_forward`` of grad (N, OD * OH, OW * C)."""
     blocks = image_tasks(dx.shape[1], dx.shape[1] * dx.shape[2])
     for t in prange(dx.shape[0] * blocks):
-        _backward_rows(np.int64(t), blocks, grad, dx, c, axes)
+        _backward_rows(np.int64(t), blocks, grad, dx, plan)

@@ -7,7 +7,8 @@ Memory is channels-last, so what one kernel row sees of the input is a contiguou
     rows[r]    which of the packed weights it meets
     to[p]      where pixel p of the output lies in its image
 
-(A plan calls them ``input_offsets``, ``taps``, ``weight_rows`` and ``output_offsets``.)
+(A plan calls them ``input_offsets``, ``taps``, ``weight_rows`` and ``output_offsets``.) ``plan`` is a plan's numbers, by the names that
+they have there: see ``record``.
 
 Pixels near the border see fewer taps, and each pixel of an input gradient only those that the stride brings to it. So pixels are
 grouped into tap sets, those that see the same taps, and no zero is multiplied; only where a tap set would fill no tile, the input is
@@ -36,6 +37,13 @@ from .vector import lanes, load, move_few, put, zeros
 __all__ = ["BLOCK", "MANY", "STRIP", "contract", "correlate", "fold", "pack", "pad"]
 
 u8 = np.uint64  # an index that is never negative: Numba leaves out its test
+
+ENTRY, PIXELS, FIRST, LAST, LENGTH = range(5)
+"""Columns of ``tap_sets``: the first entry in ``at`` and ``to``, the pixels in an image, the first run and the one after the last, and
+the length of these runs."""
+
+SMALL_PACK, SMALL_PRODUCT = 256, 2048
+"""Rows of packed weights, and steps of the tile, for which other threads would take longer to come than one takes alone."""
 
 BLOCK = 128
 """Pixels over which ``correlate`` sums in registers, at most: their panel of the output gradient stays in the first-level cache."""
@@ -92,15 +100,16 @@ def pad(x, rows, size, out, out_rows, width, top, left):
 
 
 @inline
-def _fold_line(x, at, windows, step, c, kw, stride, left, width, line):
-    """line (width, c) = the sums of what windows add to each pixel; x[at + w * step] is what window w has for its first."""
+def _fold_line(x, row, plan, line):
+    """line (width, channels) = the sums of what the windows of a row add to each of its pixels."""
+    windows, step, c, stride, left = plan[0].windows, plan[0].step, plan[0].channels, plan[0].stride, plan[0].left
     first = last = 0  # windows that cover a pixel
-    for p in range(width):
+    for p in range(plan[0].width):
         while last < windows and last * stride <= p + left:
             last += 1
-        while first * stride + kw <= p + left:
+        while first * stride + plan[0].taps <= p + left:
             first += 1
-        begin, jump = at + first * step + (p + left - first * stride) * c, step - stride * c
+        begin, jump = (row * windows + first) * step + (p + left - first * stride) * c, step - stride * c
         for i in range(0, c, lanes(x)):  # spare lanes spill into the next pixel, which is written later
             v, o = zeros(x), begin + i
             for _ in range(last - first):
@@ -110,21 +119,22 @@ def _fold_line(x, at, windows, step, c, kw, stride, left, width, line):
 
 
 @kernel
-def fold(x, rows, windows, step, c, kw, stride, left, width, out):
-    """Flat out (images, rows, width, c): the sums over a row's windows, of kw pixels each and ``stride`` apart, of flat x.
+def fold(x, plan, out):
+    """Flat out (images, rows, width, channels): the sums over a row's windows, of some taps each and ``stride`` pixels apart, of flat x.
 
-    x holds, for each row of out and each window, what it adds to its pixels (kw, c), ``step`` elements from one window to the next, and a
-    vector more at its end. The first window starts ``left`` pixels before the row.
+    x holds, for each row of out and each window, what it adds to its pixels (taps, channels), ``step`` elements from one window to the
+    next, and a vector more at its end. The first window starts ``left`` pixels before the row.
     """
-    shares = max(1, min(rows, rows * width * c // PADDED))
-    for task in prange(len(out) // (rows * width * c) * shares):
+    rows, size = plan[0].rows, plan[0].width * plan[0].channels
+    shares = max(1, min(rows, rows * size // PADDED))
+    for task in prange(len(out) // (rows * size) * shares):
         n = np.int64(task) // shares
         s = np.int64(task) - n * shares
-        line = np.empty(width * c + lanes(x), x.dtype)
+        line = np.empty(size + lanes(x), x.dtype)
         for r in range(n * rows + s * rows // shares, n * rows + (s + 1) * rows // shares):
-            _fold_line(x, r * windows * step, windows, step, c, kw, stride, left, width, line)
-            for i in range(width * c):
-                out[u8(r * width * c + i)] = line[u8(i)]
+            _fold_line(x, r, plan, line)
+            for i in range(size):
+                out[u8(r * size + i)] = line[u8(i)]
 
 
 @inline
@@ -146,8 +156,9 @@ def _slice(task, offsets, blocks):
 
 
 @inline
-def _pack_slice(task, w, offsets, group_stride, lane_stride, channels, packed):
+def _pack_slice(task, w, plan, offsets, packed):
     """Some rows of one block of packed (G, B, K, NR)."""
+    group_stride, lane_stride, channels = plan[0].group_stride, plan[0].lane_stride, plan[0].y_group
     _, blocks, K, NR = packed.shape
     flat = packed.reshape(-1)
     g, b, first, stop = _slice(task, offsets, blocks)
@@ -179,8 +190,8 @@ def _pack_slice(task, w, offsets, group_stride, lane_stride, channels, packed):
 
 
 @kernel
-def pack(w, offsets, group_stride, lane_stride, channels, packed):
-    """packed (G, B, K, NR): for each k, NR output channels side by side; zeros past the ``channels`` of a group.
+def pack(w, plan, offsets, packed):
+    """packed (G, B, K, NR): for each k, NR output channels side by side; zeros past the ``y_group`` channels of a group.
 
     w is flat; channel v of group g lies at g * group_stride + v * lane_stride + offsets[0, k].
 
@@ -189,7 +200,7 @@ def pack(w, offsets, group_stride, lane_stride, channels, packed):
     """
     groups, blocks, _, _ = packed.shape
     for task in prange(groups * blocks * _slices(offsets)):
-        _pack_slice(np.int64(task), w, offsets, group_stride, lane_stride, channels, packed)
+        _pack_slice(np.int64(task), w, plan, offsets, packed)
 
 
 @inline
@@ -200,12 +211,13 @@ def _accumulate(x, to, o, count):
 
 
 @inline
-def _unpack_slice(task, sums, offsets, group_stride, lane_stride, channels, w):
+def _unpack_slice(task, sums, plan, offsets, w):
     """The reverse of ``_pack_slice`` for sums (chunks, G, B, KP, NR): the chunks, and lanes of the same weight, added in index order to w.
 
     Channels that lie far apart in w are written one after the other, a few elements each: all together they would fall into the same few
     sets of the cache.
     """
+    group_stride, lane_stride, channels = plan[0].group_stride, plan[0].lane_stride, plan[0].y_group
     chunks, groups, blocks, KP, NR = sums.shape
     flat = sums.reshape(-1)
     g, b, first, stop = _slice(task, offsets, blocks)
@@ -287,105 +299,87 @@ def _any_nan(scratch, count):
     return found != np.int32(0)
 
 
-@inline(owns=True)
-def _without_added_taps(x, at, to, t, o, q, pixels, used, channel, taps, rows, runs, offsets, channels, packed, b, first, code, y):
-    """The NaNs of a tile of superpixels once more, without the taps that superpixels add: 0 * inf is NaN, and no tap of theirs.
+@inline
+def _share(tile, task, plan, pixels):
+    """Of a tap set with so many pixels an image, those of all images that a task owns: the first, and the one after the last."""
+    M, total, s = row_count(tile), plan[0].images * pixels, task // plan[0].channel_tasks
+    tiles = (total + M - 1) // M
+    return tiles * s // plan[0].pixel_tasks * M, min(tiles * (s + 1) // plan[0].pixel_tasks * M, total)
 
-    A negative offset marks an added tap. ``runs``: the tap set's first run, the one after its last, and their length.
+
+@inline
+def _blocks(task, plan, packed):
+    """Of the blocks of all groups' output channels those that a task owns: the first, and the one after the last."""
+    blocks, tasks = packed.shape[0] * packed.shape[1], plan[0].channel_tasks
+    split = task - task // tasks * tasks
+    return split * blocks // tasks, (split + 1) * blocks // tasks
+
+
+@inline
+def _without_added_taps(x, a, tap_sets, k, taps, rows, offsets, part, packed, b, v, total):
+    """total + what channel v of block b sees of a window (at x[a]) by its own taps; those that a superpixel adds have negative offsets."""
+    for r in range(tap_sets[k, FIRST], tap_sets[k, LAST]):
+        for i in range(tap_sets[k, LENGTH]):
+            row = rows[r] + i
+            if offsets[part, row] >= 0:
+                total += x[a + taps[r] + i] * packed[0, b, row, v]
+    return total
+
+
+@inline(owns=True)
+def _repair_task(tile, task, x, at, to, tap_sets, taps, rows, plan, offsets, packed, bias, activation_code, y):
+    """The NaNs of one of ``contract``'s tasks once more, without the taps that superpixels add: 0 * inf is NaN, and no tap of theirs.
+
+    Superpixels have one group. Apart from the loop that is in a hurry.
     """
-    NR = first.size
-    for r in range(pixels):
-        d = to[u8(t + r)] + o
-        for v in range(used):
-            if y[d + v] != y[d + v]:
-                part = (channel + v) // (channels // len(offsets))
-                total = first[v]
-                for run in range(runs[0], runs[1]):
-                    a, k = at[u8(t + r)] + q + taps[run], rows[run]
-                    for i in range(runs[2]):
-                        if offsets[part, k + i] >= 0:
-                            total += x[a + i] * packed[b + (k + i) * NR + v]
-                y[d + v] = total
-                activate(y[d + v : d + v + 1], code)
-
-
-@inline(owns=True)
-def _repair_task(tile, task, x, at, to, tap_sets, taps, rows, offsets, sizes, packed, bias, activation_code, y):
-    """The NaNs of one of ``contract``'s tasks once more; apart from the loop that is in a hurry."""
-    images, x_image, y_image, x_group, y_group = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
-    pixel_tasks, channel_tasks = sizes[5], sizes[6]
-    groups, blocks, K, NR = packed.shape
-    M, weights, first = row_count(tile), packed.reshape(-1), np.empty(NR, y.dtype)
-    s = task // channel_tasks
-    split = task - s * channel_tasks
-    for gb in range(split * groups * blocks // channel_tasks, (split + 1) * groups * blocks // channel_tasks):
-        g = gb // blocks
-        channel = (gb - g * blocks) * NR
-        used = min(NR, y_group - channel)
-        _bias_row(bias, g * y_group + channel, used, NR, first)
+    sizes, NR = plan[0], packed.shape[3]
+    bias_row = np.empty(NR, y.dtype)
+    block0, block1 = _blocks(task, plan, packed)
+    for b in range(block0, block1):
+        used = min(NR, sizes.y_group - b * NR)
+        _bias_row(bias, b * NR, used, NR, bias_row)
         for k in range(len(tap_sets)):
-            entry, pixels, runs = tap_sets[k, 0], tap_sets[k, 1], tap_sets[k, 2:5]
-            total = images * pixels
-            tiles = (total + M - 1) // M
-            stop = min(tiles * (s + 1) // pixel_tasks * M, total)
-            for p in range(tiles * s // pixel_tasks * M, stop, M):
+            entry, pixels = tap_sets[k, ENTRY], tap_sets[k, PIXELS]
+            begin, stop = _share(tile, task, plan, pixels)
+            for p in range(begin, stop):
                 n = p // pixels
-                t = entry + (p - n * pixels if p + M <= total else pixels + M)
-                q, o, b = n * x_image + g * x_group, n * y_image + g * y_group + channel, gb * K * NR
-                _without_added_taps(
-                    x,
-                    at,
-                    to,
-                    t,
-                    o,
-                    q,
-                    min(M, stop - p),
-                    used,
-                    channel,
-                    taps,
-                    rows,
-                    runs,
-                    offsets,
-                    y_group,
-                    weights,
-                    b,
-                    first,
-                    activation_code,
-                    y,
-                )
+                t = entry + p - n * pixels
+                a, o = n * sizes.x_image + at[t], n * sizes.y_image + to[t] + b * NR
+                for v in range(used):
+                    if y[o + v] != y[o + v]:
+                        part = (b * NR + v) // (sizes.y_group // len(offsets))
+                        y[o + v] = _without_added_taps(x, a, tap_sets, k, taps, rows, offsets, part, packed, b, v, bias_row[v])
+                        activate(y[o + v : o + v + 1], activation_code)
 
 
 @inline(owns=True)
-def _contract_task(tile, task, x, at, to, tap_sets, taps, rows, offsets, sizes, packed, bias, activation_code, y):
+def _contract_task(tile, task, x, at, to, tap_sets, taps, rows, plan, offsets, packed, bias, activation_code, y):
     """One of ``contract``'s tasks; whether it has results that ``_repair_task`` must compute once more."""
-    images, x_image, y_image, x_group, y_group = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
-    pixel_tasks, channel_tasks, may_overstore = sizes[5], sizes[6], sizes[7]
-    groups, blocks, K, NR = packed.shape
+    sizes, y_group, may_overstore = plan[0], plan[0].y_group, plan[0].may_overstore
+    _, blocks, K, NR = packed.shape
     M = row_count(tile)
     weights = packed.reshape(-1)
-    s = task // channel_tasks
-    split = task - s * channel_tasks
     scratch = np.empty(M * NR, y.dtype)
-    first = np.empty(NR, y.dtype)
+    bias_row = np.empty(NR, y.dtype)
     added, spoilt = len(offsets) > 1 and offsets[0, K - 1] < 0, False  # whether superpixels add taps, which turn an infinity into NaN
+    block0, block1 = _blocks(task, plan, packed)
     # from the last block to the first: what a ragged last block spills is the next pixel's first block, written later
-    for gb in range((split + 1) * groups * blocks // channel_tasks - 1, split * groups * blocks // channel_tasks - 1, -1):
+    for gb in range(block1 - 1, block0 - 1, -1):
         g = gb // blocks
         channel = (gb - g * blocks) * NR
         used = min(NR, y_group - channel)
-        _bias_row(bias, g * y_group + channel, used, NR, first)
+        _bias_row(bias, g * y_group + channel, used, NR, bias_row)
         for k in range(len(tap_sets)):
-            entry, pixels = tap_sets[k, 0], tap_sets[k, 1]
-            total = images * pixels
-            tiles = (total + M - 1) // M
-            stop = min(tiles * (s + 1) // pixel_tasks * M, total)
-            for p in range(tiles * s // pixel_tasks * M, stop, M):
+            entry, pixels = tap_sets[k, ENTRY], tap_sets[k, PIXELS]
+            first, last, length = tap_sets[k, FIRST], tap_sets[k, LAST], tap_sets[k, LENGTH]
+            begin, stop = _share(tile, task, plan, pixels)
+            for p in range(begin, stop, M):
                 n = p // pixels
-                t = entry + (p - n * pixels if p + M <= total else pixels + M)
-                acc = start(tile, first, 0)
-                q = n * x_image + g * x_group
-                acc = _sum_runs(tile, acc, x, at, t, q, taps, rows, tap_sets[k, 2], tap_sets[k, 3], tap_sets[k, 4], weights, gb * K * NR)
-                o = n * y_image + g * y_group + channel
+                t = entry + (p - n * pixels if p + M <= sizes.images * pixels else pixels + M)
+                acc = start(tile, bias_row, 0)
+                q = n * sizes.x_image + g * sizes.x_group
+                acc = _sum_runs(tile, acc, x, at, t, q, taps, rows, first, last, length, weights, gb * K * NR)
+                o = n * sizes.y_image + g * y_group + channel
                 behind = (stop - p - M) * y_group  # elements of this task that are still to be written
                 if activation_code == 0 and not added and behind >= 0 and (used == NR or (may_overstore and behind >= NR - used)):
                     store(acc, y, to, t, o)
@@ -396,35 +390,35 @@ def _contract_task(tile, task, x, at, to, tap_sets, taps, rows, offsets, sizes, 
 
 
 @kernel
-def contract(tile, x, at, to, tap_sets, taps, rows, offsets, sizes, w, packed, bias, activation_code, y):
+def contract(tile, x, at, to, tap_sets, taps, rows, plan, offsets, w, packed, bias, activation_code, y):
     """y[n, pixel, g, :] = f(bias + sum over runs and channels of x times packed (G, B, K, NR)), x and y are flat.
 
     f = ACTIVATIONS[activation_code]. First flat w is packed, unless it is empty: then packed holds it already. An empty bias is none; one
     of fewer channels is repeated.
 
-    Row i of ``tap_sets``: its first entry in ``at`` and ``to``, its pixels in an image, its first run and the one after its last, and
-    their length. ``sizes``: the images; the elements of an image of x and of y; the channels of a group of x and of y; pixel_tasks and
-    channel_tasks; may_overstore; the two strides of ``pack``; whether to use one thread for packing, and for the rest.
+    The columns of ``tap_sets`` are ENTRY to LENGTH. ``plan``: the ``images``; ``x_image`` and ``y_image``, the elements of an image;
+    ``x_group`` and ``y_group``, the channels of a group; the tile's ``steps`` in all; for ``pack`` ``group_stride`` and ``lane_stride``.
 
     A task owns one of ``pixel_tasks`` shares of each tap set's tiles, of all images, and one of ``channel_tasks`` shares of the blocks of
     output channels. ``may_overstore``: what a store wider than the channels spills is a gap of y, or is written later by the same task.
     """
     if w.size:
-        slices = packed.shape[0] * packed.shape[1] * _slices(offsets)
-        if sizes[10]:
-            for task in range(slices):
-                _pack_slice(task, w, offsets, sizes[8], sizes[9], sizes[4], packed)
+        blocks = packed.shape[0] * packed.shape[1]
+        if blocks * packed.shape[2] < SMALL_PACK:
+            for task in range(blocks * _slices(offsets)):
+                _pack_slice(task, w, plan, offsets, packed)
         else:
-            for task in prange(slices):
-                _pack_slice(np.int64(task), w, offsets, sizes[8], sizes[9], sizes[4], packed)
-    if sizes[11]:
-        for task in range(sizes[5] * sizes[6]):
-            if _contract_task(tile, task, x, at, to, tap_sets, taps, rows, offsets, sizes, packed, bias, activation_code, y):
-                _repair_task(tile, task, x, at, to, tap_sets, taps, rows, offsets, sizes, packed, bias, activation_code, y)
+            for task in prange(blocks * _slices(offsets)):
+                _pack_slice(np.int64(task), w, plan, offsets, packed)
+    tasks = plan[0].pixel_tasks * plan[0].channel_tasks
+    if plan[0].steps < SMALL_PRODUCT:
+        for task in range(tasks):
+            if _contract_task(tile, task, x, at, to, tap_sets, taps, rows, plan, offsets, packed, bias, activation_code, y):
+                _repair_task(tile, task, x, at, to, tap_sets, taps, rows, plan, offsets, packed, bias, activation_code, y)
     else:
-        for task in prange(sizes[5] * sizes[6]):
-            if _contract_task(tile, np.int64(task), x, at, to, tap_sets, taps, rows, offsets, sizes, packed, bias, activation_code, y):
-                _repair_task(tile, np.int64(task), x, at, to, tap_sets, taps, rows, offsets, sizes, packed, bias, activation_code, y)
+        for task in prange(tasks):
+            if _contract_task(tile, np.int64(task), x, at, to, tap_sets, taps, rows, plan, offsets, packed, bias, activation_code, y):
+                _repair_task(tile, np.int64(task), x, at, to, tap_sets, taps, rows, plan, offsets, packed, bias, activation_code, y)
 
 
 @inline
@@ -484,16 +478,17 @@ def _on_a_line(size, like):
 
 
 @kernel
-def correlate(tile, x, at, rows, offsets, sizes, grad, part, fresh, w):
+def correlate(tile, x, at, rows, plan, offsets, grad, part, fresh, w):
     """part (chunks, G, B, KP, NR): sums over each chunk's pixels of x[window of the pixel, rows[k]] * grad (images, pixels, G * y_group).
 
     At last the chunks' sums are added in index order, and unpacked into flat w, which holds zeros, unless that is empty.
 
-    The windows of an image's pixels begin in lines of ``line`` pixels, ``step`` apart, the lines at the entries of ``at``.
-    ``sizes``: the images; the elements of an image of x; the channels of a group of x and of the gradient; the elements from a
-    pixel of the gradient to the next; line, step, block, strip, gather, channel_tasks, tap_tasks; the two strides of ``pack``.
+    The windows of an image's pixels begin in lines of ``line`` pixels, ``step`` apart, the lines at the entries of ``at``. ``plan``: the
+    ``images``; ``x_image``, the elements of an image of x; ``x_group`` and ``y_group``, the channels of a group of x and of the gradient;
+    ``y_pixel``, the elements from a pixel of the gradient to the next; ``group_stride`` and ``lane_stride`` as for ``pack``.
+
     ``rows`` holds the offsets of (tap, channel) in a window, the last run repeated to KP, those of whole tiles. A task owns, of one group
-    and chunk, one of ``channel_tasks`` shares of the blocks and every ``tap_tasks``-th strip of so many tiles, and sums over ``block``
+    and chunk, one of ``channel_tasks`` shares of the blocks and every ``tap_tasks``-th strip of ``strip`` tiles, and sums over ``block``
     pixels in registers. The number of chunks depends on the shapes only: so do the bits. Where not ``fresh``, the sums go on from what
     part holds.
 
@@ -501,14 +496,15 @@ def correlate(tile, x, at, rows, offsets, sizes, grad, part, fresh, w):
     same few sets of the cache. An output gradient of few channels is read in place, into the next pixel's channels too, whose sums
     nobody wants; of many channels, each block's panel is copied together.
     """
-    images, x_image, x_group, y_group, width, line, step = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6]
-    block, strip, gather, channel_tasks, tap_tasks = sizes[7], sizes[8], sizes[9], sizes[10], sizes[11]
     chunks, groups, blocks, KP, NR = part.shape
     M = row_count(tile)
-    total = images * len(at) * line
+    total = plan[0].images * len(at) * plan[0].line
     sums = part.reshape(-1)
-    sums_of_pixels = (total + block - 1) // block
-    for task in prange(chunks * groups * channel_tasks * tap_tasks):
+    sums_of_pixels = (total + plan[0].block - 1) // plan[0].block
+    for task in prange(chunks * groups * plan[0].channel_tasks * plan[0].tap_tasks):
+        x_image, x_group, y_group, width = plan[0].x_image, plan[0].x_group, plan[0].y_group, plan[0].y_pixel
+        line, step, block, strip, gather = plan[0].line, plan[0].step, plan[0].block, plan[0].strip, plan[0].gather
+        channel_tasks, tap_tasks = plan[0].channel_tasks, plan[0].tap_tasks
         cgs = task // tap_tasks
         split = task - cgs * tap_tasks
         cg = cgs // channel_tasks
@@ -559,4 +555,4 @@ def correlate(tile, x, at, rows, offsets, sizes, grad, part, fresh, w):
                             add_block(acc, sums, to, NR)
     if w.size:
         for task in prange(groups * blocks * _slices(offsets)):
-            _unpack_slice(np.int64(task), part, offsets, sizes[12], sizes[13], y_group, w)
+            _unpack_slice(np.int64(task), part, plan, offsets, w)

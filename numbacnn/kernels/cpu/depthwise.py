@@ -11,13 +11,14 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from .conv import ENTRY, FIRST, LAST, PIXELS
 from .launch import inline, kernel
 from .pointwise import activate
 from .vector import lanes, load, prefetch, put, zeros
 
 u8 = np.uint64  # an index that is never negative: Numba leaves out its test
 
-__all__ = ["BLOCK", "contract", "correlate"]
+__all__ = ["BLOCK", "contract", "correlate", "share"]
 
 BLOCK = 32
 """Pixels after which a task of ``correlate`` goes on to the next vector of channels."""
@@ -126,22 +127,30 @@ def _pixels(x, image, at, begin, end, taps, rows, first, last, w, bias, y, out_i
             activate(y[out_image + to[p] : out_image + to[p] + C], activation_code)
 
 
+@inline
+def share(tap_sets, k, s, shares):
+    """The table entries [first, stop) of share s of the pixels of tap set k."""
+    entry, pixels = tap_sets[k, ENTRY], tap_sets[k, PIXELS]
+    return entry + pixels * s // shares, entry + pixels * (s + 1) // shares
+
+
 @kernel
-def contract(x, at, to, tap_sets, taps, rows, w, bias, y, images, x_image, y_image, shares, activation_code):
+def contract(x, at, to, tap_sets, taps, rows, plan, w, bias, activation_code, y):
     """y[n, pixel, :] = f(bias + sum over taps of x times w (taps, C)), all flat: the forward pass and the input gradient.
 
     f = ACTIVATIONS[activation_code].
 
-    A task owns a share of each tap set's pixels of one image.
+    A task owns one of ``shares`` of each tap set's pixels of one image.
     """
     C = len(bias)
-    for task in prange(images * shares):
-        n = task // shares
-        s = task - n * shares
+    for task in prange(plan[0].images * plan[0].shares):
+        n = np.int64(task) // plan[0].shares
+        s = np.int64(task) - n * plan[0].shares
+        image, out_image = n * plan[0].x_image, n * plan[0].y_image
         for k in range(len(tap_sets)):
-            entry, pixels, first, last = tap_sets[k, 0], tap_sets[k, 1], tap_sets[k, 2], tap_sets[k, 3]
-            begin, end = entry + pixels * s // shares, entry + pixels * (s + 1) // shares
-            _pixels(x, n * x_image, at, begin, end, taps, rows, first, last, w, bias, y, n * y_image, to, C, activation_code)
+            begin, end = share(tap_sets, k, s, plan[0].shares)
+            first, last = tap_sets[k, FIRST], tap_sets[k, LAST]
+            _pixels(x, image, at, begin, end, taps, rows, first, last, w, bias, y, out_image, to, C, activation_code)
 
 
 @inline
@@ -244,7 +253,7 @@ def _tap_sums(x, image, at, grad, out_image, to, begin, end, taps, rows, first, 
 
 
 @kernel
-def correlate(x, at, to, tap_sets, taps, rows, grad, part, images, x_image, y_image, C, shares):
+def correlate(x, at, to, tap_sets, taps, rows, plan, grad, part):
     """part (chunks, taps, V * lanes): each chunk's sums over pixels of x at a tap times flat grad (images, pixels, C).
 
     The V vectors of channels have places of their own, of which the last holds some channels again. A chunk is a share of each
@@ -252,15 +261,17 @@ def correlate(x, at, to, tap_sets, taps, rows, grad, part, images, x_image, y_im
     """
     chunks, T, width = part.shape
     sums = part.reshape(-1)
-    for chunk in prange(chunks):
-        share = chunk % shares
+    for task in prange(chunks):
+        chunk, images, C = np.int64(task), plan[0].images, plan[0].groups * plan[0].y_group
+        beside = min(images, chunks)
+        shares = chunks // beside
         for i in range(chunk * T * width, (chunk + 1) * T * width):
             sums[i] = 0
-        for n in range(chunk // shares, images, chunks // shares):
+        for n in range(chunk // shares, images, beside):
             for k in range(len(tap_sets)):
-                entry, pixels, first, last = tap_sets[k, 0], tap_sets[k, 1], tap_sets[k, 2], tap_sets[k, 3]
-                begin, end = entry + pixels * share // shares, entry + pixels * (share + 1) // shares
-                image, out_image, s = n * x_image, n * y_image, chunk * T * width
+                begin, end = share(tap_sets, k, chunk % shares, shares)
+                first, last = tap_sets[k, FIRST], tap_sets[k, LAST]
+                image, out_image, s = n * plan[0].x_image, n * plan[0].y_image, chunk * T * width
                 if last - first == 9 and _in_threes(taps, first, last, C) and _side_by_side(at, begin, min(begin + 2, end), C) == 2:
                     _window_sums(x, image, at, grad, out_image, to, begin, end, taps, rows, first, last, C, sums, s, width)
                 else:

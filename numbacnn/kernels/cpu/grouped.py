@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from .conv import FIRST, LAST
+from .depthwise import share
 from .launch import inline, kernel
 from .pointwise import activate
 from .tile import add_block, add_groups, outer_groups, row_count, start, store, zero
@@ -34,21 +36,21 @@ def _pixels(tile, group, x, image, at, t, taps, rows, first, last, w, bias, y, o
 
 
 @kernel
-def contract(tile, single, group, x, at, to, tap_sets, taps, rows, w, bias, y, images, x_image, y_image, shares, activation_code):
+def contract(tile, single, group, x, at, to, tap_sets, taps, rows, plan, w, bias, activation_code, y):
     """y[n, pixel, :] = f(bias + sum over taps and members of x times w (taps * members, C)), all flat: forward and the input gradient.
 
     f = ACTIVATIONS[activation_code]; ``single`` is a tile of one pixel.
 
-    A task owns a share of each tap set's pixels of one image.
+    A task owns one of ``shares`` of each tap set's pixels of one image.
     """
     C, M = len(bias), row_count(tile)
-    for task in prange(images * shares):
-        n = task // shares
-        s = task - n * shares
-        image, out_image = n * x_image, n * y_image
+    for task in prange(plan[0].images * plan[0].shares):
+        n = np.int64(task) // plan[0].shares
+        s = np.int64(task) - n * plan[0].shares
+        image, out_image = n * plan[0].x_image, n * plan[0].y_image
         for k in range(len(tap_sets)):
-            entry, pixels, first, last = tap_sets[k, 0], tap_sets[k, 1], tap_sets[k, 2], tap_sets[k, 3]
-            begin, end = entry + pixels * s // shares, entry + pixels * (s + 1) // shares
+            begin, end = share(tap_sets, k, s, plan[0].shares)
+            first, last = tap_sets[k, FIRST], tap_sets[k, LAST]
             whole = begin + (end - begin) // M * M
             for t in range(begin, whole, M):
                 _pixels(tile, group, x, image, at, t, taps, rows, first, last, w, bias, y, out_image, to, C)
@@ -74,7 +76,7 @@ def _sums(group, x, a, at, grad, g, to, begin, end, sums, o, width):
 
 
 @kernel
-def correlate(group, x, at, to, tap_sets, taps, rows, grad, part, images, x_image, y_image, C, shares):
+def correlate(group, x, at, to, tap_sets, taps, rows, plan, grad, part):
     """part (chunks, taps * members, V * lanes): each chunk's sums over pixels of x at a tap times flat grad (images, pixels, C).
 
     The V vectors of channels have places of their own, of which the last holds some channels again. A chunk is a share of each
@@ -83,18 +85,20 @@ def correlate(group, x, at, to, tap_sets, taps, rows, grad, part, images, x_imag
     chunks, T, width = part.shape
     sums = part.reshape(-1)
     L = lanes(x)
-    for chunk in prange(chunks):
-        share = chunk % shares
+    for task in prange(chunks):
+        chunk, images, C = np.int64(task), plan[0].images, plan[0].groups * plan[0].y_group
+        beside = min(images, chunks)
+        shares = chunks // beside
         for i in range(chunk * T * width, (chunk + 1) * T * width):
             sums[i] = 0
-        for n in range(chunk // shares, images, chunks // shares):
+        for n in range(chunk // shares, images, beside):
             for k in range(len(tap_sets)):
-                entry, pixels, first, last = tap_sets[k, 0], tap_sets[k, 1], tap_sets[k, 2], tap_sets[k, 3]
-                begin, end = entry + pixels * share // shares, entry + pixels * (share + 1) // shares
+                begin, end = share(tap_sets, k, chunk % shares, shares)
+                first, last = tap_sets[k, FIRST], tap_sets[k, LAST]
                 for block in range(begin, end, BLOCK):
                     stop = min(end, block + BLOCK)
                     for v in range(0, width, L):
                         c = min(v, C - L)
                         for r in range(first, last):
-                            a, o = n * x_image + c + taps[u8(r)], (chunk * T + rows[u8(r)]) * width + v
-                            _sums(group, x, a, at, grad, n * y_image + c, to, block, stop, sums, o, width)
+                            a, o = n * plan[0].x_image + c + taps[u8(r)], (chunk * T + rows[u8(r)]) * width + v
+                            _sums(group, x, a, at, grad, n * plan[0].y_image + c, to, block, stop, sums, o, width)

@@ -29,6 +29,7 @@ from ... import config, locks
 from ...signatures import judged
 from . import cache
 from .compiler import pipeline
+from .record import by_names
 
 _numba: Any = numba.config
 
@@ -145,7 +146,7 @@ def launch(driver: Any, *args: Any) -> None:
     current = _layer or layer()
     if current == "none":
         with np.errstate(all="ignore"):  # compiled kernels do not warn either
-            driver(*args)
+            driver(*map(by_names, args))
         return
     if current == "workqueue" and sum(a.size for a in args if isinstance(a, np.ndarray)) < SMALL:
         _serial(driver)(*args)

@@ -9,6 +9,7 @@ from numba import prange
 
 from .launch import inline, kernel
 from .pointwise import derive
+from .record import record
 from .vector import lanes, load, put
 
 __all__ = ["NO_WINDOW", "channel_sum", "channel_sum_scratch", "lanes_of_whole_pixels"]
@@ -19,7 +20,7 @@ VECTOR = 16
 MADE = 1 << 15  # elements that are made before they are summed, about: they stay in the second-level cache
 SLICE = 1 << 14  # elements of a slice, at least
 SLICES = 32
-NO_WINDOW = np.zeros(3, np.int64)
+NO_WINDOW = record(kh=0, kw=0, line=0)
 u8 = np.uint64  # an index that Numba does not test for being negative
 
 
@@ -56,7 +57,7 @@ def _spread(grad, row, kh, kw, channels, line, means, spread):
 @inline
 def _fill_gradient_until(grad, y, activation_code, window, row, means, spread, x, channels, o, wanted, end):
     """Go on making flat x from o to ``wanted`` at least; returns how far it went, and the row of grad that is spread."""
-    kh, kw, line = window[0], window[1], window[2]
+    kh, kw, line = window[0].kh, window[0].kw, window[0].line
     source, first, stop = grad, o, wanted  # one call of ``derive``: LLVM would make a copy for each
     if kh:
         at = o // (kh * line)
@@ -92,7 +93,8 @@ def _sum_slice(grad, y, activation_code, window, x, part, s):
     flat, total, acc = x.reshape(x.size), part[s], np.empty(width, x.dtype)
     step = (pixels // slices + 1) * channels
     o, end = min(x.size, s * step), min(x.size, (s + 1) * step)
-    means, spread = np.empty(window[2] + lanes(x), x.dtype), np.empty(window[0] * window[2] + lanes(x), x.dtype)
+    kh, line = window[0].kh, window[0].line
+    means, spread = np.empty(line + lanes(x), x.dtype), np.empty(kh * line + lanes(x), x.dtype)
     made, row, chunk = o, -1, max(1, MADE // (4 * width)) * 4 * width
     for j in range(width):
         total[j] = 0
@@ -100,7 +102,7 @@ def _sum_slice(grad, y, activation_code, window, x, part, s):
         stop = min(end, o + chunk)
         for j in range(width):
             acc[j] = 0
-        while activation_code + window[0] and made < stop:
+        while activation_code + kh and made < stop:
             made, row = _fill_gradient_until(grad, y, activation_code, window, row, means, spread, flat, channels, made, stop, end)
         quarter = (stop - o) // (4 * width) * width
         for i in range(o, o + quarter, width):  # four streams, each from its beginning to its end, as processors expect them
@@ -132,8 +134,8 @@ def channel_sum(grad, y, activation_code, window, x, part, out):
     """out (C,) = the sum over the pixels of x (P, C); part is scratch, shaped by ``channel_sum_scratch(P, C)``.
 
     Where activation_code is not 0, x is first filled: with the gradient of what ACTIVATIONS[activation_code] made y of, from flat grad
-    and y. With a ``window`` (kh, kw, elements of a line of x), not (0, 0, 0), x is always filled: grad is then that of the means of such
-    windows, side by side, of y.
+    and y. With a ``window`` other than NO_WINDOW (``kh``, ``kw``, and the elements of a ``line`` of x), x is always filled: grad is then
+    that of the means of such windows, side by side, of y.
     """
     for s in prange(part.shape[0]):
         _sum_slice(grad, y, activation_code, window, x, part, np.int64(s))

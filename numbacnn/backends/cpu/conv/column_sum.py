@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from ....geometry import ConvGeometry
 from ....kernels.cpu import conv
 from ....kernels.cpu.launch import launch
@@ -11,7 +9,7 @@ from ....kernels.cpu.tile import LANES
 from ...choice import DType
 from ..arrays import Array
 from ..buffers import Buffers
-from ..plan.column_sum import column_sum_pays, column_sum_plans, column_sum_step
+from ..plan.column_sum import column_sum_fold, column_sum_pays, column_sum_plans
 from ..run import contract
 from .algorithm import Algorithm
 
@@ -34,9 +32,8 @@ class ColumnSum(Algorithm):
         return "" if column_sum_pays(g, dtype) else "a window's row would not fill the vectors better"
 
     def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: ConvGeometry, out: Array) -> None:
-        step, rows, line = column_sum_step(g, grad.dtype), math.prod(g.sizes[:-1]), g.axes[-1]
+        windows = column_sum_fold(g, grad.dtype)
         for part, plan in column_sum_plans(g, grad.dtype):
             sums = buffers.empty((plan.images * plan.y_image + LANES,), grad.dtype)
             contract(buffers, plan, grad[part], (w, None), None, sums)
-            windows = line.outputs, step, g.c, line.kernel, line.stride, line.before, line.size
-            launch(conv.fold, sums, rows, *windows, out[part].reshape(-1))
+            launch(conv.fold, sums, windows, out[part].reshape(-1))

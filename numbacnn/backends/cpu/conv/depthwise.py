@@ -17,7 +17,7 @@ from ..arrays import Array, c_ordered
 from ..buffers import Buffers
 from ..plan.contract import Contraction
 from ..plan.conv import Plans, forward_plans, grad_input_plans
-from ..plan.depthwise import depthwise_chunks, depthwise_shares, lane_index
+from ..plan.depthwise import depthwise_chunks, lane_index
 from ..plan.tiles import GROUPED
 from ..run import Weights
 from .algorithm import Algorithm
@@ -58,9 +58,7 @@ class Depthwise(Algorithm):
         bias = np.zeros(packed.shape[1], x.dtype) if bias is None else c_ordered(bias)
         kernel, weights = self._contract_kernel(g, x.dtype), packed.reshape(-1)
         for part, p in plans:
-            tables = p.input_offsets, p.output_offsets, p.tap_sets, p.taps, p.weight_rows
-            sizes = p.images, p.x_image, p.y_image, depthwise_shares(p), code
-            launch(*kernel, x[part].reshape(-1), *tables, weights, bias, out[part].reshape(-1), *sizes)
+            launch(*kernel, x[part].reshape(-1), *p.tables, weights, bias, code, out[part].reshape(-1))
 
     def forward(self, buffers: Buffers, x: Array, w: Weights, bias: Array | None, code: int, g: ConvGeometry, out: Array) -> None:
         packed = self._packed(buffers, w, g)
@@ -76,9 +74,7 @@ class Depthwise(Algorithm):
         for some, p in plans:
             images, shares = depthwise_chunks(p.images)
             part = buffers.empty((images * shares, *shape), x.dtype)
-            tables = p.input_offsets, p.output_offsets, p.tap_sets, p.taps, p.weight_rows
-            sizes = p.images, p.x_image, p.y_image, g.c, shares
-            launch(*self._correlate_kernel(g, x.dtype), x[some].reshape(-1), *tables, grad[some].reshape(-1), part, *sizes)
+            launch(*self._correlate_kernel(g, x.dtype), x[some].reshape(-1), *p.tables, grad[some].reshape(-1), part)
             sums.append(np.add.reduce(part))
         total = functools.reduce(np.add, sums)
         ragged = g.c % lanes  # the last vector's last lanes hold the channels that fill no vector

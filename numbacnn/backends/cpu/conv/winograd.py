@@ -60,13 +60,13 @@ class Winograd(Algorithm):
         for plan, patches in self._patches(buffers, x, g):
             products = buffers.empty((plan.patches, winograd.PLACES * g.oc + winograd.GAP), x.dtype)
             contract(buffers, plan.contraction, patches, (packed, packed), None, products)
-            launch(winograd.output_patches, products.reshape(-1), bias, *g.outputs, g.oc, *plan.patch_range, code, out.reshape(-1))
+            launch(winograd.output_patches, products.reshape(-1), bias, plan.outputs, code, out.reshape(-1))
 
     def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: ConvGeometry, out: Array) -> None:
         part = None
         for plan, patches in self._patches(buffers, x, g):
             grads = buffers.empty((plan.patches, winograd.PLACES * g.oc + winograd.GAP), x.dtype)
-            launch(winograd.grad_patches, grad.reshape(-1), *g.outputs, g.oc, *plan.patch_range, grads.reshape(-1))
+            launch(winograd.grad_patches, grad.reshape(-1), plan.outputs, grads.reshape(-1))
             fresh = part is None
             part = buffers.empty(plan.correlation.part_shape, x.dtype) if part is None else part
             p, nothing = plan.correlation, EMPTY[x.itemsize]
@@ -78,5 +78,5 @@ class Winograd(Algorithm):
         """The transformed patches of x, so many rows of them at a time as stay in the cache."""
         for plan in winograd_plans(g):
             patches = buffers.empty((plan.patches, winograd.PLACES * g.c + winograd.GAP), x.dtype)
-            launch(winograd.input_patches, x.reshape(-1), *g.sizes, g.c, *g.before, *plan.patch_range, patches.reshape(-1))
+            launch(winograd.input_patches, x.reshape(-1), plan.inputs, patches.reshape(-1))
             yield plan, patches

@@ -9,13 +9,14 @@ from dataclasses import replace
 import numpy as np
 
 from ....geometry import ConvGeometry
+from ....kernels.cpu.record import record
 from .contract import Contraction, contraction
 from .kept import kept
 from .shapes import superpixel, transposed_geometry
 from .tables import Positions, grad_axis, grid, steps, tap_sets
 from .tiles import tile_for
 
-__all__ = ["column_sum_pays", "column_sum_plans", "column_sum_step"]
+__all__ = ["column_sum_fold", "column_sum_pays", "column_sum_plans", "column_sum_step"]
 
 SUMS_BYTES = 1 << 23
 """What the sums that are to be added may occupy, unless one image takes more."""
@@ -69,3 +70,19 @@ def column_sum_step(g: ConvGeometry, dtype: str | np.dtype) -> int:
     """Elements from what one window adds to what the next does."""
     columns = tile_for(dtype).columns
     return -(-g.kernel[-1] * g.c // columns) * columns
+
+
+@functools.lru_cache(maxsize=256)
+def column_sum_fold(g: ConvGeometry, dtype: str | np.dtype) -> np.ndarray:
+    """What ``kernels.cpu.conv.fold`` is told."""
+    line = g.axes[-1]
+    return record(
+        rows=math.prod(g.sizes[:-1]),
+        windows=line.outputs,
+        step=column_sum_step(g, dtype),
+        channels=g.c,
+        taps=line.kernel,
+        stride=line.stride,
+        left=line.before,
+        width=line.size,
+    )

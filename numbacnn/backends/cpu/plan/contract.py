@@ -6,18 +6,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ....kernels.cpu.record import numbers_of
 from ....kernels.cpu.tile import Tile
 from .tables import TapSet, with_tail
 from .tiles import tile_for
 
 __all__ = ["TASKS", "Contraction", "contraction", "pixel_stride_for"]
 
-SMALL_PACK, SMALL_PRODUCT = 256, 2048
-"""Rows of packed weights, and steps of the tile, for which other threads would take longer to come than one takes alone."""
 SPAN_BYTES = 1 << 18
 """What a task's pixels should occupy, input and output: they stay in the second-level cache while the blocks of weights pass by."""
 TASKS = 32
 """Tasks that a kernel is cut into where the shape allows it: a fixed number, so that the bits do not depend on the threads."""
+SHARE = 4096
+"""Elements of a result that a task of the kernels without a sum over channels takes, about."""
 ALIASES, WAYS = 4096, 8
 """Bytes at whose multiples everything falls into one set of a first-level cache, and how many lines a set holds."""
 
@@ -46,24 +47,25 @@ class Contraction:
     lane_stride: int
     pixel_stride: int = 0  # elements from pixel to pixel to which x is moved apart; 0: none
     steps: int = field(init=False)  # of the tile
+    shares: int = field(init=False)  # tasks of an image, for the kernels without a sum over channels
     packed_shape: tuple[int, int, int, int] = field(init=False)
-    tables: tuple[np.ndarray, ...] = field(init=False)  # as the kernel takes them
+    numbers: np.ndarray = field(init=False)  # those above, as kernels take them
+    tables: tuple[np.ndarray, ...] = field(init=False)  # as kernels take them
 
     def __post_init__(self) -> None:
-        sizes = [self.images, self.x_image, self.y_image, self.x_group, self.y_group]
-        sizes += [self.pixel_tasks, self.channel_tasks, self.may_overstore, self.group_stride, self.lane_stride]
-        blocks = self.groups * -(-self.y_group // self.tile.columns)
-        steps = sum(-(-self.images * pixels // self.tile.m) * (last - first) * length for _, pixels, first, last, length in self.tap_sets)
-        object.__setattr__(self, "steps", int(steps) * blocks)
-        sizes += [self.offsets.shape[1] * blocks < SMALL_PACK, self.steps < SMALL_PRODUCT]
-        tables = self.input_offsets, self.output_offsets, self.tap_sets, self.taps, self.weight_rows, self.offsets
-        object.__setattr__(self, "tables", (*tables, np.array(sizes, np.int64)))
-        shape = self.groups, -(-self.y_group // self.tile.columns), self.offsets.shape[1], self.tile.columns
-        object.__setattr__(self, "packed_shape", shape)
+        blocks, sets = -(-self.y_group // self.tile.columns), self.tap_sets.tolist()
+        steps = sum(-(-self.images * pixels // self.tile.m) * (last - first) * length for _, pixels, first, last, length in sets)
+        most = max(pixels for _, pixels, *_ in sets)
+        object.__setattr__(self, "steps", steps * self.groups * blocks)
+        object.__setattr__(self, "shares", max(1, most * self.groups * self.y_group // SHARE))
+        object.__setattr__(self, "packed_shape", (self.groups, blocks, self.offsets.shape[1], self.tile.columns))
+        object.__setattr__(self, "numbers", numbers_of(self))
+        tables = self.input_offsets, self.output_offsets, self.tap_sets, self.taps, self.weight_rows, self.numbers
+        object.__setattr__(self, "tables", tables)
 
     @property
     def nbytes(self) -> int:
-        return sum(table.nbytes for table in self.tables)
+        return sum(table.nbytes for table in (*self.tables, self.offsets))
 
 
 def _cut(tiles: int, blocks: int, tile_bytes: int) -> tuple[int, int]:
@@ -98,7 +100,7 @@ def contraction(
     lane_stride: int,
     pixel_stride: int = 0,
 ) -> Contraction:
-    """The plan for these pixels; sizes as in :class:`Contraction`."""
+    """The plan for these pixels; numbers as in :class:`Contraction`."""
     tile = tile_for(dtype)
     tiles = sum(-(-images * len(k.input_offsets) // tile.m) for k in tap_sets)
     pixels = sum(len(k.input_offsets) for k in tap_sets)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ....kernels.cpu import conv
+from ....kernels.cpu.record import numbers_of
 from ....kernels.cpu.tile import Tile
 from .contract import TASKS
 
@@ -49,11 +50,9 @@ class Correlation:
     tables: tuple[np.ndarray, ...] = field(init=False)  # as the kernel takes them
 
     def __post_init__(self) -> None:
-        sizes = [self.images, self.x_image, self.x_group, self.y_group, self.y_pixel, self.line, self.step, self.block]
-        sizes += [self.strip, self.gather, self.channel_tasks, self.tap_tasks, self.group_stride, self.lane_stride]
-        object.__setattr__(self, "tables", (self.line_offsets, self.window_offsets, self.offsets, np.array(sizes, np.int64)))
         shape = self.chunks, self.groups, -(-self.y_group // self.tile.columns), len(self.window_offsets), self.tile.columns
         object.__setattr__(self, "part_shape", shape)
+        object.__setattr__(self, "tables", (self.line_offsets, self.window_offsets, numbers_of(self), self.offsets))
 
     @property
     def nbytes(self) -> int:
@@ -80,7 +79,7 @@ def correlation(
     most_chunks: int = TASKS,
     y_pixel: int = 0,
 ) -> Correlation:
-    """The plan for ``images`` with these lines of ``line`` pixels; sizes as in :class:`Correlation`."""
+    """The plan for ``images`` with these lines of ``line`` pixels; numbers as in :class:`Correlation`."""
     blocks = -(-y_group // tile.columns)
     tiles = -(-len(window_offsets) // tile.m)
     gather = blocks >= conv.MANY

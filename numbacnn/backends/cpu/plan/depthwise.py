@@ -9,7 +9,7 @@ import numpy as np
 from .contract import TASKS, Contraction
 from .tables import grid
 
-__all__ = ["depthwise_chunks", "depthwise_shares", "lane_index"]
+__all__ = ["depthwise_chunks", "lane_index"]
 
 
 @functools.lru_cache(maxsize=64)
@@ -17,11 +17,6 @@ def lane_index(p: Contraction) -> np.ndarray:
     """Where the weights of all channels lie, one row for each k: (K, channels)."""
     lanes = grid(np.arange(p.groups) * p.group_stride, np.arange(p.y_group) * p.lane_stride)
     return np.add.outer(p.offsets[0], lanes)
-
-
-def depthwise_shares(p: Contraction) -> int:
-    """Into how many tasks an image is shared out: some 1,000 vectors of its largest tap set each."""
-    return max(1, int(p.tap_sets[:, 1].max()) * p.groups * p.y_group // 4096)
 
 
 def depthwise_chunks(images: int) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ....geometry import ConvGeometry
 from ....kernels.cpu import winograd
+from ....kernels.cpu.record import record
 from .contract import Contraction, contraction
 from .correlate import Correlation, correlation
 from .tables import one_run
@@ -27,9 +28,10 @@ MOVED = 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WinogradPlan:
-    """Some rows of patches."""
+    """Some rows of patches, as kernels are told of them: where they lie in the input, and in the output."""
 
-    patch_range: tuple[int, int, int, int]  # rows and columns of patches in an image; the first of these rows, and how many
+    inputs: np.ndarray
+    outputs: np.ndarray
     patches: int
     contraction: Contraction
     correlation: Correlation
@@ -59,12 +61,18 @@ def winograd_plans(g: ConvGeometry) -> tuple[WinogradPlan, ...]:
     fitting = max(FEWEST_PATCHES, PATCHES_BYTES // (4 * winograd.PLACES * (g.c + g.oc)))
     step = max(1, fitting // columns)
     total = g.n * rows
-    return tuple(_winograd_plan((rows, columns, first, min(step, total - first)), g.c, g.oc) for first in range(0, total, step))
+    return tuple(_winograd_plan(g, first, min(step, total - first)) for first in range(0, total, step))
 
 
-def _winograd_plan(patch_range: tuple[int, int, int, int], c: int, oc: int) -> WinogradPlan:
-    patches = patch_range[1] * patch_range[3]
-    return WinogradPlan(patch_range, patches, *_places_plans(patches, c, oc))
+def _winograd_plan(g: ConvGeometry, first: int, count: int) -> WinogradPlan:
+    rows, columns = _patch_grid(g)
+    patches, some = count * columns, {"rows": rows, "columns": columns, "first": first, "count": count}
+
+    def told(sizes: tuple[int, ...], channels: int, padding: tuple[int, ...]) -> np.ndarray:
+        (height, width), (top, left) = sizes, padding
+        return record(height=height, width=width, channels=channels, top=top, left=left, **some)
+
+    return WinogradPlan(told(g.sizes, g.c, g.before), told(g.outputs, g.oc, (0, 0)), patches, *_places_plans(patches, g.c, g.oc))
 
 
 @functools.lru_cache(maxsize=256)
