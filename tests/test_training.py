@@ -569,7 +569,10 @@ def test_the_files_of_a_run(program: Any, tmp_path: Path, monkeypatch: pytest.Mo
         and head["parameters"] == 151
         and set(head["versions"]) == {"numbacnn", "python", "numpy", "numba"}
     )
-    assert head["options"]["model"] == "Sequential" and head["options"]["transform"] == "RandomCrop(size=None, padding=1)"
+    assert (
+        head["options"]["model"] == "Sequential"
+        and head["options"]["transform"] == "RandomCrop(size=None, padding=1, padding_mode='constant')"
+    )
     assert [Epoch(**line) for line in lines] == history.epochs
     assert (folder / training.CURVE).read_bytes().startswith(b"\x89PNG")
     out = capsys.readouterr().out.splitlines()
