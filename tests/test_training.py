@@ -854,6 +854,7 @@ def test_recipes() -> None:
     book = {"epochs": 10, "batch_size": 256, "lr": 0.9, "optimizer": "sgd", "schedule": None}
     assert training.recipe("fashion-mnist", "lenet") == training.recipe("mnist", "lenet") == book
     assert training.recipe("digits", "lenet-modern")["optimizer"] == "adamw"
+    assert training.recipe("digits", "lenet_modern") == training.recipe("digits", "lenet-modern")
 
 
 @pytest.mark.parametrize(
@@ -880,7 +881,7 @@ def test_what_looks_drawn_is_not_mirrored() -> None:
 def test_every_network_has_a_recipe_for_folders(model: str) -> None:
     chosen = training.folder_recipe(300, model=model.replace("-", "_"))
     assert chosen["model"] == model and 0 < chosen["lr"] < 0.1
-    side = training.folder_size(model.upper()) or training.LARGEST
+    side = training.folder_size(model.upper()) or training.LARGEST_SIDE
     nc.models.check_input(model, (3, side, side))
 
 

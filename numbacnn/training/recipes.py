@@ -60,21 +60,22 @@ def recipe(data: str, model: str) -> dict[str, Any]:
     >>> recipe("fashion-mnist", "lenet")["lr"]
     0.9
     """
+    model = models.canonical(model)
     return dict(_RECIPES.get((data, model), _BOOK if model == "lenet" else _MODERN))
 
 
-# -- pictures from a folder: the choices are measured in benchmarks/results/folders.md -------------------------------------------------
+# -- pictures from a folder: benchmarks/README.md has what was tried for small-resnet; the rates of the others are the field's usual ones --
 STEPS, LEAST_EPOCHS, MOST_EPOCHS = 1_200, 10, 240
 _FOLDER: dict[str, Any] = {"batch_size": 32, "optimizer": "adamw", "schedule": "one-cycle", "weight_decay": 0.05, "label_smoothing": 0.1}
 _RATES = {"lenet": 5e-3, "lenet-modern": 4e-3, "resnet18": 2e-3, "small-resnet": 1e-2, "vgg11": 3e-4, "vgg11-bn": 1e-3}
 _SIZES = {"lenet": 28, "lenet-modern": 28, "resnet18": 64, "vgg11": 64, "vgg11-bn": 64}
-LARGEST = 40
+LARGEST_SIDE = 40
 """Pixels of the longest side that a network which takes any size is given."""
 
 
 @judged
 def folder_size(model: str) -> int | None:
-    """The side to which pictures from a folder are brought for the network of this name, in pixels; None: their own, up to ``LARGEST``.
+    """The side, in pixels, to which pictures from a folder are brought for this network; None: their own, up to ``LARGEST_SIDE``.
 
     >>> folder_size("lenet"), folder_size("small-resnet")
     (28, None)
@@ -84,7 +85,7 @@ def folder_size(model: str) -> int | None:
 
 
 @judged
-def folder_recipe(pictures: int, size: int = LARGEST, drawn: bool = False, model: str = "small-resnet") -> dict[str, Any]:
+def folder_recipe(pictures: int, size: int = LARGEST_SIDE, drawn: bool = False, model: str = "small-resnet") -> dict[str, Any]:
     """What trains a network well on the pictures of a folder: :func:`recipe`'s keys with model, weight_decay and label_smoothing.
 
     Args:
