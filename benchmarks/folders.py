@@ -28,7 +28,7 @@ import numpy as np
 from numbacnn import checkpoint
 from numbacnn.data import Dataset, read_image
 from numbacnn.data.dataset import looks_drawn, stratified_split
-from numbacnn.training import BEST, LARGEST_SIDE, evaluate, fit, folder_recipe, regularised
+from numbacnn.training import BEST, LARGEST, evaluate, fit, folder_recipe, regularised
 
 from .alternate import arguments
 from .tables import Row, report
@@ -148,7 +148,7 @@ def neighbours(train: Dataset, test: Dataset) -> float:
 
 def learned(name: str, root: Path, seeds: int, threads: int) -> Row:
     channels = 3 if name == "colour" else 1
-    (train, test), (small, small_test) = ([read(root / part, size, channels) for part in ("train", "test")] for size in (LARGEST_SIDE, 28))
+    (train, test), (small, small_test) = ([read(root / part, size, channels) for part in ("train", "test")] for size in (LARGEST, 28))
     began, found = time.perf_counter(), []
     for seed in range(seeds):
         found.append(network(train, test, seed, threads))

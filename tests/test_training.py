@@ -881,7 +881,7 @@ def test_what_looks_drawn_is_not_mirrored() -> None:
 def test_every_network_has_a_recipe_for_folders(model: str) -> None:
     chosen = training.folder_recipe(300, model=model.replace("-", "_"))
     assert chosen["model"] == model and 0 < chosen["lr"] < 0.1
-    side = training.folder_size(model.upper()) or training.LARGEST_SIDE
+    side = training.folder_size(model.upper()) or training.LARGEST
     nc.models.check_input(model, (3, side, side))
 
 

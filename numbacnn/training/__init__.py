@@ -6,7 +6,7 @@ one checkpoint, written in one step between two training steps; a run killed at 
 
 from .evaluate import evaluate, predict
 from .fit import fit
-from .recipes import LARGEST_SIDE, OPTIMIZERS, SCHEDULES, augmentation, folder_recipe, folder_size, recipe, regularised
+from .recipes import LARGEST, OPTIMIZERS, SCHEDULES, augmentation, folder_recipe, folder_size, recipe, regularised
 from .results import Epoch, Evaluation, History
 from .run import BEST, CURVE, LAST, LOG
 from .signals import Interrupted
@@ -14,7 +14,7 @@ from .signals import Interrupted
 __all__ = [
     "BEST",
     "CURVE",
-    "LARGEST_SIDE",
+    "LARGEST",
     "LAST",
     "LOG",
     "OPTIMIZERS",

@@ -69,13 +69,13 @@ STEPS, LEAST_EPOCHS, MOST_EPOCHS = 1_200, 10, 240
 _FOLDER: dict[str, Any] = {"batch_size": 32, "optimizer": "adamw", "schedule": "one-cycle", "weight_decay": 0.05, "label_smoothing": 0.1}
 _RATES = {"lenet": 5e-3, "lenet-modern": 4e-3, "resnet18": 2e-3, "small-resnet": 1e-2, "vgg11": 3e-4, "vgg11-bn": 1e-3}
 _SIZES = {"lenet": 28, "lenet-modern": 28, "resnet18": 64, "vgg11": 64, "vgg11-bn": 64}
-LARGEST_SIDE = 40
+LARGEST = 40
 """Pixels of the longest side that a network which takes any size is given."""
 
 
 @judged
 def folder_size(model: str) -> int | None:
-    """The side, in pixels, to which pictures from a folder are brought for this network; None: their own, up to ``LARGEST_SIDE``.
+    """The side, in pixels, to which pictures from a folder are brought for this network; None: their own, up to ``LARGEST``.
 
     >>> folder_size("lenet"), folder_size("small-resnet")
     (28, None)
@@ -85,13 +85,13 @@ def folder_size(model: str) -> int | None:
 
 
 @judged
-def folder_recipe(pictures: int, size: int = LARGEST_SIDE, drawn: bool = False, model: str = "small-resnet") -> dict[str, Any]:
+def folder_recipe(pictures: int, size: int = LARGEST, drawn: bool = False, model: str = "small-resnet") -> dict[str, Any]:
     """What trains a network well on the pictures of a folder: :func:`recipe`'s keys with model, weight_decay and label_smoothing.
 
     Args:
         pictures: how many there are to train with.
         size: their shorter side in pixels, as the network sees them.
-        drawn: whether they look like drawn characters (``data.looks_drawn``), which have no mirror image.
+        drawn: whether they look like drawn characters (``data.dataset.looks_drawn``), which have no mirror image.
         model: the name of the network.
 
     Some 1,200 steps of 32 pictures are made, 10 epochs at least and 240 at most. Where there are few pictures a batch is an eighth of
