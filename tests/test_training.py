@@ -864,6 +864,7 @@ def test_recipes() -> None:
     book = {"epochs": 10, "batch_size": 256, "lr": 0.9, "optimizer": "sgd", "schedule": None}
     assert training.recipe("fashion-mnist", "lenet") == training.recipe("mnist", "lenet") == book
     assert training.recipe("digits", "lenet-modern")["optimizer"] == "adamw"
+    assert training.recipe("digits", "lenet_modern") == training.recipe("digits", "lenet-modern")
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,11 @@ def recipe(data: str, model: str) -> dict[str, Any]:
     >>> recipe("fashion-mnist", "lenet")["lr"]
     0.9
     """
+    model = models.canonical(model)
     return dict(_RECIPES.get((data, model), _BOOK if model == "lenet" else _MODERN))
 
 
-# -- pictures from a folder: the choices are measured in benchmarks/results/folders.md -------------------------------------------------
+# -- pictures from a folder: benchmarks/README.md has what was tried for small-resnet; the rates of the others are the field's usual ones --
 STEPS, LEAST_EPOCHS, MOST_EPOCHS = 1_200, 10, 240
 _FOLDER: dict[str, Any] = {"batch_size": 32, "optimizer": "adamw", "schedule": "one-cycle", "weight_decay": 0.05, "label_smoothing": 0.1}
 _RATES = {"lenet": 5e-3, "lenet-modern": 4e-3, "resnet18": 2e-3, "small-resnet": 1e-2, "vgg11": 3e-4, "vgg11-bn": 1e-3}
@@ -72,7 +73,7 @@ LARGEST = 40
 
 @judged
 def folder_size(model: str) -> int | None:
-    """The side to which pictures from a folder are brought for the network of this name, in pixels; None: their own, up to ``LARGEST``.
+    """The side, in pixels, to which pictures from a folder are brought for this network; None: their own, up to ``LARGEST``.
 
     >>> folder_size("lenet"), folder_size("small-resnet")
     (28, None)
@@ -88,7 +89,7 @@ def folder_recipe(pictures: int, size: int = LARGEST, drawn: bool = False, model
     Args:
         pictures: how many there are to train with.
         size: their shorter side in pixels, as the network sees them.
-        drawn: whether they look like drawn characters (``data.looks_drawn``), which have no mirror image.
+        drawn: whether they look like drawn characters (``data.dataset.looks_drawn``), which have no mirror image.
         model: the name of the network.
 
     Some 1,200 steps of 32 pictures are made, 10 epochs at least and 240 at most. Where there are few pictures a batch is an eighth of
