@@ -1,4 +1,7 @@
-"""What the notebooks draw with."""
+"""What the notebooks and the scripts draw with."""
+
+import argparse
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -7,9 +10,12 @@ from matplotlib.patches import Rectangle
 INK, MUTED, BLUE, RED = "#1f2430", "#8a8f98", "#3b6ea8", "#c8553d"
 
 
-def panels(rows, columns, width, height, **grid):
+def panels(rows, columns, width, height, title="", **grid):
     """A figure of this many inches, and its axes in an array (rows, columns)."""
-    return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **{"gridspec_kw": grid})
+    figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained", gridspec_kw=grid)
+    if title:
+        figure.suptitle(title, x=0.015, ha="left", color=INK, fontweight="bold")
+    return figure, axes
 
 
 def matrix(axes, values, title, limit=None, numbers=False, cmap="RdBu_r", frame=None):
@@ -36,3 +42,18 @@ def curve(axes, title, xlabel, ylabel=""):
     axes.set(xlabel=xlabel, ylabel=ylabel, axisbelow=True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e6e8eb", linewidth=0.8)
+
+
+def options(description):
+    """The command line of a script: ``--out``."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/examples"), help="folder for the picture (default: %(default)s)")
+    return parser
+
+
+def save(figure, folder, name):
+    """Write the picture as ``folder/name.png`` and say so."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.png"
+    figure.savefig(path, dpi=130, facecolor="white")
+    print("picture:", path)

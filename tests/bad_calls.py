@@ -395,8 +395,8 @@ CALLBACKS = {
     ("DataLoader()", "transform"),
     ("gradcheck", 0),
     ("adjoint_check", 0),
-    *(("evaluate", name) for name in ("loss", "metrics")),
-    *(("fit", name) for name in ("loss", "transform", "optimizer", "schedule", "metrics", "callbacks")),
+    *(("evaluate", name) for name in ("loss", "mean")),
+    *(("fit", name) for name in ("loss", "transform", "optimizer", "schedule", "mean", "callbacks")),
 }
 """Arguments that the library calls: what a wrong function raises is the user's own error."""
 

@@ -1,10 +1,13 @@
-"""The notebooks hold what they print and draw, and their cells run; ``.ci/run`` executes them in a kernel as well."""
+"""The notebooks hold what they print and draw, and their cells run; ``.ci/run`` executes them in a kernel as well. So do the scripts."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +59,14 @@ def test_pictures_show_something(path: Path) -> None:
     ]
     assert pictures
     for picture in pictures:
-        pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB"))
-        ink = pixels.min(axis=2) < 200
-        assert 0.01 < ink.mean() < 0.9
-        assert not ink[[0, -1]].any() and not ink[:, [0, -1]].any()  # nothing is cut off by the border
+        assert_shows_something(io.BytesIO(base64.b64decode(picture)))
+
+
+def assert_shows_something(file: Any) -> None:
+    pixels = np.asarray(Image.open(file).convert("RGB"))
+    ink = pixels.min(axis=2) < 200
+    assert 0.01 < ink.mean() < 0.9
+    assert not ink[[0, -1]].any() and not ink[:, [0, -1]].any()  # nothing is cut off by the border
 
 
 @each
@@ -74,3 +81,14 @@ def test_the_cells_run(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
         for figure in map(plt.figure, plt.get_fignums()):
             figure.canvas.draw()
         plt.close("all")
+
+
+@pytest.mark.parametrize("name", ["regression", "segmentation"])
+def test_a_script_runs_and_leaves_a_picture(name: str, tmp_path: Path) -> None:
+    # one thread: a child beside other work does not spin at barriers, and its own asserts judge the numbers
+    environment = os.environ | {"MPLBACKEND": "Agg", "NUMBA_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), "--out", str(tmp_path / "pictures")]
+    child = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", timeout=300)
+    assert child.returncode == 0, child.stdout + child.stderr
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == [f"{name}.png"]
+    assert_shows_something(tmp_path / "pictures" / f"{name}.png")

@@ -24,7 +24,7 @@ import pytest
 import numbacnn as nc
 from numbacnn import checkpoint, data, files, nn, plots, training
 from numbacnn.data import Dataset
-from numbacnn.nn.functional import cross_entropy
+from numbacnn.nn.functional import cross_entropy, mse_loss
 from numbacnn.training import Epoch, Evaluation, History, Interrupted, evaluate, examples, fit, predict, task
 
 STEPS = 9  # three epochs of three batches
@@ -720,9 +720,31 @@ def test_evaluate_a_loader_and_no_data() -> None:
 
 def test_predict() -> None:
     net, data, _ = evaluated()
+    for x in (data, np.zeros((5, 1, 2, 2), np.float32), (nc.zeros(5, 1, 2, 2),)):
+        net.at = 0
+        found = predict(net, x, batch_size=2)
+        assert found.shape == (5, 3) and found.sum(1) == pytest.approx(np.ones(5)) and (found.argmax(1) == net.logits.argmax(1)).all()
     net.at = 0
-    found = predict(net, data, batch_size=2)
-    assert found.shape == (5, 3) and found.sum(1) == pytest.approx(np.ones(5)) and (found.argmax(1) == net.logits.argmax(1)).all()
+    assert (predict(net, data, probabilities=False, batch_size=2) == net.logits).all()
+
+
+@pytest.mark.parametrize(("net", "x", "error", "text"), [
+    (nn.Linear(3, 1), np.zeros((4, 3), np.float32), nc.ShapeError,
+     "[predict] expected scores (N, K, ...) of K classes from the model; received shape (4, 1); pass probabilities=False."),
+    (nn.Linear(3, 2), np.zeros((0, 3), np.float32), ValueError, "[predict] expected at least one example; received none."),
+    (nn.Linear(3, 2), "picture.png", TypeError,
+     "[predict] expected a Dataset, X (N, ...), or a tuple of arrays, one for each input; received 'picture.png'."),
+    (nn.Linear(3, 2), (np.zeros((4, 3), np.float32), np.zeros(4)), TypeError,
+     "[predict] expected for Linear the inputs x; received 2; a tuple holds one array for each."),
+])  # fmt: skip
+def test_what_predict_refuses(net: nn.Module, x: Any, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=f"^{re.escape(text)}$"):
+        predict(net, x)
+
+
+def test_labels_beyond_the_logits() -> None:
+    with pytest.raises(ValueError, match=r"^\[evaluate\] expected labels 0 \.\. 1; received labels 0 \.\. 2\.$"):
+        evaluate(nn.Linear(3, 2), (np.zeros((3, 3), np.float32), np.arange(3)), loss=lambda output, y: output.mean())
 
 
 # -- modes -----------------------------------------------------------------------------------------------------------------------
@@ -805,6 +827,360 @@ def test_a_last_batch_of_one_and_batch_norm(program: Any, tmp_path: Path, monkey
         shutil.rmtree(tmp_path / "all")
 
 
+# -- any task --------------------------------------------------------------------------------------------------------------------
+def points(n: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    x = np.random.default_rng(0).standard_normal((n, 3)).astype(np.float32)
+    return x, x @ np.array([[1.0], [-2.0], [0.5]], np.float32)
+
+
+def linear(*sizes: int) -> nn.Linear:
+    nc.manual_seed(1)
+    return nn.Linear(*sizes)
+
+
+QUIET: dict[str, Any] = {"epochs": 3, "batch_size": 16, "lr": 0.05, "progress": False}
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_regression(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flat: bool) -> None:
+    monkeypatch.setattr(plots, "curve", draw_curve)
+    x, y = points()
+    net = nn.Sequential(linear(3, 1), nn.Flatten(0)) if flat else linear(3, 1)
+    data = (x, y[:, 0]) if flat else (x, y)
+    history = fit(net, data, data, test=data, loss=mse_loss, **{**QUIET, "epochs": 30, "lr": 0.2}, out=tmp_path)
+    assert history.last.train_accuracy is history.last.val_accuracy is None and history.last.val_loss < 0.05
+    assert "accuracy" not in str(history) and history.best is min(history, key=lambda epoch: epoch.val_loss)
+    found = evaluate(net, data, loss=mse_loss)
+    assert found.accuracy is found.confusion is None and str(found) == found.report() == f"loss {found.loss:.4f}"
+    assert found.loss == pytest.approx(float(((predict(net, x, probabilities=False) - data[1]) ** 2).mean()), rel=1e-5)
+    assert (tmp_path / training.CURVE).exists() and json.loads((tmp_path / training.LOG).read_text().splitlines()[0])["test"]["loss"] < 0.05
+
+
+def test_integers_as_targets_of_a_regression_have_no_accuracy() -> None:
+    x, _ = points()
+    history = fit(linear(3, 1), (x, np.arange(40) % 7), loss=lambda output, y: ((output - y.float()[:, None]) ** 2).mean(), **QUIET)
+    assert history.last.train_accuracy is None
+
+
+def pixel_accuracy(output: nc.Tensor, y: nc.Tensor) -> nc.Tensor:
+    return (output.argmax(1) == y).float().mean()
+
+
+def shapes(n: int) -> tuple[np.ndarray, np.ndarray]:
+    x = np.random.default_rng(n).random((n, 1, 6, 6), np.float32)
+    return x, (x[:, 0] > 0.6).astype(np.int64)
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced", [1.0, 2.0]])
+def test_segmentation(class_weight: Any) -> None:
+    nc.manual_seed(0)
+    net = nn.Conv2d(1, 2, 1)
+    metrics = {"pixels": pixel_accuracy}
+    history = fit(net, shapes(40), shapes(10), metrics=metrics, class_weight=class_weight, **{**QUIET, "epochs": 20, "lr": 0.5})
+    last = history.last
+    assert set(last.metrics) == {"train_pixels", "val_pixels"} and last.metrics["val_pixels"] > 0.9 and last.val_accuracy is None
+    assert history.column("val_pixels")[-1] == last.metrics["val_pixels"]
+    assert re.search(r"train loss \d\.\d{4} pixels \d\.\d{4}   val loss \d\.\d{4} pixels \d\.\d{4}   [\d,]+ images/s$", str(last))
+    assert predict(net, shapes(3)[0]).sum(1) == pytest.approx(np.ones((3, 6, 6)))
+
+
+def test_an_autoencoder_whose_target_is_the_input() -> None:
+    x, _ = points()
+    net = linear(3, 3)
+    history = fit(net, (x, x), loss=mse_loss, **{**QUIET, "epochs": 40})
+    assert history.last.train_loss < 0.1 * history.epochs[0].train_loss
+
+
+class Two(nn.Module):
+    """Two inputs and two outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = linear(3, 1), linear(3, 2)
+
+    def forward(self, x: nc.Tensor, z: nc.Tensor) -> tuple[nc.Tensor, nc.Tensor]:
+        return self.a(x), self.b(z)
+
+
+def both(output: Any, y: Any) -> nc.Tensor:
+    return mse_loss(output[0], y[0]) + cross_entropy(output[1], y[1])
+
+
+def test_several_inputs_outputs_and_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = points()
+    data = (x, -x), (y, (x[:, 0] > 0).astype(np.int64))
+    metrics = {"second": lambda output, y: pixel_accuracy(output[1], y[1])}
+    nets = [Two() for _ in range(2)]
+    for net, out in zip(nets, "ab"):
+        with monkeypatch.context() as patch:
+            if out == "b":
+                patch.setattr(nc.optim.Optimizer, "step", crash_at(5))
+                with pytest.raises(Crash):
+                    fit(net, data, data, loss=both, metrics=metrics, out=tmp_path / out, checkpoint_every=1, **QUIET)
+        history = fit(net, data, data, loss=both, metrics=metrics, out=tmp_path / out, checkpoint_every=1, resume=out == "b", **QUIET)
+    assert state(tmp_path / "a" / training.LAST) == state(tmp_path / "b" / training.LAST)
+    assert history.last.metrics["val_second"] == evaluate(nets[1], data, loss=both, metrics=metrics).metrics["second"]
+    first, second = predict(nets[1], data[0], probabilities=False)
+    assert first.shape == (40, 1) and second.shape == (40, 2)
+    wanted = "[evaluate] expected for Two the inputs x, z; received 1; a tuple holds one array for each."
+    with pytest.raises(TypeError, match=f"^{re.escape(wanted)}$"):
+        evaluate(nets[1], (x, data[1]), loss=both)
+
+
+def test_metrics_are_means_over_the_examples() -> None:
+    x, y = points(5)
+    seen: list[int] = []
+
+    def size(output: nc.Tensor, y: nc.Tensor) -> float:
+        assert not nc.is_grad_enabled() and not output.requires_grad
+        seen.append(len(y))
+        return float(len(y))
+
+    history = fit(linear(3, 1), (x, y), loss=mse_loss, metrics={"size": size}, **{**QUIET, "epochs": 1, "batch_size": 4})
+    assert seen == [2, 4, 1] and history.last.metrics == {"train_size": (4 * 4 + 1 * 1) / 5}
+    assert evaluate(linear(3, 1), (x, y), loss=mse_loss, metrics={"size": size}, batch_size=3).metrics == {"size": (3 * 3 + 2 * 2) / 5}
+
+
+def test_a_metric_named_accuracy_chooses_the_best() -> None:
+    falling = iter(np.linspace(1, 0, 100))
+    history = fit(linear(3, 1), points(), loss=mse_loss, metrics={"accuracy": lambda output, y: next(falling)}, **QUIET)
+    assert history.best.epoch == 1 and history.best.train_accuracy > history.last.train_accuracy
+
+
+# -- what chooses, and what judges -----------------------------------------------------------------------------------------------
+def test_the_test_data_judge_once_with_the_best_weights(program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, judged = program.network(), []
+    train, val, test = (program.dataset(n, seed) for n, seed in ((50, 0), (12, 1), (21, 2)))
+
+    def counted(model: Any, data: Any, **options: Any) -> Evaluation:
+        judged.append(data)
+        return evaluate(model, data, **options)
+
+    monkeypatch.setattr(training.run, "evaluate", counted)
+    scores = iter([0.5, 0.9, 0.1])
+    metrics = {"accuracy": lambda output, y: next(scores) if len(y) == 12 else 0.0}
+    history = fit(net, train, val, test=test, metrics=metrics, **program.options(out=tmp_path))
+    assert history.best.epoch == 2 and [data is test for data in judged] == [False, False, False, True]
+    last, best = (checkpoint.load(tmp_path / name).weights for name in (training.LAST, training.BEST))
+    assert all((np.array(t) == last[name]).all() for name, t in net.state_dict().items())
+    assert history.model is net and all((history.checkpoint.weights[name] == w).all() for name, w in best.items())
+    net.load_state_dict(best)
+    assert history.test.loss == evaluate(net, test).loss
+    net.load_state_dict(last)
+    assert history.test.loss != evaluate(net, test).loss
+
+
+def test_early_stopping(program: Any, tmp_path: Path) -> None:
+    scores = iter([0.1, 0.5, 0.4, 0.3, 0.2, 0.1])
+    options = program.options(metrics={"accuracy": lambda output, y: next(scores) if len(y) == 12 else 0.0}, epochs=9, early_stopping=2)
+    data = program.dataset(50, 0), program.dataset(12, 1)
+    assert len(fit(program.network(), *data, out=tmp_path, **options)) == 4
+    assert len(fit(program.network(), *data, out=tmp_path, resume=True, **options)) == 4  # it is over
+    assert len(fit(program.network(), *data, out=tmp_path, resume=True, **{**options, "epochs": 10})) == 6
+
+
+def test_callbacks_see_the_run_and_stop_it(program: Any, tmp_path: Path) -> None:
+    seen: list[tuple[int, float]] = []
+
+    def look(history: History) -> bool:
+        assert history.model is net
+        seen.append((history.last.epoch, history.last.val_loss))
+        return len(history) == 2
+
+    net = program.network()
+    data, options = (program.dataset(50, 0), program.dataset(12, 1)), program.options(out=tmp_path, callbacks=[look, len])
+    history = fit(net, *data, **options)
+    assert len(history) == 2 and seen == [(epoch.epoch, epoch.val_loss) for epoch in history]
+    assert len(fit(net, *data, resume=True, **options)) == 2 and len(seen) == 2
+
+
+def test_a_callback_that_fails_loses_no_epoch(program: Any, whole: Path, tmp_path: Path) -> None:
+    def fails(history: History) -> None:
+        if len(history) == 2 and not done:
+            done.append(True)
+            raise Crash
+
+    done: list[bool] = []
+    with pytest.raises(Crash):
+        program.run(tmp_path, callbacks=[fails])
+    assert len(checkpoint.load(tmp_path / training.LAST).progress["history"]) == 2
+    program.run(tmp_path, callbacks=[fails], resume=True)
+    found, wanted = (checkpoint.load(folder / training.LAST).weights for folder in (tmp_path, whole))
+    assert all((found[name] == w).all() for name, w in wanted.items())
+
+
+# -- steps -----------------------------------------------------------------------------------------------------------------------
+def one_step(x: np.ndarray, y: np.ndarray, **options: Any) -> tuple[np.ndarray, np.ndarray, History]:
+    """The weight before and after one step of SGD, at the rate 1."""
+    net = linear(3, 3)
+    before = np.array(net.weight.detach())
+    history = fit(
+        net, (x, y), (x, y), **{**QUIET, "epochs": 1, "lr": 1.0, "optimizer": "sgd", "schedule": None, "batch_size": 40, **options}
+    )
+    return before, np.array(net.weight.detach()), history
+
+
+def test_clip_grad() -> None:
+    x, _ = points()
+    nets = [linear(3, 3), linear(3, 3)]
+    for net, most in zip(nets, (None, 0.25)):
+        fit(
+            net,
+            (x, 9 * x),
+            loss=mse_loss,
+            clip_grad=most,
+            **{**QUIET, "epochs": 1, "lr": 1.0, "optimizer": "sgd", "schedule": None, "batch_size": 40},
+        )
+    start = linear(3, 3)
+    moved = [
+        np.concatenate([(np.array(p.detach()) - np.array(q.detach())).ravel() for p, q in zip(net.parameters(), start.parameters())])
+        for net in nets
+    ]
+    assert np.linalg.norm(moved[0]) > 1 and np.linalg.norm(moved[1]) == pytest.approx(0.25, rel=1e-4)
+    np.testing.assert_allclose(moved[1] / 0.25, moved[0] / np.linalg.norm(moved[0]), rtol=1e-4, atol=1e-6)
+    assert (one_step(x, np.arange(40) % 3, clip_grad=1e3)[1] == one_step(x, np.arange(40) % 3)[1]).all()  # small ones stay as they are
+
+
+def test_weight_decay() -> None:
+    x, y = points()[0], np.arange(40) % 3
+    before, plain, _ = one_step(x, y)
+    np.testing.assert_allclose(one_step(x, y, weight_decay=0.5)[1], plain - 0.5 * before, rtol=1e-5, atol=1e-6)
+
+    class Plain(nc.optim.Optimizer):
+        def __init__(self, params: Any, lr: float) -> None:
+            super().__init__(params, {"lr": lr})
+
+        def _check(self, op: str, group: Any) -> None:
+            pass
+
+    text = "[fit] expected an optimiser with weight decay; received Plain; pass weight_decay=None."
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        one_step(x, y, weight_decay=0.5, optimizer=Plain)
+
+
+def test_label_smoothing_and_class_weights_are_of_training_alone() -> None:
+    x, y = points()[0], np.arange(40) % 3 % 2
+    smoothed = functools.partial(cross_entropy, label_smoothing=0.2)
+    assert (one_step(x, y, label_smoothing=0.2)[1] == one_step(x, y, loss=smoothed)[1]).all()
+    weight = np.array([1.0, 3.0], np.float32)
+
+    def weighted(output: nc.Tensor, y: nc.Tensor) -> nc.Tensor:
+        w = nc.tensor(weight)[y]
+        return (cross_entropy(output, y, reduction="none") * w).sum() / w.sum()
+
+    history = one_step(x, y, class_weight=weight)[2]
+    assert (one_step(x, y, class_weight=weight)[1] == one_step(x, y, loss=weighted)[1]).all()
+    balanced = one_step(x, y, class_weight="balanced")[1]
+    np.testing.assert_allclose(balanced, one_step(x, y, class_weight=1 / np.bincount(y))[1], rtol=1e-5, atol=1e-6)
+    assert (balanced != one_step(x, y)[1]).any()
+    assert history.last.val_loss == evaluate(history.model, (x, y)).loss
+
+
+def test_drop_last() -> None:
+    x, y = points()[0], np.arange(40) % 3
+    sizes: list[int] = []
+    fit(linear(3, 3), (x, y), metrics={"size": lambda output, y: sizes.append(len(y)) or 0.0}, drop_last=True, **{**QUIET, "epochs": 1})
+    assert sizes == [2, 16, 16]
+
+
+# -- where a run starts ----------------------------------------------------------------------------------------------------------
+def trunk(classes: int) -> nn.Sequential:
+    nc.manual_seed(classes)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, classes))
+
+
+def weights_of(net: nn.Module) -> dict[str, np.ndarray]:
+    return {name: np.array(t) for name, t in net.state_dict().items()}
+
+
+@pytest.mark.parametrize("kind", ["folder", "best", "last", "plain", "dict", "checkpoint"])
+def test_weights_to_start_from(program: Any, tmp_path: Path, kind: str) -> None:
+    history = fit(trunk(3), program.dataset(30, 0), out=tmp_path / "run", **{**QUIET, "epochs": 1})
+    best = history.checkpoint
+    checkpoint.save_weights(tmp_path / "plain.safetensors", best.weights)
+    ways = {"folder": tmp_path / "run", "best": str(tmp_path / "run" / training.BEST), "last": tmp_path / "run" / training.LAST}
+    init = {**ways, "plain": tmp_path / "plain.safetensors", "dict": best.weights, "checkpoint": best}[kind]
+    starts: list[dict[str, np.ndarray]] = []
+
+    def watched(params: Any, lr: float) -> nc.optim.Optimizer:
+        starts.append(weights_of(net))
+        return nc.optim.SGD(params, lr)
+
+    net = trunk(5)
+    net[4] = nn.Linear(144, 3)
+    fit(net, program.dataset(30, 0), init=init, optimizer=watched, **{**QUIET, "epochs": 1})
+    assert all((starts[0][name] == w).all() for name, w in best.weights.items())
+
+
+def test_a_new_last_layer_and_a_frozen_rest(program: Any, tmp_path: Path, capsys: Any) -> None:
+    old, net, data = trunk(5), trunk(3), program.dataset(30, 0)
+    fresh, given = weights_of(net), weights_of(old)
+    before = modes(net), [p.requires_grad for p in net.parameters()]
+    options = {**QUIET, "epochs": 2, "progress": True, "weight_decay": 0.1}
+    fit(net, data, init=given, freeze=True, out=tmp_path, **options)
+    assert capsys.readouterr().out.startswith("the last layer, 4, is new: 3 classes in place of 5\nepoch   1 ")
+    found = weights_of(net)
+    assert all((found[name] == given[name]).all() for name in given if not name.startswith("4."))
+    assert all((found[name] != fresh[name]).any() for name in ("4.weight", "4.bias"))
+    assert (modes(net), [p.requires_grad for p in net.parameters()]) == before
+    head = json.loads((tmp_path / training.LOG).read_text().splitlines()[0])
+    assert head["options"]["init"] == "dict" and head["options"]["freeze"] is True
+    fit(trunk(3), data, freeze=True, out=tmp_path, resume=True, **options)  # init is not asked for again
+
+
+def test_weights_that_do_not_fit(program: Any, tmp_path: Path) -> None:
+    net, good = trunk(3), weights_of(trunk(3))
+    before = weights_of(net)
+    for change, text in [
+        ({"0.weight": np.zeros((5, 1, 3, 3), np.float32)}, "0.weight (4, 1, 3, 3), not (5, 1, 3, 3)"),
+        ({"4.weight": np.zeros((3, 9), np.float32)}, "4.weight (3, 144), not (3, 9)"),
+        ({"5.weight": np.zeros(1, np.float32)}, "5.weight is not known"),
+        ({"0.bias": None}, "0.bias is missing"),
+    ]:
+        given = {name: w for name, w in {**good, **change}.items() if w is not None}
+        hint = "only a last layer with another number of classes may differ"
+        wanted = f"[fit] expected init with the weights of Sequential; received {text}; {hint}."
+        with pytest.raises(ValueError, match=f"^{re.escape(wanted)}$"):
+            fit(net, program.dataset(30, 0), init=given, out=tmp_path / "run", **QUIET)
+    assert all((before[name] == w).all() for name, w in weights_of(net).items()) and not (tmp_path / "run").exists()
+
+
+# -- a run that goes on ----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine", functools.partial(nc.optim.LinearLR, start_factor=0.5)])
+def test_more_epochs_begin_a_new_schedule(program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: Any) -> None:
+    make = schedule if callable(schedule) else training.SCHEDULES[schedule]
+    if callable(schedule):
+        schedule = lambda optimizer, steps: make(optimizer, total_iters=steps)
+    rates: list[float] = []
+    step = nc.optim.Optimizer.step
+
+    def watched(self: Any) -> None:
+        rates.append(self.param_groups[0]["lr"])
+        step(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nc.optim.Optimizer, "step", watched)
+        program.run(tmp_path / "a", schedule=schedule, epochs=2)
+        history = program.run(tmp_path / "a", schedule=schedule, epochs=5, resume=True)[1]
+        program.run(None, schedule=schedule, epochs=3)
+    assert len(history) == 5 and rates[6:15] == rates[15:]
+    with monkeypatch.context() as patch, pytest.raises(Crash):  # and it is resumed exactly
+        program.run(tmp_path / "b", schedule=schedule, epochs=2)
+        patch.setattr(nc.optim.Optimizer, "step", crash_at(5))
+        program.run(tmp_path / "b", schedule=schedule, epochs=5, resume=True, checkpoint_every=1)
+    program.run(tmp_path / "b", schedule=schedule, epochs=5, resume=True)
+    assert state(tmp_path / "a" / training.LAST) == state(tmp_path / "b" / training.LAST)
+
+
+def test_moved_data_of_the_same_contents_go_on(program: Any, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(nc.optim.Optimizer, "step", crash_at(5))
+        program.run(tmp_path)
+    moved = [dataclasses.replace(program.dataset(n, seed), name="elsewhere") for n, seed in ((50, 0), (12, 1))]
+    fit(program.network(), *moved, out=tmp_path, resume=True, **program.options())
+    assert_same_run(tmp_path, whole)
+
+
 # -- arguments -------------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("options", "error", "text"),
@@ -820,6 +1196,37 @@ def test_a_last_batch_of_one_and_batch_norm(program: Any, tmp_path: Path, monkey
             ValueError,
             "[fit] expected notes that JSON can hold; received Object of type set is not JSON serializable.",
         ),
+        ({"weight_decay": -1}, ValueError, "[fit] expected weight_decay as a number of at least 0; received -1."),
+        ({"clip_grad": 0}, ValueError, "[fit] expected clip_grad as a number above 0; received 0."),
+        ({"label_smoothing": 2}, ValueError, "[fit] expected label_smoothing as a number from 0 to 1; received 2."),
+        ({"early_stopping": 0}, ValueError, "[fit] expected early_stopping as an integer of at least 1; received 0."),
+        ({"drop_last": 1}, TypeError, "[fit] expected drop_last as True or False; received 1."),
+        ({"callbacks": [1]}, TypeError, "[fit] expected callbacks as a list of functions; received [1]."),
+        ({"metrics": {"a": 1}}, TypeError, "[fit] expected metrics as a dict of functions by name; received 'a': 1."),
+        ({"metrics": {"loss": len}}, ValueError, "[fit] expected another name for a metric; received 'loss'; the loss is reported anyway."),
+        (
+            {"metrics": {"a": lambda output, y: output}},
+            TypeError,
+            "[fit] expected the metric a as a number, or a Tensor with one element; received shape (2, 3).",
+        ),
+        (
+            {"loss": lambda output, y: cross_entropy(output, y, reduction="none")},
+            nc.ShapeError,
+            "[fit] expected a loss with one element; received shape (2,); give its mean over the batch.",
+        ),
+        (
+            {"loss": cross_entropy.__wrapped__, "label_smoothing": 0.1},  # type: ignore[attr-defined]
+            ValueError,
+            "[fit] expected label_smoothing with the default loss; received loss cross_entropy; let the loss see to it.",
+        ),
+        ({"class_weight": "even"}, ValueError, "[fit] expected class_weight as 'balanced', or a number for each class; received 'even'."),
+        ({"class_weight": [1.0, 2.0]}, ValueError, "[fit] expected class_weight for 3 classes; received 2 numbers."),
+        (
+            {"class_weight": [-1.0]},
+            ValueError,
+            "[fit] expected class_weight as 'balanced', or a number of at least 0 for each class; received [-1.0].",
+        ),
+        ({"init": 7}, TypeError, "[fit] expected init as a path, a dict of weights or a Checkpoint; received int."),
         ({"model": 7}, TypeError, "[fit] expected a Module, or the name of one in numbacnn.models; received int."),
         (
             {"train": (np.zeros((2, 4)), np.zeros(2))},

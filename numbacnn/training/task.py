@@ -87,11 +87,12 @@ def outputs(op: str, model: Module, x: Any) -> Any:
     try:
         return model(*inputs)
     except TypeError as error:
+        signature = inspect.signature(model.forward)
         try:
-            inspect.signature(model.forward).bind(*inputs)
+            signature.bind(*inputs)
         except TypeError:
-            takes = f"the inputs {inspect.signature(model.forward)} of {type(model).__name__}"
-            raise TypeError(message(op, takes, f"{len(inputs)} of them", "a tuple holds one array for each input")) from error
+            wanted = f"for {type(model).__name__} the inputs {', '.join(signature.parameters)}"
+            raise TypeError(message(op, wanted, str(len(inputs)), "a tuple holds one array for each")) from error
         raise
 
 
