@@ -11,24 +11,33 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import models, nn
+from .data import Dataset
+from .data.dataset import background, to_float
+from .data.ink import Ink
+from .data.picture import MAX_PIXELS, decode
 from .errors import DTypeError, FormatError, in_form, message
 from .files import open_file, write_atomically
 from .nn import Module
 from .signatures import judged
 from .tensor import Tensor
 
-__all__ = ["Checkpoint", "Preprocessing", "load", "load_weights", "save", "save_weights"]
+__all__ = ["BEST", "LAST", "Checkpoint", "Preprocessing", "file_of", "load", "load_weights", "save", "save_weights"]
 
 FORMAT, VERSION, RESERVED = "numbacnn checkpoint", "1", "__metadata__"
 LARGEST_HEADER = 100_000_000  # bytes; no reader takes a larger one
 DEPTH = 100  # of lists and dicts within each other
 LARGEST_PICTURE = 2**28  # values
 MODEL, OPTIM = "model.", "optim."
+BEST, LAST = "best.safetensors", "last.safetensors"
+"""The checkpoints in the folder of a run: the weights of the best epoch, and the whole state after the last."""
+
+LARGEST_DRAWING = 512  # pixels of the longer side at which ink is looked for
 
 
 @dataclass(frozen=True)
@@ -39,12 +48,86 @@ class Preprocessing:
         input_shape: (C, H, W) of one picture.
         mean, std: C numbers each, on the scale where white is 1: the model is given ``(bytes / 255 - mean) / std``.
         background: "dark", "bright" or "mixed": the borders of the training pictures.
+        ink: how drawn characters lie in the training pictures; None where other pictures are taken as they lie: photographs, and all
+            that were read from files.
     """
 
     input_shape: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     background: str = "mixed"
+    ink: Ink | None = None
+
+    @classmethod
+    @judged
+    def of(cls, data: Dataset) -> Preprocessing:
+        """What the pictures of a data set go through.
+
+        >>> Preprocessing.of(Dataset(np.zeros((3, 8, 8, 1), np.uint8), np.zeros(3, int), ("a",))).input_shape
+        (1, 8, 8)
+        """
+        ink = Ink.of(data.images) if data.files is None else None  # a file of the user's was no other for training
+        return cls(data.input_shape, data.mean, data.std, background(data.images) if len(data) else "mixed", ink)
+
+    @judged
+    def apply(self, source: Any, *, max_pixels: int = MAX_PIXELS, op: str = "preprocessing") -> np.ndarray:
+        """A picture as the model is given it: float32 (C, H, W), channels last in memory. Equal bits to what a DataLoader makes of it.
+
+        Args:
+            source: the path of a file, its bytes, a file opened to read bytes, a Pillow picture, or an array (H, W) or (H, W, C) with 1, 3
+                or 4 channels: uint8, or floats or bools from 0 to 1.
+            max_pixels: a file with more pixels is refused, before it is decoded.
+            op: who asks, for errors.
+
+        The picture is read as ``data.read_image`` does. Where the training pictures are drawn characters, its ink is laid as theirs is,
+        from dark on bright or bright on dark; only a picture of their size with a background like theirs is taken as it is.
+
+        Raises:
+            FormatError: for what is no picture, is damaged, or is too large.
+            FileNotFoundError: there is no such file.
+            ShapeError, DTypeError, ValueError, TypeError: for an array of another form, or a source of another kind.
+            ImportError: without pillow.
+
+        >>> Preprocessing((1, 1, 2), (0.5,), (0.25,)).apply(np.array([[0.0, 1.0]])).tolist()
+        [[[-2.0, 2.0]]]
+        """
+        if isinstance(source, np.ndarray):
+            source = _as_bytes(op, source)
+        elif callable(getattr(source, "read", None)):
+            source = source.read()  # it may be decoded twice
+        channels, height, width = self.input_shape
+        pixels = None if self.ink is None else self._drawing(source, max_pixels, op)
+        if pixels is None:
+            pixels = decode(op, source, (height, width, channels), max_pixels).pixels
+        return to_float(pixels[None], self.mean, self.std)[0].transpose(2, 0, 1)
+
+    def _drawing(self, source: Any, max_pixels: int, op: str) -> np.ndarray | None:
+        """A drawing as (H, W, C) bytes like a training picture; None where there is nothing to be done, or no ink."""
+        channels, height, width = self.input_shape
+        whole = decode(op, source, (1, 1, 1), max_pixels).size
+        scale = min(1.0, LARGEST_DRAWING / max(whole))
+        rows, columns = (max(1, round(side * scale)) for side in whole)
+        grey = decode(op, source, (rows, columns, 1), max_pixels).pixels
+        paper, laid = background(grey[None]), None
+        if whole == (height, width) and paper != "mixed":
+            laid = None if paper == self.background else 255 - grey
+        elif self.ink is not None:
+            laid = self.ink.laid(grey[..., 0], (height, width))
+            laid = 255 - laid if laid is not None and self.background == "bright" else laid
+        return None if laid is None else np.broadcast_to(laid.reshape(height, width, 1), (height, width, channels))
+
+
+def _as_bytes(op: str, array: np.ndarray) -> np.ndarray:
+    """An array of floats or bools from 0 to 1 as bytes; bytes as they are."""
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind not in "bf":
+        hint = "divide by the value of white"
+        raise DTypeError(message(op, "an array of uint8, or of floats from 0 to 1", f"dtype {array.dtype}", hint))
+    if array.size and not 0 <= array.min() <= array.max() <= 1:  # NaN too
+        received = f"{float(array.min()):.4g} to {float(array.max()):.4g}"
+        raise ValueError(message(op, "floats from 0 to 1", received, "divide by the value of white"))
+    return np.rint(array * np.float32(255)).astype(np.uint8)
 
 
 @dataclass
@@ -179,16 +262,30 @@ def _checksum(content: str, tensors: Mapping[str, np.ndarray]) -> str:
 
 # -- reading ---------------------------------------------------------------------------------------------------------------------
 @judged
+def file_of(path: str | os.PathLike[str]) -> Path:
+    """The file of a checkpoint: ``path`` itself, or in the folder of a run ``best.safetensors``, or else ``last.safetensors``.
+
+    >>> file_of("runs/digits-lenet-modern")  # doctest: +SKIP
+    PosixPath('runs/digits-lenet-modern/best.safetensors')
+    """
+    found = Path(path)
+    if found.is_dir():
+        return next((found / name for name in (BEST, LAST) if (found / name).is_file()), found / BEST)
+    return found
+
+
+@judged
 def load(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read a checkpoint.
+    """Read a checkpoint, from its file or from the folder of a run: the best there, or else the last.
 
     Raises:
         FormatError: the file is truncated, damaged, or no checkpoint of this library; the message names it and says why.
         FileNotFoundError: there is none.
 
-    >>> load("runs/digits-lenet-modern/best.safetensors").classes  # doctest: +SKIP
+    >>> load("runs/digits-lenet-modern").classes  # doctest: +SKIP
     ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
+    path = file_of(path)
     tensors, metadata = _read(path)
     if FORMAT not in metadata:
         raise _fault(path, "a checkpoint of numbacnn", "a safetensors file of another kind", "load_weights reads plain weights")
@@ -203,7 +300,7 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
 
 @judged
 def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """The arrays of a plain safetensors file, or the weights of a checkpoint, for ``Module.load_state_dict``.
+    """The arrays of a plain safetensors file, or the weights of a checkpoint or of a run's folder, for ``Module.load_state_dict``.
 
     Raises:
         FormatError: the file is truncated, damaged, or no safetensors file.
@@ -211,6 +308,7 @@ def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
     >>> model.load_state_dict(load_weights("lenet.safetensors"))  # doctest: +SKIP
     """
+    path = file_of(path)
     tensors, metadata = _read(path)
     return load(path).weights if FORMAT in metadata else tensors
 
@@ -262,7 +360,7 @@ def _decode(path: str | os.PathLike[str], content: str, tensors: dict[str, np.nd
         kept["classes"] = tuple(kept["classes"])
         weights, state = _split(tensors)
         preprocessing = None if seen is None else _preprocessing(**seen)
-    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise _fault(path, "a checkpoint with sound metadata", str(error)) from error
     optimizer = None if groups is None else {"state": state, "param_groups": groups}
     return Checkpoint(weights=weights, optimizer=optimizer, preprocessing=preprocessing, **kept)
@@ -281,9 +379,12 @@ def _split(tensors: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[
     return weights, state
 
 
-def _preprocessing(input_shape: list[int], mean: list[float], std: list[float], background: str) -> Preprocessing:
+def _preprocessing(
+    input_shape: list[int], mean: list[float], std: list[float], background: str, ink: dict[str, Any] | None = None
+) -> Preprocessing:
     channels, height, width = (int(size) for size in input_shape)
     fits = min(channels, height, width) >= 1 and channels * height * width <= LARGEST_PICTURE
     if not fits or not len(mean) == len(std) == channels:
         raise ValueError(f"preprocessing for {len(mean)} channels of pictures {tuple(input_shape)}")
-    return Preprocessing((channels, height, width), tuple(map(float, mean)), tuple(map(float, std)), str(background))
+    drawn = None if ink is None else Ink(**{**ink, "centre": tuple(ink["centre"])})
+    return Preprocessing((channels, height, width), tuple(map(float, mean)), tuple(map(float, std)), str(background), drawn)

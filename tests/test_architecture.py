@@ -64,7 +64,7 @@ LAYERS = [
     {"nn", "optim", "data", "testing"},
     {"models", "inspect"},
     {"checkpoint"},
-    {"plots"},
+    {"predictor", "plots"},
     {"training"},
     {"cli"},
     {"__main__"},

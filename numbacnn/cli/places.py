@@ -24,9 +24,7 @@ def newest_run() -> Path:
 
 def open_checkpoint(given: str | None) -> tuple[Path, Checkpoint]:
     """The checkpoint of a path, of a run (its best), or of the newest run."""
-    path = newest_run() if given is None else Path(given)
-    if path.is_dir():
-        path = next((path / name for name in (training.BEST, training.LAST) if (path / name).is_file()), path / training.BEST)
+    path = checkpoint.file_of(newest_run() if given is None else given)
     return path, checkpoint.load(path)
 
 

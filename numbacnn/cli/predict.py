@@ -3,51 +3,115 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from .. import data, training
-from ..checkpoint import Preprocessing
-from ..data import Dataset
-from ..data.dataset import background
-from .options import Commands, machine_arguments, positive, use_threads
-from .places import open_checkpoint, preprocessing_of
+from ..data.folder import picture_files
+from ..errors import FormatError, printable
+from ..files import write_atomically
+from ..predictor import Prediction, Predictor
+from .options import Commands, UsageError, machine_arguments, positive, use_threads
+from .places import open_checkpoint
 
 __all__ = ["add"]
+
+BATCH, READERS = 32, 4  # pictures at once, and threads that decode them
+STDOUT = "-"
+Answer = tuple[str, Prediction]  # the file's name comes first
 
 
 def add(commands: Commands) -> None:
     sub = commands.add_parser("predict", help="classify pictures")
-    sub.add_argument("images", nargs="+", metavar="IMAGE", help="picture files of any kind and size")
+    sub.add_argument("pictures", nargs="+", metavar="PICTURE", help="picture files of any kind and size, or folders: all pictures below")
     sub.add_argument("--checkpoint", help="a checkpoint or the folder of a run (default: the newest in runs/)")
-    sub.add_argument("--top", type=positive, default=3, help="how many classes to print (default: %(default)s)")
-    invert = "negative of the picture: auto takes it where the borders are bright and those of the training pictures dark, or vice versa"
-    sub.add_argument("--invert", choices=("auto", "yes", "no"), default="auto", help=invert)
+    sub.add_argument("--top", type=positive, default=3, metavar="N", help="how many classes to name (default: %(default)s)")
+    sub.add_argument("--csv", metavar="FILE", help="write the table there; - prints it in place of the other")
+    sub.add_argument("--json", metavar="FILE", help="likewise as JSON, one object for each picture")
     machine_arguments(sub)
     sub.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int:
     use_threads(args)
+    if args.csv == args.json == STDOUT:
+        raise UsageError("predict: --csv - and --json - would both be printed; name a file for one")
     path, saved = open_checkpoint(args.checkpoint)
-    seen = preprocessing_of(path, saved)
-    channels, height, width = seen.input_shape
-    pictures = [data.read_image(image, (height, width), channels) for image in args.images]
-    inverted = [is_negative(picture, seen, args.invert) for picture in pictures]
-    images = np.stack([255 - picture if negative else picture for picture, negative in zip(pictures, inverted)])
-    batch = Dataset(images, np.zeros(len(images), np.int64), ("not known",), mean=seen.mean, std=seen.std)
-    found = training.predict(saved.network().to(args.device), batch)
-    classes = saved.classes if len(saved.classes) == found.shape[1] else tuple(map(str, range(found.shape[1])))
-    print(f"{saved.model} from {path}")
-    width = max(map(len, classes))
-    for image, negative, row in zip(args.images, inverted, found):
-        print(f"{image}{' (as a negative)' if negative else ''}")
-        for k in np.argsort(-row, kind="stable")[: args.top]:
-            print(f"  {classes[k]:<{width}}  {row[k]:7.2%}  {'#' * round(30 * float(row[k]))}".rstrip())
+    predictor = Predictor(saved, device=args.device)
+    bad: dict[str, str] = {}
+    answers = list(_answers(predictor, _files(args.pictures, bad), bad))
+    texts = {args.csv: _as_csv, args.json: _as_json}
+    for place, form in texts.items():
+        if place not in (None, STDOUT):
+            write_atomically(place, form(answers, args.top).encode())
+    if STDOUT in texts:
+        print(texts[STDOUT](answers, args.top), end="")
+    else:
+        print(f"{saved.model} from {path}")
+        print("\n".join(_table(answers, args.top)))
+    if bad:
+        lines = [f"{len(bad):,} of {len(bad) + len(answers):,} can't be read:", *(f"  {name}: {reason}" for name, reason in bad.items())]
+        print("numbacnn: " + "\n".join(printable(line).replace("\n", " ") for line in lines), file=sys.stderr)
+    return 1 if bad else 0
 
 
-def is_negative(picture: np.ndarray, seen: Preprocessing, invert: str) -> bool:
-    """Whether to take 255 - picture: black ink on white paper, say, where the training pictures are white on black."""
-    if invert != "auto":
-        return invert == "yes"
-    return {seen.background, background(picture[None])} == {"dark", "bright"}
+def _files(given: Sequence[str], bad: dict[str, str]) -> list[str]:
+    """The files that are named, and in folders all pictures; an empty folder is bad."""
+    found: list[str] = []
+    for name in given:
+        inside = [str(file) for file in picture_files("predict", Path(name))[0]] if Path(name).is_dir() else [name]
+        found += inside
+        if not inside:
+            bad[name] = "a folder without pictures"
+    return found
+
+
+def _answers(predictor: Predictor, files: Sequence[str], bad: dict[str, str]) -> Iterator[Answer]:
+    def read(file: str) -> np.ndarray | str:
+        try:
+            return predictor.prepared(file)
+        except (FormatError, OSError) as error:
+            return str(error).partition("; received ")[2].removesuffix(".") or str(error)
+
+    with ThreadPoolExecutor(READERS, "numbacnn-pictures") as pool:
+        for start in range(0, len(files), BATCH):
+            names = files[start : start + BATCH]
+            seen = list(zip(names, pool.map(read, names)))
+            bad.update((name, picture) for name, picture in seen if isinstance(picture, str))
+            good = [(name, picture) for name, picture in seen if not isinstance(picture, str)]
+            found = predictor.answers([picture for _, picture in good])
+            yield from ((name, answer) for (name, _), answer in zip(good, found))
+
+
+def _table(answers: Sequence[Answer], top: int) -> list[str]:
+    """A line for each picture: its file, then classes and probabilities."""
+    rows = [[name, *(cell for label, p in found.top(top) for cell in (label, f"{p:.2%}"))] for name, found in answers]
+    rows = [[printable(cell).replace("\n", " ") for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    number = [i > 0 and i % 2 == 0 for i in range(len(widths))]
+    return ["  ".join(f"{c:>{w}}" if right else f"{c:<{w}}" for c, w, right in zip(row, widths, number)).rstrip() for row in rows]
+
+
+def _as_csv(answers: Sequence[Answer], top: int) -> str:
+    """Comma-separated, with a header: the columns of the table by name."""
+    text = io.StringIO()
+    count = min([top, *(len(found.probabilities) for _, found in answers)])
+    header = ["file", "label", "probability", *(f"{what}_{k}" for k in range(2, count + 1) for what in ("label", "probability"))]
+    rows = [[name, *(cell for label, p in found.top(count) for cell in (label, f"{p:.6f}"))] for name, found in answers]
+    csv.writer(text, lineterminator="\n").writerows([printable(cell) for cell in row] for row in [header, *rows])
+    return text.getvalue()
+
+
+def _as_json(answers: Sequence[Answer], top: int) -> str:
+    rows: list[dict[str, Any]] = []
+    for name, found in answers:
+        classes = [{"label": printable(label), "probability": round(p, 6)} for label, p in found.top(top)]
+        rows.append({"file": printable(name), **classes[0], "top": classes})
+    return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"

@@ -1,10 +1,11 @@
-"""``numbacnn warmup``: the kernels that a first run needs, compiled before it."""
+"""``numbacnn warmup``: the kernels that a first run needs, or the answers of a trained one, compiled before it."""
 
 from __future__ import annotations
 
 import argparse
+import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,20 +13,29 @@ import numpy as np
 
 from .. import backends, config, models
 from ..data import Dataset
+from ..predictor import Predictor
 from ..training import fit, recipe
-from .options import Commands
+from .options import Commands, UsageError
+from .places import open_checkpoint
 
 __all__ = ["add"]
 
 
 def add(commands: Commands) -> None:
-    sub = commands.add_parser("warmup", help="compile the kernels that a first run needs")
+    sub = commands.add_parser("warmup", help="compile the kernels that a first run, or the use of a trained network, needs")
+    sub.add_argument("checkpoint", nargs="?", metavar="RUN", help="a checkpoint or the folder of a run: for its answers to pictures")
     sub.add_argument("--model", choices=sorted(models.registry), help="for this network alone")
     sub.add_argument("--verbose", action="store_true", help="list each kernel with the time it took")
     sub.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.checkpoint and args.model:
+        raise UsageError("warmup: expected a run or --model; received both")
+    if args.checkpoint:
+        path, saved = open_checkpoint(args.checkpoint)
+        print(_compiled({str(path): Predictor(saved).warmup}, args.verbose))
+        return
     small = [name for name in sorted(models.registry) if models.shapes[name] == (1, 28, 28)]  # what ``train`` takes unless told otherwise
     print(warm_up([args.model] if args.model else small, args.verbose))
 
@@ -84,6 +94,11 @@ def _watching(heard: Callable[[str, float, bool], None]) -> Iterator[None]:
 
 def warm_up(names: Sequence[str], verbose: bool = False) -> str:
     """Train and evaluate these networks for a few steps, so that their kernels for float32 lie in the cache; says what was done."""
+    return _compiled({name: functools.partial(_first_steps, name) for name in names}, verbose)
+
+
+def _compiled(work: Mapping[str, Callable[[], object]], verbose: bool) -> str:
+    """Do the work that is named, and say which kernels it needed."""
     from tqdm import tqdm
 
     done: list[tuple[str, float, bool]] = []
@@ -99,9 +114,9 @@ def warm_up(names: Sequence[str], verbose: bool = False) -> str:
         config.quiet = True  # the bar says it, and the last line
         try:
             with _watching(heard):
-                for name in names:
+                for name, do in work.items():
                     bar.set_description(f"kernels for {name}")
-                    _first_steps(name)
+                    do()
         finally:
             config.quiet = quiet
     compiled, loaded = ([seconds for _, seconds, fresh in done if fresh == wanted] for wanted in (True, False))

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ..backends import DEFAULT
 from ..checkpoint import Checkpoint
-from ..errors import printable
+from ..errors import message, printable
 from ..nn import Module
+from ..predictor import Predictor
 
 __all__ = ["Epoch", "Evaluation", "History"]
 
@@ -93,6 +95,18 @@ class History:
     def best(self) -> Epoch:
         """The first epoch with the highest score: accuracy, or where there is none the loss. ValueError where there is no epoch yet."""
         return max(self.epochs, key=lambda epoch: epoch.score)
+
+    @property
+    def predictor(self) -> Predictor:
+        """What answers with the weights of the best epoch, on the model's device; made anew each time. ValueError where there is no epoch.
+
+        >>> history.predictor("cat.jpg").label  # doctest: +SKIP
+        'cat'
+        """
+        if self.checkpoint is None or self.model is None:
+            raise ValueError(message("History", "a run with an epoch", "none yet"))
+        device = next((p.device for p in self.model.parameters()), DEFAULT)
+        return Predictor(self.checkpoint, self.model if self.checkpoint.model is None else None, device=device)
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.epochs)) or "no epoch"

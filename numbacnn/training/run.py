@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import platform
@@ -15,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import checkpoint, files, plots
-from ..checkpoint import Checkpoint, Preprocessing, encode
+from ..checkpoint import BEST, LAST, Checkpoint, Preprocessing, encode
 from ..data import Dataset
-from ..data.dataset import background
 from ..errors import message
 from ..version import __version__
 from .evaluate import Data, evaluate
@@ -36,7 +36,7 @@ __all__ = ["BEST", "CURVE", "LAST", "LOG", "Origin", "Run"]
 
 SAVE_SECONDS = 60.0  # between checkpoints inside an epoch, unless checkpoint_every says otherwise
 FREE = ("data", "init")  # options that may differ when a run is resumed: where its data and its first weights came from
-LAST, BEST, LOG, CURVE = "last.safetensors", "best.safetensors", "log.jsonl", "curve.png"
+LOG, CURVE = "log.jsonl", "curve.png"
 
 
 @dataclass
@@ -218,17 +218,18 @@ class Run:
 
     def checkpoint(self) -> Checkpoint:
         """The whole state."""
-        return Checkpoint(**self.identity(), run=self.origin.run, **self.loop.state())
+        return Checkpoint(**self.identity, run=self.origin.run, **self.loop.state())
 
     def best_checkpoint(self) -> Checkpoint:
         """The weights as they are now, for use only."""
         history = self.loop.history
-        return Checkpoint(self.loop.weights(), **self.identity(), run={**self.origin.run, "epoch": asdict(history.last)})
+        return Checkpoint(self.loop.weights(), **self.identity, run={**self.origin.run, "epoch": asdict(history.last)})
 
+    @functools.cached_property
     def identity(self) -> dict[str, Any]:
         """What network it is, and for what pictures."""
         data, origin = self.loop.loader.dataset, self.origin
-        pictures = {"classes": data.classes, "preprocessing": _preprocessing(data)} if isinstance(data, Dataset) else {}
+        pictures = {"classes": data.classes, "preprocessing": Preprocessing.of(data)} if isinstance(data, Dataset) else {}
         return {"model": origin.model, "model_args": origin.model_args, **pictures}
 
     def restore(self, saved: Checkpoint, source: Path, anew: bool) -> None:
@@ -249,10 +250,6 @@ class Run:
             head["test"] = {"loss": test.loss, "accuracy": test.accuracy, **test.metrics}
         lines = [head, *map(asdict, self.loop.history)]
         files.write_atomically(self._folder / LOG, "".join(json.dumps(line) + "\n" for line in lines).encode())
-
-
-def _preprocessing(data: Dataset) -> Preprocessing:
-    return Preprocessing(data.input_shape, data.mean, data.std, background(data.images))
 
 
 def _versions() -> dict[str, str]:

@@ -14,7 +14,6 @@ from ..checkpoint import Checkpoint
 from ..errors import message
 from ..nn import Module
 from .modes import set_mode
-from .run import BEST, LAST
 
 __all__ = ["Weights", "frozen_but_last", "start_from"]
 
@@ -53,10 +52,7 @@ def _read(source: Weights) -> dict[str, np.ndarray]:
     if not isinstance(source, (str, Path)):
         wanted = "init as a path, a dict of weights or a Checkpoint"
         raise TypeError(message("fit", wanted, type(source).__name__))
-    path = Path(source)
-    if path.is_dir():
-        path = path / (BEST if (path / BEST).exists() else LAST)
-    return checkpoint.load_weights(path)
+    return checkpoint.load_weights(source)
 
 
 def _differ_in_classes(own: np.ndarray, given: np.ndarray) -> bool:
