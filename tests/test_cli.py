@@ -23,18 +23,19 @@ import pytest
 import numbacnn as nc
 from numbacnn import checkpoint, extras, plots, training
 from numbacnn.checkpoint import Checkpoint, Preprocessing
-from numbacnn.cli import doctor, main, places, predict, summary, warmup
+from numbacnn.cli import doctor, main, pictures, predict, summary, warmup
 from numbacnn.kernels.cpu import cache, compiler, launch
 
 PIL = pytest.importorskip("PIL.Image", reason='needs pillow: pip install "numbacnn[demo]"')
 Run = Callable[..., tuple[int, str, str]]
+NOTES = {"pictures": pictures.Pictures("digits").notes(), "augment": None, "flip": None}
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder, and fewer digits."""
     train, test = nc.data.digits()
-    monkeypatch.setitem(places.SETS, "digits", lambda: (train[:128], test[:60]))
+    monkeypatch.setitem(pictures.SETS, "digits", lambda: (train[:128], test[:60]))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -58,12 +59,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained") / "run"
     train, test = nc.data.digits()
     arguments = {**training.recipe("digits", "lenet-modern"), "transform": None, "epochs": 5, "threads": 1}
-    training.fit("lenet-modern", train, test=test, **arguments, out=out, progress=False, notes={"data": "digits", "channels": 1})
+    training.fit("lenet-modern", train, test=test, **arguments, out=out, progress=False, notes=NOTES)
     return out
 
 
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("curve", "kernels", "predictions"):
+    for name in ("curve", "kernels", "predictions", "confusion"):
         monkeypatch.setattr(plots, name, lambda *args: None)
 
 
@@ -72,17 +73,21 @@ def test_train_writes_a_run(run: Run, folder: Path) -> None:
     code, out, err = run("train", "--epochs", "2")
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    what = "lenet-modern on digits (128 images, 60 to test on), 2 epochs of batches of 64, adamw, rate 0.01 (one-cycle), seed 0"
-    assert lines[0] == f"{what} -> {Path('runs') / 'digits-lenet-modern'}"
-    assert lines[1].startswith("epoch   1   train loss ") and lines[2].startswith("epoch   2   train loss ")
-    assert "training accuracy" in lines and re.search(r"^test accuracy 0\.\d{4}, with the weights of epoch \d, in \d+\.\d s$", out, re.M)
+    assert lines[0] == "digits: 28x28 grey, 10 classes, 128 + 60 pictures to learn from, to judge on"
+    work = (
+        r"lenet-modern, 2 epochs of batches of 64 = 4 steps, about \d+ (s|min); adamw, rate 0.01 \(one-cycle\), RandomCrop, seed 0 -> (.+)"
+    )
+    assert (found := re.fullmatch(work, lines[1])) and Path(found[2]) == Path("runs") / "digits-lenet-modern"
+    assert [line[:24] for line in lines[2:5]] == ["epoch   1   train loss 2", "epoch   2   train loss 2", f"test    {lines[4][8:24]}"]
+    weights = r"^test accuracy 0\.\d{4}, with the weights of epoch \d \(training accuracy 0\.\d{4}\), in \d+\.\d s$"
+    assert "training accuracy" in lines and re.search(weights, out, re.M)
     assert lines[-1] == f"next: numbacnn predict --checkpoint {Path('runs') / 'digits-lenet-modern'} IMAGE"
-    files = ["best.safetensors", "curve.png", "kernels.png", "last.safetensors", "log.jsonl", "predictions.png"]
+    files = ["best.safetensors", "confusion.png", "curve.png", "kernels.png", "last.safetensors", "log.jsonl", "predictions.png"]
     written = folder / "runs" / "digits-lenet-modern"
     assert sorted(file.name for file in written.iterdir()) == files
-    for name in ("curve.png", "kernels.png", "predictions.png"):
+    for name in ("confusion.png", "curve.png", "kernels.png", "predictions.png"):
         with PIL.open(written / name) as picture:
-            assert picture.width > 800 and len(set(picture.convert("L").tobytes())) > 20
+            assert picture.width > 500 and len(set(picture.convert("L").tobytes())) > 20
 
 
 def test_a_second_run_gets_a_folder_of_its_own(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,11 +113,11 @@ def test_two_commands_at_once_take_folders_of_their_own(run: Run, folder: Path, 
 
 def test_a_run_that_fails_leaves_no_folder(run: Run, folder: Path) -> None:
     assert run("train", "--data", str(folder))[0] == 1
-    assert not list((folder / "runs").iterdir())
+    assert not list((folder / "runs").glob("*"))
 
 
 def test_pictures_of_somebody_else_are_not_overwritten(run: Run, folder: Path) -> None:
-    for name in ("kernels.png", "predictions.png", "curve.png"):
+    for name in ("kernels.png", "predictions.png", "confusion.png", "curve.png"):
         (folder / name).write_bytes(b"mine")
         code, _, err = run("train", "--epochs", "1", "--out", str(folder))
         assert code in (1, 2) and str(folder / name) in err
@@ -156,22 +161,6 @@ def test_ctrl_c_and_resume(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("train", "--resume", "runs/whole")[0] == 0
 
 
-def test_a_folder_of_pictures(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    no_pictures(monkeypatch)
-    rng = np.random.default_rng(0)
-    for name, level in (("dim", 60), ("lit", 190)):
-        (folder / "shots" / name).mkdir(parents=True)
-        for i in range(10):
-            PIL.fromarray(rng.integers(level, level + 60, (20, 30, 3), np.uint8)).save(folder / "shots" / name / f"{i}.png")
-    code, out, _ = run("train", "--data", "shots", "--channels", "3", "--epochs", "2", "--batch-size", "4")
-    assert code == 0 and out.startswith("lenet-modern on shots (14 images, 2 to choose by, 4 to test on), 2 epochs")
-    assert checkpoint.load("runs/shots-lenet-modern/best.safetensors").classes == ("dim", "lit")
-    code, out, _ = run("evaluate")
-    assert code == 0 and "on the 4 test images of shots" in out
-    code, out, _ = run("predict", str(folder / "shots" / "lit" / "3.png"), "--top", "2")
-    assert code == 0 and len(out.splitlines()) == 4
-
-
 def test_divergence(run: Run) -> None:
     code, _, err = run("train", "--lr", "1e30", "--optimizer", "sgd", "--epochs", "3")
     assert code == 1
@@ -202,7 +191,9 @@ def test_the_first_ctrl_c_in_a_process_of_its_own(folder: Path) -> None:
 def test_evaluate(run: Run, trained: Path) -> None:
     code, out, err = run("evaluate", str(trained))
     assert (code, err) == (0, "")
-    head, columns, *rows, _, total = out.splitlines()
+    head, *matrix, columns, _, _, _, _, _, _, _, _, _, _, _, total = out.splitlines()
+    rows = out.splitlines()[-12:-2]
+    assert matrix[0] == "confusion, a row for each true class" and len(matrix) == 13
     assert head == f"{trained / 'best.safetensors'} on the 60 test images of digits"
     assert columns.split() == ["class", "images", "precision", "recall", "mistaken", "for"] and len(rows) == 10
     assert re.fullmatch(r"loss \d\.\d{4}, accuracy 0\.\d{4} \(\d\d of 60\)", total)
@@ -352,7 +343,9 @@ def test_warmup(run: Run) -> None:
 # -- mistakes --------------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(("words", "text"), [
     ("train --data nowhere", "--data: expected one of digits, mnist, fashion-mnist, or a folder of pictures; received 'nowhere'"),
-    ("train --resume x --epochs 3 --lr 1", "train --resume takes its options from the run; received --epochs, --lr"),
+    ("train --resume x --epochs 3 --lr 1 --no-flip",
+     "train --resume takes its options from the run, but for --epochs and --data; received --lr, --no-flip"),
+    ("train --freeze", "--freeze trains the last layer alone: say where the others' weights come from, --init RUN"),
     ("train --resume", f"no run in runs{os.sep}: name a checkpoint, or train a network first with: numbacnn train"),
     ("predict x.png", f"no run in runs{os.sep}: name a checkpoint, or train a network first with: numbacnn train"),
     ("summary x --model lenet", "summary: expected a checkpoint or --model; received both"),
@@ -418,7 +411,9 @@ def test_forged_checkpoints(run: Run, trained: Path, words: str) -> None:
     PIL.fromarray(np.zeros((28, 28), np.uint8)).save("plain.png")
     evil = "\x1b]0;evil\x07\x1b[2J\u202e\x9b"
     good = checkpoint.load(trained / "best.safetensors")
-    for notes in ({"data": 7, "channels": 1}, {"data": evil, "channels": 1}, {"data": "digits", "channels": evil}):
+    noted = NOTES["pictures"]
+    for change in ({"data": 7}, {"data": evil}, {"channels": evil}, {"size": [evil, 3]}, {"size": [-1, 0]}, {evil: 1}, {"val_share": 7.0}):
+        notes = {**NOTES, "pictures": {**noted, **change}}
         for options in (
             {},
             {"model": evil},
@@ -448,10 +443,10 @@ def test_class_names_are_printed_as_escapes(run: Run, trained: Path) -> None:
 
 
 def test_data_of_another_kind(run: Run, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train, test = nc.data.digits(8)
-    monkeypatch.setitem(places.SETS, "digits", lambda: (train, test))
-    names = ", ".join("0123456789")
-    wanted = f"data with pictures (C, H, W) = (1, 28, 28) and classes {names}; received (1, 8, 8) and {names}"
+    train, test = (dataclasses.replace(part, classes=tuple("abcdefghij")) for part in nc.data.digits(8))  # brought to the run's size
+    monkeypatch.setitem(pictures.SETS, "digits", lambda: (train, test))
+    wanted, received = ", ".join("0123456789"), ", ".join("abcdefghij")
+    wanted = f"data with pictures (C, H, W) = (1, 28, 28) and classes {wanted}; received (1, 28, 28) and {received}"
     assert run("evaluate", str(trained)) == (1, "", f"numbacnn: [evaluate] expected {wanted}.\n")
 
 

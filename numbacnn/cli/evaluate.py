@@ -15,7 +15,7 @@ from ..checkpoint import Checkpoint, Preprocessing
 from ..data import Dataset
 from ..errors import message
 from .options import Commands, UsageError, machine_arguments, positive, use_threads
-from .pictures import SETS, Pictures
+from .pictures import SETS, Pictures, check_data
 from .places import open_checkpoint, preprocessing_of
 
 __all__ = ["add"]
@@ -64,18 +64,15 @@ def run(args: argparse.Namespace) -> None:
 
 def _test(args: argparse.Namespace, path: Path, saved: Checkpoint, seen: Preprocessing) -> tuple[str, Dataset, list[str]]:
     """What the pictures are called, the pictures, and what there is to say about them."""
-    if args.data in SETS:
-        return "test images", SETS[args.data]()[1], []
-    if args.data:
-        Pictures.of(argparse.Namespace(**vars(Pictures(args.data))), args.data)
-        size, channels = seen.input_shape[1:], seen.input_shape[0]
-        everything, reading = data.pictures(args.data, size, channels, classes=saved.classes, skip_bad=args.skip_bad)
+    channels, height, width = seen.input_shape
+    if args.data and args.data not in SETS:
+        check_data(args.data)
+        everything, reading = data.pictures(args.data, (height, width), channels, classes=saved.classes, skip_bad=args.skip_bad)
         return "pictures", everything, reading.lines
-    pictures = Pictures.noted(saved.run.get("notes", {}).get("pictures"))
+    pictures = Pictures(args.data) if args.data else Pictures.noted(saved.run.get("notes", {}).get("pictures"))
     if pictures is None:
         raise UsageError(f"evaluate {path}: the checkpoint does not say what it was trained on; pass --data")
-    pictures = replace(pictures, size=seen.input_shape[1:], channels=seen.input_shape[0])
-    parts = pictures.load(saved.model or "")
+    parts = replace(pictures, size=(height, width), channels=channels).load(saved.model or "")
     if parts.test is None:
         raise UsageError(f"evaluate {path}: the run kept no pictures to judge on; pass --data")
     return "test images", parts.test, []

@@ -17,7 +17,7 @@ from ..data.picture import MAX_PIXELS
 from ..signatures import fits
 from .options import UsageError, positive, share, side
 
-__all__ = ["SETS", "Parts", "Pictures", "picture_arguments"]
+__all__ = ["SETS", "Parts", "Pictures", "check_data", "picture_arguments"]
 
 SETS = {"digits": data.digits, "mnist": data.mnist, "fashion-mnist": data.fashion_mnist}
 FOLDER_SHARE = 0.2  # of a folder's pictures, to choose by and to judge on
@@ -76,8 +76,7 @@ class Pictures:
     @classmethod
     def of(cls, args: argparse.Namespace, name: str) -> Pictures:
         """Those of the command's options; UsageError where there are no such data."""
-        if name not in SETS and not Path(name).is_dir():
-            raise UsageError(f"--data: expected one of {', '.join(SETS)}, or a folder of pictures; received {name!r}")
+        check_data(name)
         chosen = {field.name: getattr(args, field.name) for field in fields(cls) if field.name != "data"}
         return cls(name if name in SETS else str(Path(name).resolve()), **chosen)
 
@@ -137,6 +136,11 @@ class Pictures:
         return replace(
             part, images=np.stack([data.read_image(picture, size, channels) for picture in part.images]), mean=(0.0,), std=(1.0,)
         )
+
+
+def check_data(name: str) -> None:
+    if name not in SETS and not Path(name).is_dir():
+        raise UsageError(f"--data: expected one of {', '.join(SETS)}, or a folder of pictures; received {name!r}")
 
 
 def _split(whole: Dataset, part: float) -> tuple[Dataset, Dataset | None]:

@@ -170,8 +170,8 @@ def _plan(pictures: Pictures, augment: dict[str, bool | None], given: dict[str, 
 
 
 def _old_run(args: argparse.Namespace) -> tuple[Plan, bool | Path, Path]:
-    fixed = [key for key in FIXED if key != "epochs" and getattr(args, key) not in (None, False)]
-    if fixed:
+    given = vars(args) | {"skip_bad": args.skip_bad or None}
+    if fixed := [key for key in FIXED if key != "epochs" and given[key] is not None]:
         names = ", ".join("--no-flip" if key == "flip" else f"--{key.replace('_', '-')}" for key in fixed)
         raise UsageError(f"train --resume takes its options from the run, but for --epochs and --data; received {names}")
     path = Path(args.resume) if args.resume else newest_run()
@@ -185,8 +185,8 @@ def _old_run(args: argparse.Namespace) -> tuple[Plan, bool | Path, Path]:
         raise ValueError(message("train", "a run of this command", f"{path} of fit", "resume it in Python: fit(..., resume=path)"))
     if args.data:
         pictures = replace(pictures, data=Pictures.of(args, args.data).data)
-    given = {key: options[key] for key in OPTIONS} | ({"epochs": args.epochs} if args.epochs else {})
-    return _plan(pictures, augment, given), path, path.parent
+    chosen = {key: options[key] for key in OPTIONS} | ({"epochs": args.epochs} if args.epochs else {})
+    return _plan(pictures, augment, chosen), path, path.parent
 
 
 def _new_folder(name: str) -> Path:
