@@ -555,7 +555,7 @@ def test_evaluate_and_predict_pack_once_in_all(packed):
     net = nc.models.get("lenet")()
     x, y = images(3 * MANY, 1, 28, 28).numpy(), np.zeros(3 * MANY, np.int64)
     nc.evaluate(net, (x, y), batch_size=MANY)
-    nc.predict(net, (x, y), batch_size=MANY)
+    nc.predict(net, x, batch_size=MANY)
     assert len(packed) == 5
 
 

@@ -1076,6 +1076,16 @@ def test_label_smoothing_and_class_weights_are_of_training_alone() -> None:
     assert history.last.val_loss == evaluate(history.model, (x, y)).loss
 
 
+def test_a_batch_of_which_no_class_counts_teaches_nothing() -> None:
+    before, after, history = one_step(points()[0], np.zeros(40, np.int64), class_weight=[0.0, 1.0, 1.0])
+    assert (before == after).all() and history.last.train_loss == 0
+
+
+def test_an_optimizer_must_be_one() -> None:
+    with pytest.raises(TypeError, match=r"^\[fit\] expected an Optimizer from optimizer\(parameters, lr\); received None\.$"):
+        one_step(points()[0], np.arange(40) % 3, optimizer=lambda parameters, lr: None)
+
+
 def test_drop_last() -> None:
     x, y = points()[0], np.arange(40) % 3
     sizes: list[int] = []
@@ -1337,9 +1347,17 @@ def test_fit_does_not_copy_a_memory_mapped_array(tmp_path: Path, order: str) -> 
     x = np.load(tmp_path / "x.npy", mmap_mode="r")
     net = nn.Sequential(nn.Flatten(), nn.Linear(768, 2))
     fit(net, (x[:200], np.arange(200) % 2), epochs=1, batch_size=100, progress=False)  # imports and kernels
+    same = nn.Identity()
+    same.scale = nn.Parameter(nc.ones(1))
+
+    def off(output: nc.Tensor, y: nc.Tensor) -> nc.Tensor:
+        return (output * same.scale - y).abs().mean()
+
+    fit(same, (x[:200], x[:200]), loss=off, epochs=1, batch_size=100, progress=False)
     tracemalloc.start()
     try:
         fit(net, (x, np.arange(2000) % 2), epochs=1, batch_size=100, progress=False)
+        fit(same, (x, x), loss=off, epochs=1, batch_size=100, progress=False)
         assert tracemalloc.get_traced_memory()[1] < x.nbytes / 2
     finally:
         tracemalloc.stop()

@@ -1,4 +1,4 @@
-"""Training: ``fit`` runs the loop and keeps it safe on disk, ``evaluate`` judges a network, ``predict`` gives probabilities.
+"""Training: ``fit`` runs the loop and keeps it safe on disk, ``evaluate`` judges a network, ``predict`` gives its answers.
 
 A run is resumed exactly. All that decides its future (weights, moments, schedule, generators, place in the epoch, sums of the epoch) is
 one checkpoint, written in one step between two training steps; a run killed at any moment goes on from there to the same bits.

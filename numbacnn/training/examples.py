@@ -65,13 +65,16 @@ def class_counts(data: Data) -> np.ndarray:
 
 
 def try_out(model: Module, task: Task, data: Data, transform: Callable[..., Any] | None = None) -> None:
-    """Run two examples through, those with the smallest and the largest target, so that what does not fit raises at once.
+    """Run two examples through, those with the smallest and the largest label, so that what does not fit raises at once.
 
     Lazy layers take their sizes from them.
     """
     x, y = columns("fit", data)
-    target = y.arrays[0].reshape(len(y.arrays[0]), -1)
-    rows = np.array([int(at()) // max(target.shape[1], 1) if target.size else 0 for at in (target.argmin, target.argmax)])
+    target = y.arrays[0]
+    rows = np.array([0, len(target) - 1])
+    if target.dtype.kind in "iu" and target.size:
+        inner = tuple(range(1, target.ndim))  # by examples: a flat view may be a copy of it all
+        rows = np.array([target.min(axis=inner).argmin(), target.max(axis=inner).argmax()])
     two = data[rows] if isinstance(data, Dataset) else tuple(column.alike(_rows(column, rows)) for column in (x, y))
     with evaluating(model) as device:
         for inputs, targets in DataLoader(two, 2, seed=0, transform=transform, prefetch=0, device=device):

@@ -155,8 +155,8 @@ def fit(
                 stack.enter_context(frozen_but_last(network))
             origin = Origin.now(name, model_args, options, dict(notes or {}))
             anew = saved is not None and origin.go_on_from(saved.run)
-            loop = _loop(settings, network, train, device, gone=saved.progress["step"] if saved is not None and anew else 0)
-            loop.history.folder = folder
+            gone = saved.progress["step"] if saved is not None and anew else 0
+            loop = _loop(settings, History(folder=folder, model=network), network, train, device, gone)
             run = Run(loop, origin, settings, val, test, folder, checkpoint_every, progress)
             if saved is not None and source is not None:
                 run.restore(saved, source, anew)
@@ -168,7 +168,7 @@ def fit(
         raise
 
 
-def _loop(settings: Settings, network: Module, train: Data, device: str, gone: int) -> Loop:
+def _loop(settings: Settings, history: History, network: Module, train: Data, device: str, gone: int) -> Loop:
     """The loop with its optimiser and a schedule for all steps but those that are ``gone``."""
     drop_last = settings.drop_last or _leaves_one(network, length(train), settings.batch_size)
     order = {"shuffle": True, "seed": settings.seed, "drop_last": drop_last}
@@ -176,7 +176,7 @@ def _loop(settings: Settings, network: Module, train: Data, device: str, gone: i
     optimizer = settings.make_optimizer(network.parameters())
     schedule = settings.make_schedule(optimizer, settings.epochs * len(loader) - gone)
     task = settings.training_task(lambda: class_counts(train))
-    return Loop(network, loader, optimizer, schedule, task, settings.clip_grad, History(model=network))
+    return Loop(network, loader, optimizer, schedule, task, settings.clip_grad, history)
 
 
 def _places(out: str | Path | None, resume: bool | str | Path) -> tuple[Path | None, Path | None]:

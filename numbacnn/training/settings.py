@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import flag, integer, number, probability
+from ..arguments import flag, integer, number
 from ..errors import message
 from ..nn.functional import cross_entropy
 from ..optim import Optimizer, Schedule
@@ -48,32 +48,31 @@ class Settings:
         return cls(**{field.name: arguments[field.name] for field in fields(cls)})
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            setattr(self, name, integer("fit", name, getattr(self, name)))
-        number("fit", "lr", self.lr)
-        self.lr, self.seed = float(self.lr), integer("fit", "seed", self.seed, least=0)
-        if self.weight_decay is not None:
-            number("fit", "weight_decay", self.weight_decay)
-            self.weight_decay = float(self.weight_decay)
-        if self.clip_grad is not None:
-            number("fit", "clip_grad", self.clip_grad, lambda v: v > 0, "above 0")
-            self.clip_grad = float(self.clip_grad)
-        if self.early_stopping is not None:
-            self.early_stopping = integer("fit", "early_stopping", self.early_stopping)
-        probability("fit", "label_smoothing", self.label_smoothing)
-        self.label_smoothing = float(self.label_smoothing)
+        self.epochs, self.batch_size = integer("fit", "epochs", self.epochs), integer("fit", "batch_size", self.batch_size)
+        self.seed = integer("fit", "seed", self.seed, least=0)
+        self.lr, self.label_smoothing = (
+            _number("lr", self.lr),
+            _number("label_smoothing", self.label_smoothing, lambda v: v <= 1, "from 0 to 1"),
+        )
+        self.weight_decay = None if self.weight_decay is None else _number("weight_decay", self.weight_decay)
+        self.clip_grad = None if self.clip_grad is None else _number("clip_grad", self.clip_grad, lambda v: v > 0, "above 0")
+        self.early_stopping = None if self.early_stopping is None else integer("fit", "early_stopping", self.early_stopping)
         self.drop_last, self.freeze = flag("fit", "drop_last", self.drop_last), flag("fit", "freeze", self.freeze)
         self.metrics = judged_metrics("fit", self.metrics)
         if not isinstance(self.callbacks, (list, tuple)) or not all(map(callable, self.callbacks)):
             raise TypeError(message("fit", "callbacks as a list of functions", shown(self.callbacks)))
+        self._judge_loss()
+
+    def _judge_loss(self) -> None:
         if not callable(self.loss):
             raise TypeError(message("fit", "loss as a function", shown(self.loss)))
         if self.loss is not cross_entropy and (self.label_smoothing or self.class_weight is not None):
             name = "label_smoothing" if self.label_smoothing else "class_weight"
             raise ValueError(message("fit", f"{name} with the default loss", f"loss {_name(self.loss)}", "let the loss see to it"))
-        if isinstance(self.class_weight, str) and self.class_weight != "balanced":
-            raise ValueError(message("fit", "class_weight as 'balanced', or a number for each class", repr(self.class_weight)))
-        if self.class_weight is not None and not isinstance(self.class_weight, str):
+        if isinstance(self.class_weight, str):
+            if self.class_weight != "balanced":
+                raise ValueError(message("fit", "class_weight as 'balanced', or a number for each class", repr(self.class_weight)))
+        elif self.class_weight is not None:
             self.class_weight = _weights(self.class_weight)
 
     def recorded(self) -> dict[str, Any]:
@@ -99,6 +98,8 @@ class Settings:
 
     def make_optimizer(self, parameters: Iterable[Any]) -> Optimizer:
         optimizer = _chosen("optimizer", self.optimizer, OPTIMIZERS)(list(parameters), self.lr)
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(message("fit", "an Optimizer from optimizer(parameters, lr)", shown(optimizer)))
         if self.weight_decay is not None:
             for group in optimizer.param_groups:
                 if "weight_decay" not in group:
@@ -122,11 +123,17 @@ def judged_metrics(op: str, metrics: Any) -> dict[str, Metric]:
     return dict(metrics or {})
 
 
+def _number(name: str, value: Any, good: Callable[[float], bool] = lambda v: True, bounds: str = "of at least 0") -> float:
+    number("fit", name, value, lambda v: v >= 0 and good(v), bounds)
+    return float(value)
+
+
 def _weights(given: Any) -> np.ndarray:
     try:
-        weights = np.asarray(given, np.float64)
-    except (TypeError, ValueError):
+        weights = np.asarray(given)
+    except ValueError:  # lists of unequal lengths
         weights = np.empty(0)
+    weights = weights.astype(np.float64) if weights.dtype.kind in "biuf" else np.empty(0)
     if weights.ndim != 1 or not weights.size or not np.isfinite(weights).all() or weights.min() < 0 or not weights.any():
         raise ValueError(message("fit", "class_weight as 'balanced', or a number of at least 0 for each class", shown(given)))
     return weights

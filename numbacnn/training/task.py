@@ -24,6 +24,7 @@ Loss = Callable[[Any, Any], Tensor]
 """``loss(output, y)``: of what the network gives and the targets of a batch, its mean. Either is a tuple where there are several."""
 Metric = Callable[[Any, Any], Any]
 """Likewise, a number or a Tensor with one element."""
+TINY = float(np.finfo(np.float32).tiny)
 Values = dict[str, tuple[Any, int]]
 """Of a batch: each value by name, and how many examples it stands for."""
 
@@ -48,7 +49,7 @@ class CrossEntropy:
             return cross_entropy(output, y, label_smoothing=self.label_smoothing)
         losses = cross_entropy(output, y, label_smoothing=self.label_smoothing, reduction="none")
         weight = from_array(self.weight.astype(output.dtype), output.device)[y.to(np.int64)]
-        return (losses * weight).sum() / weight.sum()
+        return (losses * weight).sum() / weight.sum().clamp(min=TINY)  # a batch of which nothing counts teaches nothing
 
 
 @dataclass(frozen=True)
