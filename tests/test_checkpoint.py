@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import numbacnn as nc
 from numbacnn import checkpoint, files
 from numbacnn.checkpoint import Checkpoint, Preprocessing
+from numbacnn.data.ink import Ink
 from numbacnn.errors import FormatError
 
 READER = "Error while deserializing: "
@@ -113,6 +114,14 @@ def test_other_readers_can_read_it(saved: Path) -> None:
     from safetensors.numpy import load_file
 
     assert set(load_file(saved)) == {"model.0.weight", "model.0.bias", "model.count", "optim.0.step", "optim.0.exp_avg"}
+
+
+def test_ink_comes_back_and_older_files_have_none(tmp_path: Path) -> None:
+    seen = Preprocessing((1, 8, 8), (0.5,), (0.25,), "dark", Ink(0.9, (0.5, 0.4), "mass", 1.5))
+    checkpoint.save(tmp_path / "a", Checkpoint({"w": np.zeros(1)}, preprocessing=seen))
+    assert checkpoint.load(tmp_path / "a").preprocessing == seen
+    _rewritten(tmp_path / "a", preprocessing={"input_shape": [1, 8, 8], "mean": [0.5], "std": [0.25], "background": "dark"})
+    assert checkpoint.load(tmp_path / "a").preprocessing == Preprocessing((1, 8, 8), (0.5,), (0.25,), "dark")
 
 
 def test_network_is_built_from_its_name() -> None:
@@ -222,6 +231,11 @@ def _nested(levels: int) -> dict[str, Any]:
     return found
 
 
+def _drawn(**changes: Any) -> dict[str, Any]:
+    ink = {"extent": 0.9, "centre": [0.5, 0.5], "by": "box", "blur": 0.0} | changes
+    return {"preprocessing": {"input_shape": [1, 8, 8], "mean": [0], "std": [1], "background": "dark", "ink": ink}}
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
@@ -248,6 +262,11 @@ def _nested(levels: int) -> dict[str, Any]:
             {"preprocessing": {"input_shape": [1, 8, 8], "mean": [10**400], "std": [1], "background": "x"}},
             "int too large to convert to float",
         ),
+        (_drawn(extent=1e-9), "[Ink] expected extent as a number from 0.2 to 1; received 1e-09."),
+        (_drawn(centre=[0.5]), "[Ink] expected centre as (y, x); received 1 numbers."),
+        (_drawn(centre=[0.5, 1e999]), "[Ink] expected centre as a number from 0 to 1 along each axis; received inf."),
+        (_drawn(by="eye"), "[Ink] expected by as 'box' or 'mass'; received 'eye'."),
+        (_drawn(blur="much"), "[Ink] expected blur as a number from 0 to 16.0; received 'much'."),
         ({"classes": ["a", 7]}, "a class of type int"),
         ({"run": {"notes": []}}, "run.notes of type list"),
         ({"run": {"options": "x"}}, "run.options of type str"),
@@ -345,9 +364,16 @@ def test_a_newer_version(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("load", [checkpoint.load, checkpoint.load_weights])
 def test_no_file(tmp_path: Path, load: Any) -> None:
-    for path, received in ((tmp_path, "a folder"), (tmp_path / "x", "no such file")):
-        with pytest.raises(FileNotFoundError, match=f"^{re.escape(f'[checkpoint] expected a file {path}; received {received}.')}$"):
+    for path, file in ((tmp_path, tmp_path / "best.safetensors"), (tmp_path / "x", tmp_path / "x")):
+        with pytest.raises(FileNotFoundError, match=f"^{re.escape(f'[checkpoint] expected a file {file}; received no such file.')}$"):
             load(path)
+
+
+def test_the_folder_of_a_run(tmp_path: Path) -> None:
+    """Its best weights, or else the last."""
+    for name, value in ((checkpoint.LAST, 1), (checkpoint.BEST, 2)):
+        checkpoint.save(tmp_path / name, Checkpoint({"w": np.full(1, value)}))
+        assert checkpoint.load(tmp_path).weights["w"] == checkpoint.load_weights(str(tmp_path))["w"] == value
 
 
 # -- writing ---------------------------------------------------------------------------------------------------------------------

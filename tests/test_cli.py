@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import errno
 import io
+import json
 import os
 import re
 import signal
@@ -23,7 +25,7 @@ import pytest
 import numbacnn as nc
 from numbacnn import checkpoint, extras, plots, training
 from numbacnn.checkpoint import Checkpoint, Preprocessing
-from numbacnn.cli import doctor, main, pictures, predict, summary, warmup
+from numbacnn.cli import doctor, main, pictures, summary, warmup
 from numbacnn.kernels.cpu import cache, compiler, launch
 
 PIL = pytest.importorskip("PIL.Image", reason='needs pillow: pip install "numbacnn[demo]"')
@@ -199,35 +201,48 @@ def test_evaluate(run: Run, trained: Path) -> None:
     assert re.fullmatch(r"loss \d\.\d{4}, accuracy 0\.\d{4} \(\d\d of 60\)", total)
 
 
-def test_predict(run: Run, trained: Path) -> None:
-    _, test = nc.data.digits()
-    network = checkpoint.load(trained / "best.safetensors").network()
-    found = training.predict(network, test)
-    sure = int(np.flatnonzero(found.argmax(1) == test.labels)[0])
-    image, name = test.images[sure].squeeze(), test.classes[test.labels[sure]]
-    ink = np.pad(image, 2)
-    PIL.fromarray(image).save("plain.png")
-    PIL.fromarray(255 - ink).convert("RGB").resize((300, 300)).save("paper.jpg")
-    code, out, err = run("predict", "--checkpoint", str(trained), "--top", "2", "plain.png", "paper.jpg")
-    assert (code, err) == (0, "")
-    lines = out.splitlines()
-    assert lines[0] == f"lenet-modern from {trained / 'best.safetensors'}"
-    assert [lines[1], lines[4]] == ["plain.png", "paper.jpg (as a negative)"]
-    assert re.fullmatch(rf"  {name}  +{found[sure].max():.2%}  #+", lines[2])
-    assert lines[5].startswith(f"  {name}  ") and len(lines) == 7
-    code, out, _ = run("predict", "--checkpoint", str(trained), "--invert", "no", "paper.jpg")
-    assert code == 0 and "negative" not in out
-    code, out, _ = run("predict", "--checkpoint", str(trained), "--invert", "yes", "plain.png")
-    assert code == 0 and "plain.png (as a negative)" in out
+@pytest.fixture
+def pages(folder: Path) -> list[str]:
+    """A folder with a test picture, its negative on a larger page, and files that are no pictures."""
+    image = nc.data.digits()[1].images[0].squeeze()
+    (folder / "pages" / "more").mkdir(parents=True)
+    PIL.fromarray(image).save("pages/plain.png")
+    PIL.fromarray(255 - np.pad(image, 2)).convert("RGB").resize((300, 300)).save("pages/more/paper.jpg")
+    (folder / "pages" / "notes.txt").write_text("no picture")
+    (folder / "pages" / "broken.png").write_text("no picture")
+    return [f"pages{os.sep}{name}" for name in ("broken.png", f"more{os.sep}paper.jpg", "plain.png")]
 
 
-@pytest.mark.parametrize(("invert", "grey", "seen", "wanted"), [
-    ("auto", 255, "dark", True), ("auto", 0, "dark", False), ("auto", 0, "bright", True), ("auto", 255, "mixed", False),
-    ("auto", 120, "dark", False), ("yes", 0, "dark", True), ("no", 255, "dark", False),
-])  # fmt: skip
-def test_when_a_negative_is_taken(invert: str, grey: int, seen: str, wanted: bool) -> None:
-    picture = np.full((8, 8, 1), grey, np.uint8)
-    assert predict.is_negative(picture, Preprocessing((1, 8, 8), (0.0,), (1.0,), seen), invert) is wanted
+def test_predict(run: Run, trained: Path, pages: list[str]) -> None:
+    """Folders too; what can't be read comes last, and the others are answered."""
+    broken, paper, plain = pages
+    network = checkpoint.load(trained).network()
+    (found,) = training.predict(network, nc.data.digits()[1][:1])
+    code, out, err = run("predict", "--checkpoint", str(trained), "--top", "2", "pages", "missing.png")
+    head, *rows = out.splitlines()
+    assert (code, head) == (1, f"lenet-modern from {trained / 'best.safetensors'}")
+    assert [row.split()[0] for row in rows] == [paper, plain]
+    first, second = np.argsort(-found)[:2]
+    assert rows[1].split()[1:] == [str(first), f"{found[first]:.2%}", str(second), f"{found[second]:.2%}"]
+    assert rows[0].split()[1] == str(first)
+    reasons = {broken: "content of no format that pillow reads by itself; repair or remove the file", "missing.png": "no such file"}
+    assert err.splitlines() == ["numbacnn: 2 of 4 can't be read:", *(f"  {name}: {why}" for name, why in reasons.items())]
+    assert run("predict", "--checkpoint", str(trained), plain)[::2] == (0, "")
+
+
+def test_predict_writes_tables(run: Run, trained: Path, pages: list[str]) -> None:
+    base = ("predict", "--checkpoint", str(trained), "--top", "2", *pages[1:])
+    code, out, _ = run(*base, "--csv", "-", "--json", "answers.json")
+    rows = list(csv.reader(out.splitlines()))
+    assert code == 0 and rows[0] == ["file", "label", "probability", "label_2", "probability_2"]
+    read = json.loads(Path("answers.json").read_text(encoding="utf-8"))
+    assert [row[0] for row in rows[1:]] == [row["file"] for row in read] == pages[1:]
+    for row, entry in zip(rows[1:], read):
+        assert [entry["label"], entry["probability"]] == [row[1], float(row[2])]
+        assert [(top["label"], top["probability"]) for top in entry["top"]] == [(row[1], float(row[2])), (row[3], float(row[4]))]
+    assert run(*base, "--json", "-")[1] == Path("answers.json").read_text(encoding="utf-8")
+    text = "numbacnn: predict: --csv - and --json - would both be printed; name a file for one\n"
+    assert run(*base, "--json", "-", "--csv", "-") == (2, "", text)
 
 
 def test_summary(run: Run, trained: Path) -> None:
@@ -331,6 +346,12 @@ def test_the_extras_are_those_of_the_package() -> None:
         assert stated == set(packages)
 
 
+def test_warmup_of_a_run(run: Run, trained: Path) -> None:
+    code, out, err = run("warmup", str(trained))
+    assert (code, err) == (0, "") and re.fullmatch(r"\d+ kernels compiled in .+ s in all\n", out)
+    assert run("warmup", str(trained), "--model", "lenet") == (2, "", "numbacnn: warmup: expected a run or --model; received both\n")
+
+
 def test_warmup(run: Run) -> None:
     code, out, err = run("warmup", "--model", "lenet-modern", "--verbose")
     assert (code, err) == (0, "")
@@ -368,12 +389,11 @@ def test_what_argparse_refuses(run: Run, words: str, text: str) -> None:
 
 def test_failures_are_one_line(run: Run, trained: Path, folder: Path) -> None:
     (folder / "text").write_text("no picture")
-    words = f"expected {folder / 'text'} to be a picture; received "
-    code, out, err = run("predict", "--checkpoint", str(trained), str(folder / "text"))
-    assert (code, out) == (1, "") and err.startswith(f"numbacnn: [read_image] {words}") and err.count("\n") == 1
-    for missing, received in ((folder / "missing.png", "no such file"), (folder, "a folder")):
-        text = f"numbacnn: [read_image] expected a picture file {missing}; received {received}.\n"
-        assert run("predict", "--checkpoint", str(trained), str(missing)) == (1, "", text)
+    code, out, err = run("predict", "--checkpoint", str(trained), "text")
+    assert (code, out) == (1, "") and err.startswith("numbacnn: 1 of 1 can't be read:\n  text: content of no format ")
+    (folder / "empty").mkdir()
+    wanted = "numbacnn: 1 of 1 can't be read:\n  empty: a folder without pictures\n"
+    assert run("predict", "--checkpoint", str(trained), "empty") == (1, "", wanted)
     code, out, err = run("evaluate", "text")
     assert code == 1 and err.startswith("numbacnn: [checkpoint] expected text to be a whole safetensors file; received ")
     assert (
@@ -436,10 +456,10 @@ def test_class_names_are_printed_as_escapes(run: Run, trained: Path) -> None:
     good = checkpoint.load(trained / "best.safetensors")
     checkpoint.save("forged", dataclasses.replace(good, classes=tuple(f"{n}\x1b[2J\u202e" for n in range(10))))
     code, out, _ = run("predict", "--checkpoint", "forged", "plain.png")
-    assert code == 0 and len(re.findall(r"^  \d\\x1b\[2J\\u202e  ", out, re.M)) == 3
+    assert code == 0 and len(re.findall(r"  \d\\x1b\[2J\\u202e  ", out)) == 3
     checkpoint.save("forged", dataclasses.replace(good, classes=()))
     code, out, _ = run("predict", "--checkpoint", "forged", "plain.png")
-    assert code == 0 and len(re.findall(r"^  \d  ", out, re.M)) == 3
+    assert code == 0 and len(re.findall(r"  \d  ", out)) == 3
 
 
 def test_data_of_another_kind(run: Run, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

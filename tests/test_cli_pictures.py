@@ -75,6 +75,9 @@ def test_a_folder_by_its_defaults(run: Run, folder: Path) -> None:
     code, out, err = run("evaluate")
     assert code == 0 and "on the 9 test images of shots" in out and tested is not None and f"accuracy {tested[1]} (" in out
 
+    code, out, err = run("predict", "shots", "--top", "1")
+    assert (code, err) == (0, "") and len(out.splitlines()) == 1 + 45
+
     shots(folder / "held", 4, 1, {"lit": 130, "red": None})
     code, out, err = run("evaluate", "--data", "held", "--csv", "table.csv")
     assert (code, err) == (0, "") and "on the 8 pictures of held" in out

@@ -53,9 +53,8 @@ def run(args: argparse.Namespace) -> int:
             write_atomically(place, form(answers, args.top).encode())
     if STDOUT in texts:
         print(texts[STDOUT](answers, args.top), end="")
-    else:
-        print(f"{saved.model} from {path}")
-        print("\n".join(_table(answers, args.top)))
+    elif answers:
+        print("\n".join([f"{saved.model} from {path}", *_table(answers, args.top)]))
     if bad:
         lines = [f"{len(bad):,} of {len(bad) + len(answers):,} can't be read:", *(f"  {name}: {reason}" for name, reason in bad.items())]
         print("numbacnn: " + "\n".join(printable(line).replace("\n", " ") for line in lines), file=sys.stderr)
