@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from ..arguments import IntPair, pair
 from ..data import DataLoader, Dataset, digits, fashion_mnist
 from ..data.idx import FASHION_MNIST
 from ..errors import message
-from ..signatures import judged
+from ..signatures import judged, shown
 from .classes import DataModule
 from .draw import show_images
 
@@ -93,7 +94,17 @@ def get_fashion_mnist_labels(labels: Iterable[Any]) -> list[str]:
     >>> get_fashion_mnist_labels([1, 9])
     ['Trouser', 'Ankle boot']
     """
-    return [FASHION_MNIST.classes[int(i)] for i in labels]
+    return _names("get_fashion_mnist_labels", FASHION_MNIST.classes, labels)
+
+
+def _names(op: str, classes: Sequence[str], labels: Iterable[Any]) -> list[str]:
+    try:
+        numbers = [operator.index(label) for label in labels]
+    except (TypeError, ValueError):  # a Tensor of several elements
+        numbers = [-1]
+    if not all(0 <= i < len(classes) for i in numbers):
+        raise ValueError(message(op, f"numbers of classes, 0 .. {len(classes) - 1}", shown(labels)))
+    return [classes[i] for i in numbers]
 
 
 class _Pictures(DataModule):
@@ -107,7 +118,7 @@ class _Pictures(DataModule):
 
     def text_labels(self, indices: Iterable[Any]) -> list[str]:
         """The names of classes by their numbers."""
-        return [self.train.classes[int(i)] for i in indices]
+        return _names("text_labels", self.train.classes, indices)
 
     def get_dataloader(self, train: bool) -> DataLoader:
         return _loader(self.train if train else self.val, self.batch_size, self.resize, train)
@@ -115,8 +126,8 @@ class _Pictures(DataModule):
     def visualize(self, batch: Sequence[Any], nrows: int = 1, ncols: int = 8, labels: Sequence[str] = ()) -> None:
         """Show the first pictures of a batch with their labels."""
         X, y = batch
-        shown = min(nrows * ncols, len(X))
-        show_images(X[:shown].squeeze(1), nrows, ncols, titles=labels or self.text_labels(y[:shown]))
+        n = min(nrows * ncols, len(X))
+        show_images(X[:n].squeeze(1), nrows, ncols, titles=labels or self.text_labels(y[:n]))
 
 
 @judged

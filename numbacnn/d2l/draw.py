@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from ..errors import message
+from ..errors import in_form, message
 from ..extras import import_extra
 from ..signatures import judged, shown
 from ..tensor import Tensor
@@ -18,6 +19,7 @@ __all__ = ["Animator", "ProgressBoard", "plot", "pyplot", "set_axes", "set_figsi
 
 FIGSIZE = (3.5, 2.5)
 Limits = Sequence[float] | None
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def pyplot() -> Any:
@@ -27,6 +29,22 @@ def pyplot() -> Any:
         ImportError: without matplotlib.
     """
     return import_extra("d2l", "matplotlib.pyplot", "matplotlib")
+
+
+def drawn(function: F) -> F:
+    """Let what matplotlib and NumPy say of arguments that they can't draw come out in the house's form."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        try:
+            return function(*args, **options)
+        except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+            if in_form(error):
+                raise
+            op = function.__qualname__.split(".")[0]
+            raise ValueError(message(op, "what matplotlib can draw", f"{type(error).__name__}: {error}".rstrip("."))) from error
+
+    return cast(F, call)
 
 
 def _in_notebook() -> bool:
@@ -40,6 +58,7 @@ def use_svg_display() -> None:
         import_extra("d2l", "matplotlib_inline.backend_inline", "matplotlib").set_matplotlib_formats("svg")
 
 
+@drawn
 @judged
 def set_figsize(figsize: Sequence[float] = FIGSIZE) -> None:
     """The size of the figures to come, (width, height) in inches."""
@@ -47,6 +66,8 @@ def set_figsize(figsize: Sequence[float] = FIGSIZE) -> None:
     pyplot().rcParams["figure.figsize"] = tuple(figsize)
 
 
+@drawn
+@judged
 def set_axes(
     axes: Any,
     xlabel: str | None = None,
@@ -81,10 +102,10 @@ class _Curves:
         if _in_notebook():
             pyplot().close(self.fig)  # which would show it once more at the end of the cell
 
-    def put(self, label: str, xs: Sequence[float], ys: Sequence[float], fmt: str) -> None:
+    def put(self, label: str, xs: Sequence[float], ys: Sequence[float], *fmt: str, **style: Any) -> None:
         """Replace the points of a curve."""
         if label not in self._lines:
-            (self._lines[label],) = self.axes.plot([], [], fmt, label=label)
+            (self._lines[label],) = self.axes.plot([], [], *fmt, label=label, **style)
             if not label.startswith("_"):
                 self.axes.legend()
         self._lines[label].set_data(xs, ys)
@@ -101,7 +122,6 @@ class _Curves:
             self._shown.update(self.fig)
 
 
-@judged
 class Animator:
     """Curves that grow with :meth:`add`.
 
@@ -113,6 +133,8 @@ class Animator:
     >>> animator.add(1, (0.9, None))
     """
 
+    @drawn
+    @judged
     def __init__(
         self,
         xlabel: str | None = None,
@@ -129,6 +151,7 @@ class Animator:
         self._points: list[tuple[list[float], list[float]]] = []
         self._curves = _Curves(figsize, xlabel=xlabel, ylabel=ylabel, xlim=xlim, ylim=ylim, xscale=xscale, yscale=yscale)
 
+    @drawn
     def add(self, x: Any, y: Any) -> None:
         """A point of each curve: one y, or a sequence of them, at one x or at as many; a None adds nothing to its curve."""
         ys = list(y) if isinstance(y, (list, tuple)) else [y]
@@ -174,6 +197,8 @@ class ProgressBoard(HyperParameters):
         self._points: dict[str, list[tuple[float, float]]] = {}
         self._curves: _Curves | None = None
 
+    @drawn
+    @judged
     def draw(self, x: Any, y: Any, label: str, every_n: int = 1) -> None:
         """Add a point to the curve ``label``; the mean of each ``every_n`` points is drawn."""
         waiting = self._waiting.setdefault(label, [])
@@ -189,11 +214,13 @@ class ProgressBoard(HyperParameters):
             names = ("xlabel", "ylabel", "xlim", "ylim", "xscale", "yscale")
             self._curves = _Curves(self.figsize, **{name: getattr(self, name) for name in names})
         i = list(self._points).index(label)
-        fmt = self.colors[i % len(self.colors)] + self.ls[i % len(self.ls)]
-        self._curves.put(label, [x for x, _ in points], [y for _, y in points], fmt)
+        style = {"color": self.colors[i % len(self.colors)], "linestyle": self.ls[i % len(self.ls)]}
+        self._curves.put(label, [x for x, _ in points], [y for _, y in points], **style)
         self._curves.show()
 
 
+@drawn
+@judged
 def plot(
     X: Any,
     Y: Any = None,
@@ -213,7 +240,7 @@ def plot(
     >>> plot([1.0, 2.0, 3.0], [[1.0, 4.0, 9.0], [1.0, 8.0, 27.0]], legend=["square", "cube"])
     """
     set_figsize(figsize)
-    axes = axes or pyplot().gca()
+    axes = pyplot().gca() if axes is None else axes
     ys = _rows(X if Y is None else Y)
     xs = [np.arange(len(y)) for y in ys] if Y is None else _rows(X)
     xs = xs * len(ys) if len(xs) == 1 else xs
@@ -235,6 +262,8 @@ def _array(data: Any) -> np.ndarray:
     return np.asarray(data.detach() if isinstance(data, Tensor) else data)
 
 
+@drawn
+@judged
 def show_images(imgs: Any, num_rows: int, num_cols: int, titles: Sequence[str] | None = None, scale: float = 1.5) -> Any:
     """Pictures (H, W) or (H, W, C) in a grid; gives the array of matplotlib's axes.
 
@@ -249,6 +278,6 @@ def show_images(imgs: Any, num_rows: int, num_cols: int, titles: Sequence[str] |
         axes.axis("off")
     for i, (axes, picture) in enumerate(zip(grid.ravel(), imgs)):
         axes.imshow(_array(picture))
-        if titles:
+        if titles is not None:
             axes.set_title(titles[i])
     return grid.ravel()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from .. import nn, optim
+from ..arguments import integer
 from ..data import DataLoader
-from ..signatures import judged
+from ..errors import message
+from ..signatures import judged, shown
 from ..tensor import Tensor, no_grad
 from ..training.modes import evaluating
 from .devices import try_gpu
@@ -65,11 +67,15 @@ class Accumulator:
     """
 
     def __init__(self, n: int) -> None:
-        self.data = [0.0] * n
+        self.data = [0.0] * integer("Accumulator", "n", n)
 
     def add(self, *args: Any) -> None:
         """Add a number, or a Tensor of one element, to each sum."""
-        self.data = [total + float(value) for total, value in zip(self.data, args, strict=True)]
+        try:
+            self.data = [total + float(value) for total, value in zip(self.data, args, strict=True)]
+        except (TypeError, ValueError, OverflowError):
+            wanted, received = f"{len(self.data)} numbers, or Tensors of one element", ", ".join(map(shown, args))
+            raise ValueError(message("Accumulator", wanted, received or "none")) from None
 
     def reset(self) -> None:
         """Begin at 0 again."""
@@ -91,13 +97,29 @@ def accuracy(y_hat: Tensor, y: Tensor) -> float:
     return float((classes.to(y.dtype) == y).sum())
 
 
+def _batches(op: str, data_iter: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches, at least one, judged."""
+    empty = True
+    try:
+        batches = iter(data_iter)
+    except TypeError:
+        raise TypeError(message(op, "batches (X, y) of Tensors", shown(data_iter))) from None
+    for batch in batches:
+        empty = False
+        if not isinstance(batch, (tuple, list)) or len(batch) != 2 or not all(isinstance(part, Tensor) for part in batch):
+            raise TypeError(message(op, "batches (X, y) of Tensors", shown(batch)))
+        yield batch[0], batch[1]
+    if empty:
+        raise ValueError(message(op, "at least one batch", "none"))
+
+
 @judged
 def evaluate_accuracy_gpu(net: Callable[..., Any], data_iter: Iterable[Any], device: str | None = None) -> float:
     """The share of right predictions over all batches; a module's are moved to its device, and its modes are as before afterwards."""
     metric = Accumulator(2)
     with evaluating(net) if isinstance(net, nn.Module) else nullcontext() as own, no_grad():
         where = device or own
-        for X, y in data_iter:
+        for X, y in _batches("evaluate_accuracy", data_iter):
             X, y = (X, y) if where is None else (X.to(where), y.to(where))
             metric.add(accuracy(net(X), y), y.numel())
     return metric[0] / metric[1]
@@ -110,7 +132,9 @@ def evaluate_accuracy(net: Callable[..., Any], data_iter: Iterable[Any]) -> floa
 
 
 @judged
-def train_epoch_ch3(net: Callable[..., Any], train_iter: Iterable[Any], loss: Callable[..., Tensor], updater: Any) -> tuple[float, float]:
+def train_epoch_ch3(
+    net: Callable[..., Any], train_iter: Iterable[Any], loss: Callable[..., Tensor], updater: optim.Optimizer | Callable[[int], Any]
+) -> tuple[float, float]:
     """Train for one epoch; gives the mean loss and the share of right predictions.
 
     Args:
@@ -120,7 +144,7 @@ def train_epoch_ch3(net: Callable[..., Any], train_iter: Iterable[Any], loss: Ca
     if isinstance(net, nn.Module):
         net.train()
     metric = Accumulator(3)
-    for X, y in train_iter:
+    for X, y in _batches("train_epoch_ch3", train_iter):
         y_hat = net(X)
         l = loss(y_hat, y)
         if isinstance(updater, optim.Optimizer):
