@@ -80,6 +80,20 @@ BATCH = np.zeros((2, 4, 4, 1), np.uint8)
 FOLDER = Path(tempfile.gettempdir()) / "numbacnn-no-such-folder"
 
 
+def _closing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that draws, without matplotlib's warnings and with its figures closed."""
+
+    def quiet(*args: Any, **options: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return function(*args, **options)
+            finally:
+                d2l.plt.close("all")
+
+    return quiet
+
+
 def _layer(make: Callable[[], nn.Module], *shape: int) -> Callable[[], Call]:
     return lambda: call(make(), images(*shape))
 
@@ -354,19 +368,19 @@ ROWS: dict[str, Callable[[], Call]] = {
     # -- the book's helpers
     "d2l.Accumulator": lambda: call(d2l.Accumulator, 2),
     "d2l.Accumulator.add": lambda: call(d2l.Accumulator(2).add, 1, 2.0),
-    "d2l.Animator": lambda: call(d2l.Animator, "x", "y", ["a"], [0, 1], [0, 1], "linear", "log", ["-"], (3, 2)),
-    "d2l.Animator.add": lambda: call(d2l.Animator().add, 1, (1.0, None)),
+    "d2l.Animator": lambda: call(_closing(d2l.Animator), "x", "y", ["a"], [0, 1], [0, 1], "linear", "log", ["-"], (3, 2)),
+    "d2l.Animator.add": lambda: call(_closing(lambda *a: d2l.Animator().add(*a)), 1, (1.0, None)),
     "d2l.ProgressBoard": lambda: call(d2l.ProgressBoard, "x", "y", [0, 1], [0, 1], "linear", "log", ["-"], ["C0"], (3, 2), True),
-    "d2l.ProgressBoard.draw": lambda: call(d2l.ProgressBoard().draw, 1.0, 2.0, "loss", 1),
-    "d2l.plot": lambda: call(d2l.plot, [1.0, 2.0], [[1.0, 2.0]], "x", "y", ["a"], [0, 1], [1, 2], "linear", "log", ["-"], (3, 2)),
-    "d2l.set_axes": lambda: call(d2l.set_axes, d2l.plt.gca(), "x", "y", [0, 1], [1, 2], "linear", "log", ["a"]),
-    "d2l.set_figsize": lambda: call(d2l.set_figsize, (3, 2)),
-    "d2l.show_images": lambda: call(d2l.show_images, np.zeros((2, 4, 4)), 1, 2, ["a", "b"], 1.0),
+    "d2l.ProgressBoard.draw": lambda: call(_closing(d2l.ProgressBoard().draw), 1.0, 2.0, "loss", 1),
+    "d2l.plot": lambda: call(_closing(d2l.plot), [1.0, 2.0], [[1.0, 2.0]], "x", "y", ["a"], [0, 1], [1, 2], "linear", "log", ["-"], (3, 2)),
+    "d2l.set_axes": lambda: call(_closing(d2l.set_axes), d2l.plt.gca(), "x", "y", [0, 1], [1, 2], "linear", "log", ["a"]),
+    "d2l.set_figsize": lambda: call(_closing(d2l.set_figsize), (3, 2)),
+    "d2l.show_images": lambda: call(_closing(d2l.show_images), np.zeros((2, 4, 4)), 1, 2, ["a", "b"], 1.0),
     "d2l.accuracy": lambda: call(d2l.accuracy, images(2, 3), labels(0, 2)),
     "d2l.evaluate_accuracy": lambda: call(d2l.evaluate_accuracy, net(), loader()),
     "d2l.evaluate_accuracy_gpu": lambda: call(d2l.evaluate_accuracy_gpu, net(), loader(), "cpu"),
     "d2l.train_epoch_ch3": lambda: call(d2l.train_epoch_ch3, net(), loader(), F.cross_entropy, sgd()),
-    "d2l.train_ch6": lambda: call(d2l.train_ch6, net(), loader(), loader(), 1, 0.1, "cpu"),
+    "d2l.train_ch6": lambda: call(_closing(d2l.train_ch6), net(), loader(), loader(), 1, 0.1, "cpu"),
     "d2l.try_gpu": lambda: call(d2l.try_gpu, 0),
     "d2l.get_fashion_mnist_labels": lambda: call(d2l.get_fashion_mnist_labels, [0, 1]),
     "d2l.load_data_digits": lambda: call(d2l.load_data_digits, 8, 14),

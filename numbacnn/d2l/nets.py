@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import nn
+from ..arguments import integer
 from ..errors import message
 from ..nn.functional import relu
 from ..signatures import judged, shown
@@ -72,7 +73,9 @@ class ResNeXtBlock(nn.Module):
         super().__init__()
         n, middle = num_channels, round(num_channels * bot_mul)
         self.conv1 = nn.LazyConv2d(middle, kernel_size=1)
-        self.conv2 = nn.Conv2d(middle, middle, kernel_size=3, stride=strides, padding=1, groups=middle // groups)
+        self.conv2 = nn.Conv2d(
+            middle, middle, kernel_size=3, stride=strides, padding=1, groups=middle // integer("ResNeXtBlock", "groups", groups)
+        )
         self.conv3 = nn.Conv2d(middle, n, kernel_size=1)
         self.bn1, self.bn2, self.bn3 = nn.BatchNorm2d(middle), nn.BatchNorm2d(middle), nn.BatchNorm2d(n)
         self.conv4 = nn.LazyConv2d(n, kernel_size=1, stride=strides) if use_1x1conv else None
@@ -87,10 +90,10 @@ class ResNeXtBlock(nn.Module):
 class LeNet(Classifier):
     """LeNet-5 with sigmoids and average pooling: (N, C, 28, 28) -> (N, num_classes).
 
-    >>> LeNet().layer_summary((1, 1, 28, 28))  # doctest: +ELLIPSIS
-    Conv2d output shape:	(1, 6, 28, 28)
+    >>> LeNet().layer_summary((1, 1, 28, 28))  # doctest: +ELLIPSIS, +NORMALIZE_WHITESPACE
+    Conv2d output shape: (1, 6, 28, 28)
     ...
-    Linear output shape:	(1, 10)
+    Linear output shape: (1, 10)
     """
 
     def __init__(self, lr: float = 0.1, num_classes: int = 10) -> None:
