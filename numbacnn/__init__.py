@@ -19,6 +19,7 @@ from .tensor import (
     Tensor,
     arange,
     cat,
+    eye,
     from_array,
     full,
     inference_mode,
@@ -40,16 +41,18 @@ from .tensor import (
 from .training import Evaluation, History, evaluate, fit, predict
 from .version import __version__
 
-__all__ = [*(name for name in globals() if not name.startswith("_")), "plots", "testing"]  # what the pages of the API show
+__all__ = [*(name for name in globals() if not name.startswith("_")), "d2l", "plots", "testing"]  # what the pages of the API show
 
 _METHODS = """
-    abs argmax argmin clamp erf exp flatten log log1p log_softmax matmul max mean min mm norm permute relu reshape sigmoid softmax sqrt
-    squeeze std sum tanh transpose unsqueeze var
+    abs argmax argmin clamp erf exp flatten flip log log1p log_softmax matmul max mean min mm norm permute relu reshape roll sigmoid
+    softmax sqrt squeeze std sum tanh transpose unsqueeze var
 """.split()  # noqa: SIM905
 
 
 _ELSEWHERE = {
-    **{module: f"{module}:" for module in ("cli", "kernels", "layout", "plots", "reference", "testing")},  # imported when first asked for
+    **{
+        module: f"{module}:" for module in ("cli", "d2l", "kernels", "layout", "plots", "reference", "testing")
+    },  # imported when first asked for
     **{name: f"kernels.cpu.launch:{name}" for name in ("get_num_threads", "set_num_threads")},
     **{name: f"tensor:Tensor.{name}" for name in _METHODS},  # torch.abs(x) is x.abs()
     "bool": "dtypes:bool_",

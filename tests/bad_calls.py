@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import numbacnn as nc
-from numbacnn import nn, optim
+from numbacnn import d2l, nn, optim
 from numbacnn.errors import in_form
 
 F = nn.functional
@@ -84,6 +84,20 @@ BATCH = np.zeros((2, 4, 4, 1), np.uint8)
 FOLDER = Path(tempfile.gettempdir()) / "numbacnn-no-such-folder"
 
 
+def _closing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that draws, without matplotlib's warnings and with its figures closed."""
+
+    def quiet(*args: Any, **options: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return function(*args, **options)
+            finally:
+                d2l.plt.close("all")
+
+    return quiet
+
+
 def _layer(make: Callable[[], nn.Module], *shape: int) -> Callable[[], Call]:
     return lambda: call(make(), images(*shape))
 
@@ -104,6 +118,7 @@ ROWS: dict[str, Callable[[], Call]] = {
     "zeros_like": lambda: call(nc.zeros_like, images(2)),
     "ones_like": lambda: call(nc.ones_like, images(2)),
     "arange": lambda: call(nc.arange, 0, 3, 1, dtype="float32", device="cpu", requires_grad=False),
+    "eye": lambda: call(nc.eye, 2, 3, dtype="float32", device="cpu", requires_grad=False),
     "rand": lambda: call(nc.rand, 2, 3, dtype="float32", device="cpu", requires_grad=False),
     "randn": lambda: call(nc.randn, (2, 3), dtype="float32", device="cpu", requires_grad=False),
     "normal": lambda: call(nc.normal, 0.0, 1.0, (2, 3), device="cpu", requires_grad=False),
@@ -140,6 +155,8 @@ ROWS: dict[str, Callable[[], Call]] = {
     "Tensor.transpose": _method("transpose", 0, 1),
     "Tensor.squeeze": _method("squeeze", 0),
     "Tensor.unsqueeze": _method("unsqueeze", 0),
+    "Tensor.flip": _method("flip", 0, 1),
+    "Tensor.roll": _method("roll", (1, 2), (0, 1)),
     "Tensor.expand": _method("expand", 4, 2, 3),
     "Tensor.size": _method("size", 0),
     "Tensor.to": _method("to", "float64"),
@@ -173,6 +190,7 @@ ROWS: dict[str, Callable[[], Call]] = {
     "max_pool2d": lambda: call(F.max_pool2d, images(2, 4, 5, 5), 2, 2, 1, 1, False),
     "avg_pool2d": lambda: call(F.avg_pool2d, images(2, 4, 5, 5), 2, 2, 1, False, True),
     "adaptive_avg_pool2d": lambda: call(F.adaptive_avg_pool2d, images(2, 4, 5, 5), (2, 2)),
+    "adaptive_max_pool2d": lambda: call(F.adaptive_max_pool2d, images(2, 4, 5, 5), (2, 2)),
     "batch_norm": lambda: call(
         F.batch_norm, images(4, 3), nc.zeros(3), nc.ones(3), weight(3), weight(3), training=True, momentum=0.1, eps=1e-5
     ),
@@ -212,6 +230,9 @@ ROWS: dict[str, Callable[[], Call]] = {
     "MaxPool2d": lambda: call(nn.MaxPool2d, 2, 2, 1, 1, ceil_mode=False),
     "AvgPool2d": lambda: call(nn.AvgPool2d, 2, 2, 1, ceil_mode=False, count_include_pad=True),
     "AdaptiveAvgPool2d": lambda: call(nn.AdaptiveAvgPool2d, (2, None)),
+    "AdaptiveMaxPool2d": lambda: call(nn.AdaptiveMaxPool2d, (2, None)),
+    "LazyBatchNorm1d": lambda: call(nn.LazyBatchNorm1d, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True),
+    "LazyBatchNorm2d": lambda: call(nn.LazyBatchNorm2d, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True),
     "BatchNorm1d": lambda: call(nn.BatchNorm1d, 4, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True),
     "BatchNorm2d": lambda: call(nn.BatchNorm2d, 4, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True),
     "Flatten": lambda: call(nn.Flatten, 1, -1),
@@ -237,6 +258,9 @@ ROWS: dict[str, Callable[[], Call]] = {
     "MaxPool2d()": _layer(lambda: nn.MaxPool2d(2), 2, 1, 4, 4),
     "AvgPool2d()": _layer(lambda: nn.AvgPool2d(2), 2, 1, 4, 4),
     "AdaptiveAvgPool2d()": _layer(lambda: nn.AdaptiveAvgPool2d(2), 2, 1, 4, 4),
+    "AdaptiveMaxPool2d()": _layer(lambda: nn.AdaptiveMaxPool2d(2), 2, 1, 4, 4),
+    "LazyBatchNorm1d()": _layer(nn.LazyBatchNorm1d, 2, 3),
+    "LazyBatchNorm2d()": _layer(nn.LazyBatchNorm2d, 2, 1, 4, 4),
     "BatchNorm1d()": _layer(lambda: nn.BatchNorm1d(3), 2, 3),
     "BatchNorm2d()": _layer(lambda: nn.BatchNorm2d(1), 2, 1, 4, 4),
     "Flatten()": _layer(nn.Flatten, 2, 1, 4, 4),
@@ -379,6 +403,31 @@ ROWS: dict[str, Callable[[], Call]] = {
     "folder_recipe": lambda: call(nc.training.folder_recipe, 300, 40, False, "small-resnet"),
     "folder_size": lambda: call(nc.training.folder_size, "lenet"),
     "looks_drawn": lambda: call(nc.data.dataset.looks_drawn, BATCH),
+    # -- the book's helpers
+    "d2l.Accumulator": lambda: call(d2l.Accumulator, 2),
+    "d2l.Accumulator.add": lambda: call(d2l.Accumulator(2).add, 1, 2.0),
+    "d2l.Animator": lambda: call(_closing(d2l.Animator), "x", "y", ["a"], [0, 1], [0, 1], "linear", "log", ["-"], (3, 2)),
+    "d2l.Animator.add": lambda: call(_closing(lambda *a: d2l.Animator().add(*a)), 1, (1.0, None)),
+    "d2l.ProgressBoard": lambda: call(d2l.ProgressBoard, "x", "y", [0, 1], [0, 1], "linear", "log", ["-"], ["C0"], (3, 2), True),
+    "d2l.ProgressBoard.draw": lambda: call(_closing(d2l.ProgressBoard().draw), 1.0, 2.0, "loss", 1),
+    "d2l.plot": lambda: call(_closing(d2l.plot), [1.0, 2.0], [[1.0, 2.0]], "x", "y", ["a"], [0, 1], [1, 2], "linear", "log", ["-"], (3, 2)),
+    "d2l.set_axes": lambda: call(_closing(d2l.set_axes), d2l.plt.gca(), "x", "y", [0, 1], [1, 2], "linear", "log", ["a"]),
+    "d2l.set_figsize": lambda: call(_closing(d2l.set_figsize), (3, 2)),
+    "d2l.show_images": lambda: call(_closing(d2l.show_images), np.zeros((2, 4, 4)), 1, 2, ["a", "b"], 1.0),
+    "d2l.accuracy": lambda: call(d2l.accuracy, images(2, 3), labels(0, 2)),
+    "d2l.evaluate_accuracy": lambda: call(d2l.evaluate_accuracy, net(), loader()),
+    "d2l.evaluate_accuracy_gpu": lambda: call(d2l.evaluate_accuracy_gpu, net(), loader(), "cpu"),
+    "d2l.train_epoch_ch3": lambda: call(d2l.train_epoch_ch3, net(), loader(), F.cross_entropy, sgd()),
+    "d2l.train_ch6": lambda: call(_closing(d2l.train_ch6), net(), loader(), loader(), 1, 0.1, "cpu"),
+    "d2l.try_gpu": lambda: call(d2l.try_gpu, 0),
+    "d2l.get_fashion_mnist_labels": lambda: call(d2l.get_fashion_mnist_labels, [0, 1]),
+    "d2l.load_data_digits": lambda: call(d2l.load_data_digits, 8, 14),
+    "d2l.Digits": lambda: call(d2l.Digits, 8, (14, 14)),
+    "d2l.Trainer": lambda: call(d2l.Trainer, 1, 0, 1.0),
+    "d2l.Residual": lambda: call(d2l.Residual, 3, 4, use_1x1conv=True, strides=2),
+    "d2l.ResNeXtBlock": lambda: call(d2l.ResNeXtBlock, 8, 2, 0.5, True, 2),
+    "d2l.LeNet": lambda: call(d2l.LeNet, 0.1, 10),
+    "d2l.init_cnn": lambda: call(d2l.init_cnn, nn.Linear(2, 3)),
     "recipe": lambda: call(nc.training.recipe, "digits", "lenet"),
     "checkpoint.load": lambda: call(nc.checkpoint.load, FOLDER),
     "checkpoint.load_weights": lambda: call(nc.checkpoint.load_weights, FOLDER),
@@ -395,12 +444,18 @@ CALLBACKS = {
     ("DataLoader()", "transform"),
     ("gradcheck", 0),
     ("adjoint_check", 0),
+    ("d2l.evaluate_accuracy", 0),
+    ("d2l.evaluate_accuracy_gpu", 0),
+    *(("d2l.train_epoch_ch3", i) for i in (0, 2, 3)),
     *(("evaluate", name) for name in ("loss", "mean")),
     *(("fit", name) for name in ("loss", "transform", "optimizer", "schedule", "mean", "callbacks")),
 }
 """Arguments that the library calls: what a wrong function raises is the user's own error."""
 
-ENDLESS = {("fit", "epochs"), ("digits", "size"), ("OneCycleLR", "total_steps")}
+ENDLESS = {("fit", "epochs"), ("digits", "size"), ("OneCycleLR", "total_steps")} | {
+    *(("d2l." + name, i) for name, i in (("train_ch6", 3), ("Accumulator", 0), ("LeNet", 1), ("show_images", 1), ("show_images", 2))),
+    *(("d2l.load_data_digits", i) for i in (0, 1)),
+}
 """Arguments for which a huge number is right, and takes for ever."""
 
 HUGE = (2**31, 10**12, 2**62, 2**63, 10**30)
@@ -552,7 +607,7 @@ def draw(calls: int, seed: int) -> Iterator[Found]:
 def public() -> set[str]:
     """The names of functions and classes that a user is offered, without exceptions and plain records."""
     found = set()
-    for module in (nc, nn, F, nn.init, optim, nc.data, nc.models, nc.checkpoint, nc.inspect):
+    for module in (nc, nn, F, nn.init, optim, nc.data, nc.models, nc.checkpoint, nc.inspect, d2l):
         for name in getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]:
             value = getattr(module, name)
             if callable(value) and not inspect.ismodule(value):

@@ -66,6 +66,7 @@ LAYERS = [
     {"checkpoint"},
     {"predictor", "plots"},
     {"training"},
+    {"d2l"},
     {"cli"},
     {"__main__"},
 ]

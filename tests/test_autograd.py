@@ -131,6 +131,8 @@ GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tenso
     R.LogSoftmax: [(lambda x: x.log_softmax(-1), [real(3, 4)]), (lambda x: x.log_softmax(0), [real(3, 2, 2)])],
     S.Reshape: [(lambda x: x.reshape(3, 2) * x.reshape(3, 2), [real(2, 3)]), (lambda x: x.reshape(-1), [real(2, 3, 2, 2)])],
     S.Transpose: [(lambda x: x.permute(2, 0, 1), [real(2, 3, 4)]), (lambda x: x.T @ x, [real(2, 3)])],
+    S.Flip: [(lambda x: x.flip(0, -1) * x, [real(2, 3)])],
+    S.Roll: [(lambda x: x.roll((1, -2), (0, 1)) * x.roll(4), [real(2, 3)])],
     S.Contiguous: [(lambda x: x.T.contiguous() @ x, [real(2, 3)]), (lambda x: x.expand(2, 3).contiguous(), [real(3)])],
     S.Broadcast: [(lambda x: x.expand(2, 3, 4), [real(3, 1)]), (lambda x: x.expand(2, -1), [real(3)])],
     S.GetItem: [
@@ -1208,6 +1210,8 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
     (lambda: len(nc.tensor(1)), TypeError, "[len] expected a tensor with axes; received a 0-d tensor."),
     (lambda: x.flatten(1, 0), nc.ShapeError, "[flatten] expected start_dim before end_dim; received 1 and 0."),
     (lambda: x.permute(0, 0), nc.ShapeError, "[permute] expected each of the 2 axes once; received (0, 0)."),
+    (lambda: x.flip(0, -2), nc.ShapeError, "[flip] expected each axis once; received (0, -2)."),
+    (lambda: x.roll((1, 2), 0), nc.ShapeError, "[roll] expected one shift for each axis; received shifts (1, 2) and dims 0."),
     (lambda: image.t(), nc.ShapeError, "[t] expected a tensor of at most two axes; received shape (2, 3, 5, 5); use transpose or permute."),
     (lambda: x.expand(2, 4), nc.ShapeError, "[expand] expected sizes that shape (3, 4) can be repeated to; received (2, 4)."),
     (lambda: i.mean(), nc.DTypeError, "[mean] expected a floating-point tensor; received int64; convert it with .float()."),

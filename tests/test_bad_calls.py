@@ -44,7 +44,7 @@ def test_a_right_call_of_each_row_is_taken() -> None:
 RECORDS = set(
     """
     Checkpoint Preprocessing Evaluation History Function Module Optimizer Schedule Field Row Summary UninitializedParameter Normalize
-    RemovableHandle LoadReport Reduction ImageFolder Reading
+    RemovableHandle LoadReport Reduction ImageFolder Reading HyperParameters DataModule Classifier Timer
     """.split()  # noqa: SIM905
 )
 """Public names of types that a user does not call, or makes a subclass of; the second name of a class."""
@@ -53,6 +53,7 @@ FREE = set(
     """
     no_grad inference_mode is_grad_enabled empty_cache get_rng_state get_num_threads cache_folder mnist fashion_mnist registry save
     save_weights write_atomically DTypeError DeviceError FormatError ShapeError resnet18 vgg11 vgg11_bn
+    FashionMNIST load_data_fashion_mnist cpu gpu num_gpus try_all_gpus use_svg_display add_to_class
     """.split()  # noqa: SIM905
 )
 """Functions without arguments to draw, those that write files, errors, and networks that take long to make."""

@@ -43,6 +43,8 @@ EXPRESSIONS = [
     "x[:, :0].sum(1)",
     "x.T.contiguous() * 2",
     "x[2:].expand(3, 4).contiguous()",
+    "x.flip(0, 1)",
+    "x.roll((1, -2), (0, 1)) * x.roll(3)",
 ]
 
 

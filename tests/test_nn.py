@@ -254,6 +254,44 @@ def test_lazy_layers_load() -> None:
         np.testing.assert_array_equal(array, values(ready)[name])
 
 
+@pytest.mark.parametrize("options", [{}, {"affine": False}, {"track_running_stats": False}, {"bias": False}], ids=str)
+def test_lazy_batch_norm_loads(options: dict[str, bool]) -> None:
+    ready, lazy = nn.BatchNorm2d(3, **options), nn.LazyBatchNorm2d(**options)
+    ready(nc.rand(4, 3, 2, 2))
+    twin = copy.deepcopy(lazy)
+    assert repr(lazy) == repr(twin) == "Lazy" + repr(ready).replace("(3, ", "(0, ")
+    names = ", ".join(ready.state_dict())
+    with exactly(RuntimeError, f"[state_dict] expected parameters that have a shape; received uninitialized {names}; run one batch first."):
+        lazy.state_dict()
+    first = next(iter(ready.state_dict()))
+    with pytest.raises(ValueError, match=rf"of a lazy layer without its {first}"):
+        lazy.load_state_dict({name: t for name, t in ready.state_dict().items() if name != first})
+    with pytest.raises(ValueError, match=rf"{first} \(2, 2\) in place of \(1,\)"):
+        lazy.load_state_dict(ready.state_dict() | {first: nc.ones(2, 2)})
+    assert type(lazy) is nn.LazyBatchNorm2d
+    lazy.load_state_dict(ready.state_dict())
+    assert repr(lazy) == repr(ready) and type(lazy) is nn.BatchNorm2d
+    for name, array in values(lazy).items():
+        np.testing.assert_array_equal(array, values(ready)[name])
+    twin.load_state_dict({first: ready.state_dict()[first]}, strict=False)  # what is missing has its first values
+    fresh = values(nn.BatchNorm2d(3, **options)) | {first: values(ready)[first]}
+    assert {name: array.tolist() for name, array in values(twin).items()} == {name: array.tolist() for name, array in fresh.items()}
+
+
+def test_lazy_batch_norm_in_another_dtype_and_its_errors() -> None:
+    layer = nn.LazyBatchNorm1d().to("float64")
+    optimizer = nc.optim.SGD(layer.parameters(), lr=1.0)
+    with exactly(nc.ShapeError, "[LazyBatchNorm1d] expected input (N, C) or (N, C, L); received input (2, 3, 4, 5)."):
+        layer(nc.zeros(2, 3, 4, 5))
+    with exactly(ValueError, "[LazyBatchNorm1d] expected channels C of the input as an integer of at least 1; received 0."):
+        layer(nc.zeros(2, 0))
+    assert type(layer) is nn.LazyBatchNorm1d
+    layer(nc.rand(4, 3, dtype=nc.float64)).sum().backward()
+    assert {str(t.dtype) for t in (layer.weight, layer.running_mean, layer.running_var)} == {"float64"}
+    optimizer.step()
+    assert layer.bias.tolist() == [-4, -4, -4]
+
+
 def test_lazy_errors_leave_the_layer_lazy() -> None:
     layer = nn.LazyConv2d(4, 3, groups=2)
     with exactly(nc.ShapeError, "[LazyConv2d] expected input channels C that groups = 2 divide; received C = 3."):
@@ -583,6 +621,7 @@ def test_nonsense_is_refused(make: Any, text: str) -> None:
     (partial(nn.LazyConv2d, 1, 3), "LazyConv2d", ["bias"]),
     (partial(nn.Linear, 1, 1), "Linear", ["bias"]),
     (partial(nn.LazyLinear, 1), "LazyLinear", ["bias"]),
+    (nn.LazyBatchNorm2d, "LazyBatchNorm2d", ["affine", "track_running_stats", "bias"]),
     (partial(nn.BatchNorm2d, 1), "BatchNorm2d", ["affine", "track_running_stats", "bias"]),
     (partial(nn.MaxPool2d, 2), "MaxPool2d", ["ceil_mode"]),
     (partial(nn.AvgPool2d, 2), "AvgPool2d", ["ceil_mode", "count_include_pad"]),

@@ -311,12 +311,37 @@ def test_drawn_adaptive_poolings() -> None:
         shape = (int(rng.integers(0, 4)), int(rng.integers(1, 20)), *(int(v) for v in rng.integers(1, 14, 2)))
         size = [None if rng.random() < 0.2 else int(rng.integers(1, 12)) for _ in range(2)]
         options = size[0] if rng.random() < 0.3 and size[0] else tuple(size)
-        mine, other = (lambda x, f=f, o=options: f(x, o) for f in (F.adaptive_avg_pool2d, TF.adaptive_avg_pool2d))
-        assert compare(mine, other, [ints(*shape, seed=i)], 1e-6, (shape, options))
+        for pair in ((F.adaptive_avg_pool2d, TF.adaptive_avg_pool2d), (F.adaptive_max_pool2d, TF.adaptive_max_pool2d)):
+            mine, other = (lambda x, f=f, o=options: f(x, o) for f in pair)
+            assert compare(mine, other, [ints(*shape, seed=i)], 1e-6, (shape, options))
+
+
+def test_adaptive_max_pooling_of_one_image_and_of_nan() -> None:
+    x = ints(3, 5, 7)
+    assert compare(lambda x: F.adaptive_max_pool2d(x, (2, 3)), lambda x: TF.adaptive_max_pool2d(x, (2, 3)), [x], 0, "one image")
+    x[0, 1, 2] = np.nan
+    found, wanted = F.adaptive_max_pool2d(ours(x), (2, 3)), TF.adaptive_max_pool2d(theirs(x), (2, 3))
+    np.testing.assert_array_equal(found.detach().numpy(), wanted.detach().numpy())
 
 
 # -- batch normalisation -----------------------------------------------------------------------------------------------
 NORMED = [(4, 3, 5, 6), (2, 70, 3, 3), (7, 10), (3, 1, 1, 2), (5, 4, 9), (2, 600, 2, 1)]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"momentum": None}, {"momentum": 0.3, "affine": False}, {"track_running_stats": False, "bias": False}], ids=str
+)
+@pytest.mark.parametrize("shape", [(4, 3, 5, 6), (7, 10), (5, 4, 9)], ids=str)
+def test_lazy_batch_norm(shape: tuple[int, ...], options: dict[str, Any]) -> None:
+    name = "LazyBatchNorm2d" if len(shape) == 4 else "LazyBatchNorm1d"
+    options = {key: value for key, value in options.items() if key != "bias"}
+    mine, other = getattr(nn, name)(**options), getattr(torch.nn, name)(**options)
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    for _ in range(2):
+        np.testing.assert_allclose(mine(ours(x)).detach().numpy(), other(theirs(x)).detach().numpy(), rtol=1e-5, atol=1e-5)
+        assert repr(mine) == repr(other) and list(mine.state_dict()) == list(other.state_dict())
+    for key, value in mine.state_dict().items():
+        np.testing.assert_allclose(value.numpy(), other.state_dict()[key].numpy(), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -639,6 +664,23 @@ x.reshape(2, 2, 3).permute(2, 0, 1)
 x.reshape(2, 2, 3).transpose(0, -1)
 x.T
 x.t()
+x.flip(0)
+x.flip(0, -1)
+x.t().flip((1,))
+torch.flip(i, (0, 1))
+x.flip(())
+s.flip(())
+x.roll(1)
+x.roll(-7)
+x.roll(-2, 1)
+x.t().roll((1, -5), (0, 1))
+x.roll((1, 2), (0, 0))
+torch.roll(m, 5, 0)
+x[:0].roll(2)
+x[:0].roll(2, 0)
+s.roll(1)
+torch.eye(3)
+torch.eye(2, 3, dtype=torch.int64)
 y.t()
 x.unsqueeze(0)
 x.unsqueeze(-1)
@@ -1038,6 +1080,13 @@ REFUSED = [
     "x.reshape(-1, -1)",
     "x.permute(0)",
     "x.permute(0, 0)",
+    "x.flip(0, 0)",
+    "x.flip(2)",
+    "x.roll((1, 2))",
+    "x.roll((1, 2), 0)",
+    "x.roll(1, 2)",
+    "x.roll(())",
+    "torch.eye(-1)",
     "x.transpose(0, 2)",
     "x.sum(2)",
     "x.sum((0, 0))",

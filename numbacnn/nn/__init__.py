@@ -10,13 +10,14 @@ from .dropout import Dropout
 from .linear import Flatten, Identity, LazyLinear, Linear
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
 from .module import Module
-from .norm import BatchNorm1d, BatchNorm2d
+from .norm import BatchNorm1d, BatchNorm2d, LazyBatchNorm1d, LazyBatchNorm2d
 from .parameter import Parameter, UninitializedParameter
-from .pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from .pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
 
 __all__ = [
     "GELU",
     "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
     "AvgPool2d",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
@@ -27,6 +28,8 @@ __all__ = [
     "Flatten",
     "Hardswish",
     "Identity",
+    "LazyBatchNorm1d",
+    "LazyBatchNorm2d",
     "LazyConv2d",
     "LazyLinear",
     "Linear",

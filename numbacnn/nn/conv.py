@@ -131,7 +131,7 @@ class LazyConv2d(Conv2d, LazyModule):
     def reset_parameters(self) -> None:
         """Nothing to draw yet."""
 
-    def size_of_weight(self, shape: tuple[int, ...]) -> int:
+    def size_of(self, shape: tuple[int, ...]) -> int:
         return shape[1] * self.groups if len(shape) == 4 else self.groups
 
     def _set_size(self, size: int) -> None:

@@ -14,21 +14,23 @@ class LazyModule:
 
     materialized_class: ClassVar[type]
     """The ordinary class."""
+    size_from: str = "weight"
+    """The entry of a state that says how many inputs there are."""
     _parameters: dict[str, Parameter | None]
 
     def parameter_shapes(self, size: int) -> dict[str, tuple[int, ...]]:
-        """The shapes of the parameters for ``size`` inputs."""
+        """The shapes of the parameters, and of the buffers if there are any, for ``size`` inputs."""
         raise NotImplementedError
 
-    def size_of_weight(self, shape: tuple[int, ...]) -> int:
-        """The number of inputs of a layer whose weight has this shape."""
+    def size_of(self, shape: tuple[int, ...]) -> int:
+        """The number of inputs of a layer whose entry ``size_from`` has this shape."""
         raise NotImplementedError
 
     def materialize(self, size: int, reset: bool = True) -> None:
         """Give the parameters their shapes, draw them if ``reset``, and become the ordinary class."""
         self._set_size(size)
         for name, shape in self.parameter_shapes(size).items():
-            parameter = self._parameters[name]
+            parameter = self._parameters.get(name)
             if isinstance(parameter, UninitializedParameter):
                 parameter.materialize(shape)
         self.__class__ = self.materialized_class  # type: ignore[assignment]

@@ -85,7 +85,7 @@ class LazyLinear(Linear, LazyModule):
     def parameter_shapes(self, size: int) -> dict[str, tuple[int, ...]]:
         return {"weight": (self.out_features, size), "bias": (self.out_features,)}
 
-    def size_of_weight(self, shape: tuple[int, ...]) -> int:
+    def size_of(self, shape: tuple[int, ...]) -> int:
         return shape[1] if len(shape) == 2 else 1
 
     def _set_size(self, size: int) -> None:

@@ -15,7 +15,7 @@ from ..errors import DTypeError, message
 from ..signatures import judged, shown
 from ..tensor import Tensor, from_array, no_grad
 from .lazy import LazyModule
-from .parameter import Parameter, UninitializedParameter
+from .parameter import Parameter
 
 __all__ = ["LoadReport", "Module", "RemovableHandle"]
 
@@ -328,7 +328,7 @@ class Module:
         {'weight': (3, 2), 'bias': (3,)}
         """
         entries = list(self._entries())
-        lazy = [name for name, _, _, t in entries if isinstance(t, UninitializedParameter)]
+        lazy = [name for name, module, _, _ in entries if isinstance(module, LazyModule)]
         if lazy:
             received = f"uninitialized {', '.join(lazy)}"
             raise RuntimeError(message("state_dict", "parameters that have a shape", received, "run one batch first"))
@@ -362,12 +362,12 @@ class Module:
         for name, module, local, t in entries:
             if name not in given:
                 continue
-            if isinstance(t, UninitializedParameter) and isinstance(module, LazyModule):
-                weight = given.get(name.removesuffix(local) + "weight")
-                if weight is None:
-                    faults.append(f"{name} of a lazy layer without its weight")
+            if isinstance(module, LazyModule):
+                known = given.get(name.removesuffix(local) + module.size_from)
+                if known is None:
+                    faults.append(f"{name} of a lazy layer without its {module.size_from}")
                     continue
-                sizes[module] = module.size_of_weight(weight.shape)
+                sizes[module] = module.size_of(known.shape)
                 expected = module.parameter_shapes(sizes[module])[local]
             else:
                 expected = t.shape

@@ -11,10 +11,11 @@ from ..tensor import Tensor, ones, tensor, zeros
 from . import functional as F
 from . import init
 from .field import unchanged
+from .lazy import LazyModule
 from .module import Module
-from .parameter import Parameter
+from .parameter import Parameter, UninitializedParameter
 
-__all__ = ["BatchNorm1d", "BatchNorm2d"]
+__all__ = ["BatchNorm1d", "BatchNorm2d", "LazyBatchNorm1d", "LazyBatchNorm2d"]
 
 
 class _BatchNorm(Module):
@@ -70,8 +71,7 @@ class _BatchNorm(Module):
 
     @judged
     def forward(self, x: Tensor) -> Tensor:
-        if x.ndim not in self._shapes:
-            raise ShapeError(message(type(self).__name__, f"input {' or '.join(self._shapes.values())}", f"input {x.shape}"))
+        self._judge_axes(x)
         if x.shape[1] != self.num_features:
             raise ShapeError(message(type(self).__name__, f"input with C = {self.num_features} channels", f"input {x.shape}"))
         batch = self.training or self.running_mean is None
@@ -81,6 +81,10 @@ class _BatchNorm(Module):
         if self.num_batches_tracked is not None:
             self.num_batches_tracked += 1
         return y
+
+    def _judge_axes(self, x: Tensor) -> None:
+        if x.ndim not in self._shapes:
+            raise ShapeError(message(type(self).__name__, f"input {' or '.join(self._shapes.values())}", f"input {x.shape}"))
 
     def _share(self) -> float:
         """How far the running statistics move towards this batch's; without momentum they are the average of all batches'."""
@@ -129,3 +133,70 @@ class BatchNorm1d(_BatchNorm):
     """
 
     _shapes: ClassVar[dict[int, str]] = {2: "(N, C)", 3: "(N, C, L)"}
+
+
+class _LazyBatchNorm(_BatchNorm, LazyModule):
+    def __init__(
+        self,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(1, eps, momentum, affine, track_running_stats, bias=bias)
+        self.num_features = 0
+        self.size_from = "weight" if affine else "running_mean"
+        for name in ("weight", "bias"):
+            if self._parameters[name] is not None:
+                self.register_parameter(name, UninitializedParameter())
+
+    def reset_parameters(self) -> None:
+        """Nothing to set yet."""
+
+    def parameter_shapes(self, size: int) -> dict[str, tuple[int, ...]]:
+        return {**dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (size,)), "num_batches_tracked": ()}
+
+    def size_of(self, shape: tuple[int, ...]) -> int:
+        return shape[0] if len(shape) == 1 else 1
+
+    def materialize(self, size: int, reset: bool = True) -> None:
+        super().materialize(size)  # draws nothing: what a state lacks has its first values
+
+    def _set_size(self, size: int) -> None:
+        self.num_features = integer(type(self).__name__, "channels C of the input", size)
+        for buffer in (self.running_mean, self.running_var):
+            if buffer is not None:
+                buffer.array = zeros(size, dtype=buffer.dtype, device=buffer.device).array
+
+    @judged
+    def forward(self, x: Tensor) -> Tensor:
+        self._judge_axes(x)
+        self.materialize(x.shape[1])
+        return self.forward(x)  # that of the ordinary class
+
+
+@judged
+class LazyBatchNorm2d(_LazyBatchNorm, BatchNorm2d):
+    """A :class:`BatchNorm2d` that takes its channels from the first batch, and becomes a ``BatchNorm2d`` then.
+
+    >>> import numbacnn as nc
+    >>> layer = nc.nn.LazyBatchNorm2d()
+    >>> _ = layer(nc.rand(2, 16, 3, 3)); layer
+    BatchNorm2d(16, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+    """
+
+    materialized_class = BatchNorm2d
+
+
+@judged
+class LazyBatchNorm1d(_LazyBatchNorm, BatchNorm1d):
+    """A :class:`BatchNorm1d` that takes its channels from the first batch, and becomes a ``BatchNorm1d`` then.
+
+    >>> import numbacnn as nc
+    >>> nc.nn.LazyBatchNorm1d()(nc.rand(8, 4)).shape
+    (8, 4)
+    """
+
+    materialized_class = BatchNorm1d

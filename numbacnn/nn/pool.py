@@ -11,7 +11,7 @@ from .field import Field, everything
 from .fusion import Absorbed
 from .module import Module
 
-__all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "MaxPool2d"]
+__all__ = ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "MaxPool2d"]
 
 
 class _Pool2d(Module):
@@ -111,8 +111,20 @@ class AvgPool2d(_Pool2d):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
+class _AdaptivePool2d(Module):
+    receptive_field = everything
+
+    def __init__(self, output_size: AdaptiveSize) -> None:
+        super().__init__()
+        adaptive_size(type(self).__name__, output_size, axes=2)
+        self.output_size = output_size
+
+    def extra_repr(self) -> str:
+        return f"output_size={self.output_size}"
+
+
 @judged
-class AdaptiveAvgPool2d(Module):
+class AdaptiveAvgPool2d(_AdaptivePool2d):
     """The averages of ``output_size`` windows of nearly equal sizes: (N, C, H, W) -> (N, C, OH, OW), whatever H and W are.
 
     ``output_size`` is an integer, or a pair; None keeps an axis as it is. With 1 it is the mean over the pixels.
@@ -125,15 +137,21 @@ class AdaptiveAvgPool2d(Module):
     (2, 3, 1, 7)
     """
 
-    receptive_field = everything
-
-    def __init__(self, output_size: AdaptiveSize) -> None:
-        super().__init__()
-        adaptive_size("AdaptiveAvgPool2d", output_size, axes=2)
-        self.output_size = output_size
-
     def forward(self, x: Tensor) -> Tensor:
         return F.adaptive_avg_pool2d(x, self.output_size)
 
-    def extra_repr(self) -> str:
-        return f"output_size={self.output_size}"
+
+@judged
+class AdaptiveMaxPool2d(_AdaptivePool2d):
+    """The largest values of ``output_size`` windows, as :class:`AdaptiveAvgPool2d` cuts them: (N, C, H, W) -> (N, C, OH, OW).
+
+    Raises:
+        ShapeError: where ``output_size`` makes no sense.
+
+    >>> import numbacnn as nc
+    >>> nc.nn.AdaptiveMaxPool2d(1)(nc.arange(8.0).reshape(1, 2, 2, 2)).flatten()
+    tensor([3., 7.])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.adaptive_max_pool2d(x, self.output_size)

@@ -9,7 +9,7 @@ import numpy as np
 from ..backends import Array, Backend
 from .base import Gradients, Op, shape_of, unbroadcast
 
-__all__ = ["Broadcast", "Concatenate", "Contiguous", "GetItem", "Reshape", "SetItem", "Transpose"]
+__all__ = ["Broadcast", "Concatenate", "Contiguous", "Flip", "GetItem", "Reshape", "Roll", "SetItem", "Transpose"]
 
 
 class Reshape(Op):
@@ -63,6 +63,37 @@ class Contiguous(Op):
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         return (grad,)
+
+
+class Flip(Op):
+    """A copy in which some axes run backwards."""
+
+    def __init__(self, axes: tuple[int, ...]) -> None:
+        self.axes = axes
+
+    def forward(self, xp: Backend, x: Array) -> Array:
+        return xp.copy(xp.getitem(x, tuple(slice(None, None, -1 if a in self.axes else 1) for a in range(x.ndim))))
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        return (self.forward(xp, grad),)
+
+
+class Roll(Op):
+    """A copy shifted along an axis; what leaves at one end comes in at the other."""
+
+    def __init__(self, shift: int, axis: int) -> None:
+        self.shift, self.axis = shift, axis
+
+    def forward(self, xp: Backend, x: Array) -> Array:
+        return self._rolled(xp, x, self.shift)
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        return (self._rolled(xp, grad, -self.shift),)
+
+    def _rolled(self, xp: Backend, x: Array, shift: int) -> Array:
+        cut = -shift % max(x.shape[self.axis], 1)
+        parts = [xp.getitem(x, (slice(None),) * self.axis + (part,)) for part in (slice(cut, None), slice(cut))]
+        return xp.concatenate(parts, self.axis)
 
 
 class GetItem(Op):

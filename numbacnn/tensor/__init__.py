@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .convert import Convert
 from .core import Operand, Scalar, TensorBase, apply, from_array, tensor
-from .create import arange, full, normal, ones, ones_like, rand, randn, zeros, zeros_like
+from .create import arange, eye, full, normal, ones, ones_like, rand, randn, zeros, zeros_like
 from .dense import Dense
 from .function import Context, Function
 from .index import Index
@@ -28,6 +28,7 @@ __all__ = [
     "apply",
     "arange",
     "cat",
+    "eye",
     "from_array",
     "full",
     "inference_mode",

@@ -19,7 +19,7 @@ from .tape import no_grad
 if TYPE_CHECKING:
     from . import Tensor
 
-__all__ = ["arange", "full", "normal", "ones", "ones_like", "rand", "randn", "zeros", "zeros_like"]
+__all__ = ["arange", "eye", "full", "normal", "ones", "ones_like", "rand", "randn", "zeros", "zeros_like"]
 
 
 @judged
@@ -42,6 +42,17 @@ def zeros(*sizes: Any, size: Any = None, dtype: Any = None, device: str = "cpu",
 def ones(*sizes: Any, size: Any = None, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Ones: ``ones(2, 3)``, ``ones((2, 3))`` or ``ones(size=(2, 3))``; float32 unless ``dtype`` says otherwise."""
     return full(check_sizes("ones", sizes if size is None else (size,)), 1.0, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+@judged
+def eye(n: int, m: int | None = None, *, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """Ones on the diagonal of (n, m), by default (n, n), and zeros elsewhere; float32 unless ``dtype`` says otherwise.
+
+    >>> eye(2, 3).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    """
+    rows, columns = check_sizes("eye", (n, n if m is None else m))
+    return from_array(np.eye(rows, columns, dtype=float32 if dtype is None else as_dtype("eye", dtype)), device, requires_grad)
 
 
 @judged

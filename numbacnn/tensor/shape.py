@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .. import backends
 from ..errors import ShapeError, message
 from ..layout import channels_last
-from ..ops.shape import Broadcast, Contiguous, Reshape, Transpose
+from ..ops.shape import Broadcast, Contiguous, Flip, Reshape, Roll, Transpose
 from .core import TensorBase, apply
 from .operands import as_sizes, check_axis, resolve_shape
 
@@ -105,6 +105,36 @@ class Shape(TensorBase):
         if len(own) != len(wanted) or any(w < 0 or o not in (1, w) for o, w in zip(own, target)):
             raise ShapeError(message("expand", f"sizes that shape {self.shape} can be repeated to", f"{wanted}"))
         return apply(Broadcast(target), self)
+
+    def flip(self, *dims: Any) -> Tensor:
+        """These axes in reverse order; a copy.
+
+        >>> import numbacnn as nc
+        >>> nc.arange(6).reshape(2, 3).flip(0, 1).tolist()
+        [[5, 4, 3], [2, 1, 0]]
+        """
+        wanted = as_sizes("flip", dims)
+        axes = tuple(check_axis("flip", a, self.ndim) for a in wanted)
+        if len(set(axes)) != len(axes):
+            raise ShapeError(message("flip", "each axis once", f"{wanted}"))
+        return apply(Flip(axes), self)
+
+    def roll(self, shifts: Any, dims: Any = None) -> Tensor:
+        """Shifted by so many places along an axis, or by several along several; what leaves at the end comes in at the front.
+
+        Without ``dims`` the tensor is shifted as one long row.
+
+        >>> import numbacnn as nc
+        >>> nc.arange(4).roll(1), nc.arange(6).reshape(2, 3).roll((1, -1), (0, 1)).tolist()
+        (tensor([3, 0, 1, 2]), [[4, 5, 3], [1, 2, 0]])
+        """
+        steps, axes = as_sizes("roll", (shifts,)), as_sizes("roll", (0 if dims is None else dims,))
+        if not steps or len(steps) != len(axes):
+            raise ShapeError(message("roll", "one shift for each axis", f"shifts {shifts!r} and dims {dims!r}"))
+        x: Any = self if dims is not None and self.ndim else self.reshape(-1)
+        for step, axis in zip(steps, axes):
+            x = apply(Roll(step, check_axis("roll", axis, x.ndim)), x)
+        return x if x.shape == self.shape else x.reshape(self.shape)
 
     def contiguous(self) -> Tensor:
         """The tensor itself where it lies in C order, or is what a layer gives (channels-last, and no view); else a copy in C order.

@@ -9,10 +9,10 @@ from ...errors import ShapeError, message
 from ...geometry import AdaptivePoolGeometry, AdaptiveSize, PoolGeometry
 from ...ops import pool
 from ...signatures import judged
-from ...tensor import Tensor, apply
+from ...tensor import Tensor, apply, stack
 from .checks import check_dtypes
 
-__all__ = ["adaptive_avg_pool2d", "avg_pool2d", "max_pool2d"]
+__all__ = ["adaptive_avg_pool2d", "adaptive_max_pool2d", "avg_pool2d", "max_pool2d"]
 
 
 @judged
@@ -88,3 +88,22 @@ def adaptive_avg_pool2d(input: Tensor, output_size: AdaptiveSize) -> Tensor:
         return adaptive_avg_pool2d(input.unsqueeze(0), output_size).squeeze(0)
     geometry = AdaptivePoolGeometry.of(input.shape, output_size, axes=2)
     return apply(pool.AdaptiveAvgPool(geometry), input)
+
+
+@judged
+def adaptive_max_pool2d(input: Tensor, output_size: AdaptiveSize) -> Tensor:
+    """The largest values of the windows that :func:`adaptive_avg_pool2d` averages; of equal ones the first takes the gradient.
+
+    >>> import numbacnn as nc
+    >>> adaptive_max_pool2d(nc.arange(6.0).reshape(1, 1, 2, 3), (1, 2)).flatten()
+    tensor([4., 5.])
+    """
+    check_dtypes("adaptive_max_pool2d", input)
+    if input.ndim == 3:
+        return adaptive_max_pool2d(input.unsqueeze(0), output_size).squeeze(0)
+    geometry = AdaptivePoolGeometry.of(input.shape, output_size, "adaptive_max_pool2d", axes=2)
+    x = input
+    for axis, size, outputs in zip((3, 2), reversed(geometry.sizes), reversed(geometry.outputs)):
+        windows = [slice(o * size // outputs, -(-(o + 1) * size // outputs)) for o in range(outputs)]
+        x = stack([x[(slice(None),) * axis + (window,)].max(axis).values for window in windows], axis)
+    return x
