@@ -860,6 +860,8 @@ def test_integers_as_targets_of_a_regression_have_no_accuracy() -> None:
     x, _ = points()
     history = fit(linear(3, 1), (x, np.arange(40) % 7), loss=lambda output, y: ((output - y.float()[:, None]) ** 2).mean(), **QUIET)
     assert history.last.train_accuracy is None
+    several = np.arange(120).reshape(40, 3) % 2  # of which none, or more than one, may hold
+    assert fit(linear(3, 3), (x, several), loss=lambda output, y: ((output - y) ** 2).mean(), **QUIET).last.train_accuracy is None
 
 
 def pixel_accuracy(output: nc.Tensor, y: nc.Tensor) -> nc.Tensor:
@@ -970,6 +972,25 @@ def test_the_test_data_judge_once_with_the_best_weights(program: Any, tmp_path: 
     assert history.test.loss != evaluate(net, test).loss
 
 
+def test_the_best_weights_of_before_come_along(program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = {1: 0.9}  # the first epoch is the best
+    options = program.options(metrics={"accuracy": lambda output, y: scores.get(len(seen), 0.1) if len(y) == 12 else 0.0})
+    data, seen = (program.dataset(50, 0), program.dataset(12, 1)), []
+    options["callbacks"] = [lambda history: seen.append(history.last.epoch)]
+    seen.append(0)
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(nc.optim.Optimizer, "step", crash_at(8))
+        fit(program.network(), *data, out=tmp_path / "a", checkpoint_every=1, **options)
+    best = checkpoint.load(tmp_path / "a" / training.BEST)
+    assert best.run["epoch"]["epoch"] == 1
+    history = fit(program.network(), *data, out=tmp_path / "b", resume=tmp_path / "a", **options)
+    assert history.best.epoch == 1 and (tmp_path / "b" / training.BEST).read_bytes() == (tmp_path / "a" / training.BEST).read_bytes()
+    best.run["time"] = "another"
+    checkpoint.save(tmp_path / "a" / training.BEST, best)  # of another run: it is left alone
+    history = fit(program.network(), *data, out=tmp_path / "c", resume=tmp_path / "a", **options)
+    assert history.checkpoint is None and not (tmp_path / "c" / training.BEST).exists()
+
+
 def test_early_stopping(program: Any, tmp_path: Path) -> None:
     scores = iter([0.1, 0.5, 0.4, 0.3, 0.2, 0.1])
     options = program.options(metrics={"accuracy": lambda output, y: next(scores) if len(y) == 12 else 0.0}, epochs=9, early_stopping=2)
@@ -1068,6 +1089,7 @@ def test_label_smoothing_and_class_weights_are_of_training_alone() -> None:
         w = nc.tensor(weight)[y]
         return (cross_entropy(output, y, reduction="none") * w).sum() / w.sum()
 
+    assert (history := one_step(x, y, label_smoothing=0.2)[2]).last.val_loss == evaluate(history.model, (x, y)).loss
     history = one_step(x, y, class_weight=weight)[2]
     assert (one_step(x, y, class_weight=weight)[1] == one_step(x, y, loss=weighted)[1]).all()
     balanced = one_step(x, y, class_weight="balanced")[1]
