@@ -23,7 +23,7 @@ from .tensor import Tensor, from_array, inference_mode
 __all__ = ["Prediction", "Predictor"]
 
 BATCH = 32  # pictures that the network is given at once
-WARM = (1, 2, 5, BATCH)  # batches of so many call all kernels that a smaller one can
+WARM = (1, BATCH)  # batches between these call the same kernels
 
 
 @dataclass(frozen=True, eq=False)
