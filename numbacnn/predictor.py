@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import time
@@ -23,7 +24,8 @@ from .tensor import Tensor, from_array, inference_mode
 __all__ = ["Prediction", "Predictor"]
 
 BATCH = 32  # pictures that the network is given at once
-WARM = (1, 2, 5, BATCH)  # batches of so many call all kernels that a smaller one can
+DOT = b"P5 1 1 255\n\0"  # a picture file of one pixel
+WARM = (1, BATCH)  # batches between these call the same kernels
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +179,10 @@ class Predictor:
 
     @judged
     def warmup(self, shape: Sequence[int] | None = None) -> float:
-        """Compile, or load from the cache, the kernels that its calls need, and pack the weights; gives the seconds that it took.
+        """Load what reads pictures, compile the kernels that its calls need or load them from the cache, and pack the weights.
+
+        Returns:
+            the seconds that it took.
 
         Args:
             shape: (C, H, W) of what a network without preprocessing takes.
@@ -191,6 +196,9 @@ class Predictor:
             raise ValueError(message("warmup", "the shape (C, H, W) of the network's input", "None", "the checkpoint does not say it"))
         sizes = tuple(integer("warmup", "shape", size) for size in shape)
         began = time.perf_counter()
+        if self.preprocessing is not None:
+            with contextlib.suppress(ImportError):  # without pillow there are no pictures
+                self.prepared(DOT)
         for count in WARM:
             self.answers([np.zeros(sizes, np.float32)] * count)
         return time.perf_counter() - began
