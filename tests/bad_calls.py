@@ -455,6 +455,7 @@ CALLBACKS = {
 ENDLESS = {("fit", "epochs"), ("digits", "size"), ("OneCycleLR", "total_steps")} | {
     *(("d2l." + name, i) for name, i in (("train_ch6", 3), ("Accumulator", 0), ("LeNet", 1), ("show_images", 1), ("show_images", 2))),
     *(("d2l.load_data_digits", i) for i in (0, 1)),
+    ("adaptive_max_pool2d", 1),
 }
 """Arguments for which a huge number is right, and takes for ever."""
 

@@ -309,14 +309,45 @@ def test_networks_have_the_same_parameters(net: train.Net) -> None:
     assert [tuple(p.shape) for p in mine.parameters()] == [tuple(p.shape) for p in other.parameters()]
 
 
-@pytest.mark.parametrize("mode", ["request", "inference"])
-def test_a_request_has_the_same_shape_on_both_sides(mode: str) -> None:
+@pytest.mark.parametrize("mode", list(serve.CALLS))
+def test_a_request_has_the_same_shape_on_all_sides(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch", reason="needs PyTorch: pip install torch==2.13.0")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     case = {"net": "LeNet, 28x28", "mode": mode}
-    for way in serve.ours(case) + serve.theirs(case):
+    with_onnx = "onnxruntime" in alternate.available(serve.MAKERS)
+    for way in serve.ours(case) + serve.theirs(case) + (serve.onnx(case) if with_onnx and mode != "inference" else []):
         result: Any = way()
-        assert tuple(result.shape) == (1, 10)
-        assert result.requires_grad == (mode == "inference")  # there the worker is in the mode already
+        if mode == "inference":  # the worker is in the mode already
+            assert tuple(result.shape) == (1, 10) and result.requires_grad
+        else:
+            answers = [result] if mode == "request" else result
+            assert len(answers) == (8 if mode == "clients" else 1)
+            assert all(answer.shape == (10,) and answer.sum() == pytest.approx(1, abs=1e-5) for answer in answers)
+
+
+@pytest.mark.parametrize("side", ["torch", "onnxruntime"])
+def test_what_a_side_writes_it_reads(side: str, tmp_path: Path) -> None:
+    if side not in serve.sides():
+        pytest.skip(f"needs PyTorch and {side}: pip install -e .[bench] torch==2.13.0")
+    import torch
+
+    net = serve.NETS["LeNet, 28x28"]
+    torch.manual_seed(0)
+    serve.write(side, net, tmp_path / "net")
+    torch.manual_seed(0)
+    wanted = serve.their_request(serve.their_network(net), torch.contiguous_format)(serve.picture(net))
+    same(serve.read(side, net, tmp_path / "net", 1)(serve.picture(net)), wanted)
+
+
+def test_what_we_write_we_read(tmp_path: Path) -> None:
+    import numbacnn as nc
+
+    net = serve.NETS["LeNet, 28x28"]
+    nc.manual_seed(0)
+    serve.write("numbacnn", net, tmp_path / "net")
+    nc.manual_seed(0)
+    wanted = nc.predict(serve.our_network(net), serve.picture(net))[0]
+    assert np.array_equal(serve.read("numbacnn", net, tmp_path / "net", 1)(serve.picture(net)), wanted)
 
 
 def test_histograms_of_colours() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
+
 from ...arguments import IntPair
 from ...errors import ShapeError, message
 from ...geometry import AdaptivePoolGeometry, AdaptiveSize, PoolGeometry
 from ...ops import pool
 from ...signatures import judged
-from ...tensor import Tensor, apply, stack
+from ...tensor import Tensor, apply
 from .checks import check_dtypes
 
 __all__ = ["adaptive_avg_pool2d", "adaptive_max_pool2d", "avg_pool2d", "max_pool2d"]
@@ -104,6 +106,12 @@ def adaptive_max_pool2d(input: Tensor, output_size: AdaptiveSize) -> Tensor:
     geometry = AdaptivePoolGeometry.of(input.shape, output_size, "adaptive_max_pool2d", axes=2)
     x = input
     for axis, size, outputs in zip((3, 2), reversed(geometry.sizes), reversed(geometry.outputs)):
-        windows = [slice(o * size // outputs, -(-(o + 1) * size // outputs)) for o in range(outputs)]
-        x = stack([x[(slice(None),) * axis + (window,)].max(axis).values for window in windows], axis)
+        x = x[(slice(None),) * axis + (_places(size, outputs),)].max(axis + 1).values
     return x
+
+
+def _places(size: int, outputs: int) -> np.ndarray:
+    """The places along an axis that each window sees, (outputs, widest window): the last repeated where a window has fewer."""
+    numbers = np.arange(outputs)
+    starts, stops = numbers * size // outputs, -(-(numbers + 1) * size // outputs)
+    return np.minimum(starts[:, None] + np.arange((stops - starts).max()), stops[:, None] - 1)
