@@ -60,6 +60,14 @@ def dataset() -> nc.data.Dataset:
     return nc.data.Dataset(np.zeros((6, 4, 4, 1), np.uint8), np.arange(6) % 3, ("a", "b", "c"))
 
 
+def seen() -> nc.checkpoint.Preprocessing:
+    return nc.checkpoint.Preprocessing((1, 4, 4), (0.0,), (1.0,))
+
+
+def predictor() -> nc.Predictor:
+    return nc.Predictor.of(net(), ("a", "b", "c"), seen())
+
+
 def adam() -> optim.Adam:
     return optim.Adam([weight(2, 2)], lr=0.1)
 
@@ -429,6 +437,16 @@ ROWS: dict[str, Callable[[], Call]] = {
     "d2l.LeNet": lambda: call(d2l.LeNet, 0.1, 10),
     "d2l.init_cnn": lambda: call(d2l.init_cnn, nn.Linear(2, 3)),
     "recipe": lambda: call(nc.training.recipe, "digits", "lenet"),
+    "Predictor": lambda: call(nc.Predictor, nc.checkpoint.Checkpoint({}, preprocessing=seen()), nn.Flatten(), device="cpu", max_pixels=100),
+    "Predictor.of": lambda: call(nc.Predictor.of, net(), ("a", "b", "c"), seen(), device="cpu"),
+    "Predictor.__call__": lambda: call(predictor(), np.zeros((4, 4), np.uint8)),
+    "Predictor.prepared": lambda: call(predictor().prepared, np.zeros((4, 4), np.uint8)),
+    "Predictor.answers": lambda: call(predictor().answers, [np.zeros((1, 4, 4), np.float32)]),
+    "Predictor.warmup": lambda: call(nc.Predictor.of(net()).warmup, (1, 4, 4)),
+    "Prediction.top": lambda: call(nc.Prediction(np.array([0.2, 0.8]), ("a", "b")).top, 1),
+    "Preprocessing.of": lambda: call(nc.checkpoint.Preprocessing.of, dataset()),
+    "Preprocessing.apply": lambda: call(seen().apply, np.zeros((4, 4)), max_pixels=100, op="predict"),
+    "checkpoint.file_of": lambda: call(nc.checkpoint.file_of, FOLDER),
     "checkpoint.load": lambda: call(nc.checkpoint.load, FOLDER),
     "checkpoint.load_weights": lambda: call(nc.checkpoint.load_weights, FOLDER),
     "inspect.summary": lambda: call(nc.inspect.summary, net(), (1, 4, 4)),
