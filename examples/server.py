@@ -29,8 +29,8 @@ from typing import Any
 import numbacnn as nc
 
 LARGEST_BODY = 20 << 20  # bytes of a picture file
-LARGEST_PICTURE = 50_000_000  # pixels, some 150 MB when decoded
-CONNECTIONS = 16  # at once; more of them wait
+LARGEST_PICTURE = 25_000_000  # pixels, some 100 MB when decoded
+CONNECTIONS = 8  # at once; more of them wait
 SILENCE, LONGEST = 10, 30  # seconds that a connection may say nothing, and that it may take in all
 TOP = 5
 PATHS = {"/": "GET", "/predict": "POST"}

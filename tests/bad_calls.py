@@ -445,7 +445,7 @@ ROWS: dict[str, Callable[[], Call]] = {
     "Predictor.warmup": lambda: call(nc.Predictor.of(net()).warmup, (1, 4, 4)),
     "Prediction.top": lambda: call(nc.Prediction(np.array([0.2, 0.8]), ("a", "b")).top, 1),
     "Preprocessing.of": lambda: call(nc.checkpoint.Preprocessing.of, dataset()),
-    "Preprocessing.apply": lambda: call(seen().apply, np.zeros((4, 4)), max_pixels=100, op="predict"),
+    "Preprocessing.apply": lambda: call(seen().apply, np.zeros((4, 4)), max_pixels=100),
     "checkpoint.file_of": lambda: call(nc.checkpoint.file_of, FOLDER),
     "checkpoint.load": lambda: call(nc.checkpoint.load, FOLDER),
     "checkpoint.load_weights": lambda: call(nc.checkpoint.load_weights, FOLDER),

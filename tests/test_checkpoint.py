@@ -117,7 +117,7 @@ def test_other_readers_can_read_it(saved: Path) -> None:
 
 
 def test_ink_comes_back_and_older_files_have_none(tmp_path: Path) -> None:
-    seen = Preprocessing((1, 8, 8), (0.5,), (0.25,), "dark", Ink(0.9, (0.5, 0.4), "mass", 1.5))
+    seen = Preprocessing((1, 8, 8), (0.5,), (0.25,), "dark", Ink(0.9, (0.5, 0.4), 1.5))
     checkpoint.save(tmp_path / "a", Checkpoint({"w": np.zeros(1)}, preprocessing=seen))
     assert checkpoint.load(tmp_path / "a").preprocessing == seen
     _rewritten(tmp_path / "a", preprocessing={"input_shape": [1, 8, 8], "mean": [0.5], "std": [0.25], "background": "dark"})
@@ -232,7 +232,7 @@ def _nested(levels: int) -> dict[str, Any]:
 
 
 def _drawn(**changes: Any) -> dict[str, Any]:
-    ink = {"extent": 0.9, "centre": [0.5, 0.5], "by": "box", "blur": 0.0} | changes
+    ink = {"extent": 0.9, "centre": [0.5, 0.5], "blur": 0.0} | changes
     return {"preprocessing": {"input_shape": [1, 8, 8], "mean": [0], "std": [1], "background": "dark", "ink": ink}}
 
 
@@ -265,7 +265,6 @@ def _drawn(**changes: Any) -> dict[str, Any]:
         (_drawn(extent=1e-9), "[Ink] expected extent as a number from 0.2 to 1; received 1e-09."),
         (_drawn(centre=[0.5]), "[Ink] expected centre as (y, x); received 1 numbers."),
         (_drawn(centre=[0.5, 1e999]), "[Ink] expected centre as a number from 0 to 1 along each axis; received inf."),
-        (_drawn(by="eye"), "[Ink] expected by as 'box' or 'mass'; received 'eye'."),
         (_drawn(blur="much"), "[Ink] expected blur as a number from 0 to 16.0; received 'much'."),
         ({"classes": ["a", 7]}, "a class of type int"),
         ({"run": {"notes": []}}, "run.notes of type list"),

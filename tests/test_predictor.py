@@ -144,7 +144,7 @@ def test_drawn_digits(predictor: nc.Predictor, options: dict[str, Any], deviatio
 
 def test_a_picture_is_laid_as_those_of_training(predictor: nc.Predictor) -> None:
     seen = predictor.preprocessing
-    assert seen is not None and seen.ink is not None and seen.ink.by == "box" and 1 < seen.ink.blur < 2
+    assert seen is not None and seen.ink is not None and 1 < seen.ink.blur < 2
     wide = np.full((100, 400), 255, np.uint8)
     wide[20:60, 300:330] = 0
     (laid,) = seen.apply(wide)
@@ -157,11 +157,11 @@ def test_a_picture_is_laid_as_those_of_training(predictor: nc.Predictor) -> None
 
 def test_the_lie_of_the_ink_is_measured() -> None:
     """Sharp characters of 20 pixels around their centre of mass, as MNIST's are, dark on white."""
-    as_mnist = Ink(20 / 28, (0.5, 0.5), "mass", 0.0)
+    as_mnist = Ink(20 / 28, (0.5, 0.5), 0.0)
     pictures = np.stack([as_mnist.laid(drawn(digit), (28, 28)) for digit in range(10)])[..., None]
     for images in (pictures, 255 - pictures):
         found = Ink.of(images)
-        assert found is not None and found.by == "mass" and found.blur < 0.6
+        assert found is not None and found.blur < 0.6
         assert [found.extent, *found.centre] == pytest.approx([20 / 28, 0.5, 0.5], abs=0.01)
     bright = nc.data.Dataset(255 - pictures, np.arange(10), tuple("0123456789"))
     (page,) = Preprocessing.of(bright).apply(drawn(3, ink=255, paper=0))

@@ -131,9 +131,9 @@ def test_too_large(port: int) -> None:
     assert refusal(port, "POST", "/predict", bytes((20 << 20) + 1))[:2] == (413, "a picture file may have 20 MB")
     assert refusal(port, "POST", "/predict", b"x", Content_Length="9" * 5000)[0] == 413
     content = io.BytesIO()
-    PIL.new("1", (8000, 8000)).save(content, "PNG")
+    PIL.new("1", (6000, 5000)).save(content, "PNG")
     status, why, _ = refusal(port, "POST", "/predict", content.getvalue())
-    assert status == 400 and "to have at most 50,000,000 pixels; received 8,000 x 8,000" in why
+    assert status == 400 and "to have at most 25,000,000 pixels; received 6,000 x 5,000" in why
 
 
 def test_what_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:

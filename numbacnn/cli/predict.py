@@ -17,13 +17,13 @@ import numpy as np
 from ..data.folder import picture_files
 from ..errors import FormatError, printable
 from ..files import write_atomically
-from ..predictor import Prediction, Predictor
+from ..predictor import BATCH, Prediction, Predictor
 from .options import Commands, UsageError, machine_arguments, positive, use_threads
 from .places import open_checkpoint
 
 __all__ = ["add"]
 
-BATCH, READERS = 32, 4  # pictures at once, and threads that decode them
+READERS = 4  # threads that decode pictures
 STDOUT = "-"
 Answer = tuple[str, Prediction]  # the file's name comes first
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arguments import number, one_of
+from ..arguments import number
 from ..errors import message
 from ..extras import import_extra
 from .dataset import background, looks_drawn
@@ -15,12 +15,12 @@ from .dataset import background, looks_drawn
 __all__ = ["Ink"]
 
 SAMPLE = 500  # pictures that are measured
-SPREAD = 0.1  # deviation of the extent, as a share of a picture's side, above which characters lie as they please
+SPREAD = 0.1  # deviation of the extent, as a share of a picture's side, above which characters lie anywhere
 CORE = 40  # pixels, the darkest of a drawing, that ink has at least
 FAINT = 24  # levels from the paper that are no ink
 SPECK = 0.05  # share of the largest stroke's area; what is smaller is dirt
 SHARP = 1 / math.sqrt(2 * math.pi)  # the deviation, in pixels, of an edge that rises within one pixel
-LEAST_EXTENT = 0.2  # characters that are smaller lie as they please
+LEAST_EXTENT = 0.2  # smaller characters lie anywhere
 MOST_BLUR = 16.0  # pixels
 LEAST_BLUR = 0.4  # pixels; less is not seen
 
@@ -31,17 +31,15 @@ class Ink:
 
     Args:
         extent: of the ink's box the height as a share of H or the width as a share of W, the larger.
-        centre: (y, x) of the ink, as shares of H and W.
-        by: "box" or "mass": whose centre that is.
+        centre: (y, x) of the ink's mass, as shares of H and W.
         blur: standard deviation in pixels of what softens the edges.
 
-    >>> Ink(0.9, (0.5, 0.5), "box", 1.5).laid(np.zeros((50, 50), np.uint8), (28, 28)) is None  # a blank page
+    >>> Ink(0.9, (0.5, 0.5), 1.5).laid(np.zeros((50, 50), np.uint8), (28, 28)) is None  # a blank page
     True
     """
 
     extent: float
     centre: tuple[float, float]
-    by: str
     blur: float
 
     def __post_init__(self) -> None:
@@ -49,13 +47,12 @@ class Ink:
             number("Ink", "centre", share, lambda v: 0 <= v <= 1, "from 0 to 1 along each axis")
         number("Ink", "extent", self.extent, lambda v: LEAST_EXTENT <= v <= 1, f"from {LEAST_EXTENT} to 1")
         number("Ink", "blur", self.blur, lambda v: 0 <= v <= MOST_BLUR, f"from 0 to {MOST_BLUR}")
-        one_of("Ink", "by", self.by, _FINDS)
         if len(self.centre) != 2:
             raise ValueError(message("Ink", "centre as (y, x)", f"{len(self.centre)} numbers"))
 
     @classmethod
     def of(cls, images: np.ndarray) -> Ink | None:
-        """Of pictures (N, H, W, C), bytes; None where they are no drawn characters, or such that lie as they please."""
+        """Of pictures (N, H, W, C), bytes; None where they are no drawn characters, or lie anywhere."""
         paper = background(images) if len(images) else "mixed"
         if paper == "mixed" or not looks_drawn(images):
             return None
@@ -63,13 +60,11 @@ class Ink:
         ink = ink if paper == "dark" else 1 - ink
         ink /= np.maximum(np.quantile(ink, 0.99, axis=(1, 2), keepdims=True), 1e-3)
         ink = ink.clip(0, 1)
-        extent = np.maximum(*(box[0] / size for box, size in zip(_boxes(ink), ink.shape[1:])))
+        extent = np.maximum(*(length / size for length, size in zip(_lengths(ink), ink.shape[1:])))
         if extent.std() > SPREAD or np.median(extent) < LEAST_EXTENT:
             return None
-        centres = {name: [axis[1] / size for axis, size in zip(find(ink), ink.shape[1:])] for name, find in _FINDS.items()}
-        by = min(centres, key=lambda name: sum(axis.var() for axis in centres[name]))
-        y, x = (float(np.median(axis)) for axis in centres[by])
-        return cls(min(1.0, float(np.median(extent))), (y, x), by, _blur(ink))
+        y, x = (float(np.median(middle / size)) for middle, size in zip(_centre(ink), ink.shape[1:]))
+        return cls(min(1.0, float(np.median(extent))), (y, x), _blur(ink))
 
     def laid(self, grey: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
         """The ink of a drawing of any size, grey bytes, dark on bright or bright on dark, bright on black: uint8 of ``size`` (H, W).
@@ -82,9 +77,8 @@ class Ink:
         if found is None:
             return None
         pil = import_extra("read_image", "PIL.Image", "pillow")
-        extents = [box[0] for box in _boxes(found[None])]
-        span = max(float(e[0]) / side for e, side in zip(extents, size)) / self.extent  # pixels of the drawing for one of the picture
-        middle = [float(axis[1][0]) for axis in _FINDS[self.by](found[None])]
+        lengths, middle = ([axis.item() for axis in measure(found[None])] for measure in (_lengths, _centre))
+        span = max(length / side for length, side in zip(lengths, size)) / self.extent  # pixels of the drawing for one of the picture
         start = [m - c * side * span for m, c, side in zip(middle, self.centre, size)]
         end = [s + side * span for s, side in zip(start, size)]
         margin = math.ceil(max(0.0, *(-s for s in start), *(e - side for e, side in zip(end, found.shape)))) + 1
@@ -96,21 +90,15 @@ class Ink:
         return np.rint(small.clip(0, 1) * 255).astype(np.uint8)
 
 
-def _boxes(ink: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Extent and centre, in pixels, along y and x: a row that ink reaches to a half counts a half."""
-    return [_moments(ink.max(axis)) for axis in (2, 1)]
+def _lengths(ink: np.ndarray) -> list[np.ndarray]:
+    """Height and width of the ink's box in each picture, in pixels; a row that ink reaches to a half counts a half."""
+    return [ink.max(across).sum(1) for across in (2, 1)]
 
 
-def _masses(ink: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [_moments(ink.sum(axis)) for axis in (2, 1)]
-
-
-_FINDS = {"box": _boxes, "mass": _masses}
-
-
-def _moments(profile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    total = profile.sum(1)
-    return total, (profile * (np.arange(profile.shape[1]) + 0.5)).sum(1) / np.maximum(total, 1e-6)
+def _centre(ink: np.ndarray) -> list[np.ndarray]:
+    """Along y and x, in pixels."""
+    mass = [ink.sum(across) for across in (2, 1)]
+    return [(m * (np.arange(m.shape[1]) + 0.5)).sum(1) / np.maximum(m.sum(1), 1e-6) for m in mass]
 
 
 def _blur(ink: np.ndarray) -> float:
