@@ -50,7 +50,7 @@ def test_the_curves_show_every_epoch(figures: list[Any], epochs: int) -> None:
     plots.curve(history(epochs, train_accuracy=accuracy, val_accuracy=[a - 0.05 for a in accuracy]), "x")
     for axes, name in zip(drawn(figures[0]).axes, ("loss", "accuracy")):
         lines = {line.get_label().split()[0]: line for line in axes.lines}
-        assert list(lines) == (["train"] if name == "loss" else ["train", "test"])
+        assert list(lines) == (["train"] if name == "loss" else ["train", "val"])
         (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
         for line in lines.values():
             x, y = line.get_data()
