@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -235,6 +237,47 @@ def test_the_classes_train() -> None:
     assert model.hparams == {"lr": 0.5, "num_classes": 10} and model.lr == 0.5
 
 
+def test_an_optimiser_of_ones_own() -> None:
+    class Descent(d2l.HyperParameters):
+        def __init__(self, params: list[nn.Parameter], lr: float) -> None:
+            self.save_hyperparameters()
+
+        def zero_grad(self) -> None:
+            for p in self.params:
+                p.grad = None
+
+        def step(self) -> None:
+            for p in self.params:
+                p -= self.lr * p.grad
+
+    class Net(d2l.Classifier):
+        def __init__(self, by_hand: bool) -> None:
+            super().__init__()
+            self.save_hyperparameters()
+            nc.manual_seed(0)
+            self.net, self.lr, self.board.display = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), 0.1, False
+
+        def configure_optimizers(self) -> Any:
+            return Descent(list(self.parameters()), self.lr) if self.by_hand else super().configure_optimizers()
+
+    found = [Net(by_hand) for by_hand in (True, False)]
+    for model in found:
+        nc.manual_seed(1)
+        d2l.Trainer(1).fit(model, d2l.Digits(batch_size=512))
+    np.testing.assert_allclose(*(model.net[1].weight.detach().numpy() for model in found), rtol=1e-6)
+
+
+def test_a_trainer_judges_its_arguments_before_it_trains() -> None:
+    for options, text in [
+        ({"max_epochs": "3"}, "max_epochs as an integer of at least 1; received '3'."),
+        ({"max_epochs": 1, "num_gpus": -1}, "num_gpus as an integer of at least 0; received -1."),
+        ({"max_epochs": 1, "gradient_clip_val": "1"}, "gradient_clip_val as a number of at least 0; received '1'."),
+    ]:
+        with pytest.raises(ValueError) as error:
+            d2l.Trainer(**options)  # type: ignore[arg-type]
+        assert str(error.value) == f"[Trainer] expected {text}"
+
+
 def test_gradients_are_clipped() -> None:
     model, trainer = nn.Linear(2, 1), d2l.Trainer(1, gradient_clip_val=1)
     model.weight.grad, model.bias.grad = nc.tensor([[3.0, 0.0]]), nc.tensor([4.0])
@@ -284,6 +327,17 @@ def test_methods_that_come_later() -> None:
     net = net_class(0.3, 1, 2, _hidden=3, more=4)
     assert net.hparams == {"lr": 0.3, "options": {"more": 4}} and not hasattr(net, "rest")
     assert net(nc.ones(2, 5)).shape == (2, 3)
+
+
+def test_an_object_that_keeps_its_arguments_is_kept_by_no_cycle() -> None:
+    gc.disable()
+    try:
+        model = d2l.LeNet()
+        kept = weakref.ref(model)
+        del model
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 # -- blocks ----------------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from .. import nn, optim
+from ..arguments import integer, number
 from ..data import DataLoader
 from ..errors import message
 from ..nn.functional import cross_entropy
@@ -150,8 +151,10 @@ class Trainer(HyperParameters):
     """
 
     def __init__(self, max_epochs: int, num_gpus: int = 0, gradient_clip_val: float = 0) -> None:
+        integer("Trainer", "max_epochs", max_epochs)
+        number("Trainer", "gradient_clip_val", gradient_clip_val)
         self.save_hyperparameters()
-        self.gpus = [devices.gpu(i) for i in range(min(num_gpus, devices.num_gpus()))]
+        self.gpus = [devices.gpu(i) for i in range(min(integer("Trainer", "num_gpus", num_gpus, 0), devices.num_gpus()))]
 
     def fit(self, model: Module, data: DataModule) -> None:
         """Train for ``max_epochs``; loss and accuracy are drawn on ``model.board``.
@@ -191,9 +194,10 @@ class Trainer(HyperParameters):
             loss = self.model.training_step(self.prepare_batch(batch))
             self.optim.zero_grad()
             loss.backward()
-            if self.gradient_clip_val > 0:
-                self.clip_gradients(self.gradient_clip_val, self.model)
-            self.optim.step()
+            with no_grad():  # a reader's own optimiser writes to the weights themselves
+                if self.gradient_clip_val > 0:
+                    self.clip_gradients(self.gradient_clip_val, self.model)
+                self.optim.step()
             self.train_batch_idx += 1
         if self.val_dataloader is None:
             return
