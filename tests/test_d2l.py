@@ -213,6 +213,21 @@ def test_the_functions_train(capsys: pytest.CaptureFixture[str]) -> None:
     d2l.train_ch6(net, d2l.load_data_digits(1000)[0], test, 1, 0.1)  # fewer than five batches
 
 
+def test_train_ch6_changes_nothing_before_its_arguments_are_judged() -> None:
+    net, batches = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), [(nc.ones(3, 1, 2, 2), nc.tensor([0, 1, 1]))]
+    before = net[1].weight.tolist()
+    for epochs, lr, device, text in [
+        ("3", 0.1, None, "[train_ch6] expected num_epochs as an integer of at least 1; received '3'."),
+        (1, -0.1, None, "[SGD] expected lr as a number of at least 0; received -0.1."),
+        (1, 0.1, "tpu", "[to] expected one of 'cpu' and 'cuda'; received 'tpu'."),
+    ]:
+        with pytest.raises((ValueError, RuntimeError)) as error:
+            d2l.train_ch6(net, batches, batches, epochs, lr, device)  # type: ignore[arg-type]
+        assert str(error.value) == text and net[1].weight.tolist() == before
+    with pytest.raises(ValueError, match=r"^\[train_ch6\] expected at least one batch; received none\.$"):
+        d2l.train_ch6(net, [], batches, 1, 0.1)  # type: ignore[arg-type]
+
+
 def test_the_classes_train() -> None:
     nc.manual_seed(0)
 
@@ -305,8 +320,9 @@ def test_what_a_subclass_has_to_define() -> None:
         (lambda: d2l.DataModule().train_dataloader(), "[DataModule] expected a method get_dataloader; received none; define it."),
         (lambda: d2l.Module()(nc.ones(1)), "[Module] expected an attribute net, or a method forward; received neither; define one."),
         (lambda: d2l.Module().loss(1, 2), "[Module] expected a method loss; received none; define it."),
+        (lambda: d2l.LeNet().plot("loss", 1, True), "[LeNet] expected a Trainer; received none; call Trainer.fit with the network."),
     ]:
-        with pytest.raises(NotImplementedError) as error:
+        with pytest.raises((NotImplementedError, RuntimeError)) as error:
             call()
         assert str(error.value) == text
 

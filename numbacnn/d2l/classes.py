@@ -79,8 +79,10 @@ class Module(nn.Module, HyperParameters):
         raise NotImplementedError(message(type(self).__name__, "a method loss", "none", "define it"))
 
     def plot(self, key: str, value: Any, train: bool) -> None:
-        """Draw a value at the place where training is."""
-        trainer = self.trainer
+        """Draw a value over the epochs that the trainer has done."""
+        trainer = getattr(self, "trainer", None)
+        if trainer is None:
+            raise RuntimeError(message(type(self).__name__, "a Trainer", "none", "call Trainer.fit with the network"))
         self.board.xlabel = "epoch"
         if train:
             x, batches, times = trainer.train_batch_idx / trainer.num_train_batches, trainer.num_train_batches, self.plot_train_per_epoch
@@ -171,13 +173,13 @@ class Trainer(HyperParameters):
             self.fit_epoch()
 
     def prepare_data(self, data: DataModule) -> None:
-        """Take the batches over."""
+        """Ask the data for their batches, and count them."""
         self.train_dataloader, self.val_dataloader = data.train_dataloader(), data.val_dataloader()
         self.num_train_batches = len(self.train_dataloader)
         self.num_val_batches = 0 if self.val_dataloader is None else len(self.val_dataloader)
 
     def prepare_model(self, model: Module) -> None:
-        """Take the network over, and move it to the GPU if there is one."""
+        """Let the network know its trainer, and move it to the GPU if there is one."""
         if model.board.display:
             pyplot()  # which may be missing: better now than after half an epoch
         model.trainer = self
