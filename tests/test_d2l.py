@@ -250,6 +250,9 @@ def test_the_classes_train() -> None:
     right = sum(float(model.accuracy(model(X), y, averaged=False).sum()) for X, y in data.val_dataloader())
     assert points["val_acc"][1, 1] == pytest.approx(right / len(data.val), abs=0.02)  # a mean of batches
     assert model.hparams == {"lr": 0.5, "num_classes": 10} and model.lr == 0.5
+    trainer.fit(model, data)  # as when a cell is run again: curves of its own, and a figure in the new output
+    assert len(pyplot.get_fignums()) == 2
+    assert {line.get_label(): len(line.get_xydata()) for line in pyplot.gcf().axes[0].lines} == {name: len(p) for name, p in points.items()}
 
 
 def test_an_optimiser_of_ones_own() -> None:

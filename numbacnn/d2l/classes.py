@@ -159,7 +159,7 @@ class Trainer(HyperParameters):
         self.gpus = [devices.gpu(i) for i in range(min(integer("Trainer", "num_gpus", num_gpus, 0), devices.num_gpus()))]
 
     def fit(self, model: Module, data: DataModule) -> None:
-        """Train for ``max_epochs``; loss and accuracy are drawn on ``model.board``.
+        """Train for ``max_epochs``; loss and accuracy are drawn on ``model.board``, in a new figure.
 
         Raises:
             ImportError: without matplotlib, where ``model.board.display``.
@@ -182,6 +182,7 @@ class Trainer(HyperParameters):
         """Let the network know its trainer, and move it to the GPU if there is one."""
         if model.board.display:
             pyplot()  # which may be missing: better now than after half an epoch
+        model.board.clear()
         model.trainer = self
         self.model = model.to(self.gpus[0]) if self.gpus else model
 
