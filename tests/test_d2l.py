@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -211,6 +213,21 @@ def test_the_functions_train(capsys: pytest.CaptureFixture[str]) -> None:
     d2l.train_ch6(net, d2l.load_data_digits(1000)[0], test, 1, 0.1)  # fewer than five batches
 
 
+def test_train_ch6_changes_nothing_before_its_arguments_are_judged() -> None:
+    net, batches = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), [(nc.ones(3, 1, 2, 2), nc.tensor([0, 1, 1]))]
+    before = net[1].weight.tolist()
+    for epochs, lr, device, text in [
+        ("3", 0.1, None, "[train_ch6] expected num_epochs as an integer of at least 1; received '3'."),
+        (1, -0.1, None, "[SGD] expected lr as a number of at least 0; received -0.1."),
+        (1, 0.1, "tpu", "[to] expected one of 'cpu' and 'cuda'; received 'tpu'."),
+    ]:
+        with pytest.raises((ValueError, RuntimeError)) as error:
+            d2l.train_ch6(net, batches, batches, epochs, lr, device)  # type: ignore[arg-type]
+        assert str(error.value) == text and net[1].weight.tolist() == before
+    with pytest.raises(ValueError, match=r"^\[train_ch6\] expected at least one batch; received none\.$"):
+        d2l.train_ch6(net, [], batches, 1, 0.1)  # type: ignore[arg-type]
+
+
 def test_the_classes_train() -> None:
     nc.manual_seed(0)
 
@@ -233,6 +250,50 @@ def test_the_classes_train() -> None:
     right = sum(float(model.accuracy(model(X), y, averaged=False).sum()) for X, y in data.val_dataloader())
     assert points["val_acc"][1, 1] == pytest.approx(right / len(data.val), abs=0.02)  # a mean of batches
     assert model.hparams == {"lr": 0.5, "num_classes": 10} and model.lr == 0.5
+    trainer.fit(model, data)  # as when a cell is run again: curves of its own, and a figure in the new output
+    assert len(pyplot.get_fignums()) == 2
+    assert {line.get_label(): len(line.get_xydata()) for line in pyplot.gcf().axes[0].lines} == {name: len(p) for name, p in points.items()}
+
+
+def test_an_optimiser_of_ones_own() -> None:
+    class Descent(d2l.HyperParameters):
+        def __init__(self, params: list[nn.Parameter], lr: float) -> None:
+            self.save_hyperparameters()
+
+        def zero_grad(self) -> None:
+            for p in self.params:
+                p.grad = None
+
+        def step(self) -> None:
+            for p in self.params:
+                p -= self.lr * p.grad
+
+    class Net(d2l.Classifier):
+        def __init__(self, by_hand: bool) -> None:
+            super().__init__()
+            self.save_hyperparameters()
+            nc.manual_seed(0)
+            self.net, self.lr, self.board.display = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), 0.1, False
+
+        def configure_optimizers(self) -> Any:
+            return Descent(list(self.parameters()), self.lr) if self.by_hand else super().configure_optimizers()
+
+    found = [Net(by_hand) for by_hand in (True, False)]
+    for model in found:
+        nc.manual_seed(1)
+        d2l.Trainer(1).fit(model, d2l.Digits(batch_size=512))
+    np.testing.assert_allclose(*(model.net[1].weight.detach().numpy() for model in found), rtol=1e-6)
+
+
+def test_a_trainer_judges_its_arguments_before_it_trains() -> None:
+    for options, text in [
+        ({"max_epochs": "3"}, "max_epochs as an integer of at least 1; received '3'."),
+        ({"max_epochs": 1, "num_gpus": -1}, "num_gpus as an integer of at least 0; received -1."),
+        ({"max_epochs": 1, "gradient_clip_val": "1"}, "gradient_clip_val as a number of at least 0; received '1'."),
+    ]:
+        with pytest.raises(ValueError) as error:
+            d2l.Trainer(**options)  # type: ignore[arg-type]
+        assert str(error.value) == f"[Trainer] expected {text}"
 
 
 def test_gradients_are_clipped() -> None:
@@ -262,8 +323,9 @@ def test_what_a_subclass_has_to_define() -> None:
         (lambda: d2l.DataModule().train_dataloader(), "[DataModule] expected a method get_dataloader; received none; define it."),
         (lambda: d2l.Module()(nc.ones(1)), "[Module] expected an attribute net, or a method forward; received neither; define one."),
         (lambda: d2l.Module().loss(1, 2), "[Module] expected a method loss; received none; define it."),
+        (lambda: d2l.LeNet().plot("loss", 1, True), "[LeNet] expected a Trainer; received none; call Trainer.fit with the network."),
     ]:
-        with pytest.raises(NotImplementedError) as error:
+        with pytest.raises((NotImplementedError, RuntimeError)) as error:
             call()
         assert str(error.value) == text
 
@@ -284,6 +346,17 @@ def test_methods_that_come_later() -> None:
     net = net_class(0.3, 1, 2, _hidden=3, more=4)
     assert net.hparams == {"lr": 0.3, "options": {"more": 4}} and not hasattr(net, "rest")
     assert net(nc.ones(2, 5)).shape == (2, 3)
+
+
+def test_an_object_that_keeps_its_arguments_is_kept_by_no_cycle() -> None:
+    gc.disable()
+    try:
+        model = d2l.LeNet()
+        kept = weakref.ref(model)
+        del model
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 # -- blocks ----------------------------------------------------------------------------------------------------------------

@@ -48,13 +48,14 @@ def test_summary_of_lenet() -> None:
 
 
 def test_summary_changes_nothing() -> None:
-    model = nn.Sequential(nn.LazyConv2d(4, 3), nn.Dropout(0.5), nn.Flatten(), nn.LazyLinear(2))
+    model = nn.Sequential(nn.LazyConv2d(4, 3), nn.Dropout(0.5), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(2), nn.LazyBatchNorm1d())
     model[1].eval()
     calls: list[int] = []
     model[1].register_forward_hook(lambda *_: calls.append(1))
     before, generator = repr(model), nc.get_rng_state()
     table = summary(model, (2, 8, 8))
-    assert [row.type for row in table.rows] == ["Conv2d", "Dropout", "Flatten", "Linear"] and table.lazy and not calls
+    names = ["Conv2d", "Dropout", "BatchNorm2d", "Flatten", "Linear", "BatchNorm1d"]
+    assert [row.type for row in table.rows] == names and table.lazy and not calls
     assert str(table).endswith("\nlazy layers took their sizes from this input, in a copy; the model itself is still lazy")
     assert repr(model) == before and nc.get_rng_state() == generator
     assert model.training and not model[1].training and len(model[1]._forward_hooks) == 1

@@ -246,7 +246,11 @@ def test_lazy_layers_load() -> None:
         ValueError, text + "0.weight (2, 2, 5, 5) in place of (2, 2, 3, 3), 2.weight (8,) in place of (3, 1); nothing was loaded."
     ):
         lazy.load_state_dict(state | {"0.weight": nc.ones(2, 2, 5, 5), "2.weight": nc.ones(8)})
-    assert type(lazy[0]) is nn.LazyConv2d
+    with exactly(ValueError, text + "2.weight (3, 0) in place of (3, 1); nothing was loaded."):
+        lazy.load_state_dict(state | {"2.weight": nc.ones(3, 0)})
+    with exactly(ValueError, text + "0.weight (2, 0, 3, 3) in place of (2, 1, 3, 3); nothing was loaded."):
+        lazy.load_state_dict(state | {"0.weight": nc.ones(2, 0, 3, 3)})
+    assert type(lazy[0]) is nn.LazyConv2d and type(lazy[2]) is nn.LazyLinear
     generator = nc.get_rng_state()
     lazy.load_state_dict(state)
     assert nc.get_rng_state() == generator and repr(lazy) == repr(ready)
@@ -266,8 +270,9 @@ def test_lazy_batch_norm_loads(options: dict[str, bool]) -> None:
     first = next(iter(ready.state_dict()))
     with pytest.raises(ValueError, match=rf"of a lazy layer without its {first}"):
         lazy.load_state_dict({name: t for name, t in ready.state_dict().items() if name != first})
-    with pytest.raises(ValueError, match=rf"{first} \(2, 2\) in place of \(1,\)"):
-        lazy.load_state_dict(ready.state_dict() | {first: nc.ones(2, 2)})
+    for shape in ((2, 2), (0,)):
+        with pytest.raises(ValueError, match=rf"{first} {re.escape(str(shape))} in place of \(1,\)"):
+            lazy.load_state_dict(ready.state_dict() | {first: nc.ones(shape)})
     assert type(lazy) is nn.LazyBatchNorm2d
     lazy.load_state_dict(ready.state_dict())
     assert repr(lazy) == repr(ready) and type(lazy) is nn.BatchNorm2d

@@ -317,11 +317,12 @@ def test_drawn_adaptive_poolings() -> None:
 
 
 def test_adaptive_max_pooling_of_one_image_and_of_nan() -> None:
-    x = ints(3, 5, 7)
-    assert compare(lambda x: F.adaptive_max_pool2d(x, (2, 3)), lambda x: TF.adaptive_max_pool2d(x, (2, 3)), [x], 0, "one image")
-    x[0, 1, 2] = np.nan
-    found, wanted = F.adaptive_max_pool2d(ours(x), (2, 3)), TF.adaptive_max_pool2d(theirs(x), (2, 3))
-    np.testing.assert_array_equal(found.detach().numpy(), wanted.detach().numpy())
+    for size in ((2, 3), (5, 1), (1, 7)):  # the last two are windows of one size
+        x = ints(3, 5, 7)
+        assert compare(lambda x, s=size: F.adaptive_max_pool2d(x, s), lambda x, s=size: TF.adaptive_max_pool2d(x, s), [x], 0, "one image")
+        x[0, 1, 2] = np.nan
+        found, wanted = F.adaptive_max_pool2d(ours(x), size), TF.adaptive_max_pool2d(theirs(x), size)
+        np.testing.assert_array_equal(found.detach().numpy(), wanted.detach().numpy())
 
 
 # -- batch normalisation -----------------------------------------------------------------------------------------------
@@ -660,6 +661,7 @@ x.reshape(1, 2, 2, 3).flatten(1, 2)
 x.reshape(1, 2, 2, 3).flatten(-2)
 s.flatten()
 x.permute(1, 0)
+x.permute(dims=(1, 0))
 x.reshape(2, 2, 3).permute(2, 0, 1)
 x.reshape(2, 2, 3).transpose(0, -1)
 x.T
@@ -668,6 +670,8 @@ x.flip(0)
 x.flip(0, -1)
 x.t().flip((1,))
 torch.flip(i, (0, 1))
+torch.flip(x, dims=(-1,))
+x.flip(dims=[0, 1])
 x.flip(())
 s.flip(())
 x.roll(1)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from .. import nn, optim
+from ..arguments import integer, number
 from ..data import DataLoader
 from ..errors import message
 from ..nn.functional import cross_entropy
@@ -78,8 +79,10 @@ class Module(nn.Module, HyperParameters):
         raise NotImplementedError(message(type(self).__name__, "a method loss", "none", "define it"))
 
     def plot(self, key: str, value: Any, train: bool) -> None:
-        """Draw a value at the place where training is."""
-        trainer = self.trainer
+        """Draw a value over the epochs that the trainer has done."""
+        trainer = getattr(self, "trainer", None)
+        if trainer is None:
+            raise RuntimeError(message(type(self).__name__, "a Trainer", "none", "call Trainer.fit with the network"))
         self.board.xlabel = "epoch"
         if train:
             x, batches, times = trainer.train_batch_idx / trainer.num_train_batches, trainer.num_train_batches, self.plot_train_per_epoch
@@ -150,11 +153,13 @@ class Trainer(HyperParameters):
     """
 
     def __init__(self, max_epochs: int, num_gpus: int = 0, gradient_clip_val: float = 0) -> None:
+        integer("Trainer", "max_epochs", max_epochs)
+        number("Trainer", "gradient_clip_val", gradient_clip_val)
         self.save_hyperparameters()
-        self.gpus = [devices.gpu(i) for i in range(min(num_gpus, devices.num_gpus()))]
+        self.gpus = [devices.gpu(i) for i in range(min(integer("Trainer", "num_gpus", num_gpus, 0), devices.num_gpus()))]
 
     def fit(self, model: Module, data: DataModule) -> None:
-        """Train for ``max_epochs``; loss and accuracy are drawn on ``model.board``.
+        """Train for ``max_epochs``; loss and accuracy are drawn on ``model.board``, in a new figure.
 
         Raises:
             ImportError: without matplotlib, where ``model.board.display``.
@@ -168,15 +173,16 @@ class Trainer(HyperParameters):
             self.fit_epoch()
 
     def prepare_data(self, data: DataModule) -> None:
-        """Take the batches over."""
+        """Ask the data for their batches, and count them."""
         self.train_dataloader, self.val_dataloader = data.train_dataloader(), data.val_dataloader()
         self.num_train_batches = len(self.train_dataloader)
         self.num_val_batches = 0 if self.val_dataloader is None else len(self.val_dataloader)
 
     def prepare_model(self, model: Module) -> None:
-        """Take the network over, and move it to the GPU if there is one."""
+        """Let the network know its trainer, and move it to the GPU if there is one."""
         if model.board.display:
             pyplot()  # which may be missing: better now than after half an epoch
+        model.board.clear()
         model.trainer = self
         self.model = model.to(self.gpus[0]) if self.gpus else model
 
@@ -191,9 +197,10 @@ class Trainer(HyperParameters):
             loss = self.model.training_step(self.prepare_batch(batch))
             self.optim.zero_grad()
             loss.backward()
-            if self.gradient_clip_val > 0:
-                self.clip_gradients(self.gradient_clip_val, self.model)
-            self.optim.step()
+            with no_grad():  # a reader's own optimiser writes to the weights themselves
+                if self.gradient_clip_val > 0:
+                    self.clip_gradients(self.gradient_clip_val, self.model)
+                self.optim.step()
             self.train_batch_idx += 1
         if self.val_dataloader is None:
             return

@@ -169,7 +169,7 @@ class Animator:
 
 
 class ProgressBoard(HyperParameters):
-    """Curves by name, which :meth:`draw` makes grow. Its arguments are attributes; they may be set until the first point is drawn.
+    """Curves by name, which :meth:`draw` makes grow. Its arguments are attributes; they may be set until a figure's first point is drawn.
 
     Args:
         display: False draws nothing.
@@ -193,6 +193,10 @@ class ProgressBoard(HyperParameters):
         display: bool = True,
     ) -> None:
         self.save_hyperparameters()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all points; the next one begins a new figure."""
         self._waiting: dict[str, list[tuple[float, float]]] = {}
         self._points: dict[str, list[tuple[float, float]]] = {}
         self._curves: _Curves | None = None

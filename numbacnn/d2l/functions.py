@@ -115,7 +115,10 @@ def _batches(op: str, data_iter: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor
 
 @judged
 def evaluate_accuracy_gpu(net: Callable[..., Any], data_iter: Iterable[Any], device: str | None = None) -> float:
-    """The share of right predictions over all batches; a module's are moved to its device, and its modes are as before afterwards."""
+    """The share of right predictions over all batches, which are moved to ``device``, by default the network's.
+
+    A module is in evaluation mode meanwhile, and as it was afterwards.
+    """
     metric = Accumulator(2)
     with evaluating(net) if isinstance(net, nn.Module) else nullcontext() as own, no_grad():
         where = device or own
@@ -127,7 +130,7 @@ def evaluate_accuracy_gpu(net: Callable[..., Any], data_iter: Iterable[Any], dev
 
 @judged
 def evaluate_accuracy(net: Callable[..., Any], data_iter: Iterable[Any]) -> float:
-    """As :func:`evaluate_accuracy_gpu`, where the network is."""
+    """As :func:`evaluate_accuracy_gpu`, on the device that the network is on."""
     return evaluate_accuracy_gpu(net, data_iter)
 
 
@@ -162,7 +165,7 @@ def train_epoch_ch3(
 def train_ch6(
     net: nn.Module, train_iter: DataLoader, test_iter: Iterable[Any], num_epochs: int, lr: float, device: str | None = None
 ) -> None:
-    """Train a classifier with SGD from Xavier's initial values: curves of loss and accuracy, and what they came to, printed.
+    """Train a classifier with SGD from Xavier's initial values; draws loss and accuracy, and prints the last of them.
 
     Args:
         device: where; by default the GPU if there is one.
@@ -170,18 +173,17 @@ def train_ch6(
     Raises:
         ImportError: without matplotlib.
     """
-    device = device or try_gpu()
-    animator = Animator(xlabel="epoch", xlim=[0, num_epochs], legend=["train loss", "train acc", "test acc"])
-    net.apply(init_cnn)
-    print("training on", device)
-    net.to(device)
+    device, num_epochs = device or try_gpu(), integer("train_ch6", "num_epochs", num_epochs)
     optimizer, loss = optim.SGD(net.parameters(), lr=lr), nn.CrossEntropyLoss()
+    animator = Animator(xlabel="epoch", xlim=[0, num_epochs], legend=["train loss", "train acc", "test acc"])
+    net.to(device).apply(init_cnn)
+    print("training on", device)
     timer, batches = Timer(), len(train_iter)
     trained, test_acc = Accumulator(3), 0.0
     for epoch in range(num_epochs):
         trained.reset()
         net.train()
-        for i, (X, y) in enumerate(train_iter, 1):
+        for i, (X, y) in enumerate(_batches("train_ch6", train_iter), 1):
             timer.start()
             X, y = X.to(device), y.to(device)
             y_hat = net(X)

@@ -28,8 +28,8 @@ class HyperParameters:
 
     def save_hyperparameters(self, ignore: Sequence[str] = ()) -> None:
         """Keep the arguments of the function that calls this as attributes, and all of them in ``hparams``."""
-        frame = inspect.currentframe()
-        names, rest, options, values = inspect.getargvalues(frame.f_back)  # type: ignore[union-attr,arg-type]
+        # a frame in one of its own variables would be a cycle, and keep the object
+        names, rest, options, values = inspect.getargvalues(inspect.currentframe().f_back)  # type: ignore[union-attr,arg-type]
         kept = [name for name in (*names[1:], rest, options) if name and name not in ignore and not name.startswith("_")]
         self.hparams = {name: values[name] for name in kept}
         for name, value in self.hparams.items():

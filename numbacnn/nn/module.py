@@ -367,7 +367,7 @@ class Module:
                 if known is None:
                     faults.append(f"{name} of a lazy layer without its {module.size_from}")
                     continue
-                sizes[module] = module.size_of(known.shape)
+                sizes[module] = module.size_of(known.shape) or module.size_of(())  # of 0 inputs, as of other axes: a fault
                 expected = module.parameter_shapes(sizes[module])[local]
             else:
                 expected = t.shape

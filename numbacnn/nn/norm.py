@@ -174,7 +174,7 @@ class _LazyBatchNorm(_BatchNorm, LazyModule):
     def forward(self, x: Tensor) -> Tensor:
         self._judge_axes(x)
         self.materialize(x.shape[1])
-        return self.forward(x)  # that of the ordinary class
+        return _BatchNorm.forward(self, x)
 
 
 @judged

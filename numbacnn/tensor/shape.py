@@ -54,14 +54,14 @@ class Shape(TensorBase):
             raise ShapeError(message("flatten", "start_dim before end_dim", f"{start_dim} and {end_dim}"))
         return self.reshape(self.shape[:first] + (math.prod(self.shape[first : last + 1]),) + self.shape[last + 1 :])
 
-    def permute(self, *axes: Any) -> Tensor:
+    def permute(self, dims: Any, *more: Any) -> Tensor:
         """The axes in another order; a view.
 
         >>> import numbacnn as nc
         >>> nc.zeros(2, 3, 4).permute(2, 0, 1).shape
         (4, 2, 3)
         """
-        wanted = as_sizes("permute", axes)
+        wanted = as_sizes("permute", (dims, *more))
         order = tuple(check_axis("permute", a, self.ndim) for a in wanted)
         if sorted(order) != list(range(self.ndim)):
             raise ShapeError(message("permute", f"each of the {self.ndim} axes once", f"{wanted}"))
@@ -106,14 +106,14 @@ class Shape(TensorBase):
             raise ShapeError(message("expand", f"sizes that shape {self.shape} can be repeated to", f"{wanted}"))
         return apply(Broadcast(target), self)
 
-    def flip(self, *dims: Any) -> Tensor:
+    def flip(self, dims: Any, *more: Any) -> Tensor:
         """These axes in reverse order; a copy.
 
         >>> import numbacnn as nc
         >>> nc.arange(6).reshape(2, 3).flip(0, 1).tolist()
         [[5, 4, 3], [2, 1, 0]]
         """
-        wanted = as_sizes("flip", dims)
+        wanted = as_sizes("flip", (dims, *more))
         axes = tuple(check_axis("flip", a, self.ndim) for a in wanted)
         if len(set(axes)) != len(axes):
             raise ShapeError(message("flip", "each axis once", f"{wanted}"))

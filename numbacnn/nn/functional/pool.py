@@ -103,9 +103,11 @@ def adaptive_max_pool2d(input: Tensor, output_size: AdaptiveSize) -> Tensor:
     check_dtypes("adaptive_max_pool2d", input)
     if input.ndim == 3:
         return adaptive_max_pool2d(input.unsqueeze(0), output_size).squeeze(0)
-    geometry = AdaptivePoolGeometry.of(input.shape, output_size, "adaptive_max_pool2d", axes=2)
+    g = AdaptivePoolGeometry.of(input.shape, output_size, "adaptive_max_pool2d", axes=2)
+    if not any(size % outputs for size, outputs in zip(g.sizes, g.outputs)):  # windows of one size, side by side
+        return max_pool2d(input, tuple(size // outputs for size, outputs in zip(g.sizes, g.outputs)))
     x = input
-    for axis, size, outputs in zip((3, 2), reversed(geometry.sizes), reversed(geometry.outputs)):
+    for axis, size, outputs in zip((3, 2), reversed(g.sizes), reversed(g.outputs)):
         x = x[(slice(None),) * axis + (_places(size, outputs),)].max(axis + 1).values
     return x
 
