@@ -1160,6 +1160,32 @@ def test_a_new_last_layer_and_a_frozen_rest(program: Any, tmp_path: Path, capsys
     fit(trunk(3), data, freeze=True, out=tmp_path, resume=True, **options)  # init is not asked for again
 
 
+def test_what_fit_refuses_leaves_the_weights_as_they_were(program: Any) -> None:
+    net, given = trunk(3), {name: w + 1 for name, w in weights_of(trunk(3)).items()}
+    before = weights_of(net)
+    for wrong in ({"optimizer": "x"}, {"schedule": "x"}, {"class_weight": [1.0]}):
+        with pytest.raises(ValueError, match=r"^\[fit\] "):
+            fit(net, program.dataset(30, 0), init=given, **wrong, **QUIET)
+        assert all((before[name] == w).all() for name, w in weights_of(net).items())
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"classes": ("c", "b", "a")}, "classes of train, ('a', 'b', 'c'); received ('c', 'b', 'a')"),
+        ({"mean": (0.0,)}, "mean of train, (0.4,); received (0.0,)"),
+        ({"std": (1.0,)}, "std of train, (0.3,); received (1.0,)"),
+    ],
+)
+def test_judges_mean_the_same_as_train(program: Any, change: dict[str, Any], text: str) -> None:
+    """Else accuracies would be those of other classes, or of other values, and nobody would know."""
+    good = program.dataset(12, 1)
+    for part in ("val", "test"):
+        parts = {"val": good, "test": good, part: dataclasses.replace(good, **change)}
+        with pytest.raises(ValueError, match=f"^{re.escape(f'[fit] expected {part} with the {text}.')}$"):
+            fit(program.network(), program.dataset(30, 0), **parts, **QUIET)
+
+
 def test_weights_that_do_not_fit(program: Any, tmp_path: Path) -> None:
     net, good = trunk(3), weights_of(trunk(3))
     before = weights_of(net)
