@@ -985,10 +985,10 @@ def test_the_best_weights_of_before_come_along(program: Any, tmp_path: Path, mon
     assert best.run["epoch"]["epoch"] == 1
     history = fit(program.network(), *data, out=tmp_path / "b", resume=tmp_path / "a", **options)
     assert history.best.epoch == 1 and (tmp_path / "b" / training.BEST).read_bytes() == (tmp_path / "a" / training.BEST).read_bytes()
-    best.run["time"] = "another"
-    checkpoint.save(tmp_path / "a" / training.BEST, best)  # of another run: it is left alone
-    history = fit(program.network(), *data, out=tmp_path / "c", resume=tmp_path / "a", **options)
-    assert history.checkpoint is None and not (tmp_path / "c" / training.BEST).exists()
+    for out, change in (("c", {"time": "another"}), ("d", {"epoch": {**best.run["epoch"], "epoch": 9}})):  # of another run, or of later
+        checkpoint.save(tmp_path / "a" / training.BEST, dataclasses.replace(best, run={**best.run, **change}))
+        history = fit(program.network(), *data, out=tmp_path / out, resume=tmp_path / "a", **options)
+        assert history.checkpoint is None and not (tmp_path / out / training.BEST).exists()
 
 
 def test_early_stopping(program: Any, tmp_path: Path) -> None:
