@@ -19,7 +19,7 @@ from ..arguments import flag, integer, number
 from ..errors import FormatError, message, printable
 from ..signatures import judged
 from .dataset import Dataset, stratified_split
-from .picture import HINT, MAX_PIXELS, Decoded, decode, image_shape, is_picture
+from .picture import MAX_PIXELS, Decoded, decode, image_shape, is_picture, reason
 
 __all__ = ["ImageFolder", "Reading", "choose_size", "image_folder", "picture_files", "pictures"]
 
@@ -364,7 +364,7 @@ class _Reader:
         try:
             return decode(self.op, file, shape, self.max_pixels)
         except (FormatError, OSError) as error:
-            return str(error).partition("; received ")[2].removesuffix(".").removesuffix(f"; {HINT}")
+            return reason(error)
 
     def _all_bad(self, reasons: dict[Path, str], count: int) -> FormatError:
         lines = [f"\n  {file}: {reason}" for file, reason in list(reasons.items())[:LISTED]]
