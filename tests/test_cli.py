@@ -363,6 +363,20 @@ def test_warmup(run: Run) -> None:
     assert re.fullmatch(summary, total)
 
 
+def test_warmup_for_each_network(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is given pictures that it can take, as training gives them."""
+    shapes: dict[str, list[tuple[int, ...]]] = {}
+    monkeypatch.setattr(warmup, "fit", lambda model, train, **rest: shapes.setdefault(model, []).append(train.input_shape))
+    for name in nc.models.registry:
+        code, _, err = run("warmup", "--model", name)
+        assert (code, err) == (0, "")
+        for shape in shapes[name]:
+            nc.models.check_input(name, shape)
+    assert shapes["lenet"] == [(1, 28, 28)] * 2 and shapes["small-resnet"] == [(3, 40, 40)]
+    shapes.clear()
+    assert run("warmup")[0] == 0 and set(shapes) == {"lenet", "lenet-modern", "small-resnet"}
+
+
 # -- mistakes --------------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(("words", "text"), [
     ("train --data nowhere", "--data: expected one of digits, mnist, fashion-mnist, or a folder of pictures; received 'nowhere'"),
