@@ -12,13 +12,16 @@ __all__ = ["lock", "watch"]
 _made: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-def lock() -> threading.Lock:
+def lock(reentrant: bool = False) -> Any:
     """A lock that is open in a forked child: a thread of the parent that held it does not exist there, and would never open it.
+
+    Args:
+        reentrant: whether the thread that holds it may take it again.
 
     >>> with lock():
     ...     pass
     """
-    made = threading.Lock()
+    made = threading.RLock() if reentrant else threading.Lock()
     watch(made)
     return made
 

@@ -40,6 +40,7 @@ OPTIONS: dict[str, Any] = {
 }
 """Arguments of ``fit`` that are options of the command, and what a run holds of them."""
 FIXED = (*OPTIONS, *PICTURE_OPTIONS, "augment", "flip", "init", "out")  # what a resumed run has already, but for more epochs and moved data
+OVERHEAD = 1.3  # times the passes of the network: with the optimiser, the augmentation and the validation, as measured
 FEW_CLASSES = 30  # of which a confusion matrix can be read
 
 
@@ -91,7 +92,7 @@ class Plan:
     def lines(self, device: str) -> list[str]:
         """What was chosen."""
         chosen, steps = self.options, self.options["epochs"] * math.ceil(len(self.parts.train) / self.options["batch_size"])
-        seconds = steps * _seconds_a_step(chosen["model"], self.parts, chosen["batch_size"], device)
+        seconds = OVERHEAD * steps * _seconds_a_step(chosen["model"], self.parts, chosen["batch_size"], device)
         work = f"{chosen['model']}, {chosen['epochs']:,} epochs of batches of {chosen['batch_size']:,} = {steps:,} steps, {_about(seconds)}"
         words = [f"{chosen['optimizer']}, rate {chosen['lr']:g} ({chosen['schedule'] or 'constant'})"]
         words += [f"{name.replace('_', ' ')} {chosen[name]:g}" for name in ("weight_decay", "label_smoothing") if chosen.get(name)]
@@ -200,7 +201,7 @@ def _new_folder(name: str) -> Path:
 
 
 def _seconds_a_step(model: str, parts: Parts, batch_size: int, device: str) -> float:
-    """How long a step of training takes about: the better of two, after one that may compile."""
+    """How long a batch takes through the network and back: the better of two, after one that may compile."""
     shape, classes = parts.train.input_shape, len(parts.train.classes)
     net = models.get(model)(**models.arguments(model, classes, shape)).to(device)
     x = randn(min(batch_size, len(parts.train)), *shape).to(device)
