@@ -363,6 +363,12 @@ def test_warmup(run: Run) -> None:
     assert re.fullmatch(summary, total)
 
 
+def test_a_network_may_be_spelt_with_an_underscore(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warmup, "_first_steps", lambda name: print(name))
+    assert run("warmup", "--model", "lenet_modern")[1].startswith("lenet-modern\n")
+    assert run("summary", "--model", "lenet_modern") == run("summary", "--model", "lenet-modern")
+
+
 def test_warmup_for_each_network(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is given pictures that it can take, as training gives them."""
     shapes: dict[str, list[tuple[int, ...]]] = {}

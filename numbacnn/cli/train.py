@@ -17,7 +17,7 @@ from ..data.dataset import looks_drawn
 from ..errors import message
 from ..signatures import fits
 from ..tensor import randn
-from .options import Commands, UsageError, machine_arguments, natural, positive, rate, share, use_threads
+from .options import Commands, UsageError, machine_arguments, natural, network, positive, rate, share, use_threads
 from .pictures import PICTURE_OPTIONS, Parts, Pictures, located, picture_arguments
 from .places import RUNS, newest_run
 
@@ -73,12 +73,6 @@ def add(commands: Commands) -> None:
     sub.add_argument("--checkpoint-every", type=positive, metavar="STEPS", help="save inside epochs (default: once a minute)")
     machine_arguments(sub)
     sub.set_defaults(run=run)
-
-
-def network(text: str) -> str:
-    if models.canonical(text) not in models.registry:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(models.registry)}")
-    return models.canonical(text)
 
 
 @dataclass(frozen=True)

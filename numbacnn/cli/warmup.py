@@ -15,7 +15,7 @@ from .. import backends, config, models
 from ..data import Dataset
 from ..predictor import Predictor
 from ..training import LARGEST, fit, folder_recipe, folder_size, recipe
-from .options import Commands, UsageError
+from .options import Commands, UsageError, network
 from .places import open_checkpoint
 
 __all__ = ["add"]
@@ -27,7 +27,7 @@ FIRST = ("lenet", "lenet-modern", "small-resnet")  # the book's network, and wha
 def add(commands: Commands) -> None:
     sub = commands.add_parser("warmup", help="compile the kernels that a first run, or the use of a trained network, needs")
     sub.add_argument("checkpoint", nargs="?", metavar="RUN", help="a checkpoint or the folder of a run: for its answers to pictures")
-    sub.add_argument("--model", choices=sorted(models.registry), help="for this network alone")
+    sub.add_argument("--model", type=network, help=f"for this network alone: {', '.join(models.registry)}")
     sub.add_argument("--verbose", action="store_true", help="list each kernel with the time it took")
     sub.set_defaults(run=run)
 
