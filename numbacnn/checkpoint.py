@@ -96,12 +96,12 @@ class Preprocessing:
         elif callable(getattr(source, "read", None)):
             source = source.read()  # it may be decoded twice
         channels, height, width = self.input_shape
-        pixels = None if self.ink is None else self._drawing(source, max_pixels, op)
+        pixels = None if self.ink is None else self._drawing(self.ink, source, max_pixels, op)
         if pixels is None:
             pixels = decode(op, source, (height, width, channels), max_pixels).pixels
         return to_float(pixels[None], self.mean, self.std)[0].transpose(2, 0, 1)
 
-    def _drawing(self, source: Any, max_pixels: int, op: str) -> np.ndarray | None:
+    def _drawing(self, ink: Ink, source: Any, max_pixels: int, op: str) -> np.ndarray | None:
         """A drawing as (H, W, C) bytes like a training picture; None where there is nothing to be done, or no ink."""
         channels, height, width = self.input_shape
         whole = decode(op, source, (1, 1, 1), max_pixels).size
@@ -111,8 +111,8 @@ class Preprocessing:
         paper, laid = background(grey[None]), None
         if whole == (height, width) and paper != "mixed":
             laid = None if paper == self.background else 255 - grey
-        elif self.ink is not None:
-            laid = self.ink.laid(grey[..., 0], (height, width))
+        else:
+            laid = ink.laid(grey[..., 0], (height, width))
             laid = 255 - laid if laid is not None and self.background == "bright" else laid
         return None if laid is None else np.broadcast_to(laid.reshape(height, width, 1), (height, width, channels))
 

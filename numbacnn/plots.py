@@ -10,15 +10,17 @@ import shutil
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from .arguments import integer
 from .data import Dataset
-from .errors import message, printable
+from .errors import ShapeError, message, printable
 from .extras import import_extra
 from .files import write_atomically
 from .nn import Conv2d, Module
+from .signatures import judged
 
 __all__ = ["confusion", "curve", "kernels", "predictions", "text_curve"]
 
@@ -32,12 +34,14 @@ NAME_SIZE, NAME_WIDTH = 7.5, 82.0  # of a class over a picture, in points
 COUNTED_CLASSES = 30  # so many have their counts written into the confusion matrix
 
 
+@runtime_checkable
 class Columns(Protocol):
     """The history of a run, as ``fit`` returns it: one value of every epoch, by name."""
 
     def column(self, name: str) -> list[Any]: ...
 
 
+@runtime_checkable
 class Confusion(Protocol):
     """What ``evaluate`` returns: ``confusion[true, predicted]``, counts (K, K), and the names of the classes."""
 
@@ -59,6 +63,7 @@ def _write(figure: Any, path: str | Path) -> None:
 
 
 # -- the curve -------------------------------------------------------------------------------------------------------------------
+@judged
 def curve(history: Columns, path: str | Path) -> None:
     """Loss and accuracy (where there is one) of every epoch, as a PNG.
 
@@ -112,6 +117,7 @@ def _ticks(first: int, last: int) -> list[int]:
     return [first, *(e for e in inner if first + 0.6 * step <= e <= last - 0.6 * step), *([last] if last > first else [])]
 
 
+@judged
 def text_curve(values: Sequence[float], title: str = "", width: int | None = None, height: int = 8) -> str:
     """The values from left to right as a curve in plain letters, ``height`` lines over the numbers of the first and the last.
 
@@ -119,7 +125,7 @@ def text_curve(values: Sequence[float], title: str = "", width: int | None = Non
         width: letters for the curve; as many as the terminal has room for by default, 60 at most.
 
     Raises:
-        ValueError: for no values, or any that is not finite.
+        ValueError: for no values, or any that is not finite; for a width or height below 1.
 
     >>> print(text_curve([0.0, 0.5, 1.0], "accuracy", height=3))
     accuracy
@@ -129,6 +135,7 @@ def text_curve(values: Sequence[float], title: str = "", width: int | None = Non
            +---
             1 3
     """
+    height, width = integer("text_curve", "height", height), None if width is None else integer("text_curve", "width", width)
     if not len(values) or not np.isfinite(values).all():
         raise ValueError(message("plots", "at least one value, all finite", str(list(values))))
     low, high = min(values), max(values)
@@ -226,6 +233,7 @@ def _letters(file: str) -> frozenset[int]:
 
 
 # -- pictures of the network -----------------------------------------------------------------------------------------------------
+@judged
 def kernels(model: Module, path: str | Path) -> None:
     """The kernels of the model's first convolution, at most 64 of them, as a PNG.
 
@@ -237,7 +245,7 @@ def kernels(model: Module, path: str | Path) -> None:
     """
     first = next((module for module in model.modules() if isinstance(module, Conv2d)), None)
     if first is None:
-        raise ValueError("[plots] expected a model with a convolution; received one without.")
+        raise ValueError(message("plots", "a model with a convolution", "one without"))
     weight = np.array(first.weight.detach())  # (OC, C, KH, KW)
     shown = weight[:KERNELS_SHOWN]
     coloured = weight.shape[1] == 3
@@ -264,6 +272,7 @@ def kernels(model: Module, path: str | Path) -> None:
     _write(figure, path)
 
 
+@judged
 def predictions(data: Dataset, probabilities: np.ndarray, path: str | Path, columns: int = 8, rows: int = 3) -> None:
     """Some pictures with their predicted class, as a PNG; the mistakes come first, the surest foremost.
 
@@ -273,10 +282,14 @@ def predictions(data: Dataset, probabilities: np.ndarray, path: str | Path, colu
 
     Raises:
         ImportError: without matplotlib.
+        ShapeError: for probabilities of another shape.
         ValueError: for no pictures.
     """
+    columns, rows = integer("predictions", "columns", columns), integer("predictions", "rows", rows)
     if not len(data):
         raise ValueError(message("plots", "at least one picture", "none"))
+    if np.shape(probabilities) != (wanted := (len(data), len(data.classes))):
+        raise ShapeError(message("plots", f"probabilities {wanted}, one for each picture and class", f"shape {np.shape(probabilities)}"))
     guess, sure = probabilities.argmax(1), probabilities.max(1)
     wrong = guess != data.labels
     count = min(columns * rows, len(data))
@@ -304,6 +317,7 @@ def predictions(data: Dataset, probabilities: np.ndarray, path: str | Path, colu
     _write(figure, path)
 
 
+@judged
 def confusion(evaluation: Confusion, path: str | Path) -> None:
     """The confusion matrix that :func:`numbacnn.training.evaluate` counted, as a PNG: a row for each true class.
 

@@ -77,7 +77,8 @@ def test_train_writes_a_run(run: Run, folder: Path) -> None:
     lines = out.splitlines()
     assert lines[0] == "digits: 28x28 grey, 10 classes, 128 + 60 pictures to learn from, to judge on"
     work = (
-        r"lenet-modern, 2 epochs of batches of 64 = 4 steps, about \d+ (s|min); adamw, rate 0.01 \(one-cycle\), RandomCrop, seed 0 -> (.+)"
+        r"lenet-modern, 2 epochs of batches of 64 = 4 steps, about \d+ (s|min); "
+        r"adamw, rate 0.01 \(one-cycle\), augmentation, seed 0 -> (.+)"
     )
     assert (found := re.fullmatch(work, lines[1])) and Path(found[2]) == Path("runs") / "digits-lenet-modern"
     assert [line[:24] for line in lines[2:5]] == ["epoch   1   train loss 2", "epoch   2   train loss 2", f"test    {lines[4][8:24]}"]
@@ -193,8 +194,9 @@ def test_the_first_ctrl_c_in_a_process_of_its_own(folder: Path) -> None:
 def test_evaluate(run: Run, trained: Path) -> None:
     code, out, err = run("evaluate", str(trained))
     assert (code, err) == (0, "")
-    head, *matrix, columns, _, _, _, _, _, _, _, _, _, _, _, total = out.splitlines()
+    mind, head, *matrix, columns, _, _, _, _, _, _, _, _, _, _, _, total = out.splitlines()
     rows = out.splitlines()[-12:-2]
+    assert mind.startswith("Mind: the pictures have changed since the run began: ")  # these digits are fewer
     assert matrix[0] == "confusion, a row for each true class" and len(matrix) == 13
     assert head == f"{trained / 'best.safetensors'} on the 60 test images of digits"
     assert columns.split() == ["class", "images", "precision", "recall", "mistaken", "for"] and len(rows) == 10
@@ -225,7 +227,7 @@ def test_predict(run: Run, trained: Path, pages: list[str]) -> None:
     first, second = np.argsort(-found)[:2]
     assert rows[1].split()[1:] == [str(first), f"{found[first]:.2%}", str(second), f"{found[second]:.2%}"]
     assert rows[0].split()[1] == str(first)
-    reasons = {broken: "content of no format that pillow reads by itself; repair or remove the file", "missing.png": "no such file"}
+    reasons = {broken: "content of no format that pillow reads by itself", "missing.png": "no such file"}
     assert err.splitlines() == ["numbacnn: 2 of 4 can't be read:", *(f"  {name}: {why}" for name, why in reasons.items())]
     assert run("predict", "--checkpoint", str(trained), plain)[::2] == (0, "")
 
@@ -359,6 +361,26 @@ def test_warmup(run: Run) -> None:
     assert all(re.fullmatch(r"(compiled|loaded  )  +\d+\.\d ms  \w+", line) for line in kernels)
     summary = r"\d+ kernels compiled in \d+\.\d s, \d+ loaded from the cache in \d+\.\d s; \d+\.\d s in all"
     assert re.fullmatch(summary, total)
+
+
+def test_a_network_may_be_spelt_with_an_underscore(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warmup, "_first_steps", lambda name: print(name))
+    assert run("warmup", "--model", "lenet_modern")[1].startswith("lenet-modern\n")
+    assert run("summary", "--model", "lenet_modern") == run("summary", "--model", "lenet-modern")
+
+
+def test_warmup_for_each_network(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is given pictures that it can take, as training gives them."""
+    shapes: dict[str, list[tuple[int, ...]]] = {}
+    monkeypatch.setattr(warmup, "fit", lambda model, train, **rest: shapes.setdefault(model, []).append(train.input_shape))
+    for name in nc.models.registry:
+        code, _, err = run("warmup", "--model", name)
+        assert (code, err) == (0, "")
+        for shape in shapes[name]:
+            nc.models.check_input(name, shape)
+    assert shapes["lenet"] == [(1, 28, 28)] * 2 and shapes["small-resnet"] == [(3, 40, 40)]
+    shapes.clear()
+    assert run("warmup")[0] == 0 and set(shapes) == {"lenet", "lenet-modern", "small-resnet"}
 
 
 # -- mistakes --------------------------------------------------------------------------------------------------------------------

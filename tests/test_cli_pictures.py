@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,6 +135,59 @@ def test_a_run_goes_on_with_more_epochs_and_moved_pictures(run: Run, folder: Pat
     (folder / "moved" / "dim" / "0.png").unlink()
     code, _, err = run("train", "--resume", "a", "--data", "moved", "--epochs", "4")
     assert code == 1 and "with the same arguments" in err
+
+
+def test_moved_pictures_are_found_from_then_on(run: Run, folder: Path) -> None:
+    shots(folder / "shots", 10)
+    assert run("train", "--data", "shots", "--epochs", "1", "--out", "a")[0] == 0
+    shutil.move(folder / "shots", folder / "moved")
+    assert run("train", "--resume", "a", "--data", "moved")[0] == 0
+    for command in (("evaluate", "a"), ("train", "--resume", "a")):
+        code, _, err = run(*command)
+        assert (code, err) == (0, "")
+
+
+def test_the_run_s_own_pictures_are_judged_by_its_test_pictures(run: Run, folder: Path) -> None:
+    """Those that it has learned from would flatter it: by whatever name the folder is given, and where it has changed it is said."""
+    shots(folder / "shots", 10)
+    assert run("train", "--data", "shots", "--epochs", "1", "--out", "a")[0] == 0
+    code, out, err = run("evaluate", "a", "--data", str(folder / "shots"))
+    assert (code, err) == (0, "") and "on the 6 test images of shots" in out and "Mind: " not in out
+    (folder / "shots" / "dim" / "new.png").write_bytes((folder / "shots" / "dim" / "0.png").read_bytes())
+    code, out, err = run("evaluate", "a")
+    assert (code, err) == (0, "")
+    assert out.startswith("Mind: the pictures have changed since the run began: it may have learned from some of these.\n")
+    (folder / "shots" / "dim" / "new.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    assert run("evaluate", "a")[0] == 1 and run("evaluate", "a", "--skip-bad")[0] == 0
+
+
+def test_a_share_of_a_set_is_judged_by_what_the_run_kept(run: Run) -> None:
+    assert run("train", "--epochs", "1", "--test-share", "0.1", "--out", "a")[0] == 0
+    assert "on the 19 test images of digits" in run("evaluate", "a", "--data", "digits")[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")
+def test_a_name_that_is_no_utf_8_is_written_as_an_escape(run: Run, folder: Path) -> None:
+    shots(folder / "shots", 10)
+    assert run("train", "--data", "shots", "--epochs", "1", "--out", "a")[0] == 0
+    (folder / "held" / "dim").mkdir(parents=True)
+    shutil.copy(folder / "shots" / "dim" / "0.png", os.fsencode(folder / "held" / "dim") + b"/\xff.png")
+    for command in (("evaluate", "a", "--data", "held"), ("predict", "held", "--checkpoint", "a")):
+        code, _, err = run(*command, "--csv", "table.csv")
+        assert (code, err) == (0, "") and "/dim/\\udcff.png," in Path("table.csv").read_text(encoding="utf-8")
+
+
+def test_one_class_is_nothing_to_tell_apart(run: Run, folder: Path) -> None:
+    shots(folder / "photos" / "shots", 10)
+    code, _, err = run("train", "--data", "photos")
+    wanted = f"[train] expected two classes or more in {folder / 'photos'}; received shots alone; "
+    assert (code, err) == (1, f"numbacnn: {wanted}name the folder that holds the folders of the classes.\n")
+
+
+def test_a_run_that_goes_on_takes_no_options_of_pictures(run: Run, folder: Path) -> None:
+    for option in ("--max-pixels", "--val-share"):
+        code, _, err = run("train", "--resume", "a", option, "0.5" if "share" in option else "5")
+        assert code == 2 and err.endswith(f"; received {option}\n")
 
 
 def test_a_run_starts_from_another_s_weights(run: Run, folder: Path) -> None:

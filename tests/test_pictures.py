@@ -281,6 +281,9 @@ def test_bad_files_are_listed_all_at_once(tmp_path: Path) -> None:
         file.unlink()
     text = f"[image_folder] expected a picture in {root / 'a'} that can be read; received bad ones alone; repair or remove them."
     assert told(lambda: image_folder(root, 8, 1, test_share=0, val_share=0, skip_bad=True), FormatError) == text
+    for file in (root / "b").glob("*.png"):
+        file.unlink()
+    assert "\nrepair or remove them." in told(lambda: image_folder(root, 8, 1, test_share=0, val_share=0, skip_bad=True), FormatError)
 
 
 def test_a_larger_picture_than_is_allowed_is_bad(tmp_path: Path) -> None:
@@ -334,6 +337,8 @@ def test_folders_that_are_refused(tmp_path: Path) -> None:
     refused(f"sub folders in {root}, one for each class; received none; make FOLDER/class_name/picture.png")
     (root / "cats").mkdir()
     refused(f"pictures in {root / 'cats'}; received none; add pictures or remove the folder")
+    (root / "cats" / "1.HEIC").touch()  # a telephone's, which pillow does not read
+    refused(f"pictures in {root / 'cats'}; received 1 .heic; add pictures or remove the folder")
     (root / "cats" / "1.png").write_bytes(encoded(np.zeros((8, 8), np.uint8), "PNG"))
     refused(f"enough pictures in {root} to train and test; received 1; add pictures or set test_share to 0")
     refused(f"enough pictures in {root} to train and validate; received 1; add pictures or set val_share to 0", test_share=0)

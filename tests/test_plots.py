@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -225,6 +226,33 @@ def test_the_confusion_as_a_picture(figures: list[Any], classes: int) -> None:
         assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
     height = axes.get_window_extent().height
     assert height / figures[0].bbox.height > 0.4  # the names leave room for the matrix
+
+
+TWO = predict(2, ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "text"),
+    [
+        (plots.curve, ([1.0], "x"), "[curve] expected history as a Columns; received [1.0]."),
+        (plots.kernels, ("net", "x"), "[kernels] expected model as a Module; received 'net'."),
+        (plots.confusion, (None, "x"), "[confusion] expected evaluation as a Confusion; received None."),
+        (plots.text_curve, ([None, None],), "[text_curve] expected values as a sequence of numbers; received [None, None]."),
+        (plots.text_curve, ([0.5, 1.0], "", None, 0), "[text_curve] expected height as an integer of at least 1; received 0."),
+        (plots.text_curve, ([0.5, 1.0], "", 0), "[text_curve] expected width as an integer of at least 1; received 0."),
+        (plots.predictions, (*TWO, "x", 0), "[predictions] expected columns as an integer of at least 1; received 0."),
+        (
+            plots.predictions,
+            (TWO[0], TWO[1][:1], "x"),
+            "[plots] expected probabilities (2, 2), one for each picture and class; received shape (1, 2).",
+        ),
+        (plots.predictions, (TWO[0], [[1, 0]] * 2, "x"), "[predictions] expected probabilities as an array; received [[1, 0], [1, 0]]."),
+    ],
+)
+def test_what_cannot_be_drawn(figures: list[Any], function: Any, arguments: tuple[Any, ...], text: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(text)}$"):
+        function(*arguments)
+    assert not figures
 
 
 def test_pictures_are_written(tmp_path: Path) -> None:

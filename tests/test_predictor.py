@@ -348,5 +348,6 @@ def test_pictures_that_are_too_large(tmp_path: Path) -> None:
 def test_what_is_no_classifier() -> None:
     hint = "call predictor.network, or numbacnn.predict with probabilities=False"
     refused(nc.ShapeError, f"{SCORES}shape (1, 1, 2, 2); {hint}.", nc.Predictor.of(nc.nn.Identity()), np.zeros((1, 2, 2)))
+    refused(nc.ShapeError, f"{SCORES}shape (1, 1); {hint}.", nc.Predictor.of(nc.nn.Flatten()), np.zeros((1, 1, 1)))
     two = nc.Predictor.of(nc.nn.Flatten(), ("a", "b"))
     refused(ValueError, "[Predictor] expected 4 classes, as the network has scores; received 2 names.", two, np.zeros((1, 2, 2)))

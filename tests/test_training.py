@@ -985,10 +985,10 @@ def test_the_best_weights_of_before_come_along(program: Any, tmp_path: Path, mon
     assert best.run["epoch"]["epoch"] == 1
     history = fit(program.network(), *data, out=tmp_path / "b", resume=tmp_path / "a", **options)
     assert history.best.epoch == 1 and (tmp_path / "b" / training.BEST).read_bytes() == (tmp_path / "a" / training.BEST).read_bytes()
-    best.run["time"] = "another"
-    checkpoint.save(tmp_path / "a" / training.BEST, best)  # of another run: it is left alone
-    history = fit(program.network(), *data, out=tmp_path / "c", resume=tmp_path / "a", **options)
-    assert history.checkpoint is None and not (tmp_path / "c" / training.BEST).exists()
+    for out, change in (("c", {"time": "another"}), ("d", {"epoch": {**best.run["epoch"], "epoch": 9}})):  # of another run, or of later
+        checkpoint.save(tmp_path / "a" / training.BEST, dataclasses.replace(best, run={**best.run, **change}))
+        history = fit(program.network(), *data, out=tmp_path / out, resume=tmp_path / "a", **options)
+        assert history.checkpoint is None and not (tmp_path / out / training.BEST).exists()
 
 
 def test_early_stopping(program: Any, tmp_path: Path) -> None:
@@ -1158,6 +1158,32 @@ def test_a_new_last_layer_and_a_frozen_rest(program: Any, tmp_path: Path, capsys
     head = json.loads((tmp_path / training.LOG).read_text().splitlines()[0])
     assert head["options"]["init"] == "dict" and head["options"]["freeze"] is True
     fit(trunk(3), data, freeze=True, out=tmp_path, resume=True, **options)  # init is not asked for again
+
+
+def test_what_fit_refuses_leaves_the_weights_as_they_were(program: Any) -> None:
+    net, given = trunk(3), {name: w + 1 for name, w in weights_of(trunk(3)).items()}
+    before = weights_of(net)
+    for wrong in ({"optimizer": "x"}, {"schedule": "x"}, {"class_weight": [1.0]}):
+        with pytest.raises(ValueError, match=r"^\[fit\] "):
+            fit(net, program.dataset(30, 0), init=given, **wrong, **QUIET)
+        assert all((before[name] == w).all() for name, w in weights_of(net).items())
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"classes": ("c", "b", "a")}, "classes of train, ('a', 'b', 'c'); received ('c', 'b', 'a')"),
+        ({"mean": (0.0,)}, "mean of train, (0.4,); received (0.0,)"),
+        ({"std": (1.0,)}, "std of train, (0.3,); received (1.0,)"),
+    ],
+)
+def test_judges_mean_the_same_as_train(program: Any, change: dict[str, Any], text: str) -> None:
+    """Else accuracies would be those of other classes, or of other values, and nobody would know."""
+    good = program.dataset(12, 1)
+    for part in ("val", "test"):
+        parts = {"val": good, "test": good, part: dataclasses.replace(good, **change)}
+        with pytest.raises(ValueError, match=f"^{re.escape(f'[fit] expected {part} with the {text}.')}$"):
+            fit(program.network(), program.dataset(30, 0), **parts, **QUIET)
 
 
 def test_weights_that_do_not_fit(program: Any, tmp_path: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +12,11 @@ from .. import data, files, plots, training
 from ..checkpoint import Checkpoint, Preprocessing
 from ..data import Dataset
 from ..errors import message
+from ..training.examples import described
 from .options import Commands, UsageError, machine_arguments, positive, use_threads
-from .pictures import SETS, Pictures, check_data
+from .pictures import SETS, Pictures, located
 from .places import open_checkpoint, preprocessing_of
+from .tables import as_csv, columns
 
 __all__ = ["add"]
 
@@ -27,7 +27,7 @@ MISTAKES = 5  # named by file
 def add(commands: Commands) -> None:
     sub = commands.add_parser("evaluate", help="loss, accuracy and confusion of a trained network")
     sub.add_argument("checkpoint", nargs="?", help="a checkpoint or the folder of a run (default: the newest in runs/)")
-    text = "digits, mnist, fashion-mnist or a held-out folder, all of which is judged (default: the test pictures of the run)"
+    text = "digits, mnist, fashion-mnist or a held-out folder, all of it (default: the run's own, its test pictures)"
     sub.add_argument("--data", help=text)
     sub.add_argument("--csv", metavar="FILE", help="write each picture's file, label, prediction and probability; the worst mistakes first")
     sub.add_argument("--picture", metavar="FILE", help="write the confusion matrix as a PNG")
@@ -45,7 +45,6 @@ def run(args: argparse.Namespace) -> None:
     if test.input_shape != seen.input_shape or test.classes != saved.classes:
         expected = f"data with pictures (C, H, W) = {seen.input_shape} and classes {', '.join(saved.classes)}"
         raise ValueError(message("evaluate", expected, f"{test.input_shape} and {', '.join(test.classes)}"))
-    test = replace(test, mean=seen.mean, std=seen.std)
     network = saved.network().to(args.device)
     print("\n".join([*lines, f"{path} on the {len(test):,} {part} of {test.name}"]))
     found = training.evaluate(network, test, batch_size=args.batch_size)
@@ -65,17 +64,22 @@ def run(args: argparse.Namespace) -> None:
 def _test(args: argparse.Namespace, path: Path, saved: Checkpoint, seen: Preprocessing) -> tuple[str, Dataset, list[str]]:
     """What the pictures are called, the pictures, and what there is to say about them."""
     channels, height, width = seen.input_shape
-    if args.data and args.data not in SETS:
-        check_data(args.data)
-        everything, reading = data.pictures(args.data, (height, width), channels, classes=saved.classes, skip_bad=args.skip_bad)
-        return "pictures", everything, reading.lines
-    pictures = Pictures(args.data) if args.data else Pictures.noted(saved.run.get("notes", {}).get("pictures"))
-    if pictures is None:
+    own, place = Pictures.noted(saved.run.get("notes", {}).get("pictures")), located(args.data) if args.data else None
+    if own is not None and place in (None, own.data):
+        pictures = replace(own, skip_bad=own.skip_bad or args.skip_bad)
+    elif place is None:
         raise UsageError(f"evaluate {path}: the checkpoint does not say what it was trained on; pass --data")
+    elif place in SETS:
+        pictures, own = Pictures(place), None
+    else:
+        everything, reading = data.pictures(place, (height, width), channels, classes=saved.classes, skip_bad=args.skip_bad)
+        return "pictures", replace(everything, mean=seen.mean, std=seen.std), reading.lines
     parts = replace(pictures, size=(height, width), channels=channels).load(saved.model or "")
     if parts.test is None:
-        raise UsageError(f"evaluate {path}: the run kept no pictures to judge on; pass --data")
-    return "test images", parts.test, []
+        raise UsageError(f"evaluate {path}: the run kept no pictures to judge on; pass --data with others")
+    test = replace(parts.test, mean=seen.mean, std=seen.std)
+    changed = own is not None and described(test) != saved.run.get("options", {}).get("test")
+    return "test images", test, ["Mind: the pictures have changed since the run began: it may have learned from some of these."] * changed
 
 
 def _confusion(found: training.Evaluation) -> str:
@@ -86,13 +90,8 @@ def _confusion(found: training.Evaluation) -> str:
         ["", *found.classes],
         *([name, *(f"{count:,}" if count else "." for count in row)] for name, row in zip(found.classes, found.confusion)),
     ]
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    if sum(widths) + 2 * len(widths) > PRINTED_WIDTH:
-        return ""
-    lines = [
-        "  ".join(f"{cell:>{width}}" if i else f"{cell:<{width}}" for i, (cell, width) in enumerate(zip(row, widths))) for row in cells
-    ]
-    return "\n".join(["confusion, a row for each true class", *(line.rstrip() for line in lines)])
+    lines = columns(cells, lambda column: column > 0)
+    return "\n".join(["confusion, a row for each true class", *lines]) if max(map(len, lines)) <= PRINTED_WIDTH else ""
 
 
 def _worst_first(test: Dataset, probabilities: np.ndarray) -> np.ndarray:
@@ -114,18 +113,9 @@ def _file(test: Dataset, i: int) -> str:
 
 
 def _csv(test: Dataset, probabilities: np.ndarray, order: np.ndarray) -> str:
-    out = io.StringIO()
-    table = csv.writer(out, lineterminator="\n")
-    table.writerow(["file", "label", "predicted", "probability", "probability of the label"])
+    rows: list[list[object]] = [["file", "label", "predicted", "probability", "probability of the label"]]
     for i in order:
         guess, label = probabilities[i].argmax(), test.labels[i]
-        table.writerow(
-            [
-                _file(test, i) or int(i),
-                test.classes[label],
-                test.classes[guess],
-                f"{probabilities[i, guess]:.6f}",
-                f"{probabilities[i, label]:.6f}",
-            ]
-        )
-    return out.getvalue()
+        names, shares = (test.classes[label], test.classes[guess]), (probabilities[i, guess], probabilities[i, label])
+        rows.append([_file(test, i) or i, *names, *(f"{share:.6f}" for share in shares)])
+    return as_csv(rows)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TypeAlias
 
-from .. import backends
+from .. import backends, models
 
-__all__ = ["Commands", "UsageError", "machine_arguments", "natural", "positive", "rate", "share", "side", "use_threads"]
+__all__ = ["Commands", "UsageError", "machine_arguments", "natural", "network", "positive", "rate", "share", "side", "use_threads"]
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -32,6 +32,12 @@ def natural(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
+
+
+def network(text: str) -> str:
+    if models.canonical(text) not in models.registry:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(models.registry)}")
+    return models.canonical(text)
 
 
 def rate(text: str) -> float:

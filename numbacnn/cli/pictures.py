@@ -17,7 +17,7 @@ from ..data.picture import MAX_PIXELS
 from ..signatures import fits
 from .options import UsageError, positive, share, side
 
-__all__ = ["SETS", "Parts", "Pictures", "check_data", "picture_arguments"]
+__all__ = ["PICTURE_OPTIONS", "SETS", "Parts", "Pictures", "located", "picture_arguments"]
 
 SETS = {"digits": data.digits, "mnist": data.mnist, "fashion-mnist": data.fashion_mnist}
 FOLDER_SHARE = 0.2  # of a folder's pictures, to choose by and to judge on
@@ -31,8 +31,8 @@ def picture_arguments(sub: argparse.ArgumentParser) -> None:
     group.add_argument("--test-share", type=share, metavar="S", help="part of all pictures that judges, once, at the end")
     text = "bring each channel to mean 0 and deviation 1 (default for a folder)"
     group.add_argument("--standardise", action=argparse.BooleanOptionalAction, help=text)
-    group.add_argument("--skip-bad", action="store_true", help="go on without the files that can't be read")
-    group.add_argument("--max-pixels", type=positive, default=MAX_PIXELS, metavar="N", help="of a picture file; more is an error")
+    group.add_argument("--skip-bad", action="store_true", default=None, help="go on without the files that can't be read")
+    group.add_argument("--max-pixels", type=positive, metavar="N", help="of a picture file; more is an error")
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,8 @@ class Pictures:
     @classmethod
     def of(cls, args: argparse.Namespace, name: str) -> Pictures:
         """Those of the command's options; UsageError where there are no such data."""
-        check_data(name)
-        chosen = {field.name: getattr(args, field.name) for field in fields(cls) if field.name != "data"}
-        return cls(name if name in SETS else str(Path(name).resolve()), **chosen)
+        given = {option: getattr(args, option) for option in PICTURE_OPTIONS if getattr(args, option) is not None}
+        return cls(located(name), **given)
 
     @classmethod
     def noted(cls, notes: Any) -> Pictures | None:
@@ -138,9 +137,17 @@ class Pictures:
         )
 
 
-def check_data(name: str) -> None:
-    if name not in SETS and not Path(name).is_dir():
+PICTURE_OPTIONS = tuple(field.name for field in fields(Pictures) if field.name != "data")
+"""The options of a command that choose the pictures, as :func:`picture_arguments` adds them."""
+
+
+def located(name: str) -> str:
+    """A data set by its name, or a folder by its whole path; UsageError where there is neither."""
+    if name in SETS:
+        return name
+    if not Path(name).is_dir():
         raise UsageError(f"--data: expected one of {', '.join(SETS)}, or a folder of pictures; received {name!r}")
+    return str(Path(name).resolve())
 
 
 def _split(whole: Dataset, part: float) -> tuple[Dataset, Dataset | None]:

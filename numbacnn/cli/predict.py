@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from ..data.folder import picture_files
+from ..data.picture import reason
 from ..errors import FormatError, printable
 from ..files import write_atomically
 from ..predictor import BATCH, Prediction, Predictor
 from .options import Commands, UsageError, machine_arguments, positive, use_threads
 from .places import open_checkpoint
+from .tables import as_csv, columns
 
 __all__ = ["add"]
 
@@ -77,7 +77,7 @@ def _answers(predictor: Predictor, files: Sequence[str], bad: dict[str, str]) ->
         try:
             return predictor.prepared(file)
         except (FormatError, OSError) as error:
-            return str(error).partition("; received ")[2].removesuffix(".") or str(error)
+            return reason(error)
 
     with ThreadPoolExecutor(READERS, "numbacnn-pictures") as pool:
         for start in range(0, len(files), BATCH):
@@ -92,20 +92,15 @@ def _answers(predictor: Predictor, files: Sequence[str], bad: dict[str, str]) ->
 def _table(answers: Sequence[Answer], top: int) -> list[str]:
     """A line for each picture: its file, then classes and probabilities."""
     rows = [[name, *(cell for label, p in found.top(top) for cell in (label, f"{p:.2%}"))] for name, found in answers]
-    rows = [[printable(cell).replace("\n", " ") for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    number = [i > 0 and i % 2 == 0 for i in range(len(widths))]
-    return ["  ".join(f"{c:>{w}}" if right else f"{c:<{w}}" for c, w, right in zip(row, widths, number)).rstrip() for row in rows]
+    return columns(rows, lambda column: column > 0 and column % 2 == 0)
 
 
 def _as_csv(answers: Sequence[Answer], top: int) -> str:
     """Comma-separated, with a header: the columns of the table by name."""
-    text = io.StringIO()
     count = min([top, *(len(found.probabilities) for _, found in answers)])
     header = ["file", "label", "probability", *(f"{what}_{k}" for k in range(2, count + 1) for what in ("label", "probability"))]
     rows = [[name, *(cell for label, p in found.top(count) for cell in (label, f"{p:.6f}"))] for name, found in answers]
-    csv.writer(text, lineterminator="\n").writerows([printable(cell) for cell in row] for row in [header, *rows])
-    return text.getvalue()
+    return as_csv([header, *rows])
 
 
 def _as_json(answers: Sequence[Answer], top: int) -> str:

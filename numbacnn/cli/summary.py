@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .. import inspect, models
-from .options import Commands, UsageError
+from .options import Commands, UsageError, network
 from .places import open_checkpoint, preprocessing_of
 
 __all__ = ["add"]
@@ -14,7 +14,7 @@ __all__ = ["add"]
 def add(commands: Commands) -> None:
     sub = commands.add_parser("summary", help="layers, shapes, parameters and receptive fields")
     sub.add_argument("checkpoint", nargs="?", help="a checkpoint or the folder of a run")
-    sub.add_argument("--model", choices=sorted(models.registry), help="a network by name (default: lenet-modern)")
+    sub.add_argument("--model", type=network, help=f"{', '.join(models.registry)} (default: lenet-modern)")
     sub.set_defaults(run=run)
 
 

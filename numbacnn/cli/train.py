@@ -17,8 +17,8 @@ from ..data.dataset import looks_drawn
 from ..errors import message
 from ..signatures import fits
 from ..tensor import randn
-from .options import Commands, UsageError, machine_arguments, natural, positive, rate, share, use_threads
-from .pictures import Parts, Pictures, picture_arguments
+from .options import Commands, UsageError, machine_arguments, natural, network, positive, rate, share, use_threads
+from .pictures import PICTURE_OPTIONS, Parts, Pictures, located, picture_arguments
 from .places import RUNS, newest_run
 
 __all__ = ["add"]
@@ -39,8 +39,7 @@ OPTIONS: dict[str, Any] = {
     "seed": int,
 }
 """Arguments of ``fit`` that are options of the command, and what a run holds of them."""
-PICTURES = ("size", "channels", "val_share", "test_share", "standardise", "skip_bad")
-FIXED = (*OPTIONS, *PICTURES, "augment", "flip", "init", "out")  # what a resumed run has already, but for more epochs and moved data
+FIXED = (*OPTIONS, *PICTURE_OPTIONS, "augment", "flip", "init", "out")  # what a resumed run has already, but for more epochs and moved data
 OVERHEAD = 1.3  # times the passes of the network: with the optimiser, the augmentation and the validation, as measured
 FEW_CLASSES = 30  # of which a confusion matrix can be read
 
@@ -76,12 +75,6 @@ def add(commands: Commands) -> None:
     sub.set_defaults(run=run)
 
 
-def network(text: str) -> str:
-    if models.canonical(text) not in models.registry:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(models.registry)}")
-    return models.canonical(text)
-
-
 @dataclass(frozen=True)
 class Plan:
     """A run before it begins: its pictures, the arguments of ``fit``, and what its checkpoints note."""
@@ -97,9 +90,7 @@ class Plan:
         work = f"{chosen['model']}, {chosen['epochs']:,} epochs of batches of {chosen['batch_size']:,} = {steps:,} steps, {_about(seconds)}"
         words = [f"{chosen['optimizer']}, rate {chosen['lr']:g} ({chosen['schedule'] or 'constant'})"]
         words += [f"{name.replace('_', ' ')} {chosen[name]:g}" for name in ("weight_decay", "label_smoothing") if chosen.get(name)]
-        words += [type(chosen["transform"]).__name__ if not hasattr(chosen["transform"], "transforms") else "augmentation"] * bool(
-            chosen["transform"]
-        )
+        words += ["augmentation"] if chosen["transform"] else []
         return [str(self.parts), f"{work}; {', '.join(words)}, seed {chosen['seed']}"]
 
 
@@ -159,20 +150,23 @@ def _plan(pictures: Pictures, augment: dict[str, bool | None], given: dict[str, 
     model = given["model"]
     parts = pictures.load(model)
     models.check_input(model, parts.train.input_shape)
-    side, drawn = min(parts.train.input_shape[1:]), looks_drawn(parts.train.images)
+    if len(parts.train.classes) < 2:
+        hint = "name the folder that holds the folders of the classes"
+        raise ValueError(message("train", f"two classes or more in {pictures.data}", f"{parts.train.classes[0]} alone", hint))
+    side, flip = min(parts.train.input_shape[1:]), augment["flip"]
+    drawn = looks_drawn(parts.train.images) if flip is None else not flip
     chosen = training.folder_recipe(len(parts.train), side, drawn, model) if pictures.folder else training.recipe(pictures.data, model)
     if augment["augment"] is False:
         chosen["transform"] = None
-    elif pictures.folder or augment["augment"]:
-        chosen["transform"] = training.augmentation(side, flip=not drawn if augment["flip"] is None else augment["flip"])
+    elif augment["augment"]:
+        chosen["transform"] = training.augmentation(side, flip=not drawn)
     options = {"transform": None, **chosen, **given}
     options["schedule"] = None if options["schedule"] == "constant" else options["schedule"]
     return Plan(parts, options, {"pictures": pictures.notes(), **augment})
 
 
 def _old_run(args: argparse.Namespace) -> tuple[Plan, bool | Path, Path]:
-    given = vars(args) | {"skip_bad": args.skip_bad or None}
-    if fixed := [key for key in FIXED if key != "epochs" and given[key] is not None]:
+    if fixed := [key for key in FIXED if key != "epochs" and getattr(args, key) is not None]:
         names = ", ".join("--no-flip" if key == "flip" else f"--{key.replace('_', '-')}" for key in fixed)
         raise UsageError(f"train --resume takes its options from the run, but for --epochs and --data; received {names}")
     path = Path(args.resume) if args.resume else newest_run()
@@ -185,7 +179,7 @@ def _old_run(args: argparse.Namespace) -> tuple[Plan, bool | Path, Path]:
     if not recorded or pictures is None:
         raise ValueError(message("train", "a run of this command", f"{path} of fit", "resume it in Python: fit(..., resume=path)"))
     if args.data:
-        pictures = replace(pictures, data=Pictures.of(args, args.data).data)
+        pictures = replace(pictures, data=located(args.data))
     chosen = {key: options[key] for key in OPTIONS} | ({"epochs": args.epochs} if args.epochs else {})
     return _plan(pictures, augment, chosen), path, path.parent
 

@@ -14,17 +14,20 @@ import numpy as np
 from .. import backends, config, models
 from ..data import Dataset
 from ..predictor import Predictor
-from ..training import fit, recipe
-from .options import Commands, UsageError
+from ..training import LARGEST, fit, folder_recipe, folder_size, recipe
+from .options import Commands, UsageError, network
 from .places import open_checkpoint
 
 __all__ = ["add"]
+
+FEW = 300  # pictures of a folder
+FIRST = ("lenet", "lenet-modern", "small-resnet")  # the book's network, and what ``train`` takes unless told otherwise
 
 
 def add(commands: Commands) -> None:
     sub = commands.add_parser("warmup", help="compile the kernels that a first run, or the use of a trained network, needs")
     sub.add_argument("checkpoint", nargs="?", metavar="RUN", help="a checkpoint or the folder of a run: for its answers to pictures")
-    sub.add_argument("--model", choices=sorted(models.registry), help="for this network alone")
+    sub.add_argument("--model", type=network, help=f"for this network alone: {', '.join(models.registry)}")
     sub.add_argument("--verbose", action="store_true", help="list each kernel with the time it took")
     sub.set_defaults(run=run)
 
@@ -36,8 +39,7 @@ def run(args: argparse.Namespace) -> None:
         path, saved = open_checkpoint(args.checkpoint)
         print(_compiled({str(path): Predictor(saved).warmup}, args.verbose))
         return
-    small = [name for name in sorted(models.registry) if models.shapes[name] == (1, 28, 28)]  # what ``train`` takes unless told otherwise
-    print(warm_up([args.model] if args.model else small, args.verbose))
+    print(warm_up([args.model] if args.model else FIRST, args.verbose))
 
 
 class _Watch:
@@ -127,10 +129,14 @@ def _compiled(work: Mapping[str, Callable[[], object]], verbose: bool) -> str:
 
 
 def _first_steps(name: str) -> None:
-    """What ``numbacnn train`` does with this network, on noise: all its recipes, with a last batch of so few that other kernels take it."""
-    noise = np.random.default_rng(0)
-    for data in ("digits", "fashion-mnist"):
-        arguments = recipe(data, name)
-        images = noise.integers(0, 256, (arguments["batch_size"] + 5, 28, 28, 1), np.uint8)
+    """What ``numbacnn train`` does with this network, on noise: all its recipes, with a last batch of so few that other kernels take it.
+
+    A network that does not take the digits as they are is trained as on a folder of colour pictures.
+    """
+    noise, drawn = np.random.default_rng(0), models.shapes[name] == (1, 28, 28)
+    side, channels = (28, 1) if drawn else (folder_size(name) or LARGEST, 3)
+    recipes = [recipe(data, name) for data in ("digits", "fashion-mnist")] if drawn else [folder_recipe(FEW, side, model=name)]
+    for arguments in recipes:
+        images = noise.integers(0, 256, (arguments["batch_size"] + 5, side, side, channels), np.uint8)
         pictures = Dataset(images, np.arange(len(images)) % 10, tuple("0123456789"))
-        fit(name, pictures, pictures, **{**arguments, "epochs": 1}, progress=False)
+        fit(train=pictures, val=pictures, **{"model": name, **arguments, "epochs": 1}, progress=False)

@@ -6,7 +6,7 @@ import math
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from ..arguments import flag, integer, number
 from ..errors import FormatError, message, printable
 from ..signatures import judged
 from .dataset import Dataset, stratified_split
-from .picture import HINT, MAX_PIXELS, Decoded, decode, image_shape, is_picture
+from .picture import MAX_PIXELS, Decoded, decode, image_shape, is_picture, reason
 
 __all__ = ["ImageFolder", "Reading", "choose_size", "image_folder", "picture_files", "pictures"]
 
@@ -59,8 +59,7 @@ class Reading:
         """The same in sentences, one line each, as a terminal may be given them."""
         lines = []
         if self.passed_over:
-            kinds = ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in sorted(self.passed_over.items()))
-            lines.append(f"{sum(self.passed_over.values()):,} files are passed over: {kinds}.")
+            lines.append(f"{sum(self.passed_over.values()):,} files are passed over: {_kinds(self.passed_over)}.")
         if self.full_scales:
             scales = ", ".join(f"{scale:g} in {count:,}" for scale, count in sorted(self.full_scales.items()))
             lines.append(f"Greys of more than 8 bits are scaled picture by picture; white is {scales} of them.")
@@ -194,6 +193,11 @@ def choose_size(sizes: Sequence[tuple[int, int]], largest: int = 64) -> tuple[in
     return side, side
 
 
+def _kinds(counts: Mapping[str, int]) -> str:
+    """How many files there are of each suffix."""
+    return ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in sorted(counts.items()))
+
+
 # -- what lies in a folder ----------------------------------------------------------------------------------------------------------
 def _error(op: str, expected: str, received: str, hint: str = "") -> FormatError:
     return FormatError(message(op, expected, received, hint))
@@ -317,7 +321,7 @@ class _Reader:
         for label, name in enumerate(classes):
             files, others = picture_files(self.op, here[name]) if name in here else ([], Counter())
             if whole and name in here and not files:
-                raise _error(self.op, f"pictures in {here[name]}", "none", "add pictures or remove the folder")
+                raise _error(self.op, f"pictures in {here[name]}", _kinds(others) or "none", "add pictures or remove the folder")
             self.passed_over.update(others)
             items += [(file, label) for file in files]
         if not items:
@@ -364,12 +368,12 @@ class _Reader:
         try:
             return decode(self.op, file, shape, self.max_pixels)
         except (FormatError, OSError) as error:
-            return str(error).partition("; received ")[2].removesuffix(".").removesuffix(f"; {HINT}")
+            return reason(error)
 
     def _all_bad(self, reasons: dict[Path, str], count: int) -> FormatError:
         lines = [f"\n  {file}: {reason}" for file, reason in list(reasons.items())[:LISTED]]
         more = f"\n  and {len(reasons) - LISTED:,} more" if len(reasons) > LISTED else ""
-        hint = "\nrepair or remove them, or leave them out with skip_bad"
+        hint = "\nrepair or remove them" + ("" if self.skip_bad else ", or leave them out with skip_bad")
         return _error(self.op, f"{count:,} pictures that can be read", f"{len(reasons):,} that can't:{''.join(lines)}{more}", hint)
 
     def _shape(self, items: list[Item]) -> tuple[int, int, int]:

@@ -21,7 +21,7 @@ from ..extras import import_extra
 from ..files import open_file
 from ..signatures import judged, shown
 
-__all__ = ["HINT", "MAX_PIXELS", "decode", "formats", "image_shape", "is_picture", "opened", "read_image"]
+__all__ = ["MAX_PIXELS", "decode", "formats", "image_shape", "is_picture", "opened", "read_image", "reason"]
 
 MAX_PIXELS = 1 << 28
 """How many pixels a file may say that it has: up to a gigabyte in memory, and more than the 200 million of a telephone's camera."""
@@ -117,6 +117,11 @@ def decode(op: str, source: Any, shape: tuple[int, int, int], max_pixels: int = 
         pixels = np.asarray(picture if turn is None else picture.transpose(pil.Transpose[turn]))
     seen = whole if draft else extent
     return Decoded(pixels.reshape(shape), seen if sideways else seen[::-1], full_scale)
+
+
+def reason(error: Exception) -> str:
+    """Why :func:`decode` refused a picture, where a list says which."""
+    return str(error).partition("; received ")[2].removesuffix(".").removesuffix(f"; {HINT}") or str(error)
 
 
 def _fitted(picture: Any, extent: tuple[float, float], size: tuple[int, int], filter: Any) -> Any:

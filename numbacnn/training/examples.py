@@ -16,7 +16,7 @@ from .evaluate import Data
 from .modes import evaluating
 from .task import Task, outputs
 
-__all__ = ["class_counts", "described", "labels_of", "length", "try_out"]
+__all__ = ["check_alike", "class_counts", "described", "labels_of", "length", "try_out"]
 
 
 def described(data: Data) -> str:
@@ -41,6 +41,15 @@ def _checksum(array: np.ndarray, value: int) -> int:
     for start in range(0, len(array), 256):
         value = zlib.crc32(np.ascontiguousarray(array[start : start + 256]).reshape(-1).view(np.uint8).data, value)
     return value
+
+
+def check_alike(train: Data, **others: Data | None) -> None:
+    """ValueError where the labels, or the values, of another Dataset mean something else than those of train."""
+    for part, data in others.items():
+        for name in ("classes", "mean", "std") if isinstance(train, Dataset) and isinstance(data, Dataset) else ():
+            wanted, found = getattr(train, name), getattr(data, name)
+            if found != wanted:
+                raise ValueError(message("fit", f"{part} with the {name} of train, {wanted}", f"{found}"))
 
 
 def length(data: Data) -> int:

@@ -19,7 +19,7 @@ from ..nn import BatchNorm1d, BatchNorm2d, Module
 from ..nn.functional import cross_entropy
 from ..signatures import judged
 from .evaluate import Data
-from .examples import class_counts, described, labels_of, length, try_out
+from .examples import check_alike, class_counts, described, labels_of, length, try_out
 from .loop import Loop, check_resumable
 from .modes import training
 from .recipes import MakeOptimizer, MakeSchedule
@@ -28,7 +28,7 @@ from .run import BEST, CURVE, LAST, LOG, Origin, Run
 from .settings import Settings
 from .signals import Interrupted, StopSignal
 from .start import Weights, frozen_but_last, start_from
-from .task import Loss, Metric
+from .task import Loss, Metric, Task
 
 __all__ = ["fit"]
 
@@ -120,7 +120,8 @@ def fit(
         FileExistsError: ``out`` holds a run already, or files of these names, and ``resume`` is not given.
         BlockingIOError: another run holds ``out``.
         FileNotFoundError, FormatError: there is no checkpoint to resume from, or it is damaged.
-        ValueError: an argument makes no sense, or differs from the run to resume.
+        ValueError: an argument makes no sense, or differs from the run to resume; or the classes, mean or std of a Dataset to judge on are
+            not those of train.
 
     >>> train, test = nc.data.digits()  # doctest: +SKIP
     >>> history = fit("lenet-modern", train[200:], train[:200], test=test, epochs=20, lr=5e-3, out="runs/mine")  # doctest: +SKIP
@@ -138,6 +139,7 @@ def fit(
             stack.enter_context(_using(threads))
             _check_free(folder, source)
             saved = None if source is None else _resumable(source)
+            check_alike(train, val=val, test=test)
             options = settings.recorded() | {part: None if data is None else described(data) for part, data in parts.items()}
             random.manual_seed(settings.seed)
             if settings.loss is cross_entropy:
@@ -149,6 +151,7 @@ def fit(
                 if data is not None:
                     try_out(network, settings.task(), data, transform if part == "train" else None)
             options |= {"model": name or type(network).__name__, "frozen": _frozen(network), "data": _called(train), "init": _told(init)}
+            task = settings.training_task(lambda: class_counts(train))
             if init is not None and saved is None and (line := start_from(network, init)) and progress:
                 print(line, flush=True)
             if settings.freeze:
@@ -156,7 +159,7 @@ def fit(
             origin = Origin.now(name, model_args, options, dict(notes or {}))
             anew = saved is not None and origin.go_on_from(saved.run)
             gone = saved.progress["step"] if saved is not None and anew else 0
-            loop = _loop(settings, History(folder=folder, model=network), network, train, device, gone)
+            loop = _loop(settings, task, History(folder=folder, model=network), network, train, device, gone)
             run = Run(loop, origin, settings, val, test, folder, checkpoint_every, progress)
             if saved is not None and source is not None:
                 run.restore(saved, source, anew)
@@ -168,14 +171,13 @@ def fit(
         raise
 
 
-def _loop(settings: Settings, history: History, network: Module, train: Data, device: str, gone: int) -> Loop:
+def _loop(settings: Settings, task: Task, history: History, network: Module, train: Data, device: str, gone: int) -> Loop:
     """The loop with its optimiser and a schedule for all steps but those that are ``gone``."""
     drop_last = settings.drop_last or _leaves_one(network, length(train), settings.batch_size)
     order = {"shuffle": True, "seed": settings.seed, "drop_last": drop_last}
     loader = DataLoader(train, settings.batch_size, **order, transform=settings.transform, device=device)  # type: ignore[arg-type]
     optimizer = settings.make_optimizer(network.parameters())
     schedule = settings.make_schedule(optimizer, settings.epochs * len(loader) - gone)
-    task = settings.training_task(lambda: class_counts(train))
     return Loop(network, loader, optimizer, schedule, task, settings.clip_grad, history)
 
 

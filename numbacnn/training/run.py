@@ -8,7 +8,7 @@ import math
 import platform
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +72,8 @@ class Origin:
             received = ", ".join(f"{name} {self.options[name]!r}" for name in differing)
             hint = "resume with the same arguments (or more epochs), or start anew"
             raise ValueError(message("fit", f"the run as it began, with {wanted}", received, hint))
-        self.run = {**before, "options": self.options | {name: given[name] for name in FREE if name in given}}
+        notes = {**before.get("notes", {}), **self.run["notes"]}  # data that have moved lie elsewhere now
+        self.run = {**before, "options": self.options | {name: given[name] for name in FREE if name in given}, "notes": notes}
         return more
 
     @property
@@ -237,8 +238,9 @@ class Run:
         best = checkpoint.load(source.parent / BEST) if (source.parent / BEST).exists() else None
         self.loop.restore(saved, anew)
         history = self.loop.history
-        if best is not None and best.run.get("time") == saved.run.get("time"):
-            history.checkpoint = best
+        wanted = (saved.run.get("time"), asdict(history.best) if len(history) else None)  # not another run's, nor a later epoch's
+        if best is not None and (best.run.get("time"), best.run.get("epoch")) == wanted:
+            history.checkpoint = replace(best, run={**best.run, "notes": self.origin.run["notes"]})
         if len(history) and not self.loop.meter.images and history.best is history.last:  # a kill may have come before it was written
             history.checkpoint = self.best_checkpoint()
 

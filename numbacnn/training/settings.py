@@ -58,6 +58,9 @@ class Settings:
         self.clip_grad = None if self.clip_grad is None else _number("clip_grad", self.clip_grad, lambda v: v > 0, "above 0")
         self.early_stopping = None if self.early_stopping is None else integer("fit", "early_stopping", self.early_stopping)
         self.drop_last, self.freeze = flag("fit", "drop_last", self.drop_last), flag("fit", "freeze", self.freeze)
+        _chosen("optimizer", self.optimizer, OPTIMIZERS)
+        if self.schedule is not None:
+            _chosen("schedule", self.schedule, SCHEDULES)
         self.metrics = judged_metrics("fit", self.metrics)
         if not isinstance(self.callbacks, (list, tuple)) or not all(map(callable, self.callbacks)):
             raise TypeError(message("fit", "callbacks as a list of functions", shown(self.callbacks)))
