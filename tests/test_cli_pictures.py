@@ -122,6 +122,15 @@ def test_what_a_network_cannot_take_is_said_before_anything_is_written(run: Run,
         assert not list((folder / "runs").glob("*"))
 
 
+def test_pictures_of_one_class_are_nothing_to_learn(run: Run, folder: Path) -> None:
+    """A folder too high, for example, of which the classes are one floor below."""
+    shots(folder / "high" / "shots", 10)
+    code, out, err = run("train", "--data", "high")
+    hint = "make FOLDER/class_name/picture.png"
+    wanted = f"numbacnn: [train] expected pictures of at least two classes; received those of shots alone; {hint}.\n"
+    assert (code, out, err) == (1, "", wanted) and not list((folder / "runs").glob("*"))
+
+
 def test_a_run_goes_on_with_more_epochs_and_moved_pictures(run: Run, folder: Path) -> None:
     shots(folder / "shots", 10)
     assert run("train", "--data", "shots", "--epochs", "2", "--out", "a")[0] == 0
@@ -146,12 +155,25 @@ def test_a_run_starts_from_another_s_weights(run: Run, folder: Path) -> None:
     assert len(changed) == 1
 
 
+def test_a_run_brings_its_network_and_its_channels_along(run: Run, folder: Path) -> None:
+    shots(folder / "shots", 10)
+    assert run("train", "--epochs", "1", "--out", "a")[0] == 0  # the digits: grey, lenet-modern
+    code, out, err = run("train", "--data", "shots", "--epochs", "1", "--init", "a", "--out", "b")
+    assert (code, err) == (0, "") and "is new: 3 classes in place of 10" in out
+    assert out.startswith("shots: 28x28 grey, ") and "\nlenet-modern, 1 epoch" in out
+    code, out, err = run("train", "--data", "shots", "--init", "nowhere")
+    assert (code, out, err) == (1, "", "numbacnn: [checkpoint] expected a file nowhere; received no such file.\n")
+
+
 def test_bad_pictures_can_be_passed_over(run: Run, folder: Path) -> None:
     shots(folder / "shots", 10)
     for name in ("x.png", "y.png"):
         (folder / "shots" / "lit" / name).write_bytes(b"\x89PNG\r\n\x1a\n broken")
     code, _, err = run("train", "--data", "shots", "--epochs", "1")
-    assert code == 1 and "x.png" in err and "y.png" in err
+    files = [folder / "shots" / "lit" / name for name in ("x.png", "y.png")]
+    reason = "content of no format that pillow reads by itself"
+    wanted = "".join(f"{file}: {reason}; " for file in files) + "repair or remove them, or leave them out with --skip-bad.\n"
+    assert code == 1 and err == f"numbacnn: [image_folder] expected 32 pictures that can be read; received 2 that can't: {wanted}"
     code, out, err = run("train", "--data", "shots", "--epochs", "1", "--skip-bad")
     assert (code, err) == (0, "") and out.count("is left out: ") == 2
 

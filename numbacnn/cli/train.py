@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import checkpoint, data, models, nn, plots, training
 from ..data.dataset import looks_drawn
-from ..errors import message
+from ..errors import FormatError, message
 from ..signatures import fits
 from ..tensor import randn
 from .options import Commands, UsageError, machine_arguments, natural, positive, rate, share, use_threads
@@ -64,9 +64,8 @@ def add(commands: Commands) -> None:
     recipe.add_argument("--no-flip", dest="flip", action="store_false", default=None, help="no mirror images: of letters, say")
     recipe.add_argument("--seed", type=natural, help="of the weights and the order of the pictures (default: 0)")
     sub.add_argument("--out", help="folder for the run (default: a new one in runs/)")
-    sub.add_argument(
-        "--init", metavar="RUN", help="start from the weights of a run, a checkpoint or a file; other classes, a new last layer"
-    )
+    text = "start from the weights of a run, a checkpoint or a file: its network and channels, but for other classes a new last layer"
+    sub.add_argument("--init", metavar="RUN", help=text)
     sub.add_argument("--freeze", action="store_true", default=None, help="train the last layer alone")
     text = "go on with a run: a folder, a checkpoint, or the newest in runs/; its options come with it, --epochs may be more"
     sub.add_argument("--resume", nargs="?", const="", metavar="RUN", help=text)
@@ -139,7 +138,6 @@ def _train(args: argparse.Namespace, plan: Plan, source: bool | Path, folder: Pa
 def _new_run(args: argparse.Namespace) -> tuple[Plan, bool | Path, Path]:
     """The plan, that nothing is resumed, and the folder."""
     pictures = Pictures.of(args, args.data or "digits")
-    model = args.model or ("small-resnet" if pictures.folder else "lenet-modern")
     if args.freeze and not args.init:
         raise UsageError("--freeze trains the last layer alone: say where the others' weights come from, --init RUN")
     folder = Path(args.out) if args.out else None
@@ -148,9 +146,21 @@ def _new_run(args: argparse.Namespace) -> tuple[Plan, bool | Path, Path]:
     for picture in (KERNELS, PREDICTIONS, CONFUSION):  # fit looks after the rest
         if folder is not None and (folder / picture).exists():
             raise UsageError(f"--out: {folder / picture} exists already, and would be overwritten; take another folder")
+    known, channels = (None, None) if args.init is None else _network_of(args.init)
+    model = args.model or known or ("small-resnet" if pictures.folder else "lenet-modern")
+    pictures = replace(pictures, channels=pictures.channels or channels)
     given = {key: getattr(args, key) for key in OPTIONS if getattr(args, key) is not None}
     plan = _plan(pictures, {"augment": args.augment, "flip": args.flip}, {"seed": 0, **given, "model": model})
     return plan, False, folder or _new_folder(f"{Path(pictures.data).name or 'pictures'}-{model}")
+
+
+def _network_of(init: str) -> tuple[str | None, int | None]:
+    """The network of a run and the channels that it takes; None where a file holds weights alone."""
+    try:
+        found = checkpoint.load(init)
+    except FormatError:  # fit reads it, or says what is wrong
+        return None, None
+    return found.model, None if found.preprocessing is None else found.preprocessing.input_shape[0]
 
 
 def _plan(pictures: Pictures, augment: dict[str, bool | None], given: dict[str, Any]) -> Plan:
@@ -158,6 +168,9 @@ def _plan(pictures: Pictures, augment: dict[str, bool | None], given: dict[str, 
     model = given["model"]
     parts = pictures.load(model)
     models.check_input(model, parts.train.input_shape)
+    if len(parts.train.classes) < 2:
+        received, hint = f"those of {', '.join(parts.train.classes)} alone", "make FOLDER/class_name/picture.png"
+        raise ValueError(message("train", "pictures of at least two classes", received, hint))
     side, drawn = min(parts.train.input_shape[1:]), looks_drawn(parts.train.images)
     chosen = training.folder_recipe(len(parts.train), side, drawn, model) if pictures.folder else training.recipe(pictures.data, model)
     if augment["augment"] is False:
@@ -241,4 +254,4 @@ def _show(history: training.History, folder: Path, parts: Parts, seconds: float)
     print(f"\n{tested}with the weights of epoch {history.best.epoch} ({name} {accuracy:.4f}), in {seconds:.1f} s")
     for file in sorted(folder.iterdir()):
         print(f"  {file}")
-    print(f"next: numbacnn predict --checkpoint {folder} IMAGE")
+    print(f"next: numbacnn predict --checkpoint {folder} PICTURE")
