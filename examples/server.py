@@ -9,7 +9,8 @@ It listens on the loopback address: only programs on this machine reach it. For 
 Ctrl-C or SIGTERM ends it, after the answers that are under way.
 
 Statuses: 200; 400 no picture, or one that is too large when decoded; 404 another address; 405 another method; 408 it came too slowly;
-411 no Content-Length; 413 too many bytes; 500 the network failed. All but 200 come with {"error": "why"}.
+411 no Content-Length; 413 too many bytes; 415 a form in place of the file; 500 the network failed. All but 200 come with
+{"error": "why"}.
 """
 
 from __future__ import annotations
@@ -164,6 +165,8 @@ class Handler(BaseHTTPRequestHandler):
             self.refuse(HTTPStatus.LENGTH_REQUIRED, "a Content-Length is needed")
         elif len(length) > 9 or int(length) > LARGEST_BODY:
             self.refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a picture file may have {LARGEST_BODY >> 20} MB")
+        elif self.headers.get_content_maintype() == "multipart":
+            self.refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send the file as it is, not in a form: curl --data-binary @FILE")
         else:
             self.predict(int(length))
 
@@ -225,9 +228,16 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s, this machine alone)")
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
     args = parser.parse_args()
-    predictor = nc.Predictor(args.run, max_pixels=LARGEST_PICTURE)
-    predictor.warmup()
-    with Server((args.host, args.port), predictor) as server:
+    try:
+        predictor = nc.Predictor(args.run, max_pixels=LARGEST_PICTURE)
+        predictor.warmup()
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))
+    try:
+        server = Server((args.host, args.port), predictor)
+    except (OSError, OverflowError) as error:
+        sys.exit(f"{args.host}:{args.port}: {error}")
+    with server:
         for number in (signal.SIGINT, signal.SIGTERM):
             # in another thread: stop() waits for serve_forever(), which this one runs
             signal.signal(number, lambda *_: threading.Thread(target=server.stop).start())

@@ -1,10 +1,12 @@
 """The operations as the book writes them: windows and sums of one picture.
 
-All but ``pool2d`` are written with slices and sums only, so they take NumPy arrays and Tensors alike, and gradients flow through them.
+They are written with slices and sums, so they take NumPy arrays and Tensors alike, give what they take, and gradients flow through them.
 """
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
 from typing import Any, Literal
 
 import numpy as np
@@ -33,6 +35,15 @@ def _windows(op: str, x: Any, kh: int, kw: int) -> tuple[int, int]:
     return x.shape[0] - kh + 1, x.shape[1] - kw + 1
 
 
+def _slide(op: str, x: Any, k: Any, flipped: bool = False) -> Any:
+    """Every tap of k (..., KH, KW) times the pixels of x (H, W) that it meets, added up: (..., H - KH + 1, W - KW + 1)."""
+    kh, kw = k.shape[-2:]
+    oh, ow = _windows(op, x, kh, kw)
+    taps = [(a, b) for a in range(kh) for b in range(kw)]
+    places = [(kh - 1 - a, kw - 1 - b) for a, b in taps] if flipped else taps
+    return reduce(add, (k[..., i, j, None, None] * x[a : a + oh, b : b + ow] for (i, j), (a, b) in zip(places, taps)))
+
+
 def corr2d(x: Any, k: Any) -> Any:
     """Two-dimensional cross-correlation (section 6.2): ``y[i, j]`` is the sum of k times the window of x that starts at (i, j).
 
@@ -48,14 +59,7 @@ def corr2d(x: Any, k: Any) -> Any:
            [37., 43.]])
     """
     _check("corr2d", "kernel", k, "(KH, KW)")
-    kh, kw = k.shape
-    oh, ow = _windows("corr2d", x, kh, kw)
-    y = k[0, 0] * x[:oh, :ow]
-    for a in range(kh):
-        for b in range(kw):
-            if (a, b) != (0, 0):
-                y = y + k[a, b] * x[a : a + oh, b : b + ow]
-    return y
+    return _slide("corr2d", x, k)
 
 
 def convolve2d(x: Any, k: Any) -> Any:
@@ -66,36 +70,33 @@ def convolve2d(x: Any, k: Any) -> Any:
            [23., 29.]])
     """
     _check("convolve2d", "kernel", k, "(KH, KW)")
-    kh, kw = k.shape
-    oh, ow = _windows("convolve2d", x, kh, kw)
-    y = k[kh - 1, kw - 1] * x[:oh, :ow]
-    for a in range(kh):
-        for b in range(kw):
-            if (a, b) != (0, 0):
-                y = y + k[kh - 1 - a, kw - 1 - b] * x[a : a + oh, b : b + ow]
-    return y
+    return _slide("convolve2d", x, k, flipped=True)
 
 
 def corr2d_multi_in(x: Any, k: Any) -> Any:
-    """Several input channels (section 6.4): x (C, H, W) and k (C, KH, KW), correlated channel by channel and added."""
-    _check("corr2d_multi_in", "image", x, "(C, H, W)")
-    _check("corr2d_multi_in", "kernel", k, "(C, KH, KW)")
-    if len(x) != len(k):
-        raise ShapeError(message("corr2d_multi_in", f"a kernel (C, KH, KW) with C = {len(x)}", f"kernel {tuple(k.shape)}"))
-    y = corr2d(x[0], k[0])
-    for c in range(1, len(x)):
-        y = y + corr2d(x[c], k[c])
-    return y
+    """Several input channels (section 6.4): x (C, H, W) and k (C, KH, KW), correlated channel by channel and added: (OH, OW)."""
+    return _over_channels("corr2d_multi_in", x, k, "(C, KH, KW)")
 
 
-def corr2d_multi_in_out(x: Any, k: Any) -> list[Any]:
-    """Several output channels (section 6.4): x (C, H, W), k (OC, C, KH, KW); a list of OC feature maps for ``stack``."""
-    _check("corr2d_multi_in_out", "kernel", k, "(OC, C, KH, KW)")
-    return [corr2d_multi_in(x, k[o]) for o in range(len(k))]
+def corr2d_multi_in_out(x: Any, k: Any) -> Any:
+    """Several output channels (section 6.4): x (C, H, W) and k (OC, C, KH, KW) give OC feature maps (OC, OH, OW).
+
+    >>> corr2d_multi_in_out(np.ones((2, 3, 3)), np.ones((4, 2, 2, 2))).shape
+    (4, 2, 2)
+    """
+    return _over_channels("corr2d_multi_in_out", x, k, "(OC, C, KH, KW)")
 
 
-def pool2d(x: Any, pool_size: tuple[int, int], mode: Literal["max", "avg"] = "max") -> np.ndarray:
-    """Pooling with stride 1 (section 6.5): the maximum or mean of each window of x (H, W); a NumPy array.
+def _over_channels(op: str, x: Any, k: Any, axes: str) -> Any:
+    _check(op, "image", x, "(C, H, W)")
+    _check(op, "kernel", k, axes)
+    if len(x) != k.shape[-3]:
+        raise ShapeError(message(op, f"a kernel {axes} with C = {len(x)}", f"kernel {tuple(k.shape)}"))
+    return reduce(add, (_slide(op, x[c], k[..., c, :, :]) for c in range(len(x))))
+
+
+def pool2d(x: Any, pool_size: tuple[int, int], mode: Literal["max", "avg"] = "max") -> Any:
+    """Pooling with stride 1 (section 6.5): the maximum or mean of each window of x (H, W), an array or a Tensor.
 
     >>> pool2d(np.arange(9.0).reshape(3, 3), (2, 2))
     array([[4., 5.],
@@ -103,8 +104,11 @@ def pool2d(x: Any, pool_size: tuple[int, int], mode: Literal["max", "avg"] = "ma
     """
     one_of("pool2d", "mode", mode, ("max", "avg"))
     _check("pool2d", "image", x, "(H, W)")
-    image = np.asarray(x)
     kh, kw = pair("pool2d", "pool_size", pool_size, 1)
-    oh, ow = _windows("pool2d", image, kh, kw)
-    windows = np.stack([image[a : a + oh, b : b + ow] for a in range(kh) for b in range(kw)])
-    return windows.max(0) if mode == "max" else windows.mean(0)
+    oh, ow = _windows("pool2d", x, kh, kw)
+    taps, rows, columns = np.ogrid[: kh * kw, :oh, :ow]
+    windows = x[rows + taps // kw, columns + taps % kw]  # (KH * KW, OH, OW)
+    if mode == "avg":
+        return windows.sum(0) / (kh * kw)
+    largest = windows.max(0)
+    return getattr(largest, "values", largest)  # a Tensor's maximum comes with its place

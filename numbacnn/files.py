@@ -165,7 +165,11 @@ def held(op: str, folder: Path | None) -> Iterator[None]:
         yield
         return
     made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        received = "a file" if isinstance(error, FileExistsError) else error.strerror or type(error).__name__
+        raise type(error)(message(op, f"a folder {folder}", received)) from None
     path = folder / LOCK
     try:
         file = _claim(path)

@@ -84,7 +84,7 @@ def test_train_writes_a_run(run: Run, folder: Path) -> None:
     assert [line[:24] for line in lines[2:5]] == ["epoch   1   train loss 2", "epoch   2   train loss 2", f"test    {lines[4][8:24]}"]
     weights = r"^test accuracy 0\.\d{4}, with the weights of epoch \d \(training accuracy 0\.\d{4}\), in \d+\.\d s$"
     assert "training accuracy" in lines and re.search(weights, out, re.M)
-    assert lines[-1] == f"next: numbacnn predict --checkpoint {Path('runs') / 'digits-lenet-modern'} IMAGE"
+    assert lines[-1] == f"next: numbacnn predict --checkpoint {Path('runs') / 'digits-lenet-modern'} PICTURE"
     files = ["best.safetensors", "confusion.png", "curve.png", "kernels.png", "last.safetensors", "log.jsonl", "predictions.png"]
     written = folder / "runs" / "digits-lenet-modern"
     assert sorted(file.name for file in written.iterdir()) == files
@@ -400,8 +400,11 @@ def test_wrong_usage(run: Run, words: str, text: str) -> None:
 @pytest.mark.parametrize(("words", "text"), [
     ("", "the following arguments are required: COMMAND"),
     ("train --lr -1", "argument --lr: '-1' is not a positive number"),
-    ("train --epochs 0", "argument --epochs: '0' is not at least 1"),
-    ("train --seed x", "argument --seed: 'x' is not a whole number"),
+    ("train --epochs 0", "argument --epochs: '0' is not a whole number of at least 1"),
+    ("train --seed x", "argument --seed: 'x' is not a whole number of at least 0"),
+    ("train --seed -1", "argument --seed: '-1' is not a whole number of at least 0"),
+    ("train --size 32x", "argument --size: '32x' is not N or HxW, whole numbers of at least 1"),
+    ("train --size 1x2x3", "argument --size: '1x2x3' is not N or HxW, whole numbers of at least 1"),
     ("train --lr nan", "argument --lr: 'nan' is not a positive number"),
 ])  # fmt: skip
 def test_what_argparse_refuses(run: Run, words: str, text: str) -> None:

@@ -76,6 +76,14 @@ def _environment() -> dict[str, str]:
 
 
 # -- folders -----------------------------------------------------------------------------------------------------------------------
+def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for name, kind, received in (("file", FileExistsError, "a file"), ("file/run", NotADirectoryError, "Not a directory")):
+        wanted = f"[fit] expected a folder {tmp_path / name}; received {received}."
+        with pytest.raises(kind, match=f"^{re.escape(wanted)}$"), files.held("fit", tmp_path / name):
+            pass
+
+
 def test_a_folder_is_held_by_one(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "run"
     with files.held("fit", folder):

@@ -269,7 +269,7 @@ def test_bad_files_are_listed_all_at_once(tmp_path: Path) -> None:
     (root / "b" / "gone.png").symlink_to(root / "nothing.png")
     text = told(lambda: image_folder(root, 8, 1), FormatError)
     assert text.startswith("[image_folder] expected 26 pictures that can be read; received 14 that can't:\n")
-    assert text.count("\n") == 12 and f"\n  {root / 'a' / 'x03.png'}: content of no format that pillow reads by itself" in text
+    assert text.count("\n") == 12 and f"\n  {root / 'a' / 'x03.png'}: content of no format that pillow reads by itself;\n" in text
     assert text.endswith("\n  and 4 more; \nrepair or remove them, or leave them out with skip_bad.")
     found = image_folder(root, 8, 1, val_share=0, test_share=0, skip_bad=True)
     assert sizes(found) == (12, None, None) and len(found.reading.bad) == 14

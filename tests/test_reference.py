@@ -36,7 +36,7 @@ def test_channels() -> None:
     x, k = ints(3, 6, 5), ints(4, 3, 2, 3, seed=1)
     wanted = [correlate(x, k[o], "valid", "direct")[0] for o in range(4)]
     np.testing.assert_array_equal(nc.corr2d_multi_in(x, k[0]), wanted[0])
-    np.testing.assert_array_equal(np.stack(nc.corr2d_multi_in_out(x, k)), wanted)
+    np.testing.assert_array_equal(nc.corr2d_multi_in_out(x, k), wanted, strict=True)
 
 
 @pytest.mark.parametrize("size", [(2, 2), (1, 3), (4, 5)])
@@ -56,8 +56,15 @@ def test_the_book_reads_the_same_in_tensors() -> None:
     k.grad = None
     nc.convolve2d(x, k).sum().backward()
     assert k.grad.tolist() == [[24, 20], [12, 8]]
-    many = nc.stack(nc.corr2d_multi_in_out(nc.stack([x, x + 1]), nc.stack([nc.stack([k, k + 1]), nc.stack([k + 1, k])])))
-    assert many[0].tolist() == [[56, 72], [104, 120]]
+    many = nc.corr2d_multi_in_out(nc.stack([x, x + 1]), nc.stack([nc.stack([k, k + 1]), nc.stack([k + 1, k])]))
+    assert many.shape == (2, 2, 2) and many[0].tolist() == [[56, 72], [104, 120]]
+    x = nc.tensor([[0.0, 2.0, 1.0]]).requires_grad_()
+    for mode, pooled, grad in (("max", [[2, 2]], [[0, 3, 0]]), ("avg", [[1, 1.5]], [[0.5, 1.5, 1]])):
+        y = nc.pool2d(x, (1, 2), mode)
+        assert isinstance(y, nc.Tensor) and y.tolist() == pooled
+        x.grad = None
+        (y * nc.tensor([1.0, 2.0])).sum().backward()
+        assert x.grad.tolist() == grad
 
 
 SMALL = "an image (H, W) of at least the kernel's size"
@@ -68,6 +75,14 @@ ERRORS: list[tuple[Any, str]] = [
     (
         lambda: nc.corr2d_multi_in(ints(2, 3, 3), ints(3, 2, 2)),
         "[corr2d_multi_in] expected a kernel (C, KH, KW) with C = 2; received kernel (3, 2, 2).",
+    ),
+    (
+        lambda: nc.corr2d_multi_in_out(ints(2, 3, 3), ints(4, 3, 2, 2)),
+        "[corr2d_multi_in_out] expected a kernel (OC, C, KH, KW) with C = 2; received kernel (4, 3, 2, 2).",
+    ),
+    (
+        lambda: nc.corr2d_multi_in_out(ints(2, 3, 3), ints(4, 2, 5, 2)),
+        f"[corr2d_multi_in_out] expected {SMALL} (5, 2); received image (3, 3).",
     ),
     (lambda: nc.pool2d(ints(3, 3), (2, 2), "min"), "[pool2d] expected mode as 'max' or 'avg'; received 'min'."),  # type: ignore[arg-type]
     (lambda: nc.pool2d(ints(3, 3), (4, 2)), f"[pool2d] expected {SMALL} (4, 2); received image (3, 3)."),

@@ -40,10 +40,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(SERVER.parents[1]), *sys.path]), "NUMBA_NUM_THREADS": "1"}
+
+
 def start(run: Path) -> tuple[subprocess.Popen[str], int]:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(SERVER.parents[1]), *sys.path]), "NUMBA_NUM_THREADS": "1"}
     child = subprocess.Popen(
-        [sys.executable, str(SERVER), str(run), "--port", "0"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, str(SERVER), str(run), "--port", "0"], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert child.stdout is not None
     line = child.stdout.readline()
@@ -123,6 +126,10 @@ def test_refusals(port: int) -> None:
     assert refusal(port, "POST", "/", png(0)) == (405, "GET is the method for this address", "GET")
     assert refusal(port, "DELETE", "/") == (405, "GET is the method for this address", "GET")
     assert refusal(port, "POST", "/predict", iter([png(0)]))[:2] == (411, "a Content-Length is needed")
+    form = {"Content_Type": "multipart/form-data; boundary=x"}
+    assert refusal(port, "POST", "/predict", b"--x--", **form)[:2] == (
+        415, "send the file as it is, not in a form: curl --data-binary @FILE"
+    )  # fmt: skip
     assert asked(port, "NONSENSE", "/")[0] == 501
 
 
@@ -164,6 +171,16 @@ def test_what_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
             server.stop()
             thread.join()
         assert not server.open
+
+
+def test_what_keeps_it_from_starting(run: Path, tmp_path: Path, port: int) -> None:
+    """One line says it: there is no such run, or the address is taken."""
+    for words, told in (
+        ((str(tmp_path),), f"[checkpoint] expected a file {tmp_path / checkpoint.BEST}; received no such file."),
+        ((str(run), "--port", str(port)), f"127.0.0.1:{port}: "),
+    ):
+        done = subprocess.run([sys.executable, str(SERVER), *words], env=environment(), capture_output=True, text=True)
+        assert done.returncode == 1 and done.stdout == "" and done.stderr.startswith(told) and done.stderr.count("\n") == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals for one process alone, which Windows lacks")

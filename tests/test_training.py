@@ -1190,10 +1190,10 @@ def test_weights_that_do_not_fit(program: Any, tmp_path: Path) -> None:
     net, good = trunk(3), weights_of(trunk(3))
     before = weights_of(net)
     for change, text in [
-        ({"0.weight": np.zeros((5, 1, 3, 3), np.float32)}, "0.weight (4, 1, 3, 3), not (5, 1, 3, 3)"),
-        ({"4.weight": np.zeros((3, 9), np.float32)}, "4.weight (3, 144), not (3, 9)"),
-        ({"5.weight": np.zeros(1, np.float32)}, "5.weight is not known"),
-        ({"0.bias": None}, "0.bias is missing"),
+        ({"0.weight": np.zeros((5, 1, 3, 3), np.float32)}, "0.weight (5, 1, 3, 3), not (4, 1, 3, 3)"),
+        ({"4.weight": np.zeros((3, 9), np.float32)}, "4.weight (3, 9), not (3, 144)"),
+        ({"5.weight": np.zeros(1, np.float32)}, "5.weight, which it does not have"),
+        ({"0.bias": None}, "0.bias missing"),
     ]:
         given = {name: w for name, w in {**good, **change}.items() if w is not None}
         hint = "only a last layer with another number of classes may differ"

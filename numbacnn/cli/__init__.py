@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import TextIO
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ArithmeticError, ImportError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
-        return _failed(1, str(error) or type(error).__name__)
+        return _failed(1, _as_options(str(error), args) or type(error).__name__)
 
 
 class Printable(io.TextIOBase):
@@ -70,6 +71,12 @@ class Printable(io.TextIOBase):
 
     def flush(self) -> None:
         self.stream.flush()
+
+
+def _as_options(text: str, args: argparse.Namespace) -> str:
+    """Arguments that the library names, as this command has them: skip_bad is --skip-bad."""
+    names = "|".join(name for name in vars(args) if "_" in name)
+    return re.sub(rf"(?<!\S)({names})(?![^\s,;.])", lambda found: f"--{found[1].replace('_', '-')}", text) if names else text
 
 
 def _failed(code: int, why: str) -> int:

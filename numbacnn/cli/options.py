@@ -22,15 +22,12 @@ def machine_arguments(sub: argparse.ArgumentParser) -> None:
 
 
 def positive(text: str) -> int:
-    value = natural(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not at least 1")
-    return value
+    return natural(text, 1)
 
 
-def natural(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+def natural(text: str, least: int = 0) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
     return int(text)
 
 
@@ -62,8 +59,10 @@ def share(text: str) -> float:
 
 def side(text: str) -> tuple[int, int]:
     """(height, width) of "40" or "40x60"."""
-    height, _, width = text.partition("x")
-    return positive(height), positive(width or height)
+    sides = text.split("x")
+    if len(sides) > 2 or not all(value.isdecimal() and int(value) for value in sides):
+        raise argparse.ArgumentTypeError(f"{text!r} is not N or HxW, whole numbers of at least 1")
+    return int(sides[0]), int(sides[-1])
 
 
 def use_threads(args: argparse.Namespace) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 
 from .. import checkpoint, data, models, nn, plots, training
 from ..data.dataset import looks_drawn
-from ..errors import message
+from ..dtypes import int64
+from ..errors import FormatError, message
 from ..signatures import fits
-from ..tensor import randn
+from ..tensor import randn, zeros
 from .options import Commands, UsageError, machine_arguments, natural, network, positive, rate, share, use_threads
 from .pictures import PICTURE_OPTIONS, Parts, Pictures, located, picture_arguments
 from .places import RUNS, newest_run
@@ -64,9 +65,8 @@ def add(commands: Commands) -> None:
     recipe.add_argument("--no-flip", dest="flip", action="store_false", default=None, help="no mirror images: of letters, say")
     recipe.add_argument("--seed", type=natural, help="of the weights and the order of the pictures (default: 0)")
     sub.add_argument("--out", help="folder for the run (default: a new one in runs/)")
-    sub.add_argument(
-        "--init", metavar="RUN", help="start from the weights of a run, a checkpoint or a file; other classes, a new last layer"
-    )
+    text = "start from the weights of a run, a checkpoint or a file: its network and channels, but for other classes a new last layer"
+    sub.add_argument("--init", metavar="RUN", help=text)
     sub.add_argument("--freeze", action="store_true", default=None, help="train the last layer alone")
     text = "go on with a run: a folder, a checkpoint, or the newest in runs/; its options come with it, --epochs may be more"
     sub.add_argument("--resume", nargs="?", const="", metavar="RUN", help=text)
@@ -131,7 +131,6 @@ def _train(args: argparse.Namespace, plan: Plan, source: bool | Path, folder: Pa
 def _new_run(args: argparse.Namespace) -> tuple[Plan, bool | Path, Path]:
     """The plan, that nothing is resumed, and the folder."""
     pictures = Pictures.of(args, args.data or "digits")
-    model = args.model or ("small-resnet" if pictures.folder else "lenet-modern")
     if args.freeze and not args.init:
         raise UsageError("--freeze trains the last layer alone: say where the others' weights come from, --init RUN")
     folder = Path(args.out) if args.out else None
@@ -140,9 +139,21 @@ def _new_run(args: argparse.Namespace) -> tuple[Plan, bool | Path, Path]:
     for picture in (KERNELS, PREDICTIONS, CONFUSION):  # fit looks after the rest
         if folder is not None and (folder / picture).exists():
             raise UsageError(f"--out: {folder / picture} exists already, and would be overwritten; take another folder")
+    known, channels = (None, None) if args.init is None else _network_of(args.init)
+    model = args.model or known or ("small-resnet" if pictures.folder else "lenet-modern")
+    pictures = replace(pictures, channels=pictures.channels or channels)
     given = {key: getattr(args, key) for key in OPTIONS if getattr(args, key) is not None}
     plan = _plan(pictures, {"augment": args.augment, "flip": args.flip}, {"seed": 0, **given, "model": model})
     return plan, False, folder or _new_folder(f"{Path(pictures.data).name or 'pictures'}-{model}")
+
+
+def _network_of(init: str) -> tuple[str | None, int | None]:
+    """The network of a run and the channels that it takes; None where a file holds weights alone."""
+    try:
+        found = checkpoint.load(init)
+    except FormatError:  # fit reads it, or says what is wrong
+        return None, None
+    return found.model, None if found.preprocessing is None else found.preprocessing.input_shape[0]
 
 
 def _plan(pictures: Pictures, augment: dict[str, bool | None], given: dict[str, Any]) -> Plan:
@@ -150,9 +161,6 @@ def _plan(pictures: Pictures, augment: dict[str, bool | None], given: dict[str, 
     model = given["model"]
     parts = pictures.load(model)
     models.check_input(model, parts.train.input_shape)
-    if len(parts.train.classes) < 2:
-        hint = "name the folder that holds the folders of the classes"
-        raise ValueError(message("train", f"two classes or more in {pictures.data}", f"{parts.train.classes[0]} alone", hint))
     side, flip = min(parts.train.input_shape[1:]), augment["flip"]
     drawn = looks_drawn(parts.train.images) if flip is None else not flip
     chosen = training.folder_recipe(len(parts.train), side, drawn, model) if pictures.folder else training.recipe(pictures.data, model)
@@ -199,10 +207,10 @@ def _seconds_a_step(model: str, parts: Parts, batch_size: int, device: str) -> f
     shape, classes = parts.train.input_shape, len(parts.train.classes)
     net = models.get(model)(**models.arguments(model, classes, shape)).to(device)
     x = randn(min(batch_size, len(parts.train)), *shape).to(device)
-    times = []
+    labels, times = zeros(len(x), dtype=int64).to(device), []
     for _ in range(3):
         began = time.perf_counter()
-        nn.functional.cross_entropy(net(x), (x.flatten(1)[:, 0] > 0).long()).backward()
+        nn.functional.cross_entropy(net(x), labels).backward()
         times.append(time.perf_counter() - began)
     return min(times[1:])
 
@@ -218,8 +226,9 @@ def _about(seconds: float) -> str:
 def _show(history: training.History, folder: Path, parts: Parts, seconds: float) -> None:
     """The end of a training run: the curve in letters, pictures, and what to do next."""
     part = "train" if parts.val is None else "val"
-    name = {"train": "training", "val": "validation"}[part] + " accuracy"
-    print("\n" + plots.text_curve(history.column(f"{part}_accuracy"), name))
+    measure = "loss" if getattr(history.best, f"{part}_accuracy") is None else "accuracy"  # of a single class there is none
+    name = {"train": "training", "val": "validation"}[part] + f" {measure}"
+    print("\n" + plots.text_curve(history.column(f"{part}_{measure}"), name))
     judged = parts.test or parts.val
     try:
         if history.checkpoint is not None:
@@ -227,13 +236,13 @@ def _show(history: training.History, folder: Path, parts: Parts, seconds: float)
             plots.kernels(net, folder / KERNELS)
             if judged is not None:
                 plots.predictions(judged, training.predict(net, judged), folder / PREDICTIONS)
-                if len(judged.classes) <= FEW_CLASSES:
+                if 1 < len(judged.classes) <= FEW_CLASSES:
                     plots.confusion(history.test or training.evaluate(net, judged), folder / CONFUSION)
     except ImportError as error:
         print(f"no pictures: {error}", file=sys.stderr)
-    accuracy = getattr(history.best, f"{part}_accuracy")
-    tested = f"test accuracy {history.test.accuracy:.4f}, " if history.test is not None else ""
-    print(f"\n{tested}with the weights of epoch {history.best.epoch} ({name} {accuracy:.4f}), in {seconds:.1f} s")
+    best = getattr(history.best, f"{part}_{measure}")
+    tested = f"test {measure} {getattr(history.test, measure):.4f}, " if history.test is not None else ""
+    print(f"\n{tested}with the weights of epoch {history.best.epoch} ({name} {best:.4f}), in {seconds:.1f} s")
     for file in sorted(folder.iterdir()):
         print(f"  {file}")
-    print(f"next: numbacnn predict --checkpoint {folder} IMAGE")
+    print(f"next: numbacnn predict --checkpoint {folder} PICTURE")

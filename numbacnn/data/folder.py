@@ -371,10 +371,10 @@ class _Reader:
             return reason(error)
 
     def _all_bad(self, reasons: dict[Path, str], count: int) -> FormatError:
-        lines = [f"\n  {file}: {reason}" for file, reason in list(reasons.items())[:LISTED]]
-        more = f"\n  and {len(reasons) - LISTED:,} more" if len(reasons) > LISTED else ""
+        lines = [f"{file}: {reason}" for file, reason in list(reasons.items())[:LISTED]]
+        lines += [f"and {len(reasons) - LISTED:,} more"] if len(reasons) > LISTED else []
         hint = "\nrepair or remove them" + ("" if self.skip_bad else ", or leave them out with skip_bad")
-        return _error(self.op, f"{count:,} pictures that can be read", f"{len(reasons):,} that can't:{''.join(lines)}{more}", hint)
+        return _error(self.op, f"{count:,} pictures that can be read", f"{len(reasons):,} that can't:\n  " + ";\n  ".join(lines), hint)
 
     def _shape(self, items: list[Item]) -> tuple[int, int, int]:
         """(H, W, C), of which what is not given is chosen by a sample of the pictures."""

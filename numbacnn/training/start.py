@@ -32,10 +32,10 @@ def start_from(model: Module, source: Weights) -> str | None:
     last = [name for name in own if name.startswith(_prefix(_last_layer(model)[0]))]
     classes = [(own[name].shape[0], given[name].shape[0]) for name in last if name in given and _differ_in_classes(own[name], given[name])]
     kept = {name: own[name] for name in last} if classes else {}
-    wrong = [f"{name} {a.shape}, not {given[name].shape}" for name, a in own.items() if name in given and given[name].shape != a.shape]
+    wrong = [f"{name} {w.shape}, not {own[name].shape}" for name, w in given.items() if name in own and own[name].shape != w.shape]
     wrong = [text for text in wrong if text.split(" ")[0] not in kept]
-    wrong += [f"{name} is missing" for name in own if name not in given and name not in kept]
-    wrong += [f"{name} is not known" for name in given if name not in own]
+    wrong += [f"{name} missing" for name in own if name not in given and name not in kept]
+    wrong += [f"{name}, which it does not have" for name in given if name not in own]
     if wrong:
         more = f" and {len(wrong) - SHOWN_NAMES} more" if len(wrong) > SHOWN_NAMES else ""
         hint = "only a last layer with another number of classes may differ"
