@@ -234,9 +234,9 @@ def _show(history: training.History, folder: Path, parts: Parts, seconds: float)
         if history.checkpoint is not None:
             net = history.checkpoint.network()
             plots.kernels(net, folder / KERNELS)
-            if judged is not None:
+            if judged is not None and len(judged.classes) > 1:
                 plots.predictions(judged, training.predict(net, judged), folder / PREDICTIONS)
-                if 1 < len(judged.classes) <= FEW_CLASSES:
+                if len(judged.classes) <= FEW_CLASSES:
                     plots.confusion(history.test or training.evaluate(net, judged), folder / CONFUSION)
     except ImportError as error:
         print(f"no pictures: {error}", file=sys.stderr)
