@@ -5,14 +5,14 @@ Importing the package compiles and imports no kernel; a device's kernels come wi
 """
 
 import pkgutil as _pkgutil
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from . import checkpoint, config, cuda, data, inspect, models, nn, optim
+from . import config, cuda, nn, optim
 from .backends import device, empty_cache
 from .chapter import convolve2d, corr2d, corr2d_multi_in, corr2d_multi_in_out, pool2d
 from .dtypes import bool_, float32, float64, int8, int16, int32, int64, uint8
 from .errors import DeviceError, DTypeError, FormatError, ShapeError
-from .predictor import Prediction, Predictor
 from .random import get_rng_state, manual_seed, set_rng_state
 from .tensor import (
     Function,
@@ -38,10 +38,12 @@ from .tensor import (
     zeros,
     zeros_like,
 )
-from .training import Evaluation, History, evaluate, fit, predict
 from .version import __version__
 
-__all__ = [*(name for name in globals() if not name.startswith("_")), "d2l", "plots", "testing"]  # what the pages of the API show
+if _TYPE_CHECKING:
+    from . import checkpoint, data, inspect, models
+    from .predictor import Prediction, Predictor
+    from .training import Evaluation, History, evaluate, fit, predict
 
 _METHODS = """
     abs argmax argmin clamp erf exp flatten flip log log1p log_softmax matmul max mean min mm norm permute relu reshape roll sigmoid
@@ -49,10 +51,11 @@ _METHODS = """
 """.split()  # noqa: SIM905
 
 
+_MODULES = "checkpoint cli d2l data extras files inspect kernels layout models plots predictor reference testing training".split()  # noqa: SIM905
 _ELSEWHERE = {
-    **{
-        module: f"{module}:" for module in ("cli", "d2l", "kernels", "layout", "plots", "reference", "testing")
-    },  # imported when first asked for
+    **{module: f"{module}:" for module in _MODULES},
+    **{name: f"training:{name}" for name in ("Evaluation", "History", "evaluate", "fit", "predict")},
+    **{name: f"predictor:{name}" for name in ("Prediction", "Predictor")},
     **{name: f"kernels.cpu.launch:{name}" for name in ("get_num_threads", "set_num_threads")},
     **{name: f"tensor:Tensor.{name}" for name in _METHODS},  # torch.abs(x) is x.abs()
     "bool": "dtypes:bool_",
@@ -62,13 +65,16 @@ _ELSEWHERE = {
     "float": "dtypes:float32",
     "double": "dtypes:float64",
 }
-"""Names that this module does not hold itself, and where each is found below ``numbacnn``: "module:" or "module:name"."""
+"""Names that are imported when they are first asked for, and where each is found below ``numbacnn``: "module:" or "module:name"."""
+
+_SHOWN = "checkpoint d2l data inspect models plots testing training Evaluation History Prediction Predictor evaluate fit predict".split()  # noqa: SIM905
+__all__ = [*(name for name in globals() if not name.startswith("_")), *_SHOWN]  # what the pages of the API show
 
 
 def __getattr__(name: str) -> _Any:
     if name not in _ELSEWHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _pkgutil.resolve_name(f"{__name__}.{_ELSEWHERE[name]}")
+    return globals().setdefault(name, _pkgutil.resolve_name(f"{__name__}.{_ELSEWHERE[name]}"))
 
 
 def __dir__() -> list[str]:

@@ -169,7 +169,8 @@ class Predictor:
             raise ShapeError(message("Predictor", "pictures of one shape", ", ".join(str(array.shape) for array in prepared[:4])))
         with inference_mode(), _turn():
             scores = self.network(from_array(_stacked(prepared), self.device))
-            if not isinstance(scores, Tensor) or scores.ndim != 2 or scores.shape[1] < 2:
+            fewest = 1 if len(self.classes) == 1 else 2  # one score alone is that of two classes: its softmax would say nothing
+            if not isinstance(scores, Tensor) or scores.ndim != 2 or scores.shape[1] < fewest:
                 received = f"shape {scores.shape}" if isinstance(scores, Tensor) else type(scores).__name__
                 hint = "call predictor.network, or numbacnn.predict with probabilities=False"
                 raise ShapeError(message("Predictor", "scores (N, K) of K classes from the network", received, hint))

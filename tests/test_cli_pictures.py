@@ -183,6 +183,10 @@ def test_one_class_is_nothing_to_tell_apart(run: Run, folder: Path) -> None:
     code, out, err = run("train", "--data", "photos", "--epochs", "2")
     assert (code, err) == (0, "") and "\nMind: One class alone, shots: there is nothing to tell apart.\n" in out
     assert re.search(r"^test loss \S+, with the weights of epoch \d \(validation loss", out, re.M)
+    code, out, err = run("evaluate")
+    assert (code, err) == (0, "") and out.splitlines()[-1].startswith("loss ")
+    code, out, err = run("predict", "photos", "--top", "1")
+    assert (code, err) == (0, "") and out.splitlines()[-1].endswith("shots  100.00%")
 
 
 def test_a_run_that_goes_on_takes_no_options_of_pictures(run: Run, folder: Path) -> None:

@@ -51,6 +51,8 @@ def run(args: argparse.Namespace) -> None:
     if (table := _confusion(found)) and found.accuracy != 1:
         print(table + "\n")
     print(found.report())
+    if found.confusion is None:  # of a single class there is no more to say
+        return
     probabilities = training.predict(network, test, batch_size=args.batch_size)
     order = _worst_first(test, probabilities)
     if test.files is not None:
