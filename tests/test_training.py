@@ -649,12 +649,19 @@ def test_without_matplotlib(program: Any, tmp_path: Path, monkeypatch: pytest.Mo
     assert not (tmp_path / "run" / training.CURVE).exists()
 
 
+def test_the_best_of_epochs_with_one_accuracy_is_the_last() -> None:
+    """A schedule's last rates are the lowest; the loss decides where there is no accuracy."""
+    for accuracies, losses, best in (((0.9, 0.9, 0.8), (0.1, 0.2, 0.1), 2), ((None, None, None), (0.3, 0.1, 0.2), 2)):
+        epochs = [Epoch(n, 1.0, a, loss, a, 0.1, 1.0, 1.0) for n, (a, loss) in enumerate(zip(accuracies, losses), 1)]
+        assert History(epochs).best.epoch == best
+
+
 def test_an_epoch_with_nan_is_no_best() -> None:
     def epoch(number: int, accuracy: float | None, loss: float | None) -> Epoch:
         return Epoch(number, 1.0, 0.5, loss, accuracy, 0.1, 1.0, 1.0)
 
     nan, inf = float("nan"), float("inf")
-    for losses, best in (((nan, 2.0), 2), ((2.0, nan), 1), ((nan, nan), 1), ((inf, 3.0), 2), ((nan, inf), 2)):
+    for losses, best in (((nan, 2.0), 2), ((2.0, nan), 1), ((nan, nan), 2), ((inf, 3.0), 2), ((3.0, inf), 1), ((nan, inf), 2)):
         assert History([epoch(n, 0.1, loss) for n, loss in enumerate(losses, 1)]).best.epoch == best
     assert History([epoch(1, 0.9, nan), epoch(2, 0.1, 2.0)]).best.epoch == 2
     assert History([Epoch(1, nan, 0.5, None, None, 0.1, 1.0, 1.0), Epoch(2, 1.0, 0.5, None, None, 0.1, 1.0, 1.0)]).best.epoch == 2

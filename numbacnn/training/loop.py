@@ -30,7 +30,7 @@ class Loop:
     Args:
         clip_grad: the largest norm of all gradients together, or None.
         seconds: those of this epoch.
-        waited: epochs since the best.
+        waited: epochs since one was better than all before, in accuracy or, where that is equal, in the loss.
         stopped: whether the run is over before its last epoch.
     """
 
@@ -92,8 +92,8 @@ class Loop:
             images_per_second=self.meter.images / max(self.seconds, 1e-9),
             metrics=measured,  # type: ignore[arg-type]
         )
+        self.waited = 0 if all(epoch.score > before.score for before in self.history) else self.waited + 1
         self.history.epochs.append(epoch)
-        self.waited = 0 if self.history.best is epoch else self.waited + 1
         self.meter, self.seconds = self._new_meter(), 0.0
         return epoch
 

@@ -39,10 +39,14 @@ class Epoch:
 
     @property
     def score(self) -> tuple[float, float]:
-        """The larger the better: accuracy, then loss, on the validation data where there are any. A loss that is NaN is the worst."""
-        part = "train" if self.val_loss is None else "val"
-        accuracy, loss = getattr(self, f"{part}_accuracy"), getattr(self, f"{part}_loss")
-        return (-math.inf, -math.inf) if math.isnan(loss) else (0.0 if accuracy is None else accuracy, -loss)
+        """The larger the better: accuracy, then loss, on the validation data where there are any. A loss that is not finite is the worst."""
+        loss = self.train_loss if self.val_loss is None else self.val_loss
+        return (self.accuracy or 0.0, -loss) if math.isfinite(loss) else (-math.inf, -math.inf)
+
+    @property
+    def accuracy(self) -> float | None:
+        """That of the validation data, or where there are none of training."""
+        return self.train_accuracy if self.val_loss is None else self.val_accuracy
 
     def __str__(self) -> str:
         parts = [_part(self, part) for part in ("train", "val") if getattr(self, f"{part}_loss") is not None]
@@ -93,8 +97,11 @@ class History:
 
     @property
     def best(self) -> Epoch:
-        """The first epoch with the highest score: accuracy, or where there is none the loss. ValueError where there is no epoch yet."""
-        return max(self.epochs, key=lambda epoch: epoch.score)
+        """The last epoch with the highest accuracy, or where there is none with the lowest loss. ValueError where there is no epoch yet.
+
+        Few validation pictures tell many epochs alike; of those a schedule's last one, whose rate is the lowest, does best on others.
+        """
+        return max(self.epochs, key=lambda epoch: (*(epoch.score if epoch.accuracy is None else epoch.score[:1]), epoch.epoch))
 
     @property
     def predictor(self) -> Predictor:
