@@ -39,7 +39,7 @@ class Epoch:
 
     @property
     def score(self) -> tuple[float, float]:
-        """The larger the better: accuracy, then loss, on the validation data where there are any. The worst is a loss that is not finite."""
+        """The larger the better: accuracy, then loss, of validation if there is any. The worst is a loss that is not finite."""
         loss = self.train_loss if self.val_loss is None else self.val_loss
         return (self.accuracy or 0.0, -loss) if math.isfinite(loss) else (-math.inf, -math.inf)
 
