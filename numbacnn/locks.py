@@ -12,16 +12,13 @@ __all__ = ["lock", "watch"]
 _made: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-def lock(reentrant: bool = False) -> Any:
+def lock() -> threading.Lock:
     """A lock that is open in a forked child: a thread of the parent that held it does not exist there, and would never open it.
-
-    Args:
-        reentrant: whether the thread that holds it may take it again.
 
     >>> with lock():
     ...     pass
     """
-    made = threading.RLock() if reentrant else threading.Lock()
+    made = threading.Lock()
     watch(made)
     return made
 

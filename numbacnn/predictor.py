@@ -7,13 +7,12 @@ import copy
 import os
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from . import checkpoint, locks
+from . import checkpoint
 from .arguments import integer
 from .checkpoint import Checkpoint, Preprocessing
 from .data.picture import MAX_PIXELS
@@ -83,9 +82,8 @@ class Predictor:
 
     Called with a picture it gives a :class:`Prediction`, with a list of them a list. A picture is the path of a file, its bytes, a file
     opened to read bytes, a Pillow picture, or an array (H, W) or (H, W, C) of uint8 or of floats from 0 to 1;
-    :meth:`numbacnn.checkpoint.Preprocessing.apply` says what becomes of it. Any number of threads may call it at once, to the same bits;
-    their calls take turns, unless ``set_num_threads(1)`` leaves a processor to each. The weights are packed for the kernels by the first
-    call, and stay so.
+    :meth:`numbacnn.checkpoint.Preprocessing.apply` says what becomes of it. Any number of threads may call it at once: to the same bits.
+    The weights are packed for the kernels by the first call, and stay so.
 
     Raises:
         FormatError, FileNotFoundError: there is no checkpoint, or it is damaged.
@@ -167,7 +165,7 @@ class Predictor:
             return []
         if len({array.shape for array in prepared}) > 1:
             raise ShapeError(message("Predictor", "pictures of one shape", ", ".join(str(array.shape) for array in prepared[:4])))
-        with inference_mode(), _turn():
+        with inference_mode():
             scores = self.network(from_array(_stacked(prepared), self.device))
             fewest = 1 if len(self.classes) == 1 else 2  # one score alone is that of two classes: its softmax would say nothing
             if not isinstance(scores, Tensor) or scores.ndim != 2 or scores.shape[1] < fewest:
@@ -205,16 +203,6 @@ class Predictor:
         for count in WARM:
             self.answers([np.zeros(sizes, np.float32)] * count)
         return time.perf_counter() - began
-
-
-_lock = locks.lock(reentrant=True)  # a network may ask another predictor
-
-
-def _turn() -> AbstractContextManager[Any]:
-    """Calls of several threads take turns where a kernel itself uses several: side by side each would wait for the others' threads."""
-    from .kernels.cpu.launch import get_num_threads  # not before the first call: it brings the compiler
-
-    return _lock if get_num_threads() > 1 else nullcontext()
 
 
 def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import io
 import re
@@ -207,36 +206,6 @@ def test_threads_give_equal_bits(predictor: nc.Predictor) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
-
-
-class Meeting(nc.nn.Module):
-    """Tells whether two threads are inside at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.both, self.met = threading.Barrier(2), False
-
-    def __deepcopy__(self, memo: Any) -> Meeting:
-        return self
-
-    def forward(self, x: nc.Tensor) -> nc.Tensor:
-        with contextlib.suppress(threading.BrokenBarrierError):
-            self.both.wait(0.3)
-            self.met = True
-        return x.flatten(1)
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_calls_take_turns_where_kernels_use_several_threads(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
-    monkeypatch.setattr(launch, "get_num_threads", lambda: threads)
-    meeting = Meeting()
-    ask = nc.Predictor.of(meeting)
-    asking = [threading.Thread(target=ask, args=(np.zeros((1, 1, 2), np.float32),)) for _ in range(2)]
-    for thread in asking:
-        thread.start()
-    for thread in asking:
-        thread.join()
-    assert meeting.met == (threads == 1)
 
 
 def test_weights_are_packed_once(predictor: nc.Predictor) -> None:
