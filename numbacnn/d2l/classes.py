@@ -12,6 +12,7 @@ from ..errors import message
 from ..nn.functional import cross_entropy
 from ..signatures import judged
 from ..tensor import Tensor, no_grad, randn
+from ..training.loop import clip_gradients
 from . import devices
 from .draw import ProgressBoard, pyplot
 from .hyperparameters import HyperParameters
@@ -212,8 +213,4 @@ class Trainer(HyperParameters):
 
     def clip_gradients(self, grad_clip_val: float, model: nn.Module) -> None:
         """Scale all gradients so that their Euclidean norm together is at most ``grad_clip_val``."""
-        gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        norm = sum(float((g * g).sum()) for g in gradients) ** 0.5
-        if norm > grad_clip_val:
-            for g in gradients:
-                g.mul_(grad_clip_val / norm)
+        clip_gradients(model, grad_clip_val)

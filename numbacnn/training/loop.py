@@ -20,7 +20,7 @@ from ..tensor import no_grad, stack
 from .results import Epoch, Evaluation, History
 from .task import Meter, Task, examples, outputs
 
-__all__ = ["Loop", "check_resumable"]
+__all__ = ["Loop", "check_resumable", "clip_gradients"]
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Loop:
         self.optimizer.zero_grad()
         loss.backward()
         if self.clip_grad is not None:
-            _clip(self.model, self.clip_grad)
+            clip_gradients(self.model, self.clip_grad)
         self.optimizer.step()
         if self.schedule is not None:
             self.schedule.step()
@@ -146,9 +146,11 @@ def check_resumable(saved: Checkpoint) -> None:
     _check_record("generators", saved.generators, GENERATORS)
 
 
-def _clip(model: Module, most: float) -> None:
+def clip_gradients(model: Module, most: float) -> None:
     """Scale all gradients by one factor, so that their norm together is at most ``most``."""
     grads = [p.grad for p in model.parameters() if p.grad is not None]
+    if not grads:
+        return
     with no_grad():
         norm = stack([(g * g).sum() for g in grads]).sum().sqrt()
         factor = (most / (norm + 1e-6)).clamp(max=1.0)  # stays on the device

@@ -32,8 +32,8 @@ def start_from(model: Module, source: Weights) -> str | None:
     last = [name for name in own if name.startswith(_prefix(_last_layer(model)[0]))]
     classes = [(own[name].shape[0], given[name].shape[0]) for name in last if name in given and _differ_in_classes(own[name], given[name])]
     kept = {name: own[name] for name in last} if classes else {}
-    wrong = [f"{name} {w.shape}, not {own[name].shape}" for name, w in given.items() if name in own and own[name].shape != w.shape]
-    wrong = [text for text in wrong if text.split(" ")[0] not in kept]
+    compared = [name for name in given if name in own and name not in kept]
+    wrong = [f"{name} {given[name].shape}, not {own[name].shape}" for name in compared if given[name].shape != own[name].shape]
     wrong += [f"{name} missing" for name in own if name not in given and name not in kept]
     wrong += [f"{name}, which it does not have" for name in given if name not in own]
     if wrong:
