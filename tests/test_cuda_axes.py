@@ -9,6 +9,7 @@ import pytest
 import small_tiles
 
 from numbacnn import backends, cuda, reference
+from numbacnn.backends.choice import Declined, only
 from numbacnn.backends.cuda.conv import choose
 from numbacnn.geometry import ConvGeometry
 from numbacnn.kernels.cuda.driver import SIMULATED
@@ -55,6 +56,20 @@ def test_convolution(xp: Any, shape: Any, weight: Any, options: Any, dtype: str)
     equal(xp, xp.conv_forward(x, w, None, g), reference.conv_forward(case.x, case.w, None, g))
     equal(xp, xp.conv_grad_input(grad, w, g), reference.conv_grad_input(case.grad, case.w, g))
     equal(xp, xp.conv_grad_weight(grad, x, g), reference.conv_grad_weight(case.grad, case.x, g))
+
+
+def test_the_general_way_by_itself(xp: Any) -> None:
+    """On images too, which another takes where it may."""
+    assert xp.algorithms == ("simt", "general")
+    case = ConvCase.of((1, 2, 4, 3), (4, 1, 2, 3), groups=2, padding=1, stride=(1, 2))
+    g, (x, w, grad) = case.geometry, map(xp.from_numpy, (case.x, case.w, case.grad))
+    with only("general"):
+        assert choose("forward", g, "float32").name == "general"
+        equal(xp, xp.conv_forward(x, w, None, g), reference.conv_forward(case.x, case.w, None, g))
+        equal(xp, xp.conv_grad_input(grad, w, g), reference.conv_grad_input(case.grad, case.w, g))
+        equal(xp, xp.conv_grad_weight(grad, x, g), reference.conv_grad_weight(case.grad, case.x, g))
+    with only("simt"), pytest.raises(Declined, match="simt: three axes"):
+        choose("forward", ConvGeometry.of((1, 2, 4, 5, 6), (3, 2, 3, 3, 3)), "float32")
 
 
 def test_volumes_decline_the_kernels_for_images(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

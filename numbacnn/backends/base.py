@@ -97,6 +97,8 @@ class Backend(Protocol):
     ) -> tuple[Array, Array]: ...  # the same, of what avg_pool_forward made of y
 
     # -- conv: x (N, C, ...), w (OC, C/groups, ...), one to three axes --------------------------------------------------
+    algorithms: tuple[str, ...]  # the names of the ways to convolve, special ones first: see ``choice``
+
     def conv_forward(self, x: Array, w: Array, b: Array | None, geometry: ConvGeometry, activation: str = ...) -> Array: ...
     def conv_grad_input(self, grad: Array, w: Array, geometry: ConvGeometry) -> Array: ...
     def conv_grad_weight(self, grad: Array, x: Array, geometry: ConvGeometry) -> Array: ...  # C-ordered

@@ -138,11 +138,13 @@ class General(Algorithm):
 
 ALGORITHMS: tuple[Simt | General, ...] = (Simt(), General())
 
-choose = chooser(ALGORITHMS)
+choose = chooser("cuda", ALGORITHMS)
 
 
 class Conv(Pointwise):
     """All passes of a convolution, each by the first algorithm that takes it."""
+
+    algorithms = tuple(algorithm.name for algorithm in ALGORITHMS)
 
     def conv_forward(self, x: CudaArray, w: CudaArray, b: CudaArray | None, geometry: ConvGeometry, activation: str = "none") -> CudaArray:
         return choose("forward", geometry, x.dtype).forward(self, x, w, b, activation, geometry)

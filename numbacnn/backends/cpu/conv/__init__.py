@@ -19,11 +19,13 @@ __all__ = ["ALGORITHMS", "Conv", "choose"]
 
 ALGORITHMS: tuple[Algorithm, ...] = (Depthwise(), Grouped(), Winograd(), ColumnSum(), Superpixels(), Direct())
 
-choose = chooser(ALGORITHMS)
+choose = chooser("cpu", ALGORITHMS)
 
 
 class Conv(Arrays):
     """All passes of a convolution, each by the first algorithm that takes it."""
+
+    algorithms = tuple(algorithm.name for algorithm in ALGORITHMS)
 
     def conv_forward(self, x: Array, w: Array, b: Array | None, geometry: ConvGeometry, activation: str = "none") -> Array:
         g, out = geometry, self.empty(geometry.output_shape, x.dtype)

@@ -25,10 +25,11 @@ class ColumnSum(Algorithm):
         return "for input gradients"
 
     def declines_grad_input(self, g: ConvGeometry, dtype: DType) -> str:
+        return "groups, or a window whose pixels are not side by side" if g.groups > 1 or g.axes[-1].dilation > 1 else ""
+
+    def costs_more(self, op: str, g: ConvGeometry, dtype: DType) -> str:
         if len(g.axes) == 1:
             return "a signal is one line, and lines are not shared out"
-        if g.groups > 1 or g.axes[-1].dilation > 1:
-            return "groups, or a window whose pixels are not side by side"
         return "" if column_sum_pays(g, dtype) else "a window's row would not fill the vectors better"
 
     def grad_input(self, buffers: Buffers, grad: Array, w: Array, g: ConvGeometry, out: Array) -> None:

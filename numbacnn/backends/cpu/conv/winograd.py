@@ -35,7 +35,11 @@ class Winograd(Algorithm):
             return "not a plain 3x3 convolution of stride 1 in float32"
         if min(g.c, g.oc) < LANES:
             return f"fewer than {LANES} channels"
-        return "" if winograd_pays(g) else "the transforms would cost more than they save"
+        return ""
+
+    def costs_more(self, op: str, g: ConvGeometry, dtype: DType) -> str:
+        taken = transposed_geometry(g) if op == "grad_input" else g
+        return "the transforms would cost more than they save" if taken is None or not winograd_pays(taken) else ""
 
     def pack(self, buffers: Buffers, w: Array, g: ConvGeometry) -> Array:
         return self._pack(buffers, w, (0, 1), 9, 9 * g.c, g)
