@@ -1,8 +1,8 @@
-"""Tools for testing: gradients against differences, adjoints, and the properties of convolution, pooling and normalisation.
+"""Tools for testing: gradients against differences, adjoints, and laws that every convolution and pooling keeps, in any framework.
 
-``gradcheck`` and ``adjoint_check`` take functions of Tensors. ``properties`` holds the invariants as plain functions that take the
-operation as a callable on NumPy arrays, so that they judge any implementation; ``operations`` gives those of a device or the
-reference; ``strategies`` draws cases for them with Hypothesis (``pip install "numbacnn[test]"``), which nothing else here needs.
+``gradcheck`` and ``adjoint_check`` take functions of Tensors. ``judge`` holds an implementation, an object of callables on NumPy arrays
+(``trial`` says which), to the ``laws`` and gives the smallest case that breaks one; ``adapters`` has some of other frameworks.
+``numbacnn selftest`` does so from the command line. Drawing cases needs Hypothesis: ``pip install "numbacnn[test]"``.
 
 >>> import numbacnn as nc
 >>> from numbacnn.testing import gradcheck
@@ -13,25 +13,33 @@ True
 from importlib import import_module
 from typing import Any
 
+from .cases import AdaptiveCase, ConvCase, NormCase, PadCase, PoolCase
+from .finding import Finding
 from .gradients import GradientError, adjoint_check, gradcheck
-from .operations import Operations, of_backend, of_reference
-from .properties import AdaptiveCase, ConvCase, PoolCase, PropertyError
+from .judge import Verdict, judge
+from .laws import LAWS, Law
+from .trial import LawBroken, Trial
 
 __all__ = [
+    "LAWS",
     "AdaptiveCase",
     "ConvCase",
+    "Finding",
     "GradientError",
-    "Operations",
+    "Law",
+    "LawBroken",
+    "NormCase",
+    "PadCase",
     "PoolCase",
-    "PropertyError",
+    "Trial",
+    "Verdict",
     "adjoint_check",
     "gradcheck",
-    "of_backend",
-    "of_reference",
+    "judge",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "strategies":  # imported when first asked for: it needs Hypothesis
-        return import_module(".strategies", __name__)
+    if name in ("adapters", "child", "strategies"):  # imported when first asked for: strategies need Hypothesis
+        return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

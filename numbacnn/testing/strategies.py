@@ -1,20 +1,17 @@
-"""Hypothesis strategies: shapes, memory layouts, and whole cases of convolution, pooling and normalisation for ``properties``.
+"""Hypothesis strategies: whole cases of convolution, pooling, padding and normalisation for the laws.
 
-Values are small integers, whose sums are exact in float32. Sizes are small and awkward: odd, one pixel, no image at all, asymmetric
-padding, strides larger than the kernel, more dilation than the image has pixels, groups, and arrays in any order of memory. ``axes`` is
-their number, one to three.
+Sizes are small and awkward: odd, one pixel, no image at all, asymmetric padding, strides larger than the kernel, more dilation than the
+image has pixels, groups, and arrays in any order of memory. ``axes`` is their number, one to three; a range is (least, most).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-import numpy as np
+from typing import Any, TypeAlias
 
 from ..errors import message
 from ..geometry import AdaptivePoolGeometry, Axis, ConvGeometry, PoolGeometry
-from .properties import AdaptiveCase, ConvCase, PoolCase
+from .cases import LAYOUTS, AdaptiveCase, ConvCase, NormCase, PadCase, PoolCase, Values
 
 try:
     from hypothesis import strategies as st
@@ -22,112 +19,144 @@ except ImportError as error:
     hint = 'pip install "numbacnn[test]"'
     raise ImportError(message("numbacnn.testing.strategies", "the package hypothesis", "none", hint)) from error
 
-__all__ = ["LAYOUTS", "adaptive_cases", "arrays", "conv_cases", "images", "pool_cases", "relayout"]
+__all__ = ["STRATEGIES", "adaptive_cases", "avg_pool_cases", "cases", "conv_cases", "max_pool_cases", "norm_cases", "pad_cases"]
 
-LAYOUTS = ("C", "channels_last", "fortran", "reversed", "every_other", "cropped", "readonly")
-"""Orders of memory that ``relayout`` knows."""
+Draw: TypeAlias = Callable[..., Any]
+Range: TypeAlias = tuple[int, int]
 
-
-def relayout(a: np.ndarray, layout: str) -> np.ndarray:
-    """The same values in another order of memory: see ``LAYOUTS``.
-
-    >>> relayout(np.zeros((2, 3, 4, 5)), "channels_last").transpose(0, 2, 3, 1).flags.c_contiguous
-    True
-    """
-    if layout == "C":
-        return np.ascontiguousarray(a)
-    if layout == "channels_last":
-        return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1)
-    if layout == "fortran":
-        return np.asfortranarray(a)
-    if layout == "reversed":
-        back = (slice(None, None, -1),) * a.ndim
-        return np.ascontiguousarray(a[back])[back]
-    if layout in ("every_other", "cropped"):
-        # what lies between is NaN, so that reading it shows
-        step = 2 if layout == "every_other" else 1
-        room = np.full([size * step + 2 for size in a.shape], np.nan, a.dtype)
-        view = room[tuple(slice(1, 1 + size * step, step) for size in a.shape)]
-        view[...] = a
-        return view
-    if layout == "readonly":
-        out = a.copy()
-        out.flags.writeable = False
-        return out
-    raise ValueError(message("relayout", f"one of {', '.join(LAYOUTS)}", repr(layout)))
+MODES = ("constant", "reflect", "replicate", "circular")
 
 
-@st.composite
-def arrays(draw: Callable[..., Any], shape: tuple[int, ...], dtype: Any = np.float32, largest: int = 4) -> np.ndarray:
-    """Integers between -largest and largest, in any layout."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    return relayout(rng.integers(-largest, largest + 1, shape).astype(dtype), draw(st.sampled_from(LAYOUTS)))
+def _values(draw: Draw, *shapes: tuple[int, ...]) -> tuple[Values, ...]:
+    """Small integers in any order of memory."""
+    return tuple(Values(shape, draw(st.integers(0, 2**16)), draw(st.sampled_from(LAYOUTS))) for shape in shapes)
 
 
-def _side(draw: Callable[..., Any], least: int, size: int) -> int:
+def _side(draw: Draw, least: int, size: int) -> int:
     """Pixels along an axis; often as few as a window needs."""
     return least if draw(st.booleans()) else draw(st.integers(least, max(least, size)))
 
 
-def _numbers(draw: Callable[..., Any], axes: int, largest: int) -> tuple[int, ...]:
-    """A number from 1 on for each axis."""
-    return draw(st.tuples(*[st.integers(1, largest)] * axes))  # type: ignore[no-any-return]
+def _numbers(draw: Draw, axes: int, between: Range) -> tuple[int, ...]:
+    """A number for each axis."""
+    return draw(st.tuples(*[st.integers(*between)] * axes))  # type: ignore[no-any-return]
 
 
 @st.composite
 def conv_cases(
-    draw: Callable[..., Any], size: int = 9, channels: int = 4, kernel: int = 4, batch: int = 3, dtype: Any = np.float32, axes: int = 2
-) -> ConvCase:
-    """Convolutions of up to ``batch`` images (also none) of up to ``size`` pixels a side, ``channels`` channels a group."""
-    groups = draw(st.integers(1, 3))
-    c, oc = draw(st.integers(1, channels)) * groups, draw(st.integers(1, channels)) * groups
-    n = draw(st.integers(0, batch))
-    drawn = []
-    for k, d, stride in zip(_numbers(draw, axes, kernel), _numbers(draw, axes, 3), _numbers(draw, axes, 4)):
-        extent = d * (k - 1) + 1
-        if draw(st.booleans()):  # 'same', asymmetric for an even extent
-            pads = (extent - 1) // 2, extent - 1 - (extent - 1) // 2
-        else:
-            pads = draw(st.tuples(st.integers(0, extent), st.integers(0, extent)))
-        drawn.append(Axis(_side(draw, max(1, extent - sum(pads)), size), k, stride, *pads, d))
-    g = ConvGeometry(n, c, tuple(drawn), oc, groups)
-    return ConvCase(g, *(draw(arrays(shape, dtype)) for shape in (g.input_shape, g.weight_shape, g.output_shape)))
-
-
-@st.composite
-def pool_cases(
-    draw: Callable[..., Any],
-    size: int = 9,
-    channels: int = 4,
-    kernel: int = 4,
-    batch: int = 3,
-    dtype: Any = np.float32,
-    dilation: int = 2,
+    draw: Draw,
     axes: int = 2,
-) -> PoolCase:
-    """Poolings of up to ``batch`` images (also none) of up to ``size`` pixels a side; ``count_include_pad`` and ``ceil_mode`` vary."""
-    n, c, ceil = draw(st.integers(0, batch)), draw(st.integers(1, channels)), draw(st.booleans())
+    *,
+    size: int = 9,
+    batch: int = 3,
+    channels: Range = (1, 4),
+    kernel: Range = (1, 3),
+    stride: Range = (1, 4),
+    dilation: Range = (1, 3),
+    groups: Range = (1, 3),
+    transposed: bool = False,
+) -> ConvCase:
+    """Convolutions of up to ``batch`` images (also none) of up to ``size`` pixels a side, ``channels`` channels a group.
+
+    Args:
+        transposed: only those whose gradient is a transposed convolution in PyTorch's sense: the same padding on both sides, by which
+            no window lies in padding only.
+    """
+    count = draw(st.integers(*groups))
+    c, oc = draw(st.integers(*channels)) * count, draw(st.integers(*channels)) * count
+    asymmetric = not transposed and draw(st.integers(0, 3)) == 3
     drawn = []
-    for k, d, stride in zip(_numbers(draw, axes, kernel), _numbers(draw, axes, dilation), _numbers(draw, axes, 4)):
+    for k, d, s in zip(_numbers(draw, axes, kernel), _numbers(draw, axes, dilation), _numbers(draw, axes, stride)):
         extent = d * (k - 1) + 1
-        pad = draw(st.integers(0, extent // 2))
-        drawn.append(Axis(_side(draw, max(1, extent - 2 * pad), size), k, stride, pad, pad, d, ceil))
-    g = PoolGeometry(n, c, tuple(drawn), draw(st.booleans()))
-    return PoolCase(g, draw(arrays(g.input_shape, dtype)), draw(arrays(g.output_shape, dtype)))
+        before = draw(st.integers(0, extent - 1 if transposed else extent))
+        after = draw(st.integers(0, extent)) if asymmetric else before
+        drawn.append(Axis(_side(draw, max(1, extent - before - after), size), k, s, before, after, d))
+    g = ConvGeometry(draw(st.integers(0, batch)), c, tuple(drawn), oc, count)
+    return ConvCase(g, _values(draw, g.input_shape, g.weight_shape, g.output_shape, (oc,)))
+
+
+def transposed_cases(axes: int = 2, **ranges: Any) -> st.SearchStrategy[ConvCase]:
+    """Convolutions whose gradients are transposed convolutions."""
+    return conv_cases(axes, transposed=True, **ranges)
+
+
+def _pool(draw: Draw, axes: int, size: int, batch: int, channels: Range, kernel: Range, dilation: Range, counted: bool) -> PoolGeometry:
+    ceil, drawn = draw(st.booleans()), []
+    for k, d, s in zip(_numbers(draw, axes, kernel), _numbers(draw, axes, dilation), _numbers(draw, axes, (1, 4))):
+        pad = draw(st.integers(0, k // 2))
+        drawn.append(Axis(_side(draw, max(1, d * (k - 1) + 1 - 2 * pad), size), k, s, pad, pad, d, ceil))
+    return PoolGeometry(draw(st.integers(0, batch)), draw(st.integers(*channels)), tuple(drawn), counted)
 
 
 @st.composite
-def adaptive_cases(
-    draw: Callable[..., Any], size: int = 9, channels: int = 4, batch: int = 3, dtype: Any = np.float32, axes: int = 2
-) -> AdaptiveCase:
+def max_pool_cases(
+    draw: Draw,
+    axes: int = 2,
+    *,
+    size: int = 9,
+    batch: int = 3,
+    channels: Range = (1, 4),
+    kernel: Range = (1, 4),
+    dilation: Range = (1, 3),
+) -> PoolCase:
+    """Maximum poolings of up to ``batch`` images (also none) of up to ``size`` pixels a side; ``ceil_mode`` varies."""
+    g = _pool(draw, axes, size, batch, channels, kernel, dilation, True)
+    return PoolCase(g, _values(draw, g.input_shape, g.output_shape))
+
+
+@st.composite
+def avg_pool_cases(
+    draw: Draw, axes: int = 2, *, size: int = 9, batch: int = 3, channels: Range = (1, 4), kernel: Range = (1, 4)
+) -> PoolCase:
+    """Average poolings; ``ceil_mode``, ``count_include_pad`` and ``divisor_override`` vary (the last not along one axis)."""
+    g = _pool(draw, axes, size, batch, channels, kernel, (1, 1), draw(st.booleans()))
+    divisor = draw(st.sampled_from((None, None, None, 1, 2, 4))) if axes > 1 else None
+    return PoolCase(g, _values(draw, g.input_shape, g.output_shape), divisor)
+
+
+@st.composite
+def adaptive_cases(draw: Draw, axes: int = 2, *, size: int = 9, batch: int = 3, channels: Range = (1, 4)) -> AdaptiveCase:
     """Adaptive poolings of up to ``batch`` images (also none) of up to ``size`` pixels a side, to fewer windows, as many or more."""
-    n, c = draw(st.integers(0, batch)), draw(st.integers(1, channels))
-    g = AdaptivePoolGeometry(n, c, _numbers(draw, axes, size), _numbers(draw, axes, size))
-    return AdaptiveCase(g, draw(arrays(g.input_shape, dtype)), draw(arrays(g.output_shape, dtype)))
+    n, c = draw(st.integers(0, batch)), draw(st.integers(*channels))
+    g = AdaptivePoolGeometry(n, c, _numbers(draw, axes, (1, size)), _numbers(draw, axes, (1, size)))
+    return AdaptiveCase(g, _values(draw, g.input_shape, g.output_shape))
 
 
 @st.composite
-def images(draw: Callable[..., Any], size: int = 6, channels: int = 5, batch: int = 3, dtype: Any = np.float32) -> np.ndarray:
-    """At least one image (N, C, H, W) of up to ``size`` pixels a side, in any layout."""
-    shape = (draw(st.integers(1, batch)), draw(st.integers(1, channels)), *_numbers(draw, 2, size))
-    return draw(arrays(shape, dtype))
+def pad_cases(draw: Draw, axes: int = 2, *, size: int = 6, batch: int = 2, channels: Range = (1, 3)) -> PadCase:
+    """Paddings by less than an axis has, in all modes."""
+    sizes = _numbers(draw, axes, (1, size))
+    pads = tuple((draw(st.integers(0, s - 1)), draw(st.integers(0, s - 1))) for s in sizes)
+    shape = (draw(st.integers(0, batch)), draw(st.integers(*channels)), *sizes)
+    padded = (*shape[:2], *(s + sum(p) for s, p in zip(sizes, pads)))
+    return PadCase(pads, _values(draw, shape, padded), draw(st.sampled_from(MODES)))
+
+
+@st.composite
+def norm_cases(draw: Draw, axes: int = 2, *, size: int = 6, batch: int = 3, channels: Range = (1, 5)) -> NormCase:
+    """At least one image of up to ``size`` pixels a side."""
+    shape = (draw(st.integers(1, batch)), draw(st.integers(*channels)), *_numbers(draw, axes, (1, size)))
+    return NormCase(1e-3, _values(draw, shape))
+
+
+STRATEGIES: dict[str, Callable[..., st.SearchStrategy[Any]]] = {
+    "conv": conv_cases,
+    "conv_transpose": transposed_cases,
+    "max_pool": max_pool_cases,
+    "avg_pool": avg_pool_cases,
+    "adaptive_avg_pool": adaptive_cases,
+    "adaptive_max_pool": adaptive_cases,
+    "pad": pad_cases,
+    "batch_norm": norm_cases,
+}
+"""The cases of each family of operations."""
+
+
+def cases(family: str, axes: tuple[int, ...] = (1, 2, 3), **ranges: Any) -> st.SearchStrategy[Any]:
+    """The cases of a family with so many axes; volumes are small.
+
+    >>> cases("conv", (2,)).example().x.ndim  # doctest: +SKIP
+    4
+    """
+    small = {"size": 5, "batch": 2}
+    return st.one_of(STRATEGIES[family](n, **(small if n == 3 else {}) | ranges) for n in axes)

@@ -1,0 +1,182 @@
+"""Implementations in a child process: one that dies in a call, or never comes back, is a finding and not the end.
+
+The child imports the framework once and then forks for each life, so that the next life begins in milliseconds. Where a system can't
+fork, a death costs an import. Run as ``python -m numbacnn.testing.child FRAMEWORK OPTIONS``, it serves calls on its standard streams.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from typing import Any
+
+from ..errors import message
+from .trial import Crashed
+
+__all__ = ["Child", "isolated"]
+
+PATIENCE = 60.0
+"""Seconds after which a call hangs."""
+
+
+def isolated(framework: str, patience: float = PATIENCE, **options: Any) -> list[Any]:
+    """``adapters.implementations(framework)``, in a child process.
+
+    Raises:
+        ImportError: the framework is not installed.
+
+    >>> [each.name for each in isolated("scipy")]
+    ['SciPy']
+    """
+    child = Child(framework, options, patience)
+    return [Remote(child, place, **about) for place, about in enumerate(child.ask("about"))]
+
+
+class Remote:
+    """An implementation that lives in a child: its callables send their arguments there."""
+
+    def __init__(self, child: Child, place: int, plain: dict[str, Any], callables: list[str]) -> None:
+        vars(self).update(plain)
+        for name in callables:
+            setattr(self, name, _Call(child, place, name))
+
+
+class _Call:
+    def __init__(self, child: Child, place: int, name: str) -> None:
+        self.where = child, place, name
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        child, place, name = self.where
+        return child.ask(place, name, args, options)
+
+
+class Child:
+    """A process that serves calls; it starts when it is first asked, and again after it died."""
+
+    def __init__(self, framework: str, options: dict[str, Any], patience: float) -> None:
+        self.command = [sys.executable, "-m", "numbacnn.testing.child", framework, json.dumps(options)]
+        self.patience = patience
+        self.process: subprocess.Popen[bytes] | None = None
+        self.complaints = tempfile.TemporaryFile()
+        atexit.register(self.stop)
+
+    def ask(self, *question: Any) -> Any:
+        """The answer; what the call raised is raised here, and a death is ``Crashed``."""
+        if self.process is None:
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.complaints}
+            self.process = subprocess.Popen(self.command, start_new_session=True, **pipes)  # type: ignore[call-overload]
+        process = self.process
+        hangs = threading.Timer(self.patience, self.stop)
+        hangs.start()
+        try:
+            pickle.dump(question, process.stdin, 5)  # type: ignore[arg-type]
+            process.stdin.flush()  # type: ignore[union-attr]
+            kind, answer = pickle.load(process.stdout)  # type: ignore[arg-type]
+        except (EOFError, OSError, pickle.UnpicklingError) as error:
+            late = not hangs.is_alive()
+            self.stop()
+            raise Crashed(f"no answer within {self.patience:g} s" if late else self._death(process.wait())) from error
+        finally:
+            hangs.cancel()
+        if kind == "died":
+            raise Crashed(self._death(answer))
+        if kind == "raised":
+            raise answer
+        return answer
+
+    def stop(self) -> None:
+        """End the process and what it forked."""
+        process, self.process = self.process, None
+        if process is not None and process.poll() is None:
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+            process.wait()
+
+    def _death(self, code: int) -> str:
+        """What is known of a death: the signal, and the last line that the process wrote to stderr."""
+        self.complaints.seek(0)
+        lines = [line for line in self.complaints.read().decode(errors="replace").splitlines() if line.strip()]
+        self.complaints.seek(0)
+        self.complaints.truncate()
+        known = {s.value: s.name for s in signal.Signals}
+        how = f"died of {known.get(-code, f'signal {-code}')}" if code < 0 else f"ended with status {code}"
+        return f"the process {how}" + (f": {lines[-1][:200]}" if lines else "")
+
+
+# -- in the child ----------------------------------------------------------------------------------------------------------
+def serve(framework: str, options: dict[str, Any]) -> None:
+    """Answer calls until the questions end. Nobody asks before the last answer, so a life leaves nothing unread behind."""
+    questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a framework prints is no answer
+    from .adapters import implementations
+
+    try:
+        found, failed = implementations(framework, **options), None
+    except Exception as error:
+        found, failed = [], error
+    while True:
+        life = os.fork() if hasattr(os, "fork") and not failed else 0
+        if life == 0:
+            live(found, failed, questions, answers)
+            os._exit(0)
+        _, status = os.waitpid(life, 0)
+        if os.waitstatus_to_exitcode(status) == 0:
+            return
+        pickle.dump(("died", os.waitstatus_to_exitcode(status)), answers, 5)
+        answers.flush()
+
+
+def live(implementations: list[Any], failed: Exception | None, questions: Any, answers: Any) -> None:
+    """One life: answer until the questions end, or a call ends the process."""
+    while True:
+        try:
+            question = pickle.load(questions)
+        except EOFError:
+            return
+        try:
+            answer = "is", _answer(implementations, failed, *question)
+        except Exception as error:
+            answer = "raised", _portable(error)
+        pickle.dump(answer, answers, 5)
+        answers.flush()
+
+
+def _answer(implementations: list[Any], failed: Exception | None, place: Any, *call: Any) -> Any:
+    if failed:
+        raise failed
+    if place == "about":
+        return [_about(each) for each in implementations]
+    name, args, options = call
+    return getattr(implementations[place], name)(*args, **options)
+
+
+def _about(implementation: Any) -> dict[str, Any]:
+    public = {name: getattr(implementation, name) for name in dir(implementation) if not name.startswith("_")}
+    plain = {name: value for name, value in public.items() if isinstance(value, (str, tuple, dict))}
+    return {"plain": plain, "callables": [name for name, value in public.items() if callable(value)]}
+
+
+def _portable(error: Exception) -> Exception:
+    """An error that can be sent: a framework's own classes are not known on the other side."""
+    try:
+        if type(error).__module__ == "builtins":
+            pickle.loads(pickle.dumps(error))
+            return error
+    except Exception:
+        pass
+    return RuntimeError(f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(message("numbacnn.testing.child", "FRAMEWORK OPTIONS", " ".join(sys.argv[1:])))
+    serve(sys.argv[1], json.loads(sys.argv[2]))

@@ -1,0 +1,164 @@
+"""A law that does not hold: what is told, kept and run again."""
+
+from __future__ import annotations
+
+import platform
+import textwrap
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import FormatError, message
+from .cases import Case, from_data, to_data
+from .laws import LAWS, Law
+from .trial import Call, Crashed, LawBroken, Trial
+
+__all__ = ["Finding", "environment"]
+
+SHOWN = 400
+"""Numbers of an array that are written out; a larger one is described."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A broken law with its smallest case.
+
+    Attributes:
+        law: as "family: name".
+        sentence: what the law says.
+        implementation, version: who broke it.
+        difference: what was expected, what came, and where.
+        code: the calls, as Python that can be pasted.
+        found, wanted: the two results, as text.
+        case: the case, as ``to_data`` gives it; ``replay`` runs it again.
+    """
+
+    law: str
+    sentence: str
+    implementation: str
+    version: str
+    difference: str
+    code: str
+    found: str
+    wanted: str
+    case: Any
+    platform: str
+
+    @classmethod
+    def of(cls, law: Law, implementation: Any, case: Case, trial: Trial, error: LawBroken) -> Finding:
+        """What there is to tell of a case that broke a law."""
+        name = getattr(implementation, "name", type(implementation).__name__)
+        results = [] if isinstance(error, Crashed) else [_shown(error.found), _shown(error.wanted)]
+        found, wanted = results or ("", "")
+        version = str(getattr(implementation, "version", ""))
+        code = as_python(trial.calls, name)
+        return cls(str(law), law.sentence, name, version, str(error), code, found, wanted, to_data(case), environment())
+
+    @property
+    def text(self) -> str:
+        """The finding as a report."""
+        who = f"{self.implementation} {self.version}".strip()
+        parts = [f"{who} breaks a law: {self.law}", f"  {self.sentence}", f"  {self.difference}", "", textwrap.indent(self.code, "    ")]
+        parts += [f"  {title}\n{textwrap.indent(text, '    ')}" for title, text in (("found", self.found), ("wanted", self.wanted)) if text]
+        return "\n".join([*parts, f"  {self.platform}"])
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Any) -> Finding:
+        """Raises FormatError where ``data`` is no finding."""
+        try:
+            finding = cls(**data)
+            from_data(finding.case)
+        except (TypeError, ValueError) as error:
+            raise FormatError(message("Finding", "a finding as selftest --json writes it", str(error))) from error
+        return finding
+
+    def replay(self, implementation: Any) -> Finding | None:
+        """Run the case again; None where the law holds now.
+
+        Raises:
+            FormatError: where no law has that name.
+        """
+        law = next((law for law in LAWS if str(law) == self.law), None)
+        if law is None:
+            raise FormatError(message("replay", "a law of this version", repr(self.law)))
+        trial, case = Trial(implementation), from_data(self.case)
+        try:
+            with np.errstate(all="ignore"):
+                law(trial, case)
+        except LawBroken as error:
+            return Finding.of(law, implementation, case, trial, error)
+        return None
+
+
+def environment() -> str:
+    """Versions, system and processor."""
+    from ..version import __version__
+
+    versions = f"numbacnn {__version__}, Python {platform.python_version()}, NumPy {np.__version__}"
+    return f"{versions}; {platform.system()} {platform.machine()}, {processor()}"
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "unknown processor"
+
+
+def as_python(calls: list[Call], name: str) -> str:
+    """The calls as lines of Python; equal arrays have one name."""
+    lines, names = ["import numpy as np"], {}
+    for call in calls:
+        for array in call.arrays:
+            if array is not None and _key(array) not in names:
+                names[_key(array)] = f"a{len(names)}"
+                lines.append(f"{names[_key(array)]} = {_literal(array)}")
+    for i, call in enumerate(calls):
+        arrays = [names[_key(array)] if array is not None else "None" for array in call.arrays]
+        rest = [repr(size) for size in call.sizes] + [f"{key}={value!r}" for key, value in call.options.items()]
+        lines.append(f"y{i} = {call.name}({', '.join(arrays + rest)})  # {name}{_outcome(call.result)}")
+    return "\n".join(lines)
+
+
+def _outcome(result: Any) -> str:
+    if isinstance(result, Exception):
+        return f": {result}"
+    shapes = ", ".join("None" if part is None else str(part.shape) for part in (result if isinstance(result, tuple) else (result,)))
+    return f" gives {shapes}"
+
+
+def _key(array: np.ndarray) -> tuple[Any, ...]:
+    return array.tobytes(), array.shape, array.strides, array.dtype.str
+
+
+def _literal(array: np.ndarray) -> str:
+    """An array as Python. Integers need no point, and the order of memory is told where it is not plain."""
+    if array.size > SHOWN:
+        return f"...  # {array.dtype} of shape {array.shape}: {message_of_case(array)}"
+    whole = bool(np.isfinite(array).all() and (array == np.round(array)).all())
+    values = (array.astype(np.int64) if whole else array).ravel().tolist()
+    text = f"np.array({values}, np.{array.dtype}).reshape{array.shape}".replace("nan", "np.nan").replace("inf", "np.inf")
+    return (
+        text
+        if array.flags.c_contiguous and array.flags.writeable
+        else f"{text}  # strides {array.strides}" + ("" if array.flags.writeable else ", read-only")
+    )
+
+
+def message_of_case(array: np.ndarray) -> str:
+    """What an array that is too large to print holds, in short."""
+    return f"from {array.min()} to {array.max()}"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    array = np.asarray(value)
+    with np.printoptions(threshold=SHOWN, linewidth=120):
+        return f"{array}" if array.size else f"an array of shape {array.shape}"

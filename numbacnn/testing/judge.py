@@ -1,0 +1,170 @@
+"""Hold an implementation to the laws: Hypothesis draws cases and makes the one that breaks a law as small as it can.
+
+>>> from types import SimpleNamespace
+>>> mine = SimpleNamespace(name="mine", pad=lambda x, pad, mode: np.pad(x, [(0, 0)] * 2 + list(zip(pad[-2::-2], pad[::-2])), mode))
+>>> for verdict in judge(mine, examples=20):
+...     print(verdict.law.name, verdict.finding.text)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import message
+from .cases import Case
+from .finding import Finding
+from .laws import LAWS, Law
+from .trial import LawBroken, NotOffered, Refused, Trial
+
+__all__ = ["Verdict", "choose_laws", "judge", "offered_axes", "try_case"]
+
+
+SHRINKING = 20.0
+"""Seconds for which a broken case is made smaller."""
+
+
+@dataclass
+class Verdict:
+    """What a law found of an implementation.
+
+    Attributes:
+        cases: how many it was held to.
+        refused: how many of those the implementation refused.
+        error: the largest error among the others, relative to the largest number of the result.
+        seconds: the time that this took.
+        finding: the smallest case that breaks the law, if one does.
+    """
+
+    law: Law
+    name: str
+    cases: int = 0
+    refused: int = 0
+    error: float = 0.0
+    seconds: float = 0.0
+    finding: Finding | None = None
+
+
+def attribute(name: str, axes: int) -> str:
+    """An operation's name for a number of axes: max_pool_grad is max_pool2d_grad.
+
+    >>> attribute("max_pool_with_indices", 3), attribute("pad_grad", 2), attribute("set_num_threads", 1)
+    ('max_pool3d_with_indices', 'pad_grad', 'set_num_threads')
+    """
+    for tail in ("_grad", "_with_indices", ""):
+        stem = name.removesuffix(tail)
+        if name.endswith(tail):
+            return f"{stem}{axes}d{tail}" if stem == "conv" or stem.startswith("conv_") or stem.endswith("_pool") else name
+    return name
+
+
+def offered_axes(law: Law, implementation: Any) -> tuple[int, ...]:
+    """The numbers of axes with which an implementation offers all that a law needs."""
+    offers = lambda name: callable(getattr(implementation, name, None))  # noqa: E731
+    return tuple(n for n in law.axes if all(offers(attribute(name, n)) for name in law.needs))
+
+
+def choose_laws(ops: Iterable[str] = ()) -> list[Law]:
+    """The laws of these families ("conv", "max_pool", ...; "pool" is all whose names have it), or all.
+
+    Raises:
+        ValueError: where a name fits none.
+
+    >>> {law.family for law in choose_laws(["max_pool"])}
+    {'max_pool', 'adaptive_max_pool'}
+    """
+    ops = list(ops)
+    for op in ops:
+        if not any(op and op in law.family for law in LAWS):
+            raise ValueError(message("selftest", f"ops among {', '.join(dict.fromkeys(law.family for law in LAWS))}", repr(op)))
+    return [law for law in LAWS if not ops or any(op in law.family for op in ops)]
+
+
+def judge(
+    implementation: Any,
+    laws: Sequence[Law] | None = None,
+    *,
+    examples: int = 25,
+    seed: int | None = 0,
+    after: Callable[[Verdict], None] = lambda verdict: None,
+) -> list[Verdict]:
+    """Hold an implementation to laws, all by default.
+
+    Args:
+        implementation: an object as ``trial`` describes it.
+        examples: cases for each law.
+        seed: the same seed draws the same cases; None draws new ones each time.
+        after: called with each verdict as it stands.
+
+    Returns:
+        a verdict for each law of which the implementation offers the operations.
+
+    Raises:
+        ImportError: without Hypothesis.
+    """
+    verdicts = []
+    for law in LAWS if laws is None else laws:
+        if axes := offered_axes(law, implementation):
+            verdicts.append(hold(law, implementation, axes, examples, seed))
+            after(verdicts[-1])
+    return verdicts
+
+
+def hold(law: Law, implementation: Any, axes: tuple[int, ...], examples: int, seed: int | None) -> Verdict:
+    """Hold an implementation to one law."""
+    from hypothesis import HealthCheck, Phase, given, settings
+    from hypothesis import seed as seeded
+
+    from .strategies import cases
+
+    verdict = Verdict(law, getattr(implementation, "name", type(implementation).__name__))
+    broken: dict[str, dict[str, Any]] = {}
+    start = time.perf_counter()
+    ranges = getattr(implementation, "ranges", {}).get(law.family, {})
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        phases=(Phase.generate, Phase.shrink),
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=cases(law.family, axes, **ranges))
+    def all_hold(case: Case) -> None:
+        key = repr(case)
+        if broken and (key in broken or time.perf_counter() > started[0] + SHRINKING):
+            if key in broken:
+                raise broken[key]["error"]
+            return
+        trial = Trial(implementation)
+        verdict.cases += not broken
+        try:
+            try_case(law, trial, case)
+        except LawBroken as error:
+            started[:] = started or [time.perf_counter()]
+            broken[key] = {"case": case, "trial": trial, "error": error}
+            raise
+        except Refused:
+            verdict.refused += not broken
+        except NotOffered:
+            pass
+        verdict.error = max(verdict.error, trial.error)
+
+    started: list[float] = []
+    try:
+        (seeded(seed) if seed is not None else lambda f: f)(all_hold)()
+    except LawBroken as error:
+        verdict.finding = Finding.of(law, implementation, **next(found for found in broken.values() if found["error"] is error))
+    verdict.seconds = time.perf_counter() - start
+    return verdict
+
+
+def try_case(law: Law, trial: Trial, case: Case) -> None:
+    """Hold an implementation to a law on one case; NumPy's warnings about NaN and infinities are not its concern."""
+    with np.errstate(all="ignore"):
+        law(trial, case)

@@ -1,0 +1,27 @@
+"""Padding."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..cases import PadCase
+from ..trial import Trial
+from .base import law
+from .conv import dot
+
+NUMPY = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+@law("pad")
+def padding_modes_are_numpys(trial: Trial, case: PadCase) -> None:
+    """constant, reflect, replicate and circular are NumPy's constant, reflect, edge and wrap."""
+    wanted = np.pad(case.x, ((0, 0), (0, 0), *case.geometry), mode=NUMPY[case.mode])  # type: ignore[call-overload]
+    trial.same(trial.pad(case.x, case.geometry, case.mode), wanted)
+
+
+@law("pad", needs=("pad", "pad_grad"))
+def padding_is_adjoint_to_its_gradient(trial: Trial, case: PadCase) -> None:
+    """<pad(x), g> = <x, the gradient of x from g>."""
+    y, dx = trial.run("pad", case)  # both are offered
+    trial.same(dx.shape, case.x.shape)
+    trial.same(dot(case.x, dx), dot(y, case.grad))

@@ -1,0 +1,65 @@
+"""Transposed convolution: x (N, OC, ...) and the weight of the convolution whose gradient it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..cases import ConvCase
+from ..trial import LawBroken, Trial
+from .base import law
+from .conv import dot
+
+
+@law("conv_transpose")
+def transposed_counts_places(trial: Trial, case: ConvCase) -> None:
+    """The output is as large as stride (size - 1) + the kernel's extent - the padding + the output padding."""
+    g = case.geometry
+    found = trial.conv_transpose(case.grad, case.w, g).shape
+    if found != g.input_shape:
+        raise LawBroken(f"expected shape {g.input_shape}; received shape {found}", found, g.input_shape)
+
+
+@law("conv_transpose")
+def transposed_scatters_each_pixel(trial: Trial, case: ConvCase) -> None:
+    """Each pixel adds its multiple of the kernel to the output, a stride further on than the pixel before."""
+    g, x = case.geometry, case.grad
+    c, oc = g.c // g.groups, g.oc // g.groups
+    room = np.zeros((g.n, g.c, *(axis.padded for axis in g.axes)), x.dtype)
+    for place in np.ndindex(*g.outputs):
+        at = tuple(slice(p * axis.stride, p * axis.stride + axis.extent, axis.dilation) for p, axis in zip(place, g.axes))
+        for k in range(g.groups):
+            pixel, w = x[(slice(None), slice(k * oc, (k + 1) * oc), *place)], case.w[k * oc : (k + 1) * oc]
+            room[(slice(None), slice(k * c, (k + 1) * c), *at)] += np.tensordot(pixel, w, 1)
+    inner = tuple(slice(axis.before, axis.before + axis.size) for axis in g.axes)
+    trial.same(trial.conv_transpose(x, case.w, g), room[(..., *inner)])
+
+
+@law("conv_transpose")
+def transposed_bias_is_added_to_each_place(trial: Trial, case: ConvCase) -> None:
+    """A bias adds its number to all places of its channel, those of the output padding too."""
+    g = case.geometry
+    b = np.resize(case.b, g.c)
+    wanted = trial.conv_transpose(case.grad, case.w, g) + b.reshape(-1, *(1 for _ in g.axes))
+    trial.same(trial.conv_transpose(case.grad, case.w, g, b), wanted)
+
+
+@law("conv_transpose", needs=("conv", "conv_transpose"))
+def transposed_is_the_adjoint(trial: Trial, case: ConvCase) -> None:
+    """<conv(x, w), y> = <x, transposed(y, w)>."""
+    g = replace(case.geometry, n=max(case.geometry.n, 1))
+    x, y = np.resize(case.x, g.input_shape), np.resize(case.grad, g.output_shape)
+    forward, back = trial.conv(x, case.w, g), trial.conv_transpose(y, case.w, g)
+    scale = dot(np.abs(forward), np.abs(y))
+    trial.same(dot(x, back), dot(forward, y), trial.factor * 1e-5 * scale)
+
+
+@law("conv_transpose", needs=("conv_transpose", "conv_transpose_grad"))
+def transposed_gradients_are_adjoint(trial: Trial, case: ConvCase) -> None:
+    """<transposed(y, w), g> = <y, the gradient of y from g> = <w, the gradient of w from g>."""
+    y, dy, dw = trial.run("conv_transpose", case)[:3]
+    scale = trial.factor * 1e-5 * dot(np.abs(y), np.abs(case.x))
+    for array, gradient in ((case.grad, dy), (case.w, dw)):
+        trial.same(gradient.shape, array.shape)
+        trial.same(dot(array, gradient), dot(y, case.x), scale)

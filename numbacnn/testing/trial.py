@@ -1,0 +1,294 @@
+"""A trial: one law's look at one implementation.
+
+An **implementation** is any object with some of these attributes; arrays in and out are NumPy's, of (N, C, ...) with one to three axes:
+
+| attribute | call |
+| --- | --- |
+| ``name``, ``version`` | text |
+| ``conv1d``, ``conv2d``, ``conv3d`` | (x, w, b=None, *, stride, padding, dilation, groups) -> y |
+| ``conv_transpose1d``, ... | (x, w, b=None, *, stride, padding, output_padding, groups, dilation) -> y |
+| ``max_pool1d``, ... | (x, kernel_size, *, stride, padding, dilation, ceil_mode) -> y |
+| ``max_pool1d_with_indices``, ... | the same -> (y, places in the flattened axes of each image) |
+| ``avg_pool1d``, ... | (x, kernel_size, *, stride, padding, ceil_mode, count_include_pad, divisor_override) -> y |
+| ``adaptive_avg_pool1d``, ``adaptive_max_pool1d``, ... | (x, output_size) -> y |
+| ``pad`` | (x, pad, mode) -> y; pad as PyTorch's: before and after, the last axis first |
+| ``batch_norm`` | (x, *, eps) -> x normalised by its own statistics |
+| each of them with ``_grad`` behind | (grad, *the same) -> a gradient for each array that was given, None for one it lacks |
+| ``output_shape`` | (name, shapes, *the rest of the call) -> the shape, without the memory |
+| ``set_num_threads`` | (number) -> None |
+| ``rounding`` | a row of ``ROUNDING``; "exact" where there is none |
+
+Names and defaults are PyTorch's, and an option that has its default is left out of a call. Sizes come as tuples, a number for each
+axis; a ``padding`` that is not the same on both sides as pairs. What an implementation lacks is "not offered"; a call that
+raises is "refused". Neither breaks a law.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..geometry import AdaptivePoolGeometry, ConvGeometry, PoolGeometry
+from .cases import AdaptiveCase, Case, ConvCase, NormCase, PadCase, PoolCase
+
+__all__ = ["ROUNDING", "Call", "Crashed", "LawBroken", "NotOffered", "Refused", "Trial"]
+
+ROUNDING = {"exact": 0.0, "sums": 1.0, "winograd": 4.0, "fft": 4.0}
+"""How far a result may be off: so many times n * eps * s, where a sum has n terms, whose magnitudes add up to s at most.
+
+Any order of a sum keeps to 1. On small integers sums are exact ("exact"), TF32's too: their bits suffice for the factors.
+Winograd's and Fourier transforms round the terms as well. float16 is never exact here, but "sums".
+"""
+
+
+class LawBroken(AssertionError):
+    """A law does not hold; ``found`` and ``wanted`` are the two results, where there are such."""
+
+    def __init__(self, text: str, found: Any = None, wanted: Any = None) -> None:
+        super().__init__(text)
+        self.found, self.wanted = found, wanted
+
+
+class Crashed(LawBroken):
+    """The process of an implementation died in a call, or did not come back."""
+
+
+class NotOffered(Exception):
+    """The implementation lacks an operation."""
+
+
+class Refused(Exception):
+    """The implementation raised an error."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of the implementation and what came back."""
+
+    name: str
+    arrays: tuple[np.ndarray | None, ...]
+    sizes: tuple[Any, ...]
+    options: dict[str, Any]
+    result: Any
+
+
+class Trial:
+    """An implementation, called by cases and geometries; remembers the calls."""
+
+    def __init__(self, implementation: Any) -> None:
+        self.implementation = implementation
+        self.factor = ROUNDING[getattr(implementation, "rounding", "exact")]
+        self.calls: list[Call] = []
+        self.bound = 0.0
+        self.error = 0.0
+
+    # -- calls ---------------------------------------------------------------------------------------------------------------
+    def offers(self, name: str) -> bool:
+        return callable(getattr(self.implementation, name, None))
+
+    def call(self, name: str, *arrays: np.ndarray | None, sizes: tuple[Any, ...] = (), **options: Any) -> Any:
+        """One call; arrays that it gives are NumPy's."""
+        if not self.offers(name):
+            raise NotOffered(name)
+        while arrays and arrays[-1] is None:
+            arrays = arrays[:-1]
+        try:
+            result = getattr(self.implementation, name)(*arrays, *sizes, **options)
+        except LawBroken as crash:
+            self.calls.append(Call(name, arrays, sizes, options, crash))
+            raise
+        except Exception as error:
+            raise Refused(f"{name}: {type(error).__name__}: {error}") from error
+        gives = (
+            tuple(None if part is None else np.asarray(part) for part in result)
+            if isinstance(result, (tuple, list))
+            else np.asarray(result)
+        )
+        self.calls.append(Call(name, arrays, sizes, options, gives))
+        return gives
+
+    def gradients(self, name: str, grad: np.ndarray, *arrays: np.ndarray | None, sizes: tuple[Any, ...] = (), **options: Any) -> Any:
+        """The gradients of an operation's arrays; a lone one counts as the first."""
+        found = self.call(f"{name}_grad", grad, *arrays, sizes=sizes, **options)
+        return found if isinstance(found, tuple) else (found,)
+
+    def shape_of(self, name: str, shapes: Sequence[tuple[int, ...]], *sizes: Any, **options: Any) -> tuple[int, ...]:
+        """The shape of a call's result, without the memory."""
+        return tuple(int(size) for size in self.call("output_shape", sizes=(name, tuple(shapes), *sizes), **options))
+
+    def _expect(self, x: np.ndarray, terms: float, largest: float) -> None:
+        """Note how far results of this size may be off."""
+        factor = max(self.factor, 1.0) if x.dtype == np.float16 else self.factor
+        if factor and x.size:
+            self.bound = max(self.bound, factor * terms * float(np.finfo(x.dtype).eps) * largest * float(np.abs(x).max()))
+
+    def conv(self, x: np.ndarray, w: np.ndarray, g: ConvGeometry, b: np.ndarray | None = None) -> np.ndarray:
+        self._expect(x, w[0].size + 1, float(np.abs(w).sum(tuple(range(1, w.ndim))).max()))
+        return self.call(f"conv{len(g.axes)}d", x, w, b, **conv_options(g))  # type: ignore[no-any-return]
+
+    def conv_grad(self, grad: np.ndarray, x: np.ndarray, w: np.ndarray, g: ConvGeometry, b: np.ndarray | None = None) -> Any:
+        self._expect(grad, w[:, 0].size, float(np.abs(w).sum()))
+        self._expect(grad, grad[:, 0].size, float(np.abs(x).sum()))
+        return self.gradients(f"conv{len(g.axes)}d", grad, x, w, b, **conv_options(g))
+
+    def conv_transpose(self, x: np.ndarray, w: np.ndarray, g: ConvGeometry, b: np.ndarray | None = None) -> np.ndarray:
+        """The gradient of the convolution ``g`` as an operation of its own: x (N, OC, ...) -> (N, C, ...), the sizes of ``g``'s input."""
+        self._expect(x, w[:, 0].size + 1, float(np.abs(w).sum(axis=(0, *range(2, w.ndim))).max()))
+        return self.call(f"conv_transpose{len(g.axes)}d", x, w, b, **transposed_options(g))  # type: ignore[no-any-return]
+
+    def max_pool(self, x: np.ndarray, g: PoolGeometry) -> np.ndarray:
+        return self.call(f"max_pool{len(g.axes)}d", x, sizes=(g.kernel,), **pool_options(g))  # type: ignore[no-any-return]
+
+    def avg_pool(self, x: np.ndarray, g: PoolGeometry, divisor: int | None = None) -> np.ndarray:
+        self._expect(x, _taps(g), float(_taps(g)) / divisor if divisor else 1.0)
+        return self.call(f"avg_pool{len(g.axes)}d", x, sizes=(g.kernel,), **pool_options(g, divisor))  # type: ignore[no-any-return]
+
+    def avg_pool_grad(self, grad: np.ndarray, x: np.ndarray, g: PoolGeometry, divisor: int | None = None) -> Any:
+        self._expect(grad, _taps(g), float(_taps(g)))
+        return self.gradients(f"avg_pool{len(g.axes)}d", grad, x, sizes=(g.kernel,), **pool_options(g, divisor))[0]
+
+    def max_pool_grad(self, grad: np.ndarray, x: np.ndarray, g: PoolGeometry) -> Any:
+        self._expect(grad, _taps(g), float(_taps(g)))
+        return self.gradients(f"max_pool{len(g.axes)}d", grad, x, sizes=(g.kernel,), **pool_options(g))[0]
+
+    def adaptive(self, kind: str, x: np.ndarray, g: AdaptivePoolGeometry) -> np.ndarray:
+        """``kind``: "avg" or "max"."""
+        if kind == "avg":
+            self._expect(x, float(np.prod(g.sizes)), 1.0)
+        return self.call(f"adaptive_{kind}_pool{len(g.sizes)}d", x, sizes=(g.outputs,))  # type: ignore[no-any-return]
+
+    def adaptive_grad(self, kind: str, grad: np.ndarray, x: np.ndarray, g: AdaptivePoolGeometry) -> Any:
+        self._expect(grad, float(np.prod(g.outputs)), float(np.prod(g.outputs)))
+        return self.gradients(f"adaptive_{kind}_pool{len(g.sizes)}d", grad, x, sizes=(g.outputs,))[0]
+
+    def pad(self, x: np.ndarray, pads: Sequence[tuple[int, int]], mode: str) -> np.ndarray:
+        return self.call("pad", x, sizes=(_flat(pads),), mode=mode)  # type: ignore[no-any-return]
+
+    def pad_grad(self, grad: np.ndarray, x: np.ndarray, pads: Sequence[tuple[int, int]], mode: str) -> Any:
+        return self.gradients("pad", grad, x, sizes=(_flat(pads),), mode=mode)[0]
+
+    def batch_norm(self, x: np.ndarray, eps: float) -> np.ndarray:
+        return self.call("batch_norm", x, eps=eps)  # type: ignore[no-any-return]
+
+    # -- results -------------------------------------------------------------------------------------------------------------
+    def same(self, found: Any, wanted: Any, atol: float = 0.0) -> None:
+        """Break the law unless the two are equal, or as close as this implementation's sums come (or ``atol``)."""
+        found, wanted = np.asarray(found), np.asarray(wanted)
+        if found.shape != wanted.shape:
+            raise LawBroken(f"expected shape {wanted.shape}; received shape {found.shape}", found, wanted)
+        unequal = (found != wanted) & ~(np.isnan(found) & np.isnan(wanted))
+        if not unequal.any():
+            return
+        with np.errstate(invalid="ignore"):
+            off = np.where(unequal, np.abs(found.astype(np.float64) - wanted), 0.0)
+        wrong = unequal & ~(off <= max(self.bound, atol))
+        if wrong.any():
+            at = tuple(int(i) for i in np.argwhere(wrong)[0])
+            count = f"{int(wrong.sum())} of {wrong.size} elements differ"
+            raise LawBroken(f"expected {wanted[at]} at {at}; received {found[at]}; {count}", found, wanted)
+        self.error = max(self.error, float(off.max()) / max(float(np.abs(wanted).max()), 1.0))
+
+    def equal(self, found: Any, wanted: Any) -> None:
+        """Break the law unless the two have the same bits (or NaN at the same places)."""
+        found, wanted = np.asarray(found), np.asarray(wanted)
+        if found.dtype != wanted.dtype:
+            raise LawBroken(f"expected {wanted.dtype}; received {found.dtype}", found, wanted)
+        with self._exactly():
+            self.same(found, wanted)
+
+    @contextlib.contextmanager
+    def _exactly(self) -> Iterator[None]:
+        bound, self.bound = self.bound, 0.0
+        try:
+            yield
+        finally:
+            self.bound = bound
+
+    # -- whatever the case is ------------------------------------------------------------------------------------------------
+    def run(self, family: str, case: Case) -> list[Any]:
+        """All results of a family's operation on a case: what it gives, and the gradients, None for those that it doesn't."""
+        forward, backward = getattr(self, f"_{family}")(case)
+        found = [forward()]
+        with contextlib.suppress(NotOffered):
+            found += backward()
+        return found
+
+    def _conv(self, case: ConvCase) -> Any:
+        g = case.geometry
+        return lambda: self.conv(case.x, case.w, g, case.b), lambda: self.conv_grad(case.grad, case.x, case.w, g, case.b)
+
+    def _conv_transpose(self, case: ConvCase) -> Any:
+        name, options = f"conv_transpose{len(case.geometry.axes)}d", transposed_options(case.geometry)
+        forward = lambda: self.conv_transpose(case.grad, case.w, case.geometry)  # noqa: E731
+        return forward, lambda: self.gradients(name, case.x, case.grad, case.w, **options)
+
+    def _max_pool(self, case: PoolCase) -> Any:
+        return lambda: self.max_pool(case.x, case.geometry), lambda: [self.max_pool_grad(case.grad, case.x, case.geometry)]
+
+    def _avg_pool(self, case: PoolCase) -> Any:
+        rest = case.geometry, case.divisor
+        return lambda: self.avg_pool(case.x, *rest), lambda: [self.avg_pool_grad(case.grad, case.x, *rest)]
+
+    def _adaptive_avg_pool(self, case: AdaptiveCase, kind: str = "avg") -> Any:
+        g = case.geometry
+        return lambda: self.adaptive(kind, case.x, g), lambda: [self.adaptive_grad(kind, case.grad, case.x, g)]
+
+    def _adaptive_max_pool(self, case: AdaptiveCase) -> Any:
+        return self._adaptive_avg_pool(case, "max")
+
+    def _pad(self, case: PadCase) -> Any:
+        rest = case.geometry, case.mode
+        return lambda: self.pad(case.x, *rest), lambda: [self.pad_grad(case.grad, case.x, *rest)]
+
+    def _batch_norm(self, case: NormCase) -> Any:
+        return lambda: self.batch_norm(case.x, case.geometry), lambda: []
+
+
+def _taps(g: PoolGeometry) -> int:
+    return int(np.prod(g.kernel))
+
+
+def _flat(pads: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    return tuple(side for pair in reversed(pads) for side in pair)
+
+
+def _without(options: dict[str, Any], **defaults: Any) -> dict[str, Any]:
+    """The options that differ from their defaults; a number of the defaults stands for every axis."""
+
+    def plain(name: str, value: Any) -> bool:
+        default = defaults[name]
+        return bool(value == default or (isinstance(value, tuple) and set(value) == {default}))
+
+    return {name: value for name, value in options.items() if not plain(name, value)}
+
+
+def _padding(g: ConvGeometry | PoolGeometry) -> tuple[Any, ...]:
+    """A number for each axis, or pairs."""
+    symmetric = all(before == after for before, after in g.padding)
+    return g.before if symmetric else g.padding
+
+
+def conv_options(g: ConvGeometry) -> dict[str, Any]:
+    """The keywords of a convolution."""
+    options = {"stride": g.stride, "padding": _padding(g), "dilation": g.dilation, "groups": g.groups}
+    return _without(options, stride=1, padding=0, dilation=1, groups=1)
+
+
+def transposed_options(g: ConvGeometry) -> dict[str, Any]:
+    """The keywords of the transposed convolution, the gradient of the convolution ``g``."""
+    spare = tuple(axis.padded - axis.extent - (axis.outputs - 1) * axis.stride for axis in g.axes)
+    options = conv_options(g) | {"output_padding": spare}
+    return _without(options, stride=1, padding=0, output_padding=0, dilation=1, groups=1)
+
+
+def pool_options(g: PoolGeometry, divisor: int | None = None) -> dict[str, Any]:
+    """The keywords of a pooling, beside the kernel's size."""
+    options = {"stride": g.stride, "padding": _padding(g), "dilation": g.dilation, "ceil_mode": any(axis.ceil for axis in g.axes)}
+    options |= {"count_include_pad": g.count_include_pad, "divisor_override": divisor}
+    found = _without(options, stride=1, padding=0, dilation=1, ceil_mode=False, count_include_pad=True, divisor_override=None)
+    found.pop("stride", None)
+    return found if g.stride == g.kernel else {"stride": g.stride, **found}
