@@ -64,7 +64,7 @@ class Child:
         self.command = [sys.executable, "-m", "numbacnn.testing.child", framework, json.dumps(options)]
         self.patience = patience
         self.process: subprocess.Popen[bytes] | None = None
-        self.complaints = tempfile.TemporaryFile()
+        self.complaints = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the child
         atexit.register(self.stop)
 
     def ask(self, *question: Any) -> Any:

@@ -113,7 +113,8 @@ def processor() -> str:
 
 def as_python(calls: list[Call], name: str) -> str:
     """The calls as lines of Python; equal arrays have one name."""
-    lines, names = ["import numpy as np"], {}
+    lines = ["import numpy as np"]
+    names: dict[Any, str] = {}
     for call in calls:
         for array in call.arrays:
             if array is not None and _key(array) not in names:

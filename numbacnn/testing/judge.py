@@ -19,7 +19,7 @@ from ..errors import message
 from .cases import Case
 from .finding import Finding
 from .laws import LAWS, Law
-from .trial import LawBroken, NotOffered, Refused, Trial
+from .trial import LawBroken, NotOffered, Refused, Trial, attribute
 
 __all__ = ["Verdict", "choose_laws", "judge", "offered_axes", "try_case"]
 
@@ -47,19 +47,6 @@ class Verdict:
     error: float = 0.0
     seconds: float = 0.0
     finding: Finding | None = None
-
-
-def attribute(name: str, axes: int) -> str:
-    """An operation's name for a number of axes: max_pool_grad is max_pool2d_grad.
-
-    >>> attribute("max_pool_with_indices", 3), attribute("pad_grad", 2), attribute("set_num_threads", 1)
-    ('max_pool3d_with_indices', 'pad_grad', 'set_num_threads')
-    """
-    for tail in ("_grad", "_with_indices", ""):
-        stem = name.removesuffix(tail)
-        if name.endswith(tail):
-            return f"{stem}{axes}d{tail}" if stem == "conv" or stem.startswith("conv_") or stem.endswith("_pool") else name
-    return name
 
 
 def offered_axes(law: Law, implementation: Any) -> tuple[int, ...]:

@@ -159,4 +159,4 @@ def cases(family: str, axes: tuple[int, ...] = (1, 2, 3), **ranges: Any) -> st.S
     4
     """
     small = {"size": 5, "batch": 2}
-    return st.one_of(STRATEGIES[family](n, **(small if n == 3 else {}) | ranges) for n in axes)
+    return st.one_of([STRATEGIES[family](n, **(small if n == 3 else {}) | ranges) for n in axes])

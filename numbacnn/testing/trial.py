@@ -35,7 +35,7 @@ import numpy as np
 from ..geometry import AdaptivePoolGeometry, ConvGeometry, PoolGeometry
 from .cases import AdaptiveCase, Case, ConvCase, NormCase, PadCase, PoolCase
 
-__all__ = ["ROUNDING", "Call", "Crashed", "LawBroken", "NotOffered", "Refused", "Trial"]
+__all__ = ["ROUNDING", "Call", "Crashed", "LawBroken", "NotOffered", "Refused", "Trial", "attribute"]
 
 ROUNDING = {"exact": 0.0, "sums": 1.0, "winograd": 4.0, "fft": 4.0}
 """How far a result may be off: so many times n * eps * s, where a sum has n terms, whose magnitudes add up to s at most.
@@ -43,6 +43,19 @@ ROUNDING = {"exact": 0.0, "sums": 1.0, "winograd": 4.0, "fft": 4.0}
 Any order of a sum keeps to 1. On small integers sums are exact ("exact"), TF32's too: their bits suffice for the factors.
 Winograd's and Fourier transforms round the terms as well. float16 is never exact here, but "sums".
 """
+
+
+def attribute(name: str, axes: int) -> str:
+    """An operation's name for a number of axes: max_pool_grad is max_pool2d_grad.
+
+    >>> attribute("max_pool_with_indices", 3), attribute("pad_grad", 2), attribute("set_num_threads", 1)
+    ('max_pool3d_with_indices', 'pad_grad', 'set_num_threads')
+    """
+    for tail in ("_grad", "_with_indices", ""):
+        stem = name.removesuffix(tail)
+        if name.endswith(tail):
+            return f"{stem}{axes}d{tail}" if stem == "conv" or stem.startswith("conv_") or stem.endswith("_pool") else name
+    return name
 
 
 class LawBroken(AssertionError):

@@ -14,6 +14,7 @@ from ... import backends
 from ...backends import choice
 from ...errors import ShapeError, message
 from ...geometry import AdaptivePoolGeometry, ConvGeometry, PoolGeometry
+from ..trial import attribute
 
 __all__ = ["from_passes", "passes"]
 
@@ -120,10 +121,7 @@ def from_passes(xp: Any, name: str, way: str = "", convolutions_only: bool = Fal
     operations = [conv, conv_grad, conv_transpose]
     if not convolutions_only:
         operations += [max_pool, max_pool_with_indices, max_pool_grad, avg_pool, avg_pool_grad, adaptive_avg_pool, adaptive_avg_pool_grad]
-    from ..judge import attribute
-
     made = {attribute(f.__name__, axes): f for f in operations for axes in (1, 2, 3)}
-    if way == "winograd":
-        made["rounding"] = "winograd"
-    ranges = {family: {k: v for k, v in RANGES[way].items()} for family in ("conv", "conv_transpose")} if way in RANGES else {}
-    return SimpleNamespace(name=name, ranges=ranges, output_shape=output_shape, **made)
+    ranges = {family: RANGES.get(way, {}) for family in ("conv", "conv_transpose")}
+    rounding = "winograd" if way == "winograd" else "exact"
+    return SimpleNamespace(name=name, rounding=rounding, ranges=ranges, output_shape=output_shape, **made)

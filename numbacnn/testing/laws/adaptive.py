@@ -6,6 +6,7 @@ import itertools
 import math
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,8 @@ def _windows(size: int, count: int) -> list[slice]:
     return found
 
 
-def _places(g: AdaptivePoolGeometry) -> list[tuple[tuple[int, ...], tuple[slice, ...]]]:
+def _places(g: AdaptivePoolGeometry) -> list[tuple[Any, Any]]:
+    """Each output place with the part of the input that its window covers."""
     along = [_windows(*axis) for axis in zip(g.sizes, g.outputs)]
     places = itertools.product(*(range(count) for count in g.outputs))
     return [(place, tuple(windows[i] for windows, i in zip(along, place))) for place in places]

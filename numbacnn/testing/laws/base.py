@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ..cases import Case
 from ..trial import Trial
 
 __all__ = ["LAWS", "Law", "law"]
 
-Holds: TypeAlias = Callable[[Trial, Any], None]
+Holds: TypeAlias = Callable[..., None]
 
 
 @dataclass(frozen=True)

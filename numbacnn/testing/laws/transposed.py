@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def transposed_scatters_each_pixel(trial: Trial, case: ConvCase) -> None:
         for k in range(g.groups):
             pixel, w = x[(slice(None), slice(k * oc, (k + 1) * oc), *place)], case.w[k * oc : (k + 1) * oc]
             room[(slice(None), slice(k * c, (k + 1) * c), *at)] += np.tensordot(pixel, w, 1)
-    inner = tuple(slice(axis.before, axis.before + axis.size) for axis in g.axes)
+    inner: Any = tuple(slice(axis.before, axis.before + axis.size) for axis in g.axes)
     trial.same(trial.conv_transpose(x, case.w, g), room[(..., *inner)])
 
 
