@@ -79,8 +79,6 @@ def _devices() -> list[str]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "device" in metafunc.fixturenames:
         metafunc.parametrize("device", _devices())
-    if "implementation" in metafunc.fixturenames:
-        metafunc.parametrize("implementation", ["reference", *_devices()], indirect=True)
 
 
 @pytest.fixture
@@ -89,12 +87,3 @@ def backend(device: str):  # type: ignore[no-untyped-def]
     from numbacnn import backends
 
     return backends.get(device)
-
-
-@pytest.fixture
-def implementation(request: pytest.FixtureRequest):  # type: ignore[no-untyped-def]
-    """Convolution and pooling by each device and by the reference, on NumPy arrays."""
-    from numbacnn import backends
-    from numbacnn.testing import of_backend, of_reference
-
-    return of_reference() if request.param == "reference" else of_backend(backends.get(request.param))

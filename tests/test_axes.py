@@ -9,6 +9,7 @@ from typing import Any
 import launches
 import numpy as np
 import pytest
+from held import holding
 
 from numbacnn import backends, config, reference
 from numbacnn.backends.cpu import CpuBackend, conv, run
@@ -18,7 +19,7 @@ from numbacnn.geometry import AdaptivePoolGeometry, ConvGeometry, PoolGeometry
 from numbacnn.kernels.cpu.conv import PIXELS, pad
 from numbacnn.kernels.cpu.launch import launch
 from numbacnn.testing import AdaptiveCase, ConvCase, PoolCase
-from numbacnn.testing.strategies import relayout
+from numbacnn.testing.cases import relayout
 
 
 @pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
@@ -95,7 +96,7 @@ def test_every_way_to_convolve_is_met() -> None:
 def test_any_layout(cpu: CpuBackend, layout: str) -> None:
     for x, w, options in (SPECIAL[1], SPECIAL[6]):
         case = ConvCase.of(x, w, **options)
-        check(cpu, ConvCase(case.geometry, *(relayout(a, layout) for a in (case.x, case.w, case.grad))))
+        check(cpu, holding(case, *(relayout(a, layout) for a in (case.x, case.w, case.grad))))
 
 
 def _pools(axes: int) -> list[tuple[Any, ...]]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import small_tiles
 
 from numbacnn import backends, cuda, reference
 from numbacnn.backends.choice import Declined, only
@@ -14,6 +13,7 @@ from numbacnn.backends.cuda.conv import choose
 from numbacnn.geometry import ConvGeometry
 from numbacnn.kernels.cuda.driver import SIMULATED
 from numbacnn.testing import AdaptiveCase, ConvCase, PoolCase
+from numbacnn.testing.small_tiles import shrink
 
 pytestmark = pytest.mark.skipif(
     not cuda.is_available(), reason="needs a GPU or NUMBA_ENABLE_CUDASIM=1; test_simulator.py runs it simulated"
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture
 def xp(monkeypatch: pytest.MonkeyPatch) -> Any:
     if SIMULATED:
-        small_tiles.use(monkeypatch)
+        shrink(monkeypatch.setattr)
     return backends.get("cuda")
 
 

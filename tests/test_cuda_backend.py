@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import small_tiles
 from numba import config
 
 import numbacnn as nc
@@ -37,7 +36,7 @@ pytestmark = [
 @pytest.fixture
 def xp(monkeypatch: pytest.MonkeyPatch) -> backend.CudaBackend:
     if SIMULATED:
-        small_tiles.use(monkeypatch)
+        shrink(monkeypatch.setattr)
     return backend.create()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import launches
 import numpy as np
 import pytest
+from held import holding
 
 from numbacnn import backends, reference
 from numbacnn.backends.cpu import CpuBackend
@@ -24,7 +25,7 @@ from numbacnn.geometry import ConvGeometry, PoolGeometry
 from numbacnn.kernels.cpu import conv, few_rows, launch
 from numbacnn.kernels.cpu.tile import LANES
 from numbacnn.testing import ConvCase
-from numbacnn.testing.strategies import relayout
+from numbacnn.testing.cases import relayout
 
 ROOT = Path(__file__).parents[1]
 WIDE, NARROW = tiles.WIDE[0], tiles.NARROW[0]  # rows of the two tiles
@@ -141,7 +142,7 @@ def test_equal_geometries_are_one(cpu: CpuBackend) -> None:
         case = ConvCase.of(x, w, padding=(0, 1))
         g = case.geometry
         check(cpu, case)
-        check(cpu, ConvCase(replace(g), case.x, case.w, case.grad))
+        check(cpu, holding(replace(case, geometry=replace(g)), case.x, case.w, case.grad))
         assert replace(g) is not g
         assert (prepadded(g, case.x.dtype) is None) == (x[1] == 1)
 
@@ -160,13 +161,13 @@ def test_the_rows_of_a_weight_gradient_lie_in_the_window(dtype: str) -> None:
 @pytest.mark.parametrize("layout", ["channels_last", "fortran", "reversed", "every_other", "readonly"])
 def test_layouts(cpu: CpuBackend, layout: str) -> None:
     case = ConvCase.of((2, 3, 6, 5), (4, 3, 3, 2), padding=1, stride=2)
-    check(cpu, ConvCase(case.geometry, relayout(case.x, layout), relayout(case.w, layout), relayout(case.grad, layout)))
+    check(cpu, holding(case, relayout(case.x, layout), relayout(case.w, layout), relayout(case.grad, layout)))
 
 
 def test_a_gradient_of_zero_strides(cpu: CpuBackend) -> None:
     """What ``sum().backward()`` hands down."""
     case = ConvCase.of((2, 3, 6, 5), (4, 3, 3, 2), padding=1)
-    check(cpu, ConvCase(case.geometry, case.x, case.w, np.broadcast_to(np.float32(3), case.grad.shape)))
+    check(cpu, holding(case, case.x, case.w, np.broadcast_to(np.float32(3), case.grad.shape)))
 
 
 def test_results_are_channels_last_and_weight_gradients_c_ordered(cpu: CpuBackend) -> None:
@@ -295,7 +296,7 @@ def test_convolution_stays_inside_its_memory(cpu: CpuBackend, guarded: GuardedPo
     for x, w, options in cases:
         guarded.rooms = []
         case = ConvCase.of(x, w, dtype=dtype, **options)
-        check(cpu, ConvCase(case.geometry, guarded.guarded(case.x), guarded.weight(case.w), guarded.guarded(case.grad)))
+        check(cpu, holding(case, guarded.guarded(case.x), guarded.weight(case.w), guarded.guarded(case.grad)))
         guarded.check()
 
 
@@ -347,7 +348,7 @@ def _real(x: Any, w: Any, options: dict[str, Any]) -> ConvCase:
     """Values whose sums round, so that the order of additions shows."""
     case = ConvCase.of(x, w, **options)
     rng = np.random.default_rng(0)
-    return ConvCase(case.geometry, *(rng.standard_normal(a.shape).astype(np.float32) for a in (case.x, case.w, case.grad)))
+    return holding(case, *(rng.standard_normal(a.shape).astype(np.float32) for a in (case.x, case.w, case.grad)))
 
 
 ROUNDING = [_real(*case) for case in (*SPECIAL[:3], *SPECIAL[-12:])] + [_real((40, 3, 17, 19), (20, 3, 3, 3), {"padding": 1})]
@@ -370,7 +371,7 @@ def test_bits_do_not_depend_on_the_layout(cpu: CpuBackend) -> None:
     for case in ROUNDING:
         wanted = _bits(cpu, case)
         for layout in ("channels_last", "reversed"):
-            assert _bits(cpu, ConvCase(case.geometry, *(relayout(a, layout) for a in (case.x, case.w, case.grad)))) == wanted
+            assert _bits(cpu, holding(case, *(relayout(a, layout) for a in (case.x, case.w, case.grad)))) == wanted
 
 
 def test_the_serial_twins_give_the_same_bits(cpu: CpuBackend, monkeypatch: pytest.MonkeyPatch) -> None:

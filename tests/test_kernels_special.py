@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from held import holding
 
 from numbacnn import backends, config, reference
 from numbacnn.backends.cpu import CpuBackend
@@ -34,7 +35,7 @@ def gaussian(x: tuple[int, ...], w: tuple[int, ...], **options: object) -> ConvC
     case = ConvCase.of(x, w, **options)
     rng = np.random.default_rng(0)
     draw = lambda a: np.ascontiguousarray(rng.standard_normal(a.shape).astype(np.float32))
-    return ConvCase(case.geometry, draw(case.x), draw(case.w), draw(case.grad))
+    return holding(case, draw(case.x), draw(case.w), draw(case.grad))
 
 
 def last(x: np.ndarray) -> np.ndarray:

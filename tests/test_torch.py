@@ -20,7 +20,7 @@ from numbacnn.geometry import AdaptivePoolGeometry, ConvGeometry, PoolGeometry
 from numbacnn.nn import functional as F
 from numbacnn.pointwise import UNARY
 from numbacnn.tensor import apply
-from numbacnn.testing.properties import holds_data_everywhere
+from numbacnn.testing.laws.pool import holds_data_everywhere
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch==2.13.0")
 torch.set_num_threads(1)

@@ -101,9 +101,10 @@ class Case:
         return replace(self, inputs=tuple(replace(values, **changed) for values in self.inputs))
 
     @classmethod
-    def fitting(cls: type[C], geometry: Any, shapes: Sequence[tuple[int, ...]], seed: int = 0, **rest: Any) -> C:
+    def fitting(cls: type[C], geometry: Any, shapes: Sequence[tuple[int, ...]], seed: int = 0, dtype: Any = "float32", **rest: Any) -> C:
         """Small integers of these shapes."""
-        return cls(geometry, tuple(Values(tuple(shape), seed + i) for i, shape in enumerate(shapes)), **rest)
+        name = np.dtype(dtype).name
+        return cls(geometry, tuple(Values(tuple(shape), seed + i, dtype=name) for i, shape in enumerate(shapes)), **rest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,10 +119,10 @@ class ConvCase(Case):
     b = _input(3, "(OC,)")
 
     @classmethod
-    def of(cls, input_shape: Sequence[int], weight_shape: Sequence[int], seed: int = 0, **options: Any) -> ConvCase:
+    def of(cls, input_shape: Sequence[int], weight_shape: Sequence[int], seed: int = 0, dtype: Any = "float32", **options: Any) -> ConvCase:
         """A case of these shapes; ``options`` as for ``ConvGeometry.of``."""
         g = ConvGeometry.of(input_shape, weight_shape, **options)
-        return cls.fitting(g, (g.input_shape, g.weight_shape, g.output_shape, (g.oc,)), seed)
+        return cls.fitting(g, (g.input_shape, g.weight_shape, g.output_shape, (g.oc,)), seed, dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,10 +135,18 @@ class PoolCase(Case):
     grad = _input(1, "(N, C, ...), of the outputs")
 
     @classmethod
-    def of(cls, input_shape: Sequence[int], kernel_size: Any, seed: int = 0, divisor: int | None = None, **options: Any) -> PoolCase:
+    def of(
+        cls,
+        input_shape: Sequence[int],
+        kernel_size: Any,
+        seed: int = 0,
+        dtype: Any = "float32",
+        divisor: int | None = None,
+        **options: Any,
+    ) -> PoolCase:
         """A case of these sizes; ``options`` as for ``PoolGeometry.of``."""
         g = PoolGeometry.of(input_shape, kernel_size, **options)
-        return cls.fitting(g, (g.input_shape, g.output_shape), seed, divisor=divisor)
+        return cls.fitting(g, (g.input_shape, g.output_shape), seed, dtype, divisor=divisor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,10 +158,10 @@ class AdaptiveCase(Case):
     grad = _input(1, "(N, C, ...), of the outputs")
 
     @classmethod
-    def of(cls, input_shape: Sequence[int], output_size: Any, seed: int = 0) -> AdaptiveCase:
+    def of(cls, input_shape: Sequence[int], output_size: Any, seed: int = 0, dtype: Any = "float32") -> AdaptiveCase:
         """A case of these sizes."""
         g = AdaptivePoolGeometry.of(input_shape, output_size)
-        return cls.fitting(g, (g.input_shape, g.output_shape), seed)
+        return cls.fitting(g, (g.input_shape, g.output_shape), seed, dtype)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import FormatError, message
 from .cases import Case, from_data, to_data
 from .laws import LAWS, Law
-from .trial import Call, Crashed, LawBroken, Trial
+from .trial import Call, Crashed, LawBroken, Trial, name_of
 
 __all__ = ["Finding", "environment"]
 
@@ -48,7 +48,7 @@ class Finding:
     @classmethod
     def of(cls, law: Law, implementation: Any, case: Case, trial: Trial, error: LawBroken) -> Finding:
         """What there is to tell of a case that broke a law."""
-        name = getattr(implementation, "name", type(implementation).__name__)
+        name = name_of(implementation)
         results = [] if isinstance(error, Crashed) else [_shown(error.found), _shown(error.wanted)]
         found, wanted = results or ("", "")
         version = str(getattr(implementation, "version", ""))

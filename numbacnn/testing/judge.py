@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,9 @@ from ..errors import message
 from .cases import Case
 from .finding import Finding
 from .laws import LAWS, Law
-from .trial import LawBroken, NotOffered, Refused, Trial, attribute
+from .trial import LawBroken, NotOffered, Refused, Trial, attribute, name_of
 
-__all__ = ["Verdict", "choose_laws", "judge", "offered_axes", "try_case"]
+__all__ = ["Verdict", "choose_laws", "hold", "judge", "merged", "offered_axes", "try_case"]
 
 
 SHRINKING = 20.0
@@ -61,8 +61,8 @@ def choose_laws(ops: Iterable[str] = ()) -> list[Law]:
     Raises:
         ValueError: where a name fits none.
 
-    >>> {law.family for law in choose_laws(["max_pool"])}
-    {'max_pool', 'adaptive_max_pool'}
+    >>> sorted({law.family for law in choose_laws(["max_pool"])})
+    ['adaptive_max_pool', 'max_pool']
     """
     ops = list(ops)
     for op in ops:
@@ -77,28 +77,39 @@ def judge(
     *,
     examples: int = 25,
     seed: int | None = 0,
-    after: Callable[[Verdict], None] = lambda verdict: None,
-) -> list[Verdict]:
+    skip: Container[tuple[str, str]] = (),
+) -> Iterator[Verdict]:
     """Hold an implementation to laws, all by default.
 
     Args:
         implementation: an object as ``trial`` describes it.
         examples: cases for each law.
         seed: the same seed draws the same cases; None draws new ones each time.
-        after: called with each verdict as it stands.
+        skip: (law, implementation) that are left out, such as those that are known to be broken.
 
-    Returns:
+    Yields:
         a verdict for each law of which the implementation offers the operations.
 
     Raises:
         ImportError: without Hypothesis.
     """
-    verdicts = []
     for law in LAWS if laws is None else laws:
-        if axes := offered_axes(law, implementation):
-            verdicts.append(hold(law, implementation, axes, examples, seed))
-            after(verdicts[-1])
-    return verdicts
+        axes = offered_axes(law, implementation)
+        if axes and (str(law), name_of(implementation)) not in skip:
+            yield hold(law, implementation, axes, examples, seed)
+
+
+def merged(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """One verdict for each law and implementation: what several rounds found."""
+    found: dict[tuple[str, str], Verdict] = {}
+    for verdict in verdicts:
+        first = found.setdefault((str(verdict.law), verdict.name), Verdict(verdict.law, verdict.name))
+        first.cases += verdict.cases
+        first.refused += verdict.refused
+        first.seconds += verdict.seconds
+        first.error = max(first.error, verdict.error)
+        first.finding = first.finding or verdict.finding
+    return list(found.values())
 
 
 def hold(law: Law, implementation: Any, axes: tuple[int, ...], examples: int, seed: int | None) -> Verdict:
@@ -108,7 +119,7 @@ def hold(law: Law, implementation: Any, axes: tuple[int, ...], examples: int, se
 
     from .strategies import cases
 
-    verdict = Verdict(law, getattr(implementation, "name", type(implementation).__name__))
+    verdict = Verdict(law, name_of(implementation))
     broken: dict[str, dict[str, Any]] = {}
     start = time.perf_counter()
     ranges = getattr(implementation, "ranges", {}).get(law.family, {})

@@ -35,7 +35,7 @@ import numpy as np
 from ..geometry import AdaptivePoolGeometry, ConvGeometry, PoolGeometry
 from .cases import AdaptiveCase, Case, ConvCase, NormCase, PadCase, PoolCase
 
-__all__ = ["ROUNDING", "Call", "Crashed", "LawBroken", "NotOffered", "Refused", "Trial", "attribute"]
+__all__ = ["ROUNDING", "Call", "Crashed", "LawBroken", "NotOffered", "Refused", "Trial", "attribute", "name_of"]
 
 ROUNDING = {"exact": 0.0, "sums": 1.0, "winograd": 4.0, "fft": 4.0}
 """How far a result may be off: so many times n * eps * s, where a sum has n terms, whose magnitudes add up to s at most.
@@ -43,6 +43,11 @@ ROUNDING = {"exact": 0.0, "sums": 1.0, "winograd": 4.0, "fft": 4.0}
 Any order of a sum keeps to 1. On small integers sums are exact ("exact"), TF32's too: their bits suffice for the factors.
 Winograd's and Fourier transforms round the terms as well. float16 is never exact here, but "sums".
 """
+
+
+def name_of(implementation: Any) -> str:
+    """What an implementation is called."""
+    return str(getattr(implementation, "name", type(implementation).__name__))
 
 
 def attribute(name: str, axes: int) -> str:

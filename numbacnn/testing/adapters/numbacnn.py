@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...backends import DEFAULT
 from ._passes import passes
 
 __all__ = ["implementations"]
@@ -14,12 +15,17 @@ __all__ = ["implementations"]
 OPERATIONS = ("conv2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d")
 
 
-def implementations(device: str = "cpu") -> list[Any]:
+def implementations(device: str = DEFAULT) -> list[Any]:
     """The library as it is called on a device, and its ways to convolve."""
-    import numbacnn as nc
+    from ...kernels.cpu.launch import get_num_threads, set_num_threads
+    from ...kernels.cuda.driver import SIMULATED
+    from ...nn import functional
+    from ...tensor import Tensor, from_array
+    from ...version import __version__
+    from ..small_tiles import shrink
 
     def run(f: Any, args: Any, options: Any) -> Any:
-        given = [nc.from_array(a).to(device).requires_grad_() if isinstance(a, np.ndarray) else a for a in args]
+        given = [from_array(a).to(device).requires_grad_() if isinstance(a, np.ndarray) else a for a in args]
         return given, f(*given, **options)
 
     def forward(f: Any) -> Any:
@@ -28,15 +34,17 @@ def implementations(device: str = "cpu") -> list[Any]:
     def gradients(f: Any) -> Any:
         def call(grad: np.ndarray, *args: Any, **options: Any) -> Any:
             given, y = run(f, args, options)
-            y.backward(nc.from_array(grad).to(device))
-            return tuple(x.grad.cpu().numpy() for x in given if hasattr(x, "grad"))
+            y.backward(from_array(grad).to(device))
+            return tuple(x.grad.cpu().numpy() for x in given if isinstance(x, Tensor) and x.grad is not None)
 
         return call
 
-    default = nc.get_num_threads()
-    users = SimpleNamespace(name="numbacnn", version=nc.__version__, set_num_threads=lambda n: nc.set_num_threads(n or default))
-    functions = {name: getattr(nc.nn.functional, name) for name in OPERATIONS}
-    functions["batch_norm"] = lambda x, eps: nc.nn.functional.batch_norm(x, None, None, training=True, eps=eps)
+    if SIMULATED and device != DEFAULT:
+        shrink()
+    default = get_num_threads()
+    users = SimpleNamespace(name="numbacnn", version=__version__, set_num_threads=lambda n: set_num_threads(n or default))
+    functions = {name: getattr(functional, name) for name in OPERATIONS}
+    functions["batch_norm"] = lambda x, eps: functional.batch_norm(x, None, None, training=True, eps=eps)
     for name, f in functions.items():
         vars(users).update({name: forward(f), f"{name}_grad": gradients(f)})
     return [users, *passes(device)]

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from numbacnn.backends.cuda import conv as convolve
-from numbacnn.backends.cuda import reduce as reductions
-from numbacnn.kernels.cuda import driver
-from numbacnn.kernels.cuda.simt import conv, loss, matmul, norm, reduce, softmax, tile
+from ..backends.cuda import conv as convolve
+from ..backends.cuda import reduce as reductions
+from ..kernels.cuda import driver
+from ..kernels.cuda.simt import conv, loss, matmul, norm, reduce, softmax, tile
 
 _TILE = {"BM": 4, "BN": 4, "TM": 2, "TN": 2, "THREADS": 4, "BMP": 5, "BNP": 5, "LOADS": 8, "ACROSS": 2}
 _ROWS = {"THREADS": 4, "COLUMNS": 4, "LANES": 2}
 _BACKEND = {"WANTED_BLOCKS": 4, "ROW_CHUNK": 8, "COLUMN_CHUNK": 4, "SHORT_ROW": 3}
 
 
-def use(monkeypatch: Any) -> None:
+def shrink(change: Callable[[Any, str, int], None] = setattr) -> None:
     """Shrink every block. Right in the simulator only: a compiled kernel has its constants inside."""
-    monkeypatch.setattr(driver, "THREADS", 16)
+    change(driver, "THREADS", 16)
     for module in (tile, conv, matmul):
         for name in _TILE.keys() & vars(module).keys():
-            monkeypatch.setattr(module, name, _TILE[name])
+            change(module, name, _TILE[name])
     rows = ((module, _ROWS) for module in (reduce, norm, softmax, loss))
     for module, constants in (*rows, (reductions, _BACKEND), (convolve, _BACKEND)):
         for name in constants.keys() & vars(module).keys():
-            monkeypatch.setattr(module, name, constants[name])
+            change(module, name, constants[name])
