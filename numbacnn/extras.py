@@ -19,7 +19,7 @@ EXTRAS = {
 
 
 def import_extra(op: str, module: str, package: str) -> Any:
-    """Import a module of an optional package when it is needed.
+    """Import a module of an optional package when it is needed; one that no extra brings is installed by itself.
 
     Raises:
         ImportError: where it can't be imported; the message has the ``pip`` line that installs the extra.
@@ -30,6 +30,6 @@ def import_extra(op: str, module: str, package: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        extra = next(name for name, packages in EXTRAS.items() if package in packages)
-        wanted, hint = f"{package} to be installed", f'run: pip install "numbacnn[{extra}]"'
+        extra = next((f'"numbacnn[{name}]"' for name, packages in EXTRAS.items() if package in packages), package)
+        wanted, hint = f"{package} to be installed", f"run: pip install {extra}"
         raise ImportError(message(op, wanted, f"{type(error).__name__}: {error}", hint)) from error
