@@ -96,7 +96,6 @@ def test_arrays_too_large_for_32_bits_are_refused(xp: backend.CudaBackend) -> No
 
 
 BASIC = [0, -1, slice(1, None), slice(None, None, -1), slice(5, 0, -2), None, ..., (..., 1), (1, ..., None, 0), (slice(0, 0), 1), (0, 1, 2)]
-from numbacnn.testing.small_tiles import shrink
 
 
 @pytest.mark.parametrize("index", BASIC, ids=str)
@@ -111,9 +110,6 @@ def test_basic_indexing_makes_views(xp: backend.CudaBackend, index: Any) -> None
     same(xp, x, a)
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 def test_index_errors(xp: backend.CudaBackend) -> None:
     x = xp.from_numpy(ints(3, 4))
     with pytest.raises(IndexError, match=r"^index 3 is out of bounds for axis 0 with size 3$"):
@@ -125,9 +121,6 @@ def test_index_errors(xp: backend.CudaBackend) -> None:
         xp.setitem(x, ..., xp.from_numpy(ints(3)))
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 ADVANCED = {
     "rows": np.array([2, 0, 2]),
     "points": (np.array([0, 1]), np.array([3, 3])),
@@ -135,7 +128,6 @@ ADVANCED = {
     "mask": ints(3, 4, 5) > 0,
     "row mask": np.array([True, False, True]),
 }
-from numbacnn.testing.small_tiles import shrink
 
 
 @pytest.mark.parametrize("index", ADVANCED.values(), ids=ADVANCED.keys())
@@ -152,9 +144,6 @@ def test_advanced_indexing(xp: backend.CudaBackend, index: Any) -> None:
     same(xp, x, a)
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 def test_overlapping_and_mixed_assignment(xp: backend.CudaBackend) -> None:
     a = ints(6, 3)
     x = xp.from_numpy(a)
@@ -165,9 +154,6 @@ def test_overlapping_and_mixed_assignment(xp: backend.CudaBackend) -> None:
     xp.add_at(x, (slice(None), slice(1, 2)), xp.from_numpy(ints(6, 1, seed=3)))
     a[:, 1:2] += ints(6, 1, seed=3)
     same(xp, x, a)
-
-
-from numbacnn.testing.small_tiles import shrink
 
 
 def test_reshape_transpose_broadcast(xp: backend.CudaBackend) -> None:
@@ -182,9 +168,6 @@ def test_reshape_transpose_broadcast(xp: backend.CudaBackend) -> None:
     same(xp, xp.reshape(xp.from_numpy(np.ones((0, 3))), (3, 0, 2)), np.ones((3, 0, 2)))
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 def test_layouts_are_kept_or_made_without_needless_copies(xp: backend.CudaBackend) -> None:
     x = xp.from_numpy(nhwc(ints(2, 3, 4, 5)))
     assert xp.channels_last(x) is x
@@ -195,16 +178,10 @@ def test_layouts_are_kept_or_made_without_needless_copies(xp: backend.CudaBacken
     assert xp.channels_last(one) is one and xp.contiguous(one) is one  # one channel is both
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 def test_concatenate(xp: backend.CudaBackend) -> None:
     a, b = nhwc(ints(2, 3, 2, 2)), ints(2, 1, 2, 2, seed=1)
     same(xp, xp.concatenate([xp.from_numpy(a), xp.from_numpy(b)], 1), np.concatenate([a, b], 1))
     same(xp, xp.concatenate([xp.from_numpy(a[0]), xp.from_numpy(a[1])], -1), np.concatenate([a[0], a[1]], -1))
-
-
-from numbacnn.testing.small_tiles import shrink
 
 
 # -- elementwise -----------------------------------------------------------------------------------------------------------
@@ -218,7 +195,6 @@ UNARY = {
     "tanh": np.tanh,
     "erf": np.vectorize(math.erf),
 }
-from numbacnn.testing.small_tiles import shrink
 
 
 @pytest.mark.parametrize(("name", "dtype"), [*EXACT, ("logical_not", "bool")])
@@ -226,9 +202,6 @@ def test_exact_unary(xp: backend.CudaBackend, name: str, dtype: str) -> None:
     a = ints(3, 4, dtype=dtype, low=0 if dtype == "uint8" else -4).T
     wanted = np.maximum(a, 0) if name == "relu" else getattr(np, name)(a)
     same(xp, xp.unary(name, xp.from_numpy(a)), wanted)
-
-
-from numbacnn.testing.small_tiles import shrink
 
 
 @pytest.mark.parametrize("name", ["exp", "log", "log1p", "sqrt", "sigmoid", "tanh", "erf"])
@@ -239,11 +212,7 @@ def test_smooth_unary(xp: backend.CudaBackend, name: str, dtype: str) -> None:
         close(xp, xp.unary(name, xp.from_numpy(a)), UNARY[name](a).astype(dtype))
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 SHAPES = [((2, 3, 4, 5), (2, 3, 4, 5)), ((2, 3, 4, 5), (3, 1, 1)), ((3, 1), (1, 4)), ((), (3,)), ((2, 0), (1,))]
-from numbacnn.testing.small_tiles import shrink
 
 
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
@@ -252,9 +221,6 @@ def test_binary_broadcasts(xp: backend.CudaBackend, name: str, shapes: Any) -> N
     a, b = ints(*shapes[0]), ints(*shapes[1], low=1, seed=1)
     a = nhwc(a) if a.ndim == 4 else a
     same(xp, xp.binary(name, xp.from_numpy(a), xp.from_numpy(b)), getattr(np, name)(a, b))
-
-
-from numbacnn.testing.small_tiles import shrink
 
 
 def test_binary_with_scalars_and_odd_types(xp: backend.CudaBackend) -> None:
@@ -269,9 +235,6 @@ def test_binary_with_scalars_and_odd_types(xp: backend.CudaBackend) -> None:
     assert math.copysign(1, xp.item(xp.binary("multiply", xp.full((), 1, "float32"), -0.0))) == -1
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8"])
 @pytest.mark.parametrize("name", ["floor_divide", "remainder"])
 def test_floor_division(xp: backend.CudaBackend, name: str, dtype: str) -> None:
@@ -282,9 +245,6 @@ def test_floor_division(xp: backend.CudaBackend, name: str, dtype: str) -> None:
     same(xp, xp.binary(name, 7, xp.from_numpy(b)), getattr(np, name)(np.array(7, dtype), b))
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 @pytest.mark.parametrize("name", ["floor_divide", "remainder"])
 def test_floor_division_of_what_rounds_and_of_infinities(xp: backend.CudaBackend, name: str) -> None:
     a = np.array([5.3, -5.3, 1e30, 0.3, -0.0, np.inf, -np.inf, np.nan, 7.0, -7.0], np.float32)
@@ -292,9 +252,6 @@ def test_floor_division_of_what_rounds_and_of_infinities(xp: backend.CudaBackend
         with np.errstate(all="ignore"):
             wanted = getattr(np, name)(a, np.float32(divisor))
         same(xp, xp.binary(name, xp.from_numpy(a), divisor), wanted)
-
-
-from numbacnn.testing.small_tiles import shrink
 
 
 def test_nan_wins(xp: backend.CudaBackend) -> None:
@@ -309,17 +266,11 @@ def test_nan_wins(xp: backend.CudaBackend) -> None:
     same(xp, xp.argmin(xp.from_numpy(table), 1), table.argmin(1))
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 @pytest.mark.parametrize("name", ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"])
 def test_compare(xp: backend.CudaBackend, name: str) -> None:
     a, b = ints(3, 4), ints(4, seed=1)
     same(xp, xp.compare(name, xp.from_numpy(a), xp.from_numpy(b)), getattr(np, name)(a, b))
     same(xp, xp.compare(name, xp.from_numpy(a > 0), True), getattr(np, name)(a > 0, True))
-
-
-from numbacnn.testing.small_tiles import shrink
 
 
 def test_where(xp: backend.CudaBackend) -> None:
@@ -328,18 +279,12 @@ def test_where(xp: backend.CudaBackend) -> None:
     same(xp, xp.where(xp.from_numpy(c), xp.from_numpy(a), 0.0), np.where(c, a, np.float32(0)))
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 def test_activation_backward(xp: backend.CudaBackend) -> None:
     g, y = nhwc(ints(2, 3, 2, 2)), ints(2, 3, 2, 2, seed=1)
     args = xp.from_numpy(g), xp.from_numpy(y)
     same(xp, xp.unary_backward("relu", *args), np.where(y > 0, g, 0))
     same(xp, xp.unary_backward("sigmoid", *args), g * y * (1 - y))
     same(xp, xp.unary_backward("tanh", *args), g * (1 - y * y))
-
-
-from numbacnn.testing.small_tiles import shrink
 
 
 @pytest.mark.parametrize("name", ["gelu", "gelu_tanh"])
@@ -361,9 +306,6 @@ def test_gelu(xp: backend.CudaBackend, dtype: str, name: str) -> None:
     np.testing.assert_allclose(found, g * slope, rtol=1e-5 if dtype == "float32" else 1e-7, atol=1e-5 if dtype == "float32" else 1e-7)
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 # -- reductions ------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("axes", [(0,), (1,), (0, 2, 3), (2, 3), (0, 1, 2, 3), (), (1, 3)], ids=str)
 @pytest.mark.parametrize("name", ["sum", "max", "min"])
@@ -372,9 +314,6 @@ def test_reduce(xp: backend.CudaBackend, name: str, axes: Any) -> None:
     for keepdims in (False, True):
         found = getattr(xp, name)(xp.from_numpy(a), axes, keepdims)
         same(xp, found, getattr(a, name)(axis=axes, keepdims=keepdims))
-
-
-from numbacnn.testing.small_tiles import shrink
 
 
 def test_reduce_other_types_and_shapes(xp: backend.CudaBackend) -> None:
@@ -387,16 +326,10 @@ def test_reduce_other_types_and_shapes(xp: backend.CudaBackend) -> None:
     same(xp, xp.sum(xp.full((), 3, "float32"), (), False), np.float32(3))
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 def test_bits_do_not_depend_on_layout(xp: backend.CudaBackend) -> None:
     a = np.random.default_rng(0).standard_normal((2, 3, 3, 4)).astype(np.float32)
     for axes in ((0, 2, 3), (1,), (0, 1, 2, 3)):
         same(xp, xp.sum(xp.from_numpy(a), axes, False), xp.to_numpy(xp.sum(xp.from_numpy(nhwc(a)), axes, False)))
-
-
-from numbacnn.testing.small_tiles import shrink
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int64", "float32", "float64"])
@@ -409,9 +342,6 @@ def test_the_least_and_the_greatest_value_of_a_type(xp: backend.CudaBackend, dty
         same(xp, getattr(xp, f"arg{name}")(xp.from_numpy(a), 1), getattr(a, f"arg{name}")(1))
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 @pytest.mark.parametrize("axis", [0, 1, -1])
 @pytest.mark.parametrize("name", ["argmax", "argmin"])
 def test_positions_are_those_of_the_first(xp: backend.CudaBackend, name: str, axis: int) -> None:
@@ -420,15 +350,9 @@ def test_positions_are_those_of_the_first(xp: backend.CudaBackend, name: str, ax
     same(xp, getattr(xp, name)(xp.from_numpy(a > 0), axis), getattr(a > 0, name)(axis))
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 def softmax(a: np.ndarray, axis: int) -> np.ndarray:
     e = np.exp(a - a.max(axis, keepdims=True))
     return e / e.sum(axis, keepdims=True)
-
-
-from numbacnn.testing.small_tiles import shrink
 
 
 @pytest.mark.parametrize("axis", [0, -1])
@@ -443,9 +367,6 @@ def test_softmax(xp: backend.CudaBackend, axis: int) -> None:
     close(xp, xp.log_softmax_backward(grad, xp.from_numpy(logs), axis), g - np.exp(logs) * g.sum(axis, keepdims=True))
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 @pytest.mark.parametrize("smoothing", [0.0, 0.25])
 def test_cross_entropy(xp: backend.CudaBackend, smoothing: float) -> None:
     logits, labels = ints(3, 6).astype("float64"), np.array([5, 0, 2])
@@ -458,16 +379,10 @@ def test_cross_entropy(xp: backend.CudaBackend, smoothing: float) -> None:
     close(xp, xp.cross_entropy_backward(xp.from_numpy(g), found, xp.from_numpy(labels), smoothing), g[:, None] * (p - target))
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 def test_cross_entropy_of_an_impossible_class(xp: backend.CudaBackend) -> None:
     logits = np.array([[0, -np.inf, 0]], "float32")
     for label, loss in ((0, np.log(2)), (1, np.inf)):
         close(xp, xp.cross_entropy_forward(xp.from_numpy(logits), xp.from_numpy(np.array([label])), 0.0)[0], np.array([loss], "float32"))
-
-
-from numbacnn.testing.small_tiles import shrink
 
 
 # -- dense -----------------------------------------------------------------------------------------------------------------
@@ -484,9 +399,6 @@ def test_matmul_and_linear(xp: backend.CudaBackend, sizes: Any) -> None:
     same(xp, xp.channel_sum(xp.from_numpy(grad)), grad.sum(0))
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 @pytest.mark.parametrize("sizes", [(2, 3, 4, 5), (3, 1, 7, 2), (1, 2, 0, 3), (0, 2, 3, 4), (2, 0, 3, 4)], ids=str)
 def test_batched_matmul(xp: backend.CudaBackend, sizes: Any) -> None:
     batch, m, k, n = sizes
@@ -495,9 +407,6 @@ def test_batched_matmul(xp: backend.CudaBackend, sizes: Any) -> None:
     same(xp, xp.matmul(x, y), a @ b)
     same(xp, xp.matmul(xp.transpose(y, (0, 2, 1)), xp.transpose(x, (0, 2, 1))), (a @ b).transpose(0, 2, 1))
     same(xp, xp.matmul(x, xp.broadcast_to(xp.getitem(y, slice(0, 1)), b.shape) if batch else y), a @ b[:1])
-
-
-from numbacnn.testing.small_tiles import shrink
 
 
 def test_the_gradient_of_an_average(xp: backend.CudaBackend) -> None:
@@ -509,18 +418,12 @@ def test_the_gradient_of_an_average(xp: backend.CudaBackend) -> None:
     same(xp, total, wanted.sum((0, 2, 3)))
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 def test_linear_flattens_images(xp: backend.CudaBackend) -> None:
     x, w, grad = ints(3, 2, 2, 3), ints(4, 12, seed=1), ints(3, 4, seed=2)
     images = xp.from_numpy(x)
     same(xp, xp.linear_forward(images, xp.from_numpy(w), None), x.reshape(3, 12) @ w.T)
     same(xp, xp.linear_grad_input(xp.from_numpy(grad), xp.from_numpy(w), x.shape), (grad @ w).reshape(x.shape))
     same(xp, xp.linear_grad_weight(xp.from_numpy(grad), images), grad.T @ x.reshape(3, 12))
-
-
-from numbacnn.testing.small_tiles import shrink
 
 
 def test_matmul_of_odd_views(xp: backend.CudaBackend) -> None:
@@ -531,16 +434,10 @@ def test_matmul_of_odd_views(xp: backend.CudaBackend) -> None:
     same(xp, xp.matmul(xp.from_numpy(i), xp.from_numpy(i.T)), i @ i.T)
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 def test_production_tile() -> None:
     xp, m, k, n = backend.create(), tile.BM + 1, 2 * tile.BK + 3, 5
     a, b = ints(m, k), ints(k, n, seed=1)
     same(xp, xp.matmul(xp.from_numpy(a), xp.from_numpy(b)), a @ b)
-
-
-from numbacnn.testing.small_tiles import shrink
 
 
 # -- convolution -------------------------------------------------------------------------------------------------------------
@@ -552,14 +449,8 @@ def patches(a: np.ndarray, g: ConvGeometry) -> np.ndarray:
     return np.stack([np.stack([r[..., j * dw :][..., : (g.outputs[1] - 1) * sw + 1 : sw] for j in range(g.kernel[1])]) for r in rows])
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 def grouped(a: np.ndarray, axis: int, groups: int) -> np.ndarray:
     return a.reshape(*a.shape[:axis], groups, a.shape[axis] // groups, *a.shape[axis + 1 :])
-
-
-from numbacnn.testing.small_tiles import shrink
 
 
 def conv_oracle(a: np.ndarray, w: np.ndarray, grad: np.ndarray, g: ConvGeometry) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -574,9 +465,6 @@ def conv_oracle(a: np.ndarray, w: np.ndarray, grad: np.ndarray, g: ConvGeometry)
     return y, dx.astype(a.dtype), dw
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 CONVS = [
     ((2, 3, 4, 5), (5, 3, 3, 3), {"padding": 1}),
     ((1, 2, 7, 6), (3, 2, 3, 2), {"stride": (2, 3), "padding": (2, 1)}),
@@ -589,7 +477,6 @@ CONVS = [
     ((1, 1, 3, 3), (1, 1, 2, 2), {"padding": 3}),
     ((0, 2, 4, 4), (3, 2, 3, 3), {}),
 ]
-from numbacnn.testing.small_tiles import shrink
 
 
 @pytest.mark.parametrize("case", CONVS, ids=str)
@@ -609,9 +496,6 @@ def test_conv2d(xp: backend.CudaBackend, case: Any) -> None:
     same(xp, xp.channel_sum(dy), grad.sum((0, 2, 3)))
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 def test_conv2d_in_float64_with_odd_strides(xp: backend.CudaBackend) -> None:
     a, w = ints(2, 4, 5, 4, dtype="float64")[:, ::2, ::-1], ints(3, 2, 2, 3, dtype="float64")
     g = ConvGeometry.of(a.shape, w.shape, padding=1)
@@ -624,18 +508,12 @@ def test_conv2d_in_float64_with_odd_strides(xp: backend.CudaBackend) -> None:
         same(xp, one, wanted)
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 def test_the_choice_explains_itself(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """On every device alike; ``test_kernels_special.py`` has the CPU's list."""
     monkeypatch.setattr(nc.config, "explain", True)
     choose("grad_input", ConvGeometry.of((4, 64, 9, 8), (32, 64, 3, 3), stride=(2, 1)), "float32")
     wanted = "[conv2d grad_input] (4, 64, 9, 8) * (32, 64, 3, 3), stride (2, 1), padding ((0, 0), (0, 0)): simt\n"
     assert capsys.readouterr().err == wanted
-
-
-from numbacnn.testing.small_tiles import shrink
 
 
 # -- pooling -----------------------------------------------------------------------------------------------------------------
@@ -649,9 +527,6 @@ def windows(a: np.ndarray, g: PoolGeometry) -> Any:
         yield o, taps, math.prod(counted) if g.count_include_pad else len(taps[0]) * len(taps[1])
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 POOLS = [
     ((2, 3, 6, 6), 2, {}),
     ((1, 2, 7, 5), 3, {"stride": 2, "padding": 1}),
@@ -660,7 +535,6 @@ POOLS = [
     ((1, 1, 7, 6), 3, {"stride": 3, "padding": 1, "ceil_mode": True}),
     ((0, 2, 4, 4), 2, {}),
 ]
-from numbacnn.testing.small_tiles import shrink
 
 
 @pytest.mark.parametrize("case", [*POOLS, ((1, 2, 8, 7), 2, {"dilation": (3, 2), "padding": 1, "stride": 1})], ids=str)
@@ -681,17 +555,11 @@ def test_max_pool2d(xp: backend.CudaBackend, case: Any) -> None:
     same(xp, xp.max_pool_backward(xp.from_numpy(grad), where, g), dx)
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 def test_max_pool2d_of_nan_and_infinity(xp: backend.CudaBackend) -> None:
     a = np.array([[np.nan, 1, -np.inf, -np.inf], [np.nan, 2, -np.inf, -np.inf]], "float32").reshape(1, 1, 2, 4)
     found, where = xp.max_pool_forward(xp.from_numpy(a), PoolGeometry.of(a.shape, 2))
     same(xp, found, np.array([np.nan, -np.inf], "float32").reshape(1, 1, 1, 2))
     same(xp, where, np.array([4, 2], "int32").reshape(1, 1, 1, 2))  # PyTorch: of NaNs the last, of equals the first
-
-
-from numbacnn.testing.small_tiles import shrink
 
 
 @pytest.mark.parametrize("include", [True, False])
@@ -709,9 +577,6 @@ def test_avg_pool2d(xp: backend.CudaBackend, case: Any, include: bool) -> None:
     close(xp, xp.avg_pool_backward(xp.from_numpy(grad), g), dx)
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 @pytest.mark.parametrize("sizes", [((2, 3, 5, 4), 1), ((1, 2, 7, 5), (3, 2)), ((2, 1, 2, 3), (5, 4)), ((0, 2, 3, 3), 2)], ids=str)
 def test_adaptive_avg_pool2d(xp: backend.CudaBackend, sizes: Any) -> None:
     shape, out = sizes
@@ -725,9 +590,6 @@ def test_adaptive_avg_pool2d(xp: backend.CudaBackend, sizes: Any) -> None:
         part += (grad[..., i, j] / (part.shape[2] * part.shape[3]))[..., None, None]
     close(xp, xp.adaptive_avg_pool_forward(xp.from_numpy(a), g), y)
     close(xp, xp.adaptive_avg_pool_backward(xp.from_numpy(nhwc(grad)), g), dx)
-
-
-from numbacnn.testing.small_tiles import shrink
 
 
 # -- batch normalisation -----------------------------------------------------------------------------------------------------
@@ -780,9 +642,6 @@ def test_batch_norm(xp: backend.CudaBackend, shape: Any, dtype: str, affine: boo
     assert alone[1:] == (None, None)
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 def test_batch_norm_of_no_image(xp: backend.CudaBackend) -> None:
     x = xp.from_numpy(np.zeros((0, 3, 2, 2), "float32"))
     running = [xp.full((3,), v, "float32") for v in (0.0, 1.0)]
@@ -798,9 +657,6 @@ def test_batch_norm_of_no_image(xp: backend.CudaBackend) -> None:
     same(xp, invstd, np.ones(x.shape[1], np.float32))
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 def test_a_residual_block_on_this_device(xp: backend.CudaBackend) -> None:
     """The same gradients as on the CPU, through Tensors."""
     nc.manual_seed(0)
@@ -814,9 +670,6 @@ def test_a_residual_block_on_this_device(xp: backend.CudaBackend) -> None:
         found.append([np.asarray(t.detach().cpu()) for t in (y, leaf.grad, *(p.grad for p in twin.parameters()), *twin.buffers())])
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
-
-
-from numbacnn.testing.small_tiles import shrink
 
 
 # -- optimisers --------------------------------------------------------------------------------------------------------------
@@ -840,17 +693,11 @@ def test_sgd(xp: backend.CudaBackend, nesterov: bool, layout: str) -> None:
     close(xp, velocity, v)
 
 
-from numbacnn.testing.small_tiles import shrink
-
-
 def test_sgd_without_momentum(xp: backend.CudaBackend) -> None:
     w, grad = ints(3, 4), ints(3, 4, seed=1)
     x = xp.transpose(xp.from_numpy(w), (1, 0))
     xp.sgd_step([x], [xp.transpose(xp.from_numpy(grad), (1, 0))], None, [True], 0.5, 0.0, 0.0, 0.25, False)
     same(xp, x, (w - 0.5 * (grad + 0.25 * w)).T)
-
-
-from numbacnn.testing.small_tiles import shrink
 
 
 def test_small_grids_are_no_reason_to_warn() -> None:
@@ -864,9 +711,6 @@ def test_small_grids_are_no_reason_to_warn() -> None:
     kernel = Kernel()
     for kernel.colour in ("", "\x1b[1m", "\x1b[1m\x1b[33m"):  # colorama's, where it is installed
         assert driver._configure(kernel, (4,), 256) == ((4,), 256)
-
-
-from numbacnn.testing.small_tiles import shrink
 
 
 @pytest.mark.parametrize("decoupled", [False, True])

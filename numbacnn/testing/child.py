@@ -32,8 +32,8 @@ def isolated(framework: str, patience: float = PATIENCE, **options: Any) -> list
     Raises:
         ImportError: the framework is not installed.
 
-    >>> [each.name for each in isolated("scipy")]
-    ['SciPy']
+    >>> [each.name for each in isolated("reference")]
+    ['reference']
     """
     child = Child(framework, options, patience)
     return [Remote(child, place, **about) for place, about in enumerate(child.ask("about"))]

@@ -25,8 +25,8 @@ def implementations(framework: str = "numbacnn", **options: Any) -> list[Any]:
         ImportError: the framework is not installed.
         ValueError: there is no adapter of that name.
 
-    >>> [each.name for each in implementations("scipy")]
-    ['SciPy']
+    >>> [each.name for each in implementations("reference")]
+    ['reference']
     """
     if framework not in FRAMEWORKS:
         raise ValueError(message("implementations", f"one of {', '.join(FRAMEWORKS)}", repr(framework)))
