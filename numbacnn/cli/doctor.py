@@ -55,7 +55,13 @@ def diagnose() -> tuple[str, bool]:
     for title, rows in sections:
         lines += [title, *(f"  {name:<13} {value}" for name, value in rows), ""]
     broken = any(value.startswith("failed") for _, rows in sections for _, value in rows)
-    verdict = f'fix: pip install "{" ".join(missing)}"' if missing else "not healthy: see above" if broken else "all is well on the CPU"
+    verdict = (
+        f'fix: pip install "{" ".join(missing)}"'
+        if missing
+        else "not healthy: see above"
+        if broken
+        else "all is well on the CPU; numbacnn selftest tries the kernels"
+    )
     return "\n".join([*lines, verdict]), not missing and not broken
 
 

@@ -25,9 +25,8 @@ FIRST = 5
 
 def add(commands: Commands) -> None:
     sub = commands.add_parser("selftest", help="hold this installation, or another framework, to the laws of convolution and pooling")
-    sub.add_argument(
-        "--framework", choices=adapters.FRAMEWORKS, default="numbacnn", help="whom to judge (default: numbacnn, all its kernels)"
-    )
+    whom = f"{', '.join(adapters.FRAMEWORKS)}, or a file of your own with a function implementations() (default: numbacnn, all its kernels)"
+    sub.add_argument("--framework", default="numbacnn", metavar="NAME", help=whom)
     sub.add_argument("--device", choices=backends.names(), default=backends.DEFAULT, help="of numbacnn")
     sub.add_argument(
         "--ops", metavar="A,B", default="", help="conv, conv_transpose, max_pool, pool, pad, ...: a part of the name is enough"

@@ -7,6 +7,7 @@ fork, a death costs an import. Run as ``python -m numbacnn.testing.child FRAMEWO
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import pickle
@@ -22,8 +23,8 @@ from .trial import Crashed
 
 __all__ = ["Child", "isolated"]
 
-PATIENCE = 60.0
-"""Seconds after which a call hangs."""
+PATIENCE, IMPORT = 60.0, 300.0
+"""Seconds after which a call hangs, and an import."""
 
 
 def isolated(framework: str, patience: float = PATIENCE, **options: Any) -> list[Any]:
@@ -72,19 +73,27 @@ class Child:
         if self.process is None:
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.complaints}
             self.process = subprocess.Popen(self.command, start_new_session=True, **pipes)  # type: ignore[call-overload]
-        process = self.process
-        hangs = threading.Timer(self.patience, self.stop)
-        hangs.start()
-        try:
-            pickle.dump(question, process.stdin, 5)  # type: ignore[arg-type]
-            process.stdin.flush()  # type: ignore[union-attr]
-            kind, answer = pickle.load(process.stdout)  # type: ignore[arg-type]
-        except (EOFError, OSError, pickle.UnpicklingError) as error:
-            late = not hangs.is_alive()
+            self._answer(self.process, IMPORT)
+        pickle.dump(question, self.process.stdin, 5)  # type: ignore[arg-type]
+        self.process.stdin.flush()  # type: ignore[union-attr]
+        return self._answer(self.process, self.patience)
+
+    def _answer(self, process: subprocess.Popen[bytes], patience: float) -> Any:
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
             self.stop()
-            raise Crashed(f"no answer within {self.patience:g} s" if late else self._death(process.wait())) from error
+
+        timer = threading.Timer(patience, give_up)
+        timer.start()
+        try:
+            kind, answer = pickle.load(process.stdout)  # type: ignore[arg-type]
+        except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+            self.stop()
+            raise Crashed(f"no answer within {patience:g} s" if late.is_set() else self._death(process.wait())) from error
         finally:
-            hangs.cancel()
+            timer.cancel()
         if kind == "died":
             raise Crashed(self._death(answer))
         if kind == "raised":
@@ -94,12 +103,17 @@ class Child:
     def stop(self) -> None:
         """End the process and what it forked."""
         process, self.process = self.process, None
-        if process is not None and process.poll() is None:
+        if process is None:
+            return
+        if process.poll() is None:
             if hasattr(os, "killpg"):
                 os.killpg(process.pid, signal.SIGKILL)
             else:
                 process.kill()
             process.wait()
+        for stream in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):
+                stream.close()  # type: ignore[union-attr]
 
     def _death(self, code: int) -> str:
         """What is known of a death: the signal, and the last line that the process wrote to stderr."""
@@ -123,6 +137,8 @@ def serve(framework: str, options: dict[str, Any]) -> None:
         found, failed = implementations(framework, **options), None
     except Exception as error:
         found, failed = [], error
+    pickle.dump(("imported", None), answers, 5)
+    answers.flush()
     while True:
         life = os.fork() if hasattr(os, "fork") and not failed else 0
         if life == 0:
@@ -161,7 +177,7 @@ def _answer(implementations: list[Any], failed: Exception | None, place: Any, *c
 
 def _about(implementation: Any) -> dict[str, Any]:
     public = {name: getattr(implementation, name) for name in dir(implementation) if not name.startswith("_")}
-    plain = {name: value for name, value in public.items() if isinstance(value, (str, tuple, dict))}
+    plain = {name: value for name, value in public.items() if isinstance(value, (str, bool, tuple, dict))}
     return {"plain": plain, "callables": [name for name, value in public.items() if callable(value)]}
 
 

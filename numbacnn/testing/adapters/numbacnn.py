@@ -42,7 +42,7 @@ def implementations(device: str = DEFAULT) -> list[Any]:
     if SIMULATED and device != DEFAULT:
         shrink()
     default = get_num_threads()
-    users = SimpleNamespace(name="numbacnn", version=__version__, set_num_threads=lambda n: set_num_threads(n or default))
+    users = SimpleNamespace(name="numbacnn", version=__version__, same_bits=True, set_num_threads=lambda n: set_num_threads(n or default))
     functions = {name: getattr(functional, name) for name in OPERATIONS}
     functions["batch_norm"] = lambda x, eps: functional.batch_norm(x, None, None, training=True, eps=eps)
     for name, f in functions.items():

@@ -34,7 +34,10 @@ class Law:
 
     def __call__(self, trial: Trial, case: Case) -> None:
         """Judge one case."""
-        case = case if self.kind == "integers" else case.with_values(kind=self.kind)
+        if self.kind != "integers":
+            case = case.with_values(kind=self.kind)
+        if self.kind == "normal":
+            trial.rounds()
         self.holds(trial, case)
 
     @property
