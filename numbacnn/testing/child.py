@@ -74,8 +74,9 @@ class Child:
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.complaints}
             self.process = subprocess.Popen(self.command, start_new_session=True, **pipes)  # type: ignore[call-overload]
             self._answer(self.process, IMPORT)
-        pickle.dump(question, self.process.stdin, 5)  # type: ignore[arg-type]
-        self.process.stdin.flush()  # type: ignore[union-attr]
+        with contextlib.suppress(OSError):  # it is dead: then there is no answer
+            pickle.dump(question, self.process.stdin, 5)  # type: ignore[arg-type]
+            self.process.stdin.flush()  # type: ignore[union-attr]
         return self._answer(self.process, self.patience)
 
     def _answer(self, process: subprocess.Popen[bytes], patience: float) -> Any:
