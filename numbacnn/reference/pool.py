@@ -67,15 +67,15 @@ def _divisor(g: PoolGeometry, output: Place, cells: list[Place]) -> int:
 
 
 def avg_pool_forward(x: np.ndarray, g: PoolGeometry) -> np.ndarray:
-    """The mean of each window."""
-    y = np.zeros(g.output_shape, x.dtype)
+    """The mean of each window. float16 is summed in float32, which holds more."""
+    y = np.zeros(g.output_shape, np.result_type(x, np.float32))
     for output, cells in _cells(g):
         mean = y[(..., *output)]
         for cell in cells:
             mean += x[(..., *cell)]
         if cells:
             mean /= _divisor(g, output, cells)
-    return y
+    return y.astype(x.dtype)
 
 
 def avg_pool_backward(grad: np.ndarray, g: PoolGeometry) -> np.ndarray:

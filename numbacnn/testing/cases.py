@@ -100,11 +100,23 @@ class Case:
         """The same with these fields of all its arrays: ``kind``, ``dtype``, ``layout``."""
         return replace(self, inputs=tuple(replace(values, **changed) for values in self.inputs))
 
+    @staticmethod
+    def shapes(geometry: Any) -> tuple[tuple[int, ...], ...]:
+        """The shapes of the arrays."""
+        return geometry.input_shape, geometry.output_shape
+
+    def on(self: C, geometry: Any) -> C:
+        """The same on another geometry: arrays of its shapes."""
+        arrays = zip(self.inputs, self.shapes(geometry))
+        return replace(self, geometry=geometry, inputs=tuple(replace(values, shape=shape) for values, shape in arrays))
+
     @classmethod
-    def fitting(cls: type[C], geometry: Any, shapes: Sequence[tuple[int, ...]], seed: int = 0, dtype: Any = "float32", **rest: Any) -> C:
-        """Small integers of these shapes."""
-        name = np.dtype(dtype).name
-        return cls(geometry, tuple(Values(tuple(shape), seed + i, dtype=name) for i, shape in enumerate(shapes)), **rest)
+    def fitting(
+        cls: type[C], geometry: Any, shapes: Sequence[tuple[int, ...]] = (), seed: int = 0, dtype: Any = "float32", **rest: Any
+    ) -> C:
+        """Small integers of these shapes, by default those of the geometry."""
+        name, found = np.dtype(dtype).name, shapes or cls.shapes(geometry)
+        return cls(geometry, tuple(Values(tuple(shape), seed + i, dtype=name) for i, shape in enumerate(found)), **rest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,11 +130,14 @@ class ConvCase(Case):
     grad = _input(2, "(N, OC, ...)")
     b = _input(3, "(OC,)")
 
+    @staticmethod
+    def shapes(geometry: ConvGeometry) -> tuple[tuple[int, ...], ...]:
+        return geometry.input_shape, geometry.weight_shape, geometry.output_shape, (geometry.oc,)
+
     @classmethod
     def of(cls, input_shape: Sequence[int], weight_shape: Sequence[int], seed: int = 0, dtype: Any = "float32", **options: Any) -> ConvCase:
         """A case of these shapes; ``options`` as for ``ConvGeometry.of``."""
-        g = ConvGeometry.of(input_shape, weight_shape, **options)
-        return cls.fitting(g, (g.input_shape, g.weight_shape, g.output_shape, (g.oc,)), seed, dtype)
+        return cls.fitting(ConvGeometry.of(input_shape, weight_shape, **options), seed=seed, dtype=dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,8 +160,7 @@ class PoolCase(Case):
         **options: Any,
     ) -> PoolCase:
         """A case of these sizes; ``options`` as for ``PoolGeometry.of``."""
-        g = PoolGeometry.of(input_shape, kernel_size, **options)
-        return cls.fitting(g, (g.input_shape, g.output_shape), seed, dtype, divisor=divisor)
+        return cls.fitting(PoolGeometry.of(input_shape, kernel_size, **options), seed=seed, dtype=dtype, divisor=divisor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,8 +174,7 @@ class AdaptiveCase(Case):
     @classmethod
     def of(cls, input_shape: Sequence[int], output_size: Any, seed: int = 0, dtype: Any = "float32") -> AdaptiveCase:
         """A case of these sizes."""
-        g = AdaptivePoolGeometry.of(input_shape, output_size)
-        return cls.fitting(g, (g.input_shape, g.output_shape), seed, dtype)
+        return cls.fitting(AdaptivePoolGeometry.of(input_shape, output_size), seed=seed, dtype=dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,12 +199,13 @@ class NormCase(Case):
 
     geometry: float = 1e-3
     inputs: tuple[Values, ...] = ()
-    x = _input(0, "(N, C, H, W)")
+    x = _input(0, "(N, C, ...)")
+    grad = _input(1, "(N, C, ...)")
 
     @classmethod
     def of(cls, input_shape: Sequence[int], seed: int = 0) -> NormCase:
         """A case of this shape."""
-        return cls.fitting(1e-3, (tuple(input_shape),), seed)
+        return cls.fitting(1e-3, (tuple(input_shape),) * 2, seed)
 
 
 _KNOWN = {k.__name__: k for k in (ConvCase, PoolCase, AdaptiveCase, PadCase, NormCase, Values)} | {

@@ -1,7 +1,8 @@
 """Hypothesis strategies: whole cases of convolution, pooling, padding and normalisation for the laws.
 
-Sizes are small and awkward: odd, one pixel, no image at all, asymmetric padding, strides larger than the kernel, more dilation than the
-image has pixels, groups, and arrays in any order of memory. ``axes`` is their number, one to three; a range is (least, most).
+Sizes are small and awkward: odd, one pixel, asymmetric padding, strides larger than the kernel, more dilation than the image has pixels,
+groups, and arrays in any order of memory. ``axes`` is their number, one to three; a range is (least, most). What is large or empty some
+laws make of these cases.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def conv_cases(
     groups: Range = (1, 3),
     transposed: bool = False,
 ) -> ConvCase:
-    """Convolutions of up to ``batch`` images (also none) of up to ``size`` pixels a side, ``channels`` channels a group.
+    """Convolutions of up to ``batch`` images of up to ``size`` pixels a side, ``channels`` channels a group.
 
     Args:
         transposed: only those whose gradient is a transposed convolution in PyTorch's sense: the same padding on both sides, by which
@@ -71,8 +72,8 @@ def conv_cases(
         before = draw(st.integers(0, extent - 1 if transposed else extent))
         after = draw(st.integers(0, extent)) if asymmetric else before
         drawn.append(Axis(_side(draw, max(1, extent - before - after), size), k, s, before, after, d))
-    g = ConvGeometry(draw(st.integers(0, batch)), c, tuple(drawn), oc, count)
-    return ConvCase(g, _values(draw, g.input_shape, g.weight_shape, g.output_shape, (oc,)))
+    g = ConvGeometry(draw(st.integers(1, batch)), c, tuple(drawn), oc, count)
+    return ConvCase(g, _values(draw, *ConvCase.shapes(g)))
 
 
 def transposed_cases(axes: int = 2, **ranges: Any) -> st.SearchStrategy[ConvCase]:
@@ -85,7 +86,7 @@ def _pool(draw: Draw, axes: int, size: int, batch: int, channels: Range, kernel:
     for k, d, s in zip(_numbers(draw, axes, kernel), _numbers(draw, axes, dilation), _numbers(draw, axes, (1, 4))):
         pad = draw(st.integers(0, k // 2))
         drawn.append(Axis(_side(draw, max(1, d * (k - 1) + 1 - 2 * pad), size), k, s, pad, pad, d, ceil))
-    return PoolGeometry(draw(st.integers(0, batch)), draw(st.integers(*channels)), tuple(drawn), counted)
+    return PoolGeometry(draw(st.integers(1, batch)), draw(st.integers(*channels)), tuple(drawn), counted)
 
 
 @st.composite
@@ -99,9 +100,9 @@ def max_pool_cases(
     kernel: Range = (1, 4),
     dilation: Range = (1, 3),
 ) -> PoolCase:
-    """Maximum poolings of up to ``batch`` images (also none) of up to ``size`` pixels a side; ``ceil_mode`` varies."""
+    """Maximum poolings of up to ``batch`` images of up to ``size`` pixels a side; ``ceil_mode`` varies."""
     g = _pool(draw, axes, size, batch, channels, kernel, dilation, True)
-    return PoolCase(g, _values(draw, g.input_shape, g.output_shape))
+    return PoolCase(g, _values(draw, *PoolCase.shapes(g)))
 
 
 @st.composite
@@ -111,15 +112,15 @@ def avg_pool_cases(
     """Average poolings; ``ceil_mode``, ``count_include_pad`` and ``divisor_override`` vary (the last not along one axis)."""
     g = _pool(draw, axes, size, batch, channels, kernel, (1, 1), draw(st.booleans()))
     divisor = draw(st.sampled_from((None, None, None, 1, 2, 4))) if axes > 1 else None
-    return PoolCase(g, _values(draw, g.input_shape, g.output_shape), divisor)
+    return PoolCase(g, _values(draw, *PoolCase.shapes(g)), divisor)
 
 
 @st.composite
 def adaptive_cases(draw: Draw, axes: int = 2, *, size: int = 9, batch: int = 3, channels: Range = (1, 4)) -> AdaptiveCase:
-    """Adaptive poolings of up to ``batch`` images (also none) of up to ``size`` pixels a side, to fewer windows, as many or more."""
-    n, c = draw(st.integers(0, batch)), draw(st.integers(*channels))
+    """Adaptive poolings of up to ``batch`` images of up to ``size`` pixels a side, to fewer windows, as many or more."""
+    n, c = draw(st.integers(1, batch)), draw(st.integers(*channels))
     g = AdaptivePoolGeometry(n, c, _numbers(draw, axes, (1, size)), _numbers(draw, axes, (1, size)))
-    return AdaptiveCase(g, _values(draw, g.input_shape, g.output_shape))
+    return AdaptiveCase(g, _values(draw, *AdaptiveCase.shapes(g)))
 
 
 @st.composite
@@ -127,7 +128,7 @@ def pad_cases(draw: Draw, axes: int = 2, *, size: int = 6, batch: int = 2, chann
     """Paddings by less than an axis has, in all modes."""
     sizes = _numbers(draw, axes, (1, size))
     pads = tuple((draw(st.integers(0, s - 1)), draw(st.integers(0, s - 1))) for s in sizes)
-    shape = (draw(st.integers(0, batch)), draw(st.integers(*channels)), *sizes)
+    shape = (draw(st.integers(1, batch)), draw(st.integers(*channels)), *sizes)
     padded = (*shape[:2], *(s + sum(p) for s, p in zip(sizes, pads)))
     return PadCase(pads, _values(draw, shape, padded), draw(st.sampled_from(MODES)))
 
@@ -136,7 +137,7 @@ def pad_cases(draw: Draw, axes: int = 2, *, size: int = 6, batch: int = 2, chann
 def norm_cases(draw: Draw, axes: int = 2, *, size: int = 6, batch: int = 3, channels: Range = (1, 5)) -> NormCase:
     """At least one image of up to ``size`` pixels a side."""
     shape = (draw(st.integers(1, batch)), draw(st.integers(*channels)), *_numbers(draw, axes, (1, size)))
-    return NormCase(1e-3, _values(draw, shape))
+    return NormCase(1e-3, _values(draw, shape, shape))
 
 
 STRATEGIES: dict[str, Callable[..., st.SearchStrategy[Any]]] = {

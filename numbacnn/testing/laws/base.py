@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ..cases import Case
 from ..trial import Trial
@@ -23,6 +23,7 @@ class Law:
         needs: the operations that an implementation must offer, by their names without the number of axes.
         axes: the numbers of axes that it speaks of.
         kind: what the arrays hold, a row of ``cases.KINDS``.
+        layouts: whether the arrays lie in memory as they were drawn, and not in plain order.
     """
 
     name: str
@@ -31,14 +32,14 @@ class Law:
     needs: tuple[str, ...]
     axes: tuple[int, ...] = (1, 2, 3)
     kind: str = "integers"
+    layouts: bool = False
 
     def __call__(self, trial: Trial, case: Case) -> None:
         """Judge one case."""
-        if self.kind != "integers":
-            case = case.with_values(kind=self.kind)
         if self.kind == "normal":
             trial.rounds()
-        self.holds(trial, case)
+        case = case if self.layouts else case.with_values(layout="C")
+        self.holds(trial, case.with_values(kind=self.kind))
 
     @property
     def sentence(self) -> str:
@@ -53,10 +54,12 @@ LAWS: list[Law] = []
 """All laws."""
 
 
-def law(*families: str, needs: Sequence[str] = (), axes: tuple[int, ...] = (1, 2, 3), kind: str = "integers") -> Callable[[Holds], Holds]:
-    """Enter a function as a law of these families; of several, it takes the family's name first.
+def law(*families: str, needs: Sequence[str] = (), **about: Any) -> Callable[[Holds], Holds]:
+    """Enter a function as a law of these families; of several, it takes the family's name last.
 
-    ``needs``: what else than the family's operation it calls; "" stands for that, "_grad" for its gradients.
+    Args:
+        needs: what it calls, if not just the family's operation; "" stands for that, "_grad" for its gradients.
+        about: the last fields of ``Law``.
     """
 
     def enter(holds: Holds) -> Holds:
@@ -65,7 +68,7 @@ def law(*families: str, needs: Sequence[str] = (), axes: tuple[int, ...] = (1, 2
             judge: Callable[..., None] = holds
             if len(families) > 1:
                 judge = _of(family, holds)
-            LAWS.append(Law(holds.__name__, family, judge, names, axes, kind))
+            LAWS.append(Law(holds.__name__, family, judge, names, **about))
         return holds
 
     return enter

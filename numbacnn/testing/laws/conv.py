@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from ..cases import ConvCase
 from ..trial import LawBroken, Trial
 from .base import law
 
-__all__ = ["dot", "every", "starts"]
+__all__ = ["MANY", "PARTS", "dot", "every", "long_row", "starts"]
 
 
 def starts(axis: Axis) -> list[int]:
@@ -41,33 +40,54 @@ def _dense(w: np.ndarray, g: ConvGeometry) -> np.ndarray:
     return out
 
 
+MANY = 35
+"""Channels, or images, that no block of 8, 16 or 32 divides."""
+
+PARTS = (slice(1), slice(1, 16), slice(16, MANY))
+"""They in three parts."""
+
+
+def _wide(case: ConvCase, c: int = MANY, oc: int = MANY) -> ConvCase:
+    """The case with so many channels, in one group."""
+    return case.on(replace(case.geometry, c=c, oc=oc, groups=1))
+
+
+def long_row(axis: Axis, outputs: int = 34) -> Axis:
+    """The same windows on a row of tens of thousands of places, by a stride so large that there are few."""
+    stride = 1000 * axis.stride + 1
+    size = axis.extent + (outputs - 1) * stride - axis.before - axis.after
+    return replace(axis, size=size, stride=stride)
+
+
 def dot(a: np.ndarray, b: np.ndarray) -> float:
     return float((a.astype(np.float64) * b).sum())
 
 
 @law("conv")
 def conv_counts_windows(trial: Trial, case: ConvCase) -> None:
-    """The output has a place along each axis for every window that fits, counted one by one."""
+    """The output has a place along each axis for every window that fits, counted one by one; in rows of up to 132,000 pixels too."""
     g = case.geometry
-    found = trial.conv(case.x, case.w, g).shape
-    wanted = (g.n, g.oc, *(len(starts(axis)) for axis in g.axes))
-    if found != wanted:
-        raise LawBroken(f"expected shape {wanted}; received shape {found}", found, wanted)
+    row = replace(g, n=1, c=1, oc=1, groups=1, axes=(*(Axis(1) for _ in g.axes[1:]), long_row(g.axes[-1])))
+    for each in (case, case.on(row)):
+        found = trial.conv(each.x, each.w, each.geometry).shape
+        wanted = (*each.geometry.output_shape[:2], *(len(starts(axis)) for axis in each.geometry.axes))
+        if found != wanted:
+            raise LawBroken(f"expected shape {wanted}; received shape {found}", found, wanted)
 
 
 @law("conv")
 def convolution_is_correlation_with_the_flipped_kernel(trial: Trial, case: ConvCase) -> None:
-    """Without padding, strides and dilation it is SciPy's true convolution with the kernel flipped, summed over a group's channels."""
+    """Without padding, strides, dilation and groups it is SciPy's true convolution with the kernel flipped, summed over the channels."""
     from scipy.signal import convolve
 
     g = case.geometry
     sizes = tuple(max(axis.size, axis.kernel) for axis in g.axes)
-    plain = replace(g, n=1).along(size=sizes, stride=1, dilation=1, before=0, after=0)
-    x, kernels = np.resize(case.x, plain.input_shape), np.flip(_dense(case.w, g).astype(np.float64), tuple(range(2, case.w.ndim)))
-    wanted = np.zeros(plain.output_shape)
-    for o, c in zip(*np.nonzero(kernels.any(tuple(range(2, kernels.ndim))))):
-        wanted[0, o] += convolve(x[0, c].astype(np.float64), kernels[o, c], "valid", "direct")
-    trial.same(trial.conv(x, case.w, plain), wanted)
+    plain = case.on(replace(g, n=1, groups=1).along(size=sizes, stride=1, dilation=1, before=0, after=0))
+    x, kernels = plain.x.astype(np.float64), np.flip(plain.w, tuple(range(2, plain.w.ndim))).astype(np.float64)
+    wanted = np.zeros(plain.geometry.output_shape)
+    for o, c in np.ndindex(*kernels.shape[:2]):
+        wanted[0, o] += convolve(x[0, c], kernels[o, c], "valid", "direct")
+    trial.same(trial.conv(plain.x, plain.w, plain.geometry), wanted)
 
 
 @law("conv")
@@ -107,32 +127,31 @@ def groups_are_a_block_diagonal_weight(trial: Trial, case: ConvCase) -> None:
 
 @law("conv")
 def channels_add_up(trial: Trial, case: ConvCase) -> None:
-    """The output is the sum over the input channels of one-channel convolutions."""
-    g = replace(case.geometry, groups=1)
-    w, one = _dense(case.w, case.geometry), replace(g, c=1)
-    wanted = np.zeros(g.output_shape, case.x.dtype)
-    for c in range(g.c):
-        wanted = wanted + trial.conv(case.x[:, c : c + 1], w[:, c : c + 1], one)
-    trial.same(trial.conv(case.x, w, g), wanted)
+    """The output is the sum of those that the first channel, the next 15 and the others give; of 35."""
+    wide = _wide(case, oc=case.geometry.oc)
+    x, w, g = wide.x, wide.w, wide.geometry
+    parts = [trial.conv(x[:, part], w[:, part], replace(g, c=x[:, part].shape[1])) for part in PARTS]
+    trial.same(trial.conv(x, w, g), sum(parts[1:], parts[0]))
 
 
 @law("conv")
 def kernels_are_independent(trial: Trial, case: ConvCase) -> None:
-    """Each output channel is what its kernel gives alone."""
-    g = replace(case.geometry, groups=1)
-    w = _dense(case.w, case.geometry)
-    y = trial.conv(case.x, w, g)
-    for o in range(g.oc):
-        trial.same(y[:, o : o + 1], trial.conv(case.x, w[o : o + 1], replace(g, oc=1)))
+    """Each output channel is what its kernel gives without the others; of 35."""
+    wide = _wide(case, c=case.geometry.c)
+    y = trial.conv(wide.x, wide.w, wide.geometry)
+    for part in PARTS:
+        w = wide.w[part]
+        trial.same(y[:, part], trial.conv(wide.x, w, replace(wide.geometry, oc=len(w))))
 
 
 @law("conv")
 def images_are_independent(trial: Trial, case: ConvCase) -> None:
-    """Each image gives what it gives alone."""
-    g = case.geometry
-    y = trial.conv(case.x, case.w, g)
-    for n in range(g.n):
-        trial.same(y[n : n + 1], trial.conv(case.x[n : n + 1], case.w, replace(g, n=1)))
+    """Each image gives what it gives without the others; of 35."""
+    many = case.on(replace(case.geometry, n=MANY))
+    y = trial.conv(many.x, many.w, many.geometry)
+    for part in PARTS:
+        x = many.x[part]
+        trial.same(y[part], trial.conv(x, many.w, replace(many.geometry, n=len(x))))
 
 
 @law("conv")
@@ -145,12 +164,13 @@ def bias_is_added_to_each_place(trial: Trial, case: ConvCase) -> None:
 
 @law("conv")
 def translation_equivariant(trial: Trial, case: ConvCase) -> None:
-    """An image moved by one stride gives an output moved by one place, where windows lie wholly in the image."""
-    g = case.geometry
-    x = np.tile(case.x, (1, 1, *(-(-(axis.extent + 2 * axis.stride) // axis.size) for axis in g.axes)))
-    moved = x[_parts([slice(stride, None) for stride in g.stride])]
-    whole, part = (g.along(size=a.shape[2:]) for a in (x, moved))
-    y, z = trial.conv(x, case.w, whole), trial.conv(moved, case.w, part)
+    """An image moved by one stride gives an output moved by one place, where windows lie wholly in the image; of 70 columns and more."""
+    least = [axis.extent + 2 * axis.stride for axis in case.geometry.axes]
+    least[-1] = max(least[-1], 70)
+    whole = case.on(case.geometry.along(size=tuple(max(axis.size, size) for axis, size in zip(case.geometry.axes, least))))
+    moved = whole.x[_parts([slice(stride, None) for stride in whole.geometry.stride])]
+    part = whole.geometry.along(size=moved.shape[2:])
+    y, z = trial.conv(whole.x, whole.w, whole.geometry), trial.conv(moved, whole.w, part)
     inside = []
     for axis in part.axes:
         windows = [i for i in range(axis.outputs) if 0 <= i * axis.stride - axis.before <= axis.size - axis.extent]
@@ -160,63 +180,77 @@ def translation_equivariant(trial: Trial, case: ConvCase) -> None:
 
 @law("conv")
 def linear_in_the_input(trial: Trial, case: ConvCase) -> None:
-    """conv(2 a - 3 b, w) = 2 conv(a, w) - 3 conv(b, w)."""
-    g, a, b = case.geometry, case.x, np.flip(case.x)
+    """conv(2 a - 3 b, w) = 2 conv(a, w) - 3 conv(b, w), for a and b of up to 65536."""
+    g, a = case.geometry, case.x * case.x.dtype.type(2**14)
+    b = np.flip(a)
     wanted = 2 * trial.conv(a, case.w, g) - 3 * trial.conv(b, case.w, g)
     trial.same(trial.conv(2 * a - 3 * b, case.w, g), wanted)
 
 
 @law("conv")
 def linear_in_the_weight(trial: Trial, case: ConvCase) -> None:
-    """conv(x, 2 a - 3 b) = 2 conv(x, a) - 3 conv(x, b)."""
-    g, a, b = case.geometry, case.w, np.flip(case.w)
+    """conv(x, 2 a - 3 b) = 2 conv(x, a) - 3 conv(x, b), and 2**30 conv(x, w / 2**30) = conv(x, w)."""
+    g, a, b, scale = case.geometry, case.w, np.flip(case.w), case.w.dtype.type(2**30)
     wanted = 2 * trial.conv(case.x, a, g) - 3 * trial.conv(case.x, b, g)
     trial.same(trial.conv(case.x, 2 * a - 3 * b, g), wanted)
+    trial.same(trial.conv(case.x, a / scale, g) * scale, trial.conv(case.x, a, g))
 
 
-@law("conv")
+@law("conv", kind="normal")
 def delta_is_the_identity(trial: Trial, case: ConvCase) -> None:
-    """A kernel of one 1, with the padding that puts it over the pixel itself, changes nothing; at every tap."""
+    """A kernel of one 1 gives the pixels under that tap, to their last bits; at every tap."""
     g = case.geometry
-    for tap in np.ndindex(*g.kernel):
-        w = np.zeros((g.c, g.c // g.groups, *g.kernel), case.w.dtype)
-        for c in range(g.c):
-            w[(c, c % w.shape[1], *tap)] = 1
-        before = tuple(axis.dilation * k for k, axis in zip(tap, g.axes))
-        same = replace(g, oc=g.c).along(stride=1, before=before, after=tuple(axis.extent - 1 - b for b, axis in zip(before, g.axes)))
-        trial.same(trial.conv(case.x, w, same), case.x)
+    sizes = tuple(max(axis.size, axis.kernel) for axis in g.axes)
+    taps = int(np.prod(g.kernel))
+    bare = case.on(replace(g, c=1, oc=taps, groups=1).along(size=sizes, stride=1, dilation=1, before=0, after=0))
+    w = np.eye(taps, dtype=case.w.dtype).reshape(bare.geometry.weight_shape)
+    y = trial.conv(bare.x, w, bare.geometry)
+    for o, tap in enumerate(np.ndindex(*g.kernel)):
+        under = bare.x[_parts([slice(k, k + size) for k, size in zip(tap, bare.geometry.outputs)])]
+        trial.same(y[:, o : o + 1], under, 4 * float(np.finfo(under.dtype).eps * np.abs(under).max()))
 
 
 @law("conv")
 def pointwise_is_a_matrix_product(trial: Trial, case: ConvCase) -> None:
-    """A kernel of one tap multiplies the channels of each pixel by a matrix; 33 channels."""
-    g = replace(case.geometry, groups=1, c=33).along(kernel=1, stride=1, before=0, after=0)
-    x, w = np.resize(case.x, g.input_shape), np.resize(case.w, (g.oc, g.c))
-    wanted = np.moveaxis(np.moveaxis(x, 1, -1) @ w.T, -1, 1)
-    trial.same(trial.conv(x, w.reshape(g.weight_shape), g), wanted)
+    """A kernel of one tap multiplies the channels of each pixel by a matrix; 130 channels."""
+    wide = _wide(case, c=130, oc=case.geometry.oc)
+    case = wide.on(wide.geometry.along(kernel=1, stride=1, before=0, after=0))
+    wanted = np.moveaxis(np.moveaxis(case.x, 1, -1) @ case.w.reshape(case.w.shape[:2]).T, -1, 1)
+    trial.same(trial.conv(case.x, case.w, case.geometry), wanted)
 
 
-def _adjoint(trial: Trial, case: ConvCase, place: int, arrays: tuple[Any, ...], y: np.ndarray) -> None:
-    """<y, grad> = <array, its gradient>, for one of (x, w, b)."""
-    gradient = trial.conv_grad(case.grad, arrays[0], arrays[1], case.geometry, arrays[2])[place]
+@law("conv")
+def nan_comes_out(trial: Trial, case: ConvCase) -> None:
+    """A pixel that is NaN makes the outputs NaN whose windows hold it."""
+    seen = case.x > 2
+    held = trial.conv(seen.astype(case.x.dtype), np.ones_like(case.w), case.geometry) > 0.5
+    y = trial.conv(np.where(seen, case.x.dtype.type(np.nan), case.x), case.w, case.geometry)
+    trial.same(np.isnan(y)[held], np.ones(int(held.sum()), bool))
+
+
+def _adjoint(trial: Trial, case: ConvCase, place: int) -> None:
+    """<y, grad> = <array, its gradient>, for x or w; a case of one group is made to have 35 channels."""
+    case = case if case.geometry.groups > 1 else _wide(case)
+    array = case.inputs[place].array
+    gradient = trial.conv_grad(case.grad, case.x, case.w, case.geometry)[place]
     if gradient is None:
         return
-    if gradient.shape != arrays[place].shape:
-        raise LawBroken(f"expected shape {arrays[place].shape}; received shape {gradient.shape}", gradient)
-    scale = dot(np.abs(y), np.abs(case.grad))
-    trial.same(dot(arrays[place], gradient), dot(y, case.grad), trial.factor * 1e-5 * scale)
+    if gradient.shape != array.shape:
+        raise LawBroken(f"expected shape {array.shape}; received shape {gradient.shape}", gradient)
+    y = trial.conv(case.x, case.w, case.geometry)
+    trial.same(dot(array, gradient), dot(y, case.grad), trial.factor * 1e-5 * dot(np.abs(y), np.abs(case.grad)))
 
 
 @law("conv", needs=("conv", "conv_grad"))
 def input_gradient_is_adjoint(trial: Trial, case: ConvCase) -> None:
     """<conv(x, w), g> = <x, the gradient of x from g>."""
-    _adjoint(trial, case, 0, (case.x, case.w, None), trial.conv(case.x, case.w, case.geometry))
+    _adjoint(trial, case, 0)
 
 
 @law("conv", needs=("conv", "conv_grad"))
 def weight_gradient_is_adjoint(trial: Trial, case: ConvCase) -> None:
     """<conv(x, w), g> = <w, the gradient of w from g>."""
-    _adjoint(trial, case, 1, (case.x, case.w, None), trial.conv(case.x, case.w, case.geometry))
+    _adjoint(trial, case, 1)
 
 
 @law("conv", needs=("conv_grad",))

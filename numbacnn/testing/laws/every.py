@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...geometry import Axis
+from ...geometry import AdaptivePoolGeometry, Axis
 from ..cases import Case
 from ..trial import LawBroken, Trial
 from .base import law
@@ -22,11 +22,11 @@ def _pairs(first: list[Any], second: list[Any]) -> Iterator[tuple[int, np.ndarra
 FAMILIES = ("conv", "conv_transpose", "max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool", "pad", "batch_norm")
 
 
-@law(*FAMILIES)
+@law(*FAMILIES, layouts=True)
 def the_order_of_memory_does_not_matter(trial: Trial, case: Case, family: str) -> None:
     """Channels-last, strided, reversed and read-only arrays give what the same values in plain order give."""
     for _, found, wanted in _pairs(trial.run(family, case), trial.run(family, case.with_values(layout="C"))):
-        trial.same(found, wanted)
+        (trial.equal if trial.same_bits else trial.same)(found, wanted)
 
 
 @law(*FAMILIES, kind="normal")
@@ -45,21 +45,22 @@ def inputs_are_left_alone(trial: Trial, case: Case, family: str) -> None:
         trial.same(values.array, copy)
 
 
-@law(*FAMILIES)
+@law(*FAMILIES, kind="normal")
 def float64_gives_what_float32_gives(trial: Trial, case: Case, family: str) -> None:
-    """On small integers float64 gives the same numbers, in float64."""
-    case = case.with_values(layout="C")
+    """float64 gives what float32 gives but for its rounding, in float64, and of no fewer bits."""
     wide = trial.run(family, case.with_values(dtype="float64"))
-    for _, found, wanted in _pairs(wide, trial.run(family, case)):
+    for _, found, rounded in _pairs(wide, trial.run(family, case)):
         if found.dtype != np.float64:
-            raise LawBroken(f"expected float64; received {found.dtype}", found, wanted)
-        trial.same(found, wanted, 1e-4 * float(np.abs(wanted).max(initial=1)))
+            raise LawBroken(f"expected float64; received {found.dtype}", found, rounded)
+        finite = found[np.isfinite(found)]
+        trial.same(rounded, found, 2e-5 * float(np.abs(finite).max(initial=1)))
+        if ((finite == finite.astype(np.float32)) & (finite != 0)).any():  # by chance once in 2**29 numbers
+            raise LawBroken("expected the bits of float64; received numbers that float32 holds", found)
 
 
 @law(*FAMILIES)
 def float16_gives_what_float32_gives(trial: Trial, case: Case, family: str) -> None:
     """On small integers float16 gives the same numbers, but for its rounding, in float16."""
-    case = case.with_values(layout="C")
     narrow = trial.run(family, case.with_values(dtype="float16"))
     for _, found, wanted in _pairs(narrow, trial.run(family, case)):
         if found.dtype != np.float16:
@@ -77,27 +78,27 @@ def an_empty_batch_gives_an_empty_batch(trial: Trial, case: Case, family: str) -
         trial.same(found, np.zeros((0, *usual.shape[1:]) if i < 2 else usual.shape))
 
 
-def _lifted(case: Case) -> Case:
-    """The case with an axis of one place in front of the others."""
-    g: Any = case.geometry
-    if hasattr(g, "axes"):
-        g = replace(g, axes=(Axis(1), *g.axes))
-    elif hasattr(g, "sizes"):
-        g = replace(g, sizes=(1, *g.sizes), outputs=(1, *g.outputs))
-    elif isinstance(g, tuple):
-        g = ((0, 0), *g)
-    return replace(case, geometry=g, inputs=tuple(replace(v, shape=_with_one(v.shape)) for v in case.inputs))
+def _longer(g: Any) -> Any:
+    """The geometry with 260 outputs more along the last axis, and as few as can be along the others."""
+    if isinstance(g, AdaptivePoolGeometry):
+        return replace(g, sizes=(*g.sizes[:-1], g.sizes[-1] + 300), outputs=(*(1 for _ in g.outputs[:-1]), g.outputs[-1] + 260))
+    least = (max(axis.extent - axis.before - axis.after, 1) for axis in g.axes[:-1])
+    return g.along(size=(*least, g.sizes[-1] + 260 * g.stride[-1]))
 
 
-def _with_one(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return (*shape[:2], 1, *shape[2:]) if len(shape) > 2 else shape
+def _lifted(g: Any) -> Any:
+    """The geometry with an axis of one place in front of the others."""
+    if isinstance(g, AdaptivePoolGeometry):
+        return replace(g, sizes=(1, *g.sizes), outputs=(1, *g.outputs))
+    return replace(g, axes=(Axis(1, ceil=g.axes[0].ceil), *g.axes))
 
 
-@law(*FAMILIES, axes=(1, 2))
+@law(*FAMILIES[:-2], axes=(1, 2))
 def a_unit_axis_changes_nothing(trial: Trial, case: Case, family: str) -> None:
-    """A signal is an image of one row, an image a volume of one slice."""
-    for _, found, lifted in _pairs(trial.run(family, case), trial.run(family, _lifted(case))):
-        trial.same(lifted.shape, _with_one(found.shape))
+    """A signal is an image of one row, an image a volume of one slice; of more than 260 places a row."""
+    long = case.on(_longer(case.geometry))
+    for _, found, lifted in _pairs(trial.run(family, long), trial.run(family, long.on(_lifted(long.geometry)))):
+        trial.same(lifted.shape, (*found.shape[:2], 1, *found.shape[2:]) if lifted.ndim > found.ndim else found.shape)
         trial.same(found, lifted.reshape(found.shape))
 
 

@@ -14,7 +14,7 @@ from ...geometry import Axis, PoolGeometry
 from ..cases import PoolCase
 from ..trial import LawBroken, Trial
 from .base import law
-from .conv import dot, starts
+from .conv import MANY, PARTS, long_row, starts
 
 __all__ = ["holds_data_everywhere"]
 
@@ -44,13 +44,9 @@ def holds_data_everywhere(g: PoolGeometry) -> bool:
     return all(cells for _, cells in _windows(g))
 
 
-def _alone(case: PoolCase, array: np.ndarray) -> np.ndarray:
-    """The first channel of the first image (zeros where there is none)."""
-    return np.resize(array, (1, 1, *array.shape[2:])) if array.size else np.zeros((1, 1, *array.shape[2:]), array.dtype)
-
-
-def _one(case: PoolCase) -> tuple[np.ndarray, PoolGeometry]:
-    return _alone(case, case.x), replace(case.geometry, n=1, c=1)
+def _one(case: PoolCase) -> PoolCase:
+    """The case with one image of one channel."""
+    return case.on(replace(case.geometry, n=1, c=1))
 
 
 def _maxima(x: np.ndarray, g: PoolGeometry) -> tuple[np.ndarray, np.ndarray]:
@@ -67,77 +63,84 @@ def _maxima(x: np.ndarray, g: PoolGeometry) -> tuple[np.ndarray, np.ndarray]:
 def pool_counts_windows(trial: Trial, case: PoolCase, family: str) -> None:
     """The output has a place along each axis for every window; with ceil_mode one may stick out that starts within the image."""
     g = case.geometry
-    wanted = (g.n, g.c, *(len(pool_starts(axis)) for axis in g.axes))
-    found = _pool(trial, family, case.x, g, case.divisor).shape
-    if found != wanted:
-        raise LawBroken(f"expected shape {wanted}; received shape {found}", found, wanted)
+    row = replace(g, n=1, c=1, axes=(*(Axis(1) for _ in g.axes[1:]), long_row(g.axes[-1])))
+    for each in (case, case.on(row)):
+        wanted = (*each.geometry.output_shape[:2], *(len(pool_starts(axis)) for axis in each.geometry.axes))
+        found = _pool(trial, family, each.x, each).shape
+        if found != wanted:
+            raise LawBroken(f"expected shape {wanted}; received shape {found}", found, wanted)
 
 
-def _pool(trial: Trial, family: str, x: np.ndarray, g: PoolGeometry, divisor: int | None) -> np.ndarray:
-    return trial.max_pool(x, g) if family == "max_pool" else trial.avg_pool(x, g, divisor)
+def _pool(trial: Trial, family: str, x: np.ndarray, case: PoolCase) -> np.ndarray:
+    """The pooling of a case for images or channels of its kind."""
+    g = replace(case.geometry, n=x.shape[0], c=x.shape[1])
+    return trial.max_pool(x, g) if family == "max_pool" else trial.avg_pool(x, g, case.divisor)
 
 
 @law("max_pool", "avg_pool")
 def pooling_leaves_channels_alone(trial: Trial, case: PoolCase, family: str) -> None:
-    """Each channel gives what it gives alone."""
-    g = case.geometry
-    y = _pool(trial, family, case.x, g, case.divisor)
-    for c in range(g.c):
-        trial.same(y[:, c : c + 1], _pool(trial, family, case.x[:, c : c + 1], replace(g, c=1), case.divisor))
+    """Each channel gives what it gives without the others; of 35."""
+    many = case.on(replace(case.geometry, c=MANY))
+    y = _pool(trial, family, many.x, many)
+    for part in PARTS:
+        trial.same(y[:, part], _pool(trial, family, many.x[:, part], many))
 
 
 @law("max_pool", "avg_pool")
 def pooled_images_are_independent(trial: Trial, case: PoolCase, family: str) -> None:
-    """Each image gives what it gives alone."""
-    g = case.geometry
-    y = _pool(trial, family, case.x, g, case.divisor)
-    for n in range(g.n):
-        trial.same(y[n : n + 1], _pool(trial, family, case.x[n : n + 1], replace(g, n=1), case.divisor))
+    """Each image gives what it gives without the others; of 35."""
+    many = case.on(replace(case.geometry, n=MANY))
+    y = _pool(trial, family, many.x, many)
+    for part in PARTS:
+        trial.same(y[part], _pool(trial, family, many.x[part], many))
 
 
 # -- maxima ------------------------------------------------------------------------------------------------------------------
 @law("max_pool")
 def maximum_is_the_largest_of_its_window(trial: Trial, case: PoolCase) -> None:
     """An output is the largest pixel of its window; padding is never it."""
-    x, g = _one(case)
+    case = _one(case)
+    x, g = case.x - 9, case.geometry  # below zero: padding would show
     if holds_data_everywhere(g):
-        x = x - 9  # below zero: padding would show
         trial.same(trial.max_pool(x, g), _maxima(x, g)[0])
 
 
 @law("max_pool")
 def a_window_in_padding_is_minus_infinity(trial: Trial, case: PoolCase) -> None:
     """Where a window holds no data its maximum is -inf."""
-    x, g = _one(case)
-    if not holds_data_everywhere(g):
-        trial.same(trial.max_pool(x, g), _maxima(x, g)[0])
+    case = _one(case)
+    if not holds_data_everywhere(case.geometry):
+        trial.same(trial.max_pool(case.x, case.geometry), _maxima(case.x, case.geometry)[0])
 
 
 @law("max_pool")
 def nan_is_the_largest(trial: Trial, case: PoolCase) -> None:
     """A window with NaN gives NaN, and no other does."""
-    x, g = _one(case)
+    case = _one(case)
+    x, g = case.x + 9, case.geometry
     if not holds_data_everywhere(g):
         return
-    x = np.where(x > 2, np.float32(np.nan), x).astype(x.dtype)
-    wanted = _maxima(np.where(np.isnan(x), np.float32(99), x).astype(x.dtype), g)[0]
-    trial.same(trial.max_pool(x, g), np.where(wanted == 99, np.nan, wanted))
+    wanted = _maxima(np.where(x > 11, x.dtype.type(99), x), g)[0]
+    trial.same(trial.max_pool(np.where(x > 11, x.dtype.type(np.nan), x), g), np.where(wanted == 99, np.nan, wanted))
 
 
 @law("max_pool", needs=("max_pool_with_indices",), kind="distinct")
 def indices_point_to_the_maxima(trial: Trial, case: PoolCase) -> None:
-    """An index is the place of its maximum in the flattened image."""
-    x, g = _one(case)
-    if holds_data_everywhere(g):
-        y, places = _with_indices(trial, x, g)
-        trial.same(places, _maxima(x, g)[1])
-        trial.same(y, x.reshape(-1)[places])
+    """An index is the place of its maximum in the flattened image; of 300 pixels and more."""
+    *others, last = case.geometry.sizes
+    case = _one(case)
+    case = case.on(case.geometry.along(size=(*others, last + 300 // math.prod(others))))
+    if holds_data_everywhere(case.geometry):
+        y, places = _with_indices(trial, case.x, case.geometry)
+        trial.same(places, _maxima(case.x, case.geometry)[1])
+        trial.same(y, case.x.reshape(-1)[places])
 
 
 @law("max_pool", needs=("max_pool_with_indices",))
 def of_equal_maxima_the_index_is_in_the_window(trial: Trial, case: PoolCase) -> None:
     """Of equal maxima the index names one that lies in the window."""
-    x, g = _one(case)
+    case = _one(case)
+    x, g = case.x, case.geometry
     if not holds_data_everywhere(g):
         return
     _, places = _with_indices(trial, x, g)
@@ -157,10 +160,10 @@ def _with_indices(trial: Trial, x: np.ndarray, g: PoolGeometry) -> Any:
 @law("max_pool", needs=("_grad",), kind="distinct")
 def max_gradient_goes_to_the_maximum(trial: Trial, case: PoolCase) -> None:
     """A pixel gets the gradients of all windows whose maximum it is, added up."""
-    x, g = _one(case)
+    case = _one(case)
+    x, g, grad = case.x, case.geometry, case.grad % 5
     if not holds_data_everywhere(g):
         return
-    grad = np.resize(_alone(case, case.grad) % 5, g.output_shape)
     wanted = np.zeros(math.prod(g.sizes), x.dtype)
     np.add.at(wanted, _maxima(x, g)[1].reshape(-1), grad.reshape(-1))
     trial.same(trial.max_pool_grad(grad, x, g), wanted.reshape(x.shape))
@@ -192,49 +195,55 @@ def _divisors(g: PoolGeometry, divisor: int | None) -> dict[tuple[int, ...], tup
     return found
 
 
-def _whole(a: np.ndarray, g: PoolGeometry, divisor: int | None) -> np.ndarray:
+def _whole(a: np.ndarray, case: PoolCase) -> Any:
     """``a`` times a number by which every mean is a whole number."""
-    common = math.lcm(*(count for _, count in _divisors(g, divisor).values()))
+    common = math.lcm(*(count for _, count in _divisors(case.geometry, case.divisor).values()))
     return (a % 3).astype(a.dtype) * a.dtype.type(common)
 
 
 @law("avg_pool")
 def average_is_the_sum_over_the_divisor(trial: Trial, case: PoolCase) -> None:
     """An output is the sum of its window over the number of its pixels; counted padding counts, what sticks out beyond it never."""
-    x, g = _one(case)
-    x = _whole(x, g, case.divisor)
-    wanted = np.zeros(g.output_shape, x.dtype)
+    case = _one(case)
+    g, x = case.geometry, _whole(case.x, case)
+    wanted: Any = np.zeros(g.output_shape, x.dtype)
     for place, (cells, count) in _divisors(g, case.divisor).items():
-        wanted[(0, 0, *place)] = sum(float(x[(0, 0, *cell)]) for cell in cells) / count
+        wanted[(..., *place)] = sum(x[(..., *cell)] for cell in cells) / count
     trial.same(trial.avg_pool(x, g, case.divisor), wanted)
 
 
 @law("avg_pool", needs=("_grad",))
 def average_gradient_shares_evenly(trial: Trial, case: PoolCase) -> None:
     """Each pixel of a window gets the output's gradient over the divisor; those of several windows add up."""
-    x, g = _one(case)
-    grad = _whole(np.resize(_alone(case, case.grad), g.output_shape), g, case.divisor)
-    wanted = np.zeros(x.shape, x.dtype)
+    g, grad = case.geometry, _whole(case.grad, case)
+    wanted: Any = np.zeros(g.input_shape, grad.dtype)
     for place, (cells, count) in _divisors(g, case.divisor).items():
         for cell in cells:
-            wanted[(0, 0, *cell)] += grad[(0, 0, *place)] / count
-    trial.same(trial.avg_pool_grad(grad, x, g, case.divisor), wanted)
-
-
-@law("avg_pool", needs=("avg_pool", "avg_pool_grad"))
-def average_pooling_is_adjoint_to_its_gradient(trial: Trial, case: PoolCase) -> None:
-    """<pool(x), g> = <x, the gradient of x from g>, over all images and channels."""
-    g = case.geometry
-    common = math.lcm(*(count for _, count in _divisors(g, case.divisor).values()))
-    x, grad = (a * a.dtype.type(common) for a in (case.x, case.grad))
-    y, dx = trial.avg_pool(x, g, case.divisor), trial.avg_pool_grad(grad, x, g, case.divisor)
-    trial.same(dx.shape, x.shape)
-    trial.same(dot(x, dx), dot(y, grad), trial.factor * 1e-4 * dot(np.abs(x), np.abs(dx)))
+            wanted[(..., *cell)] += grad[(..., *place)] / count
+    trial.same(trial.avg_pool_grad(grad, case.x, g, case.divisor), wanted)
 
 
 @law("avg_pool")
 def average_of_a_constant_is_the_constant(trial: Trial, case: PoolCase) -> None:
-    """Where padding is not counted the average of a constant image is the constant; 65 pixels a side."""
-    g = replace(case.geometry, count_include_pad=False).along(size=65 if len(case.geometry.axes) < 3 else 17)
+    """Where padding is not counted the average of a constant image is the constant; rows of 65 pixels and more."""
+    g = replace(case.geometry, count_include_pad=False)
+    g = g.along(size=(*g.sizes[:-1], g.sizes[-1] + 65 * g.stride[-1]))
     x = np.full(g.input_shape, 3, case.x.dtype)
     trial.same(trial.avg_pool(x, g), np.full(g.output_shape, 3, case.x.dtype), trial.factor * 1e-6)
+
+
+@law("avg_pool")
+def average_with_nan_is_nan(trial: Trial, case: PoolCase) -> None:
+    """A pixel that is NaN makes the averages NaN of the windows that hold it, and no other."""
+    g, seen = case.geometry, case.x > 2
+    held = trial.avg_pool(seen.astype(case.x.dtype), g) > 0
+    y = trial.avg_pool(np.where(seen, case.x.dtype.type(np.nan), case.x), g, case.divisor)
+    trial.same(np.isnan(y), held)
+
+
+@law("avg_pool")
+def averages_do_not_overflow(trial: Trial, case: PoolCase) -> None:
+    """A mean of float16 numbers is found where their sum is more than float16 holds."""
+    g = replace(case.geometry, count_include_pad=False)
+    x = np.full(g.input_shape, 30000, np.float16)
+    trial.same(trial.avg_pool(x, g), np.full(g.output_shape, 30000, np.float16), 4e-3 * 30000)

@@ -7,19 +7,22 @@ from typing import Any
 
 import numpy as np
 
+from ...geometry import Axis
 from ..cases import ConvCase
 from ..trial import LawBroken, Trial
 from .base import law
-from .conv import dot
+from .conv import MANY, dot, long_row
 
 
 @law("conv_transpose")
 def transposed_counts_places(trial: Trial, case: ConvCase) -> None:
-    """The output is as large as stride (size - 1) + the kernel's extent - the padding + the output padding."""
+    """The output has stride (size - 1) + the kernel's extent - the padding + the output padding; up to 132,000 places too."""
     g = case.geometry
-    found = trial.conv_transpose(case.grad, case.w, g).shape
-    if found != g.input_shape:
-        raise LawBroken(f"expected shape {g.input_shape}; received shape {found}", found, g.input_shape)
+    row = replace(g, n=1, c=1, oc=1, groups=1, axes=(*(Axis(1) for _ in g.axes[1:]), long_row(g.axes[-1])))
+    for each in (case, case.on(row)):
+        found, wanted = trial.conv_transpose(each.grad, each.w, each.geometry).shape, each.geometry.input_shape
+        if found != wanted:
+            raise LawBroken(f"expected shape {wanted}; received shape {found}", found, wanted)
 
 
 @law("conv_transpose")
@@ -48,9 +51,9 @@ def transposed_bias_is_added_to_each_place(trial: Trial, case: ConvCase) -> None
 
 @law("conv_transpose", needs=("conv", "conv_transpose"))
 def transposed_is_the_adjoint(trial: Trial, case: ConvCase) -> None:
-    """<conv(x, w), y> = <x, transposed(y, w)>."""
-    g = replace(case.geometry, n=max(case.geometry.n, 1))
-    x, y = np.resize(case.x, g.input_shape), np.resize(case.grad, g.output_shape)
+    """<conv(x, w), y> = <x, transposed(y, w)>, of 35 channels."""
+    case = case.on(replace(case.geometry, c=MANY, oc=MANY, groups=1))
+    g, x, y = case.geometry, case.x, case.grad
     forward, back = trial.conv(x, case.w, g), trial.conv_transpose(y, case.w, g)
     scale = dot(np.abs(forward), np.abs(y))
     trial.same(dot(x, back), dot(forward, y), trial.factor * 1e-5 * scale)
