@@ -15,6 +15,7 @@ from ..extras import import_extra
 from ..testing import Finding, Verdict, adapters, child, judge
 from ..testing.finding import environment
 from ..testing.judge import choose_laws, merged, offered_axes
+from ..testing.laws.every import FAMILIES
 from .options import Commands, UsageError, natural, positive
 
 __all__ = ["add"]
@@ -103,16 +104,23 @@ def _rounds(args: argparse.Namespace) -> Iterator[tuple[int, int]]:
 
 
 def _table(verdicts: list[Verdict]) -> list[str]:
-    """A line for each law, over all implementations."""
+    """A line for each law, over all implementations, and one for each operation."""
     width = max(len(v.law.name) for v in verdicts)
-    lines = [f"{'operation':<18} {'law':<{width}} {'cases':>7} {'refused':>7} {'worst error':>11} {'seconds':>7}"]
-    for law in dict.fromkeys(v.law for v in verdicts):
-        rows = [v for v in verdicts if v.law == law]
-        broken = sum(v.finding is not None for v in rows)
-        error = f"{broken} BROKEN" if broken else f"{max(v.error for v in rows):.1g}"
-        counts = f"{sum(v.cases for v in rows):>7,} {sum(v.refused for v in rows):>7,}"
-        lines.append(f"{law.family:<18} {law.name:<{width}} {counts} {error:>11} {sum(v.seconds for v in rows):>7.1f}")
-    return lines
+    title = f"{'operation':<17} {'law':<{width}} {'cases':>7} {'refused':>7} {'worst error':>11} {'seconds':>7}"
+    by_law, by_operation = [], []
+    for family in FAMILIES:
+        rows = [v for v in verdicts if v.law.family == family]
+        laws = list(dict.fromkeys(v.law for v in rows))
+        by_law += [_line(law.family, law.name, width, [v for v in rows if v.law == law]) for law in laws]
+        by_operation += [_line(family, f"all {len(laws)}", width, rows)] if laws else []
+    return [title, *by_law, "", *by_operation]
+
+
+def _line(operation: str, law: str, width: int, rows: list[Verdict]) -> str:
+    broken = sum(v.finding is not None for v in rows)
+    error = f"{broken} BROKEN" if broken else f"{max(v.error for v in rows):.1g}"
+    counts = f"{sum(v.cases for v in rows):>7,} {sum(v.refused for v in rows):>7,}"
+    return f"{operation:<17} {law:<{width}} {counts} {error:>11} {sum(v.seconds for v in rows):>7.1f}"
 
 
 def _summary(verdicts: list[Verdict], implementations: int, seconds: float, left: int) -> str:
