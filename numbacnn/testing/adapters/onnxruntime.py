@@ -13,8 +13,11 @@ NAMES = {"stride": "strides", "dilation": "dilations", "groups": "group"}
 MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
-def implementations() -> list[Any]:
-    """onnxruntime on the CPU, twice: it has other kernels for weights that are constants, as when deployed, than for inputs."""
+def implementations(opset: int = 19) -> list[Any]:
+    """onnxruntime on the CPU, twice: it has other kernels for weights that are constants, as when deployed, than for inputs.
+
+    ``opset``: the version of ONNX's operators; onnxruntime has other kernels for average pooling before 19.
+    """
     onnx, runtime = import_extra("implementations", "onnx", "onnx"), import_extra("implementations", "onnxruntime", "onnxruntime")
     helper, settings = onnx.helper, runtime.SessionOptions()
     settings.log_severity_level = 4
@@ -25,7 +28,7 @@ def implementations() -> list[Any]:
         results = [helper.make_empty_tensor_value_info(f"y{i}") for i in range(outputs)]
         body = helper.make_node(node, [v.name for v in (*values, *kept)], [r.name for r in results], **options)
         graph = helper.make_graph([body], node, values, results, kept)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
         return runtime.InferenceSession(model.SerializeToString(), settings, ["CPUExecutionProvider"])
 
     def described(stem, x, *rest, padding=(), **options):
