@@ -22,14 +22,14 @@ def implementations() -> list[Any]:
     def conv(x, w, b=None, *, stride=ONES, padding=ZEROS, dilation=ONES, groups=1):
         n = x.ndim - 2
         y = lax.conv_general_dilated(x, w, stride[:n], pairs(padding[:n]), None, dilation[:n], feature_group_count=groups)
-        return y if b is None else y + b.reshape(-1, *ONES[:n])
+        return y if b is None else y + b.reshape(y.shape[1], *ONES[:n])
 
     def conv_transpose(x, w, b=None, *, stride=ONES, padding=ZEROS, output_padding=ZEROS, dilation=ONES):
         n = x.ndim - 2  # the padding is that of the image with gaps in it
         sides = [(d * (k - 1) - p, d * (k - 1) - p + more) for k, d, p, more in zip(w.shape[2:], dilation, padding, output_padding)]
         names = tuple(name + "DHW"[:n] for name in ("NC", "OI", "NC"))
         y = lax.conv_transpose(x, w, stride[:n], sides, dilation[:n], names, transpose_kernel=True)
-        return y if b is None else y + b.reshape(-1, *ONES[:n])
+        return y if b is None else y + b.reshape(y.shape[1], *ONES[:n])
 
     def window(f, start, x, size, *, stride=None, padding=ZEROS, dilation=ONES):
         n, whole = x.ndim - 2, lambda sizes: (1, 1, *sizes)

@@ -20,13 +20,13 @@ def implementations() -> list[Any]:
     def conv(x, w, b=None, *, padding=0, dilation=1, **options):
         sides = tuple(zip(*padding)) if padding and isinstance(padding[0], tuple) else padding
         y = mx.conv_general(last(x), last(w), padding=sides, kernel_dilation=dilation, **options)
-        return first(y if b is None else y + b)
+        return first(y if b is None else y + b.reshape(y.shape[-1]))
 
     def conv_transpose(f, x, w, b=None, *, groups=1, **options):
         parts = w.reshape(groups, -1, *w.shape[1:]).swapaxes(1, 2)  # (groups, OC/groups, C/groups, ...)
         options = {name: sizes if len(sizes) > 1 else sizes[0] for name, sizes in options.items()}  # of one axis it takes a number
         y = f(last(x), last(parts.reshape(-1, *parts.shape[2:])), groups=groups, **options)
-        return first(y if b is None else y + b)
+        return first(y if b is None else y + b.reshape(y.shape[-1]))
 
     def pool(layer, x, size, **options):
         return first(layer(size, **options)(last(x)))
@@ -37,12 +37,15 @@ def implementations() -> list[Any]:
     def batch_norm(x, eps):
         return first(nn.BatchNorm(x.shape[1], eps, affine=False)(last(x)))
 
+    def array(a):
+        return mx.array(a, getattr(mx, a.dtype.name)) if isinstance(a, np.ndarray) else a  # else float64 becomes float32
+
     def forward(f, *args, **options):
-        return np.array(f(*(mx.array(a) if isinstance(a, np.ndarray) else a for a in args), **options))
+        return np.array(f(*map(array, args), **options))
 
     def gradients(f, grad, *args, **options):
-        arrays = [mx.array(a) for a in args if isinstance(a, np.ndarray)]
-        found = mx.vjp(lambda *given: f(*given, *args[len(given) :], **options), arrays, [mx.array(grad)])[1]
+        arrays = [array(a) for a in args if isinstance(a, np.ndarray)]
+        found = mx.vjp(lambda *given: f(*given, *args[len(given) :], **options), arrays, [array(grad)])[1]
         return tuple(np.array(a) for a in found)
 
     functions: dict[str, Any] = {"pad": pad, "batch_norm": batch_norm}

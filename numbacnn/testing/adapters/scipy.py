@@ -18,7 +18,7 @@ def implementations() -> list[Any]:
         y = np.zeros((len(x), len(w), *(size - k + 1 for size, k in zip(x.shape[2:], w.shape[2:]))), x.dtype)
         for n, o in np.ndindex(y.shape[:2]):
             y[n, o] = signal.correlate(x[n], w[o], "valid", method)[0]  # the channels fit once
-        return y if b is None else y + b.reshape(-1, *(1 for _ in x.shape[2:]))
+        return y if b is None else y + b.reshape(len(w), *(1 for _ in x.shape[2:]))
 
     def made(name, method, rounding):
         calls = {f"conv{n}d": partial(conv, method) for n in (1, 2, 3)}
