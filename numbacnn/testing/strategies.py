@@ -34,8 +34,8 @@ def _values(draw: Draw, *shapes: tuple[int, ...]) -> tuple[Values, ...]:
 
 
 def _side(draw: Draw, least: int, size: int) -> int:
-    """Pixels along an axis; often as few as a window needs."""
-    return least if draw(st.booleans()) else draw(st.integers(least, max(least, size)))
+    """Pixels along an axis; now and then as few as a window needs, where that is many at most three more."""
+    return draw(st.integers(least, max(least + 3, size))) if draw(st.integers(0, 3)) else least
 
 
 def _numbers(draw: Draw, axes: int, between: Range) -> tuple[int, ...]:
@@ -83,7 +83,8 @@ def transposed_cases(axes: int = 2, **ranges: Any) -> st.SearchStrategy[ConvCase
 
 def _pool(draw: Draw, axes: int, size: int, batch: int, channels: Range, kernel: Range, dilation: Range, counted: bool) -> PoolGeometry:
     ceil, drawn = draw(st.booleans()), []
-    for k, d, s in zip(_numbers(draw, axes, kernel), _numbers(draw, axes, dilation), _numbers(draw, axes, (1, 4))):
+    dilations = _numbers(draw, axes, dilation if draw(st.booleans()) else (1, 1))
+    for k, d, s in zip(_numbers(draw, axes, kernel), dilations, _numbers(draw, axes, (1, 4))):
         pad = draw(st.integers(0, k // 2))
         drawn.append(Axis(_side(draw, max(1, d * (k - 1) + 1 - 2 * pad), size), k, s, pad, pad, d, ceil))
     return PoolGeometry(draw(st.integers(1, batch)), draw(st.integers(*channels)), tuple(drawn), counted)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
-from ...geometry import Axis, ConvGeometry
+from ...geometry import Axis, ConvGeometry, PoolGeometry
 from ..cases import ConvCase
 from ..trial import LawBroken, Trial
 from .base import law
 
-__all__ = ["MANY", "PARTS", "dot", "every", "long_row", "starts"]
+__all__ = ["MANY", "PARTS", "dot", "every", "long_row", "longer", "starts"]
+
+W = TypeVar("W", ConvGeometry, PoolGeometry)
 
 
 def starts(axis: Axis) -> list[int]:
@@ -43,7 +46,7 @@ def _dense(w: np.ndarray, g: ConvGeometry) -> np.ndarray:
 MANY = 35
 """Channels, or images, that no block of 8, 16 or 32 divides."""
 
-PARTS = (slice(1), slice(1, 16), slice(16, MANY))
+PARTS = (slice(1), slice(1, 15), slice(15, MANY))
 """They in three parts."""
 
 
@@ -52,11 +55,21 @@ def _wide(case: ConvCase, c: int = MANY, oc: int = MANY) -> ConvCase:
     return case.on(replace(case.geometry, c=c, oc=oc, groups=1))
 
 
-def long_row(axis: Axis, outputs: int = 34) -> Axis:
-    """The same windows on a row of tens of thousands of places, by a stride so large that there are few."""
-    stride = 1000 * axis.stride + 1
+def long_row(axis: Axis, outputs: int = 62) -> Axis:
+    """The same windows on a row of tens of thousands of places, by a stride so large that there are few; the last one just fits.
+
+    With these numbers a product with 1 / stride in float32 falls below the size.
+    """
+    stride = 1177 * axis.stride
     size = axis.extent + (outputs - 1) * stride - axis.before - axis.after
     return replace(axis, size=size, stride=stride)
+
+
+def longer(g: W, outputs: int) -> W:
+    """So many outputs more along the last axis, and as few as can be along the others."""
+    sizes = [max(axis.extent - axis.before - axis.after, 1) for axis in g.axes]
+    sizes[-1] = g.sizes[-1] + outputs * g.stride[-1]
+    return g.along(size=tuple(sizes))
 
 
 def dot(a: np.ndarray, b: np.ndarray) -> float:
@@ -65,7 +78,7 @@ def dot(a: np.ndarray, b: np.ndarray) -> float:
 
 @law("conv")
 def conv_counts_windows(trial: Trial, case: ConvCase) -> None:
-    """The output has a place along each axis for every window that fits, counted one by one; in rows of up to 132,000 pixels too."""
+    """The output has a place along each axis for every window that fits, counted one by one; in rows of up to 287,000 pixels too."""
     g = case.geometry
     row = replace(g, n=1, c=1, oc=1, groups=1, axes=(*(Axis(1) for _ in g.axes[1:]), long_row(g.axes[-1])))
     for each in (case, case.on(row)):
@@ -127,7 +140,7 @@ def groups_are_a_block_diagonal_weight(trial: Trial, case: ConvCase) -> None:
 
 @law("conv")
 def channels_add_up(trial: Trial, case: ConvCase) -> None:
-    """The output is the sum of those that the first channel, the next 15 and the others give; of 35."""
+    """The output is the sum of those that the first channel, the next 14 and the others give; of 35."""
     wide = _wide(case, oc=case.geometry.oc)
     x, w, g = wide.x, wide.w, wide.geometry
     parts = [trial.conv(x[:, part], w[:, part], replace(g, c=x[:, part].shape[1])) for part in PARTS]
@@ -198,23 +211,22 @@ def linear_in_the_weight(trial: Trial, case: ConvCase) -> None:
 
 @law("conv", kind="normal")
 def delta_is_the_identity(trial: Trial, case: ConvCase) -> None:
-    """A kernel of one 1 gives the pixels under that tap, to their last bits; at every tap."""
+    """A kernel of an odd size with a 1 in its middle gives the pixels under that, to their last bits."""
     g = case.geometry
-    sizes = tuple(max(axis.size, axis.kernel) for axis in g.axes)
-    taps = int(np.prod(g.kernel))
-    bare = case.on(replace(g, c=1, oc=taps, groups=1).along(size=sizes, stride=1, dilation=1, before=0, after=0))
-    w = np.eye(taps, dtype=case.w.dtype).reshape(bare.geometry.weight_shape)
-    y = trial.conv(bare.x, w, bare.geometry)
-    for o, tap in enumerate(np.ndindex(*g.kernel)):
-        under = bare.x[_parts([slice(k, k + size) for k, size in zip(tap, bare.geometry.outputs)])]
-        trial.same(y[:, o : o + 1], under, 4 * float(np.finfo(under.dtype).eps * np.abs(under).max()))
+    kernel = tuple(k | 1 for k in g.kernel)
+    sizes = tuple(max(size, k) for size, k in zip(g.sizes, kernel))
+    bare = case.on(replace(g, n=1, c=1, oc=1, groups=1).along(size=sizes, kernel=kernel, stride=1, dilation=1, before=0, after=0))
+    w = np.zeros_like(bare.w)
+    w[(0, 0, *(k // 2 for k in kernel))] = 1
+    under = bare.x[_parts([slice(k // 2, size - k // 2) for k, size in zip(kernel, sizes)])]
+    trial.same(trial.conv(bare.x, w, bare.geometry), under, 4 * float(np.finfo(under.dtype).eps * np.abs(under).max()))
 
 
 @law("conv")
 def pointwise_is_a_matrix_product(trial: Trial, case: ConvCase) -> None:
     """A kernel of one tap multiplies the channels of each pixel by a matrix; 130 channels."""
-    wide = _wide(case, c=130, oc=case.geometry.oc)
-    case = wide.on(wide.geometry.along(kernel=1, stride=1, before=0, after=0))
+    g = replace(case.geometry, n=1, c=130, groups=1)
+    case = case.on(g.along(kernel=1, stride=1, before=0, after=0))
     wanted = np.moveaxis(np.moveaxis(case.x, 1, -1) @ case.w.reshape(case.w.shape[:2]).T, -1, 1)
     trial.same(trial.conv(case.x, case.w, case.geometry), wanted)
 

@@ -12,6 +12,7 @@ from ...geometry import AdaptivePoolGeometry, Axis
 from ..cases import Case
 from ..trial import LawBroken, Trial
 from .base import law
+from .conv import longer
 
 
 def _pairs(first: list[Any], second: list[Any]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
@@ -82,8 +83,7 @@ def _longer(g: Any) -> Any:
     """The geometry with 260 outputs more along the last axis, and as few as can be along the others."""
     if isinstance(g, AdaptivePoolGeometry):
         return replace(g, sizes=(*g.sizes[:-1], g.sizes[-1] + 300), outputs=(*(1 for _ in g.outputs[:-1]), g.outputs[-1] + 260))
-    least = (max(axis.extent - axis.before - axis.after, 1) for axis in g.axes[:-1])
-    return g.along(size=(*least, g.sizes[-1] + 260 * g.stride[-1]))
+    return longer(g, 260)
 
 
 def _lifted(g: Any) -> Any:

@@ -14,7 +14,7 @@ from ...geometry import Axis, PoolGeometry
 from ..cases import PoolCase
 from ..trial import LawBroken, Trial
 from .base import law
-from .conv import MANY, PARTS, long_row, starts
+from .conv import MANY, PARTS, long_row, longer, starts
 
 __all__ = ["holds_data_everywhere"]
 
@@ -98,19 +98,24 @@ def pooled_images_are_independent(trial: Trial, case: PoolCase, family: str) -> 
 # -- maxima ------------------------------------------------------------------------------------------------------------------
 @law("max_pool")
 def maximum_is_the_largest_of_its_window(trial: Trial, case: PoolCase) -> None:
-    """An output is the largest pixel of its window; padding is never it."""
+    """An output is the largest pixel of its window; padding is never it. Rows of 65 windows and more too."""
     case = _one(case)
-    x, g = case.x - 9, case.geometry  # below zero: padding would show
-    if holds_data_everywhere(g):
-        trial.same(trial.max_pool(x, g), _maxima(x, g)[0])
+    for g in (case.geometry, longer(case.geometry, 65)):
+        x = case.on(g).x - 9  # below zero: padding would show
+        if holds_data_everywhere(g):
+            trial.same(trial.max_pool(x, g), _maxima(x, g)[0])
 
 
 @law("max_pool")
 def a_window_in_padding_is_minus_infinity(trial: Trial, case: PoolCase) -> None:
     """Where a window holds no data its maximum is -inf."""
     case = _one(case)
-    if not holds_data_everywhere(case.geometry):
-        trial.same(trial.max_pool(case.x, case.geometry), _maxima(case.x, case.geometry)[0])
+    *others, last = case.geometry.axes
+    empty = replace(case.geometry, axes=(*others, replace(last, kernel=2, before=1, after=1, dilation=last.size + 1)))
+    for g in (case.geometry, empty):
+        if not holds_data_everywhere(g):
+            x = case.on(g).x
+            trial.same(trial.max_pool(x, g), _maxima(x, g)[0])
 
 
 @law("max_pool")
@@ -225,9 +230,8 @@ def average_gradient_shares_evenly(trial: Trial, case: PoolCase) -> None:
 
 @law("avg_pool")
 def average_of_a_constant_is_the_constant(trial: Trial, case: PoolCase) -> None:
-    """Where padding is not counted the average of a constant image is the constant; rows of 65 pixels and more."""
-    g = replace(case.geometry, count_include_pad=False)
-    g = g.along(size=(*g.sizes[:-1], g.sizes[-1] + 65 * g.stride[-1]))
+    """Where padding is not counted the average of a constant image is the constant; rows of 65 windows and more."""
+    g = longer(replace(case.geometry, count_include_pad=False), 65)
     x = np.full(g.input_shape, 3, case.x.dtype)
     trial.same(trial.avg_pool(x, g), np.full(g.output_shape, 3, case.x.dtype), trial.factor * 1e-6)
 
