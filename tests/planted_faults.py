@@ -1312,6 +1312,7 @@ fault(
     "A channel gets a share of the one before it.",
     avg_pool=lambda f, x, *a, **o: f(x + np.roll(x, 1, 1) * (x.shape[1] > 1), *a, **o),
 )
+fault(f"{A}: channels beyond 32", "Channels beyond the 32nd are left at 0.", avg_pool=only_first(32, 1))
 fault(f"{A}: tail of channels", "Channels that fill no block of 8 are left at 0, once there are 16.", avg_pool=whole_blocks(16, 1, 8))
 fault(
     f"{A}: images mixed",
@@ -1488,6 +1489,8 @@ fault(
 
 # -- what can go wrong with any operation
 FAMILIES = ("conv", "conv_transpose", "max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool", "pad", "batch_norm")
+SEEN_IN_PART = ("conv", "max_pool", "avg_pool")
+"""Families in which pixels may be part of no window."""
 
 
 def contiguous(a: Any) -> Any:
@@ -1530,14 +1533,13 @@ def set_threads(f: Operation, count: int) -> None:
     CALLS["threads"] = count
 
 
-def scratch(f: Operation, x: np.ndarray, *args: Any, **options: Any) -> Any:
-    """The input is scratch: it is clamped in place."""
+def clamped(f: Operation, x: np.ndarray, *args: Any, **options: Any) -> Any:
     y = f(x.copy(), *args, **options)
     np.clip(x, -3, 3, out=x)
     return y
 
 
-def negative_zero(f: Operation, x: np.ndarray, *args: Any, **options: Any) -> Any:
+def unseen_zeroed(f: Operation, x: np.ndarray, *args: Any, **options: Any) -> Any:
     """Writes to pixels that no window saw."""
     y = f(x, *args, **options)
     if x.size and x.flags.writeable and x.dtype == F32:
@@ -1577,7 +1579,9 @@ EVERY: tuple[tuple[str, str, tuple[str, ...], dict[str, Operation]], ...] = (
         FAMILIES,
         {"": lambda f, *a, **o: y.astype(F32) if (y := f(*a, **o)).dtype == F16 else y},
     ),
-    ("scratch", "The input is clamped in place.", FAMILIES, {"": scratch}),
+    ("scratch", "A last column that no window sees is set to 0 in place.", SEEN_IN_PART, {"": unseen_zeroed}),
+    ("scratch", "The input is clamped in place.", tuple(f for f in FAMILIES if f not in SEEN_IN_PART), {"": clamped}),
+    ("clamped in place", "The input is clamped in place.", SEEN_IN_PART, {"": clamped}),
     ("empty batch", "No images have a column too many.", FAMILIES[:-1], {"": no_images}),
     (
         "signals beyond 256",
@@ -1589,8 +1593,71 @@ EVERY: tuple[tuple[str, str, tuple[str, ...], dict[str, Operation]], ...] = (
 for label, sentence, families, changes in EVERY:
     for family in families:
         fault(f"{family}: {label}", sentence, **{op or family: change for op, change in changes.items()})
-for family in ("conv", "max_pool", "avg_pool"):
-    fault(f"{family}: unread pixels", "A last column that no window sees is set to 0 in place.", **{family: negative_zero})
+
+
+ONLY = {
+    "adaptive_windows_cover_their_share": "{family}: ends floored",
+    "adaptive_gradient_shares_evenly": "adaptive_avg_pool_grad: overwritten",
+    "adaptive_max_gradient_goes_to_the_maximum": "adaptive_max_pool_grad: overwritten",
+    "conv_counts_windows": "conv: sizes by reciprocals",
+    "convolution_is_correlation_with_the_flipped_kernel": "conv: kernel flipped",
+    "padding_is_a_border_of_zeros": "conv: padding repeats the edge",
+    "stride_is_subsampling": "conv: strides from the end",
+    "dilation_is_a_zero_stuffed_kernel": "conv: dilated gaps repeat",
+    "groups_are_a_block_diagonal_weight": "conv: groups rolled",
+    "channels_add_up": "conv: channels beyond 32",
+    "kernels_are_independent": "conv: kernels beyond 32",
+    "images_are_independent": "conv: images beyond 32",
+    "bias_is_added_to_each_place": "conv: bias by group",
+    "translation_equivariant": "conv: columns beyond 64",
+    "linear_in_the_input": "conv: saturates",
+    "linear_in_the_weight": "conv: weights in float16",
+    "delta_is_the_identity": "conv: TF32",
+    "pointwise_is_a_matrix_product": "conv: 1x1 beyond 128",
+    "nan_comes_out": "conv: NaN as zero",
+    "input_gradient_is_adjoint": "conv_grad: groups rolled",
+    "weight_gradient_is_adjoint": "conv_grad: weight's stride and dilation",
+    "bias_gradient_is_the_sum": "conv_grad: first image's bias",
+    "the_order_of_memory_does_not_matter": "{family}: memory order",
+    "calls_repeat_bit_for_bit": "{family}: unsteady",
+    "inputs_are_left_alone": "{family}: scratch",
+    "float64_gives_what_float32_gives": "{family}: float64 in float32",
+    "float16_gives_what_float32_gives": "{family}: float16 given as float32",
+    "an_empty_batch_gives_an_empty_batch": "{family}: empty batch",
+    "a_unit_axis_changes_nothing": "{family}: signals beyond 256",
+    "threads_change_no_bit": "{family}: threads",
+    "channels_are_normalised": "batch_norm: unbiased",
+    "normalisation_ignores_shift_and_scale": "batch_norm: mean of squares",
+    "normalisation_gradient_goes_through_the_statistics": "batch_norm_grad: constant variance",
+    "padding_modes_are_numpys": "pad: reflects the edge",
+    "padding_is_adjoint_to_its_gradient": "pad_grad: overwritten",
+    "pool_counts_windows": "{family}: sizes by reciprocals",
+    "pooling_leaves_channels_alone": "{family}: channels beyond 32",
+    "pooled_images_are_independent": "{family}: images beyond 32",
+    "maximum_is_the_largest_of_its_window": "max_pool: padding is 0",
+    "a_window_in_padding_is_minus_infinity": "max_pool: empty windows are 0",
+    "nan_is_the_largest": "max_pool: NaN at the start",
+    "indices_point_to_the_maxima": "max_pool_with_indices: 8 bits",
+    "of_equal_maxima_the_index_is_in_the_window": "max_pool_with_indices: ties summed",
+    "max_gradient_goes_to_the_maximum": "max_pool_grad: first pixel",
+    "max_gradient_keeps_its_mass": "max_pool_grad: all ties",
+    "average_is_the_sum_over_the_divisor": "avg_pool: full window",
+    "average_gradient_shares_evenly": "avg_pool_grad: full window",
+    "average_of_a_constant_is_the_constant": "avg_pool: columns beyond 64",
+    "average_with_nan_is_nan": "avg_pool: NaN as zero",
+    "averages_do_not_overflow": "avg_pool: overflow",
+    "sizes_of_large_convolutions": "conv: shapes in 32 bits",
+    "sizes_of_large_poolings": "{family}: shapes in 32 bits",
+    "nonsense_convolutions_are_refused": "conv: longer bias",
+    "nonsense_poolings_are_refused": "{family}: stride 0",
+    "nonsense_transposed_convolutions_are_refused": "conv_transpose: stride 0",
+    "transposed_counts_places": "conv_transpose: sizes of 16 bits",
+    "transposed_scatters_each_pixel": "conv_transpose: kernel flipped",
+    "transposed_bias_is_added_to_each_place": "conv_transpose: bias of its input",
+    "transposed_is_the_adjoint": "conv_transpose: channels beyond 32",
+    "transposed_gradients_are_adjoint": "conv_transpose_grad: weight flipped",
+}
+"""For each law a fault that it catches and no other law does."""
 
 
 # -- who catches what --------------------------------------------------------------------------------------------------------------
