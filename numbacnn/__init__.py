@@ -38,6 +38,7 @@ from .tensor import (
     zeros,
     zeros_like,
 )
+from .tensor.function import pointwise
 from .version import __version__
 
 if _TYPE_CHECKING:

@@ -56,6 +56,14 @@ def average(output: nc.Tensor, y: nc.Tensor) -> nc.Tensor:
     return output.mean()
 
 
+def square(x: Any) -> Any:
+    return x * x
+
+
+def double(x: Any) -> Any:
+    return 2 * x
+
+
 def dataset() -> nc.data.Dataset:
     return nc.data.Dataset(np.zeros((6, 4, 4, 1), np.uint8), np.arange(6) % 3, ("a", "b", "c"))
 
@@ -134,6 +142,7 @@ ROWS: dict[str, Callable[[], Call]] = {
     "stack": lambda: call(nc.stack, [images(2, 3), images(2, 3)], 0),
     "maximum": lambda: call(nc.maximum, images(2, 3), images(3)),
     "minimum": lambda: call(nc.minimum, images(2, 3), 1.0),
+    "pointwise": lambda: call(nc.pointwise, square, double, "x"),
     "where": lambda: call(nc.where, images(2, 3) > 0, images(2, 3), 1.0),
     "device": lambda: call(nc.device, "cpu"),
     "manual_seed": lambda: call(nc.manual_seed, 0),
@@ -246,6 +255,8 @@ ROWS: dict[str, Callable[[], Call]] = {
     "Flatten": lambda: call(nn.Flatten, 1, -1),
     "Dropout": lambda: call(nn.Dropout, 0.5),
     "GELU": lambda: call(nn.GELU, "tanh"),
+    "Pointwise": lambda: call(nn.Pointwise, nc.pointwise(square, double)),
+    "Pointwise()": _layer(lambda: nn.Pointwise(nc.pointwise(square, double)), 2),
     "ReLU6": lambda: call(nn.ReLU6, False),
     "SiLU": lambda: call(nn.SiLU, False),
     "Hardswish": lambda: call(nn.Hardswish, False),

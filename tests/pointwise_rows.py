@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 import numbacnn as nc
+from numbacnn.formulas import BINARY, UNARY
 from numbacnn.ops import elementwise
-from numbacnn.pointwise import BINARY, UNARY
 from numbacnn.tensor import apply
 
 INF, NAN = np.inf, np.nan

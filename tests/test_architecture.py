@@ -24,8 +24,8 @@ DEVICES = ("cpu", "cuda")
 # From the bottom up; rooms in one row are siblings and do not import each other.
 LAYERS = [
     {"names", "errors", "config", "locks", "version"},
-    {"arguments", "extras", "files", "signatures"},
-    {"geometry", "pointwise", "layout", "chapter", "kernels", "dtypes", "indexing", "random"},
+    {"arguments", "extras", "files", "fingerprint", "signatures"},
+    {"geometry", "formulas", "layout", "chapter", "kernels", "dtypes", "indexing", "random"},
     {"reference", "kernels.cpu", "kernels.cuda"},
     {
         "backends.base",

@@ -797,7 +797,7 @@ def test_what_a_function_can_get_wrong() -> None:
         _function(lambda ctx, x: 3, None).apply(x)
     with exactly(nc.ShapeError, "[Mine] expected 1 gradients from backward, one an argument; received 2."):
         _function(lambda ctx, x: x * 2, lambda ctx, g: (g, g)).apply(x).sum().backward()
-    with exactly(nc.ShapeError, "[backward] expected a gradient of shape (3,) from _UserOp; received shape (2,)."):
+    with exactly(nc.ShapeError, "[backward] expected a gradient of shape (3,) from Mine; received shape (2,)."):
         _function(lambda ctx, x: x * 2, lambda ctx, g: g[:2]).apply(x).sum().backward()
     with exactly(TypeError, "[Function] expected a static method forward(ctx, ...); received none."):
         nc.Function.apply(x)

@@ -8,8 +8,8 @@ from test_pointwise import test_clamp_with_nan, test_gradients_at_nan, test_powe
 
 from numbacnn import cuda, names
 from numbacnn.backends.cuda.pointwise import GELU
+from numbacnn.formulas import BINARY, UNARY
 from numbacnn.kernels.cuda.simt import pointwise as kernels
-from numbacnn.pointwise import BINARY, UNARY
 
 pytestmark = [
     pytest.mark.skipif(not cuda.is_available(), reason="needs a GPU or NUMBA_ENABLE_CUDASIM=1; test_simulator.py runs it simulated"),

@@ -12,10 +12,10 @@ from scipy import special
 
 import numbacnn as nc
 from numbacnn import names, nn
+from numbacnn.formulas import BINARY, UNARY
 from numbacnn.kernels.cpu import pointwise as kernels
 from numbacnn.nn import functional as F
 from numbacnn.ops import elementwise
-from numbacnn.pointwise import BINARY, UNARY
 from numbacnn.tensor import apply
 from numbacnn.testing import gradcheck
 

@@ -114,9 +114,9 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
 def made(part: str) -> list[str]:
     """The functions of the table whose kernels are made from their rows; others are an older kernel's."""
     from numbacnn.backends.cuda.pointwise import GELU
+    from numbacnn.formulas import UNARY
     from numbacnn.kernels.cuda.simt.pointwise import BACKWARD
     from numbacnn.names import UNARY as BY_PLACE
-    from numbacnn.pointwise import UNARY
 
     older = {"forward": BY_PLACE, "backward": BACKWARD}[part]
     return [name for name, row in UNARY.items() if row.saves and name not in (*older, *GELU)]

@@ -16,9 +16,9 @@ from pointwise_rows import GRID, LARGEST, SPECIAL
 
 import numbacnn as nc
 from numbacnn import nn, ops
+from numbacnn.formulas import UNARY
 from numbacnn.geometry import AdaptivePoolGeometry, ConvGeometry, PoolGeometry
 from numbacnn.nn import functional as F
-from numbacnn.pointwise import UNARY
 from numbacnn.tensor import apply
 from numbacnn.testing.laws.pool import holds_data_everywhere
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import functional, init
-from .activation import GELU, Hardswish, LogSoftmax, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Softplus, Tanh
+from .activation import GELU, Hardswish, LogSoftmax, Pointwise, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from .containers import ModuleList, Sequential
 from .conv import Conv2d, LazyConv2d
 from .dropout import Dropout
@@ -40,6 +40,7 @@ __all__ = [
     "ModuleList",
     "NLLLoss",
     "Parameter",
+    "Pointwise",
     "ReLU",
     "ReLU6",
     "Sequential",

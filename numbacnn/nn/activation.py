@@ -7,14 +7,14 @@ from typing import Literal
 
 from ..arguments import flag, number, one_of
 from ..errors import message
-from ..signatures import judged
-from ..tensor import Tensor
+from ..signatures import judged, shown
+from ..tensor import PointwiseFunction, Tensor
 from . import functional as F
 from .field import Field, unchanged
 from .fusion import Absorbed
 from .module import Module
 
-__all__ = ["GELU", "Hardswish", "LogSoftmax", "ReLU", "ReLU6", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh"]
+__all__ = ["GELU", "Hardswish", "LogSoftmax", "Pointwise", "ReLU", "ReLU6", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh"]
 
 
 class _Pointwise(Module):
@@ -65,6 +65,31 @@ class Hardswish(_Pointwise):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.hardswish(x)
+
+
+@judged
+class Pointwise(Module):
+    """A function of your own as a layer: ``function(x)``, elementwise, of what :func:`numbacnn.pointwise` made.
+
+    >>> import numbacnn as nc
+    >>> cube = nc.pointwise(lambda x: x * x * x, lambda x: 3 * x * x)
+    >>> nc.nn.Pointwise(cube)(nc.tensor([-1.0, 2.0])).tolist()
+    [-1.0, 8.0]
+    """
+
+    receptive_field = unchanged
+
+    def __init__(self, function: PointwiseFunction) -> None:
+        super().__init__()
+        if not isinstance(function, PointwiseFunction):
+            raise TypeError(message("Pointwise", "a function that numbacnn.pointwise() made", shown(function)))
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+    def extra_repr(self) -> str:
+        return repr(self.function)
 
 
 @judged

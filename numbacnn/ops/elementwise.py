@@ -7,7 +7,7 @@ from typing import Any
 
 from ..backends import Array, Backend
 from ..errors import message
-from ..pointwise import UNARY
+from ..formulas import UNARY
 from .base import Gradients, Op, shape_of, unbroadcast
 
 __all__ = [
@@ -36,7 +36,7 @@ class Pointwise(Op):
 
     @property
     def label(self) -> str:
-        return self.row.name.title().replace("_", "")
+        return self.row.title or self.row.name.title().replace("_", "")
 
     def forward(self, xp: Backend, x: Array) -> Array:
         y = xp.unary(self.row.name, x)

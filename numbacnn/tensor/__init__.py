@@ -10,7 +10,7 @@ from .convert import Convert
 from .core import Operand, Scalar, TensorBase, apply, from_array, tensor
 from .create import arange, eye, full, normal, ones, ones_like, rand, randn, zeros, zeros_like
 from .dense import Dense
-from .function import Context, Function
+from .function import Context, Function, PointwiseFunction
 from .index import Index
 from .join import cat, stack
 from .pointwise import Pointwise, maximum, minimum, where
@@ -23,6 +23,7 @@ __all__ = [
     "Function",
     "MinMax",
     "Operand",
+    "PointwiseFunction",
     "Scalar",
     "Tensor",
     "apply",

@@ -1,18 +1,112 @@
-"""A differentiable function of the user's own."""
+"""Differentiable functions of the user's own: of each number by itself, and of any other form."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
-from .. import backends, ops
+import numpy as np
+
+from .. import backends, formulas, ops
+from ..arguments import one_of
 from ..errors import DeviceError, ShapeError, message
-from .core import TensorBase
+from ..ops import elementwise
+from ..signatures import judged, shown
+from .core import TensorBase, apply
+from .operands import as_floating
 from .tape import Node, mode, no_grad
 
 if TYPE_CHECKING:
     from . import Tensor
 
-__all__ = ["Context", "Function"]
+__all__ = ["Context", "Function", "PointwiseFunction", "pointwise"]
+
+
+class PointwiseFunction:
+    """What :func:`pointwise` makes: a function of a Tensor, differentiable, on every device."""
+
+    def __init__(self, f: Callable[..., Any], derivative: Callable[..., Any], of: Literal["x", "y"]) -> None:
+        self._made_of = f, derivative, of
+        self._row = formulas.own_row(f, derivative, of)
+        self.__name__, self.__doc__ = self._row.title, f.__doc__
+
+    def __call__(self, input: Tensor) -> Tensor:
+        """The function of each element; integers become float32."""
+        if not isinstance(input, TensorBase):
+            raise TypeError(message(self.__name__, "a Tensor", shown(input), "make one with tensor() or from_array()"))
+        return apply(elementwise.Pointwise(self._row.name), as_floating(input))
+
+    def __repr__(self) -> str:
+        return self.__name__
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return pointwise, self._made_of
+
+
+@judged
+def pointwise(f: Callable[..., Any], derivative: Callable[..., Any], of: Literal["x", "y"] = "x") -> PointwiseFunction:
+    """A differentiable function of each element, made of two Python functions of one number: a kernel on the CPU, and one on a GPU.
+
+    Both are compiled by Numba, here and now. They may call ``math``, NumPy's functions of numbers, functions under ``@njit``, and those of
+    ``numbacnn.formulas`` (``exp``, ``tanh``, ``sigmoid``, ``erf``), which the CPU computes for a whole vector at a time where it calls
+    ``math.exp`` for each number. A name from outside, as a constant, has the value of now. The result has the input's dtype. Numbers as
+    ``0.5`` are float64 in Numba: of a float32 input the function is then computed in float64 and rounded once, which may take up to twice
+    as long; ``type(x)(0.5)`` stays in float32.
+
+    Whether ``derivative`` is the derivative, :func:`numbacnn.testing.gradcheck` says: try it for each new function. The kernels are kept on
+    disk, also of functions that were typed into a notebook. With NUMBA_DISABLE_JIT=1 and in CUDA's simulator the functions run as Python.
+
+    Args:
+        f: y of x, a number.
+        derivative: dy/dx, of x; the library multiplies it by the gradient of y.
+        of: "y" where ``derivative`` is written in y, as that of tanh is: 1 - y * y.
+
+    Returns:
+        A function of a Tensor (any shape; float32 or float64, and integers as float32) that gives a Tensor. ``nn.Pointwise`` makes a layer
+        of it.
+
+    Raises:
+        TypeError: one is no function of one number, or Numba can't compile it; the message says in which line.
+        ValueError: ``of`` is neither "x" nor "y".
+
+    >>> import numbacnn as nc
+    >>> from numbacnn.formulas import sigmoid
+    >>> def swish2(x):
+    ...     return x * sigmoid(2 * x)
+    >>> def slope(x):
+    ...     s = sigmoid(2 * x)
+    ...     return s + 2 * x * s * (1 - s)
+    >>> swish2 = nc.pointwise(swish2, slope)
+    >>> swish2(nc.tensor([-1.0, 0.0, 1.0]))
+    tensor([-0.1192,  0.0000,  0.8808])
+    >>> nc.testing.gradcheck(swish2, nc.tensor([-1.0, 0.0, 1.0], dtype="float64", requires_grad=True))
+    True
+    """
+    one_of("pointwise", "of", of, ("x", "y"))
+    for what, function in (("f", f), ("derivative", derivative)):
+        if not callable(function) or isinstance(function, (type, TensorBase)):
+            raise TypeError(message("pointwise", f"{what} as a function of one number", shown(function)))
+        if not _takes_one(function):
+            called = f"{getattr(function, '__name__', what)}{inspect.signature(function)}"
+            raise TypeError(message("pointwise", f"{what} as a function of one number", called))
+    made = PointwiseFunction(f, derivative, of)
+    from ..kernels.cpu import pointwise as kernels  # Numba is imported when it is needed
+
+    kernels.judge(made._row)
+    return made
+
+
+def _takes_one(function: Callable[..., Any]) -> bool:
+    if isinstance(function, np.ufunc):
+        return (function.nin, function.nout) == (1, 1)
+    try:
+        inspect.signature(function).bind(0.5)
+    except TypeError:
+        return False
+    except ValueError:  # some builtins have none
+        return True
+    return True
 
 
 class Context:
@@ -58,6 +152,11 @@ class Function:
     6.0
     """
 
+    recordable: bool = False
+    """A subclass says True to promise that forward and backward do all their work on memory by the library's own operations and by
+    :func:`numbacnn.launch`: no NumPy on the values, and nothing that depends on them. A step that holds it can then be recorded and
+    replayed."""
+
     @staticmethod
     def forward(ctx: Any, *args: Any) -> Tensor:
         """What the function computes; each subclass writes its own."""
@@ -91,6 +190,10 @@ class _UserOp(ops.Op):
 
     def __init__(self, function: type[Function], ctx: Context) -> None:
         self.function, self.ctx = function, ctx
+
+    @property
+    def label(self) -> str:
+        return self.function.__name__
 
     def backward(self, xp: backends.Backend, grad: Any) -> tuple[Any, ...]:
         with no_grad():

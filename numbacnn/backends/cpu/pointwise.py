@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ...formulas import BINARY, UNARY
 from ...kernels.cpu import pointwise
 from ...kernels.cpu.launch import compute, launch
-from ...pointwise import BINARY, UNARY
 from .arrays import Array, Arrays, to_channels_first, to_channels_last
 
 __all__ = ["Pointwise"]

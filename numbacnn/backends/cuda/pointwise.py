@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numba.core.errors import NumbaError
 
+from ...errors import message
+from ...formulas import UNARY as table
 from ...kernels.cuda import views
 from ...kernels.cuda.driver import launch_flat
 from ...kernels.cuda.simt import pointwise, rows
@@ -47,12 +50,22 @@ class Pointwise(Arrays):
         (number,) = self._numbers([x])
         dtype = np.dtype(bool) if name == "logical_not" else number.dtype
         kernel, code = _choose(name, (pointwise.unary, UNARY), (pointwise.gelu, GELU), rows.forward)
-        out = self._elementwise(kernel, code, [number], dtype)
+        out = self._of_row(name, kernel, code, [number], dtype)
         return out if name == "logical_not" or number is x else self.astype(out, x.dtype)
 
     def unary_backward(self, name: str, grad: CudaArray, saved: CudaArray) -> CudaArray:
         by_code = (pointwise.activation_backward, pointwise.BACKWARD), (pointwise.gelu_backward, GELU)
-        return self._elementwise(*_choose(name, *by_code, rows.backward), [grad, saved], saved.dtype)
+        return self._of_row(name, *_choose(name, *by_code, rows.backward), [grad, saved], saved.dtype)
+
+    def _of_row(self, name: str, kernel: Any, code: tuple[int, ...], operands: Sequence[CudaArray], dtype: Any) -> CudaArray:
+        """As ``_elementwise``; says which function of a user's is not compiled for CUDA."""
+        try:
+            return self._elementwise(kernel, code, operands, dtype)
+        except NumbaError as error:
+            if name not in table or not table[name].title:
+                raise
+            first = str(error).strip().splitlines()[0]
+            raise TypeError(message(table[name].title, "a function that Numba compiles for CUDA too", first)) from error
 
     def binary(self, name: str, a: Operand, b: Operand) -> CudaArray:
         operands = self._operands(a, b)

@@ -23,6 +23,7 @@ import numba
 import numpy as np
 from numba import njit
 from numba.core import event
+from numba.core.caching import NullCache
 from numba.core.options import DefaultOptions
 
 from ... import config, locks
@@ -60,29 +61,32 @@ SMALL = 1 << 14
 def _sources() -> str:
     """A hash of all kernel sources: Numba's cache sees changes in a kernel's own file only."""
     here = Path(__file__)
-    files = [*sorted(here.parent.glob("*.py")), here.parents[2] / "pointwise.py"]
+    files = [*sorted(here.parent.glob("*.py")), here.parents[2] / "formulas.py"]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:10]
 
 
 SOURCES = _sources()
 
 
-def _compile(function: Callable, parallel: bool, fastmath: frozenset[str]) -> Any:
+def _compile(function: Callable, parallel: bool, fastmath: frozenset[str], keep: bool = True) -> Any:
     # the name is part of the cache's key, the options and the other files are not
     function.__qualname__ = f"{function.__name__}_{'-'.join(sorted(fastmath))}_{SOURCES}"
     options: Any = {"parallel": parallel, "fastmath": set(fastmath), "error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
     options["pipeline_class"] = pipeline()
     compiled = njit(**options)(function)
-    if not _numba.DISABLE_JIT:
+    if keep and not _numba.DISABLE_JIT:
         cache.keep(compiled)
     return compiled
 
 
-def kernel(function: Callable | None = None, *, fastmath: frozenset[str] = CONTRACT) -> Any:
-    """Make a parallel driver: a function with a ``prange``, or several in turn, launched from Python through :func:`launch`."""
+def kernel(function: Callable | None = None, *, fastmath: frozenset[str] = CONTRACT, keep: bool = True) -> Any:
+    """Make a parallel driver: a function with a ``prange``, or several in turn, launched from Python through :func:`launch`.
+
+    ``keep``: on disk, where its name tells it from all others.
+    """
     if function is None:
-        return lambda f: kernel(f, fastmath=fastmath)
-    compiled = _compile(function, True, fastmath)
+        return lambda f: kernel(f, fastmath=fastmath, keep=keep)
+    compiled = _compile(function, True, fastmath, keep)
     KERNELS.append(compiled)
     return compiled
 
@@ -108,9 +112,14 @@ def inline(function: Callable | None = None, *, fastmath: frozenset[str] = CONTR
 @functools.cache
 def _serial(driver: Any) -> Any:
     """The twin of a driver whose ``prange`` is a ``range``: the same source, so the same bits."""
-    f = driver.py_func
+    f, options = driver.py_func, driver.targetoptions
     twin = types.FunctionType(f.__code__, f.__globals__, f"{f.__name__}_serial", f.__defaults__, f.__closure__)
-    return _compile(twin, False, frozenset(driver.targetoptions["fastmath"]))
+    keep = not isinstance(driver._cache, NullCache)
+    if driver in KERNELS:
+        return _compile(twin, False, frozenset(options["fastmath"]), keep)
+    # a user's own, with his own options
+    twin.__qualname__ = f"{f.__qualname__}_serial"
+    return numba.jit(cache=keep, **{**options, "parallel": False})(twin)  # type: ignore[call-overload]
 
 
 # -- launching ---------------------------------------------------------------------------------------------------------

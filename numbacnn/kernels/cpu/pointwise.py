@@ -6,16 +6,23 @@ A task is a fixed block, so that no bit depends on the number of threads. An ``a
 from __future__ import annotations
 
 import functools
+import linecache
+from pathlib import Path
 from typing import Any
 
-from numba import prange
+import numba
+import numpy as np
+from numba import prange, types
 
+from ...errors import message
+from ...formulas import BINARY, UNARY, Unary, forgiving, rebound
 from ...names import ACTIVATIONS
-from ...pointwise import BINARY, UNARY, rebound
 from . import vecmath  # noqa: F401  # what the table calls is compiled from it
 from .launch import CONTRACT, ROUNDED, inline, kernel
 
-__all__ = ["activate", "backward", "block", "blocks", "derive", "forward"]
+__all__ = ["activate", "backward", "block", "blocks", "derive", "forward", "judge"]
+
+DISABLE_JIT = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
 
 BLOCK = 4096
 
@@ -59,10 +66,12 @@ def _map_two(a, b, y):
 
 @functools.cache
 def _scalar(name: str, part: str) -> Any:
-    """A function of the table, to be called by a loop. ``part`` is "forward" or "backward"."""
-    row = UNARY.get(name) or BINARY[name]
-    contract = getattr(row, "contract", True)
-    return inline(rebound(getattr(row, part), f"{name}_{part}"), fastmath=CONTRACT if contract else ROUNDED, force=True)
+    """A function of the table, to be called by a loop. ``part`` is "forward", "backward" or a user's "derivative"."""
+    row: Any = UNARY.get(name) or BINARY[name]
+    called = {"slope": _scalar(name, "derivative")} if part == "backward" and getattr(row, "derivative", None) else {}
+    function = rebound(getattr(row, part), f"{name}_{part}", **called)
+    flags = CONTRACT if getattr(row, "contract", True) else ROUNDED
+    return inline(forgiving(function) if DISABLE_JIT else function, fastmath=flags, force=True)
 
 
 @functools.cache
@@ -73,7 +82,8 @@ def _loop(name: str, part: str, operands: int) -> Any:
 
 def _kernel(name: str, part: str, operands: int) -> Any:
     pattern = _map_one if operands == 1 else _map_two
-    return kernel(rebound(pattern, f"{name}_{part}", loop=_loop(name, part, operands)))
+    loop = _loop(name, part, operands)
+    return kernel(rebound(pattern, f"{name}_{part}", loop=loop), keep=getattr(UNARY.get(name), "kept", True))
 
 
 @functools.cache
@@ -86,6 +96,57 @@ def forward(name: str) -> Any:
 def backward(name: str) -> Any:
     """The kernel of the gradient of a function of one number: ``(grad, saved, dx)``, where ``saved`` is x or y, as the table says."""
     return _kernel(name, "backward", 2)
+
+
+def judge(row: Unary) -> None:
+    """Compile both functions of a user's row, for both types.
+
+    Raises:
+        TypeError: where Numba refuses one, or it gives no number.
+    """
+    for part, what in (("forward", "f"), ("derivative", "derivative")):
+        fault = _fault(_scalar(row.name, part))
+        if fault:
+            del UNARY[row.name]
+            hint = "it may call math, NumPy's functions of numbers, those of numbacnn.formulas, and functions under @njit"
+            raise TypeError(message("pointwise", f"{what} to give a number, and to be what Numba compiles", fault, hint))
+
+
+def _fault(scalar: Any) -> str:
+    """What is wrong with a user's function, and in which line; empty where nothing is."""
+    for real in (np.float32, np.float64):
+        try:
+            given = _given(scalar, real)
+        except Exception as error:  # of Numba's or of the function's
+            return _said(error, getattr(scalar, "py_func", scalar))
+        if given:
+            return f"one that gives {given}"
+    return ""
+
+
+def _given(scalar: Any, real: type) -> str:
+    """What a user's function gives; empty for a number."""
+    if DISABLE_JIT:
+        with np.errstate(all="ignore"):
+            value = scalar(real(0.5))
+        return "" if isinstance(value, (bool, int, float, np.number, np.bool_)) else f"a {type(value).__name__}"
+    signature = (numba.from_dtype(np.dtype(real)),)
+    scalar.compile(signature)
+    kind = scalar.overloads[signature].signature.return_type
+    return "" if isinstance(kind, (types.Integer, types.Float, types.Boolean)) else str(kind)
+
+
+def _said(error: Exception, function: Any) -> str:
+    """An error's first words, and the line of the user's that it names."""
+    words = [line.strip() for line in str(getattr(error, "msg", error)).splitlines()]
+    first, *rest = [line for line in words if line and not line.startswith("Failed in")] or [type(error).__name__]
+    first = "a name that is not defined" if "UndefinedType" in first else first
+    if first.endswith("found for signature:"):
+        first = f"{first.removesuffix(' found for signature:')} for {rest[0].removeprefix('>>> ')}" if rest else first
+    code, line = function.__code__, getattr(getattr(error, "loc", None), "line", None)
+    line = line or code.co_firstlineno
+    text = linecache.getline(code.co_filename, line).strip()[:60]
+    return f"{first.rstrip('. ')}, in line {line} of {Path(code.co_filename).name}" + (f": {text}" if text else "")
 
 
 # -- the activations that dense kernels fuse ---------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What the helpers of ``pointwise`` compile to: code that LLVM vectorises (calls of libm stay scalar, and Numba has no SVML).
+"""What the helpers of ``formulas`` compile to: code that LLVM vectorises (calls of libm stay scalar, and Numba has no SVML).
 
 For float32 they are polynomials without branches, written so that NaN, infinities, overflow and denormals come out right;
 float64, which only tests and gradient checks use, takes libm's. With NUMBA_DISABLE_JIT=1 the plain NumPy functions run.
@@ -22,7 +22,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from ...pointwise import ROOT_HALF, erf, exp, exp_below, log1p_below, sigmoid, tanh, two_sided_normal_tail
+from ...formulas import ROOT_HALF, erf, exp, exp_below, log1p_below, sigmoid, tanh, two_sided_normal_tail
 from .launch import CONTRACT, inline
 
 __all__ = ["exp_below"]

@@ -7,7 +7,9 @@ bare one would be float64. NaN gives NaN, and so does its gradient but where a c
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +17,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["BINARY", "UNARY", "Binary", "Unary", "rebound"]
+from .fingerprint import fingerprint
+
+__all__ = ["BINARY", "UNARY", "Binary", "Unary", "forgiving", "own_row", "rebound"]
 
 
 # -- what the functions of the table may call ----------------------------------------------------------------------------
@@ -141,7 +145,9 @@ def rebound(function: Callable[..., Any], name: str, /, **called: Any) -> types.
 
     A kernel is a copy of a pattern, and not a closure, whose machine code Numba would not keep; its files are found by its name.
     """
-    return types.FunctionType(function.__code__, {**function.__globals__, **called}, name)
+    return types.FunctionType(
+        function.__code__, {**function.__globals__, **called}, name, function.__defaults__, getattr(function, "__closure__", None)
+    )
 
 
 Scalar = Callable[..., Any]
@@ -173,6 +179,15 @@ class Unary:
     contract: bool = True
     """Whether a product and a sum may become one instruction: not where two products meet in a sum, as LLVM would choose one of them."""
 
+    derivative: Scalar | None = None
+    """Of a user's function, whose ``backward`` is ``chain_rule``: what that calls."""
+
+    kept: bool = True
+    """Whether its kernels may be kept on disk: not those of a user's function that the name does not tell from every other."""
+
+    title: str = ""
+    """What a user's function is called in messages."""
+
 
 UNARY = {
     row.name: row
@@ -195,6 +210,70 @@ UNARY = {
         Unary("relu6", relu6, relu6_backward, "y"),
     )
 }
+
+
+# -- functions of the user's own -----------------------------------------------------------------------------------------------------
+def own_row(function: Scalar, derivative: Scalar, saves: Literal["x", "y"]) -> Unary:
+    """The row of a user's function, which joins the table; ``derivative`` is a function of x or y, as ``saves`` says.
+
+    Its name holds a digest of both functions: kernels on disk are found again by it, and are not taken for those of a function that was
+    written anew. A function that no digest can tell from another gets a number, and kernels that are not kept.
+    """
+    title = re.sub(r"\W", "", getattr(function, "__name__", "")) or "own"
+    digest = fingerprint(function, derivative)
+    name = f"{title}_{digest or next(_numbers)}_{saves}"
+    if name not in UNARY:
+        function, derivative = _plain(function), _plain(derivative)
+        UNARY[name] = Unary(name, function, chain_rule, saves, contract=False, derivative=derivative, kept=digest is not None, title=title)
+    return UNARY[name]
+
+
+_numbers = itertools.count()
+
+slope: Any = None  # what the pattern below calls: each backward has its own
+
+
+def chain_rule(g, x):
+    return g * slope(x)
+
+
+def _plain(function: Scalar) -> types.FunctionType:
+    """A Python function, with the values of now for the names that it knows; one that calls what has no Python code, as ``math.tanh``."""
+    if isinstance(function, types.FunctionType):
+        return rebound(function, function.__name__)
+    return rebound(_call_slope, "call", slope=function)
+
+
+def _call_slope(x):
+    return slope(x)
+
+
+def forgiving(function: types.FunctionType) -> types.FunctionType:
+    """The function for Python, where ``math`` raises what compiled code gives as infinity or NaN."""
+    known = {name: value for name, value in function.__globals__.items() if name in function.__code__.co_names}
+    calls: dict[str, Any] = {name: _Math() for name, value in known.items() if value is math}
+    calls |= {name: _forgiven(value) for name, value in known.items() if getattr(value, "__module__", "") == "math"}
+    return rebound(function, function.__name__, **calls)
+
+
+class _Math:
+    """``math`` for Python, as :func:`forgiving` says."""
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(math, name)
+        return _forgiven(value) if callable(value) else value
+
+
+def _forgiven(function: Scalar) -> Scalar:
+    def call(*values: Any) -> Any:
+        kind = type(values[0]) if isinstance(values[0], np.floating) else np.float64
+        try:
+            return kind(function(*values))
+        except (OverflowError, ValueError):
+            with np.errstate(all="ignore"):
+                return kind(getattr(np, function.__name__, lambda *_: np.nan)(*map(np.float64, values)))
+
+    return call
 
 
 # -- functions of two numbers, and their gradients from g, the gradient of y = f(a, b) -----------------------------------------------
