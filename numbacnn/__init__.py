@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from . import config, cuda, nn, optim
-from .backends import device, empty_cache
+from .backends import device, empty_cache, launch
 from .chapter import convolve2d, corr2d, corr2d_multi_in, corr2d_multi_in_out, pool2d
 from .dtypes import bool_, float32, float64, int8, int16, int32, int64, uint8
 from .errors import DeviceError, DTypeError, FormatError, ShapeError
@@ -19,8 +19,10 @@ from .tensor import (
     Tensor,
     arange,
     cat,
+    empty,
     eye,
     from_array,
+    from_dlpack,
     full,
     inference_mode,
     is_grad_enabled,
@@ -52,7 +54,7 @@ _METHODS = """
 """.split()  # noqa: SIM905
 
 
-_MODULES = "checkpoint cli d2l data extras files inspect kernels layout models plots predictor reference testing training".split()  # noqa: SIM905
+_MODULES = "checkpoint cli d2l data dlpack extras files inspect kernels layout models plots predictor reference testing training".split()  # noqa: SIM905
 _ELSEWHERE = {
     **{module: f"{module}:" for module in _MODULES},
     **{name: f"training:{name}" for name in ("Evaluation", "History", "evaluate", "fit", "predict")},

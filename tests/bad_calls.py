@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 
 import numbacnn as nc
@@ -62,6 +63,12 @@ def square(x: Any) -> Any:
 
 def double(x: Any) -> Any:
     return 2 * x
+
+
+@numba.njit
+def doubles(x: Any, y: Any) -> None:
+    for i in range(x.size):
+        y[i] = 2 * x[i]
 
 
 def dataset() -> nc.data.Dataset:
@@ -126,6 +133,9 @@ ROWS: dict[str, Callable[[], Call]] = {
     # -- making tensors
     "tensor": lambda: call(nc.tensor, [[1.0, 2.0], [3.0, 4.0]], dtype="float32", device="cpu", requires_grad=False),
     "from_array": lambda: call(nc.from_array, np.zeros(3), "cpu", False),
+    "from_dlpack": lambda: call(nc.from_dlpack, np.zeros(3)),
+    "empty": lambda: call(nc.empty, 2, 3, dtype="float32", device="cpu", layout="nhwc", requires_grad=False),
+    "launch": lambda: call(nc.launch, doubles, np.ones(3), np.zeros(3)),
     "Tensor": lambda: call(nc.Tensor, np.zeros(3), "cpu", False),
     "zeros": lambda: call(nc.zeros, 2, 3, dtype="float32", device="cpu", requires_grad=False),
     "zeros(size)": lambda: call(nc.zeros, size=(2, 3)),
@@ -181,6 +191,7 @@ ROWS: dict[str, Callable[[], Call]] = {
     "Tensor.type": _method("type", "float64"),
     "Tensor.matmul": lambda: call(images(2, 3).matmul, images(3, 2)),
     "Tensor.matmul(batch)": lambda: call(images(2, 2, 3).matmul, images(2, 3, 2)),
+    "Tensor.numba": lambda: call(images(2, 3, 4).numba, "nhwc", None),
     "Tensor.add_": _method("add_", 1.0),
     "Tensor.mul_": lambda: call(images(2, 3).mul_, images(3)),
     "Tensor.div_": _method("div_", 2.0),
@@ -471,6 +482,7 @@ CALLBACKS = {
     ("Module.register_forward_hook", 0),
     ("DataLoader", "transform"),
     ("DataLoader()", "transform"),
+    *(("launch", i) for i in (0, 1, 2)),
     ("gradcheck", 0),
     ("adjoint_check", 0),
     ("d2l.evaluate_accuracy", 0),

@@ -24,7 +24,7 @@ DEVICES = ("cpu", "cuda")
 # From the bottom up; rooms in one row are siblings and do not import each other.
 LAYERS = [
     {"names", "errors", "config", "locks", "version"},
-    {"arguments", "extras", "files", "fingerprint", "signatures"},
+    {"arguments", "dlpack", "extras", "files", "fingerprint", "signatures"},
     {"geometry", "formulas", "layout", "chapter", "kernels", "dtypes", "indexing", "random"},
     {"reference", "kernels.cpu", "kernels.cuda"},
     {
@@ -50,7 +50,7 @@ LAYERS = [
     {"ops", "cuda"},
     {"tensor.tape", "tensor.text"},
     {"tensor.core"},
-    {"tensor.operands"},
+    {"tensor.exchange", "tensor.operands"},
     {"tensor.convert", "tensor.create", "tensor.function", "tensor.index", "tensor.join", "tensor.shape"},
     {"tensor.dense", "tensor.pointwise"},
     {"tensor.reduce"},

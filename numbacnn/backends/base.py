@@ -49,6 +49,15 @@ class Backend(Protocol):
     def shares_memory(self, x: Array, y: Array) -> bool: ...
     def is_dense(self, x: Array, order: Sequence[int]) -> bool: ...  # whether the axes lie in memory in this order, without gaps
 
+    # -- for kernels and libraries of the user's own: memory as it is -------------------------------------------------------
+    def dense(self, shape: Sequence[int], dtype: Any, order: Sequence[int]) -> Array: ...  # uninitialised; the axes lie in this order
+    def memory(self, x: Array, order: Sequence[int]) -> Any: ...  # for Numba: C-contiguous, x's axes in this order; else a copy
+    def borrow(self, array: Any) -> Array: ...  # another library's array on this device; shares its memory, if that can be written to
+    def launch(self, kernel: Any, args: Sequence[Any], grid: tuple[int, ...], block: tuple[int, ...]) -> None: ...  # a user's
+    def dlpack_device(self) -> tuple[int, int]: ...
+    def dlpack(self, x: Array, stream: int | None, version: tuple[int, int] | None, copied: bool) -> Any: ...  # a capsule
+    def from_dlpack(self, source: Any) -> Array: ...  # of what offers __dlpack__ and lies on this device
+
     # -- weights that a layer uses without a gradient: what kernels make of one may be kept until it is written to ---------
     def lock(self, holder: Any) -> None: ...  # ``holder.array`` is used now, and again later: it may be kept prepared
     def unlock(self, x: Array) -> None: ...  # somebody is about to write to x, a weight or a view of one; all writes call it

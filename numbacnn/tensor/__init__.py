@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from .convert import Convert
 from .core import Operand, Scalar, TensorBase, apply, from_array, tensor
-from .create import arange, eye, full, normal, ones, ones_like, rand, randn, zeros, zeros_like
+from .create import arange, empty, eye, full, normal, ones, ones_like, rand, randn, zeros, zeros_like
 from .dense import Dense
+from .exchange import Exchange, from_dlpack
 from .function import Context, Function, PointwiseFunction
 from .index import Index
 from .join import cat, stack
@@ -29,8 +30,10 @@ __all__ = [
     "apply",
     "arange",
     "cat",
+    "empty",
     "eye",
     "from_array",
+    "from_dlpack",
     "full",
     "inference_mode",
     "is_grad_enabled",
@@ -50,7 +53,7 @@ __all__ = [
 ]
 
 
-class Tensor(Dense, Reduce, Pointwise, Index, Convert, Shape):
+class Tensor(Dense, Reduce, Pointwise, Index, Convert, Shape, Exchange):
     """An n-dimensional array on a device, which remembers how it was made. Make one with :func:`tensor`, ``zeros``, ``randn`` ...
 
     >>> import numbacnn as nc

@@ -324,8 +324,25 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
 
 # -- made of data
 @judged
-def from_array(array: Any, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """A Tensor of a NumPy array; on the CPU it shares the array's memory where that can be written."""
+def from_array(array: Any, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """A Tensor of an array, which shares its memory where that lies on the device and can be written.
+
+    Args:
+        array: of NumPy, or what NumPy makes one of; or one that lies on a GPU and offers ``__cuda_array_interface__``.
+        device: None: where the array lies.
+        requires_grad: whether operations on the Tensor are recorded.
+
+    Raises:
+        DTypeError: its dtype is none of the library's.
+        ShapeError: lists of unequal lengths.
+        DeviceError: the device is unknown or missing.
+    """
+    held = None if isinstance(array, np.ndarray) else backends.holder(array)
+    if held is not None:
+        borrowed = backends.get(held, "from_array").borrow(array)
+        if device is None or backends.device(device, "from_array") == held:
+            return TensorBase._new(borrowed, held, requires_grad)
+        array = backends.get(held).to_numpy(borrowed)
     try:
         array = np.asarray(array)
     except ValueError:
@@ -333,6 +350,7 @@ def from_array(array: Any, device: str = "cpu", requires_grad: bool = False) -> 
     as_dtype("tensor", array.dtype)
     if not array.flags.writeable:
         array = array.copy()
+    device = backends.DEFAULT if device is None else device
     return TensorBase._new(backends.get(device).from_numpy(array), device, requires_grad)
 
 

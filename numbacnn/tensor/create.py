@@ -13,13 +13,14 @@ from ..dtypes import as_dtype, float32, int64, is_floating
 from ..errors import DTypeError, message
 from ..signatures import judged
 from .core import Scalar, TensorBase, check_fit, from_array
+from .exchange import Layout, memory_order
 from .operands import as_scalar, check_sizes, scalar_dtype
 from .tape import no_grad
 
 if TYPE_CHECKING:
     from . import Tensor
 
-__all__ = ["arange", "eye", "full", "normal", "ones", "ones_like", "rand", "randn", "zeros", "zeros_like"]
+__all__ = ["arange", "empty", "eye", "full", "normal", "ones", "ones_like", "rand", "randn", "zeros", "zeros_like"]
 
 
 @judged
@@ -30,6 +31,22 @@ def full(size: Sequence[int], value: Scalar, *, dtype: Any = None, device: str =
     found = scalar_dtype(value) if dtype is None else as_dtype("full", dtype)
     check_fit("full", np.asarray(value), found)
     return TensorBase._new(backends.get(device).full(shape, value, found), device, requires_grad)
+
+
+@judged
+def empty(
+    *sizes: Any, size: Any = None, dtype: Any = None, device: str = "cpu", layout: Layout = "nchw", requires_grad: bool = False
+) -> Tensor:
+    """A Tensor to be filled, whose values are whatever was in memory: ``empty(2, 3)`` or ``empty((2, 3))``; float32 unless ``dtype`` says.
+
+    ``layout="nhwc"`` puts the channels of (N, C, ...) last in memory, as layers do; see :meth:`Tensor.numba`.
+
+    >>> empty(2, 8, 4, 3, layout="nhwc").numba("nhwc", copy=False).shape
+    (2, 4, 3, 8)
+    """
+    shape = check_sizes("empty", sizes if size is None else (size,))
+    found, order = float32 if dtype is None else as_dtype("empty", dtype), memory_order("empty", layout, len(shape))
+    return TensorBase._new(backends.get(device).dense(shape, found, order), device, requires_grad)
 
 
 @judged

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ...kernels.cpu.launch import compute
+from ...errors import message
+from ...kernels.cpu.launch import compute, is_kernel, launch
 from ...layout import CHANNELS_FIRST, CHANNELS_LAST
+from ...signatures import shown
 from . import packs
 from .buffers import Buffers
 
@@ -21,6 +23,8 @@ Array = np.ndarray
 
 LARGE = 1 << 15
 """Elements from which threads help with a sum."""
+
+CAPSULES_HAVE_VERSIONS = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
 
 EMPTY = {dtype.itemsize: np.empty(0, dtype) for dtype in (np.dtype("float32"), np.dtype("float64"))}
 """In place of an array that is not there, by the bytes of an element."""
@@ -61,13 +65,46 @@ class Arrays:
 
     def contiguous(self, x: Array) -> Array:
         """``to_channels_last(x)``, C-contiguous and writable: what a kernel receives. Copies only where it must."""
-        x = to_channels_last(x)
+        return self._c_contiguous(to_channels_last(x))
+
+    def _c_contiguous(self, x: Array) -> Array:
         if x.flags.carray:
             return x
         self.conversions += 1
         out = self.buffers.empty(x.shape, x.dtype)
         compute(np.copyto, out, x)
         return out
+
+    def dense(self, shape: Sequence[int], dtype: Any, order: Sequence[int]) -> Array:
+        return self.buffers.empty([shape[a] for a in order], dtype).transpose(np.argsort(order))
+
+    def memory(self, x: Array, order: Sequence[int]) -> Array:
+        return self._c_contiguous(x.transpose(order))
+
+    def borrow(self, array: Any) -> Array:
+        return array if array.flags.writeable else array.copy()
+
+    def launch(self, kernel: Any, args: Sequence[Any], grid: tuple[int, ...], block: tuple[int, ...]) -> None:
+        if not is_kernel(kernel):
+            raise TypeError(message("launch", "a function under @numba.njit", shown(kernel), "a @cuda.jit kernel needs grid and block"))
+        launch(kernel, *args)
+
+    def dlpack_device(self) -> tuple[int, int]:
+        return 1, 0
+
+    def dlpack(self, x: Array, stream: int | None, version: tuple[int, int] | None, copied: bool) -> Any:
+        if stream is not None:
+            raise BufferError(message("__dlpack__", "no stream for memory of the host", f"stream {stream}"))
+        options: Any = {"max_version": version} if version and CAPSULES_HAVE_VERSIONS else {}
+        try:
+            return x.__dlpack__(**options)
+        except BufferError:
+            raise BufferError(
+                message("__dlpack__", "memory that can be written to", "a view that repeats elements", "give a clone()")
+            ) from None
+
+    def from_dlpack(self, source: Any) -> Array:
+        return self.borrow(np.from_dlpack(source))
 
     def from_numpy(self, a: Array) -> Array:
         return a

@@ -14,12 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import DeviceError, message
+from ... import dlpack
+from ...dtypes import as_dtype
+from ...errors import DeviceError, DTypeError, message
 from ...kernels.cuda import driver, views
 from ...kernels.cuda.driver import launch_flat
 from ...kernels.cuda.simt import copy
 from ...kernels.cuda.views import View
 from ...layout import channels_last
+from ...signatures import shown
 
 __all__ = ["Arrays", "CudaArray", "Operand", "ceil"]
 
@@ -122,6 +125,53 @@ class Arrays:
     def optional(self, x: CudaArray | None, other: CudaArray) -> tuple[Any, int]:
         """Flat memory and whether it counts; where there is none, any memory of that type."""
         return (other.buffer, 0) if x is None else (self.flat(self.contiguous(x)), 1)
+
+    def dense(self, shape: Sequence[int], dtype: Any, order: Sequence[int]) -> CudaArray:
+        return self.empty(shape, dtype, order)
+
+    def memory(self, x: CudaArray, order: Sequence[int]) -> Any:
+        x = self.transpose(self.ordered(x, order), order)
+        return driver.borrow(x.buffer, {**self.interface(x), "strides": None})
+
+    def interface(self, x: CudaArray) -> dict[str, Any]:
+        """The ``__cuda_array_interface__`` of an array."""
+        found, size = driver.interface(x.buffer), x.dtype.itemsize
+        place, strides = found["data"][0] + x.view.start * size, tuple(s * size for s in x.view.strides)
+        described = {"shape": x.shape, "typestr": x.dtype.str, "data": (place, False), "strides": strides}
+        return {**described, "version": 3, "stream": found.get("stream")}
+
+    def borrow(self, array: Any) -> CudaArray:
+        found = driver.interface(array)
+        dtype, shape = as_dtype("from_array", np.dtype(found["typestr"])), tuple(found["shape"])
+        size = dtype.itemsize
+        strides = found.get("strides") or tuple(s * size for s in views.dense(shape, range(len(shape))).strides)
+        if found.get("mask") is not None or any(s % size for s in strides):
+            raise DTypeError(message("from_array", "an array of whole elements without a mask", f"strides {strides} of {dtype}"))
+        if 0 in shape:
+            return self.empty(shape, dtype)
+        before = sum(s * (n - 1) for n, s in zip(shape, strides) if s < 0)
+        length = sum(abs(s) * (n - 1) for n, s in zip(shape, strides)) // size + 1
+        if length > LIMIT:
+            raise DeviceError(message("from_array", f"an array within {LIMIT} elements of memory", f"shape {shape}"))
+        flat = {**found, "shape": (length,), "strides": None, "data": (found["data"][0] + before, False)}
+        borrowed = CudaArray(driver.borrow(array, flat), View(-before // size, shape, tuple(s // size for s in strides)), dtype)
+        return self.copy(borrowed) if found["data"][1] else borrowed
+
+    def launch(self, kernel: Any, args: Sequence[Any], grid: tuple[int, ...], block: tuple[int, ...]) -> None:
+        if not driver.is_kernel(kernel):
+            raise TypeError(message("launch", "a kernel under @cuda.jit", shown(kernel), "one under @numba.njit takes no grid and block"))
+        driver.launch_as_given(kernel, grid, block, *args)
+
+    def dlpack_device(self) -> tuple[int, int]:
+        return (1, 0) if driver.SIMULATED else (2, driver.cuda.get_current_device().id)
+
+    def dlpack(self, x: CudaArray, stream: int | None, version: tuple[int, int] | None, copied: bool) -> Any:
+        if stream not in (None, -1, 1):  # work of the library is in the default stream, which is 1
+            driver.cuda.synchronize()
+        return dlpack.lend(x.buffer, self.interface(x), self.dlpack_device(), version is not None and version[0] >= 1, copied)
+
+    def from_dlpack(self, source: Any) -> CudaArray:
+        return self.borrow(dlpack.Taken(source, None if driver.SIMULATED else 1))
 
     def from_numpy(self, a: np.ndarray) -> CudaArray:
         order = views.memory_order(View(0, a.shape, a.strides))

@@ -25,6 +25,7 @@ from numba import njit
 from numba.core import event
 from numba.core.caching import NullCache
 from numba.core.options import DefaultOptions
+from numba.core.registry import CPUDispatcher
 
 from ... import config, locks
 from ...signatures import judged
@@ -42,6 +43,7 @@ __all__ = [
     "default_threads",
     "get_num_threads",
     "inline",
+    "is_kernel",
     "kernel",
     "launch",
     "layer",
@@ -167,6 +169,11 @@ def launch(driver: Any, *args: Any) -> None:
             driver(*args)
     finally:
         numba.set_num_threads(found)  # the setting is the user's too, for his own kernels in this thread
+
+
+def is_kernel(value: Any) -> bool:
+    """Whether a user may launch it: what ``@njit`` made, which without the compiler is the function itself."""
+    return isinstance(value, types.FunctionType if _numba.DISABLE_JIT else CPUDispatcher)
 
 
 def compute(function: Callable[..., Any], *args: Any) -> None:

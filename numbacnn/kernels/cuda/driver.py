@@ -18,12 +18,31 @@ from numba import cuda as _numba_cuda
 
 from ...errors import DeviceError, message
 
-__all__ = ["SIMULATED", "THREADS", "cuda", "erf", "exp", "fmod", "launch", "launch_flat", "log", "log1p", "require_device", "sqrt", "tanh"]
+__all__ = [
+    "SIMULATED",
+    "THREADS",
+    "borrow",
+    "cuda",
+    "erf",
+    "exp",
+    "fmod",
+    "interface",
+    "is_kernel",
+    "launch",
+    "launch_as_given",
+    "launch_flat",
+    "log",
+    "log1p",
+    "require_device",
+    "sqrt",
+    "tanh",
+]
 
 SIMULATED = bool(config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 
 cuda: Any = _numba_cuda
 if SIMULATED:
+    from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
     from numba.cuda.simulator.kernel import _get_kernel_context
 
     class _Simulated:
@@ -89,7 +108,7 @@ def _argument(value: Any) -> Any:
     return value
 
 
-def _configure(kernel: Any, grid: tuple[int, ...], block: int) -> Any:
+def _configure(kernel: Any, grid: tuple[int, ...], block: int | tuple[int, ...]) -> Any:
     with warnings.catch_warnings():
         # small layers have few blocks, and that is no mistake; with colorama installed the message begins with its colour
         warnings.filterwarnings("ignore", message=r"(\x1b\[\d+m)*Grid size")
@@ -101,12 +120,49 @@ def _configure(kernel: Any, grid: tuple[int, ...], block: int) -> Any:
 _configured = _configure if SIMULATED else functools.lru_cache(maxsize=4096)(_configure)
 
 
-def launch(kernel: Any, grid: Sequence[int], block: int, *args: Any) -> None:
+def launch_as_given(kernel: Any, grid: Sequence[int], block: int | tuple[int, ...], *args: Any) -> None:
     """Launch ``kernel`` on ``grid`` blocks of ``block`` threads; an empty grid is no work."""
     if all(grid):
-        _configured(kernel, tuple(grid), block)(*[_argument(a) for a in args])
+        _configured(kernel, tuple(grid), block)(*args)
+
+
+def launch(kernel: Any, grid: Sequence[int], block: int, *args: Any) -> None:
+    """The same for a kernel of the library, whose integers have 32 bits."""
+    launch_as_given(kernel, grid, block, *[_argument(a) for a in args])
 
 
 def launch_flat(kernel: Any, n: int, *args: Any) -> None:
     """Launch ``kernel`` with at least ``n`` threads; ``n`` becomes its last argument."""
     launch(kernel, (-(-n // THREADS),), THREADS, *args, n)
+
+
+def is_kernel(value: Any) -> bool:
+    """Whether a user may launch it: what ``@cuda.jit`` made, for the host to call."""
+    device = getattr(value, "_device", False) or getattr(value, "targetoptions", {}).get("device", False)
+    return type(value) is type(cuda.jit(_nothing)) and not device
+
+
+def _nothing() -> None:
+    pass
+
+
+# -- memory that other libraries know ---------------------------------------------------------------------------------------
+def interface(array: Any) -> dict[str, Any]:
+    """The ``__cuda_array_interface__`` of an array on the device; the simulator's arrays, which have none, get one of host memory."""
+    if SIMULATED and isinstance(array, FakeCUDAArray):
+        return {**array._ary.__array_interface__, "version": 3}
+    return array.__cuda_array_interface__
+
+
+class _Lent:
+    """Memory that an owner lends: it lives as long as what is made of this."""
+
+    def __init__(self, owner: Any, found: dict[str, Any]) -> None:
+        self.owner = owner
+        setattr(self, "__array_interface__" if SIMULATED else "__cuda_array_interface__", found)
+
+
+def borrow(owner: Any, found: dict[str, Any]) -> Any:
+    """A device array of Numba's over the memory that an interface describes; no copy."""
+    lent = _Lent(owner, found)
+    return FakeCUDAArray(np.asarray(lent)) if SIMULATED else cuda.as_cuda_array(lent)
