@@ -213,18 +213,20 @@ UNARY = {
 
 
 # -- functions of the user's own -----------------------------------------------------------------------------------------------------
-def own_row(function: Scalar, derivative: Scalar, saves: Literal["x", "y"]) -> Unary:
+def own_row(function: Scalar, derivative: Scalar, saves: Literal["x", "y"], single: bool) -> Unary:
     """The row of a user's function, which joins the table; ``derivative`` is a function of x or y, as ``saves`` says.
 
     Its name holds a digest of both functions: kernels on disk are found again by it, and are not taken for those of a function that was
     written anew. A function that no digest can tell from another gets a number, and kernels that are not kept.
+
+    ``single``: for float32, in which the functions' own numbers then are too.
     """
     title = re.sub(r"\W", "", getattr(function, "__name__", "")) or "own"
     digest = fingerprint(function, derivative)
-    name = f"{title}_{digest or next(_numbers)}_{saves}"
+    name = f"{title}_{digest or next(_numbers)}_{saves}{'_single' * single}"
     if name not in UNARY:
-        function, derivative = _plain(function), _plain(derivative)
-        UNARY[name] = Unary(name, function, chain_rule, saves, contract=False, derivative=derivative, kept=digest is not None, title=title)
+        own, slope = (_single(_plain(f)) if single else _plain(f) for f in (function, derivative))
+        UNARY[name] = Unary(name, own, chain_rule, saves, contract=False, derivative=slope, kept=digest is not None, title=title)
     return UNARY[name]
 
 
@@ -246,6 +248,23 @@ def _plain(function: Scalar) -> types.FunctionType:
 
 def _call_slope(x):
     return slope(x)
+
+
+def _single(function: types.FunctionType) -> types.FunctionType:
+    """The function with its numbers in float32: those in its code, of global names, and of closures.
+
+    Numba takes 0.5 for a float64, and float32 times int64 for another: a function would be computed in float64, up to ten times as slowly.
+    float32 times int16 is float32, and what has to be an integer still is one.
+    """
+    code = function.__code__.replace(co_consts=tuple(map(_narrow, function.__code__.co_consts)))
+    closure = tuple(types.CellType(_narrow(cell.cell_contents)) for cell in function.__closure__ or ())
+    known = {name: _narrow(value) for name, value in function.__globals__.items()}
+    return types.FunctionType(code, known, function.__name__, function.__defaults__, closure or None)
+
+
+def _narrow(value: Any) -> Any:
+    with np.errstate(over="ignore"):
+        return np.float32(value) if type(value) is float else np.int16(value) if type(value) is int and abs(value) < 1 << 15 else value
 
 
 def forgiving(function: types.FunctionType) -> types.FunctionType:

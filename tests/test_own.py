@@ -89,6 +89,27 @@ def test_far_from_zero_it_is_what_a_gpu_gives(device: str) -> None:
     np.testing.assert_array_equal(roots, np.array([np.nan, 2], np.float32))
 
 
+@pytest.mark.skipif(not COMPILED, reason="nothing is compiled")
+def test_numbers_beside_a_float32_are_float32() -> None:
+    """Numbers in the code, in a closure and of a global name; where they have to be Python's own, they are."""
+    from numba import types
+
+    from numbacnn.kernels.cpu import pointwise as kernels
+
+    def given(function: Any, dtype: Any) -> Any:
+        scalar = kernels._scalar(function._rows[dtype].name, "forward")
+        return scalar.overloads[(numba.from_dtype(dtype),)].signature.return_type
+
+    def by(rate: Any) -> Any:
+        return lambda x: (2 * x + rate * x**2) * RATE + 0.1
+
+    for function in (nc.pointwise(by(3), by(3)), nc.pointwise(by(0.5), by(0.5))):
+        assert given(function, nc.float32) == types.float32 and given(function, nc.float64) == types.float64
+    pairs = nc.pointwise(lambda x: (x, 1)[0] * 0.1, lambda x: 0.1)  # Numba wants a literal for the index of such a tuple
+    assert given(pairs, nc.float32) == types.float64
+    assert pairs(nc.tensor([2.0])).item() == np.float32(0.2)
+
+
 def test_a_wrong_derivative_is_found_by_gradcheck() -> None:
     x = nc.tensor([0.5, 2.0], dtype="float64", requires_grad=True)
     with pytest.raises(GradientError):
@@ -148,12 +169,12 @@ def test_kernels_that_no_name_tells_from_others_are_not_kept() -> None:
 
     weights = np.array([0.5, 2.0])
     made = [nc.pointwise(lambda x: weights[0] * x, lambda x: weights[0]) for _ in range(2)]
-    names = [function._row.name for function in made]
+    names = [function._rows[nc.float32].name for function in made]
     assert names[0] != names[1]
     kernel = kernels.forward(names[0])
     assert isinstance(kernel._cache, NullCache) and isinstance(launch._serial(kernel)._cache, NullCache)
     assert made[0](nc.tensor([4.0])).item() == 2
-    kept = kernels.forward(nc.pointwise(swish2, swish2_slope)._row.name)
+    kept = kernels.forward(nc.pointwise(swish2, swish2_slope)._rows[nc.float32].name)
     assert not isinstance(kept._cache, NullCache) and not isinstance(launch._serial(kept)._cache, NullCache)
 
 
@@ -163,7 +184,7 @@ from numbacnn.kernels.cpu import pointwise as kernels
 cube = nc.pointwise(lambda x: x * x * x, lambda x: 3 * x * x)
 x = nc.tensor([2.0], requires_grad=True)
 cube(x).backward()
-print(x.grad.item(), [sum(make(cube._row.name).stats.cache_hits.values()) for make in (kernels.forward, kernels.backward)])
+print(x.grad.item(), [sum(make(cube._rows[x.dtype].name).stats.cache_hits.values()) for make in (kernels.forward, kernels.backward)])
 """
 
 

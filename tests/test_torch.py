@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pointwise_rows import GRID, LARGEST, SPECIAL
+from test_exchange import Lender
 
 import numbacnn as nc
 from numbacnn import nn, ops
@@ -1682,3 +1683,28 @@ def test_a_name_changes_its_kind_as_in_pytorch(first: str) -> None:
 
     for steps in itertools.product([first], KINDS, KINDS):
         assert listed(nc, steps) == listed(torch, steps), steps
+
+
+# -- memory that is shared ----------------------------------------------------------------------------------------------------------
+def test_dlpack_with_pytorch() -> None:
+    """Without a copy, both ways, in any order of memory."""
+    x = nn.Conv2d(1, 8, 3)(nc.rand(2, 1, 6, 5)).detach()
+    theirs = torch.from_dlpack(x)
+    assert theirs.stride() == (96, 1, 24, 8) and theirs.data_ptr() == x.numpy().ctypes.data
+    theirs.zero_()
+    assert x.abs().sum().item() == 0
+    for source in (torch.arange(24.0).reshape(2, 3, 4).permute(2, 0, 1), torch.arange(6)[::2], torch.zeros(0, 3), torch.tensor(True)):
+        ours = nc.from_dlpack(source)
+        assert ours.tolist() == source.tolist() and str(source.dtype) == f"torch.{ours.dtype}"
+        if source.numel():
+            assert ours.numpy().ctypes.data == source.data_ptr()
+    with pytest.raises(nc.DTypeError, match="that its library can lend"):
+        nc.from_dlpack(torch.zeros(2, dtype=torch.bfloat16))
+
+
+def test_pytorch_reads_our_capsules() -> None:
+    """The ones that a GPU's tensors give, of memory of the host."""
+    array = np.arange(24, dtype=np.float32).reshape(2, 3, 4)[:, ::2].transpose(2, 0, 1)
+    for versioned in (True, False):
+        theirs = torch.from_dlpack(Lender(array, versioned))
+        assert theirs.tolist() == array.tolist() and theirs.data_ptr() == array.ctypes.data

@@ -128,7 +128,7 @@ def from_dlpack(x: Any) -> Tensor:
     device = backends.lender("from_dlpack", int(x.__dlpack_device__()[0]))
     try:
         array = backends.get(device, "from_dlpack").from_dlpack(x)
-    except BufferError as error:
+    except (BufferError, RuntimeError) as error:  # of its library, or of NumPy
         if in_form(error):
             raise
         raise DTypeError(message("from_dlpack", "an array that its library can lend", f"{error}".rstrip("."))) from error

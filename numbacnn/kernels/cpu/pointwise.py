@@ -98,30 +98,23 @@ def backward(name: str) -> Any:
     return _kernel(name, "backward", 2)
 
 
-def judge(row: Unary) -> None:
-    """Compile both functions of a user's row, for both types.
+def judge(row: Unary, real: type) -> None:
+    """Compile both functions of a user's row for an element type; a row that can't be compiled leaves the table.
 
     Raises:
         TypeError: where Numba refuses one, or it gives no number.
     """
     for part, what in (("forward", "f"), ("derivative", "derivative")):
-        fault = _fault(_scalar(row.name, part))
-        if fault:
-            del UNARY[row.name]
-            hint = "it may call math, NumPy's functions of numbers, those of numbacnn.formulas, and functions under @njit"
-            raise TypeError(message("pointwise", f"{what} to give a number, and to be what Numba compiles", fault, hint))
-
-
-def _fault(scalar: Any) -> str:
-    """What is wrong with a user's function, and in which line; empty where nothing is."""
-    for real in (np.float32, np.float64):
+        scalar = _scalar(row.name, part)
         try:
             given = _given(scalar, real)
+            fault = given and f"one that gives {given}"
         except Exception as error:  # of Numba's or of the function's
-            return _said(error, getattr(scalar, "py_func", scalar))
-        if given:
-            return f"one that gives {given}"
-    return ""
+            fault = _said(error, getattr(scalar, "py_func", scalar))
+        if fault:
+            UNARY.pop(row.name, None)
+            hint = "it may call math, NumPy's functions of numbers, those of numbacnn.formulas, and functions under @njit"
+            raise TypeError(message("pointwise", f"{what} to give a number, and to be what Numba compiles", fault, hint))
 
 
 def _given(scalar: Any, real: type) -> str:
