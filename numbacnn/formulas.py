@@ -242,7 +242,7 @@ def chain_rule(g, x):
 def _plain(function: Scalar) -> types.FunctionType:
     """A Python function, with the values of now for the names that it knows; one that calls what has no Python code, as ``math.tanh``."""
     if isinstance(function, types.FunctionType):
-        return rebound(function, function.__name__)
+        return rebound(function, function.__name__, __name__=__name__)  # Numba imports a function's module, anew for a kept kernel
     return rebound(_call_slope, "call", slope=function)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import types
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,7 @@ import numbacnn as nc
 from numbacnn import cuda
 from numbacnn.backends.cuda import pointwise
 from numbacnn.kernels.cuda import driver
+from numbacnn.testing import gradcheck
 
 pytestmark = [
     pytest.mark.skipif(not cuda.is_available(), reason="needs a GPU or NUMBA_ENABLE_CUDASIM=1; test_simulator.py runs it simulated"),
@@ -99,6 +103,25 @@ def test_dlpack_there_and_back() -> None:
     if driver.SIMULATED:  # its memory is the host's, which NumPy reads
         np.testing.assert_array_equal(np.from_dlpack(x), x.numpy())
         assert x.__dlpack_device__() == (1, 0)
+
+
+def test_the_pooling_of_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its kernels on both devices, without the training."""
+    path = Path(__file__).parent.parent / "examples" / "own_layer.py"
+    monkeypatch.syspath_prepend(path.parent)
+    example: Any = types.ModuleType("own_layer")
+    monkeypatch.setitem(sys.modules, "own_layer", example)
+    exec(compile(path.read_text("utf-8").split("# -- judged")[0], str(path), "exec"), vars(example))
+    pool, found = example.SoftPool.apply, []
+    for device in ("cpu", "cuda"):
+        x = nc.tensor(np.linspace(-2, 3, 48).reshape(1, 2, 4, 6) ** 2, device=device, requires_grad=True)
+        y = pool(x)
+        y.backward(nc.arange(12.0, device=device).reshape(1, 2, 2, 3))
+        assert x.grad is not None
+        found.append((y.detach().numpy(), x.grad.numpy()))
+    for here, there in zip(*found):
+        np.testing.assert_allclose(here, there, rtol=1e-12)
+    assert gradcheck(pool, x, directions=2)
 
 
 def test_errors_of_a_launch() -> None:

@@ -325,4 +325,6 @@ class Copying:
 
 
 def test_a_tensor_on_the_cpu_offers_no_cuda_array() -> None:
-    assert not hasattr(nc.zeros(2), "__cuda_array_interface__")
+    with pytest.raises(AttributeError) as error:
+        nc.zeros(2).__cuda_array_interface__
+    assert str(error.value) == "[__cuda_array_interface__] expected a tensor on a CUDA device; received one on 'cpu'."

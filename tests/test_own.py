@@ -196,6 +196,16 @@ def test_what_was_typed_in_is_kept_too(tmp_path: Path) -> None:
         assert (child.stdout, child.stderr) == (f"12.0 {hits}\n", "")
 
 
+@pytest.mark.skipif(not COMPILED, reason="nothing is compiled")
+def test_the_users_module_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba imports the module of a function that it compiles or finds on disk: a script would run again."""
+    (tmp_path / "script_that_ran.py").write_text("raise SystemExit('again')")
+    monkeypatch.syspath_prepend(tmp_path)
+    names: dict[str, Any] = {"nc": nc, "__name__": "script_that_ran"}
+    exec("f = nc.pointwise(lambda x: x + 0.375, lambda x: 1)", names)
+    assert names["f"](nc.tensor([1.0])).item() == 1.375
+
+
 # -- errors ------------------------------------------------------------------------------------------------------------------------
 def plain(x: Any) -> Any:
     return x

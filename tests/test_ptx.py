@@ -96,9 +96,9 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
         row("dropout.dropout", x, u, u, u, t, x, u, u)
         row("pointwise.gelu", u, *strided((x, u), flat, t))
         row("pointwise.gelu_backward", u, *strided((x, u), flat, t, t))
-        for name in made("forward"):
+        for name in made("forward", t):
             row(f"rows.{name}_forward", *strided((x, u), flat, t))
-        for name in made("backward"):
+        for name in made("backward", t):
             row(f"rows.{name}_backward", *strided((x, u), flat, t, t))
         row("norm.moments", x, x, x, u, u, u)
         row("norm.statistics", x, x, u, u, u, t, x, x, x, x, t, u, u)
@@ -111,15 +111,32 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
     return rows
 
 
-def made(part: str) -> list[str]:
-    """The functions of the table whose kernels are made from their rows; others are an older kernel's."""
+def made(part: str, real: Any = None) -> list[str]:
+    """The functions of the table whose kernels are made from their rows; others are an older kernel's. A user's has a row for each type."""
     from numbacnn.backends.cuda.pointwise import GELU
     from numbacnn.formulas import UNARY
     from numbacnn.kernels.cuda.simt.pointwise import BACKWARD
     from numbacnn.names import UNARY as BY_PLACE
 
     older = {"forward": BY_PLACE, "backward": BACKWARD}[part]
-    return [name for name, row in UNARY.items() if row.saves and name not in (*older, *GELU)]
+    other = {"float32": False, "float64": True}.get(str(real))
+    rows = {name: row for name, row in UNARY.items() if row.saves and name not in (*older, *GELU)}
+    return [name for name, row in rows.items() if not row.title or name.endswith("_single") is not other]
+
+
+def own_functions() -> None:
+    """Rows of a user's functions: numbers, ``math``, a closure, the table's functions, and one that is written in y."""
+    import math
+
+    import numbacnn as nc
+    from numbacnn.formulas import sigmoid
+
+    def leaky(rate: float) -> Any:
+        return nc.pointwise(lambda x: x if x > 0 else rate * x, lambda x: 1 if x > 0 else rate)
+
+    leaky(0.1)
+    nc.pointwise(lambda x: x / (1 + math.exp(-2 * x)), lambda x: 2 * x**2 + sigmoid(0.5 * x))
+    nc.pointwise(math.tanh, lambda y: 1 - y * y, of="y")
 
 
 def kernels() -> dict[str, Any]:
@@ -151,6 +168,7 @@ def compile_all(folder: Path, cc: tuple[int, int]) -> None:
     from numba import cuda
 
     numba.cuda.dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=cc)
+    own_functions()
     rows, found = signatures(), kernels()
     if rows.keys() != found.keys():
         sys.exit(f"kernels without a row in signatures(), or rows without a kernel: {sorted(rows.keys() ^ found.keys())}")

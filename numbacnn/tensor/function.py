@@ -149,6 +149,9 @@ class Context:
 class Function:
     """A differentiable function of your own, with PyTorch's form.
 
+    With kernels inside it is an operation like the library's own: :meth:`Tensor.numba` gives the arrays, :func:`numbacnn.empty` makes the
+    result, :func:`numbacnn.launch` runs the kernel. ``examples/own_layer.py`` is a pooling of this kind, for both devices.
+
     >>> import numbacnn as nc
     >>> class Square(nc.Function):
     ...     @staticmethod
