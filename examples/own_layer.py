@@ -59,7 +59,7 @@ def spread(x, g, dx, n, i, j, c, average, largest, total):
 window_cpu, spread_cpu = njit(window), njit(spread)
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True)
 def pool_cpu(x, y):
     images, rows, columns, channels = y.shape
     for task in prange(images * rows):
@@ -69,7 +69,7 @@ def pool_cpu(x, y):
                 y[n, i, j, c] = window_cpu(x, n, i, j, c)[0]
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True)
 def pool_backward_cpu(x, grad, dx):
     images, rows, columns, channels = grad.shape
     for task in prange(images * rows):
