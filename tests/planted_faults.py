@@ -217,7 +217,7 @@ SOUND: dict[str, Operation] = {
 
 def implementation(operations: dict[str, Operation], name: str = "sound") -> Any:
     made = {attribute(op, axes): f for op, f in operations.items() for axes in (1, 2, 3)}
-    return SimpleNamespace(name=name, version="", rounding="exact", **made)
+    return SimpleNamespace(name=name, version="", rounding="exact", same_bits="set_num_threads" in operations, **made)
 
 
 # -- faults ------------------------------------------------------------------------------------------------------------------------
@@ -892,6 +892,16 @@ def spare_zero(f: Operation, x: np.ndarray, w: np.ndarray, *b: Any, **o: Any) ->
     return shaped(f(x, w, *b, **{k: v for k, v in o.items() if k != "output_padding"}), f(x, w, *b, **o).shape)
 
 
+def spare_beyond_lost(f: Operation, x: np.ndarray, w: np.ndarray, *b: Any, **o: Any) -> Any:
+    """Where there is more output padding than a stride, as dilation allows, the last places are lost."""
+    y = f(x, w, *b, **o)
+    stride, spare = tuples(x.ndim - 2, o.get("stride", 1), o.get("output_padding", 0))
+    if any(more >= step for more, step in zip(spare, stride)):
+        y[..., -1] = 0
+    return y
+
+
+fault(f"{T}: output padding of a stride", "Output padding of a stride or more is zeros.", conv_transpose=spare_beyond_lost)
 fault(f"{T}: output padding in front", "The output padding goes in front.", conv_transpose=spare_in_front)
 fault(f"{T}: output padding zero", "The output padding is zeros, though windows reach it, and has no bias.", conv_transpose=spare_zero)
 fault(
@@ -1625,7 +1635,7 @@ ONLY = {
     "float16_gives_what_float32_gives": "{family}: float16 given as float32",
     "an_empty_batch_gives_an_empty_batch": "{family}: empty batch",
     "a_unit_axis_changes_nothing": "{family}: signals beyond 256",
-    "threads_change_no_bit": "{family}: threads",
+    "threads_change_nothing": "{family}: threads",
     "channels_are_normalised": "batch_norm: unbiased",
     "normalisation_ignores_shift_and_scale": "batch_norm: mean of squares",
     "normalisation_gradient_goes_through_the_statistics": "batch_norm_grad: constant variance",
@@ -1654,6 +1664,7 @@ ONLY = {
     "transposed_counts_places": "conv_transpose: sizes of 16 bits",
     "transposed_scatters_each_pixel": "conv_transpose: kernel flipped",
     "transposed_bias_is_added_to_each_place": "conv_transpose: bias of its input",
+    "output_padding_stands_for_pixels_of_zero": "conv_transpose: output padding of a stride",
     "transposed_is_the_adjoint": "conv_transpose: channels beyond 32",
     "transposed_gradients_are_adjoint": "conv_transpose_grad: weight flipped",
 }

@@ -130,6 +130,7 @@ class Child:
 # -- in the child ----------------------------------------------------------------------------------------------------------
 def serve(framework: str, options: dict[str, Any]) -> None:
     """Answer calls until the questions end. Nobody asks before the last answer, so a life leaves nothing unread behind."""
+    _die_with_the_parent()
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a framework prints is no answer
     from .adapters import implementations
@@ -143,6 +144,7 @@ def serve(framework: str, options: dict[str, Any]) -> None:
     while True:
         life = os.fork() if hasattr(os, "fork") and not failed else 0
         if life == 0:
+            _die_with_the_parent()
             live(found, failed, questions, answers)
             os._exit(0)
         _, status = os.waitpid(life, 0)
@@ -150,6 +152,14 @@ def serve(framework: str, options: dict[str, Any]) -> None:
             return
         pickle.dump(("died", os.waitstatus_to_exitcode(status)), answers, 5)
         answers.flush()
+
+
+def _die_with_the_parent() -> None:
+    """Where Linux can, end when the process that started this one ends, in the middle of a call too."""
+    with contextlib.suppress(Exception):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def live(implementations: list[Any], failed: Exception | None, questions: Any, answers: Any) -> None:

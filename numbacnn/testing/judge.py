@@ -156,8 +156,11 @@ def hold(law: Law, implementation: Any, axes: tuple[int, ...], examples: int, se
     started: list[float] = []
     try:
         (seeded(seed) if seed is not None else lambda f: f)(all_hold)()
-    except LawBroken as error:
-        verdict.finding = Finding.of(law, implementation, **next(found for found in broken.values() if found["error"] is error))
+    except Exception as error:
+        if not broken:
+            raise
+        smallest = [found for found in broken.values() if found["error"] is error] or [*broken.values()]
+        verdict.finding = Finding.of(law, implementation, **smallest[-1])
     verdict.seconds = time.perf_counter() - start
     return verdict
 

@@ -60,8 +60,7 @@ def conv_cases(
     """Convolutions of up to ``batch`` images of up to ``size`` pixels a side, ``channels`` channels a group.
 
     Args:
-        transposed: only those whose gradient is a transposed convolution in PyTorch's sense: the same padding on both sides, by which
-            no window lies in padding only.
+        transposed: only those whose gradient is a transposed convolution in PyTorch's sense: the same padding on both sides.
     """
     count = draw(st.integers(*groups))
     c, oc = draw(st.integers(*channels)) * count, draw(st.integers(*channels)) * count
@@ -69,7 +68,7 @@ def conv_cases(
     drawn = []
     for k, d, s in zip(_numbers(draw, axes, kernel), _numbers(draw, axes, dilation), _numbers(draw, axes, stride)):
         extent = d * (k - 1) + 1
-        before = draw(st.integers(0, extent - 1 if transposed else extent))
+        before = draw(st.integers(0, extent))
         after = draw(st.integers(0, extent)) if asymmetric else before
         drawn.append(Axis(_side(draw, max(1, extent - before - after), size), k, s, before, after, d))
     g = ConvGeometry(draw(st.integers(1, batch)), c, tuple(drawn), oc, count)

@@ -192,7 +192,7 @@ def translation_equivariant(trial: Trial, case: ConvCase) -> None:
 def linear_in_the_input(trial: Trial, case: ConvCase) -> None:
     """conv(2 a - 3 b, w) = 2 conv(a, w) - 3 conv(b, w), for a and b of up to 65536."""
     g, a = case.geometry, case.x * case.x.dtype.type(2**14)
-    b = np.flip(a)
+    b = np.flip(a).copy()
     wanted = 2 * trial.conv(a, case.w, g) - 3 * trial.conv(b, case.w, g)
     trial.same(trial.conv(2 * a - 3 * b, case.w, g), wanted)
 

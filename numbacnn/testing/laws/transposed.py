@@ -9,7 +9,7 @@ import numpy as np
 
 from ...geometry import Axis
 from ..cases import ConvCase
-from ..trial import LawBroken, Trial
+from ..trial import LawBroken, Trial, transposed_options
 from .base import law
 from .conv import MANY, dot, long_row
 
@@ -47,6 +47,23 @@ def transposed_bias_is_added_to_each_place(trial: Trial, case: ConvCase) -> None
     b = np.resize(case.b, g.c)
     wanted = trial.conv_transpose(case.grad, case.w, g) + b.reshape(-1, *(1 for _ in g.axes))
     trial.same(trial.conv_transpose(case.grad, case.w, g, b), wanted)
+
+
+@law("conv_transpose")
+def output_padding_stands_for_pixels_of_zero(trial: Trial, case: ConvCase) -> None:
+    """Pixels of 0 at the end of an axis do what so much more output padding does, where dilation allows that: a stride and more."""
+    g = case.geometry
+    name, options = f"conv_transpose{len(g.axes)}d", transposed_options(g)
+    spare = [axis.padded - axis.extent - (axis.outputs - 1) * axis.stride for axis in g.axes]
+    room = [axis.outputs > 1 and more + axis.stride < axis.dilation for axis, more in zip(g.axes, spare)]
+    if not any(room):
+        return
+    part = tuple(slice(axis.outputs - fits) for axis, fits in zip(g.axes, room))
+    x = np.zeros_like(case.grad)
+    x[(..., *part)] = case.grad[(..., *part)]
+    options["output_padding"] = tuple(more + fits * axis.stride for axis, more, fits in zip(g.axes, spare, room))
+    wanted = trial.conv_transpose(x, case.w, g)
+    trial.same(trial.call(name, np.ascontiguousarray(x[(..., *part)]), case.w, **options), wanted)
 
 
 @law("conv_transpose", needs=("conv", "conv_transpose"))
