@@ -88,8 +88,11 @@ def from_passes(xp: Any, name: str, way: str = "", convolutions_only: bool = Fal
                 return None, weight
 
     def conv_transpose(x: np.ndarray, w: np.ndarray, **options: Any) -> np.ndarray:
+        g = transposed_geometry(x.shape, w.shape, **options)
+        behind = [outputs - size for outputs, size in zip(g.outputs, x.shape[2:])]  # output padding of strides: as pixels of 0
+        x = np.pad(x, [(0, 0), (0, 0), *((0, more) for more in behind)]) if any(behind) else x
         with narrowed():
-            return back(xp.conv_grad_input(to(x), to(w), transposed_geometry(x.shape, w.shape, **options)))  # type: ignore[no-any-return]
+            return back(xp.conv_grad_input(to(x), to(w), g))  # type: ignore[no-any-return]
 
     def max_pool(x: np.ndarray, kernel_size: Any, **options: Any) -> Any:
         return back(xp.max_pool_forward(to(x), PoolGeometry.of(x.shape, kernel_size, **options))[0])

@@ -49,21 +49,26 @@ def transposed_bias_is_added_to_each_place(trial: Trial, case: ConvCase) -> None
     trial.same(trial.conv_transpose(case.grad, case.w, g, b), wanted)
 
 
+def _spread(axis: Axis) -> Axis:
+    """The axis with a dilation that allows a stride more of output padding."""
+    spare = axis.padded - axis.extent - (axis.outputs - 1) * axis.stride
+    wide = replace(axis, dilation=2 * axis.stride + 1)
+    return replace(wide, size=max(1, (axis.outputs - 1) * axis.stride + wide.extent + spare - axis.before - axis.after))
+
+
 @law("conv_transpose")
 def output_padding_stands_for_pixels_of_zero(trial: Trial, case: ConvCase) -> None:
-    """Pixels of 0 at the end of an axis do what so much more output padding does, where dilation allows that: a stride and more."""
-    g = case.geometry
-    name, options = f"conv_transpose{len(g.axes)}d", transposed_options(g)
-    spare = [axis.padded - axis.extent - (axis.outputs - 1) * axis.stride for axis in g.axes]
-    room = [axis.outputs > 1 and more + axis.stride < axis.dilation for axis, more in zip(g.axes, spare)]
-    if not any(room):
-        return
-    part = tuple(slice(axis.outputs - fits) for axis, fits in zip(g.axes, room))
-    x = np.zeros_like(case.grad)
-    x[(..., *part)] = case.grad[(..., *part)]
-    options["output_padding"] = tuple(more + fits * axis.stride for axis, more, fits in zip(g.axes, spare, room))
-    wanted = trial.conv_transpose(x, case.w, g)
-    trial.same(trial.call(name, np.ascontiguousarray(x[(..., *part)]), case.w, **options), wanted)
+    """Pixels of 0 at the end of the axes do what a stride more of output padding does, where the dilation is still larger."""
+    g = replace(case.geometry, axes=tuple(_spread(axis) for axis in case.geometry.axes))
+    case, options = case.on(g), transposed_options(g)
+    x = case.grad.copy()
+    for i, axis in enumerate(g.axes):
+        x[(*[slice(None)] * (i + 2), slice(max(axis.outputs - 1, 1), None))] = 0
+    fits = [axis.outputs > 1 for axis in g.axes]
+    short = x[(..., *(slice(axis.outputs - fit) for axis, fit in zip(g.axes, fits)))].copy()
+    spare = options.get("output_padding", (0,) * len(fits))
+    options["output_padding"] = tuple(more + fit * axis.stride for more, fit, axis in zip(spare, fits, g.axes))
+    trial.same(trial.call(f"conv_transpose{len(fits)}d", short, case.w, **options), trial.conv_transpose(x, case.w, g))
 
 
 @law("conv_transpose", needs=("conv", "conv_transpose"))
