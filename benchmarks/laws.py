@@ -49,9 +49,12 @@ def main() -> None:
     names = [name for name in planted_faults.FAULTS if not args.words or any(word in name for word in args.words)]
     if not names:
         parser.error(f"no fault is named like {', '.join(args.words)}")
+    rows: list[Row] = []
     os.environ["NUMBA_NUM_THREADS"] = "1"  # of each process
     with ProcessPoolExecutor(args.threads) as pool:
-        rows = list(pool.map(partial(judged, examples=args.examples, seeds=args.seeds), names))
+        for row in pool.map(partial(judged, examples=args.examples, seeds=args.seeds), names):
+            rows.append(row)
+            print(f"{len(rows)} of {len(names)}: {row['fault']}, caught by {len(row['laws'])}", flush=True)
     table = [["fault", "what is wrong", "caught by (after so many examples)"]]
     for row in rows:
         laws = "; ".join(f"{law.partition(': ')[2]} ({tried})" for law, tried in row["laws"].items())

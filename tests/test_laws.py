@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import planted_faults
 import pytest
 from hypothesis import given, settings
 from planted_faults import FAULTS, ONLY, SOUND, caught, implementation, laws_of
@@ -103,8 +102,3 @@ def test_strategies_draw_the_awkward_cases(strategy: Any, kinds: dict[str, Calla
 
     look()
     assert seen == set(kinds)
-
-
-def test_faults_are_independent_of_each_other() -> None:
-    """Counting calls and threads is the only state that the faults have."""
-    assert set(planted_faults.CALLS) == {"count", "threads"}

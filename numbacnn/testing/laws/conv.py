@@ -200,7 +200,7 @@ def linear_in_the_input(trial: Trial, case: ConvCase) -> None:
 @law("conv")
 def linear_in_the_weight(trial: Trial, case: ConvCase) -> None:
     """conv(x, 2 a - 3 b) = 2 conv(x, a) - 3 conv(x, b), and 2**30 conv(x, w / 2**30) = conv(x, w)."""
-    g, a, b, scale = case.geometry, case.w, np.flip(case.w), case.w.dtype.type(2**30)
+    g, a, b, scale = case.geometry, case.w, np.flip(case.w).copy(), case.w.dtype.type(2**30)
     wanted = 2 * trial.conv(case.x, a, g) - 3 * trial.conv(case.x, b, g)
     trial.same(trial.conv(case.x, 2 * a - 3 * b, g), wanted)
     trial.same(trial.conv(case.x, a / scale, g) * scale, trial.conv(case.x, a, g))
