@@ -135,7 +135,8 @@ def test_an_unstable_fault_is_told(framework: Callable[[str], str]) -> None:
         return plain(x, *rest, **options) + (len(calls) % 7 == 0)
 
     mine.pad = pad
-    assert any(v.finding for v in judge(mine, choose_laws(["pad"]), examples=40))
+    findings = [v.finding for v in judge(mine, choose_laws(["pad"]), examples=40) if v.finding]
+    assert any("; not every time: the law held when the case was tried again" in finding.difference for finding in findings)
 
 
 def test_time_draws_rounds_until_it_is_over(framework: Callable[[str], str], run: Run) -> None:

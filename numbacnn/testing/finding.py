@@ -130,8 +130,9 @@ def as_python(calls: list[Call], name: str) -> str:
 def _outcome(result: Any) -> str:
     if isinstance(result, Exception):
         return f": {result}"
-    shapes = ", ".join("None" if part is None else str(part.shape) for part in (result if isinstance(result, tuple) else (result,)))
-    return f" gives {shapes}"
+    parts = result if isinstance(result, tuple) else (result,)
+    sizes = [None if part is None else part.shape or part.item() for part in parts]
+    return f" gives {', '.join(map(str, sizes))}"
 
 
 def _key(array: np.ndarray) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from ..errors import message
 from .cases import Case
 from .finding import Finding
 from .laws import LAWS, Law
-from .trial import LawBroken, NotOffered, Refused, Trial, attribute, name_of
+from .trial import Crashed, LawBroken, NotOffered, Refused, Trial, attribute, name_of
 
 __all__ = ["Verdict", "choose_laws", "hold", "judge", "merged", "offered_axes", "try_case"]
 
@@ -161,6 +161,9 @@ def hold(law: Law, implementation: Any, axes: tuple[int, ...], examples: int, se
             raise
         smallest = [found for found in broken.values() if found["error"] is error] or [*broken.values()]
         verdict.finding = Finding.of(law, implementation, **smallest[-1])
+        if not isinstance(smallest[-1]["error"], Crashed) and verdict.finding.replay(implementation) is None:
+            held = f"{verdict.finding.difference}; not every time: the law held when the case was tried again"
+            verdict.finding = replace(verdict.finding, difference=held)
     verdict.seconds = time.perf_counter() - start
     return verdict
 
