@@ -404,12 +404,14 @@ def zeros(x: np.ndarray, pairs: Any, **mode: Any) -> np.ndarray:
 
 fault("conv: padding repeats the edge", "Padding repeats the edge.", conv=padded_by(lambda x, pairs, _: zeros(x, pairs, mode="edge")))
 fault("conv: padding in front", "All padding goes in front.", conv=padded_by(lambda x, pairs, _: zeros(x, [(a + b, 0) for a, b in pairs])))
-fault("conv: padding once", "Padding is counted once, in front.", conv=lambda f, x, w, *b, **o: _once(f, x, w, *b, **o))
 
 
-def _once(f: Operation, x: np.ndarray, w: np.ndarray, *b: Any, **o: Any) -> Any:
+def padded_once(f: Operation, x: np.ndarray, w: np.ndarray, *b: Any, **o: Any) -> Any:
     _, _, pairs, _ = options_of(x.ndim - 2, o)
     return f(zeros(x, [(before, 0) for before, _ in pairs]), w, *b, **{k: v for k, v in o.items() if k != "padding"})
+
+
+fault("conv: padding once", "Padding is counted once, in front.", conv=padded_once)
 
 
 fault(
@@ -489,6 +491,13 @@ fault(
     ),
 )
 fault(
+    "conv: channels beyond 64",
+    "Input channels beyond the 64th are not read by kernels of several taps.",
+    conv=lambda f, x, w, *b, **o: (
+        f(x[:, :64], w[:, :64], *b, **o) if x.shape[1] == w.shape[1] and math.prod(w.shape[2:]) > 1 else f(x, w, *b, **o)
+    ),
+)
+fault(
     "conv: 1x1 beyond 128",
     "A kernel of one tap reads 128 channels at most.",
     conv=lambda f, x, w, *b, **o: f(x[:, :128], w[:, :128], *b, **o) if x.shape[1] == w.shape[1] else f(x, w, *b, **o),
@@ -520,8 +529,8 @@ fault(
     conv=lambda f, x, w, b=None, **o: y + b if b is not None and (y := f(x, w, **o)).shape[-1] == len(b) else f(x, w, b, **o),
 )
 fault(
-    "conv: bias inside",
-    "The bias is added before the padding: outputs that see padding lack it.",
+    "conv: padded bias",
+    "The bias is forgotten where the padding is 1 all round.",
     conv=lambda f, x, w, b=None, **o: f(x, w, None if "padding" in o and o["padding"] == (1,) * (x.ndim - 2) else b, **o),
 )
 
@@ -571,7 +580,7 @@ fault(
 )
 fault("conv: NaN as zero", "A pixel that is NaN counts as 0.", conv=lambda f, x, *a, **o: f(np.nan_to_num(x, nan=0.0), *a, **o))
 fault(
-    "conv: memory reused",
+    "conv: sums of 16 bits",
     "Sums are kept in integers of 16 bits.",
     conv=lambda f, *a, **o: (y := f(*a, **o)).astype(np.int16).astype(y.dtype),
 )
@@ -640,7 +649,7 @@ for family in ("conv", "max_pool", "avg_pool"):
 
 # one to three axes
 def only_in(axes: int, broken: Operation) -> Operation:
-    return lambda f, *args, **options: (broken if args[0].ndim == axes + 2 else lambda f, *a, **o: f(*a, **o))(f, *args, **options)
+    return lambda f, *args, **options: broken(f, *args, **options) if args[0].ndim == axes + 2 else f(*args, **options)
 
 
 def first_slice(f: Operation, x: np.ndarray, w: np.ndarray, *b: Any, **o: Any) -> Any:
@@ -1069,19 +1078,17 @@ fault(
     "The stride is 1 where none is given, not the window's size.",
     max_pool=lambda f, x, k, **o: f(x, k, **{"stride": (1,) * len(k)} | o),
 )
-fault(
-    f"{M}: windows reversed",
-    "Windows are read in the order of (width, height).",
-    max_pool=lambda f, x, k, **o: pooled_by()(f, x, k, **o) if k == k[::-1] else _reversed_window(f, x, k, o),
-)
 
 
-def _reversed_window(f: Operation, x: np.ndarray, kernel_size: Any, o: dict[str, Any]) -> Any:
+def reversed_window(f: Operation, x: np.ndarray, kernel_size: Any, **o: Any) -> Any:
     y = f(x, kernel_size, **o)
     try:
         return shaped(f(x, kernel_size[::-1], **{"stride": kernel_size} | o), y.shape)
     except ValueError:
         return y
+
+
+fault(f"{M}: windows reversed", "Windows are read in the order of (width, height).", max_pool=reversed_window)
 
 
 def floored(f: Operation, x: np.ndarray, kernel_size: Any, **o: Any) -> Any:
@@ -1497,6 +1504,70 @@ fault(
 )
 
 
+# -- what shows in large arrays alone
+def columns(count: int) -> Operation:
+    """Columns of the result beyond so many are left at 0."""
+    return lambda f, *args, **options: only_first(count, args[0].ndim - 1)(f, *args, **options)
+
+
+fault(f"{T}: columns beyond 64", "Columns of the output beyond the 64th are left at 0.", ("conv",), conv_transpose=columns(64))
+for op in ("adaptive_avg_pool", "adaptive_max_pool", "pad", "batch_norm"):
+    fault(f"{op}: columns beyond 64", "Columns of the output beyond the 64th are left at 0.", **{op: columns(64)})
+for op in ("max_pool_grad", "avg_pool_grad", "adaptive_avg_pool_grad"):
+    fault(f"{op}: columns beyond 64", "Columns of the input's gradient beyond the 64th are left at 0.", **{op: columns(64)})
+for op in ("max_pool_grad", "avg_pool_grad", "adaptive_avg_pool", "batch_norm"):
+    fault(f"{op}: channels beyond 32", "Channels beyond the 32nd are left at 0.", **{op: only_first(32, 1)})
+fault(
+    f"{G}: columns beyond 64",
+    "Columns of the input's gradient beyond the 64th are left at 0.",
+    conv_grad=of_input(lambda f, *a, **o: columns(64)(lambda *a, **o: f(*a, **o)[0], *a, **o)),
+)
+fault(
+    f"{G}: weight's columns beyond 64",
+    "The weight's gradient sees 64 columns of outputs.",
+    conv_grad=of_weight(lambda f, g, *a, **o: f(columns(64)(np.array, g), *a, **o)[1]),
+)
+fault(
+    f"{T}_grad: columns beyond 64",
+    "Columns of the input's gradient beyond the 64th are left at 0.",
+    conv_transpose_grad=of_input(lambda f, *a, **o: columns(64)(lambda *a, **o: f(*a, **o)[0], *a, **o)),
+)
+fault(
+    "conv: groups beyond 32",
+    "Groups beyond the 32nd are left at 0.",
+    conv=lambda f, x, w, *b, **o: only_first(32 * len(w) // o["groups"], 1)(f, x, w, *b, **o) if "groups" in o else f(x, w, *b, **o),
+)
+fault(
+    f"{G}: groups beyond 32",
+    "The weight's gradient of groups beyond the 32nd is left at 0.",
+    conv_grad=of_weight(
+        lambda f, g, x, w, *b, **o: only_first(32 * len(w) // o.get("groups", len(w)), 0)(lambda *a, **o: f(*a, **o)[1], g, x, w, *b, **o)
+    ),
+)
+fault(
+    "conv: kernels of 6 columns",
+    "Taps of a kernel beyond the fifth column are not read.",
+    conv=lambda f, x, w, *b, **o: f(x, np.where(np.arange(w.shape[-1]) < 5, w, 0).astype(w.dtype), *b, **o),
+)
+fault(
+    "conv: kernels of 12 columns",
+    "Taps of a kernel beyond the eleventh column are not read.",
+    conv=lambda f, x, w, *b, **o: f(x, np.where(np.arange(w.shape[-1]) < 11, w, 0).astype(w.dtype), *b, **o),
+)
+fault("conv: strides beyond 4", "A stride of more than 4 counts as 4.", conv=conv_by(stride=lambda v: tuple(min(s, 4) for s in v)))
+fault("conv: columns beyond 512", "Columns of the output beyond the 512th are left at 0.", conv=columns(512))
+fault(
+    "conv: channels beyond 256",
+    "Input channels beyond the 256th are not read.",
+    conv=lambda f, x, w, *b, **o: f(x[:, :256], w[:, :256], *b, **o) if "groups" not in o else f(x, w, *b, **o),
+)
+fault(
+    "avg_pool: windows beyond 64",
+    "Windows of more than 64 pixels are divided by 64.",
+    avg_pool=lambda f, *a, **o: averages(lambda w, counted, over: min(divided_by(w, counted, over), 64))(*a, **o),
+)
+
+
 # -- what can go wrong with any operation
 FAMILIES = ("conv", "conv_transpose", "max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool", "pad", "batch_norm")
 SEEN_IN_PART = ("conv", "max_pool", "avg_pool")
@@ -1615,7 +1686,7 @@ ONLY = {
     "stride_is_subsampling": "conv: strides from the end",
     "dilation_is_a_zero_stuffed_kernel": "conv: dilated gaps repeat",
     "groups_are_a_block_diagonal_weight": "conv: groups rolled",
-    "channels_add_up": "conv: channels beyond 32",
+    "channels_add_up": "conv: channels beyond 64",
     "kernels_are_independent": "conv: kernels beyond 32",
     "images_are_independent": "conv: images beyond 32",
     "bias_is_added_to_each_place": "conv: bias by group",

@@ -45,13 +45,18 @@ def _dense(w: np.ndarray, g: ConvGeometry) -> np.ndarray:
 MANY = 35
 """Channels, or images, that no block of 8, 16 or 32 divides."""
 
-PARTS = (slice(1), slice(1, 15), slice(15, MANY))
+PARTS = (slice(1), slice(1, 15), slice(15, None))
 """They in three parts."""
 
 
 def _wide(case: ConvCase, c: int = MANY, oc: int = MANY) -> ConvCase:
     """The case with so many channels, in one group."""
     return case.on(replace(case.geometry, c=c, oc=oc, groups=1))
+
+
+def _depthwise(case: ConvCase) -> ConvCase:
+    """The case with so many groups of one channel, and one or two outputs of each."""
+    return case.on(replace(case.geometry, c=MANY, oc=MANY * (1 + case.geometry.oc % 2), groups=MANY))
 
 
 def long_row(axis: Axis, outputs: int = 62) -> Axis:
@@ -129,16 +134,17 @@ def dilation_is_a_zero_stuffed_kernel(trial: Trial, case: ConvCase) -> None:
 
 @law("conv")
 def groups_are_a_block_diagonal_weight(trial: Trial, case: ConvCase) -> None:
-    """Groups do what one group with zeros between the blocks does."""
-    g = case.geometry
-    wanted = trial.conv(case.x, _dense(case.w, g), replace(g, groups=1))
-    trial.same(trial.conv(case.x, case.w, g), wanted)
+    """Groups do what one group with zeros between the blocks does; 35 groups of one channel too."""
+    for each in (case, _depthwise(case)):
+        g = each.geometry
+        wanted = trial.conv(each.x, _dense(each.w, g), replace(g, groups=1))
+        trial.same(trial.conv(each.x, each.w, g), wanted)
 
 
 @law("conv")
 def channels_add_up(trial: Trial, case: ConvCase) -> None:
-    """The output is the sum of those that the first channel, the next 14 and the others give; of 35."""
-    wide = _wide(case, oc=case.geometry.oc)
+    """The output is the sum of those that the first channel, the next 14 and the others give; of 67."""
+    wide = _wide(case, c=67, oc=case.geometry.oc)
     x, w, g = wide.x, wide.w, wide.geometry
     parts = [trial.conv(x[:, part], w[:, part], replace(g, c=x[:, part].shape[1])) for part in PARTS]
     trial.same(trial.conv(x, w, g), sum(parts[1:], parts[0]))
@@ -238,8 +244,13 @@ def nan_comes_out(trial: Trial, case: ConvCase) -> None:
 
 
 def _adjoint(trial: Trial, case: ConvCase, place: int) -> None:
-    """<y, grad> = <array, its gradient>, for x or w; a case of one group is made to have 35 channels."""
-    case = case if case.geometry.groups > 1 else _wide(case)
+    """<y, grad> = <array, its gradient>, for x or w; also of 35 channels or groups in rows of 70 outputs and more."""
+    more = (_wide, _depthwise)[case.geometry.oc % 2](case)
+    for each in (case, more.on(longer(more.geometry, 70))):
+        _adjoint_to(trial, each, place)
+
+
+def _adjoint_to(trial: Trial, case: ConvCase, place: int) -> None:
     array = case.inputs[place].array
     gradient = trial.conv_grad(case.grad, case.x, case.w, case.geometry)[place]
     if gradient is None:

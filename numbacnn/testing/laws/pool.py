@@ -176,14 +176,15 @@ def max_gradient_goes_to_the_maximum(trial: Trial, case: PoolCase) -> None:
 
 @law("max_pool", needs=("_grad",))
 def max_gradient_keeps_its_mass(trial: Trial, case: PoolCase) -> None:
-    """Of equal maxima some get the gradient: its sum stays, image by image and channel by channel."""
-    g = case.geometry
-    if not holds_data_everywhere(g):
-        return
-    dx = trial.max_pool_grad(case.grad, case.x, g)
-    trial.same(dx.shape, case.x.shape)
-    found, wanted = (a.astype(np.float64).sum(tuple(range(2, a.ndim))) for a in (dx, case.grad))
-    trial.same(found, wanted, trial.factor * 1e-4)
+    """Of equal maxima some get the gradient: its sum stays, image by image and channel by channel; of 35, in rows of 65 windows too."""
+    for g in (case.geometry, replace(longer(case.geometry, 65), c=MANY)):
+        if not holds_data_everywhere(g):
+            continue
+        each = case.on(g)
+        dx = trial.max_pool_grad(each.grad, each.x, g)
+        trial.same(dx.shape, each.x.shape)
+        found, wanted = (a.astype(np.float64).sum(tuple(range(2, a.ndim))) for a in (dx, each.grad))
+        trial.same(found, wanted, trial.factor * 1e-4)
 
 
 # -- averages ------------------------------------------------------------------------------------------------------------
@@ -219,13 +220,15 @@ def average_is_the_sum_over_the_divisor(trial: Trial, case: PoolCase) -> None:
 
 @law("avg_pool", needs=("_grad",))
 def average_gradient_shares_evenly(trial: Trial, case: PoolCase) -> None:
-    """Each pixel of a window gets the output's gradient over the divisor; those of several windows add up."""
-    g, grad = case.geometry, _whole(case.grad, case)
-    wanted: Any = np.zeros(g.input_shape, grad.dtype)
-    for place, (cells, count) in _divisors(g, case.divisor).items():
-        for cell in cells:
-            wanted[(..., *cell)] += grad[(..., *place)] / count
-    trial.same(trial.avg_pool_grad(grad, case.x, g, case.divisor), wanted)
+    """Each pixel of a window gets the output's gradient over the divisor; those of several windows add up. Rows of 65 windows too."""
+    for g in (case.geometry, replace(longer(case.geometry, 65), c=MANY)):
+        each = case.on(g)
+        grad = _whole(each.grad, each)
+        wanted: Any = np.zeros(g.input_shape, grad.dtype)
+        for place, (cells, count) in _divisors(g, case.divisor).items():
+            for cell in cells:
+                wanted[(..., *cell)] += grad[(..., *place)] / count
+        trial.same(trial.avg_pool_grad(grad, each.x, g, case.divisor), wanted)
 
 
 @law("avg_pool")

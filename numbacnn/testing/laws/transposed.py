@@ -11,7 +11,7 @@ from ...geometry import Axis
 from ..cases import ConvCase
 from ..trial import LawBroken, Trial, transposed_options
 from .base import law
-from .conv import MANY, dot, long_row
+from .conv import MANY, dot, long_row, longer
 
 
 @law("conv_transpose")
@@ -73,8 +73,8 @@ def output_padding_stands_for_pixels_of_zero(trial: Trial, case: ConvCase) -> No
 
 @law("conv_transpose", needs=("conv", "conv_transpose"))
 def transposed_is_the_adjoint(trial: Trial, case: ConvCase) -> None:
-    """<conv(x, w), y> = <x, transposed(y, w)>, of 35 channels."""
-    case = case.on(replace(case.geometry, c=MANY, oc=MANY, groups=1))
+    """<conv(x, w), y> = <x, transposed(y, w)>, of 35 channels, in rows of 70 pixels and more."""
+    case = case.on(longer(replace(case.geometry, c=MANY, oc=MANY, groups=1), 70))
     g, x, y = case.geometry, case.x, case.grad
     forward, back = trial.conv(x, case.w, g), trial.conv_transpose(y, case.w, g)
     scale = dot(np.abs(forward), np.abs(y))
@@ -83,9 +83,10 @@ def transposed_is_the_adjoint(trial: Trial, case: ConvCase) -> None:
 
 @law("conv_transpose", needs=("conv_transpose", "conv_transpose_grad"))
 def transposed_gradients_are_adjoint(trial: Trial, case: ConvCase) -> None:
-    """<transposed(y, w), g> = <y, the gradient of y from g> = <w, the gradient of w from g>."""
-    y, dy, dw = trial.run("conv_transpose", case)[:3]
-    scale = trial.factor * 1e-5 * dot(np.abs(y), np.abs(case.x))
-    for array, gradient in ((case.grad, dy), (case.w, dw)):
-        trial.same(gradient.shape, array.shape)
-        trial.same(dot(array, gradient), dot(y, case.x), scale)
+    """<transposed(y, w), g> = <y, the gradient of y from g> = <w, the gradient of w from g>; in rows of 70 pixels and more too."""
+    for each in (case, case.on(longer(case.geometry, 70))):
+        y, dy, dw = trial.run("conv_transpose", each)[:3]
+        scale = trial.factor * 1e-5 * dot(np.abs(y), np.abs(each.x))
+        for array, gradient in ((each.grad, dy), (each.w, dw)):
+            trial.same(gradient.shape, array.shape)
+            trial.same(dot(array, gradient), dot(y, each.x), scale)
