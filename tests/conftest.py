@@ -36,7 +36,7 @@ SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
 _common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture], "print_blob": True}
 settings.register_profile("default", max_examples=25, derandomize=True, database=None, **_common)
 settings.register_profile("search", max_examples=2000, **_common)  # HYPOTHESIS_PROFILE=search pytest: new cases each time
-settings.register_profile("simulator", max_examples=5, derandomize=True, database=None, **_common)
+settings.register_profile("simulator", max_examples=3, derandomize=True, database=None, **_common)
 settings.load_profile("simulator" if SIMULATED else os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

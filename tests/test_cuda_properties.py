@@ -16,4 +16,4 @@ pytestmark = [
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     found = implementations("numbacnn", device="cuda") if cuda.is_available() else []
-    parametrize(metafunc, found, size=3, channels=(1, 2), batch=2)
+    parametrize(metafunc, found[1:])  # each way to convolve by itself; what users call ends in the first of them

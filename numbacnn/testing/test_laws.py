@@ -29,11 +29,11 @@ from .trial import LawBroken, NotOffered, Refused, Trial, name_of
 __all__ = ["parametrize", "pytest_generate_tests", "test_law"]
 
 
-def parametrize(metafunc: pytest.Metafunc, implementations: Sequence[Any], **ranges: Any) -> None:
-    """A test for each implementation and law of which it offers the operations; ``ranges`` are those of ``strategies.cases``."""
-    pairs = [(each, law, axes, ranges) for each in implementations for law in LAWS if (axes := offered_axes(law, each))]
+def parametrize(metafunc: pytest.Metafunc, implementations: Sequence[Any]) -> None:
+    """A test for each implementation and law of which it offers the operations."""
+    pairs = [(each, law, axes) for each in implementations for law in LAWS if (axes := offered_axes(law, each))]
     names = [f"{name_of(each)}-{law.family}-{law.name}".replace(" ", "-") for each, law, *_ in pairs]
-    metafunc.parametrize(("implementation", "law", "axes", "ranges"), pairs, ids=names)
+    metafunc.parametrize(("implementation", "law", "axes"), pairs, ids=names)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -43,9 +43,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @given(data=st.data())
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
-def test_law(implementation: Any, law: Law, axes: tuple[int, ...], ranges: dict[str, Any], data: st.DataObject) -> None:
+def test_law(implementation: Any, law: Law, axes: tuple[int, ...], data: st.DataObject) -> None:
     own = getattr(implementation, "ranges", {}).get(law.family, {})
-    case, trial = data.draw(cases(law.family, axes, **ranges | own)), Trial(implementation)
+    case, trial = data.draw(cases(law.family, axes, **own)), Trial(implementation)
     try:
         try_case(law, trial, case)
     except LawBroken as error:

@@ -17,6 +17,8 @@ An **implementation** is any object with some of these attributes; arrays in and
 | ``output_shape`` | (name, shapes, *the rest of the call) -> the shape, without the memory |
 | ``set_num_threads`` | (number) -> None |
 | ``rounding`` | a row of ``ROUNDING``; "exact" where there is none |
+| ``ranges`` | for a family of operations, what ``strategies`` draw from: {"conv": {"groups": (1, 1)}} |
+| ``largest`` | the most numbers that an array of a call may have, where it is slow; larger ones are not tried |
 | ``same_bits`` | True: it promises the same bits for any number of threads and any order of memory |
 
 Names and defaults are PyTorch's, and an option that has its default is left out of a call. Sizes come as tuples, a number for each
@@ -27,6 +29,7 @@ raises is "refused". Neither breaks a law.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -106,6 +109,7 @@ class Trial:
         self.implementation = implementation
         self.factor = ROUNDING[getattr(implementation, "rounding", "exact")]
         self.same_bits = getattr(implementation, "same_bits", False)
+        self.largest = getattr(implementation, "largest", math.inf)
         self.calls: list[Call] = []
         self.bound = 0.0
         self.error = 0.0
@@ -120,6 +124,8 @@ class Trial:
             raise NotOffered(name)
         while arrays and arrays[-1] is None:
             arrays = arrays[:-1]
+        if any(a is not None and a.size > self.largest for a in arrays):
+            raise Refused(f"{name}: more than {self.largest} numbers")
         try:
             result = getattr(self.implementation, name)(*arrays, *sizes, **options)
         except LawBroken as crash:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ... import backends
 from ...backends import choice
-from ...errors import ShapeError, message
+from ...errors import DTypeError, ShapeError, message
 from ...geometry import AdaptivePoolGeometry, ConvGeometry, PoolGeometry
 from ..trial import attribute
 
@@ -66,9 +66,20 @@ def transposed_geometry(
     return ConvGeometry.of((x[0], w[1] * groups, *sizes), w, strides, pads, dilations, groups)
 
 
+def _of(xp: Any) -> Callable[[np.ndarray], Any]:
+    """Arrays of a device; no kernel is meant for other dtypes than these."""
+
+    def to(a: np.ndarray) -> Any:
+        if a.dtype not in (np.float32, np.float64):
+            raise DTypeError(message("kernels", "float32 or float64", str(a.dtype)))
+        return xp.from_numpy(a)
+
+    return to
+
+
 def from_passes(xp: Any, name: str, way: str = "", convolutions_only: bool = False) -> Any:
     """``xp``'s passes as an implementation; ``way``: the one way to convolve that it may use."""
-    to, back = (xp.from_numpy, xp.to_numpy) if hasattr(xp, "from_numpy") else (np.asarray, np.asarray)
+    to, back = (_of(xp), xp.to_numpy) if hasattr(xp, "from_numpy") else (np.asarray, np.asarray)
     narrowed = functools.partial(choice.only, way) if way else contextlib.nullcontext
 
     def conv(x: np.ndarray, w: np.ndarray, b: Any = None, **options: Any) -> np.ndarray:
