@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -137,6 +139,13 @@ def test_an_unstable_fault_is_told(framework: Callable[[str], str]) -> None:
     mine.pad = pad
     findings = [v.finding for v in judge(mine, choose_laws(["pad"]), examples=40) if v.finding]
     assert any("; not every time: the law held when the case was tried again" in finding.difference for finding in findings)
+
+
+def test_it_leaves_no_files(tmp_path: Path) -> None:
+    """Hypothesis keeps notes in the folder where it starts."""
+    words = [sys.executable, "-m", "numbacnn", "selftest", "--framework", "reference", "--ops", "avg_pool", "--examples", "2"]
+    subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_time_draws_rounds_until_it_is_over(framework: Callable[[str], str], run: Run) -> None:

@@ -8,8 +8,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 import time
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -112,17 +114,41 @@ def merged(verdicts: Iterable[Verdict]) -> list[Verdict]:
     return list(found.values())
 
 
-def hold(law: Law, implementation: Any, axes: tuple[int, ...], examples: int, seed: int | None) -> Verdict:
-    """Hold an implementation to one law."""
+@contextlib.contextmanager
+def _away() -> Iterator[None]:
+    """Hypothesis leaves its notes in a folder that goes, and not in the user's."""
+    from hypothesis import configuration
+
+    before = configuration.__hypothesis_home_directory
+    with tempfile.TemporaryDirectory() as folder:
+        configuration.set_hypothesis_home_dir(folder)
+        try:
+            yield
+        finally:
+            configuration.set_hypothesis_home_dir(before)
+
+
+def hold(
+    law: Law,
+    implementation: Any,
+    axes: tuple[int, ...],
+    examples: int,
+    seed: int | None,
+    prepare: Callable[[Case], Case | None] | None = None,
+) -> Verdict:
+    """Hold an implementation to one law, by cases that ``prepare`` makes of those that are drawn; None is one that is passed over."""
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import seed as seeded
+    from hypothesis.errors import Unsatisfiable
 
     from .strategies import cases
 
     verdict = Verdict(law, name_of(implementation))
     broken: dict[str, dict[str, Any]] = {}
     start = time.perf_counter()
-    ranges = getattr(implementation, "ranges", {}).get(law.family, {})
+    drawn = cases(law.family, axes, **getattr(implementation, "ranges", {}).get(law.family, {}))
+    if prepare:
+        drawn = drawn.map(prepare).filter(lambda case: case is not None)
 
     @settings(
         max_examples=examples,
@@ -132,7 +158,7 @@ def hold(law: Law, implementation: Any, axes: tuple[int, ...], examples: int, se
         report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
-    @given(case=cases(law.family, axes, **ranges))
+    @given(case=drawn)
     def all_hold(case: Case) -> None:
         key = repr(case)
         if broken and (key in broken or time.perf_counter() > started[0] + SHRINKING):
@@ -155,7 +181,8 @@ def hold(law: Law, implementation: Any, axes: tuple[int, ...], examples: int, se
 
     started: list[float] = []
     try:
-        (seeded(seed) if seed is not None else lambda f: f)(all_hold)()
+        with _away(), contextlib.suppress(Unsatisfiable):  # where all are passed over
+            (seeded(seed) if seed is not None else lambda f: f)(all_hold)()
     except Exception as error:
         if not broken:
             raise
