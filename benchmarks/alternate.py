@@ -14,10 +14,11 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from numbacnn.testing.timing import timed
 
 SIDES = {"numbacnn": (), "torch": ("torch",), "onnxruntime": ("onnxruntime", "onnx")}
 """The sides, ours first, and the packages that each needs."""
@@ -148,15 +149,3 @@ def inference_mode(side: str) -> Any:
 
         return torch.inference_mode()
     return contextlib.nullcontext()
-
-
-def timed(run: Callable[[], object], seconds: float, least: int = 3) -> list[float]:
-    """Seconds of each run, for about so long; one run to warm up first."""
-    run()
-    times: list[float] = []
-    stop = time.perf_counter() + seconds
-    while len(times) < least or time.perf_counter() < stop:
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return times

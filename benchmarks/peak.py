@@ -8,39 +8,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
 from collections.abc import Callable
 
 import numpy as np
 from numba import prange
 
-from numbacnn.backends.cpu.plan.tiles import WIDE
 from numbacnn.kernels.cpu.launch import inline, kernel, launch
 from numbacnn.kernels.cpu.pointwise import block, blocks
-from numbacnn.kernels.cpu.tile import Tile, columns, outer, store_block, zero
-
-
-@inline
-def _spin(tile, a, at, b, out, o, repeats):
-    acc = zero(tile)
-    for i in range(repeats):
-        acc = outer(acc, a, at, 0, i & 1, b, 0)  # of one number LLVM would load all rows before the loop, and spill them
-    store_block(acc, out, o, columns(tile))
-
-
-@kernel
-def _spins(tile, a, at, b, out, repeats, size):
-    for t in prange(out.size // size):
-        _spin(tile, a, at, b, out, t * size, repeats)
-
-
-def fma_peak(threads: int) -> float:
-    """GFLOP/s of so many threads, the best of thirty runs."""
-    tile, repeats = Tile(*WIDE), 1_000_000
-    size = tile.m * tile.columns
-    a, at, b = np.ones(2, np.float32), np.zeros(tile.m, np.int64), np.zeros(tile.columns, np.float32)
-    out = np.empty(threads * size, np.float32)
-    return 2e-9 * threads * size * repeats / _best(lambda: launch(_spins, tile, a, at, b, out, repeats, size))
+from numbacnn.testing.peak import fma_peak
+from numbacnn.testing.timing import timed
 
 
 @inline
@@ -82,12 +58,7 @@ def bandwidth() -> float:
 
 def _best(run: Callable[[], object]) -> float:
     """Seconds of the quickest of thirty runs."""
-    times = []
-    for _ in range(30):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return min(timed(run, 0.0, least=30))
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ from .version import __version__
 if _TYPE_CHECKING:
     from . import checkpoint, data, inspect, models
     from .predictor import Prediction, Predictor
+    from .testing.own import use_kernel
     from .training import Evaluation, History, evaluate, fit, predict
 
 _METHODS = """
@@ -59,6 +60,7 @@ _ELSEWHERE = {
     **{module: f"{module}:" for module in _MODULES},
     **{name: f"training:{name}" for name in ("Evaluation", "History", "evaluate", "fit", "predict")},
     **{name: f"predictor:{name}" for name in ("Prediction", "Predictor")},
+    "use_kernel": "testing.own:use_kernel",
     **{name: f"kernels.cpu.launch:{name}" for name in ("get_num_threads", "set_num_threads")},
     **{name: f"tensor:Tensor.{name}" for name in _METHODS},  # torch.abs(x) is x.abs()
     "bool": "dtypes:bool_",
@@ -70,7 +72,9 @@ _ELSEWHERE = {
 }
 """Names that are imported when they are first asked for, and where each is found below ``numbacnn``: "module:" or "module:name"."""
 
-_SHOWN = "checkpoint d2l data inspect models plots testing training Evaluation History Prediction Predictor evaluate fit predict".split()  # noqa: SIM905
+_SHOWN = """
+    checkpoint d2l data inspect models plots testing training Evaluation History Prediction Predictor evaluate fit predict use_kernel
+""".split()  # noqa: SIM905
 __all__ = [*(name for name in globals() if not name.startswith("_")), *_SHOWN]  # what the pages of the API show
 
 

@@ -18,8 +18,10 @@ EXTRAS = {
 """The packages that each extra brings."""
 
 
-def import_extra(op: str, module: str, package: str) -> Any:
+def import_extra(op: str, module: str, package: str, otherwise: str = "") -> Any:
     """Import a module of an optional package when it is needed; one that no extra brings is installed by itself.
+
+    ``otherwise`` is what helps without it.
 
     Raises:
         ImportError: where it can't be imported; the message has the ``pip`` line that installs the extra.
@@ -31,5 +33,5 @@ def import_extra(op: str, module: str, package: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         extra = next((f'"numbacnn[{name}]"' for name, packages in EXTRAS.items() if package in packages), package)
-        wanted, hint = f"{package} to be installed", f"run: pip install {extra}"
+        wanted, hint = f"{package} to be installed", f"run: pip install {extra}{otherwise and f', {otherwise}'}"
         raise ImportError(message(op, wanted, f"{type(error).__name__}: {error}", hint)) from error

@@ -129,7 +129,15 @@ def _method(name: str, *args: Any, **options: Any) -> Callable[[], Call]:
     return lambda: call(getattr(images(2, 3), name), *args, **options)
 
 
+def fills(x: np.ndarray, g: Any, out: np.ndarray) -> None:
+    out[...] = 0
+
+
 ROWS: dict[str, Callable[[], Call]] = {
+    # -- kernels of one's own
+    "use_kernel": lambda: call(
+        nc.use_kernel, "avg_pool2d", fills, device="cpu", layout="nchw", takes=None, block=8, rounding="sums", check=False
+    ),
     # -- making tensors
     "tensor": lambda: call(nc.tensor, [[1.0, 2.0], [3.0, 4.0]], dtype="float32", device="cpu", requires_grad=False),
     "from_array": lambda: call(nc.from_array, np.zeros(3), "cpu", False),

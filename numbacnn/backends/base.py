@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import message
 from ..geometry import AdaptivePoolGeometry, ConvGeometry, PoolGeometry
+from .own import Kernel
 
 __all__ = ["Array", "Backend", "bad_labels"]
 
@@ -33,6 +34,7 @@ class Backend(Protocol):
     """What a device can do. BINARY and COMPARISON of ``names`` are the arguments of the two methods of these names."""
 
     name: str
+    simulated: bool  # kernels run as Python, thread by thread: for small sizes only
 
     # -- arrays ------------------------------------------------------------------------------------------------------
     def from_numpy(self, a: np.ndarray) -> Array: ...  # may share memory on the CPU
@@ -122,6 +124,9 @@ class Backend(Protocol):
 
     def adaptive_avg_pool_forward(self, x: Array, geometry: AdaptivePoolGeometry) -> Array: ...
     def adaptive_avg_pool_backward(self, grad: Array, geometry: AdaptivePoolGeometry) -> Array: ...
+
+    # -- own: a user's kernel as what ``choice.in_front`` takes. TypeError where a function is no kernel of this device
+    def own(self, kernel: Kernel) -> Any: ...
 
     # -- norm: x (N, C, ...), all else (C,) -----------------------------------------------------------------------
     def batch_norm_forward(

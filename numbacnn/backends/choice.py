@@ -10,18 +10,18 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from .. import config
 from ..errors import message
-from ..geometry import ConvGeometry
+from ..geometry import ConvGeometry, PoolGeometry
 
-__all__ = ["Algorithm", "DType", "Declined", "chooser", "in_front", "only"]
+__all__ = ["Algorithm", "Changed", "DType", "Declined", "chooser", "first_in_front", "in_front", "only"]
 
 DType: TypeAlias = str | np.dtype
 """A dtype or its name: a cache's key. Asking NumPy for a dtype's name costs a microsecond."""
@@ -59,6 +59,7 @@ class _Rule:
     only: str = ""
     front: tuple[tuple[str, str, Any], ...] = ()
     """(device, operation, algorithm), the last one entered first."""
+    outer: _Rule | None = field(default=None, compare=False, repr=False)
 
     def before(self, device: str, op: str) -> tuple[Any, ...]:
         return tuple(algorithm for where, what, algorithm in self.front if (where, what) == (device, op))
@@ -69,16 +70,21 @@ _rule: ContextVar[_Rule | None] = ContextVar("rule", default=None)
 """None nearly always: a key that costs nothing."""
 
 
-@contextlib.contextmanager
-def _ruled(rule: _Rule) -> Generator[None, None, None]:
-    token = _rule.set(rule)
-    try:
-        yield
-    finally:
-        _rule.reset(token)
+class Changed(contextlib.ContextDecorator):
+    """A change of the rule; it can be entered again, inside itself too, and by many threads."""
+
+    def __init__(self, change: Callable[[_Rule], _Rule]) -> None:
+        self.change = change
+
+    def __enter__(self) -> None:
+        outer = _rule.get()
+        _rule.set(replace(self.change(outer or _PLAIN), outer=outer))
+
+    def __exit__(self, *exc: object) -> None:
+        _rule.set((_rule.get() or _PLAIN).outer)
 
 
-def only(name: str) -> contextlib.AbstractContextManager[None]:
+def only(name: str) -> Changed:
     """Let this algorithm alone convolve, also where another would be quicker; ``backends.get(device).algorithms`` names them.
 
     A pass that it does not take raises ``Declined``, which says why.
@@ -87,13 +93,20 @@ def only(name: str) -> contextlib.AbstractContextManager[None]:
     >>> with only("direct"):
     ...     y = nc.nn.functional.conv2d(nc.ones(1, 1, 3, 3), nc.ones(1, 1, 2, 2))
     """
-    return _ruled(replace(_rule.get() or _PLAIN, only=name))
+    return Changed(lambda rule: replace(rule, only=name))
 
 
-def in_front(device: str, op: str, algorithm: Any) -> contextlib.AbstractContextManager[None]:
-    """Ask this algorithm of a device before those on its list; ``op`` is an operation, such as "conv2d"."""
-    rule = _rule.get() or _PLAIN
-    return _ruled(replace(rule, front=((device, op, algorithm), *rule.front)))
+def in_front(device: str, op: str, algorithm: Any) -> Changed:
+    """Ask this algorithm of a device before those on its list; ``op`` is an operation with its axes, such as "conv2d"."""
+    return Changed(lambda rule: replace(rule, front=((device, op, algorithm), *rule.front)))
+
+
+def first_in_front(device: str, op: str, which: str, g: PoolGeometry, dtype: DType) -> Any | None:
+    """Of those that ``in_front`` put before a pooling, which has no list: the first that takes a pass of it. None nearly always."""
+    rule = _rule.get()
+    if rule is None:
+        return None
+    return next((found for found in rule.before(device, f"{op}{len(g.axes)}d") if not found.reason(which, g, dtype)), None)
 
 
 # -- the choice ------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 ``gradcheck`` and ``adjoint_check`` take functions of Tensors. ``judge`` holds an implementation, an object of callables on NumPy arrays
 (``trial`` says which), to the ``laws`` and gives the smallest case that breaks one; ``adapters`` has some of other frameworks.
-``numbacnn selftest`` does so from the command line. Drawing cases needs Hypothesis: ``pip install "numbacnn[test]"``.
+``numbacnn selftest`` does so from the command line, and ``nc.use_kernel`` with a kernel of your own, which ``compare`` times beside the
+built-in one. Drawing cases needs Hypothesis: ``pip install "numbacnn[test]"``.
 
 >>> import numbacnn as nc
 >>> from numbacnn.testing import gradcheck
@@ -14,6 +15,7 @@ from importlib import import_module
 from typing import Any
 
 from .cases import AdaptiveCase, ConvCase, NormCase, PadCase, PoolCase
+from .comparison import compare
 from .finding import Finding
 from .gradients import GradientError, adjoint_check, gradcheck
 from .judge import Verdict, judge
@@ -34,6 +36,7 @@ __all__ = [
     "Trial",
     "Verdict",
     "adjoint_check",
+    "compare",
     "gradcheck",
     "judge",
 ]

@@ -9,14 +9,16 @@ from .index import Index
 from .loss import Loss
 from .norm import Norm
 from .optim import Optim
+from .own import Own
 
 __all__ = ["CpuBackend", "create"]
 
 
-class CpuBackend(Index, Conv, Dense, Norm, Dropout, Loss, Optim):
+class CpuBackend(Index, Conv, Dense, Norm, Dropout, Loss, Optim, Own):
     """See ``backends.base.Backend``. Each family inherits from those whose methods it calls: ``Arrays`` first of all."""
 
     name = "cpu"
+    simulated = False
 
 
 def create() -> CpuBackend:

@@ -13,6 +13,7 @@ from ...kernels.cpu import few_rows, reduce
 from ...kernels.cpu.launch import compute, launch
 from ...kernels.cpu.record import record
 from ...names import ACTIVATIONS
+from ..choice import first_in_front
 from . import packs
 from .arrays import EMPTY, Array, c_ordered, to_channels_first, to_channels_last
 from .plan.linear import FEW_ROWS, THIN, batched_matmul_plan, matmul_plan, matmul_t_plan, rows_grad_plan
@@ -137,7 +138,8 @@ class Dense(Pointwise, Reduce, Pool):
     def average_backward(self, activation: str, grad: Array, y: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
         g = geometry
         side_by_side = g.stride == g.kernel and not any(g.before) and not any(size % k for size, k in zip(g.sizes, g.kernel))
-        if not side_by_side or len(g.axes) != 2:
+        own = first_in_front("cpu", "avg_pool", "grad_input", g, grad.dtype)
+        if not side_by_side or len(g.axes) != 2 or own:
             return self.activation_backward(activation, self.avg_pool_backward(grad, geometry), y)
         y = self.contiguous(y)
         out = self.buffers.empty(y.shape, y.dtype)

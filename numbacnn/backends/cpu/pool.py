@@ -11,6 +11,7 @@ from ...geometry import AdaptivePoolGeometry, Axis, PoolGeometry, in_front
 from ...kernels.cpu import adaptive, pool
 from ...kernels.cpu.launch import launch
 from ...kernels.cpu.record import record
+from ..choice import first_in_front
 from .arrays import Array, Arrays, to_channels_last
 
 __all__ = ["Pool"]
@@ -54,29 +55,41 @@ class Pool(Arrays):
     def max_pool_forward(self, x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
         g, p = geometry, _windows(geometry)
         out, index = self.empty(g.output_shape, x.dtype), self.empty(g.output_shape, np.int32)
-        made = to_channels_last(out).reshape(p.output), to_channels_last(index).reshape(p.output)
-        launch(pool.max_forward, self.contiguous(x).reshape(p.input), *made, g.c, p.plan)
+        memory, made = self.contiguous(x), (to_channels_last(out), to_channels_last(index))
+        if own := first_in_front("cpu", "max_pool", "forward", g, x.dtype):
+            own.forward(self.buffers, memory, g, *made)
+        else:
+            launch(pool.max_forward, memory.reshape(p.input), *(a.reshape(p.output) for a in made), g.c, p.plan)
         return out, index
 
     def max_pool_backward(self, grad: Array, index: Array, geometry: PoolGeometry) -> Array:
         g, p = geometry, _windows(geometry)
         out = self.empty(g.input_shape, grad.dtype)
-        given = self.contiguous(grad).reshape(p.output), to_channels_last(index).reshape(p.output)
-        launch(pool.max_backward, *given, to_channels_last(out).reshape(p.input), g.c, p.plan)
+        given, made = (self.contiguous(grad), to_channels_last(index)), to_channels_last(out)
+        if own := first_in_front("cpu", "max_pool", "grad_input", g, grad.dtype):
+            own.grad_input(self.buffers, given, g, made)
+        else:
+            launch(pool.max_backward, *(a.reshape(p.output) for a in given), made.reshape(p.input), g.c, p.plan)
         return out
 
     def avg_pool_forward(self, x: Array, geometry: PoolGeometry) -> Array:
         g, p = geometry, _windows(geometry)
         out = self.empty(g.output_shape, x.dtype)
-        lines = self.contiguous(x).reshape(p.input), to_channels_last(out).reshape(p.output)
-        launch(pool.avg_forward, *lines, g.c, p.plan, int(g.count_include_pad))
+        memory, made = self.contiguous(x), to_channels_last(out)
+        if own := first_in_front("cpu", "avg_pool", "forward", g, x.dtype):
+            own.forward(self.buffers, memory, g, made)
+        else:
+            launch(pool.avg_forward, memory.reshape(p.input), made.reshape(p.output), g.c, p.plan, int(g.count_include_pad))
         return out
 
     def avg_pool_backward(self, grad: Array, geometry: PoolGeometry) -> Array:
         g, p = geometry, _windows(geometry)
         out = self.empty(g.input_shape, grad.dtype)
-        lines = self.contiguous(grad).reshape(p.output), to_channels_last(out).reshape(p.input)
-        launch(pool.avg_backward, *lines, g.c, p.plan, int(g.count_include_pad))
+        memory, made = self.contiguous(grad), to_channels_last(out)
+        if own := first_in_front("cpu", "avg_pool", "grad_input", g, grad.dtype):
+            own.grad_input(self.buffers, (memory,), g, made)
+        else:
+            launch(pool.avg_backward, memory.reshape(p.output), made.reshape(p.input), g.c, p.plan, int(g.count_include_pad))
         return out
 
     def adaptive_avg_pool_forward(self, x: Array, geometry: AdaptivePoolGeometry) -> Array:

@@ -11,14 +11,16 @@ from .index import Index
 from .loss import Loss
 from .norm import Norm
 from .optim import Optim
+from .own import Own
 
 __all__ = ["CudaArray", "CudaBackend", "create", "is_available"]
 
 
-class CudaBackend(Index, Conv, Dense, Norm, Dropout, Loss, Optim):
+class CudaBackend(Index, Conv, Dense, Norm, Dropout, Loss, Optim, Own):
     """See ``backends.base.Backend``. Each family inherits from those whose methods it calls: ``Arrays`` first of all."""
 
     name = "cuda"
+    simulated = driver.SIMULATED
 
 
 def is_available() -> bool:

@@ -11,6 +11,7 @@ from ...kernels.cuda import pool as volume
 from ...kernels.cuda.driver import launch_flat
 from ...kernels.cuda.simt import adaptive, pool
 from ...layout import channels_last
+from ..choice import first_in_front
 from .arrays import Arrays, CudaArray
 
 __all__ = ["Pool"]
@@ -46,23 +47,31 @@ class Pool(Arrays):
         return volume if x.ndim == 5 else images
 
     def max_pool_forward(self, x: CudaArray, geometry: PoolGeometry) -> tuple[CudaArray, CudaArray]:
+        if own := first_in_front("cuda", "max_pool", "forward", geometry, x.dtype):
+            return own.forward(self, x, geometry, x.dtype, np.int32)
         out, index = self._like(x, geometry.output_shape), self._like(x, geometry.output_shape, np.int32)
         memory = self._memory(x), out.buffer, index.buffer
         launch_flat(self._kernels(x).max_forward, out.size, *memory, *_sizes(geometry, dilation=True))
         return out, index
 
     def max_pool_backward(self, grad: CudaArray, index: CudaArray, geometry: PoolGeometry) -> CudaArray:
+        if own := first_in_front("cuda", "max_pool", "grad_input", geometry, grad.dtype):
+            return own.grad_input(self, (grad, index), geometry)
         out = self._like(grad, geometry.input_shape)
         memory = self._memory(grad), self._memory(index), out.buffer
         launch_flat(self._kernels(grad).max_backward, out.size, *memory, *_sizes(geometry, dilation=True))
         return out
 
     def avg_pool_forward(self, x: CudaArray, geometry: PoolGeometry) -> CudaArray:
+        if own := first_in_front("cuda", "avg_pool", "forward", geometry, x.dtype):
+            return own.forward(self, x, geometry, x.dtype)[0]
         out, sizes = self._like(x, geometry.output_shape), _sizes(geometry, dilation=False)
         launch_flat(self._kernels(x).avg_forward, out.size, self._memory(x), out.buffer, *sizes, int(geometry.count_include_pad))
         return out
 
     def avg_pool_backward(self, grad: CudaArray, geometry: PoolGeometry) -> CudaArray:
+        if own := first_in_front("cuda", "avg_pool", "grad_input", geometry, grad.dtype):
+            return own.grad_input(self, (grad,), geometry)
         out, sizes = self._like(grad, geometry.input_shape), _sizes(geometry, dilation=False)
         launch_flat(self._kernels(grad).avg_backward, out.size, self._memory(grad), out.buffer, *sizes, int(geometry.count_include_pad))
         return out
