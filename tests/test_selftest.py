@@ -79,7 +79,7 @@ def test_a_broken_law_is_told_kept_and_run_again(framework: Callable[[str], str]
     code, out, _ = run("--framework", path, "--ops", "pad", "--examples", "60", "--json", str(kept))
     assert code == 1 and "1 BROKEN" in out
     assert "mine 1.0 breaks a law: pad: padding_modes_are_numpys" in out
-    assert "constant, reflect, replicate and circular are NumPy's constant, reflect, edge and wrap." in out
+    assert "\n  constant, reflect, replicate and circular are NumPy's constant, reflect, edge and wrap" in out
     assert re.search(r"expected \S+ at \(.*\); received \S+; \d+ of \d+ elements differ", out)
     code, again, _ = run("--replay", str(kept))
     assert code == 1 and "laws are still broken" in again
@@ -158,7 +158,7 @@ def test_time_draws_rounds_until_it_is_over(framework: Callable[[str], str], run
 ERRORS = [
     (("--time", "soon"), 2, "'soon' is no time, such as 60s or 5m"),
     (("--time", "5s", "--examples", "3"), 2, "selftest: expected --examples or --time; received both"),
-    (("--ops", "convolve"), 1, "[selftest] expected ops among adaptive_avg_pool, adaptive_max_pool, conv, "),
+    (("--ops", "convolve"), 1, "[selftest] expected ops among conv, "),
     (
         ("--framework", "caffe"),
         1,

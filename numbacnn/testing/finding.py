@@ -142,20 +142,13 @@ def _key(array: np.ndarray) -> tuple[Any, ...]:
 def _literal(array: np.ndarray) -> str:
     """An array as Python. Integers need no point, and the order of memory is told where it is not plain."""
     if array.size > SHOWN:
-        return f"...  # {array.dtype} of shape {array.shape}: {message_of_case(array)}"
+        return f"...  # {array.dtype} of shape {array.shape}, from {array.min()} to {array.max()}"
     whole = bool(np.isfinite(array).all() and (array == np.round(array)).all())
     values = (array.astype(np.int64) if whole else array).ravel().tolist()
     text = f"np.array({values}, np.{array.dtype}).reshape{array.shape}".replace("nan", "np.nan").replace("inf", "np.inf")
-    return (
-        text
-        if array.flags.c_contiguous and array.flags.writeable
-        else f"{text}  # strides {array.strides}" + ("" if array.flags.writeable else ", read-only")
-    )
-
-
-def message_of_case(array: np.ndarray) -> str:
-    """What an array that is too large to print holds, in short."""
-    return f"from {array.min()} to {array.max()}"
+    plain = np.empty(array.shape, array.dtype).strides  # that of an axis of one place tells libraries something, too
+    notes = ([] if array.strides == plain else [f"strides {array.strides}"]) + ([] if array.flags.writeable else ["read-only"])
+    return f"{text}  # {', '.join(notes)}" if notes else text
 
 
 def _shown(value: Any) -> str:
