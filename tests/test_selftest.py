@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from numbacnn.cli import main
 from numbacnn.errors import FormatError
 from numbacnn.testing import Finding, adapters, child, judge
-from numbacnn.testing.cases import from_data, to_data
+from numbacnn.testing.cases import LAYOUTS, Values, from_data, to_data
 from numbacnn.testing.judge import choose_laws
 from numbacnn.testing.strategies import STRATEGIES, cases
 from numbacnn.testing.trial import Crashed
@@ -119,6 +119,22 @@ def test_a_call_that_hangs_is_a_finding(framework: Callable[[str], str]) -> None
     with pytest.raises(Crashed, match=r"^no answer within 0\.5 s$"):
         mine.pad(x, (3, 3))
     assert mine.pad(x, (1, 1)).shape == (1, 1, 11), "a new process answers"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_arrays_reach_a_framework_as_they_lie(tmp_path: Path, layout: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from types import SimpleNamespace\n"
+        "def implementations():\n"
+        "    return [SimpleNamespace(name='mine', pad=lambda x: (x, x.strides, x.flags.writeable))]\n"
+    )
+    (mine,) = child.isolated(str(path))
+    for shape in ((2, 3, 4, 5), (1, 2, 1, 2), (0, 3, 2), (3, 1, 1)):
+        x = Values(shape, layout=layout).array
+        same, strides, writeable = mine.pad(x)
+        np.testing.assert_array_equal(same, x)
+        assert (strides if x.size else x.strides, writeable) == (x.strides, x.flags.writeable)
 
 
 def test_what_a_framework_raises_comes_back(framework: Callable[[str], str]) -> None:

@@ -1,13 +1,14 @@
 """Implementations in a child process: one that dies in a call, or never comes back, is a finding and not the end.
 
 The child imports the framework once and then forks for each life, so that the next life begins in milliseconds. Where a system can't
-fork, a death costs an import. Run as ``python -m numbacnn.testing.child FRAMEWORK OPTIONS``, it serves calls on its standard streams.
+fork, a death costs an import. It serves calls on its standard streams.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import json
 import os
 import pickle
@@ -18,7 +19,8 @@ import tempfile
 import threading
 from typing import Any
 
-from ..errors import message
+import numpy as np
+
 from .trial import Crashed
 
 __all__ = ["Child", "isolated"]
@@ -58,11 +60,33 @@ class _Call:
         return child.ask(place, name, args, options)
 
 
+class Pickler(pickle.Pickler):
+    """Arrays arrive as they lie in memory: pickle itself would bring most of them into plain order."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is not np.ndarray or obj.dtype.hasobject:
+            return NotImplemented
+        low, high = np.lib.array_utils.byte_bounds(obj) if obj.size else (0, 0)
+        offset = obj.__array_interface__["data"][0] - low if obj.size else 0
+        return _laid, (ctypes.string_at(low, high - low), obj.shape, obj.dtype.str, offset, obj.strides, obj.flags.writeable)
+
+
+def _laid(memory: bytes, shape: tuple[int, ...], dtype: str, offset: int, strides: tuple[int, ...], writeable: bool) -> np.ndarray:
+    a: np.ndarray = np.ndarray(shape, dtype, bytearray(memory), offset, strides) if memory else np.empty(shape, dtype)
+    a.flags.writeable = writeable
+    return a
+
+
+def send(message: Any, stream: Any) -> None:
+    Pickler(stream, 5).dump(message)
+    stream.flush()
+
+
 class Child:
     """A process that serves calls; it starts when it is first asked, and again after it died."""
 
     def __init__(self, framework: str, options: dict[str, Any], patience: float) -> None:
-        self.command = [sys.executable, "-m", "numbacnn.testing.child", framework, json.dumps(options)]
+        self.command = [sys.executable, "-c", f"from {__name__} import serve; serve()", framework, json.dumps(options)]
         self.patience = patience
         self.process: subprocess.Popen[bytes] | None = None
         self.complaints = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the child
@@ -75,8 +99,7 @@ class Child:
             self.process = subprocess.Popen(self.command, start_new_session=True, **pipes)  # type: ignore[call-overload]
             self._answer(self.process, IMPORT)
         with contextlib.suppress(OSError):  # it is dead: then there is no answer
-            pickle.dump(question, self.process.stdin, 5)  # type: ignore[arg-type]
-            self.process.stdin.flush()  # type: ignore[union-attr]
+            send(question, self.process.stdin)
         return self._answer(self.process, self.patience)
 
     def _answer(self, process: subprocess.Popen[bytes], patience: float) -> Any:
@@ -128,8 +151,9 @@ class Child:
 
 
 # -- in the child ----------------------------------------------------------------------------------------------------------
-def serve(framework: str, options: dict[str, Any]) -> None:
+def serve() -> None:
     """Answer calls until the questions end. Nobody asks before the last answer, so a life leaves nothing unread behind."""
+    framework, options = sys.argv[1], json.loads(sys.argv[2])
     _die_with_the_parent()
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a framework prints is no answer
@@ -139,8 +163,7 @@ def serve(framework: str, options: dict[str, Any]) -> None:
         found, failed = implementations(framework, **options), None
     except Exception as error:
         found, failed = [], error
-    pickle.dump(("imported", None), answers, 5)
-    answers.flush()
+    send(("imported", None), answers)
     while True:
         life = os.fork() if hasattr(os, "fork") and not failed else 0
         if life == 0:
@@ -150,15 +173,12 @@ def serve(framework: str, options: dict[str, Any]) -> None:
         _, status = os.waitpid(life, 0)
         if os.waitstatus_to_exitcode(status) == 0:
             return
-        pickle.dump(("died", os.waitstatus_to_exitcode(status)), answers, 5)
-        answers.flush()
+        send(("died", os.waitstatus_to_exitcode(status)), answers)
 
 
 def _die_with_the_parent() -> None:
     """Where Linux can, end when the process that started this one ends, in the middle of a call too."""
     with contextlib.suppress(Exception):
-        import ctypes
-
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
@@ -173,8 +193,7 @@ def live(implementations: list[Any], failed: Exception | None, questions: Any, a
             answer = "is", _answer(implementations, failed, *question)
         except Exception as error:
             answer = "raised", _portable(error)
-        pickle.dump(answer, answers, 5)
-        answers.flush()
+        send(answer, answers)
 
 
 def _answer(implementations: list[Any], failed: Exception | None, place: Any, *call: Any) -> Any:
@@ -201,9 +220,3 @@ def _portable(error: Exception) -> Exception:
     except Exception:
         pass
     return RuntimeError(f"{type(error).__name__}: {error}")
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit(message("numbacnn.testing.child", "FRAMEWORK OPTIONS", " ".join(sys.argv[1:])))
-    serve(sys.argv[1], json.loads(sys.argv[2]))
