@@ -46,6 +46,11 @@ def inputs_are_left_alone(trial: Trial, case: Case, family: str) -> None:
         trial.same(values.array, copy)
 
 
+def _ordinary(a: np.ndarray) -> np.ndarray:
+    """Without what a maximum of no pixels gives: of that another law speaks."""
+    return np.where(a < -65504, a.dtype.type(0), a)
+
+
 @law(*FAMILIES, kind="normal")
 def float64_gives_what_float32_gives(trial: Trial, case: Case, family: str) -> None:
     """float64 gives what float32 gives but for its rounding, in float64, and of no fewer bits."""
@@ -53,9 +58,9 @@ def float64_gives_what_float32_gives(trial: Trial, case: Case, family: str) -> N
     for _, found, rounded in _pairs(wide, trial.run(family, case)):
         if found.dtype != np.float64:
             raise LawBroken(f"expected float64; received {found.dtype}", found, rounded)
-        finite = found[np.isfinite(found)]
-        trial.same(rounded, found, 2e-5 * float(np.abs(finite).max(initial=1)))
-        if ((finite == finite.astype(np.float32)) & (finite != 0)).any():  # by chance once in 2**29 numbers
+        found, rounded = _ordinary(found), _ordinary(rounded)
+        trial.same(rounded, found, 2e-5 * float(np.abs(found).max(initial=1)))
+        if ((found == found.astype(np.float32)) & (found != 0)).any():  # by chance once in 2**29 numbers
             raise LawBroken("expected the bits of float64; received numbers that float32 holds", found)
 
 
@@ -66,6 +71,7 @@ def float16_gives_what_float32_gives(trial: Trial, case: Case, family: str) -> N
     for _, found, wanted in _pairs(narrow, trial.run(family, case)):
         if found.dtype != np.float16:
             raise LawBroken(f"expected float16; received {found.dtype}", found, wanted)
+        found, wanted = _ordinary(found), _ordinary(wanted)
         trial.same(found, wanted, 4e-3 * float(np.abs(wanted).max(initial=1)))
 
 
