@@ -7,6 +7,7 @@ that caught it with the first are asked again: a fault counts as caught if it is
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -55,6 +56,11 @@ def main() -> None:
         for row in pool.map(partial(judged, examples=args.examples, seeds=args.seeds), names):
             rows.append(row)
             print(f"{len(rows)} of {len(names)}: {row['fault']}, caught by {len(row['laws'])}", flush=True)
+    write(rows, args)
+
+
+def write(rows: list[Row], args: argparse.Namespace) -> None:
+    """Report the faults with the laws that catch them."""
     table = [["fault", "what is wrong", "caught by (after so many examples)"]]
     for row in rows:
         laws = "; ".join(f"{law.partition(': ')[2]} ({tried})" for law, tried in row["laws"].items())

@@ -201,6 +201,15 @@ def _divisors(g: PoolGeometry, divisor: int | None) -> dict[tuple[int, ...], tup
     return found
 
 
+def _sticking_out(case: PoolCase) -> PoolCase:
+    """The case with a last window that sticks out by one pixel beyond the counted padding, without a divisor of its own."""
+    *others, last = case.geometry.axes
+    kernel = max(last.kernel, 3)
+    last = replace(last, kernel=kernel, stride=2, ceil=True, size=kernel + 3 - last.before - last.after)
+    others = [replace(axis, ceil=True) for axis in others]  # one flag for all
+    return replace(case, divisor=None).on(replace(case.geometry, axes=(*others, last), count_include_pad=True))
+
+
 def _whole(a: np.ndarray, case: PoolCase) -> Any:
     """``a`` times a number by which every mean is a whole number."""
     common = math.lcm(*(count for _, count in _divisors(case.geometry, case.divisor).values()))
@@ -210,25 +219,24 @@ def _whole(a: np.ndarray, case: PoolCase) -> Any:
 @law("avg_pool")
 def average_is_the_sum_over_the_divisor(trial: Trial, case: PoolCase) -> None:
     """An output is the sum of its window over the number of its pixels; counted padding counts, what sticks out beyond it never."""
-    case = _one(case)
-    g, x = case.geometry, _whole(case.x, case)
-    wanted: Any = np.zeros(g.output_shape, x.dtype)
-    for place, (cells, count) in _divisors(g, case.divisor).items():
-        wanted[(..., *place)] = sum(x[(..., *cell)] for cell in cells) / count
-    trial.same(trial.avg_pool(x, g, case.divisor), wanted)
+    for each in (_one(case), _one(_sticking_out(case))):
+        g, x = each.geometry, _whole(each.x, each)
+        wanted: Any = np.zeros(g.output_shape, x.dtype)
+        for place, (cells, count) in _divisors(g, each.divisor).items():
+            wanted[(..., *place)] = sum(x[(..., *cell)] for cell in cells) / count
+        trial.same(trial.avg_pool(x, g, each.divisor), wanted)
 
 
 @law("avg_pool", needs=("_grad",))
 def average_gradient_shares_evenly(trial: Trial, case: PoolCase) -> None:
     """Each pixel of a window gets the output's gradient over the divisor; those of several windows add up. Rows of 65 windows too."""
-    for g in (case.geometry, replace(longer(case.geometry, 65), c=MANY)):
-        each = case.on(g)
-        grad = _whole(each.grad, each)
+    for each in (case, _sticking_out(case), case.on(replace(longer(case.geometry, 65), c=MANY))):
+        g, grad = each.geometry, _whole(each.grad, each)
         wanted: Any = np.zeros(g.input_shape, grad.dtype)
-        for place, (cells, count) in _divisors(g, case.divisor).items():
+        for place, (cells, count) in _divisors(g, each.divisor).items():
             for cell in cells:
                 wanted[(..., *cell)] += grad[(..., *place)] / count
-        trial.same(trial.avg_pool_grad(grad, each.x, g, case.divisor), wanted)
+        trial.same(trial.avg_pool_grad(grad, each.x, g, each.divisor), wanted)
 
 
 @law("avg_pool")
