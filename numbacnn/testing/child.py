@@ -66,9 +66,11 @@ class Pickler(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is not np.ndarray or obj.dtype.hasobject:
             return NotImplemented
-        low, high = np.lib.array_utils.byte_bounds(obj) if obj.size else (0, 0)
-        offset = obj.__array_interface__["data"][0] - low if obj.size else 0
-        return _laid, (ctypes.string_at(low, high - low), obj.shape, obj.dtype.str, offset, obj.strides, obj.flags.writeable)
+        steps = [(size - 1) * stride for size, stride in zip(obj.shape, obj.strides)] if obj.size else []
+        before, after = -sum(min(step, 0) for step in steps), sum(max(step, 0) for step in steps)
+        room = before + after + obj.itemsize if obj.size else 0
+        memory = ctypes.string_at(obj.ctypes.data - before, room) if room else b""
+        return _laid, (memory, obj.shape, obj.dtype.str, before, obj.strides, obj.flags.writeable)
 
 
 def _laid(memory: bytes, shape: tuple[int, ...], dtype: str, offset: int, strides: tuple[int, ...], writeable: bool) -> np.ndarray:
