@@ -60,23 +60,37 @@ def main() -> None:
 
 
 def write(rows: list[Row], args: argparse.Namespace) -> None:
-    """Report the faults with the laws that catch them."""
+    """Report the laws with the faults that they catch, and in ``laws/faults`` the faults with the laws that catch them."""
+    import planted_faults
+
+    caught: dict[str, list[Row]] = {name: [] for name in planted_faults.ONLY}
+    for row in rows:
+        for law in {law.partition(": ")[2] for law in row["laws"]}:
+            caught[law].append(row)
+    by_law = []
+    for law, found in caught.items():
+        alone = [row for row in found if len({law.partition(": ")[2] for law in row["laws"]}) == 1]
+        by_law.append({"law": law, "catches": len(found), "alone": len(alone), "sentence": alone[0]["sentence"] if alone else "-"})
+    title = f"The laws, and the planted faults that they catch in {args.examples} examples"
+    table = [["law", "catches", "that no other law catches", "one of these"]]
+    table += [[row["law"], str(row["catches"]), str(row["alone"]), row["sentence"]] for row in by_law]
+    first = [min(row["laws"].values()) for row in rows if row["laws"]]
+    summary = {
+        "planted faults": len(rows),
+        f"caught with every one of {args.seeds} seeds, %": 100 * sum(row["caught"] for row in rows) / len(rows),
+        "examples until the first law catches a fault, median": median(first) if first else 0,
+    }
+    report("laws", title, table, by_law, summary, args)
+
     table = [["fault", "what is wrong", "caught by (after so many examples)"]]
     for row in rows:
         laws = "; ".join(f"{law.partition(': ')[2]} ({tried})" for law, tried in row["laws"].items())
         table.append(
             [row["fault"], row["sentence"], (laws or "**nothing**") + ("" if row["caught"] or not laws else ", **not with every seed**")]
         )
-    first = [min(row["laws"].values()) for row in rows if row["laws"]]
-    summary = {
-        "planted faults": len(rows),
-        "caught, %": 100 * sum(row["caught"] for row in rows) / len(rows),
-        "caught by one law alone": sum(len(row["laws"]) == 1 for row in rows),
-        "laws that alone catch one": len({law for row in rows if len(row["laws"]) == 1 for law in row["laws"]}),
-        "examples until a law catches a fault, median": median(first) if first else 0,
-    }
-    title = f"Planted faults and the laws that catch them, {args.examples} examples a law, {args.seeds} seeds"
-    report("laws", title, table, rows, summary, args)
+    if args.out:
+        (args.out / "laws").mkdir(parents=True, exist_ok=True)
+    report("laws/faults", f"The planted faults, and the laws that catch them in {args.examples} examples", table, rows, {}, args)
 
 
 if __name__ == "__main__":
