@@ -259,7 +259,7 @@ def test_summary(run: Run, trained: Path) -> None:
 @pytest.mark.smoke
 def test_doctor(run: Run) -> None:
     code, out, err = run("doctor")
-    assert (code, err) == (0, "") and out.endswith("all is well on the CPU\n")
+    assert (code, err) == (0, "") and out.endswith("all is well on the CPU; numbacnn selftest tries the kernels\n")
     rows = {line.split()[0]: line for line in out.splitlines() if line.startswith("  ")}
     assert {"numbacnn", "python", "numpy", "numba", "llvmlite", "demo", "name", "features", "layer", "threads", "state"} <= rows.keys()
     assert re.search(r"kernels use +(16|8|4) float32 lanes, (16|32) vector registers, (no )?fused multiply-add", out)

@@ -6,7 +6,6 @@ fork, a death costs an import. It serves calls on its standard streams.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import ctypes
 import json
@@ -17,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -92,13 +92,14 @@ class Child:
         self.patience = patience
         self.process: subprocess.Popen[bytes] | None = None
         self.complaints = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the child
-        atexit.register(self.stop)
+        weakref.finalize(self, self.complaints.close)
 
     def ask(self, *question: Any) -> Any:
         """The answer; what the call raised is raised here, and a death is ``Crashed``."""
         if self.process is None:
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.complaints}
             self.process = subprocess.Popen(self.command, start_new_session=True, **pipes)  # type: ignore[call-overload]
+            weakref.finalize(self, end, self.process)  # when nobody asks any more, or at exit
             self._answer(self.process, IMPORT)
         with contextlib.suppress(OSError):  # it is dead: then there is no answer
             send(question, self.process.stdin)
@@ -129,17 +130,8 @@ class Child:
     def stop(self) -> None:
         """End the process and what it forked."""
         process, self.process = self.process, None
-        if process is None:
-            return
-        if process.poll() is None:
-            if hasattr(os, "killpg"):
-                os.killpg(process.pid, signal.SIGKILL)
-            else:
-                process.kill()
-            process.wait()
-        for stream in (process.stdin, process.stdout):
-            with contextlib.suppress(OSError):
-                stream.close()  # type: ignore[union-attr]
+        if process is not None:
+            end(process)
 
     def _death(self, code: int) -> str:
         """What is known of a death: the signal, and the last line that the process wrote to stderr."""
@@ -150,6 +142,19 @@ class Child:
         known = {s.value: s.name for s in signal.Signals}
         how = f"died of {known.get(-code, f'signal {-code}')}" if code < 0 else f"ended with status {code}"
         return f"the process {how}" + (f": {lines[-1][:200]}" if lines else "")
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and what it forked."""
+    if process.poll() is None:
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.wait()
+    for stream in (process.stdin, process.stdout):
+        with contextlib.suppress(OSError):
+            stream.close()  # type: ignore[union-attr]
 
 
 # -- in the child ----------------------------------------------------------------------------------------------------------
