@@ -141,6 +141,11 @@ class Trial:
         self.calls.append(Call(name, arrays, sizes, options, gives))
         return gives
 
+    def _bear(self, shape: Sequence[int]) -> None:
+        """Refuse what would give more numbers than a slow implementation can."""
+        if math.prod(shape) > self.largest:
+            raise Refused(f"more than {self.largest} numbers")
+
     def gradients(self, name: str, grad: np.ndarray, *arrays: np.ndarray | None, sizes: tuple[Any, ...] = (), **options: Any) -> Any:
         """The gradients of an operation's arrays; a lone one counts as the first."""
         found = self.call(f"{name}_grad", grad, *arrays, sizes=sizes, **options)
@@ -167,6 +172,7 @@ class Trial:
 
     def conv_transpose(self, x: np.ndarray, w: np.ndarray, g: ConvGeometry, b: np.ndarray | None = None) -> np.ndarray:
         """The gradient of the convolution ``g`` as an operation of its own: x (N, OC, ...) -> (N, C, ...), the sizes of ``g``'s input."""
+        self._bear(g.input_shape)
         self._expect(x, w[:, 0].size + 1, float(np.abs(w).sum(axis=(0, *range(2, w.ndim))).max()))
         return self.call(f"conv_transpose{len(g.axes)}d", x, w, b, **transposed_options(g))  # type: ignore[no-any-return]
 
@@ -187,6 +193,7 @@ class Trial:
 
     def adaptive(self, kind: str, x: np.ndarray, g: AdaptivePoolGeometry) -> np.ndarray:
         """``kind``: "avg" or "max"."""
+        self._bear(g.output_shape)
         if kind == "avg":
             self._expect(x, float(np.prod(g.sizes)), 1.0)
         return self.call(f"adaptive_{kind}_pool{len(g.sizes)}d", x, sizes=(g.outputs,))  # type: ignore[no-any-return]
