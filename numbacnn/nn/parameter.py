@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import message
+from ..recording import changed
 from ..signatures import judged
 from ..tensor import Tensor, from_array
 
@@ -64,6 +65,7 @@ class UninitializedParameter(Parameter):
         It stays the same object: an optimiser that holds it goes on with it.
         """
         device, dtype = self.device, self.dtype
+        changed()
         self.__class__ = Parameter  # type: ignore[assignment]
         self.array = from_array(np.zeros(shape, dtype), device).array
 

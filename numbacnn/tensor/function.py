@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import backends, ops
 from ..errors import DeviceError, ShapeError, message
+from ..recording import refuse
 from .core import TensorBase
 from .tape import Node, mode, no_grad
 
@@ -56,7 +57,12 @@ class Function:
     >>> x = nc.tensor(3.0, requires_grad=True)
     >>> Square.apply(x).backward(); x.grad.item()
     6.0
+
+    A step that applies it is not compiled by ``nc.compile``, unless the class says ``recordable = True``: forward and backward then do
+    nothing but call operations on Tensors, the same ones each time.
     """
+
+    recordable: ClassVar[bool] = False
 
     @staticmethod
     def forward(ctx: Any, *args: Any) -> Tensor:
@@ -71,6 +77,8 @@ class Function:
     @classmethod
     def apply(cls, *args: Any) -> Tensor:
         """Call the function and record it."""
+        if not cls.recordable:
+            refuse(f"{cls.__name__} is a Function without `recordable = True`")
         needs = tuple(isinstance(a, TensorBase) and mode.grad and a.requires_grad for a in args)
         ctx = Context(needs)
         with no_grad():

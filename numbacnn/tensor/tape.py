@@ -155,6 +155,15 @@ class Node:
         saved = [result if i < 0 else inputs[i] for i in op.saved_inputs]
         self.versions = [(t._version, t._version.count) for t in saved if hasattr(t, "_version")]  # numbers have none
 
+    @classmethod
+    def walked(cls, result: Any) -> Node:
+        """The node of a result whose graph was walked and freed."""
+        op = ops.Op()
+        op.needs_grad = ()
+        node = cls(op, (), result)
+        node.release()
+        return node
+
     def gradients(self, grad: Any) -> list[Any]:
         """The gradient of each input, in the input's dtype.
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import recording
 from ...errors import DeviceError, message
 from ...kernels.cuda import driver, views
 from ...kernels.cuda.driver import launch_flat
@@ -71,6 +72,7 @@ class Arrays:
 
     def empty(self, shape: Sequence[int], dtype: Any, order: Sequence[int] | None = None) -> CudaArray:
         """Uninitialised; the axes lie in memory in ``order``, slowest first (C order by default)."""
+        recording.refuse("the step runs on a device whose kernels are not recorded")
         size = math.prod(shape)
         if size > LIMIT:
             raise DeviceError(message("cuda", f"arrays of at most {LIMIT} elements", f"shape {tuple(shape)}", "split the batch"))
