@@ -374,6 +374,11 @@ ROWS: dict[str, Callable[[], Call]] = {
     "models.lenet": lambda: call(nc.models.get("lenet"), 10, 1),
     "models.lenet_modern": lambda: call(nc.models.get("lenet-modern"), 10, 1),
     # -- running and keeping
+    "compile": lambda: call(
+        nc.compile, nn.Flatten(), fullgraph=True, dynamic=False, backend="inductor", mode=None, options={}, disable=False
+    ),
+    "Module.compile": lambda: call(net().compile, fullgraph=True),
+    "explain": lambda: call(nc.explain, nc.compile(nn.Flatten())),
     "evaluate": lambda: call(nc.evaluate, net(), pair(), loss=F.cross_entropy, metrics={"mean": average}, batch_size=4),
     "predict": lambda: call(nc.predict, net(), pair()[0], probabilities=True, batch_size=4),
     "fit": lambda: call(
