@@ -27,7 +27,7 @@ def generator() -> np.random.Generator:
 
 def draw(make: Callable[[np.random.Generator], np.ndarray]) -> np.ndarray:
     """An array that is drawn from the library's generator; in each replay of a recorded step, drawn anew."""
-    return recording.live(lambda: make(_generator))
+    return recording.live(lambda: make(_generator), "draw")
 
 
 def key() -> np.ndarray:

@@ -67,10 +67,13 @@ def guard(value: Callable[[], T]) -> T:
     return value()
 
 
-def live(make: Callable[[], np.ndarray], steady: bool = False) -> np.ndarray:
-    """``make()``, a new array of numbers that kernels read and that each replay makes anew; ``steady``: a step does not change them."""
+def live(make: Callable[[], np.ndarray], kind: str) -> np.ndarray:
+    """``make()``, a new array of numbers that kernels read and that each replay makes anew.
+
+    ``kind``: a "rate", which a step does not change; a "count", which it does; a "draw" from the library's generator.
+    """
     if now.tape is not None:
-        return now.tape.live(make, steady)
+        return now.tape.live(make, kind)
     return make()
 
 

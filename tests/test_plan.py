@@ -1092,3 +1092,120 @@ def test_a_compiled_function_lets_the_network_go():
     net = optimiser = step = None  # type: ignore[assignment]
     gc.collect()
     assert gone() is None
+
+
+# -- networks that only answer ---------------------------------------------------------------------------------------------------------
+def learnt(net: nn.Module, x: nc.Tensor) -> nn.Module:
+    """With running statistics that are not those of the beginning."""
+    net.train()
+    with nc.no_grad():
+        for _ in range(3):
+            net(x * 2.0 + 1.0)
+    return net.eval()
+
+
+@pytest.mark.parametrize("name, shape", [("resnet18", (2, 3, 32, 32)), ("small-resnet", (2, 1, 20, 20)), ("lenet-modern", (3, 1, 28, 28))])
+def test_a_network_that_is_optimised_for_inference(name, shape):
+    nc.manual_seed(0)
+    x = nc.tensor(np.random.default_rng(0).standard_normal(shape, dtype=np.float32))
+    net = learnt(nc.models.get(name)(10, shape[1]), x)
+    before = {key: np.array(t) for key, t in net.state_dict().items()}
+    fast = nc.optimize_for_inference(net, x)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in fast.modules())
+    with nc.inference_mode():
+        wanted, found = net(x).numpy(), [fast(x).numpy().copy() for _ in range(5)]
+    np.testing.assert_allclose(found[0], wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
+    assert all((f == found[0]).all() for f in found)
+    assert (0 < fast.deviation < 1e-5) if "resnet" in name else fast.deviation == 0
+    assert replays(fast.__dict__["_compiled"]) == 2
+    assert all((np.array(t) == before[key]).all() for key, t in net.state_dict().items())
+
+
+def test_an_optimised_network_is_read_only():
+    x = nc.ones(1, 1, 6, 6)
+    fast = nc.optimize_for_inference(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(32, 2)), x)
+    wanted = fast(x).tolist()
+    text = r"expected a parameter that can be written to; received one of a network that was optimised for inference; write to the network"
+    for write in (
+        lambda: fast[0].weight.zero_(),
+        lambda: fast[0].weight.add_(1.0),
+        lambda: fast.load_state_dict({name: np.asarray(t) for name, t in fast.state_dict().items()}),
+        lambda: setattr(fast[0].weight, "data", nc.zeros(2, 1, 3, 3)),
+    ):
+        with nc.no_grad(), pytest.raises(RuntimeError, match=text):
+            write()
+    with pytest.raises(ValueError, match="read-only"):
+        fast[0].weight.numpy()[...] = 0
+    fast[0].weight.data.zero_()
+    assert fast(x).tolist() == wanted
+
+
+def test_layers_that_are_used_otherwise_are_not_folded():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm, self.twice = nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Conv2d(2, 2, 1)
+
+        def forward(self, x):
+            y = self.conv(x)
+            return self.norm(y) + y + self.norm(self.twice(y))
+
+    fast = nc.optimize_for_inference(Both(), nc.rand(1, 1, 6, 6))
+    assert isinstance(fast.norm, nn.BatchNorm2d)
+    assert fast.deviation == 0
+
+
+def test_a_convolution_and_a_batch_normalisation_as_one():
+    conv, norm = nn.Conv2d(2, 4, 3, groups=2).eval(), nn.BatchNorm2d(4)
+    x = nc.rand(2, 2, 7, 7)
+    learnt(nn.Sequential(conv, norm), x)
+    fused = nn.utils.fuse_conv_bn_eval(conv, norm)
+    with nc.no_grad():
+        np.testing.assert_allclose(fused(x).numpy(), norm(conv(x)).numpy(), rtol=1e-4, atol=1e-5)
+    for wrong, error, text in (
+        (lambda: (conv.train(), norm), ValueError, "expected layers in evaluation mode; received training mode; call eval()."),
+        (lambda: (conv.eval(), nn.BatchNorm2d(3).eval()), nc.ShapeError, "expected 4 channels, as the convolution gives; received 3."),
+        (
+            lambda: (conv, nn.BatchNorm2d(4, track_running_stats=False).eval()),
+            ValueError,
+            "expected a batch normalisation with running statistics",
+        ),
+        (lambda: (conv, conv), TypeError, "expected a Conv2d and a BatchNorm2d; received Conv2d and Conv2d."),
+    ):
+        with pytest.raises(error) as found:
+            nn.utils.fuse_conv_bn_eval(*wrong())
+        assert str(found.value).startswith(f"[fuse_conv_bn_eval] {text}")
+
+
+# -- training and evaluating by themselves ------------------------------------------------------------------------------------------------
+def test_fit_is_the_same_with_and_without_plans():
+    rng = np.random.default_rng(0)
+    data = rng.standard_normal((90, 1, 8, 8), dtype=np.float32), rng.integers(0, 3, 90)
+    found = []
+    for compile in (False, True):
+        nc.manual_seed(0)
+        net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.2), nn.Flatten(), nn.Linear(144, 3))
+        history = nc.fit(net, data, data, epochs=3, batch_size=8, clip_grad=0.5, progress=False, compile=compile)
+        judged = nc.evaluate(net, data, batch_size=8, compile=compile)
+        answers = nc.predict(net, data[0], batch_size=8, compile=compile)
+        weights = [np.asarray(t).tobytes() for t in net.state_dict().values()]
+        found.append((weights, [(e.train_loss, e.val_loss, e.val_accuracy) for e in history], judged.loss, answers.tobytes()))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_fit_looks_at_the_loss_before_weights_move(compile):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((64, 4), dtype=np.float32), rng.integers(0, 3, 64)
+    x[40] = np.nan
+    nc.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Dropout(0.1))
+    with pytest.raises(FloatingPointError, match="received nan in epoch 1"):
+        nc.fit(net, (x, y), epochs=2, batch_size=4, progress=False, compile=compile)
+    assert all(np.isfinite(np.asarray(p)).all() for p in net.parameters())
+    after = [np.asarray(t).tobytes() for t in net.state_dict().values()], [t._version.count for t in net.buffers()], str(nc.get_rng_state())
+    STOPPED.setdefault(0, after)
+    assert STOPPED[0] == after
+
+
+STOPPED: dict[int, Any] = {}

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from ..errors import DeviceError, message
 from ..names import ACTIVATIONS
 from ..signatures import judged
-from .base import Array, Backend
+from .base import Array, Backend, NotFinite
 
-__all__ = ["ACTIVATIONS", "DEFAULT", "Array", "Backend", "device", "empty_cache", "get", "names", "queued"]
+__all__ = ["ACTIVATIONS", "DEFAULT", "Array", "Backend", "NotFinite", "device", "empty_cache", "get", "names", "queued"]
 
 
 class _Device(NamedTuple):

@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import message
 from ..geometry import AdaptivePoolGeometry, ConvGeometry, PoolGeometry
 
-__all__ = ["Array", "Backend", "bad_labels"]
+__all__ = ["Array", "Backend", "NotFinite", "bad_labels"]
 
 Array: TypeAlias = Any
 """An array of the backend's own kind."""
@@ -27,6 +27,10 @@ Array: TypeAlias = Any
 def bad_labels(op: str, classes: int, labels: np.ndarray) -> ValueError:
     """The error of class indices that are out of range."""
     return ValueError(message(op, f"labels between 0 and {classes - 1}", f"labels between {labels.min()} and {labels.max()}"))
+
+
+class NotFinite(FloatingPointError):
+    """A value that must be finite is not."""
 
 
 class Backend(Protocol):
@@ -141,6 +145,9 @@ class Backend(Protocol):
     # -- loss: logits (N, K), labels (N,) int64 in range -----------------------------------------------------------------
     def cross_entropy_forward(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]: ...  # losses (N,), softmax
     def cross_entropy_backward(self, grad: Array, softmax: Array, labels: Array, smoothing: float) -> Array: ...  # grad (N,) or ()
+
+    # NotFinite, with the value, where one element is not finite; where waiting for the device would cost, who reads it sees that
+    def require_finite(self, x: Array) -> None: ...
 
     # -- optim: in place, on all parameters of one dtype; each has a place in every sequence ------------------------------
     def sgd_step(

@@ -60,8 +60,8 @@ class Adam(Optimizer):
             arrays(p.grad for p in params),
             arrays(state["exp_avg"] for state in states),
             arrays(state["exp_avg_sq"] for state in states),
-            live(lambda: np.array([state["step"] + 1 for state in states], np.int64)),
-            live(lambda: np.array([group["lr"], *group["betas"], group["eps"], group["weight_decay"]], np.float64), steady=True),
+            live(lambda: np.array([state["step"] + 1 for state in states], np.int64), "count"),
+            live(lambda: np.array([group["lr"], *group["betas"], group["eps"], group["weight_decay"]], np.float64), "rate"),
             self.decoupled,
         )
 

@@ -70,5 +70,5 @@ class SGD(Optimizer):
             arrays(p.grad for p in params),
             arrays(state["momentum_buffer"] for state in states) if momentum else None,
             firsts,
-            live(lambda: np.array([group[name] for name in RATES], np.float64), steady=True),
+            live(lambda: np.array([group[name] for name in RATES], np.float64), "rate"),
         )

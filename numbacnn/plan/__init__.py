@@ -14,8 +14,9 @@ from ..errors import message
 from ..nn import Module
 from ..signatures import judged, shown
 from .compiled import Compiled
+from .inference import optimize_for_inference
 
-__all__ = ["Compiled", "compile", "explain"]
+__all__ = ["Compiled", "compile", "explain", "optimize_for_inference"]
 
 BACKENDS = ("numbacnn", "inductor")
 """Names for what compiles: this library's, and the one that PyTorch has by default. They mean the same."""

@@ -6,7 +6,7 @@ import functools
 import itertools
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,8 +33,10 @@ ATTEMPTS = 4
 """Recordings in a row that may come to nothing."""
 CHECKS = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
 """Replays after which a step is recorded once more, and compared."""
-UNHEARD = ("threads", "quiet", "explain")
-"""Switches that decide nothing about a step."""
+SWITCHES = [
+    name for name, value in vars(config).items() if type(value) in PLAIN and name[0] != "_" and name not in ("quiet", "explain", "threads")
+]
+"""Those that decide something about a step."""
 
 
 class _Unfit(Exception):
@@ -55,13 +57,12 @@ class _Entry:
 class Compiled:
     """A function that runs as it did, and from its third or fourth call with one signature on as a plan."""
 
-    def __init__(self, function: Callable[..., Any], fullgraph: bool = False) -> None:
+    def __init__(self, function: Callable[..., Any], fullgraph: bool = False, reaches: Sequence[Any] = ()) -> None:
         functools.update_wrapper(self, function)
-        self.function, self.fullgraph = function, fullgraph
+        self.function, self.fullgraph, self.reaches = function, fullgraph, reaches
         self._entries: dict[Any, _Entry] = {}
         self._arena = Arena()
         self._lock = lock()
-        self._recording = False
         self.reason: str | None = None
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -74,7 +75,7 @@ class Compiled:
         return type(self)(self.function, self.fullgraph)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        if recording.now.tape is not None or mode.watch is not None or not config.compile or self._recording or not launch.can_replay():
+        if recording.now.tape is not None or mode.watch is not None or not config.compile or not launch.can_replay():
             return self.function(*args, **options)
         given: list[Any] = []
         try:
@@ -91,24 +92,22 @@ class Compiled:
             return self.function(*args, **options)
         if entry.reason is not None:
             return self._eager(entry.reason, args, options)
-        with self._lock:
-            for plan in entry.plans:
-                if plan.fits():
-                    arrays = plan.bind(given)
-                    if arrays is not None:
-                        entry.replays += 1
-                        if entry.replays in CHECKS:
-                            break
-                        return plan.run(given, arrays)
-            else:
-                plan = None
-            if self._recording:
-                return self.function(*args, **options)
-            self._recording = True
+        if not self._lock.acquire(blocking=False):
+            return self.function(*args, **options)  # beside the thread that has the plans' memory
         try:
+            plan = None
+            for candidate in entry.plans:
+                if candidate.fits() and (arrays := candidate.bind(given)) is not None:
+                    entry.replays += 1
+                    if entry.replays not in CHECKS:
+                        return candidate.run(given, arrays)
+                    plan = candidate
+                    break
+            if sys.getprofile() is not None:  # whose place the recording would take
+                return self.function(*args, **options)
             return self._record(entry, plan, given, args, options)
         finally:
-            self._recording = False
+            self._lock.release()
 
     def text(self) -> str:
         """What there is to know, for :func:`numbacnn.explain`."""
@@ -136,7 +135,8 @@ class Compiled:
     def _record(self, entry: _Entry, checked: Plan | None, given: list[Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Run the function and write down what it does; where it did the same before, make a plan."""
         reached, before = Reached(), recording.structure.changes
-        reached.add(self.function)
+        for function in (self.function, *self.reaches):
+            reached.add(function)
         tape = recording.now.tape = Tape(given, reached)
         try:
             with reached.watching():
@@ -192,8 +192,7 @@ def _signature(args: tuple[Any, ...], options: dict[str, Any], given: list[Any])
     key += [(name, _part(value, given)) for name, value in options.items()] if options else []
     if len(given) > 1:
         key.append(_shared([value.array if isinstance(value, Tensor) else value for value in given]))
-    switches = tuple(value for name, value in vars(config).items() if type(value) in PLAIN and name not in UNHEARD and name[0] != "_")
-    return (*key, mode.grad, switches)
+    return (*key, mode.grad, *[getattr(config, name) for name in SWITCHES])
 
 
 def _shapes(key: Any) -> str:

@@ -93,6 +93,18 @@ class Reached:
             self._seen.add(code)
             self._add_names(scope, frozenset(_names(code)))
 
+    def _add_called(self, frame: types.FrameType) -> None:
+        """A function of the user's that runs: what it names, and the object whose method it is."""
+        code = frame.f_code
+        owner = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
+        if code.co_freevars:  # its cells are the function's, which a frame does not know
+            for function in gc.get_referrers(code):
+                if isinstance(function, types.FunctionType):
+                    self._add_function(function)
+        self.add_code(code, frame.f_globals)
+        if _has_attributes(owner):
+            self._add_names(owner.__dict__, frozenset(_names(code)))  # type: ignore[union-attr]
+
     def _add_names(self, scope: dict[str, Any], names: frozenset[str]) -> None:
         for name in names & scope.keys():
             self._place((id(scope), name), scope, functools.partial(scope.get, name, _GONE), name, names)
@@ -137,7 +149,7 @@ class Reached:
 
         def called(frame: types.FrameType, event: str, argument: Any) -> None:
             if event == "call" and frame.f_code not in self._seen and not is_own(frame.f_code):
-                self.add_code(frame.f_code, frame.f_globals)
+                self._add_called(frame)
 
         gc.disable()  # what others have it call is none of the step's
         sys.setprofile(called)

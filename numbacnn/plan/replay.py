@@ -89,7 +89,9 @@ class Plan:
     def __init__(self, tape: Tape, arena: Arena) -> None:
         self.tape, self.arena, self.structure = tape, arena, recording.structure.changes
         self.owners = list(tape.owners.values())
-        self._gets = [owner.get for owner in self.owners]
+        self.owners.sort(key=lambda owner: owner.key[0] != "kept")
+        self._kept = [owner.tensor(()) for owner in self.owners if owner.key[0] == "kept"]
+        self._gets = [(i, owner.get) for i, owner in enumerate(self.owners) if owner.key[0] != "kept"]
         self._bound = [owner.array for owner in self.owners]
         self._outputs: dict[int, Any] = {}
         self._find_outputs(tape.result)
@@ -102,7 +104,9 @@ class Plan:
         self._versions = [(owner.tensor, count) for owner, count in counts.values()]
         self._unlocked = [i for i, owner in enumerate(self.owners) if owner.unlocked]
         lasting = sorted(bounds(a) for o in self.owners if o.key[0] in ("kept", "moment") and (a := o.array()) is not None and a.size)
+        self._writes = bool(self._unlocked or tape.versions)
         self._lows, self._highs = [low for low, _ in lasting], [high for _, high in lasting]
+        self._walked: dict[int, Node] = {}
         self._times: dict[int, list[float]] = {}
         self._threads: dict[int, int] = {}
 
@@ -135,7 +139,7 @@ class Plan:
         numbers = np.cumsum([isinstance(row, Launch) for row in rows]).tolist()
         for i, row in enumerate(rows):
             if not isinstance(row, Launch):
-                self._segments.append(_Call(row.function, row.values))
+                self._segments.append(_Call(row.function, row.values, i))
             elif self._segments and isinstance(self._segments[-1], list):
                 self._segments[-1][1] += 1
             else:
@@ -219,8 +223,10 @@ class Plan:
                 return None
         if self.arena.start != self._arena_start:
             self._move_in()
-        arrays = []
-        for i, get in enumerate(self._gets):
+        arrays = [t.array for t in self._kept]
+        if any(bound() is not array for bound, array in zip(self._bound, arrays)):
+            return None  # of a parameter or buffer that has another array it is recorded what it does
+        for i, get in self._gets:
             array = get(given)
             if array is None or (self._bound[i]() is not array and not self._bind(i, array)):
                 return None
@@ -230,9 +236,9 @@ class Plan:
         return arrays
 
     def _bind(self, i: int, array: Any) -> bool:
-        """Another array in the place of one; of a parameter, buffer or moment it is looked at by recording again."""
+        """Another array in the place of one; with another moment it is recorded what the step does."""
         owner = self.owners[i]
-        if owner.key[0] in ("kept", "moment"):
+        if owner.key[0] == "moment":
             return False
         if (array.shape, array.strides, array.dtype, array.flags.aligned) != owner.like or self._overlaps(owner, array):
             return False
@@ -242,7 +248,7 @@ class Plan:
 
     def _overlaps(self, owner: Owner, array: np.ndarray) -> bool:
         """Whether an argument shares memory with a parameter or a moment of the step."""
-        if owner.key[0] != "argument" or not array.size:
+        if owner.key[0] != "argument" or not array.size or not self._writes:
             return False
         low, high = bounds(array)
         i = bisect.bisect_right(self._lows, low)
@@ -259,7 +265,11 @@ class Plan:
         for region in self._outputs:
             room = self._outputs[region] = self.arena.buffers.empty((self.tape.regions[region].size,), np.uint8)
             self._place(region, address(room))
-        self._launch()
+        try:
+            self._launch()
+        except backends.NotFinite:
+            self._stop(given)
+            raise
         for _, action in self.tape.effects:
             action()
         for tensor, count in self._versions:
@@ -275,6 +285,16 @@ class Plan:
         for region in self._outputs:
             self._outputs[region] = None
         return result
+
+    def _stop(self, given: list[Any]) -> None:
+        """What the step has done to Python's objects where it ends."""
+        row = next(segment.row for segment in self._segments if isinstance(segment, _Call) and segment.failed)
+        for place, action in self.tape.effects:
+            if place <= row:
+                action()
+        for place, owner in self.tape.versions:
+            if place <= row:
+                owner.tensor(given)._version.count += 1
 
     def _move_in(self) -> None:
         self._arena_start = self.arena.start
@@ -338,7 +358,7 @@ class Plan:
         if view:
             made._base, made._seen = _nothing, 0
         if walked:
-            made._node = Node.walked(made)
+            made._node = self._walked.get(operand.region) or self._walked.setdefault(operand.region, Node.walked(made))
         return made
 
 
@@ -350,8 +370,8 @@ def _context(signatures: list[native.Signature]) -> Any:
 class _Call:
     """A call of NumPy's, on arrays that are made of addresses."""
 
-    def __init__(self, function: Callable[..., Any], values: tuple[Any, ...]) -> None:
-        self.function, self.values = function, values
+    def __init__(self, function: Callable[..., Any], values: tuple[Any, ...], row: int) -> None:
+        self.function, self.values, self.row, self.failed = function, values, row, False
         self.regions = sorted(set(_regions(values)))
         self.made: tuple[Any, Any] = (None, None)
 
@@ -359,8 +379,10 @@ class _Call:
         now = [bases[region] for region in self.regions]
         if self.made[0] != now:
             self.made = now, tuple(_array(value, bases) for value in self.values)
+        self.failed = True
         with np.errstate(all="ignore"):
             self.function(*self.made[1])
+        self.failed = False
 
 
 def _regions(value: Any) -> list[int]:

@@ -79,6 +79,8 @@ def address(array: np.ndarray) -> int:
 def bounds(array: np.ndarray) -> tuple[int, int]:
     """The first byte of an array and the one after the last."""
     low = high = address(array)
+    if array.flags.c_contiguous:
+        return low, low + array.nbytes
     for size, stride in zip(array.shape, array.strides):
         if stride < 0:
             low += (size - 1) * stride
@@ -136,6 +138,8 @@ class Gradient:
     """What the step has to find: "some", "none" or, where it does not look, "any"."""
     found: Any
     """What it finds, while it is recorded."""
+    row: int
+    """Where it is touched first."""
     left: Any = None
     """What it leaves: None, "found" for what it found, or the operand and the version count of a new one."""
 
@@ -164,6 +168,7 @@ class Live:
     make: Callable[[], np.ndarray]
     array: np.ndarray
     row: int
+    kind: str
 
 
 @dataclass(eq=False)
@@ -187,6 +192,7 @@ class Tape:
     guards: list[tuple[Callable[[], Any], Any]] = field(default_factory=list)
     effects: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
     versions: list[tuple[int, Any]] = field(default_factory=list)
+    stops: list[int] = field(default_factory=list)
     judged: list[int] = field(default_factory=list)
     gradients: dict[int, Gradient] = field(default_factory=dict)
     result: Any = None
@@ -233,11 +239,11 @@ class Tape:
         if self.reason is None:
             self.rows.append(Compute(function, tuple(map(self._value, args)), _line()))
 
-    def live(self, make: Callable[[], np.ndarray], steady: bool) -> np.ndarray:
-        """An array that each replay makes anew; a ``steady`` one does not change within the step."""
+    def live(self, make: Callable[[], np.ndarray], kind: str) -> np.ndarray:
+        """An array that each replay makes anew."""
         array = make()
-        self.lives.append(Live(make, array, -1 if steady else len(self.rows)))
-        self._keep(("live", len(self.lives), array.shape, array.dtype.str), array)
+        self.lives.append(Live(make, array, len(self.rows), kind))
+        self._keep(("live", len(self.lives), kind, array.shape, array.dtype.str), array)
         return array
 
     def guard(self, value: Callable[[], Any]) -> Any:
@@ -261,6 +267,10 @@ class Tape:
             self.refuse("labels are used that are made in the step: pass them as an argument")
         else:
             self.judged.append(len(self.rows))
+
+    def may_stop(self) -> None:
+        """The next call may raise, and end the step: what the step did to Python's objects before it is done, what comes later is not."""
+        self.stops.append(len(self.rows))
 
     def addresses(self, table: np.ndarray, arrays: list[list[np.ndarray]]) -> None:
         """A table whose first row is numbers and whose others are the addresses of these arrays."""
@@ -308,11 +318,18 @@ class Tape:
     def sees_moments(self, state: dict[Any, dict[str, Any]], p: Tensor) -> None:
         """The moments of a parameter are used."""
 
-        for name, t in state[p].items():
+        mine = state[p]  # an optimiser's guard asks whether it is still this one
+
+        def own(name: str, t: Tensor) -> None:
+            def array(given: Any) -> Any:
+                t = mine.get(name)
+                return None if t is None else t.array
+
+            self._own(("moment", id(state), id(p), name), t.array, array, lambda given: mine.get(name))
+
+        for name, t in mine.items():
             if isinstance(t, Tensor):
-                moment = lambda given, name=name: state.get(p, {}).get(name)  # noqa: E731
-                array = lambda given, moment=moment: None if (t := moment(given)) is None else t.array  # noqa: E731
-                self._own(("moment", id(state), id(p), name), t.array, array, moment)
+                own(name, t)
 
     def reads_gradient(self, t: Any) -> None:
         """Somebody asks for the gradient of a tensor."""
@@ -335,7 +352,7 @@ class Tape:
                 if id(_base(t.array)) not in self._made:
                     self.refuse("the gradient of a tensor is used that is neither an argument nor a parameter")
                 return None
-            self.gradients[id(t)] = Gradient(owner.tensor, owner.key, needs, t._grad)
+            self.gradients[id(t)] = Gradient(owner.tensor, owner.key, needs, t._grad, len(self.rows))
         return self.gradients[id(t)]
 
     def _own(self, key: tuple[Any, ...], array: Any, get: Callable[[Any], Any], tensor: Callable[[Any], Any]) -> None:
@@ -467,6 +484,9 @@ class Tape:
         return set(map(id, self.memory.chunks))
 
     def _judge_python(self) -> None:
+        last = max(self.stops, default=-1)
+        if any(g.row <= last for g in self.gradients.values()) or any(live.kind == "draw" and live.row > last >= 0 for live in self.lives):
+            self.refuse("the step may end behind a backward, or before random numbers are drawn")
         if _drawn() != self._draws:
             self.refuse("random numbers are drawn from random or np.random")
         name = self.reached.changed()
@@ -476,7 +496,7 @@ class Tape:
             if value() != found:
                 self.refuse("what an operation depends on is changed")
         for live in self.lives:
-            if live.row < 0 and live.make().tobytes() != live.array.tobytes():
+            if live.kind == "rate" and live.make().tobytes() != live.array.tobytes():
                 self.refuse("a learning rate or another rate of an optimiser is changed")
 
     def _result(self, value: Any) -> Any:

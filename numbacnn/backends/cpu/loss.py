@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ... import recording
 from ...kernels.cpu import loss
-from ...kernels.cpu.launch import launch
-from ..base import bad_labels
+from ...kernels.cpu.launch import compute, launch
+from ..base import NotFinite, bad_labels
 from .arrays import Array, Arrays, c_ordered
 from .buffers import plain
 
 __all__ = ["Loss"]
+
+
+def _require_finite(x: Array) -> None:
+    value = float(x.item())
+    if not math.isfinite(value):
+        raise NotFinite(value)
 
 
 class Loss(Arrays):
@@ -35,6 +43,11 @@ class Loss(Arrays):
         except ValueError:
             raise bad_labels(op, classes, labels) from None
         return out
+
+    def require_finite(self, x: Array) -> None:
+        if recording.now.tape is not None:
+            recording.now.tape.may_stop()
+        compute(_require_finite, x)
 
     def cross_entropy_forward(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]:
         losses, softmax = plain(logits.shape[:1], logits.dtype), plain(logits.shape, logits.dtype)

@@ -69,7 +69,7 @@ class Pointwise(Arrays):
     def _recorded(self, row: Any, name: str, a: Any, b: Any) -> Array:
         """A function of two operands with its result in memory of the plan: by a kernel where one of them is a number."""
         x, number = (a, b) if isinstance(a, np.ndarray) else (b, a)
-        if not isinstance(number, np.ndarray) and row and row.numpy < math.inf and x.dtype.kind == "f":
+        if isinstance(x, np.ndarray) and not isinstance(number, np.ndarray) and row and row.numpy < math.inf and x.dtype.kind == "f":
             for memory, back in ((x, None), (to_channels_last(x), to_channels_first)):
                 if memory.flags.carray:
                     out = self.buffers.empty(memory.shape, memory.dtype)
@@ -98,6 +98,6 @@ class Pointwise(Arrays):
     def _room(dtype: Any, *operands: Any) -> Array:
         """Where NumPy writes what it makes of these, which broadcast: channels last where all of that shape are."""
         shape = np.broadcast_shapes(*(np.shape(x) for x in operands))
-        whole = [x for x in operands if np.shape(x) == shape]
+        whole = [x for x in operands if isinstance(x, np.ndarray) and x.shape == shape]
         last = bool(whole) and all(to_channels_last(x).flags.c_contiguous and not x.flags.c_contiguous for x in whole)
         return empty_like(whole[0], dtype) if last else plain(shape, dtype)
