@@ -1209,3 +1209,127 @@ def test_fit_looks_at_the_loss_before_weights_move(compile):
 
 
 STOPPED: dict[int, Any] = {}
+
+
+# -- what takes turns ------------------------------------------------------------------------------------------------------------------
+def test_a_step_that_does_one_thing_or_another_has_two_plans():
+    """Gradients are added up over some steps: a number that the code names says when the weights move."""
+    last = False
+
+    def world(wrap):
+        nonlocal last
+        net, optimiser = linear()
+
+        @wrap
+        def step(x, y):
+            loss = F.cross_entropy(net(x), y)
+            loss.backward()
+            if last:
+                optimiser.step()
+                optimiser.zero_grad()
+            return loss
+
+        def call(i):
+            nonlocal last
+            last = i % 3 == 2
+            return step(*batch(i))
+
+        return call, net, step
+
+    compiled = alike(world, 24)
+    assert plans(compiled) >= 2
+    assert replays(compiled) > 10
+
+
+def test_globals_that_only_share_a_name_with_an_attribute_do_not_count():
+    def world(wrap):
+        net, optimiser = linear()
+
+        @wrap
+        def step(x, y):
+            loss = train(net, optimiser, x, y)
+            return loss.detach().reshape(1)
+
+        def call(i):
+            globals()["reshape"] = i  # a name of an attribute, and of a variable of somebody else's
+            return step(*batch(i))
+
+        return call, net, step
+
+    try:
+        assert replays(alike(world)) == 5
+    finally:
+        del globals()["reshape"]
+
+
+def test_functions_inside_a_step_may_use_its_variables():
+    def world(wrap):
+        net, optimiser = linear()
+
+        @wrap
+        def step(x, y):
+            optimiser.zero_grad()
+            scores = net(x)
+
+            def scaled(factor):
+                return scores * factor
+
+            loss = sum(F.cross_entropy(scaled(k), y) for k in (1.0, 2.0))
+            loss.backward()
+            optimiser.step()
+            return loss
+
+        return lambda i: step(*batch(i)), net, step
+
+    assert replays(alike(world)) == 5
+
+
+def test_what_changes_in_each_call_runs_eagerly_in_the_end():
+    net, optimiser = linear()
+    step = nc.compile(lambda x, y: train(net, optimiser, x, y))
+    for i in range(20):
+        net.note = i  # an attribute that nobody reads, for all that is known
+        step(*batch(i))
+    assert replays(step) == 0
+    assert "changes from call to call" in nc.explain(step)
+
+
+def test_methods_that_are_replaced_are_seen():
+    class Doubled(nn.Module):
+        def forward(self, x):
+            return x * 2.0
+
+    double, calls = Doubled(), []
+    look = nc.compile(lambda x: double(x))
+    for _ in range(6):
+        assert look(nc.ones(1)).item() == 2
+    Doubled.forward = lambda self, x: x * 3.0
+    for _ in range(6):
+        assert look(nc.ones(1)).item() == 3
+    net, optimiser = linear()
+    step = nc.compile(lambda x, y: train(net, optimiser, x, y))
+    update = nc.optim.SGD.step
+    with pytest.MonkeyPatch.context() as patch:
+        for i in range(10):
+            if i == 5:
+                patch.setattr(nc.optim.SGD, "step", lambda self: (calls.append(1), update(self)))
+            step(*batch(i))
+    assert len(calls) == 5
+
+
+def test_an_optimiser_of_the_users_own():
+    class Every(nc.optim.SGD):
+        count = 0
+
+        def step(self):
+            self.count += 1
+            if self.count % 2:
+                super().step()
+
+    def world(wrap):
+        net, _ = linear()
+        optimiser = Every(net.parameters(), lr=0.1)
+        step = wrap(lambda x, y: train(net, optimiser, x, y))
+        return lambda i: step(*batch(i)), net, step
+
+    assert replays(alike(world, 12)) == 0

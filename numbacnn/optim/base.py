@@ -125,7 +125,7 @@ class Optimizer:
             ShapeError, DTypeError: where a gradient or a moment does not fit its parameter; nothing has moved then.
             RuntimeError: where a parameter is a view that repeats elements; likewise.
         """
-        guard(lambda: [(id(group), [(id(p), id(self.state.get(p))) for p in group["params"]]) for group in self.param_groups])
+        guard(lambda: (type(self).step, [(id(g), [(id(p), id(self.state.get(p))) for p in g["params"]]) for g in self.param_groups]))
         ready = [(index, p, group) for index, p, group in self._entries() if p.grad is not None]
         for index, p, _ in ready:
             self._judge(index, p)

@@ -29,8 +29,8 @@ SIGNATURES = 8
 """Signatures of one function that have plans; further ones run eagerly."""
 VARIANTS = 4
 """Plans of one signature."""
-ATTEMPTS = 4
-"""Recordings in a row that may come to nothing."""
+ATTEMPTS = 8
+"""Recordings without a replay in between; then a signature runs eagerly."""
 CHECKS = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
 """Replays after which a step is recorded once more, and compared."""
 SWITCHES = [
@@ -48,9 +48,9 @@ class _Entry:
 
     def __init__(self) -> None:
         self.plans: list[Plan] = []
-        self.last: Tape | None = None
-        self.calls = self.failed = 0
-        self.replays = 0
+        self.tapes: list[Tape] = []  # the last recordings that were like no other
+        self.calls = self.replays = 0
+        self.failed = 0  # recordings since the last replay
         self.reason: str | None = None
 
 
@@ -100,6 +100,7 @@ class Compiled:
                 if candidate.fits() and (arrays := candidate.bind(given)) is not None:
                     entry.replays += 1
                     if entry.replays not in CHECKS:
+                        entry.failed = 0
                         return candidate.run(given, arrays)
                     plan = candidate
                     break
@@ -149,10 +150,12 @@ class Compiled:
             tape.reason = "a module, a parameter or an optimiser's groups are changed in it"
         if checked is not None:
             self._check(entry, checked, tape)
-        elif tape.reason is not None:
-            self._failed(entry, tape.reason)
         else:
-            self._compare(entry, tape)
+            entry.failed += 1
+            if tape.reason is not None:
+                self._failed(entry, tape.reason)
+            else:
+                self._compare(entry, tape)
         return result
 
     def _check(self, entry: _Entry, plan: Plan, tape: Tape) -> None:
@@ -165,25 +168,23 @@ class Compiled:
             warnings.warn(text, RuntimeWarning, stacklevel=4)
 
     def _failed(self, entry: _Entry, reason: str) -> None:
-        entry.failed, entry.last = entry.failed + 1, None
         self.reason = reason
         if entry.failed >= ATTEMPTS:
             entry.reason = reason
 
     def _compare(self, entry: _Entry, tape: Tape) -> None:
-        known = next((plan for plan in entry.plans if plan.tape.difference(tape) is None), None)
-        difference = None if known is not None else "" if entry.last is None else entry.last.difference(tape)
-        if difference is None:
-            if known is not None:
-                entry.plans.remove(known)
-            entry.plans.insert(0, Plan(tape, self._arena))
-            del entry.plans[VARIANTS:]
-            entry.last, entry.failed = None, 0
-        elif difference:
-            self._failed(entry, difference)
-            entry.last = tape
+        """Make a plan, if the function did the same before."""
+        known = [plan for plan in entry.plans if plan.tape.difference(tape) is None]
+        same = [other for other in entry.tapes if other.difference(tape) is None]
+        if known or same:
+            entry.plans = [Plan(tape, self._arena), *(plan for plan in entry.plans if plan not in known)][:VARIANTS]
+            entry.tapes = [other for other in entry.tapes if other not in same]
+            if entry.failed >= ATTEMPTS:
+                self._failed(entry, "what it depends on changes from call to call")
         else:
-            entry.last = tape
+            entry.tapes = [tape, *entry.tapes][:VARIANTS]
+            if len(entry.tapes) > 1 or entry.plans:
+                self._failed(entry, (entry.tapes[1] if len(entry.tapes) > 1 else entry.plans[0].tape).difference(tape) or "")
 
 
 def _signature(args: tuple[Any, ...], options: dict[str, Any], given: list[Any]) -> Any:

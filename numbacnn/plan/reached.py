@@ -6,6 +6,7 @@ counts as changed where a member is another one.
 
 from __future__ import annotations
 
+import dis
 import functools
 import gc
 import struct
@@ -49,12 +50,24 @@ def is_own(code: types.CodeType) -> bool:
     return name.startswith((PACKAGE, *OTHERS)) or (name.startswith(STANDARD) and "-packages" not in name)
 
 
-def _names(code: types.CodeType) -> Iterator[str]:
-    """The names of globals and attributes in a function's code, and in that of functions inside."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _names(constant)
+@functools.lru_cache(maxsize=1024)
+def _names(code: types.CodeType) -> tuple[frozenset[str], frozenset[str]]:
+    """The names of globals and those of attributes in a function's code, and in that of functions inside."""
+    scope, attributes = set(), set()
+    for instruction in dis.get_instructions(code):
+        if instruction.opname.endswith(("_GLOBAL", "_NAME")):
+            scope.add(instruction.argval)
+        elif instruction.opname.endswith(("_ATTR", "_METHOD")):
+            attributes.add(instruction.argval)
+    for inner in _inner(code):
+        for found, more in zip((scope, attributes), _names(inner)):
+            found |= more
+    return frozenset(scope), frozenset(attributes)
+
+
+def _inner(code: types.CodeType) -> list[types.CodeType]:
+    """The code of functions that are made in a function."""
+    return [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
 
 
 class Reached:
@@ -63,13 +76,15 @@ class Reached:
     def __init__(self) -> None:
         self._places: list[tuple[Callable[[], Any], str, Any, Any]] = []
         self._seen: set[Any] = set()
+        self._inside: set[types.CodeType] = set()  # of functions that seen ones make, over variables of theirs
         self._kept: list[Any] = []  # what is known by its id stays
 
     def add(self, value: Any, names: frozenset[str] = frozenset()) -> None:
-        """A value that user's code with these names holds: the places that it reaches in turn."""
+        """A value that user's code holds which names these attributes: the places that it reaches in turn."""
         if isinstance(value, types.MethodType):
             self.add(value.__func__)
-            self.add(value.__self__, frozenset(_names(value.__func__.__code__)) if hasattr(value.__func__, "__code__") else names)
+            code = getattr(value.__func__, "__code__", None)
+            self.add(value.__self__, names if code is None else _names(code)[1])
         elif isinstance(value, types.FunctionType):
             function = getattr(value, "__wrapped__", value)
             if isinstance(function, types.FunctionType) and not is_own(function.__code__):
@@ -77,10 +92,10 @@ class Reached:
         elif isinstance(value, (list, dict)):
             self._add_members(value)
         elif _has_attributes(value):
-            self._add_names(value.__dict__, names)
+            self._add_names(value.__dict__, names, names)
 
     def _add_function(self, function: types.FunctionType) -> None:
-        names = frozenset(_names(function.__code__))
+        _, names = _names(function.__code__)
         for cell, name in zip(function.__closure__ or (), function.__code__.co_freevars):
             self._place(("cell", id(cell)), cell, functools.partial(_contents, cell), name, names)
         for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
@@ -91,23 +106,29 @@ class Reached:
         """Code that runs: the globals that it names."""
         if code not in self._seen:
             self._seen.add(code)
-            self._add_names(scope, frozenset(_names(code)))
+            self._inside.update(_inner(code))
+            named, attributes = _names(code)
+            self._add_names(scope, named, attributes)
 
     def _add_called(self, frame: types.FrameType) -> None:
         """A function of the user's that runs: what it names, and the object whose method it is."""
         code = frame.f_code
         owner = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
-        if code.co_freevars:  # its cells are the function's, which a frame does not know
+        if code.co_freevars and code not in self._inside:  # its cells are the function's, which a frame does not know
             for function in gc.get_referrers(code):
                 if isinstance(function, types.FunctionType):
                     self._add_function(function)
         self.add_code(code, frame.f_globals)
         if _has_attributes(owner):
-            self._add_names(owner.__dict__, frozenset(_names(code)))  # type: ignore[union-attr]
+            self.add(owner, _names(code)[1])
 
-    def _add_names(self, scope: dict[str, Any], names: frozenset[str]) -> None:
+    def add_method(self, kind: type, name: str) -> None:
+        """A method of a class, in whose place somebody may put another."""
+        self._place((kind, name), kind, functools.partial(getattr, kind, name), name, frozenset())
+
+    def _add_names(self, scope: dict[str, Any], names: frozenset[str], attributes: frozenset[str]) -> None:
         for name in names & scope.keys():
-            self._place((id(scope), name), scope, functools.partial(scope.get, name, _GONE), name, names)
+            self._place((id(scope), name), scope, functools.partial(scope.get, name, _GONE), name, attributes)
 
     def _place(self, key: Any, keep: Any, get: Callable[[], Any], name: str, names: frozenset[str]) -> None:
         if key in self._seen:

@@ -305,6 +305,7 @@ class Tape:
         """A module's tensors may be used."""
         if id(module) not in self._modules:
             self._modules[id(module)] = module
+            self.reached.add_method(type(module), "forward")
             for name, value in module.__dict__.items():
                 if isinstance(value, (list, dict)) and name not in TABLES:
                     self.reached.add(value)
