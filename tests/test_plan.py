@@ -8,11 +8,14 @@ import gc
 import os
 import pickle
 import random
+import subprocess
+import sys
 import tracemalloc
 import weakref
 from collections.abc import Callable
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,8 +24,10 @@ from hypothesis import strategies as st
 import numbacnn as nc
 from numbacnn import nn
 from numbacnn.plan import Compiled
+from numbacnn.plan import replay as replaying
 from numbacnn.plan.replay import Plan
 
+pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 F = nn.functional
 DRAWS = int(os.environ.get("NUMBACNN_PLAN_DRAWS", "50"))
 
@@ -1333,3 +1338,75 @@ def test_an_optimiser_of_the_users_own():
         return lambda i: step(*batch(i)), net, step
 
     assert replays(alike(world, 12)) == 0
+
+
+# -- interrupts and forks --------------------------------------------------------------------------------------------------------------
+def test_an_interrupt_leaves_a_whole_step(monkeypatch):
+    """It is raised when the kernels have run: then the step counts, as what they have written does."""
+
+    def world():
+        nc.manual_seed(0)
+        net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3))
+        optimiser = nc.optim.Adam(net.parameters())
+        return net, optimiser
+
+    (net, optimiser), (other, other_optimiser) = world(), world()
+    step = nc.compile(lambda x, y: train(net, optimiser, x, y))
+    run = replaying.launch.replay
+
+    def interrupted(function: Any, *args: Any, **options: Any) -> Any:
+        found = run(function, *args, **options)
+        if getattr(function, "__name__", "") == "_run_segments":
+            raise KeyboardInterrupt
+        return found
+
+    for i in range(8):
+        train(other, other_optimiser, *batch(i))
+        with monkeypatch.context() as patch:
+            if i == 5:
+                patch.setattr(replaying.launch, "replay", interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    step(*batch(i))
+            else:
+                step(*batch(i))
+    assert replays(step) == 5
+    assert str(optimiser.state_dict()) == str(other_optimiser.state_dict())
+    for (name, a), b in zip(net.state_dict().items(), other.state_dict().values()):
+        assert (np.asarray(a) == np.asarray(b)).all() and a._version.count == b._version.count, name
+
+
+FORKED = """
+import os, sys
+import numpy as np
+import numbacnn as nc
+
+nc.manual_seed(0)
+net = nc.nn.Sequential(nc.nn.Linear(4, 6), nc.nn.ReLU(), nc.nn.Linear(6, 3))
+optimiser = nc.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+x, y = nc.tensor(np.random.default_rng(0).standard_normal((5, 4), dtype=np.float32)), nc.tensor([0, 1, 2, 0, 1])
+
+@nc.compile
+def step(x, y):
+    optimiser.zero_grad()
+    loss = nc.nn.functional.cross_entropy(net(x), y)
+    loss.backward()
+    optimiser.step()
+    return loss
+
+for _ in range(6):
+    step(x, y)
+read, write = os.pipe()
+if not os.fork():
+    os.write(write, repr([step(x, y).item() for _ in range(3)]).encode())
+    os._exit(0)
+os.wait()
+print(os.read(read, 1000).decode() == repr([step(x, y).item() for _ in range(3)]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork, which Windows lacks")
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_a_forked_child_goes_on(layer):
+    env = {**os.environ, "NUMBA_THREADING_LAYER": layer, "NUMBACNN_QUIET": "1"}
+    found = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=300, env=env)
+    assert found.stdout.strip() == "True", found.stderr[-2000:]

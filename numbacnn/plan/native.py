@@ -97,9 +97,12 @@ def _thunk(context: Any, module: ir.Module, name: str, compiled: Any) -> None:
 @functools.cache
 @global_compiler_lock
 def runner(context: Any) -> Any:
-    """``run(table, rows)``: 0, or the number of the row that failed, from 1. Python's lock is open meanwhile."""
+    """``run(table, rows, ended)``: 0, or the number of the row that failed, from 1. Python's lock is open meanwhile.
+
+    ``ended`` is the address of a number that is counted up where all rows have run: an interrupt may keep Python from being told.
+    """
     library, module = _library(context, "numbacnn_runner")
-    run = ir.Function(module, ir.FunctionType(I64, [I64.as_pointer(), I64]), "numbacnn_run")
+    run = ir.Function(module, ir.FunctionType(I64, [I64.as_pointer(), I64, I64.as_pointer()]), "numbacnn_run")
     b = ir.IRBuilder(run.append_basic_block())
     with cgutils.for_range(b, run.args[1]) as loop:
         row = b.gep(run.args[0], [b.mul(loop.index, ir.Constant(I64, 2))])
@@ -108,6 +111,9 @@ def runner(context: Any) -> Any:
         status = b.call(thunk, [record])
         with b.if_then(b.icmp_signed("!=", status, ir.Constant(I32, 0)), likely=False):
             b.ret(b.add(loop.index, ir.Constant(I64, 1)))
+    b.store(b.add(b.load(run.args[2]), ir.Constant(I64, 1)), run.args[2])
     b.ret(ir.Constant(I64, 0))
     _finish(library, module)
-    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(library.get_pointer_to_function("numbacnn_run"))
+    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)(
+        library.get_pointer_to_function("numbacnn_run")
+    )

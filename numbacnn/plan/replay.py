@@ -144,6 +144,9 @@ class Plan:
                 self._segments[-1][1] += 1
             else:
                 self._segments.append([address(self.table) + 16 * (numbers[i] - 1), 1])
+        self._natives = sum(isinstance(segment, list) for segment in self._segments)
+        self._ended = np.zeros(1, np.int64)
+        self._end = address(self._ended)
         self._judges = [address(self.table) + 16 * (numbers[i] - 1) for i in self.tape.judged]
 
     @staticmethod
@@ -231,7 +234,7 @@ class Plan:
             if array is None or (self._bound[i]() is not array and not self._bind(i, array)):
                 return None
             arrays.append(array)
-        if self._judges and not all(launch.replay(self._run, row, 1, threads=1) == 0 for row in self._judges):
+        if self._judges and not all(launch.replay(self._run, row, 1, self._end, threads=1) == 0 for row in self._judges):
             return None
         return arrays
 
@@ -265,11 +268,24 @@ class Plan:
         for region in self._outputs:
             room = self._outputs[region] = self.arena.buffers.empty((self.tape.regions[region].size,), np.uint8)
             self._place(region, address(room))
+        before = self._ended[0]
         try:
             self._launch()
         except backends.NotFinite:
             self._stop(given)
             raise
+        except KeyboardInterrupt:
+            if self._ended[0] - before == self._natives and isinstance(self._segments[-1], list):
+                self._settle(given, new)  # it came when all was done: a step is done whole, or not at all
+            raise
+        self._settle(given, new)
+        result = self._result(self.tape.result, given)
+        for region in self._outputs:
+            self._outputs[region] = None
+        return result
+
+    def _settle(self, given: list[Any], new: list[Tensor | None]) -> None:
+        """Do to Python's objects what the step does to them."""
         for _, action in self.tape.effects:
             action()
         for tensor, count in self._versions:
@@ -281,10 +297,6 @@ class Plan:
             if made is not None:
                 left.tensor(given)._grad = made
             left.tensor(given)._grad._version.count = left.count
-        result = self._result(self.tape.result, given)
-        for region in self._outputs:
-            self._outputs[region] = None
-        return result
 
     def _stop(self, given: list[Any]) -> None:
         """What the step has done to Python's objects where it ends."""
@@ -334,7 +346,7 @@ class Plan:
     def _run_segments(self) -> None:
         for segment in self._segments:
             if isinstance(segment, list):
-                if self._run(*segment):
+                if self._run(*segment, self._end):
                     raise RuntimeError("[compile] expected kernels that do not fail; received a failure; labels were changed meanwhile.")
             else:
                 segment(self._bases)
