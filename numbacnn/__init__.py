@@ -43,7 +43,7 @@ from .version import __version__
 
 if _TYPE_CHECKING:
     from . import checkpoint, data, inspect, models
-    from .plan import compile, explain, optimize_for_inference
+    from .plan import Profile, compile, explain, optimize_for_inference, profile
     from .predictor import Prediction, Predictor
     from .training import Evaluation, History, evaluate, fit, predict
 
@@ -59,7 +59,7 @@ _MODULES = """
 _ELSEWHERE = {
     **{module: f"{module}:" for module in _MODULES},
     **{name: f"training:{name}" for name in ("Evaluation", "History", "evaluate", "fit", "predict")},
-    **{name: f"plan:{name}" for name in ("compile", "explain", "optimize_for_inference")},
+    **{name: f"plan:{name}" for name in ("Profile", "compile", "explain", "optimize_for_inference", "profile")},
     **{name: f"predictor:{name}" for name in ("Prediction", "Predictor")},
     **{name: f"kernels.cpu.launch:{name}" for name in ("get_num_threads", "set_num_threads")},
     **{name: f"tensor:Tensor.{name}" for name in _METHODS},  # torch.abs(x) is x.abs()
@@ -74,7 +74,7 @@ _ELSEWHERE = {
 
 _SHOWN = """
     checkpoint d2l data inspect models plots testing training
-    Evaluation History Prediction Predictor compile evaluate explain fit optimize_for_inference predict
+    Evaluation History Prediction Predictor Profile compile evaluate explain fit optimize_for_inference predict profile
 """.split()  # noqa: SIM905
 __all__ = [*(name for name in globals() if not name.startswith("_")), *_SHOWN]  # what the pages of the API show
 

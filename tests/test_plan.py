@@ -1410,3 +1410,40 @@ def test_a_forked_child_goes_on(layer):
     env = {**os.environ, "NUMBA_THREADING_LAYER": layer, "NUMBACNN_QUIET": "1"}
     found = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=300, env=env)
     assert found.stdout.strip() == "True", found.stderr[-2000:]
+
+
+# -- where the time goes ---------------------------------------------------------------------------------------------------------------
+def test_a_profile_names_passes_and_layers():
+    def world():
+        nc.manual_seed(0)
+        net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3))
+        return net, nc.optim.Adam(net.parameters())
+
+    (net, optimiser), (other, other_optimiser) = world(), world()
+    step, (x, y) = nc.compile(lambda x, y: train(net, optimiser, x, y)), batch(0)
+    found = nc.profile(step, x, y, repeat=3)
+    assert [*found.layers()] == [
+        *(("forward", layer) for layer in ("0", "1", "2", "3", "")),
+        *(("backward", layer) for layer in ("", "3", "2", "1", "0")),
+        ("optimizer", "Adam"),
+    ]
+    assert all(row.seconds > 0 for row in found.rows)
+    assert str(found).splitlines()[0].split() == ["pass", "layer", "ms", "share"]
+    for _ in range(8):  # it has trained
+        train(other, other_optimiser, x, y)
+    assert str(optimiser.state_dict()) == str(other_optimiser.state_dict())
+    with pytest.raises(TypeError, match=r"\[profile\] expected what nc.compile gave; received "):
+        nc.profile(len)
+    with pytest.raises(RuntimeError, match=r"\[profile\] expected a step of which there is a plan; received a value is read, in "):
+        nc.profile(nc.compile(lambda x: x.item()), nc.ones(1))
+
+
+def test_explain_lists_the_calls_of_a_plan():
+    net, optimiser = linear()
+    step = nc.compile(lambda x, y: train(net, optimiser, x, y))
+    for i in range(5):
+        step(*batch(i))
+    lines = nc.explain(step).splitlines()
+    assert lines[:3] == ["<lambda>: 1 signature", "", "float32 (5, 4), int64 (5,): 5 calls, 2 replayed"]
+    assert lines[3].startswith("    a plan of ") and lines[3].endswith(" bytes")
+    assert lines[-1].split()[0] == "sgd_step" and "test_plan.py:" in lines[-1]

@@ -92,9 +92,11 @@ class Module:
         compiler[0]()(self, **options)
 
     def _run(self, *args: Any, **kwargs: Any) -> Any:
-        if now.tape is not None:
-            now.tape.sees_module(self)
-        output = self.forward(*args, **kwargs)
+        if now.tape is None:
+            output = self.forward(*args, **kwargs)
+        else:
+            with now.tape.within(self):
+                output = self.forward(*args, **kwargs)
         if self._forward_hooks:
             refuse(f"a hook of {type(self).__name__} is called")
             for hook in tuple(self._forward_hooks.values()):

@@ -126,6 +126,8 @@ class Optimizer:
             RuntimeError: where a parameter is a view that repeats elements; likewise.
         """
         guard(lambda: (type(self).step, [(id(g), [(id(p), id(self.state.get(p))) for p in g["params"]]) for g in self.param_groups]))
+        if now.tape is not None:
+            now.tape.part = ("optimizer", type(self).__name__)
         ready = [(index, p, group) for index, p, group in self._entries() if p.grad is not None]
         for index, p, _ in ready:
             self._judge(index, p)

@@ -15,8 +15,9 @@ from ..nn import Module
 from ..signatures import judged, shown
 from .compiled import Compiled
 from .inference import optimize_for_inference
+from .profiling import Profile, profile
 
-__all__ = ["Compiled", "compile", "explain", "optimize_for_inference"]
+__all__ = ["Compiled", "Profile", "compile", "explain", "optimize_for_inference", "profile"]
 
 BACKENDS = ("numbacnn", "inductor")
 """Names for what compiles: this library's, and the one that PyTorch has by default. They mean the same."""

@@ -110,6 +110,19 @@ class Compiled:
         finally:
             self._lock.release()
 
+    def timed(self, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Plan | None, list[float]]:
+        """Run the plan for these arguments, if there is one, and time each of its rows."""
+        given: list[Any] = []
+        try:
+            entry = self._entries.get(_signature(args, options, given))
+        except _Unfit:
+            entry = None
+        with self._lock:
+            for plan in entry.plans if entry is not None else ():
+                if plan.fits() and (arrays := plan.bind(given)) is not None:
+                    return plan, plan.timed(given, arrays)
+        return None, []
+
     def text(self) -> str:
         """What there is to know, for :func:`numbacnn.explain`."""
         count = len(self._entries)

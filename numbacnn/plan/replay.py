@@ -107,6 +107,7 @@ class Plan:
         self._writes = bool(self._unlocked or tape.versions)
         self._lows, self._highs = [low for low, _ in lasting], [high for _, high in lasting]
         self._walked: dict[int, Node] = {}
+        self._rows: Callable[[], None] = self._run_segments
         self._times: dict[int, list[float]] = {}
         self._threads: dict[int, int] = {}
 
@@ -330,10 +331,32 @@ class Plan:
         if threads is None:
             threads = self._next_try(most)
             before = time.perf_counter()
-            launch.replay(self._run_segments, threads=threads)
+            launch.replay(self._rows, threads=threads)
             self._times.setdefault(threads, []).append(time.perf_counter() - before)
         else:
-            launch.replay(self._run_segments, threads=threads)
+            launch.replay(self._rows, threads=threads)
+
+    def timed(self, given: list[Any], arrays: list[np.ndarray]) -> list[float]:
+        """Run the step, and time each row, in seconds."""
+        seconds: list[float] = []
+
+        def rows() -> None:
+            for segment in self._segments:
+                first, count = segment if isinstance(segment, list) else (0, 1)
+                for i in range(count):
+                    before = time.perf_counter()
+                    if isinstance(segment, list):
+                        self._run(first + 16 * i, 1, self._end)
+                    else:
+                        segment(self._bases)
+                    seconds.append(time.perf_counter() - before)
+
+        self._rows = rows
+        try:
+            self.run(given, arrays)
+        finally:
+            self._rows = self._run_segments
+        return seconds
 
     def _next_try(self, most: int) -> int:
         tried = {threads: len(self._times.get(threads, ())) for threads in (most, 1)}

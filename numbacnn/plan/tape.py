@@ -8,6 +8,7 @@ gives a reason not to make a plan.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import gc
 import math
 import operator
@@ -15,7 +16,7 @@ import random
 import struct
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -150,6 +151,7 @@ class Launch(NamedTuple):
     driver: Any
     types: tuple[Any, ...]
     values: tuple[Any, ...]
+    part: tuple[str, str]
     line: str
 
 
@@ -158,6 +160,7 @@ class Compute(NamedTuple):
 
     function: Callable[..., Any]
     values: tuple[Any, ...]
+    part: tuple[str, str]
     line: str
 
 
@@ -196,6 +199,8 @@ class Tape:
     judged: list[int] = field(default_factory=list)
     gradients: dict[int, Gradient] = field(default_factory=dict)
     result: Any = None
+    part: tuple[str, str] = ("forward", "")
+    """The pass that runs, and the layer that it belongs to, by its name in the network."""
 
     def __post_init__(self) -> None:
         self._made: dict[int, int] = {}  # the region of each chunk, and of each array that is kept
@@ -203,6 +208,8 @@ class Tape:
         self._count = 0
         self._starts: list[tuple[int, int, Owner]] = []
         self._modules: dict[int, Any] = {}
+        self._names: dict[int, str] = {}  # of modules, by the network that is called first
+        self._nodes: dict[int, str] = {}
         self._positions = {id(value): i for i, value in reversed(list(enumerate(self.arguments)))}
         self._draws = _drawn()
         for i, value in enumerate(self.arguments):
@@ -232,12 +239,12 @@ class Tape:
     def launch(self, driver: Any, args: tuple[Any, ...]) -> None:
         """A kernel is launched."""
         if self.reason is None:
-            self.rows.append(Launch(driver, tuple(map(typeof, args)), tuple(map(self._value, args)), _line()))
+            self.rows.append(Launch(driver, tuple(map(typeof, args)), tuple(map(self._value, args)), self.part, _line()))
 
     def compute(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         """A function of NumPy's is called."""
         if self.reason is None:
-            self.rows.append(Compute(function, tuple(map(self._value, args)), _line()))
+            self.rows.append(Compute(function, tuple(map(self._value, args)), self.part, _line()))
 
     def live(self, make: Callable[[], np.ndarray], kind: str) -> np.ndarray:
         """An array that each replay makes anew."""
@@ -300,6 +307,26 @@ class Tape:
         for t in tensors:
             if isinstance(t, Tensor) and t.is_parameter:
                 self._keeps(t)
+
+    @contextlib.contextmanager
+    def within(self, module: Any) -> Iterator[None]:
+        """A module runs."""
+        self.sees_module(module)
+        if id(module) not in self._names:
+            self._names.update((id(m), name or type(m).__name__) for name, m in module.named_modules())
+        before, self.part = self.part, ("forward", self._names[id(module)])
+        try:
+            yield
+        finally:
+            self.part = before
+
+    def makes_node(self, number: int) -> None:
+        """An operation will be walked back to."""
+        self._nodes[number] = self.part[1]
+
+    def goes_back(self, number: int) -> None:
+        """The gradient of an operation is worked out."""
+        self.part = "backward", self._nodes.get(number, "")
 
     def sees_module(self, module: Any) -> None:
         """A module's tensors may be used."""
@@ -434,7 +461,7 @@ class Tape:
     def difference(self, other: Tape) -> str | None:
         """The first thing that two recordings do differently; None where they are equal."""
         for mine, theirs in zip(self.rows, other.rows):
-            if mine[:-2] != theirs[:-2] or self._name(mine.values) != other._name(theirs.values):
+            if mine[:-3] != theirs[:-3] or self._name(mine.values) != other._name(theirs.values):
                 return f"its calls differ in {theirs.line}"
         mine, theirs = self._summary(), other._summary()
         if len(self.rows) != len(other.rows) or mine != theirs:
