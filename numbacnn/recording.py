@@ -34,6 +34,8 @@ class _Structure:
     """How often something changed that decides which operations a step consists of: a module's attributes, modes and tensors."""
 
     changes = 0
+    recordings = 0
+    """How often a recording has begun or ended: what was made since then is part of none."""
 
 
 structure = _Structure()

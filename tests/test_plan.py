@@ -1447,3 +1447,24 @@ def test_explain_lists_the_calls_of_a_plan():
     assert lines[:3] == ["<lambda>: 1 signature", "", "float32 (5, 4), int64 (5,): 5 calls, 2 replayed"]
     assert lines[3].startswith("    a plan of ") and lines[3].endswith(" bytes")
     assert lines[-1].split()[0] == "sgd_step" and "test_plan.py:" in lines[-1]
+
+
+def test_modules_that_are_made_in_between_or_inside_change_nothing():
+    def world(wrap):
+        net, optimiser = linear()
+
+        @wrap
+        def step(x, y):
+            optimiser.zero_grad()
+            loss = nn.CrossEntropyLoss()(nn.Sequential(net, nn.Identity())(x), y)
+            loss.backward()
+            optimiser.step()
+            return loss
+
+        def call(i):
+            nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).append(nn.ReLU()).eval()
+            return step(*batch(i))
+
+        return call, net, step
+
+    assert replays(alike(world)) == 5

@@ -9,7 +9,6 @@ from itertools import count, groupby
 from typing import Any, Self, overload
 
 from ..errors import message
-from ..recording import changed
 from ..signatures import judged
 from . import fusion
 from .module import Module
@@ -61,7 +60,7 @@ class _Container(Module):
         added = dict(zip(free, list(modules)))
         for name, module in added.items():
             self._check_child(name, module)
-        changed()
+        self._tell()
         self._modules.update(added)
         return self
 

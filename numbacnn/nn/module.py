@@ -12,7 +12,7 @@ from .. import backends
 from ..arguments import flag
 from ..dtypes import as_dtype, is_floating, names_device
 from ..errors import DTypeError, message
-from ..recording import changed, compiler, now, refuse
+from ..recording import changed, compiler, now, refuse, structure
 from ..signatures import judged, shown
 from ..tensor import Tensor, from_array, no_grad
 from .lazy import LazyModule
@@ -68,6 +68,12 @@ class Module:
         for name, value in (("_parameters", {}), ("_buffers", {}), ("_transient", set()), ("_modules", {}), ("_forward_hooks", {})):
             object.__setattr__(self, name, value)
         object.__setattr__(self, "training", True)
+        object.__setattr__(self, "_made", structure.recordings)
+
+    def _tell(self) -> None:
+        """Say that this module changes: to whoever has recorded a step in which it may take part."""
+        if self.__dict__.get("_made") != structure.recordings:
+            changed()
 
     # -- calling -------------------------------------------------------------------------------------------------------
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -108,7 +114,7 @@ class Module:
     def register_forward_hook(self, hook: Hook) -> RemovableHandle:
         """Call ``hook(module, args, output)`` after each forward; what it returns, if not None, replaces the output."""
         key = max(self._forward_hooks, default=-1) + 1
-        changed()
+        self._tell()
         self._forward_hooks[key] = hook
         return RemovableHandle(self._forward_hooks, key)
 
@@ -133,7 +139,7 @@ class Module:
                 raise TypeError(message(type(self).__name__, f"buffer {name!r} as a Tensor or None", type(value).__name__))
             table = self._buffers
         if (self.__dict__ if table is None else table).get(name, self) is not value:
-            changed()
+            self._tell()
         if table is None:
             object.__setattr__(self, name, value)
             return
@@ -158,7 +164,7 @@ class Module:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:
-        changed()
+        self._tell()
         for table in (self._parameters, self._buffers, self._modules):
             if name in table:
                 del table[name]
@@ -181,7 +187,7 @@ class Module:
         self._check_name("parameter", name, self._parameters)
         if parameter is not None and not isinstance(parameter, Parameter):
             raise TypeError(message(type(self).__name__, f"parameter {name!r} as a Parameter or None", type(parameter).__name__))
-        changed()
+        self._tell()
         self._parameters[name] = parameter
 
     @judged
@@ -191,7 +197,7 @@ class Module:
         self._check_name("buffer", name, self._buffers)
         if buffer is not None and not isinstance(buffer, Tensor):
             raise TypeError(message(type(self).__name__, f"buffer {name!r} as a Tensor or None", type(buffer).__name__))
-        changed()
+        self._tell()
         self._buffers[name] = buffer
         (self._transient.discard if persistent else self._transient.add)(name)
 
@@ -199,7 +205,7 @@ class Module:
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a submodule under ``name``."""
         self._check_child(name, module)
-        changed()
+        self._tell()
         self._modules[name] = module
 
     def _check_child(self, name: str, module: Module | None) -> None:
@@ -290,7 +296,7 @@ class Module:
     def _set_mode(self, training: bool) -> None:
         """The mode of this module alone."""
         if self.__dict__["training"] is not training:
-            changed()
+            self._tell()
             object.__setattr__(self, "training", training)
 
     def eval(self) -> Self:
@@ -336,7 +342,7 @@ class Module:
                 t = t.to(target)
             return t
 
-        changed()
+        self._tell()
         with no_grad():
             for module in self.modules():
                 for parameter in module._parameters.values():

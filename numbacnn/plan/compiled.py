@@ -152,10 +152,12 @@ class Compiled:
         for function in (self.function, *self.reaches):
             reached.add(function)
         tape = recording.now.tape = Tape(given, reached)
+        recording.structure.recordings += 1
         try:
             with reached.watching():
                 result = self.function(*args, **options)
         finally:
+            recording.structure.recordings += 1
             recording.now.tape = None
         tape.finish(result)
         tape.arguments = []

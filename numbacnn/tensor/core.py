@@ -62,7 +62,7 @@ class TensorBase:
         self._version = Version()
         self._requires_grad = False
         if requires_grad is not False:
-            self.requires_grad = requires_grad
+            self._set_requires_grad(requires_grad)
 
     # -- what it is
     @property
@@ -95,13 +95,17 @@ class TensorBase:
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        before = self._requires_grad
+        self._set_requires_grad(value)
+        if self.is_parameter and self._requires_grad != before:
+            recording.changed()
+
+    def _set_requires_grad(self, value: bool) -> None:
         if self._node is not None:
             raise RuntimeError(message("requires_grad", "a leaf", "the result of an operation", "use detach()"))
         value = flag("requires_grad", "the value", value)
         if value and not is_floating(self.dtype):
             raise DTypeError(message("requires_grad", "a floating-point tensor", str(self.dtype)))
-        if self.is_parameter and value != self._requires_grad:
-            recording.changed()
         self._requires_grad = value
 
     def requires_grad_(self, value: bool = True) -> Self:
