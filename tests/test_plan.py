@@ -1468,3 +1468,33 @@ def test_modules_that_are_made_in_between_or_inside_change_nothing():
         return call, net, step
 
     assert replays(alike(world)) == 5
+
+
+def test_methods_of_a_class():
+    class Trainer:
+        def __init__(self):
+            self.net, self.optimiser = linear()
+            self.scale = 1.0
+
+        @nc.compile
+        def step(self, x, y):
+            self.optimiser.zero_grad()
+            loss = F.cross_entropy(self.net(x), y) * self.scale
+            loss.backward()
+            self.optimiser.step()
+            return loss
+
+    class Plain(Trainer):
+        def step(self, x, y):
+            return Trainer.step.function(self, x, y)
+
+    trainer, plain = Trainer(), Plain()
+    copied = None
+    for i in range(12):
+        if i == 7:
+            trainer.scale = plain.scale = 2.0
+        assert trainer.step(*batch(i)).item() == plain.step(*batch(i)).item()
+        if i == 5:
+            copied = copy.copy(trainer)
+    assert replays(trainer.step) > 3
+    assert copied.step is not trainer.step and copied.step.function.__self__ is copied

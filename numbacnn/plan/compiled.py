@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import sys
+import types
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -66,7 +67,16 @@ class Compiled:
         self.reason: str | None = None
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
+        """As a method: of a Module, which can be an argument; of another object, a function of its own that the object keeps."""
+        if instance is None:
+            return self
+        if isinstance(instance, Module) or not hasattr(instance, "__dict__"):
+            return functools.partial(self, instance)
+        name = f"_compiled_{self.__name__}"  # type: ignore[attr-defined]
+        found = instance.__dict__.get(name)
+        if found is None or found.function.__self__ is not instance:  # that of the object of which this one is a copy
+            found = instance.__dict__[name] = Compiled(types.MethodType(self.function, instance), self.fullgraph)
+        return found
 
     def __reduce__(self) -> Any:
         return type(self), (self.function, self.fullgraph)
