@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from . import config, cuda, nn, optim
+from . import recording as _recording
 from .backends import device, empty_cache, launch
 from .chapter import convolve2d, corr2d, corr2d_multi_in, corr2d_multi_in_out, pool2d
 from .dtypes import bool_, float32, float64, int8, int16, int32, int64, uint8
@@ -45,6 +46,7 @@ from .version import __version__
 
 if _TYPE_CHECKING:
     from . import checkpoint, data, inspect, models
+    from .plan import Profile, compile, explain, optimize_for_inference, profile
     from .predictor import Prediction, Predictor
     from .testing.own import use_kernel
     from .training import Evaluation, History, evaluate, fit, predict
@@ -55,10 +57,13 @@ _METHODS = """
 """.split()  # noqa: SIM905
 
 
-_MODULES = "checkpoint cli d2l data dlpack extras files inspect kernels layout models plots predictor reference testing training".split()  # noqa: SIM905
+_MODULES = """
+    checkpoint cli d2l data dlpack extras files inspect kernels layout models plan plots predictor recording reference testing training
+""".split()  # noqa: SIM905
 _ELSEWHERE = {
     **{module: f"{module}:" for module in _MODULES},
     **{name: f"training:{name}" for name in ("Evaluation", "History", "evaluate", "fit", "predict")},
+    **{name: f"plan:{name}" for name in ("Profile", "compile", "explain", "optimize_for_inference", "profile")},
     **{name: f"predictor:{name}" for name in ("Prediction", "Predictor")},
     "use_kernel": "testing.own:use_kernel",
     **{name: f"kernels.cpu.launch:{name}" for name in ("get_num_threads", "set_num_threads")},
@@ -73,7 +78,8 @@ _ELSEWHERE = {
 """Names that are imported when they are first asked for, and where each is found below ``numbacnn``: "module:" or "module:name"."""
 
 _SHOWN = """
-    checkpoint d2l data inspect models plots testing training Evaluation History Prediction Predictor evaluate fit predict use_kernel
+    checkpoint d2l data inspect models plots testing training
+    Evaluation History Prediction Predictor Profile compile evaluate explain fit optimize_for_inference predict profile use_kernel
 """.split()  # noqa: SIM905
 __all__ = [*(name for name in globals() if not name.startswith("_")), *_SHOWN]  # what the pages of the API show
 
@@ -82,6 +88,9 @@ def __getattr__(name: str) -> _Any:
     if name not in _ELSEWHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return globals().setdefault(name, _pkgutil.resolve_name(f"{__name__}.{_ELSEWHERE[name]}"))
+
+
+_recording.compiler.append(lambda: __getattr__("compile"))
 
 
 def __dir__() -> list[str]:

@@ -26,3 +26,6 @@ explain: bool = os.environ.get("NUMBACNN_EXPLAIN", "0") == "1"
 fuse: bool = True
 """Let ``nn.Sequential`` have a layer do the work of its neighbours in fewer passes over memory, to the same bits: the activation behind a
 convolution or linear layer, the average pooling behind a convolution, the Flatten before a linear layer."""
+
+compile: bool = True
+"""Let functions and modules that went through ``nc.compile`` be replayed as plans; False: they run as they are."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import checkpoint
-from .arguments import integer
+from .arguments import flag, integer
 from .checkpoint import Checkpoint, Preprocessing
 from .data.picture import MAX_PIXELS
 from .errors import DTypeError, ShapeError, message
@@ -73,6 +73,7 @@ class Predictor:
         network: of a checkpoint whose network is none of ``numbacnn.models``: one that its weights fit. It is copied.
         device: "cpu" or "cuda".
         max_pixels: a picture file with more pixels is refused, before it is decoded.
+        compile: replay the network without Python, to the same bits, as ``nc.compile`` does.
 
     Attributes:
         network: with its weights, frozen and in evaluation mode.
@@ -103,6 +104,7 @@ class Predictor:
         *,
         device: str = "cpu",
         max_pixels: int = MAX_PIXELS,
+        compile: bool = True,
     ) -> None:
         saved = source if isinstance(source, Checkpoint) else checkpoint.load(source)
         if network is None:
@@ -111,6 +113,8 @@ class Predictor:
             self.network = copy.deepcopy(network)
             self.network.load_state_dict(saved.weights)
         self.network.requires_grad_(False).eval().to(device)
+        if flag("Predictor", "compile", compile):
+            self.network.compile()
         self.classes, self.preprocessing = saved.classes, saved.preprocessing
         self.device = device
         self.max_pixels = integer("Predictor", "max_pixels", max_pixels)

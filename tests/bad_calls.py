@@ -404,8 +404,16 @@ ROWS: dict[str, Callable[[], Call]] = {
     "models.lenet": lambda: call(nc.models.get("lenet"), 10, 1),
     "models.lenet_modern": lambda: call(nc.models.get("lenet-modern"), 10, 1),
     # -- running and keeping
-    "evaluate": lambda: call(nc.evaluate, net(), pair(), loss=F.cross_entropy, metrics={"mean": average}, batch_size=4),
-    "predict": lambda: call(nc.predict, net(), pair()[0], probabilities=True, batch_size=4),
+    "compile": lambda: call(
+        nc.compile, nn.Flatten(), fullgraph=True, dynamic=False, backend="inductor", mode=None, options={}, disable=False
+    ),
+    "Module.compile": lambda: call(net().compile, fullgraph=True),
+    "optimize_for_inference": lambda: call(nc.optimize_for_inference, nn.Flatten(), nc.ones(1, 2)),
+    "fuse_conv_bn_eval": lambda: call(nn.utils.fuse_conv_bn_eval, nn.Conv2d(1, 2, 3).eval(), nn.BatchNorm2d(2).eval()),
+    "profile": lambda: call(nc.profile, nc.compile(nn.ReLU().eval()), nc.ones(1, 2), repeat=1),
+    "explain": lambda: call(nc.explain, nc.compile(nn.Flatten())),
+    "evaluate": lambda: call(nc.evaluate, net(), pair(), loss=F.cross_entropy, metrics={"mean": average}, batch_size=4, compile=True),
+    "predict": lambda: call(nc.predict, net(), pair()[0], probabilities=True, batch_size=4, compile=True),
     "fit": lambda: call(
         nc.fit,
         net(),

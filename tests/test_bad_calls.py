@@ -44,7 +44,7 @@ def test_a_right_call_of_each_row_is_taken() -> None:
 RECORDS = set(
     """
     Checkpoint Preprocessing Evaluation History Function Module Optimizer Schedule Field Row Summary UninitializedParameter Normalize
-    RemovableHandle Prediction LoadReport Reduction ImageFolder Reading HyperParameters DataModule Classifier Timer
+    RemovableHandle Prediction Profile LoadReport Reduction ImageFolder Reading HyperParameters DataModule Classifier Timer
     """.split()  # noqa: SIM905
 )
 """Public names of types that a user does not call, or makes a subclass of; the second name of a class."""

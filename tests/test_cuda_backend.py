@@ -685,7 +685,8 @@ def test_sgd(xp: backend.CudaBackend, nesterov: bool, layout: str) -> None:
     velocity = xp.from_numpy(v)
     for step in range(2):
         grad = ints(3, 4, dtype="float64", seed=step + 1)
-        xp.sgd_step([x], [xp.from_numpy(grad)], [velocity], [step == 0], 0.5, 0.25, 0.0 if nesterov else 0.5, 0.125, nesterov)
+        rates = np.array([0.5, 0.25, 0.0 if nesterov else 0.5, 0.125, nesterov], np.float64)
+        xp.sgd_step([x], [xp.from_numpy(grad)], [velocity], [step == 0], rates)
         d = grad + 0.125 * w
         v = d if step == 0 else 0.25 * v + (1.0 if nesterov else 0.5) * d
         w = w - 0.5 * (d + 0.25 * v if nesterov else v)
@@ -696,7 +697,7 @@ def test_sgd(xp: backend.CudaBackend, nesterov: bool, layout: str) -> None:
 def test_sgd_without_momentum(xp: backend.CudaBackend) -> None:
     w, grad = ints(3, 4), ints(3, 4, seed=1)
     x = xp.transpose(xp.from_numpy(w), (1, 0))
-    xp.sgd_step([x], [xp.transpose(xp.from_numpy(grad), (1, 0))], None, [True], 0.5, 0.0, 0.0, 0.25, False)
+    xp.sgd_step([x], [xp.transpose(xp.from_numpy(grad), (1, 0))], None, [True], np.array([0.5, 0.0, 0.0, 0.25, 0.0]))
     same(xp, x, (w - 0.5 * (grad + 0.25 * w)).T)
 
 
@@ -719,7 +720,8 @@ def test_adam(xp: backend.CudaBackend, decoupled: bool) -> None:
     states = [xp.from_numpy(a) for a in (w, m, v)]
     for step in (1, 2):
         grad = ints(3, 4, dtype="float64", seed=step)
-        xp.adam_step(*([a] for a in (states[0], xp.from_numpy(grad), *states[1:])), [step], 0.1, 0.9, 0.99, 1e-8, 0.01, decoupled)
+        rates = np.array([0.1, 0.9, 0.99, 1e-8, 0.01])
+        xp.adam_step(*([a] for a in (states[0], xp.from_numpy(grad), *states[1:])), np.array([step]), rates, decoupled)
         w, g = (w * (1 - 0.1 * 0.01), grad) if decoupled else (w, grad + 0.01 * w)
         m, v = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g * g
         w = w - 0.1 / (1 - 0.9**step) * m / (np.sqrt(v) / math.sqrt(1 - 0.99**step) + 1e-8)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from numbacnn.kernels.cpu import adaptive, loss, norm, optim, pointwise, pool, reduce, softmax
+from numbacnn.kernels.cpu import adaptive, loss, norm, optim, pointwise, pool, reduce, softmax, transpose
 from numbacnn.kernels.cpu.launch import launch, set_num_threads
 from numbacnn.kernels.cpu.record import record
 from numbacnn.kernels.cpu.tile import FMA
@@ -469,9 +469,10 @@ def stepped(driver, number, arrays, *rates):
 
     def once(threads):
         rows = [[a.copy() for a in arrays], [a[:0].copy() for a in arrays], [a.copy() for a in arrays]]
-        table = np.array([(row[0].size, number, *(a.ctypes.data for a in row)) for row in rows], np.int64).T.copy()
+        table = np.array([(row[0].size, *(a.ctypes.data for a in row)) for row in rows], np.int64).T.copy()
+        numbers = np.full(len(rows), number)
         set_num_threads(threads)
-        launch(driver, np.empty(0, arrays[0].dtype), table, optim.cut(tuple(len(row[0]) for row in rows)), *rates)
+        launch(driver, np.empty(0, arrays[0].dtype), table, numbers, optim.cut(tuple(len(row[0]) for row in rows)), *rates)
         return rows
 
     try:
@@ -494,7 +495,7 @@ def test_sgd(dtype, size, momentum, dampening, nesterov):
     expected, velocity = w.astype("float64"), np.zeros(size)
     for first in (1, 0):
         g = normal(size, dtype)
-        w, v = stepped(optim.sgd_step, first, (w, g, v), lr, momentum, dampening, decay, nesterov)
+        w, v = stepped(optim.sgd_step, first, (w, g, v), np.array([lr, momentum, dampening, decay, nesterov]))
         d = g + decay * expected
         velocity = d if first else momentum * velocity + (1 - dampening) * d
         step = (d + momentum * velocity if nesterov else velocity) if momentum else d
@@ -513,9 +514,62 @@ def test_adam(dtype, size, decoupled):
     expected, em, ev = w.astype("float64"), np.zeros(size), np.zeros(size)
     for step in (1, 2, 3):
         g = normal(size, dtype)
-        w, m, v = stepped(optim.adam_step, step, (w, g, m, v), lr, beta1, beta2, eps, decay, decoupled)
+        w, m, v = stepped(optim.adam_step, step, (w, g, m, v), np.array([lr, beta1, beta2, eps, decay]), decoupled)
         d = g + (0 if decoupled else decay) * expected
         expected = expected * (1 - lr * decay * decoupled)
         em, ev = beta1 * em + (1 - beta1) * d, beta2 * ev + (1 - beta2) * d * d
         expected = expected - lr * (em / (1 - beta1**step)) / (np.sqrt(ev / (1 - beta2**step)) + eps)
         np.testing.assert_allclose(w, expected, **tolerance(dtype))
+
+
+# -- what a recorded step does by kernels where an eager one calls NumPy: to the same bits ---------------------------------------------
+LENGTHS = (1, 2, 7, 8, 9, 16, 127, 128, 129, 137, 256, 257, 1000) + (() if numba.config.DISABLE_JIT else (8191, 8193, 70001))
+
+
+@both
+@pytest.mark.parametrize("length", LENGTHS)
+def test_sums_of_rows_have_numpys_bits(dtype, length):
+    for rows in (1, 3):
+        x = normal((rows, length), dtype) * (10.0 ** rng.integers(-3, 4, (rows, length))).astype(dtype)
+        found = run(reduce.sum_rows, x.reshape(-1), length, np.full(rows, np.nan, dtype))[1]
+        np.testing.assert_array_equal(found, np.add.reduce(x, axis=(1,)))
+    total = run(reduce.sum_rows, np.full(length, -0.0, dtype), length, np.full(1, np.nan, dtype))[1]
+    assert total.tobytes() == np.full(length, -0.0, dtype).sum().tobytes()
+
+
+@both
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 5, 7), (2, 17, 33), (1, 1, 1000)], ids=str)
+def test_transpose(dtype, shape):
+    x = integers(shape, dtype)
+    found = run(transpose.transpose, x.reshape(-1), *shape, np.full(x.size, np.nan, dtype))[1]
+    np.testing.assert_array_equal(found.reshape(shape[0], shape[2], shape[1]), x.transpose(0, 2, 1))
+
+
+@both
+@pytest.mark.parametrize("name", ["add", "subtract", "multiply", "divide"])
+@pytest.mark.parametrize("size", SIZES)
+def test_functions_with_a_number_have_numpys_bits(dtype, name, size):
+    x, number = normal(size, dtype), 0.3
+    for first, expected in ((False, getattr(np, name)(x, number)), (True, getattr(np, name)(number, x))):
+        found = run(pointwise.with_number(name, first), x, number, np.full(size, np.nan, dtype))[1]
+        np.testing.assert_array_equal(found, expected)
+
+
+@both
+@pytest.mark.parametrize("size", SIZES)
+def test_fill(dtype, size):
+    np.testing.assert_array_equal(run(pointwise.fill, np.full(size, np.nan, dtype), 0.3)[0], np.full(size, 0.3, dtype))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "uint8"])
+def test_class_indices(dtype):
+    labels = rng.integers(0, 5, 1000).astype(dtype)
+    np.testing.assert_array_equal(run(loss.class_indices, labels, 5, np.zeros(1000, np.int64))[1], labels)
+    for wrong in (5, 120):
+        labels[999] = wrong
+        with pytest.raises(ValueError, match="a label is out of range"):
+            launch(loss.class_indices, labels, 5, np.zeros(1000, np.int64))
+    if dtype != "uint8":
+        labels[999] = -1
+        with pytest.raises(ValueError, match="a label is out of range"):
+            launch(loss.class_indices, labels, 5, np.zeros(1000, np.int64))

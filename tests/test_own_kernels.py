@@ -618,3 +618,25 @@ nc.use_kernel("avg_pool2d", lambda x, g, out: out.__setitem__(..., x), takes=pla
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True, timeout=120)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_compiled_step_takes_the_kernels_of_now() -> None:
+    """A plan from outside ``use_kernel`` is not replayed inside, nor the other way; what Python runs is not recorded."""
+    net, x = nn.Sequential(nn.Conv2d(2, 3, 3)).eval(), nc.rand(2, 2, 6, 6)
+    compiled = nc.compile(lambda x: net(x))
+    with nc.no_grad():
+        wanted = net(x).numpy().copy()
+        for _ in range(5):
+            assert np.array_equal(compiled(x).numpy(), wanted)
+        calls: list[int] = []
+
+        def counting(x: np.ndarray, w: np.ndarray, g: Windows, out: np.ndarray) -> None:
+            calls.append(0)
+            forward(x, w, g, out)
+            out += 1
+
+        with nc.use_kernel("conv2d", forward=counting, check=False):
+            for _ in range(5):
+                np.testing.assert_allclose(compiled(x).numpy(), wanted + 1, rtol=1e-5)
+        assert len(calls) == 5
+        assert np.array_equal(compiled(x).numpy(), wanted)

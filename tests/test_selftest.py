@@ -178,7 +178,7 @@ ERRORS = [
     (
         ("--framework", "caffe"),
         1,
-        "[implementations] expected one of jax, mlx, numbacnn, onnxruntime, pytorch, reference, scipy, tinygrad, or ",
+        "[implementations] expected one of compiled, jax, mlx, numbacnn, onnxruntime, pytorch, reference, scipy, tinygrad, or ",
     ),
     (("--framework", "scipy", "--ops", "max_pool"), 2, "selftest: scipy offers none of max_pool"),
     (("--framework", "scipy", "--device", "cuda"), 2, "selftest: --device is of numbacnn; another framework is judged on its own"),

@@ -13,9 +13,23 @@ from ..arguments import per_axis
 from ..errors import DeviceError, ShapeError, in_form, message
 from ..names import ACTIVATIONS
 from ..signatures import judged, shown
-from .base import Array, Backend
+from .base import Array, Backend, NotFinite
 
-__all__ = ["ACTIVATIONS", "DEFAULT", "Array", "Backend", "device", "empty_cache", "get", "holder", "launch", "lender", "names", "queued"]
+__all__ = [
+    "ACTIVATIONS",
+    "DEFAULT",
+    "Array",
+    "Backend",
+    "NotFinite",
+    "device",
+    "empty_cache",
+    "get",
+    "holder",
+    "launch",
+    "lender",
+    "names",
+    "queued",
+]
 
 
 class _Device(NamedTuple):

@@ -19,7 +19,7 @@ from ..errors import message
 from ..geometry import AdaptivePoolGeometry, ConvGeometry, PoolGeometry
 from .own import Kernel
 
-__all__ = ["Array", "Backend", "bad_labels"]
+__all__ = ["Array", "Backend", "NotFinite", "bad_labels"]
 
 Array: TypeAlias = Any
 """An array of the backend's own kind."""
@@ -28,6 +28,10 @@ Array: TypeAlias = Any
 def bad_labels(op: str, classes: int, labels: np.ndarray) -> ValueError:
     """The error of class indices that are out of range."""
     return ValueError(message(op, f"labels between 0 and {classes - 1}", f"labels between {labels.min()} and {labels.max()}"))
+
+
+class NotFinite(FloatingPointError):
+    """A value that must be finite is not."""
 
 
 class Backend(Protocol):
@@ -137,9 +141,11 @@ class Backend(Protocol):
         running_mean: Array | None,
         running_var: Array | None,
         training: bool,
-        momentum: float,
+        momentum: float | None,
         eps: float,
+        tracked: Array | None = None,
     ) -> tuple[Array, Array, Array]: ...  # y, mean, 1 / sqrt(var + eps): the batch's where ``training``, and the running ones move
+    # by the share momentum; without one to the average of all batches, of which there were ``tracked`` (), counted up where it is given
     def batch_norm_backward(
         self, grad: Array, x: Array, weight: Array | None, mean: Array, invstd: Array, training: bool, needs: tuple[bool, ...]
     ) -> tuple[Array | None, Array | None, Array | None]: ...  # of x, weight and bias, where needed
@@ -156,6 +162,9 @@ class Backend(Protocol):
     def cross_entropy_forward(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]: ...  # losses (N,), softmax
     def cross_entropy_backward(self, grad: Array, softmax: Array, labels: Array, smoothing: float) -> Array: ...  # grad (N,) or ()
 
+    # NotFinite, with the value, where one element is not finite; where waiting for the device would cost, who reads it sees that
+    def require_finite(self, x: Array) -> None: ...
+
     # -- optim: in place, on all parameters of one dtype; each has a place in every sequence ------------------------------
     def sgd_step(
         self,
@@ -163,23 +172,18 @@ class Backend(Protocol):
         grads: Sequence[Array],
         velocities: Sequence[Array] | None,
         firsts: Sequence[bool],
-        lr: float,
-        momentum: float,
-        dampening: float,
-        decay: float,
-        nesterov: bool,
-    ) -> None: ...  # as torch.optim.SGD; at its first step a velocity starts as the gradient
+        rates: np.ndarray,
+    ) -> None: ...  # as torch.optim.SGD; at its first step a velocity starts as the gradient; without velocities there is no momentum
+    # rates, float64: learning rate, momentum, dampening, weight decay, and 1 for Nesterov's momentum
     def adam_step(
         self,
         ws: Sequence[Array],
         grads: Sequence[Array],
         ms: Sequence[Array],
         vs: Sequence[Array],
-        steps: Sequence[int],
-        lr: float,
-        beta1: float,
-        beta2: float,
-        eps: float,
-        decay: float,
+        steps: np.ndarray,
+        rates: np.ndarray,
         decoupled: bool,
-    ) -> None: ...  # as torch.optim.Adam, or AdamW where ``decoupled``; ``steps`` count from 1
+    ) -> None: ...  # as torch.optim.Adam, or AdamW where ``decoupled``; ``steps``, int64, count from 1
+
+    # rates, float64: learning rate, beta1, beta2, eps and weight decay

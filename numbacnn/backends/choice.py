@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
@@ -21,7 +21,7 @@ from .. import config
 from ..errors import message
 from ..geometry import ConvGeometry, PoolGeometry
 
-__all__ = ["Algorithm", "Changed", "DType", "Declined", "chooser", "first_in_front", "in_front", "only"]
+__all__ = ["Algorithm", "Changed", "DType", "Declined", "chooser", "first_in_front", "in_front", "only", "ruled"]
 
 DType: TypeAlias = str | np.dtype
 """A dtype or its name: a cache's key. Asking NumPy for a dtype's name costs a microsecond."""
@@ -68,6 +68,11 @@ class _Rule:
 _PLAIN = _Rule()
 _rule: ContextVar[_Rule | None] = ContextVar("rule", default=None)
 """None nearly always: a key that costs nothing."""
+
+
+def ruled() -> Hashable:
+    """What this thread has changed: equal where the same algorithms are asked."""
+    return _rule.get()
 
 
 class Changed(contextlib.ContextDecorator):

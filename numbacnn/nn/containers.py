@@ -60,6 +60,7 @@ class _Container(Module):
         added = dict(zip(free, list(modules)))
         for name, module in added.items():
             self._check_child(name, module)
+        self._tell()
         self._modules.update(added)
         return self
 

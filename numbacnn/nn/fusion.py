@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from .. import config
+from ..recording import now
 
 __all__ = ["Absorbed", "Absorbs", "run"]
 
@@ -54,7 +55,13 @@ def run(layers: Sequence[Any], x: Any) -> Any:
         if group is not None and all(map(_unwatched, layers[done : group.end])):  # still, whatever hooks have done on the way
             options = {role.option: role.value(layers[i], x) for i, role in group.options}
             if None not in options.values():
-                x, done = layers[group.host]._fused(x, **options), group.end
+                host = layers[group.host]
+                if now.tape is None:
+                    x = host._fused(x, **options)
+                else:
+                    with now.tape.within(host):
+                        x = host._fused(x, **options)
+                done = group.end
                 continue
         x, done = layers[done](x), done + 1
     return x

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from ..recording import changed
 from .parameter import Parameter, UninitializedParameter
 
 __all__ = ["LazyModule"]
@@ -33,6 +34,7 @@ class LazyModule:
             parameter = self._parameters.get(name)
             if isinstance(parameter, UninitializedParameter):
                 parameter.materialize(shape)
+        changed()
         self.__class__ = self.materialized_class  # type: ignore[assignment]
         if reset:
             self.reset_parameters()

@@ -12,6 +12,7 @@ from .. import backends
 from ..arguments import flag
 from ..dtypes import as_dtype, is_floating, names_device
 from ..errors import DTypeError, message
+from ..recording import changed, compiler, now, refuse, structure
 from ..signatures import judged, shown
 from ..tensor import Tensor, from_array, no_grad
 from .lazy import LazyModule
@@ -31,6 +32,7 @@ class RemovableHandle:
 
     def remove(self) -> None:
         """Take the hook away; a second time it does nothing."""
+        changed()
         self._hooks.pop(self._key, None)
 
 
@@ -66,6 +68,12 @@ class Module:
         for name, value in (("_parameters", {}), ("_buffers", {}), ("_transient", set()), ("_modules", {}), ("_forward_hooks", {})):
             object.__setattr__(self, name, value)
         object.__setattr__(self, "training", True)
+        object.__setattr__(self, "_made", structure.recordings)
+
+    def _tell(self) -> None:
+        """Say that this module changes: to whoever has recorded a step in which it may take part."""
+        if self.__dict__.get("_made") != structure.recordings:
+            changed()
 
     # -- calling -------------------------------------------------------------------------------------------------------
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -73,8 +81,30 @@ class Module:
         raise NotImplementedError(message(type(self).__name__, "a method forward", "none", f"define forward in {type(self).__name__}"))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        output = self.forward(*args, **kwargs)
+        compiled = self.__dict__.get("_compiled")
+        return self._run(*args, **kwargs) if compiled is None else compiled(self, *args, **kwargs)
+
+    def compile(self, **options: Any) -> None:
+        """Have calls of this module replayed as plans, as ``nc.compile(module)`` does, which says what ``options`` there are.
+
+        >>> import numbacnn as nc
+        >>> net = nc.nn.Linear(4, 2).eval()
+        >>> net.compile()
+        >>> with nc.no_grad():
+        ...     found = [net(nc.ones(1, 4)).shape for _ in range(4)]
+        >>> found[3]
+        (1, 2)
+        """
+        compiler[0]()(self, **options)
+
+    def _run(self, *args: Any, **kwargs: Any) -> Any:
+        if now.tape is None:
+            output = self.forward(*args, **kwargs)
+        else:
+            with now.tape.within(self):
+                output = self.forward(*args, **kwargs)
         if self._forward_hooks:
+            refuse(f"a hook of {type(self).__name__} is called")
             for hook in tuple(self._forward_hooks.values()):
                 replaced = hook(self, args, output)
                 output = output if replaced is None else replaced
@@ -84,6 +114,7 @@ class Module:
     def register_forward_hook(self, hook: Hook) -> RemovableHandle:
         """Call ``hook(module, args, output)`` after each forward; what it returns, if not None, replaces the output."""
         key = max(self._forward_hooks, default=-1) + 1
+        self._tell()
         self._forward_hooks[key] = hook
         return RemovableHandle(self._forward_hooks, key)
 
@@ -107,6 +138,8 @@ class Module:
             if value is not None and not isinstance(value, Tensor):
                 raise TypeError(message(type(self).__name__, f"buffer {name!r} as a Tensor or None", type(value).__name__))
             table = self._buffers
+        if (self.__dict__ if table is None else table).get(name, self) is not value:
+            self._tell()
         if table is None:
             object.__setattr__(self, name, value)
             return
@@ -119,6 +152,8 @@ class Module:
 
     def __getattr__(self, name: str) -> Any:  # reached only where the ordinary look-up found nothing
         tables = self.__dict__
+        if now.tape is not None and "_modules" in tables:
+            now.tape.sees_module(self)
         try:
             return tables["_parameters"][name]  # most often
         except KeyError:
@@ -129,6 +164,7 @@ class Module:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:
+        self._tell()
         for table in (self._parameters, self._buffers, self._modules):
             if name in table:
                 del table[name]
@@ -151,6 +187,7 @@ class Module:
         self._check_name("parameter", name, self._parameters)
         if parameter is not None and not isinstance(parameter, Parameter):
             raise TypeError(message(type(self).__name__, f"parameter {name!r} as a Parameter or None", type(parameter).__name__))
+        self._tell()
         self._parameters[name] = parameter
 
     @judged
@@ -160,6 +197,7 @@ class Module:
         self._check_name("buffer", name, self._buffers)
         if buffer is not None and not isinstance(buffer, Tensor):
             raise TypeError(message(type(self).__name__, f"buffer {name!r} as a Tensor or None", type(buffer).__name__))
+        self._tell()
         self._buffers[name] = buffer
         (self._transient.discard if persistent else self._transient.add)(name)
 
@@ -167,6 +205,7 @@ class Module:
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a submodule under ``name``."""
         self._check_child(name, module)
+        self._tell()
         self._modules[name] = module
 
     def _check_child(self, name: str, module: Module | None) -> None:
@@ -185,6 +224,8 @@ class Module:
         if id(self) in seen:
             return
         seen.add(id(self))
+        if now.tape is not None:
+            now.tape.sees_module(self)
         yield prefix, self
         for name, child in self._modules.items():
             if child is not None:
@@ -249,8 +290,14 @@ class Module:
         """
         mode = flag("train", "mode", mode)
         for module in self.modules():
-            object.__setattr__(module, "training", mode)
+            module._set_mode(mode)
         return self
+
+    def _set_mode(self, training: bool) -> None:
+        """The mode of this module alone."""
+        if self.__dict__["training"] is not training:
+            self._tell()
+            object.__setattr__(self, "training", training)
 
     def eval(self) -> Self:
         """Set evaluation mode for all modules."""
@@ -295,6 +342,7 @@ class Module:
                 t = t.to(target)
             return t
 
+        self._tell()
         with no_grad():
             for module in self.modules():
                 for parameter in module._parameters.values():

@@ -11,6 +11,7 @@ from ..tensor import Tensor, ones, tensor, zeros
 from . import functional as F
 from . import init
 from .field import unchanged
+from .functional.norm import tracked_batch_norm
 from .lazy import LazyModule
 from .module import Module
 from .parameter import Parameter, UninitializedParameter
@@ -77,20 +78,13 @@ class _BatchNorm(Module):
         batch = self.training or self.running_mean is None
         if not (self.training and self.track_running_stats):
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, batch, 0.0, self.eps)
-        y = F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, batch, self._share(), self.eps)
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked += 1
-        return y
+        momentum = 1.0 if self.momentum is None and self.num_batches_tracked is None else self.momentum
+        given = (x, self.running_mean, self.running_var, self.weight, self.bias, batch, momentum, self.eps, self.num_batches_tracked)
+        return tracked_batch_norm(*given)
 
     def _judge_axes(self, x: Tensor) -> None:
         if x.ndim not in self._shapes:
             raise ShapeError(message(type(self).__name__, f"input {' or '.join(self._shapes.values())}", f"input {x.shape}"))
-
-    def _share(self) -> float:
-        """How far the running statistics move towards this batch's; without momentum they are the average of all batches'."""
-        if self.momentum is not None:
-            return self.momentum
-        return 1.0 if self.num_batches_tracked is None else 1 / (self.num_batches_tracked.item() + 1)
 
     def extra_repr(self) -> str:
         return (

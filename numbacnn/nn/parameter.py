@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import message
+from ..recording import changed
 from ..signatures import judged
 from ..tensor import Tensor, from_array
 
-__all__ = ["Parameter", "UninitializedParameter"]
+__all__ = ["FrozenParameter", "Parameter", "UninitializedParameter"]
 
 
 class Parameter(Tensor):
@@ -39,6 +40,30 @@ class Parameter(Tensor):
         return "Parameter containing:\n" + super().__repr__()
 
 
+class FrozenParameter(Parameter):
+    """A parameter of a network that only answers: who writes to it is told so."""
+
+    __slots__ = ()
+
+    def check_writable(self, op: str) -> None:
+        received = "one of a network that was optimised for inference"
+        raise RuntimeError(message(op, "a parameter that can be written to", received, "write to the network that it was made of"))
+
+    @property
+    def data(self) -> Tensor:
+        """A copy: the values are not to be changed."""
+        return from_array(np.array(self), self.device)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        self.check_writable("data")
+
+    def _shown(self) -> np.ndarray:
+        array = np.asarray(self, copy=True)
+        array.flags.writeable = False
+        return array
+
+
 class UninitializedParameter(Parameter):
     """The parameter of a lazy layer, which has no shape before the layer's first forward; it becomes a :class:`Parameter` then."""
 
@@ -64,6 +89,7 @@ class UninitializedParameter(Parameter):
         It stays the same object: an optimiser that holds it goes on with it.
         """
         device, dtype = self.device, self.dtype
+        changed()
         self.__class__ = Parameter  # type: ignore[assignment]
         self.array = from_array(np.zeros(shape, dtype), device).array
 

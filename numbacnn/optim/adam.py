@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
 from .. import backends
 from ..arguments import number
 from ..errors import message
+from ..recording import effect, live
 from ..tensor import Tensor
 from .base import Optimizer, arrays, saved_moment, saved_square, saved_steps, zeros_for
 
@@ -52,21 +55,21 @@ class Adam(Optimizer):
         for p, state in zip(params, states):
             if not state:
                 state.update(step=0, exp_avg=zeros_for(p), exp_avg_sq=zeros_for(p))
-            state["step"] += 1
-        beta1, beta2 = group["betas"]
         backends.get(params[0].device).adam_step(
             arrays(params),
             arrays(p.grad for p in params),
             arrays(state["exp_avg"] for state in states),
             arrays(state["exp_avg_sq"] for state in states),
-            [state["step"] for state in states],
-            float(group["lr"]),
-            float(beta1),
-            float(beta2),
-            float(group["eps"]),
-            float(group["weight_decay"]),
+            live(lambda: np.array([state["step"] + 1 for state in states], np.int64), "count"),
+            live(lambda: np.array([group["lr"], *group["betas"], group["eps"], group["weight_decay"]], np.float64), "rate"),
             self.decoupled,
         )
+
+        def count() -> None:
+            for state in states:
+                state["step"] += 1
+
+        effect(count)
 
 
 class AdamW(Adam):

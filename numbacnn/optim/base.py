@@ -11,6 +11,7 @@ import numpy as np
 
 from ..arguments import count, flag, number
 from ..errors import DTypeError, ShapeError, message
+from ..recording import changed, guard, now
 from ..signatures import judged
 from ..tensor import Tensor, from_array
 
@@ -89,6 +90,7 @@ class Optimizer:
             seen.add(id(p))
         complete = {**self.defaults, **group, "params": params}
         self._check(op, complete)
+        changed()
         self.param_groups.append(complete)
 
     def _check(self, op: str, group: Mapping[str, Any]) -> None:
@@ -123,12 +125,17 @@ class Optimizer:
             ShapeError, DTypeError: where a gradient or a moment does not fit its parameter; nothing has moved then.
             RuntimeError: where a parameter is a view that repeats elements; likewise.
         """
+        guard(lambda: (type(self).step, [(id(g), [(id(p), id(self.state.get(p))) for p in g["params"]]) for g in self.param_groups]))
+        if now.tape is not None:
+            now.tape.part = ("optimizer", type(self).__name__)
         ready = [(index, p, group) for index, p, group in self._entries() if p.grad is not None]
         for index, p, _ in ready:
             self._judge(index, p)
         batches: dict[Any, tuple[list[Tensor], list[dict[str, Any]], dict[str, Any]]] = {}
         for _, p, group in ready:
             state = self.state[p]
+            if now.tape is not None:
+                now.tape.sees_moments(self.state, p)
             for name, moment in state.items():
                 if isinstance(moment, Tensor) and not _alike(moment, p):
                     state[name] = moment.to(p.device, p.dtype)
@@ -184,6 +191,7 @@ class Optimizer:
         if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
             raise ValueError(message(op, "a mapping with 'state' and 'param_groups'", _names_or_type(state_dict)))
         groups = self._judged_groups(op, state_dict["param_groups"])
+        changed()
         self.state, self.param_groups = self._judged_state(op, state_dict["state"]), groups
 
     def _judged_groups(self, op: str, groups: Any) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from ..arguments import count, number, one_of, plain_flag, probability
 from ..errors import message
+from ..recording import refuse
 from .base import Optimizer
 
 __all__ = ["CosineAnnealingLR", "LinearLR", "OneCycleLR", "Schedule", "StepLR", "WarmUp"]
@@ -69,6 +70,7 @@ class Schedule:
 
     def step(self) -> None:
         """Go one step on."""
+        refuse("a schedule goes on")
         self._adopt_groups()
         self.last_epoch += 1
         for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
@@ -384,6 +386,7 @@ class WarmUp(Schedule):
 
     def step(self) -> None:
         """Go one step on."""
+        refuse("a schedule goes on")
         if self.last_epoch < self.steps:
             super().step()
         else:

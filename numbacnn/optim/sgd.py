@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
 from .. import backends
 from ..arguments import number, plain_flag
 from ..errors import message
+from ..recording import guard, live
 from ..tensor import Tensor
 from .base import Optimizer, arrays, saved_moment, zeros_for
 
 __all__ = ["SGD"]
+
+RATES = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
 
 
 class SGD(Optimizer):
@@ -54,7 +59,7 @@ class SGD(Optimizer):
             raise ValueError(message(op, "a momentum above 0 and no dampening with nesterov=True", received))
 
     def _update(self, params: list[Tensor], states: list[dict[str, Any]], group: dict[str, Any]) -> None:
-        momentum = float(group["momentum"])
+        momentum = guard(lambda: bool(group["momentum"]))
         firsts = ["momentum_buffer" not in state for state in states]
         if momentum:
             for p, state in zip(params, states):
@@ -65,9 +70,5 @@ class SGD(Optimizer):
             arrays(p.grad for p in params),
             arrays(state["momentum_buffer"] for state in states) if momentum else None,
             firsts,
-            float(group["lr"]),
-            momentum,
-            float(group["dampening"]),
-            float(group["weight_decay"]),
-            bool(group["nesterov"]),
+            live(lambda: np.array([group[name] for name in RATES], np.float64), "rate"),
         )

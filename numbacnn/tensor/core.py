@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 
-from .. import backends, ops
+from .. import backends, ops, recording
 from ..arguments import flag
 from ..dtypes import DType, as_dtype, bool_, float32, int64, is_floating
 from ..errors import DeviceError, DTypeError, ShapeError, message
@@ -39,7 +39,7 @@ class TensorBase:
     """What a tensor is, without the methods that compute: those come from a class for each family, and ``Tensor`` joins them."""
 
     __array_ufunc__ = None  # so that ndarray + tensor comes to us
-    __slots__ = ("__weakref__", "_base", "_node", "_requires_grad", "_seen", "_version", "array", "device", "grad")
+    __slots__ = ("__weakref__", "_base", "_grad", "_node", "_requires_grad", "_seen", "_version", "array", "device")
 
     _new: ClassVar[type[Tensor]]
     """The class of all results. It stands above this one, and registers itself here."""
@@ -50,21 +50,19 @@ class TensorBase:
     """Where it lies: "cpu" or "cuda"."""
     is_parameter: ClassVar[bool] = False
     """Whether a module keeps it from call to call."""
-    grad: Tensor | None
-    """The gradient that :meth:`backward` left on a leaf; None before."""
 
     def __init__(self, array: Any, device: str = "cpu", requires_grad: bool = False) -> None:
         if not hasattr(array, "dtype"):
             raise DTypeError(message("Tensor", "an array of a backend", type(array).__name__, "make a Tensor of it with tensor()"))
         self.array, self.device = array, device
-        self.grad: Tensor | None = None
+        self._grad: Tensor | None = None
         self._node: Node | None = None
         self._base: Callable[[], TensorBase | None] | None = None  # of a view: a weak reference to the tensor whose memory it shows
         self._seen: int | None = None  # of a view: the recorded writes to its memory until it was made
         self._version = Version()
         self._requires_grad = False
         if requires_grad is not False:
-            self.requires_grad = requires_grad
+            self._set_requires_grad(requires_grad)
 
     # -- what it is
     @property
@@ -97,6 +95,12 @@ class TensorBase:
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        before = self._requires_grad
+        self._set_requires_grad(value)
+        if self.is_parameter and self._requires_grad != before:
+            recording.changed()
+
+    def _set_requires_grad(self, value: bool) -> None:
         if self._node is not None:
             raise RuntimeError(message("requires_grad", "a leaf", "the result of an operation", "use detach()"))
         value = flag("requires_grad", "the value", value)
@@ -108,6 +112,19 @@ class TensorBase:
         """Set :attr:`requires_grad`; returns the tensor."""
         self.requires_grad = value
         return self
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that :meth:`backward` left on a leaf; None before."""
+        if recording.now.tape is not None:
+            recording.now.tape.reads_gradient(self)
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if recording.now.tape is not None:
+            recording.now.tape.writes_gradient(self)
+        self._grad = value
 
     @property
     def is_leaf(self) -> bool:
@@ -154,6 +171,8 @@ class TensorBase:
     def bump_version(self) -> None:
         """Say that the memory was written to by other means."""
         self._version.count += 1
+        if recording.now.tape is not None:
+            recording.now.tape.bumps(self._version)
 
     # -- to other worlds
     def numpy(self) -> np.ndarray:
@@ -282,6 +301,8 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
     Raises:
         DeviceError: where the Tensors lie on different devices.
     """
+    if recording.now.tape is not None:
+        recording.now.tape.sees(inputs)
     grad = mode.grad
     first: TensorBase | None = None
     if op.weight is not None and inputs[op.weight].is_parameter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,23 +103,24 @@ def arange(*bounds: Scalar, dtype: Any = None, device: str = "cpu", requires_gra
     return from_array(values.astype(found), device, requires_grad)
 
 
-def _draw(op: str, size: tuple[Any, ...], draw: Callable[..., np.ndarray], dtype: Any, device: str, requires_grad: bool) -> Tensor:
+def _draw(op: str, size: tuple[Any, ...], draw: str, dtype: Any, device: str, requires_grad: bool) -> Tensor:
     found = float32 if dtype is None else as_dtype(op, dtype)
     if not is_floating(found):
         raise DTypeError(message(op, "a floating-point dtype", str(found)))
-    return from_array(np.asarray(draw(size=check_sizes(op, size), dtype=found)), device, requires_grad)
+    shape = check_sizes(op, size)
+    return from_array(random.draw(lambda generator: np.asarray(getattr(generator, draw)(size=shape, dtype=found))), device, requires_grad)
 
 
 @judged
 def rand(*sizes: Any, size: Any = None, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Uniform on [0, 1), from the library's generator; float32, or float64 where ``dtype`` says so."""
-    return _draw("rand", sizes if size is None else (size,), random.generator().random, dtype, device, requires_grad)
+    return _draw("rand", sizes if size is None else (size,), "random", dtype, device, requires_grad)
 
 
 @judged
 def randn(*sizes: Any, size: Any = None, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """Standard normal, from the library's generator; float32, or float64 where ``dtype`` says so."""
-    return _draw("randn", sizes if size is None else (size,), random.generator().standard_normal, dtype, device, requires_grad)
+    return _draw("randn", sizes if size is None else (size,), "standard_normal", dtype, device, requires_grad)
 
 
 @judged

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ..arguments import one_of
 from ..dtypes import DType, float32, float64
 from ..errors import DeviceError, ShapeError, message
 from ..ops import elementwise
+from ..recording import refuse
 from ..signatures import judged, shown
 from .core import TensorBase, apply
 from .operands import as_floating
@@ -165,9 +166,12 @@ class Function:
     >>> x = nc.tensor(3.0, requires_grad=True)
     >>> Square.apply(x).backward(); x.grad.item()
     6.0
+
+    A step that applies it is not compiled by ``nc.compile``, unless the class says ``recordable = True``: forward and backward then do
+    nothing but call operations on Tensors, the same ones each time.
     """
 
-    recordable: bool = False
+    recordable: ClassVar[bool] = False
     """A subclass says True to promise that forward and backward do all their work on memory by the library's own operations and by
     :func:`numbacnn.launch`: no NumPy on the values, and nothing that depends on them. A step that holds it can then be recorded and
     replayed."""
@@ -185,6 +189,8 @@ class Function:
     @classmethod
     def apply(cls, *args: Any) -> Tensor:
         """Call the function and record it."""
+        if not cls.recordable:
+            refuse(f"{cls.__name__} is a Function without `recordable = True`")
         needs = tuple(isinstance(a, TensorBase) and mode.grad and a.requires_grad for a in args)
         ctx = Context(needs)
         with no_grad():

@@ -12,6 +12,7 @@ from .. import backends
 from ..errors import ShapeError, message
 from ..indexing import ints_first
 from ..ops.shape import GetItem, SetItem
+from ..recording import now
 from .core import Operand, Scalar, TensorBase, apply, as_tensor
 from .operands import as_number, as_scalar, check_cast, scalar_dtype
 from .tape import mode
@@ -54,6 +55,8 @@ class Index(TensorBase):
     def _write(self, index: Any, value: Any) -> Self:
         """``self[index] = value``; where gradients are recorded they flow through what was written."""
         xp = backends.get(self.device)
+        if now.tape is not None:
+            now.tape.sees((self,))
         self.check_writable("write")
         if isinstance(value, (TensorBase, np.ndarray, list, tuple)):
             value = as_tensor(value, self.device)

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from .. import backends, ops
 from ..errors import ShapeError, message
+from ..recording import now
 
 __all__ = ["Leaf", "Node", "Version", "inference_mode", "is_grad_enabled", "mode", "no_grad", "walk", "watching"]
 
@@ -149,11 +150,22 @@ class Node:
         self.op: ops.Op | None = op
         self.device, self.shape, self.dtype = result.device, result.shape, result.dtype
         self.number = next(Node._numbers)  # creation order is a topological order
+        if now.tape is not None:
+            now.tape.makes_node(self.number)
         self.edges: list[Node | Leaf | None] = [
             (t if t._node is None else t._node) if need else None for t, need in zip(inputs, op.needs_grad)
         ]
         saved = [result if i < 0 else inputs[i] for i in op.saved_inputs]
         self.versions = [(t._version, t._version.count) for t in saved if hasattr(t, "_version")]  # numbers have none
+
+    @classmethod
+    def walked(cls, result: Any) -> Node:
+        """The node of a result whose graph was walked and freed."""
+        op = ops.Op()
+        op.needs_grad = ()
+        node = cls(op, (), result)
+        node.release()
+        return node
 
     def gradients(self, grad: Any) -> list[Any]:
         """The gradient of each input, in the input's dtype.
@@ -162,6 +174,8 @@ class Node:
             RuntimeError: where the graph was freed, or a saved value was overwritten.
         """
         op = self.op
+        if now.tape is not None:
+            now.tape.goes_back(self.number)
         if op is None:
             raise RuntimeError(
                 message("backward", "a graph that was not walked yet", "one that was freed", "pass retain_graph=True to the first walk")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ def evaluate(
     loss: Loss = cross_entropy,
     metrics: Mapping[str, Metric] | None = None,
     batch_size: int = 256,
+    compile: bool = True,
 ) -> Evaluation:
     """Run a network over labelled data, in evaluation mode and ``inference_mode``; its modes are as before afterwards.
 
@@ -44,6 +46,7 @@ def evaluate(
             inputs or targets.
         loss: ``loss(output, y)``, the mean over a batch.
         metrics: by name ``f(output, y)``, a number or a Tensor with one element: a mean over a batch. Batches count by their examples.
+        compile: replay the network without Python where there are many batches, to the same bits, as ``nc.compile`` does.
 
     Returns:
         an Evaluation; with accuracy and confusion where the output is logits (N, K) and y are labels (N,).
@@ -58,9 +61,10 @@ def evaluate(
     with evaluating(model) as device:
         loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size, device=device)
         meter, seen, classes = Meter(loader.device), [], 0
+        call = _called(model, loader, flag("evaluate", "compile", compile))
         for x, y in loader:
-            output = outputs("evaluate", model, x)
-            meter.add(0, task.measure("evaluate", output, y)[1], examples(y))
+            output = outputs("evaluate", model, x, call)
+            meter.add(0, task.weighted(task.measure("evaluate", output, y)[1], y), examples(y))
             if is_logits(output, y):
                 seen.append((output.argmax(1), y))
                 classes = output.shape[1]
@@ -73,6 +77,25 @@ def evaluate(
     return Evaluation(means.pop("loss"), means.pop("accuracy", None), _confusion(seen, classes) if seen else None, names, means)
 
 
+MANY = 8
+"""Batches from which it pays to make a plan."""
+
+
+def _called(model: Module, loader: DataLoader, compile: bool) -> Any:
+    """What to call in place of a network, which keeps its plans."""
+    if not compile or len(loader) < MANY:
+        return model
+    from ..plan import Compiled  # which needs Numba
+
+    if "_inferred" not in model.__dict__:
+        object.__setattr__(model, "_inferred", Compiled(_forward))
+    return functools.partial(model.__dict__["_inferred"], model)
+
+
+def _forward(model: Module, *inputs: Any) -> Any:
+    return model(*inputs)
+
+
 def _confusion(seen: list[tuple[Tensor, Tensor]], classes: int) -> np.ndarray:
     guesses, truth = (np.concatenate([np.asarray(t) for t in column]).astype(np.int64) for column in zip(*seen))
     if not 0 <= truth.min() <= truth.max() < classes:
@@ -82,7 +105,12 @@ def _confusion(seen: list[tuple[Tensor, Tensor]], classes: int) -> np.ndarray:
 
 @judged
 def predict(
-    model: Module, data: Dataset | np.ndarray | Tensor | tuple[Any, ...], *, probabilities: bool = True, batch_size: int = 256
+    model: Module,
+    data: Dataset | np.ndarray | Tensor | tuple[Any, ...],
+    *,
+    probabilities: bool = True,
+    batch_size: int = 256,
+    compile: bool = True,
 ) -> Any:
     """The answers of a network, in its dtype: the probabilities of the classes, or what it gives as it is.
 
@@ -90,6 +118,7 @@ def predict(
         model: it stays on its device.
         data: a Dataset, X as an array or Tensor (N, ...), or a tuple of them, one for each input. Labels are not needed.
         probabilities: the softmax over the classes of (N, K) or (N, K, ...). False: the output, whatever it means.
+        compile: as :func:`evaluate` has it.
 
     Returns:
         an array (N, ...); a tuple of them where the network gives several, which ``probabilities=False`` has.
@@ -104,8 +133,10 @@ def predict(
     flag("predict", "probabilities", probabilities)
     found = []
     with evaluating(model) as device:
-        for x, _ in DataLoader(_with_labels(data), batch_size, device=device):
-            output = outputs("predict", model, x)
+        loader = DataLoader(_with_labels(data), batch_size, device=device)
+        call = _called(model, loader, flag("predict", "compile", compile))
+        for x, _ in loader:
+            output = outputs("predict", model, x, call)
             if probabilities:
                 output = softmax(_check_classes(output), 1)
             found.append(tuple(map(np.asarray, output)) if isinstance(output, tuple) else np.asarray(output))

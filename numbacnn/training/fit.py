@@ -64,6 +64,7 @@ def fit(
     device: str = "cpu",
     threads: int | None = None,
     progress: bool = True,
+    compile: bool = True,
     notes: Mapping[str, Any] | None = None,
 ) -> History:
     """Train a network: to tell classes apart as it stands, or for any other end with a ``loss`` for it.
@@ -107,6 +108,8 @@ def fit(
         device: "cpu" or "cuda".
         threads: for the CPU; all by default. The result does not depend on it.
         progress: show a bar and a line for each epoch.
+        compile: replay steps without Python where they do the same each time, to the same bits, as ``nc.compile`` does; steps that can't be
+            replayed run as they are.
         notes: values for JSON that the checkpoints carry along under ``run``.
 
     Returns:
@@ -129,7 +132,7 @@ def fit(
     """
     settings = Settings.of(locals())
     checkpoint_every = None if checkpoint_every is None else integer("fit", "checkpoint_every", checkpoint_every)
-    progress = flag("fit", "progress", progress)
+    progress, compile = flag("fit", "progress", progress), flag("fit", "compile", compile)
     checkpoint.as_json("fit", "notes", dict(notes or {}))
     folder, source = _places(out, resume)
     parts = {"train": train, "val": val, "test": test}
@@ -159,7 +162,7 @@ def fit(
             origin = Origin.now(name, model_args, options, dict(notes or {}))
             anew = saved is not None and origin.go_on_from(saved.run)
             gone = saved.progress["step"] if saved is not None and anew else 0
-            loop = _loop(settings, task, History(folder=folder, model=network), network, train, device, gone)
+            loop = _loop(settings, task, History(folder=folder, model=network), network, train, device, gone, compile)
             run = Run(loop, origin, settings, val, test, folder, checkpoint_every, progress)
             if saved is not None and source is not None:
                 run.restore(saved, source, anew)
@@ -171,14 +174,14 @@ def fit(
         raise
 
 
-def _loop(settings: Settings, task: Task, history: History, network: Module, train: Data, device: str, gone: int) -> Loop:
+def _loop(settings: Settings, task: Task, history: History, network: Module, train: Data, device: str, gone: int, compile: bool) -> Loop:
     """The loop with its optimiser and a schedule for all steps but those that are ``gone``."""
     drop_last = settings.drop_last or _leaves_one(network, length(train), settings.batch_size)
     order = {"shuffle": True, "seed": settings.seed, "drop_last": drop_last}
     loader = DataLoader(train, settings.batch_size, **order, transform=settings.transform, device=device)  # type: ignore[arg-type]
     optimizer = settings.make_optimizer(network.parameters())
     schedule = settings.make_schedule(optimizer, settings.epochs * len(loader) - gone)
-    return Loop(network, loader, optimizer, schedule, task, settings.clip_grad, history)
+    return Loop(network, loader, optimizer, schedule, task, settings.clip_grad, history, compile)
 
 
 def _places(out: str | Path | None, resume: bool | str | Path) -> tuple[Path | None, Path | None]:

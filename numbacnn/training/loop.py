@@ -9,7 +9,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from .. import random
+from .. import backends, random
+from ..backends import NotFinite
 from ..checkpoint import Checkpoint
 from ..data import DataLoader
 from ..errors import message
@@ -18,7 +19,7 @@ from ..optim import Optimizer, Schedule
 from ..signatures import described, fits, shown
 from ..tensor import no_grad, stack
 from .results import Epoch, Evaluation, History
-from .task import Meter, Task, examples, outputs
+from .task import Diverged, Meter, Task, examples, outputs
 
 __all__ = ["Loop", "check_resumable", "clip_gradients"]
 
@@ -29,6 +30,7 @@ class Loop:
 
     Args:
         clip_grad: the largest norm of all gradients together, or None.
+        compile: replay steps that do the same each time.
         seconds: those of this epoch.
         waited: epochs since one was better than all before, in accuracy or, where that is equal, in the loss.
         stopped: whether the run is over before its last epoch.
@@ -41,6 +43,7 @@ class Loop:
     task: Task
     clip_grad: float | None
     history: History
+    compile: bool = True
     step: int = 0
     seconds: float = 0.0
     waited: int = 0
@@ -49,6 +52,11 @@ class Loop:
 
     def __post_init__(self) -> None:
         self.meter = self._new_meter()
+        self._update: Any = self._train_on
+        if self.compile:
+            from ..plan import Compiled  # which needs Numba
+
+            self._update = Compiled(self._train_on, reaches=(self.task.loss, *self.task.metrics.values()))
 
     def _new_meter(self) -> Meter:
         return Meter(self.loader.device, diverges=True)
@@ -67,16 +75,25 @@ class Loop:
             yield examples(y)
 
     def _one_step(self, x: Any, y: Any) -> None:
-        loss, values = self.task.measure("fit", outputs("fit", self.model, x), y)
         self.step += 1
-        self.meter.add(self.step, values, examples(y))
+        try:
+            values = self._update(x, y)
+        except NotFinite as error:
+            raise Diverged(error.args[0], self.step) from None
+        self.meter.add(self.step, self.task.weighted(values, y), examples(y))
+        if self.schedule is not None:
+            self.schedule.step()
+
+    def _train_on(self, x: Any, y: Any) -> dict[str, Any]:
+        """Move the weights by one batch, of which it gives the loss and the metrics; not where the loss is not finite."""
+        loss, values = self.task.measure("fit", outputs("fit", self.model, x), y)
+        backends.get(loss.device).require_finite(loss.array)
         self.optimizer.zero_grad()
         loss.backward()
         if self.clip_grad is not None:
             clip_gradients(self.model, self.clip_grad)
         self.optimizer.step()
-        if self.schedule is not None:
-            self.schedule.step()
+        return values
 
     def end_epoch(self, judged: Evaluation | None) -> Epoch:
         """Add the epoch to the history, and begin another."""

@@ -66,4 +66,4 @@ def holding(model: Module, weights: Mapping[str, Any]) -> Iterator[None]:
 
 def set_mode(module: Module, training: bool) -> None:
     """The mode of this module alone."""
-    object.__setattr__(module, "training", training)
+    module._set_mode(training)

@@ -59,8 +59,8 @@ class Task:
     loss: Loss = cross_entropy
     metrics: Mapping[str, Metric] = field(default_factory=dict)
 
-    def measure(self, op: str, output: Any, y: Any) -> tuple[Tensor, Values]:
-        """The loss of a batch with its graph, and all values of it.
+    def measure(self, op: str, output: Any, y: Any) -> tuple[Tensor, dict[str, Any]]:
+        """The loss of a batch with its graph, and all values of it by name.
 
         Raises:
             ShapeError, TypeError: for an output that the default loss does not take, a loss or a metric that is no single number.
@@ -71,22 +71,26 @@ class Task:
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             received = f"shape {loss.shape}" if isinstance(loss, Tensor) else shown(loss)
             raise ShapeError(message(op, "a loss with one element", received, "give its mean over the batch"))
-        count = examples(y)
-        values: Values = {"loss": (loss.detach(), count)}
+        values: dict[str, Any] = {"loss": loss.detach()}
         with no_grad():
             output = tuple(map(_detached, output)) if isinstance(output, tuple) else _detached(output)
             if is_logits(output, y):
-                values["accuracy"] = ((output.argmax(1) == y).sum(), 1)
+                values["accuracy"] = (output.argmax(1) == y).sum()
             for name, metric in self.metrics.items():
-                values[name] = (_single(op, name, metric(output, y)), count)
+                values[name] = _single(op, name, metric(output, y))
         return loss, values
 
+    def weighted(self, values: Mapping[str, Any], y: Any) -> Values:
+        """Each value with how many examples it stands for: the accuracy is how many are right, all other are means."""
+        count = examples(y)
+        return {name: (value, 1 if name == "accuracy" and name not in self.metrics else count) for name, value in values.items()}
 
-def outputs(op: str, model: Module, x: Any) -> Any:
-    """What a network makes of a batch; a tuple holds several inputs."""
+
+def outputs(op: str, model: Module, x: Any, call: Callable[..., Any] | None = None) -> Any:
+    """What a network makes of a batch; a tuple holds several inputs. ``call``: what is called in its place."""
     inputs = x if isinstance(x, tuple) else (x,)
     try:
-        return model(*inputs)
+        return (call or model)(*inputs)
     except TypeError as error:
         signature = inspect.signature(model.forward)
         try:

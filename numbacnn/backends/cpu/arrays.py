@@ -5,19 +5,37 @@ Activations of three to five axes lie channels-last in memory: their view ``to_c
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from ... import recording
 from ...errors import message
+from ...kernels.cpu import pointwise
 from ...kernels.cpu.launch import compute, is_kernel, launch
+from ...kernels.cpu.transpose import transpose
 from ...layout import CHANNELS_FIRST, CHANNELS_LAST
 from ...signatures import shown
 from . import packs
-from .buffers import Buffers
+from .buffers import Buffers, plain
 
-__all__ = ["EMPTY", "LARGE", "Array", "Arrays", "c_ordered", "memory_axis", "to_channels_first", "to_channels_last"]
+__all__ = [
+    "EMPTY",
+    "LARGE",
+    "Array",
+    "Arrays",
+    "assign",
+    "c_ordered",
+    "empty_like",
+    "filled",
+    "memory_axis",
+    "no_bias",
+    "to_channels_first",
+    "to_channels_last",
+]
 
 Array = np.ndarray
 
@@ -26,7 +44,7 @@ LARGE = 1 << 15
 
 CAPSULES_HAVE_VERSIONS = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
 
-EMPTY = {dtype.itemsize: np.empty(0, dtype) for dtype in (np.dtype("float32"), np.dtype("float64"))}
+EMPTY = {dtype.itemsize: recording.constant(np.empty(0, dtype)) for dtype in (np.dtype("float32"), np.dtype("float64"))}
 """In place of an array that is not there, by the bytes of an element."""
 
 
@@ -42,7 +60,61 @@ def to_channels_first(x: Array) -> Array:
 
 def c_ordered(x: Array) -> Array:
     """``x`` itself in C order and writable, as parameters are; else a copy."""
-    return x if x.flags.carray else np.array(x, order="C")
+    if x.flags.carray:
+        return x
+    out = plain(x.shape, x.dtype)
+    assign(out, x)
+    return out
+
+
+@functools.lru_cache(maxsize=64)
+def no_bias(size: int, dtype: Any) -> Array:
+    """A bias of zeros, which nobody writes to."""
+    return recording.constant(np.zeros(size, dtype))
+
+
+def filled(shape: Sequence[int], value: float, dtype: Any) -> Array:
+    """An array in C order with one value."""
+    if recording.now.tape is None:
+        return np.full(shape, value, dtype) if value else np.zeros(shape, dtype)
+    out = plain(shape, dtype)
+    launch(pointwise.fill, out.reshape(-1), float(value) if out.dtype.kind == "f" else int(value))
+    return out
+
+
+def empty_like(x: Array, dtype: Any = None) -> Array:
+    """Uninitialised, and channels-last where ``x`` is."""
+    dtype = x.dtype if dtype is None else dtype
+    memory = to_channels_last(x)
+    if memory is x or not memory.flags.c_contiguous:
+        return plain(x.shape, dtype)
+    return to_channels_first(plain(memory.shape, dtype))
+
+
+def assign(out: Array, x: Array | float) -> None:
+    """out[...] = x, which broadcasts. While a step is recorded, by a kernel where there is one: NumPy's calls would need Python."""
+    if recording.now.tape is not None and not (isinstance(x, np.ndarray) and np.may_share_memory(out, x)):
+        for a, b in ((out, x), (to_channels_last(out), to_channels_last(x) if isinstance(x, np.ndarray) and x.ndim == out.ndim else x)):
+            if a.flags.carray and a.dtype.kind == "f" and a.size:
+                if not isinstance(b, np.ndarray):
+                    launch(pointwise.fill, a.reshape(-1), float(b))
+                    return
+                turned = _turned(b) if a.shape == b.shape and a.dtype == b.dtype and b.flags.writeable else None
+                if turned is not None:
+                    launch(transpose, *turned, a.reshape(-1))
+                    return
+    compute(np.copyto, out, x, "unsafe")
+
+
+def _turned(x: Array) -> tuple[Array, int, int, int] | None:
+    """The memory of x, and of how many matrices with so many rows and columns it turns each, if that is what its axes say."""
+    for lead in (0, 1):
+        for split in range(lead + 1, x.ndim + 1):
+            memory = x.transpose((*range(lead), *range(split, x.ndim), *range(lead, split)))
+            if memory.flags.c_contiguous:
+                rows, columns = math.prod(x.shape[split:]), math.prod(x.shape[lead:split])
+                return memory.reshape(-1), math.prod(x.shape[:lead]), rows, columns
+    return None if x.ndim else (x.reshape(-1), 1, 1, 1)
 
 
 def memory_axis(axis: int, ndim: int) -> int:
@@ -72,7 +144,7 @@ class Arrays:
             return x
         self.conversions += 1
         out = self.buffers.empty(x.shape, x.dtype)
-        compute(np.copyto, out, x)
+        assign(out, x)
         return out
 
     def dense(self, shape: Sequence[int], dtype: Any, order: Sequence[int]) -> Array:
@@ -110,25 +182,32 @@ class Arrays:
         return a
 
     def to_numpy(self, x: Array) -> Array:
+        recording.refuse("values are read")
         return x
 
     def full(self, shape: Sequence[int], value: float, dtype: Any) -> Array:
-        return np.full(shape, value, dtype)
+        return filled(shape, value, dtype)
 
     def copy(self, x: Array) -> Array:
-        return np.array(x, order="C") if 0 in x.strides else np.array(x, order="K")
+        return self.astype(x, x.dtype)
 
     def astype(self, x: Array, dtype: Any) -> Array:
-        if x.dtype.kind != "f":
-            return x.astype(dtype)
-        with np.errstate(all="ignore"):  # only floats overflow with a warning
-            return x.astype(dtype)
+        if recording.now.tape is not None:
+            out = empty_like(x, dtype)
+            assign(out, x)
+            return out
+        with np.errstate(all="ignore"):  # floats overflow with a warning
+            return x.astype(dtype, order="C" if 0 in x.strides else "K")
 
     def item(self, x: Array) -> Any:
+        recording.refuse("a value is read")
         return x.item()
 
     def reshape(self, x: Array, shape: Sequence[int]) -> Array:
-        return x.reshape(shape)
+        found = x.reshape(shape)
+        if recording.now.tape is None or not x.size or np.may_share_memory(found, x):
+            return found
+        return c_ordered(x).reshape(shape)
 
     def transpose(self, x: Array, axes: Sequence[int]) -> Array:
         return x.transpose(axes)

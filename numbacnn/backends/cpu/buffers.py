@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from ... import recording
 from ...locks import lock
 
-__all__ = ["Buffers"]
+__all__ = ["Buffers", "plain"]
 
 SMALL = 1 << 15
 """Bytes below which NumPy's own allocation is quick enough."""
@@ -35,6 +36,11 @@ _FREE = _references([np.empty(0)], 0)  # measured: what a call adds to the list'
 _NONE: tuple[list[np.ndarray], list[int]] = ([], [])
 
 
+def plain(shape: Sequence[int], dtype: Any) -> np.ndarray:
+    """An uninitialised C-contiguous array that is not kept for later; while a step is recorded, of the memory that the plan keeps."""
+    return np.empty(shape, dtype) if recording.now.tape is None else recording.now.tape.empty(shape, dtype)
+
+
 class Buffers:
     """Gives uninitialised arrays; keeps at most ``limit`` bytes of them for later, the most recently used first."""
 
@@ -47,8 +53,8 @@ class Buffers:
     def empty(self, shape: Sequence[int], dtype: Any) -> np.ndarray:
         """An uninitialised C-contiguous array."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
-        if size < SMALL:
-            return np.empty(shape, dtype)
+        if size < SMALL or recording.now.tape is not None:
+            return plain(shape, dtype)
         with self._lock:
             buffer, start = self._take(size + LINE)
         return np.ndarray(shape, dtype, buffer, start)

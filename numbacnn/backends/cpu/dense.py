@@ -15,7 +15,8 @@ from ...kernels.cpu.record import record
 from ...names import ACTIVATIONS
 from ..choice import first_in_front
 from . import packs
-from .arrays import EMPTY, Array, c_ordered, to_channels_first, to_channels_last
+from .arrays import EMPTY, Array, assign, c_ordered, filled, to_channels_first, to_channels_last
+from .buffers import plain
 from .plan.linear import FEW_ROWS, THIN, batched_matmul_plan, matmul_plan, matmul_t_plan, rows_grad_plan
 from .pointwise import Pointwise
 from .pool import Pool
@@ -43,7 +44,9 @@ class Dense(Pointwise, Reduce, Pool):
 
     def matmul(self, a: Array, b: Array) -> Array:
         if a.dtype.kind != "f":
-            return np.matmul(a, b)
+            out = plain((len(a), b.shape[1]) if a.ndim == 2 else (*a.shape[:2], b.shape[2]), a.dtype)
+            compute(np.matmul, a, b, out)
+            return out
         if a.ndim == 3:
             return self._batched_matmul(a, b)
         m, k, n = *a.shape, b.shape[1]
@@ -58,10 +61,10 @@ class Dense(Pointwise, Reduce, Pool):
             return self._batched_matmul(turned, a.transpose(0, 2, 1)).transpose(0, 2, 1)
         out = self.buffers.empty((m, batch, n), a.dtype)
         if not k:
-            compute(np.copyto, out, 0)
+            assign(out, 0)
         elif n < THIN:
             for i in range(batch):
-                compute(np.copyto, out[:, i], self.matmul(a[i], b[i]))
+                assign(out[:, i], self.matmul(a[i], b[i]))
         elif out.size:
             flipped = turned.flags.c_contiguous and not b.flags.c_contiguous
             plan = batched_matmul_plan(batch, m, k, n, *((1, k) if flipped else (n, 1)), a.dtype)
@@ -95,7 +98,7 @@ class Dense(Pointwise, Reduce, Pool):
         """(M, K) @ (K, N); ``sizes`` is M, K, N and the strides of K and N in ``b``. a may be images of so many channels."""
         out = self.empty((sizes[0], sizes[2]), a.dtype)
         if 0 in sizes[:3]:
-            compute(np.copyto, out, 0 if bias is None else bias)
+            assign(out, 0 if bias is None else bias)
             return out if activation == "none" else self.unary(activation, out)
         if sizes[0] <= FEW_ROWS:
             self._product_of_few_rows(a, b, bias, sizes, activation, out)
@@ -111,7 +114,7 @@ class Dense(Pointwise, Reduce, Pool):
         """A product of few rows; one of rows that do not lie side by side has neither bias nor activation."""
         m, k, n, row_stride, _ = sizes
         rows = packs.cached(b, "few rows", (), lambda: np.array(b, order="C"))  # kernels take no array that is read-only
-        a, b = c_ordered(a.reshape(m, k)), c_ordered(b) if rows is None else rows
+        a, b = c_ordered(self.reshape(a, (m, k))), c_ordered(b) if rows is None else rows
         if row_stride == 1:
             bias = EMPTY[a.itemsize] if bias is None else c_ordered(bias)
             launch(few_rows.product_t, a, b.reshape(n, k), bias, ACTIVATIONS.index(activation), out)
@@ -120,11 +123,11 @@ class Dense(Pointwise, Reduce, Pool):
 
     def linear_grad_weight(self, grad: Array, x: Array) -> Array:
         if 0 < len(grad) <= FEW_ROWS:
-            out = np.empty((grad.shape[1], math.prod(x.shape[1:])), x.dtype)
-            launch(few_rows.outer_sum, c_ordered(grad), c_ordered(x.reshape(len(x), out.shape[1])), out)
+            out = plain((grad.shape[1], math.prod(x.shape[1:])), x.dtype)
+            launch(few_rows.outer_sum, c_ordered(grad), c_ordered(self.reshape(x, (len(x), out.shape[1]))), out)
             return out
         x, (n, o) = _flattened(x), grad.shape
-        out = np.zeros((o, math.prod(x.shape[1:])), x.dtype)
+        out = filled((o, math.prod(x.shape[1:])), 0, x.dtype)
         if out.size and n:
             plan = matmul_t_plan(n, out.shape[1], o, x.dtype, x.shape[1] if x.ndim > 2 else 1)
             correlate(self.buffers, plan, self.contiguous(x), self.contiguous(grad), out)
@@ -151,6 +154,6 @@ class Dense(Pointwise, Reduce, Pool):
         With a ``window``, grad is that of the means of such windows of y.
         """
         if not dx.size:
-            return to_channels_first(dx), np.zeros(dx.shape[-1], dx.dtype)
+            return to_channels_first(dx), filled(dx.shape[-1:], 0, dx.dtype)
         total = channel_sum(self.buffers, code, grad, y, dx.reshape(-1, dx.shape[-1]), window)
         return to_channels_first(dx), total

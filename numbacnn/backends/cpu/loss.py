@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from ... import recording
 from ...kernels.cpu import loss
-from ...kernels.cpu.launch import launch
-from ..base import bad_labels
+from ...kernels.cpu.launch import compute, launch
+from ..base import NotFinite, bad_labels
 from .arrays import Array, Arrays, c_ordered
+from .buffers import plain
 
 __all__ = ["Loss"]
+
+
+def _require_finite(x: Array) -> None:
+    value = float(x.item())
+    if not math.isfinite(value):
+        raise NotFinite(value)
 
 
 class Loss(Arrays):
     """The loss of logits and labels."""
 
     def class_indices(self, op: str, labels: Array, classes: int) -> Array:
+        if recording.now.tape is not None:
+            return self._recorded_indices(op, labels, classes)
         if labels.size and labels.view(f"u{labels.itemsize}").max() >= classes:  # a negative label counts as a huge one
             raise bad_labels(op, classes, labels)
         return labels.astype(np.int64)
 
+    @staticmethod
+    def _recorded_indices(op: str, labels: Array, classes: int) -> Array:
+        """By a kernel that ends the plan where a label is out of range."""
+        memory = c_ordered(labels)
+        out = plain(labels.shape, np.int64)
+        recording.now.tape.judges(memory)
+        try:
+            launch(loss.class_indices, memory.reshape(-1), classes, out.reshape(-1))
+        except ValueError:
+            raise bad_labels(op, classes, labels) from None
+        return out
+
+    def require_finite(self, x: Array) -> None:
+        if recording.now.tape is not None:
+            recording.now.tape.may_stop()
+        compute(_require_finite, x)
+
     def cross_entropy_forward(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]:
-        losses, softmax = np.empty(len(logits), logits.dtype), np.empty(logits.shape, logits.dtype)
+        losses, softmax = plain(logits.shape[:1], logits.dtype), plain(logits.shape, logits.dtype)
         launch(loss.cross_entropy_forward, self.contiguous(logits), c_ordered(labels), smoothing, losses, softmax)
         return losses, softmax
 
     def cross_entropy_backward(self, grad: Array, softmax: Array, labels: Array, smoothing: float) -> Array:
-        out = np.empty_like(softmax)
-        grad = c_ordered(grad) if grad.ndim else np.full(len(labels), grad, grad.dtype)
-        launch(loss.cross_entropy_backward, grad, softmax, c_ordered(labels), smoothing, out)
+        out = plain(softmax.shape, softmax.dtype)
+        launch(loss.cross_entropy_backward, c_ordered(grad).reshape(-1), softmax, c_ordered(labels), smoothing, out)
         return out

@@ -6,22 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from ...kernels.cpu import norm, reduce
+from ...kernels.cpu import norm
 from ...kernels.cpu.launch import compute, launch
-from .arrays import Array, Arrays, to_channels_first
+from ...recording import constant
+from .arrays import EMPTY, Array, Arrays, assign, c_ordered, filled, to_channels_first
+from .buffers import plain
 
 __all__ = ["Norm"]
 
-
-def _channel_rows(x: Array, *values: Array | float) -> list[Array]:
-    """Values of the channels of x (N, ..., C), in its dtype, repeated as the kernels of ``norm`` want them."""
-    width = reduce.lanes_of_whole_pixels(x.shape[-1])
-    return [_repeated(v, width).astype(x.dtype) for v in values]
-
-
-def _repeated(values: Array | float, width: int) -> Array:
-    """``width`` values, which begin again and again; in wide layers they are as many."""
-    return values if isinstance(values, np.ndarray) and len(values) == width else np.resize(values, width)
+UNCOUNTED = constant(np.empty(0, np.int64))
 
 
 class Norm(Arrays):
@@ -35,63 +28,63 @@ class Norm(Arrays):
         running_mean: Array | None,
         running_var: Array | None,
         training: bool,
-        momentum: float,
+        momentum: float | None,
         eps: float,
+        tracked: Array | None = None,
     ) -> tuple[Array, Array, Array]:
+        channels, saved = x.shape[1], plain((2, x.shape[1]), np.float64)
         if not x.size:
-            return self.empty(x.shape, x.dtype), np.zeros(x.shape[1]), np.ones(x.shape[1])
+            if tracked is not None:
+                compute(np.add, tracked, 1, tracked)
+            return self.empty(x.shape, x.dtype), filled((channels,), 0, np.float64), filled((channels,), 1, np.float64)
         memory = self.contiguous(x)
-        with np.errstate(all="ignore"):
-            if not training:
-                mean, var = np.array(running_mean, np.float64), np.array(running_var, np.float64)
-            else:
-                mean, var = self._moments(memory)
-                if running_mean is not None and running_var is not None:
-                    n = x.size // x.shape[1]
-                    compute(np.copyto, running_mean, (1 - momentum) * running_mean + momentum * mean, "same_kind")
-                    compute(np.copyto, running_var, (1 - momentum) * running_var + momentum * (var * n / (n - 1)), "same_kind")
-            invstd = 1 / np.sqrt(var + eps)
-            scale = invstd if weight is None else invstd * weight
-            return self._affine(memory, mean, scale, 0 if bias is None else bias), mean, invstd
-
-    def _moments(self, x: Array) -> tuple[Array, Array]:
-        """The mean and the variance (C,) of the channels of x (N, ..., C), in float64."""
-        center = x[(0,) * (x.ndim - 1)]
-        center = np.where(np.isfinite(center), center, x.dtype.type(0))  # else the mean of an infinity and numbers would be NaN
-        total, square = self._channel_sums(norm.moments, center, x) / (x.size // x.shape[-1])
-        return center + total, np.maximum(square - total * total, 0)
+        factors = plain((3, norm.scratch(memory.size // channels, channels)[2]), x.dtype)
+        given = [EMPTY[x.itemsize] if t is None else c_ordered(t) for t in (weight, bias, running_mean, running_var)]
+        if training:
+            center = plain(factors.shape[1:], x.dtype)
+            launch(norm.around, memory.reshape(-1), channels, center)
+            sums = self._channel_sums(norm.moments, center, memory)
+            counted = UNCOUNTED if tracked is None else tracked.reshape(1)
+            share = -1.0 if momentum is None else float(momentum)
+            launch(norm.batch_factors, center, sums, x.size // channels, *given, counted, share, float(eps), saved, factors)
+            for moved, t in zip(given[2:], (running_mean, running_var)):
+                if t is not None and moved is not t:
+                    assign(t, moved)
+        else:
+            launch(norm.running_factors, given[2], given[3], *given[:2], float(eps), saved, factors)
+        out = self.buffers.empty(memory.shape, x.dtype)
+        launch(norm.affine, memory.reshape(-1), *factors, out.reshape(-1))
+        return to_channels_first(out), saved[0], saved[1]
 
     def _channel_sums(self, kernel: Any, center: Array, *arrays: Array) -> Array:
-        """The two sums (2, C) that a kernel of ``norm`` takes around ``center`` (C,), in the arrays' dtype."""
+        """The two sums (2, C) that a kernel of ``norm`` takes around ``center``, which is repeated to its width."""
         rows = [a.reshape(-1, a.shape[-1]) for a in arrays]
-        scratch = norm.scratch(*rows[0].shape)
-        part, out = self.buffers.empty(scratch, np.float64), np.empty((2, rows[0].shape[1]))
-        launch(kernel, *rows, _repeated(center, scratch[2]), part, out)
+        part, out = self.buffers.empty(norm.scratch(*rows[0].shape), np.float64), plain((2, rows[0].shape[1]), np.float64)
+        launch(kernel, *rows, center, part, out)
         return out
-
-    def _affine(self, x: Array, center: Array | float, scale: Array, shift: Array | float) -> Array:
-        """(x (N, ..., C) - center) * scale + shift; with logical axes."""
-        out = self.buffers.empty(x.shape, x.dtype)
-        launch(norm.affine, x.reshape(-1), *_channel_rows(x, center, scale, shift), out.reshape(-1))
-        return to_channels_first(out)
 
     def batch_norm_backward(
         self, grad: Array, x: Array, weight: Array | None, mean: Array, invstd: Array, training: bool, needs: tuple[bool, ...]
     ) -> tuple[Array | None, Array | None, Array | None]:
-        g, dx = self.contiguous(grad), None
-        total = product = np.zeros(len(mean))
-        center = mean.astype(g.dtype)
-        if g.size and (training or needs[1] or needs[2]):
+        g, channels, dx = self.contiguous(grad), len(mean), None
+        if not g.size:
+            zeros = [filled((channels,), 0, g.dtype) if need else None for need in needs[1:]]
+            return self.empty(grad.shape, grad.dtype) if needs[0] else None, zeros[0], zeros[1]
+        width = norm.scratch(g.size // channels, channels)[2]
+        center, rows, sums = plain((width,), g.dtype), plain((4, width), g.dtype), plain((2, channels), np.float64)
+        dw, db = plain((channels,), g.dtype), plain((channels,), g.dtype)
+        launch(norm.around_means, mean, channels, center)
+        memory = g
+        if training or needs[1] or needs[2]:
             memory = self.contiguous(x)
-            total, product = self._channel_sums(norm.grad_moments, center, g, memory)
-        with np.errstate(all="ignore"):
-            product = product + (center - mean) * total  # around the mean itself
-            scale = invstd if weight is None else invstd * weight
-            if needs[0] and not (training and g.size):
-                dx = self._affine(g, 0, scale, 0)
-            elif needs[0]:
-                dx, n = self.buffers.empty(g.shape, g.dtype), g.size // len(mean)
-                factors = _channel_rows(g, scale, mean, -scale * invstd * invstd * product / n, -scale * total / n)
-                launch(norm.grad_input, g.reshape(-1), memory.reshape(-1), *factors, dx.reshape(-1))
-                dx = to_channels_first(dx)
-            return dx, (product * invstd).astype(grad.dtype) if needs[1] else None, total.astype(grad.dtype) if needs[2] else None
+            sums = self._channel_sums(norm.grad_moments, center, g, memory)
+        w = EMPTY[g.itemsize] if weight is None else c_ordered(weight)
+        launch(norm.grad_factors, center, sums, g.size // channels, w, mean, invstd, int(training), rows, dw, db)
+        if needs[0]:
+            dx = self.buffers.empty(g.shape, g.dtype)
+            if training:
+                launch(norm.grad_input, g.reshape(-1), memory.reshape(-1), *rows, dx.reshape(-1))
+            else:
+                launch(norm.affine, g.reshape(-1), rows[2], rows[0], rows[3], dx.reshape(-1))
+            dx = to_channels_first(dx)
+        return dx, dw if needs[1] else None, db if needs[2] else None

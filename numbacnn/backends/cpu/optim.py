@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from ... import recording
 from ...kernels.cpu import optim
-from ...kernels.cpu.launch import compute, launch
+from ...kernels.cpu.launch import launch
+from ...recording import constant
 from . import packs
-from .arrays import Array, Arrays
+from .arrays import Array, Arrays, assign, c_ordered
 
 __all__ = ["Optim"]
 
@@ -46,14 +48,10 @@ class Optim(Arrays):
         grads: Sequence[Array],
         velocities: Sequence[Array] | None,
         firsts: Sequence[bool],
-        lr: float,
-        momentum: float,
-        dampening: float,
-        decay: float,
-        nesterov: bool,
+        rates: np.ndarray,
     ) -> None:
-        rates = (float(lr), float(momentum), float(dampening), float(decay), int(nesterov))
-        self._step(optim.sgd_step, firsts, (ws, grads, velocities) if velocities and momentum else (ws, grads), rates)
+        arrays = (ws, grads) if velocities is None else (ws, grads, velocities)
+        self._step(optim.sgd_step, constant(np.array(firsts, np.int64)), arrays, rates)
 
     def adam_step(
         self,
@@ -61,31 +59,29 @@ class Optim(Arrays):
         grads: Sequence[Array],
         ms: Sequence[Array],
         vs: Sequence[Array],
-        steps: Sequence[int],
-        lr: float,
-        beta1: float,
-        beta2: float,
-        eps: float,
-        decay: float,
+        steps: np.ndarray,
+        rates: np.ndarray,
         decoupled: bool,
     ) -> None:
-        rates = (float(lr), float(beta1), float(beta2), float(eps), float(decay), int(decoupled))
-        self._step(optim.adam_step, steps, (ws, grads, ms, vs), rates)
+        self._step(optim.adam_step, steps, (ws, grads, ms, vs), rates, int(decoupled))
 
-    def _step(self, kernel: Any, numbers: Sequence[int], arrays: Sequence[Sequence[Array]], rates: Sequence[float]) -> None:
+    def _step(self, kernel: Any, numbers: np.ndarray, arrays: Sequence[Sequence[Array]], rates: np.ndarray, *options: int) -> None:
         """One launch for all parameters, or one after the other where they share memory; not C-ordered ones are updated in a copy."""
         ws = arrays[0]
         for w in ws:
             packs.unlock(w)
-        if not _disjoint(ws):
-            for number, *row in zip(numbers, *arrays):
-                self._step(kernel, [number], [[a] for a in row], rates)
+        if len(ws) > 1 and not _disjoint(ws):
+            for i, row in enumerate(zip(*arrays)):
+                self._step(kernel, numbers[i : i + 1], [[a] for a in row], rates, *options)
             return
-        ordered = [[a if a.flags.carray else np.array(a, order="C") for a in some] for some in arrays]
+        ordered = [[c_ordered(a) for a in some] for some in arrays]
         sizes = tuple([w.size for w in ws])
-        table = np.array([sizes, numbers, *map(_addresses, ordered)], np.int64)
+        table = np.array([sizes, *map(_addresses, ordered)], np.int64)
+        if recording.now.tape is not None:
+            recording.now.tape.addresses(table, ordered)
         like = ordered[0][sizes.index(max(sizes))].reshape(-1)  # its size tells ``launch`` what there is to do
-        launch(kernel, like, table, _tasks(sizes), *rates)
-        for w, moved in zip(ws, ordered[0]):
-            if moved is not w:
-                compute(np.copyto, w, moved)
+        launch(kernel, like, table, numbers, _tasks(sizes), rates, *options)
+        for some, given in zip(ordered, arrays):
+            for a, moved in zip(given, some):
+                if moved is not a and given is not arrays[1]:
+                    assign(a, moved)

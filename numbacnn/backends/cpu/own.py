@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import recording
 from ...errors import message
 from ...geometry import ConvGeometry, PoolGeometry
 from ...kernels.cpu import pointwise
@@ -27,6 +28,7 @@ def _run(function: Any, *args: Any) -> None:
     if hasattr(function, "py_func"):
         launch(function, *args)
     else:
+        recording.refuse(f"{name_of(function)} is a kernel of your own that Python runs")
         compute(_filling, function, *args)
 
 

@@ -11,6 +11,7 @@ Arrays are known by identity and referred to weakly: what was made of one goes w
 
 from __future__ import annotations
 
+import functools
 import sys
 import weakref
 from collections.abc import Callable, Hashable
@@ -18,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from ... import locks
+from ... import locks, recording
 
-__all__ = ["cached", "lock", "unlock"]
+__all__ = ["cached", "kept", "lock", "unlock"]
 
 
 class _Locked:
@@ -59,6 +60,8 @@ def lock(holder: Any) -> None:
 
 def unlock(x: np.ndarray) -> None:
     """Let ``x``, a weight or a view of one, be written to again, and forget what was made of the weight."""
+    if recording.now.tape is not None:
+        recording.now.tape.unlocks(x)
     if x.flags.writeable:
         return
     with _lock:
@@ -77,18 +80,32 @@ def repeats(array: np.ndarray) -> bool:
 
 def cached(array: np.ndarray, name: str, layout: Hashable, make: Callable[[], Any]) -> Any | None:
     """What ``make()`` gives, once while the array is locked; None for one that is not. Each name keeps its last layout only."""
-    if array.flags.writeable:
-        return None
-    entry = _locked.get(id(_memory(array)))
-    if entry is None or entry.array() is not array:
+    entry = _entry(array)
+    if entry is None:
         return None
     found = entry.made.get(name)
     if found is None or found[0] != layout:
-        with entry.making:
+        with entry.making, recording.pausing():
             found = entry.made.get(name)
             if found is None or found[0] != layout:
                 found = entry.made[name] = layout, make()
+    if recording.now.tape is not None:
+        recording.now.tape.packed(array, name, found[1], functools.partial(kept, name=name, layout=layout))
     return found[1]
+
+
+def kept(array: np.ndarray, name: str, layout: Hashable) -> Any | None:
+    """What :func:`cached` has made, if it still holds."""
+    entry = _entry(array)
+    found = None if entry is None else entry.made.get(name)
+    return None if found is None or found[0] != layout else found[1]
+
+
+def _entry(array: np.ndarray) -> _Locked | None:
+    if array.flags.writeable:
+        return None
+    entry = _locked.get(id(_memory(array)))
+    return None if entry is None or entry.array() is not array else entry
 
 
 # -- who refers to an array ------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from ...geometry import AdaptivePoolGeometry, Axis, PoolGeometry, in_front
 from ...kernels.cpu import adaptive, pool
 from ...kernels.cpu.launch import launch
 from ...kernels.cpu.record import record
+from ...recording import constant
 from ..choice import first_in_front
 from .arrays import Array, Arrays, to_channels_last
 
@@ -38,7 +39,7 @@ def _volume(axes: tuple[A, ...], n: int, unit: A) -> tuple[A, ...]:
 @functools.lru_cache(maxsize=1024)
 def _windows(g: PoolGeometry) -> Lines:
     axes = depth, height, width = _volume(g.axes, g.n, Axis(1))
-    plan = np.array([(a.size, a.outputs, a.kernel, a.stride, a.before, a.dilation) for a in axes], np.int64)
+    plan = constant(np.array([(a.size, a.outputs, a.kernel, a.stride, a.before, a.dilation) for a in axes], np.int64))
     return Lines(plan, (g.n, depth.size * height.size, width.size * g.c), (g.n, depth.outputs * height.outputs, width.outputs * g.c))
 
 

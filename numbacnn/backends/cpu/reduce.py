@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ... import recording
 from ...kernels.cpu import reduce, softmax
-from ...kernels.cpu.launch import launch
-from .arrays import LARGE, Array, Arrays, memory_axis, to_channels_first, to_channels_last
-from .buffers import Buffers
+from ...kernels.cpu.launch import compute, launch
+from .arrays import LARGE, Array, Arrays, c_ordered, filled, memory_axis, to_channels_first, to_channels_last
+from .buffers import Buffers, plain
 
 __all__ = ["Reduce", "channel_sum"]
 
@@ -25,7 +25,7 @@ def channel_sum(buffers: Buffers, code: int, grad: Array, y: Array, pixels: Arra
     With an activation or a ``window`` they are filled first, with the gradient of what that made y of: see ``reduce.channel_sum``.
     """
     partial = buffers.empty(reduce.channel_sum_scratch(*pixels.shape), pixels.dtype)
-    total = np.empty(pixels.shape[1], pixels.dtype)
+    total = plain((pixels.shape[1],), pixels.dtype)
     launch(reduce.channel_sum, grad.reshape(-1), y.reshape(-1), code, window, pixels, partial, total)
     return total
 
@@ -46,7 +46,7 @@ class Reduce(Arrays):
         # NumPy adds pairwise along the end of memory only; along other axes one after the other, where digits get lost
         if places == list(range(len(places))) and x.size >= LARGE:
             return _drop_axes(self._sum_of_rows(x, len(places)), axes, keepdims)
-        return self.astype(self._reduce(functools.partial(np.add.reduce, dtype=np.float64), x, axes, keepdims), x.dtype)
+        return self.astype(self._reduce(np.add.reduce, x, axes, keepdims, np.float64), x.dtype)
 
     def _sum_of_rows(self, x: Array, count: int) -> Array:
         """The sum along the first ``count`` axes in memory, which are kept."""
@@ -62,24 +62,36 @@ class Reduce(Arrays):
     def min(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
         return self._reduce(np.minimum.reduce, x, axes, keepdims)
 
-    def _reduce(self, function: Callable[..., Any], x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-        with np.errstate(all="ignore"):
-            if x.ndim == 1 == len(axes) and x.flags.c_contiguous:
-                return np.asarray(function(x, keepdims=keepdims))
-            memory = np.asarray(to_channels_last(x), order="C")
-            found = function(memory, axis=tuple(memory_axis(a, x.ndim) for a in axes), keepdims=True)
-        return _drop_axes(to_channels_first(np.asarray(found)), axes, keepdims)
+    def _reduce(self, function: Any, x: Array, axes: tuple[int, ...], keepdims: bool, dtype: Any = None) -> Array:
+        if recording.now.tape is None and x.ndim == 1 == len(axes) and x.flags.c_contiguous:
+            with np.errstate(all="ignore"):
+                return np.asarray(function(x, dtype=dtype, keepdims=keepdims))
+        memory, places = to_channels_last(x), tuple(sorted(memory_axis(a, x.ndim) for a in axes))
+        memory = memory if memory.flags.c_contiguous else c_ordered(memory)
+        out = plain([1 if i in places else size for i, size in enumerate(memory.shape)], dtype or x.dtype)
+        rows = function == np.add.reduce and places == tuple(range(x.ndim - len(places), x.ndim))
+        if recording.now.tape is not None and rows and out.dtype == x.dtype and x.dtype.kind == "f" and x.size:
+            launch(reduce.sum_rows, memory.reshape(-1), x.size // out.size, out.reshape(-1))
+        else:
+            compute(function, memory, places, dtype, out, True)
+        return _drop_axes(to_channels_first(out), axes, keepdims)
 
     def argmax(self, x: Array, axis: int) -> Array:
-        return np.asarray(np.argmax(x, axis)).astype(np.int64)
+        return self._place(np.argmax, x, axis)
 
     def argmin(self, x: Array, axis: int) -> Array:
-        return np.asarray(np.argmin(x, axis)).astype(np.int64)
+        return self._place(np.argmin, x, axis)
+
+    @staticmethod
+    def _place(function: Callable[..., Any], x: Array, axis: int) -> Array:
+        out = plain(x.shape[:axis] + x.shape[axis + 1 :], np.int64)
+        compute(function, x, axis, out)
+        return out
 
     def channel_sum(self, grad: Array) -> Array:
         memory = self.contiguous(grad)
         if not memory.size:
-            return np.zeros(memory.shape[-1], memory.dtype)
+            return filled(memory.shape[-1:], 0, memory.dtype)
         return channel_sum(self.buffers, 0, memory, memory, memory.reshape(-1, memory.shape[-1]))
 
     def softmax(self, x: Array, axis: int) -> Array:
@@ -98,8 +110,8 @@ class Reduce(Arrays):
         """A kernel over rows (R, K) along one axis."""
         if not arrays[0].ndim:
             return self._rows(kernel, axis, *(a.reshape(1) for a in arrays)).reshape(())
-        last = [np.ascontiguousarray(np.moveaxis(a, axis, -1)) for a in arrays]
-        out = np.empty_like(last[0])
+        last = [c_ordered(np.moveaxis(a, axis, -1)) for a in arrays]
+        out = plain(last[0].shape, last[0].dtype)
         if out.size:
             launch(kernel, *(a.reshape(-1, a.shape[-1]) for a in (*last, out)))
         return np.moveaxis(out, -1, axis)

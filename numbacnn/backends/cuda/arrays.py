@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import dlpack
+from ... import dlpack, recording
 from ...dtypes import as_dtype
 from ...errors import DeviceError, DTypeError, message
 from ...kernels.cuda import driver, views
@@ -74,6 +74,7 @@ class Arrays:
 
     def empty(self, shape: Sequence[int], dtype: Any, order: Sequence[int] | None = None) -> CudaArray:
         """Uninitialised; the axes lie in memory in ``order``, slowest first (C order by default)."""
+        recording.refuse("the step runs on a device whose kernels are not recorded")
         size = math.prod(shape)
         if size > LIMIT:
             raise DeviceError(message("cuda", f"arrays of at most {LIMIT} elements", f"shape {tuple(shape)}", "split the batch"))

@@ -27,6 +27,9 @@ class Loss(Arrays):
         self.watch(fault, error)
         return out
 
+    def require_finite(self, x: CudaArray) -> None:
+        """Nobody waits for it."""
+
     def cross_entropy_forward(self, logits: CudaArray, labels: CudaArray, smoothing: float) -> tuple[CudaArray, CudaArray]:
         rows, cols = logits.shape
         losses = self.empty((rows,), logits.dtype)

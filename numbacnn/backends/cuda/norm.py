@@ -24,15 +24,17 @@ class Norm(Reduce):
         running_mean: CudaArray | None,
         running_var: CudaArray | None,
         training: bool,
-        momentum: float,
+        momentum: float | None,
         eps: float,
+        tracked: CudaArray | None = None,
     ) -> tuple[CudaArray, CudaArray, CudaArray]:
         cols, real = x.shape[1], x.dtype.type
         out = self.empty(x.shape, x.dtype, channels_last(x.ndim))
         mean, invstd = self.empty((cols,), x.dtype), self.empty((cols,), x.dtype)
         memory = self.flat(self.channels_last(x))
         if training and x.size:
-            self._statistics(memory, x.size // cols, mean, invstd, running_mean, running_var, real(momentum), real(eps))
+            share = momentum if momentum is not None else 1.0 if tracked is None else 1 / (self.item(tracked) + 1)
+            self._statistics(memory, x.size // cols, mean, invstd, running_mean, running_var, real(share), real(eps))
         elif running_mean is not None and running_var is not None:
             mean = self.contiguous(self.copy(running_mean))
             launch_flat(norm.inverse, cols, self.flat(self.contiguous(running_var)), real(eps), invstd.buffer)
@@ -40,6 +42,8 @@ class Norm(Reduce):
             mean, invstd = self.full((cols,), 0, x.dtype), self.full((cols,), 1, x.dtype)
         extras = (*self.optional(weight, out), *self.optional(bias, out))
         launch_flat(norm.normalise, out.size, memory, self.flat(mean), invstd.buffer, *extras, out.buffer, cols)
+        if tracked is not None:
+            self.assign(tracked, self.binary("add", tracked, 1))
         return out, mean, invstd
 
     def _statistics(

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ...kernels.cuda import views
 from ...kernels.cuda.driver import launch_flat
 from ...kernels.cuda.simt import optim
@@ -33,13 +35,10 @@ class Optim(Arrays):
         grads: Sequence[CudaArray],
         velocities: Sequence[CudaArray] | None,
         firsts: Sequence[bool],
-        lr: float,
-        momentum: float,
-        dampening: float,
-        decay: float,
-        nesterov: bool,
+        rates: np.ndarray,
     ) -> None:
-        states = zip(ws) if velocities is None or momentum == 0 else zip(ws, velocities)
+        lr, momentum, dampening, decay, nesterov = rates.tolist()
+        states = zip(ws) if velocities is None else zip(ws, velocities)
         for state, grad, first in zip(states, grads, firsts):
             self._step(optim.sgd_step, state, grad, (lr, momentum, 1 - dampening, decay), (len(state) == 2, nesterov, first))
 
@@ -49,15 +48,12 @@ class Optim(Arrays):
         grads: Sequence[CudaArray],
         ms: Sequence[CudaArray],
         vs: Sequence[CudaArray],
-        steps: Sequence[int],
-        lr: float,
-        beta1: float,
-        beta2: float,
-        eps: float,
-        decay: float,
+        steps: np.ndarray,
+        rates: np.ndarray,
         decoupled: bool,
     ) -> None:
+        lr, beta1, beta2, eps, decay = rates.tolist()
         decays = (0.0, 1 - lr * decay) if decoupled else (decay, 1.0)
-        for state, grad, step in zip(zip(ws, ms, vs), grads, steps):
+        for state, grad, step in zip(zip(ws, ms, vs), grads, steps.tolist()):
             rate, root = lr / (1 - beta1**step), math.sqrt(1 - beta2**step)
             self._step(optim.adam_step, state, grad, (rate, beta1, 1 - beta1, beta2, 1 - beta2, eps, *decays, root), ())

@@ -17,7 +17,7 @@ import types
 from collections.abc import Callable
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
@@ -27,18 +27,20 @@ from numba.core.caching import NullCache
 from numba.core.options import DefaultOptions
 from numba.core.registry import CPUDispatcher
 
-from ... import config, locks
+from ... import config, locks, recording
 from ...signatures import judged
 from . import cache
 from .compiler import pipeline
 from .record import by_names
 
 _numba: Any = numba.config
+T = TypeVar("T")
 
 __all__ = [
     "CONTRACT",
     "DOT",
     "ROUNDED",
+    "can_replay",
     "compute",
     "default_threads",
     "get_num_threads",
@@ -47,6 +49,7 @@ __all__ = [
     "kernel",
     "launch",
     "layer",
+    "replay",
     "set_num_threads",
 ]
 
@@ -148,6 +151,8 @@ def layer() -> str:
 
 def launch(driver: Any, *args: Any) -> None:
     """Run a driver on its arguments with the threads that are set."""
+    if recording.now.tape is not None:
+        recording.now.tape.launch(driver, args)
     if _layer == "omp" and not _forked and _threads_now() == (config.threads or default_threads()):  # nearly always
         driver(*args)
         return
@@ -176,12 +181,30 @@ def is_kernel(value: Any) -> bool:
     return isinstance(value, types.FunctionType if _numba.DISABLE_JIT else CPUDispatcher)
 
 
+def replay(run: Callable[..., T], *args: Any, threads: int | None = None) -> T:
+    """Call what runs compiled kernels by itself, with what :func:`launch` promises: so many threads, by default those that are set."""
+    found, current = _threads_now(), _layer or layer()
+    numba.set_num_threads(threads or config.threads or default_threads())
+    try:
+        with _lock if current == "workqueue" else _NOBODY_WAITS:
+            return run(*args)
+    finally:
+        numba.set_num_threads(found)
+
+
+def can_replay() -> bool:
+    """Whether compiled kernels may be run by :func:`replay`: not by Python alone, nor where their threads are gone."""
+    return (_layer or layer()) != "none" and not (_forked and _layer == "omp")
+
+
 def compute(function: Callable[..., Any], *args: Any) -> None:
     """The sibling of :func:`launch` for NumPy: call a function that writes into the memory of one of its arguments.
 
     Backends write to memory through these two only, so that who wants to know what a step does has two places to look. Infinities and
     NaNs are results here, not warnings.
     """
+    if recording.now.tape is not None:
+        recording.now.tape.compute(function, args)
     with np.errstate(all="ignore"):
         function(*args)
 

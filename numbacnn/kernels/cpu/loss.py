@@ -6,9 +6,10 @@ import numpy as np
 from numba import prange
 
 from .launch import ROUNDED, inline, kernel
+from .pointwise import block, blocks
 from .softmax import scale_row, softmax_row
 
-__all__ = ["cross_entropy_backward", "cross_entropy_forward"]
+__all__ = ["class_indices", "cross_entropy_backward", "cross_entropy_forward"]
 
 
 @inline(fastmath=ROUNDED)
@@ -36,6 +37,31 @@ def _backward(grad, softmax, label, smoothing, dlogits):
     dlogits[label] = grad * (softmax[label] - even - (one - smoothing))
 
 
+@inline
+def _judge(labels, classes):
+    for n in range(labels.size):
+        if labels[n] < 0 or labels[n] >= classes:
+            raise ValueError("a label is out of range")
+
+
+@inline
+def _convert(x, y):
+    for i in range(y.size):
+        y[i] = x[i]
+
+
+@kernel
+def class_indices(labels, classes, indices):
+    """indices = labels, flat, as int64.
+
+    Raises:
+        ValueError: one is not in [0, classes); nothing is written then.
+    """
+    _judge(labels, classes)
+    for b in prange(blocks(labels)):
+        _convert(block(labels, b), block(indices, b))
+
+
 @kernel
 def cross_entropy_forward(logits, labels, smoothing, losses, softmax):
     """losses (N,) and softmax (N, K), which the backward pass needs; smoothing as in PyTorch's ``label_smoothing``."""
@@ -45,6 +71,6 @@ def cross_entropy_forward(logits, labels, smoothing, losses, softmax):
 
 @kernel
 def cross_entropy_backward(grad, softmax, labels, smoothing, dlogits):
-    """dlogits (N, K) = grad (N, 1) * (softmax - q); grad (N,) is that of the losses."""
+    """dlogits (N, K) = grad (N, 1) * (softmax - q); grad (N,) is that of the losses, or (1,) that of each."""
     for n in prange(softmax.shape[0]):
-        _backward(grad[n], softmax[n], labels[n], softmax.dtype.type(smoothing), dlogits[n])
+        _backward(grad[np.int64(n) % grad.size], softmax[n], labels[n], softmax.dtype.type(smoothing), dlogits[n])

@@ -17,7 +17,18 @@ from numba import prange
 from .launch import ROUNDED, inline, kernel
 from .reduce import lanes_of_whole_pixels
 
-__all__ = ["affine", "grad_input", "grad_moments", "moments", "scratch"]
+__all__ = [
+    "affine",
+    "around",
+    "around_means",
+    "batch_factors",
+    "grad_factors",
+    "grad_input",
+    "grad_moments",
+    "moments",
+    "running_factors",
+    "scratch",
+]
 
 SLICE = 1 << 14  # elements of a slice, at least
 SLICES = 64
@@ -140,6 +151,97 @@ def grad_moments(grad, x, center, part, out):
         _grad_moments_slice(grad, x, center, part, np.int64(s))
     _fold(part, out)
     _repair(grad, False, x, center, out)
+
+
+# -- what is worked out for each channel, in float64, and repeated to the width of the passes over the data ---------------------------
+@inline(fastmath=ROUNDED)
+def _repeat(value, out, channels, c):
+    """out[c :: channels] = value."""
+    for j in range(c, out.size, channels):
+        out[j] = out.dtype.type(value)
+
+
+@kernel(fastmath=ROUNDED)
+def around(x, channels, center):
+    """center (width,) = the first pixel of flat x, over and over; 0 for what is not finite, for the mean of numbers too would be NaN."""
+    for i in prange(channels):
+        c = np.int64(i)
+        _repeat(x[c] if np.isfinite(x[c]) else x.dtype.type(0), center, channels, c)
+
+
+@inline(fastmath=ROUNDED)
+def _move(running, value, share):
+    """running (1,) moves towards the value, as NumPy would have it: the part of float32 that stays is rounded."""
+    running[0] = running.dtype.type(f8(running.dtype.type(1 - share) * running[0]) + share * value)
+
+
+@inline(fastmath=ROUNDED)
+def _channel_factors(c, mean, var, weight, bias, eps, saved, rows):
+    invstd = 1 / np.sqrt(var + eps)
+    saved[0, c], saved[1, c] = mean, invstd
+    channels = saved.shape[1]
+    _repeat(mean, rows[0], channels, c)
+    _repeat(invstd * f8(weight[c]) if weight.size else invstd, rows[1], channels, c)
+    _repeat(bias[c] if bias.size else bias.dtype.type(0), rows[2], channels, c)
+
+
+@kernel(fastmath=ROUNDED)
+def batch_factors(center, sums, pixels, weight, bias, running_mean, running_var, tracked, momentum, eps, saved, rows):
+    """saved (2, C) = the mean and 1 / sqrt(variance + eps) of each channel, of the ``sums`` that ``moments`` took around ``center``.
+
+    rows (3, width) = the mean, weight / sqrt(variance + eps) and the bias, as ``affine`` takes them. Running statistics that are given
+    move by the share ``momentum``; where that is negative, to the average of all batches, of which there were ``tracked[0]``. That is
+    counted up where it is given. All that is not given is empty.
+    """
+    share = momentum if momentum >= 0 else 1 / (tracked[0] + 1)
+    for i in prange(saved.shape[1]):
+        c = np.int64(i)
+        total, square = sums[0, c] / pixels, sums[1, c] / pixels
+        mean, var = f8(center[c]) + total, square - total * total
+        var = f8(0) if var < 0 else var
+        if running_mean.size:
+            _move(running_mean[c : c + 1], mean, share)
+            _move(running_var[c : c + 1], var * pixels / (pixels - 1), share)
+        _channel_factors(c, mean, var, weight, bias, eps, saved, rows)
+    if tracked.size:
+        tracked[0] += 1
+
+
+@kernel(fastmath=ROUNDED)
+def running_factors(running_mean, running_var, weight, bias, eps, saved, rows):
+    """The same of the running statistics."""
+    for i in prange(saved.shape[1]):
+        c = np.int64(i)
+        _channel_factors(c, f8(running_mean[c]), f8(running_var[c]), weight, bias, eps, saved, rows)
+
+
+@kernel(fastmath=ROUNDED)
+def around_means(mean, channels, center):
+    """center (width,) = the means of the channels, over and over."""
+    for i in prange(channels):
+        c = np.int64(i)
+        _repeat(mean[c], center, channels, c)
+
+
+@kernel(fastmath=ROUNDED)
+def grad_factors(center, sums, pixels, weight, means, invstds, batch, rows, dw, db):
+    """What the gradient of a batch normalisation needs, of the ``sums`` that ``grad_moments`` took around ``center``.
+
+    rows (4, width): the factor of the gradient, the mean, the slope and the shift, as ``grad_input`` takes them; the last two are 0 where
+    not ``batch``: for running statistics. dw and db (C,) are those of weight and bias.
+    """
+    for i in prange(means.size):
+        c = np.int64(i)
+        mean, invstd, total = means[c], invstds[c], sums[0, c]
+        product = sums[1, c] + (f8(center[c]) - mean) * total  # around the mean itself
+        scale = invstd * f8(weight[c]) if weight.size else invstd
+        channels = means.size
+        _repeat(scale, rows[0], channels, c)
+        _repeat(mean, rows[1], channels, c)
+        _repeat(-scale * invstd * invstd * product / pixels if batch else f8(0), rows[2], channels, c)
+        _repeat(-scale * total / pixels if batch else f8(0), rows[3], channels, c)
+        dw[c] = dw.dtype.type(product * invstd)
+        db[c] = db.dtype.type(total)
 
 
 @inline(fastmath=ROUNDED)

@@ -1,7 +1,7 @@
 """One step of an optimiser on any number of parameters, in place and in one launch. A task is a fixed block of one of them.
 
-Column p of ``table`` is about parameter p: its size, a number of its own, then the addresses of its arrays, flat and of the dtype of
-``like``. Row t of ``tasks`` is a task's parameter and block. (Numba would compile a kernel anew for each number of arrays.)
+Column p of ``table`` is about parameter p: its size, then the addresses of its arrays, flat and of the dtype of ``like``; ``numbers[p]``
+is one of its own. Row t of ``tasks`` is a task's parameter and block. (Numba would compile a kernel anew for each number of arrays.)
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numba import carray, prange, types
 from numba.extending import intrinsic
 
+from ...recording import constant
 from .launch import ROUNDED, inline, kernel
 from .pointwise import BLOCK
 
@@ -22,7 +23,7 @@ __all__ = ["adam_step", "cut", "sgd_step"]
 def cut(sizes: tuple[int, ...]) -> np.ndarray:
     """The tasks for parameters of so many elements."""
     rows = [(p, b) for p, size in enumerate(sizes) for b in range(-(-size // BLOCK))]
-    return np.array(rows, np.int64).reshape(-1, 2)
+    return constant(np.array(rows, np.int64).reshape(-1, 2))
 
 
 if numba.config.DISABLE_JIT:
@@ -44,7 +45,7 @@ else:
 def _block(like, table, task, i):
     """The task's block of array i of its parameter."""
     p, first = task[0], task[1] * BLOCK
-    return carray(_pointer(table[2 + i, p]), (table[0, p],), like.dtype)[first : first + BLOCK]
+    return carray(_pointer(table[1 + i, p]), (table[0, p],), like.dtype)[first : first + BLOCK]
 
 
 @inline(fastmath=ROUNDED)
@@ -84,15 +85,17 @@ def _sgd_block(w, grad, velocity, lr, momentum, dampening, decay, nesterov, firs
 
 
 @kernel
-def sgd_step(like, table, tasks, lr, momentum, dampening, decay, nesterov):
+def sgd_step(like, table, numbers, tasks, rates):
     """As ``torch.optim.SGD``. Arrays: w, which changes, the gradient, and velocity; the number: whether it is the first step.
 
     The velocity changes too; at the first step it starts as the gradient, whatever it held. Where momentum is 0 there need be none.
+    ``rates``: the learning rate, momentum, dampening, weight decay, and whether the momentum is Nesterov's.
     """
+    lr, momentum, dampening, decay, nesterov = rates[0], rates[1], rates[2], rates[3], rates[4]
     last = 2 if momentum != 0 else 0
     for t in prange(len(tasks)):
         w, grad, velocity = _block(like, table, tasks[t], 0), _block(like, table, tasks[t], 1), _block(like, table, tasks[t], last)
-        _sgd_block(w, grad, velocity, lr, momentum, dampening, decay, nesterov, table[1, tasks[t, 0]])
+        _sgd_block(w, grad, velocity, lr, momentum, dampening, decay, nesterov != 0, numbers[tasks[t, 0]])
 
 
 @inline(fastmath=ROUNDED)
@@ -107,14 +110,15 @@ def _adam_block(w, grad, m, v, step, lr, beta1, beta2, eps, decay, decoupled):
 
 
 @kernel
-def adam_step(like, table, tasks, lr, beta1, beta2, eps, decay, decoupled):
+def adam_step(like, table, numbers, tasks, rates, decoupled):
     """As ``torch.optim.Adam``, or ``AdamW`` where ``decoupled`` (0 or 1). Arrays: w, which changes, the gradient, m and v, which change.
 
-    The number counts the steps, from 1.
+    The number counts the steps, from 1. ``rates``: the learning rate, beta1, beta2, eps and the weight decay.
 
     D. Kingma and J. Ba, "Adam", ICLR 2015; I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
     """
+    lr, beta1, beta2, eps, decay = rates[0], rates[1], rates[2], rates[3], rates[4]
     for t in prange(len(tasks)):
         w, grad = _block(like, table, tasks[t], 0), _block(like, table, tasks[t], 1)
         m, v = _block(like, table, tasks[t], 2), _block(like, table, tasks[t], 3)
-        _adam_block(w, grad, m, v, table[1, tasks[t, 0]], lr, beta1, beta2, eps, decay, decoupled)
+        _adam_block(w, grad, m, v, numbers[tasks[t, 0]], lr, beta1, beta2, eps, decay, decoupled)

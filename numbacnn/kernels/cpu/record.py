@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ...recording import constant
+
 __all__ = ["by_names", "numbers_of", "record"]
 
 
@@ -27,7 +29,7 @@ def record(**numbers: int) -> np.ndarray:
     >>> record(images=2, step=5)
     array([(2, 5)], dtype=[('images', '<i8'), ('step', '<i8')])
     """
-    return np.array([tuple(numbers.values())], _integers(*numbers))
+    return constant(np.array([tuple(numbers.values())], _integers(*numbers)))
 
 
 def numbers_of(plan: Any) -> np.ndarray:

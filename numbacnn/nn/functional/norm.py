@@ -9,7 +9,7 @@ from ...signatures import judged
 from ...tensor import Tensor, apply
 from .checks import check_dtypes
 
-__all__ = ["batch_norm"]
+__all__ = ["batch_norm", "tracked_batch_norm"]
 
 
 @judged
@@ -42,12 +42,28 @@ def batch_norm(
     >>> batch_norm(nc.tensor([[1.0], [3.0]]), None, None, training=True, eps=0.0).flatten()
     tensor([-1.,  1.])
     """
-    op = "batch_norm"
-    check_dtypes(op, input, weight, bias, running_mean, running_var)
     if momentum is None:
         hint = "nn.BatchNorm2d(momentum=None) averages over all batches"
-        raise TypeError(message(op, "momentum as a number", repr(momentum), hint))
-    probability(op, "momentum", momentum)
+        raise TypeError(message("batch_norm", "momentum as a number", repr(momentum), hint))
+    return tracked_batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps, None)
+
+
+def tracked_batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float | None,
+    eps: float,
+    tracked: Tensor | None,
+) -> Tensor:
+    """:func:`batch_norm`; ``tracked`` counts the batches, and without a momentum the running statistics are the average of them all."""
+    op = "batch_norm"
+    check_dtypes(op, input, weight, bias, running_mean, running_var)
+    if momentum is not None:
+        probability(op, "momentum", momentum)
     number(op, "eps", eps)
     training = flag(op, "training", training)
     if input.ndim < 2:
@@ -62,9 +78,9 @@ def batch_norm(
     if training and input.numel() == channels:
         hint = "take a larger batch, or eval()"
         raise ShapeError(message(op, "more than one value per channel in training", f"input {input.shape}", hint))
-    mean, var = (None if t is None else t.array for t in (running_mean, running_var))
-    y = apply(norm.BatchNorm(mean, var, training, float(momentum), float(eps)), input, weight, bias)
-    for t in (running_mean, running_var):
+    mean, var, count = (None if t is None else t.array for t in (running_mean, running_var, tracked))
+    y = apply(norm.BatchNorm(mean, var, training, None if momentum is None else float(momentum), float(eps), count), input, weight, bias)
+    for t in (running_mean, running_var, tracked):
         if training and t is not None:
             t.bump_version()
     return y

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ....geometry import ConvGeometry
 from ....names import ACTIVATIONS
 from ...choice import chooser
 from .. import packs
-from ..arrays import Array, Arrays, c_ordered, to_channels_last
+from ..arrays import Array, Arrays, c_ordered, filled, to_channels_last
+from ..buffers import plain
 from .algorithm import Algorithm
 from .column_sum import ColumnSum
 from .depthwise import Depthwise, Grouped
@@ -45,8 +44,8 @@ class Conv(Arrays):
         return out
 
     def conv_grad_weight(self, grad: Array, x: Array, geometry: ConvGeometry) -> Array:
-        g = geometry
-        out = np.zeros(g.weight_shape, x.dtype)
+        g, algorithm = geometry, choose("grad_weight", geometry, x.dtype)
+        out = plain(g.weight_shape, x.dtype) if g.n and algorithm.writes_all else filled(g.weight_shape, 0, x.dtype)
         if g.n:
-            choose("grad_weight", g, x.dtype).grad_weight(self.buffers, self.contiguous(grad), self.contiguous(x), g, out)
+            algorithm.grad_weight(self.buffers, self.contiguous(grad), self.contiguous(x), g, out)
         return out

@@ -21,6 +21,9 @@ __all__ = ["Algorithm"]
 class Algorithm(choice.Algorithm):
     """One way to convolve. ``forward`` takes weights, or what ``pack`` made of them; ``code`` is the activation's place in ACTIVATIONS."""
 
+    writes_all = False
+    """Whether ``grad_weight`` writes every element; else it is given zeros, to which it adds."""
+
     def declines_grad_input(self, g: ConvGeometry, dtype: DType) -> str:
         """The same for the input gradient, most often a convolution of the output's gradient with the kernels turned around."""
         transposed = transposed_geometry(g)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import operator
 from typing import Any
 
@@ -13,8 +12,8 @@ from ....kernels.cpu import depthwise, grouped
 from ....kernels.cpu.launch import compute, launch
 from ....kernels.cpu.tile import LANES, Tile
 from ...choice import DType
-from ..arrays import Array, c_ordered
-from ..buffers import Buffers
+from ..arrays import Array, c_ordered, no_bias
+from ..buffers import Buffers, plain
 from ..plan.contract import Contraction
 from ..plan.conv import Plans, forward_plans, grad_input_plans
 from ..plan.depthwise import depthwise_chunks, lane_index
@@ -29,6 +28,7 @@ class Depthwise(Algorithm):
     """One channel to a group: vectors of channels, no sum over them."""
 
     name = "depthwise"
+    writes_all = True
 
     def declines(self, g: ConvGeometry, dtype: DType) -> str:
         if not g.groups == g.c == g.oc:
@@ -44,7 +44,10 @@ class Depthwise(Algorithm):
     @staticmethod
     def _pack(w: Array, p: Contraction) -> Array:
         """(K, channels)."""
-        return c_ordered(w).reshape(-1).take(lane_index(p))
+        index = lane_index(p)
+        out = plain(index.shape, w.dtype)
+        compute(np.take, c_ordered(w).reshape(-1), index, None, out)
+        return out
 
     def _contract_kernel(self, g: ConvGeometry, dtype: DType) -> tuple[Any, ...]:
         """The kernel for forward and the input gradient, and its first arguments."""
@@ -55,7 +58,7 @@ class Depthwise(Algorithm):
         return (depthwise.correlate,)
 
     def _contract(self, g: ConvGeometry, plans: Plans, x: Array, packed: Array, bias: Array | None, code: int, out: Array) -> None:
-        bias = np.zeros(packed.shape[1], x.dtype) if bias is None else c_ordered(bias)
+        bias = no_bias(packed.shape[1], x.dtype) if bias is None else c_ordered(bias)
         kernel, weights = self._contract_kernel(g, x.dtype), packed.reshape(-1)
         for part, p in plans:
             launch(*kernel, x[part].reshape(-1), *p.tables, weights, bias, code, out[part].reshape(-1))
@@ -70,16 +73,20 @@ class Depthwise(Algorithm):
 
     def grad_weight(self, buffers: Buffers, grad: Array, x: Array, g: ConvGeometry, out: Array) -> None:
         plans, lanes = forward_plans(g, x.dtype), LANES * 4 // x.itemsize
-        shape, sums = (plans[0][1].offsets.shape[1], -(-g.c // lanes) * lanes), []
-        for some, p in plans:
+        shape = plans[0][1].offsets.shape[1], -(-g.c // lanes) * lanes
+        total, sums = plain(shape, x.dtype), plain(shape, x.dtype)
+        for first, (some, p) in enumerate(plans):
             images, shares = depthwise_chunks(p.images)
             part = buffers.empty((images * shares, *shape), x.dtype)
             launch(*self._correlate_kernel(g, x.dtype), x[some].reshape(-1), *p.tables, grad[some].reshape(-1), part)
-            sums.append(np.add.reduce(part))
-        total = functools.reduce(np.add, sums)
-        ragged = g.c % lanes  # the last vector's last lanes hold the channels that fill no vector
-        total = np.concatenate([total[:, : g.c - ragged], total[:, total.shape[1] - ragged :]], 1)
-        compute(operator.setitem, out.reshape(-1), lane_index(plans[0][1]), total)
+            compute(np.add.reduce, part, 0, None, sums if first else total)
+            if first:
+                compute(np.add, total, sums, total)
+        whole = g.c - g.c % lanes
+        index, flat = lane_index(plans[0][1]), out.reshape(-1)
+        compute(operator.setitem, flat, index[:, :whole], total[:, :whole])
+        if whole < g.c:  # the last vector's last lanes hold the channels that fill no vector
+            compute(operator.setitem, flat, index[:, whole:], total[:, shape[1] - g.c + whole :])
 
 
 class Grouped(Depthwise):

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from .... import config
 from ....geometry import ConvGeometry
 from ....kernels.cpu import conv, winograd
 from ....kernels.cpu.launch import launch
 from ....kernels.cpu.tile import LANES
 from ...choice import DType
-from ..arrays import EMPTY, Array, c_ordered
+from ..arrays import EMPTY, Array, c_ordered, no_bias
 from ..buffers import Buffers
 from ..plan.shapes import transposed_geometry
 from ..plan.tiles import tile_for
@@ -27,6 +25,7 @@ class Winograd(Algorithm):
     """F(4x4, 3x3)."""
 
     name = "winograd"
+    writes_all = True
 
     def declines(self, g: ConvGeometry, dtype: DType) -> str:
         if not config.winograd:
@@ -60,7 +59,7 @@ class Winograd(Algorithm):
 
     def forward(self, buffers: Buffers, x: Array, w: Weights, bias: Array | None, code: int, g: ConvGeometry, out: Array) -> None:
         packed = self._packed(buffers, w, g)
-        bias = np.zeros(g.oc, x.dtype) if bias is None else c_ordered(bias)
+        bias = no_bias(g.oc, x.dtype) if bias is None else c_ordered(bias)
         for plan, patches in self._patches(buffers, x, g):
             products = buffers.empty((plan.patches, winograd.PLACES * g.oc + winograd.GAP), x.dtype)
             contract(buffers, plan.contraction, patches, (packed, packed), None, products)

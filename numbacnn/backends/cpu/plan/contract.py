@@ -8,6 +8,7 @@ import numpy as np
 
 from ....kernels.cpu.record import numbers_of
 from ....kernels.cpu.tile import Tile
+from ....recording import constant
 from .tables import TapSet, with_tail
 from .tiles import tile_for
 
@@ -62,6 +63,8 @@ class Contraction:
         object.__setattr__(self, "numbers", numbers_of(self))
         tables = self.input_offsets, self.output_offsets, self.tap_sets, self.taps, self.weight_rows, self.numbers
         object.__setattr__(self, "tables", tables)
+        for table in (*tables, self.offsets):
+            constant(table)
 
     @property
     def nbytes(self) -> int:

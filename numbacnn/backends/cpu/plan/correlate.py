@@ -9,6 +9,7 @@ import numpy as np
 from ....kernels.cpu import conv
 from ....kernels.cpu.record import numbers_of
 from ....kernels.cpu.tile import Tile
+from ....recording import constant
 from .contract import TASKS
 
 __all__ = ["Correlation", "correlation"]
@@ -52,7 +53,8 @@ class Correlation:
     def __post_init__(self) -> None:
         shape = self.chunks, self.groups, -(-self.y_group // self.tile.columns), len(self.window_offsets), self.tile.columns
         object.__setattr__(self, "part_shape", shape)
-        object.__setattr__(self, "tables", (self.line_offsets, self.window_offsets, numbers_of(self), self.offsets))
+        tables = tuple(map(constant, (self.line_offsets, self.window_offsets, numbers_of(self), self.offsets)))
+        object.__setattr__(self, "tables", tables)
 
     @property
     def nbytes(self) -> int:

@@ -6,6 +6,7 @@ import functools
 
 import numpy as np
 
+from ....recording import constant
 from .contract import TASKS, Contraction
 from .tables import grid
 
@@ -16,7 +17,7 @@ __all__ = ["depthwise_chunks", "lane_index"]
 def lane_index(p: Contraction) -> np.ndarray:
     """Where the weights of all channels lie, one row for each k: (K, channels)."""
     lanes = grid(np.arange(p.groups) * p.group_stride, np.arange(p.y_group) * p.lane_stride)
-    return np.add.outer(p.offsets[0], lanes)
+    return constant(np.add.outer(p.offsets[0], lanes))
 
 
 def depthwise_chunks(images: int) -> tuple[int, int]:

@@ -1,0 +1,279 @@
+"""``nc.compile``: a function that is recorded, and then replayed where nothing can differ."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import sys
+import types
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import config, recording
+from ..backends.choice import ruled
+from ..errors import message
+from ..kernels.cpu import launch
+from ..locks import lock
+from ..nn import Module
+from ..optim import Optimizer
+from ..tensor import Tensor
+from ..tensor.tape import mode
+from .reached import PLAIN, Reached, plain
+from .replay import Arena, Plan
+from .tape import Tape
+
+__all__ = ["Compiled"]
+
+SIGNATURES = 8
+"""Signatures of one function that have plans; further ones run eagerly."""
+VARIANTS = 4
+"""Plans of one signature."""
+ATTEMPTS = 8
+"""Recordings without a replay in between; then a signature runs eagerly."""
+CHECKS = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
+"""Replays after which a step is recorded once more, and compared."""
+SWITCHES = [
+    name for name, value in vars(config).items() if type(value) in PLAIN and name[0] != "_" and name not in ("quiet", "explain", "threads")
+]
+"""Those that decide something about a step."""
+
+
+class _Unfit(Exception):
+    """Arguments of which there is no plan."""
+
+
+class _Entry:
+    """What is known of a signature."""
+
+    def __init__(self) -> None:
+        self.plans: list[Plan] = []
+        self.tapes: list[Tape] = []  # the last recordings that were like no other
+        self.calls = self.replays = 0
+        self.failed = 0  # recordings since the last replay
+        self.reason: str | None = None
+
+
+class Compiled:
+    """A function that runs as it did, and from its third or fourth call with one signature on as a plan."""
+
+    def __init__(self, function: Callable[..., Any], fullgraph: bool = False, reaches: Sequence[Any] = ()) -> None:
+        functools.update_wrapper(self, function)
+        self.function, self.fullgraph, self.reaches = function, fullgraph, reaches
+        self._entries: dict[Any, _Entry] = {}
+        self._arena = Arena()
+        self._lock = lock()
+        self.reason: str | None = None
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """As a method: of a Module, which can be an argument; of another object, a function of its own that the object keeps."""
+        if instance is None:
+            return self
+        if isinstance(instance, Module) or not hasattr(instance, "__dict__"):
+            return functools.partial(self, instance)
+        name = f"_compiled_{self.__name__}"  # type: ignore[attr-defined]
+        found = instance.__dict__.get(name)
+        if found is None or found.function.__self__ is not instance:  # that of the object of which this one is a copy
+            found = instance.__dict__[name] = Compiled(types.MethodType(self.function, instance), self.fullgraph)
+        return found
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.function, self.fullgraph)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
+        return type(self)(self.function, self.fullgraph)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        if recording.now.tape is not None or mode.watch is not None or not config.compile or not launch.can_replay():
+            return self.function(*args, **options)
+        given: list[Any] = []
+        try:
+            key = _signature(args, options, given)
+        except _Unfit as unfit:
+            return self._eager(str(unfit), args, options)
+        entry = self._entries.get(key)
+        if entry is None:
+            if len(self._entries) >= SIGNATURES:
+                return self._eager(f"it has more than {SIGNATURES} signatures", args, options)
+            entry = self._entries.setdefault(key, _Entry())
+        entry.calls += 1
+        if entry.calls == 1:
+            return self.function(*args, **options)
+        if entry.reason is not None:
+            return self._eager(entry.reason, args, options)
+        if not self._lock.acquire(blocking=False):
+            return self.function(*args, **options)  # beside the thread that has the plans' memory
+        try:
+            plan = None
+            for candidate in entry.plans:
+                if candidate.fits() and (arrays := candidate.bind(given)) is not None:
+                    entry.replays += 1
+                    if entry.replays not in CHECKS:
+                        entry.failed = 0
+                        return candidate.run(given, arrays)
+                    plan = candidate
+                    break
+            if sys.getprofile() is not None:  # whose place the recording would take
+                return self.function(*args, **options)
+            return self._record(entry, plan, given, args, options)
+        finally:
+            self._lock.release()
+
+    def timed(self, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Plan | None, list[float]]:
+        """Run the plan for these arguments, if there is one, and time each of its rows."""
+        given: list[Any] = []
+        try:
+            entry = self._entries.get(_signature(args, options, given))
+        except _Unfit:
+            entry = None
+        with self._lock:
+            for plan in entry.plans if entry is not None else ():
+                if plan.fits() and (arrays := plan.bind(given)) is not None:
+                    return plan, plan.timed(given, arrays)
+        return None, []
+
+    def text(self) -> str:
+        """What there is to know, for :func:`numbacnn.explain`."""
+        count = len(self._entries)
+        lines = [f"{self.__name__}: {count} signature{'s' * (count != 1)}"]  # type: ignore[attr-defined]
+        if self.reason is not None:
+            lines.append(f"runs eagerly: {self.reason}")
+        for key, entry in self._entries.items():
+            lines.append(f"\n{_shapes(key)}: {entry.calls} calls, {entry.replays} replayed")
+            if entry.reason is not None:
+                lines.append(f"    no plan: {entry.reason}")
+            lines += [line for plan in entry.plans for line in plan.lines()]
+        return "\n".join(lines)
+
+    def _eager(self, reason: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Run the function as it is."""
+        if self.reason != reason:
+            self.reason = reason
+            if config.explain:
+                print(f"[compile {self.__name__}] runs eagerly: {reason}", file=sys.stderr)  # type: ignore[attr-defined]
+        if self.fullgraph:
+            raise RuntimeError(message("compile", "a function of which there is a plan", reason, "call it with fullgraph=False"))
+        return self.function(*args, **options)
+
+    def _record(self, entry: _Entry, checked: Plan | None, given: list[Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Run the function and write down what it does; where it did the same before, make a plan."""
+        reached, before = Reached(), recording.structure.changes
+        for function in (self.function, *self.reaches):
+            reached.add(function)
+        tape = recording.now.tape = Tape(given, reached)
+        recording.structure.recordings += 1
+        try:
+            with reached.watching():
+                result = self.function(*args, **options)
+        finally:
+            recording.structure.recordings += 1
+            recording.now.tape = None
+        tape.finish(result)
+        tape.arguments = []
+        if recording.structure.changes != before and tape.reason is None:
+            tape.reason = "a module, a parameter or an optimiser's groups are changed in it"
+        if checked is not None:
+            self._check(entry, checked, tape)
+        else:
+            entry.failed += 1
+            if tape.reason is not None:
+                self._failed(entry, tape.reason)
+            else:
+                self._compare(entry, tape)
+        return result
+
+    def _check(self, entry: _Entry, plan: Plan, tape: Tape) -> None:
+        """Compare a plan with what the function does now."""
+        difference = tape.reason or plan.tape.difference(tape)
+        if difference is not None:
+            entry.plans.clear()
+            entry.reason = f"it does not do the same in each call: {difference}"
+            text = f"numbacnn: {self.__name__} was compiled, but {entry.reason}; earlier calls may be wrong, later ones run eagerly"  # type: ignore[attr-defined]
+            warnings.warn(text, RuntimeWarning, stacklevel=4)
+
+    def _failed(self, entry: _Entry, reason: str) -> None:
+        self.reason = reason
+        if entry.failed >= ATTEMPTS:
+            entry.reason = reason
+
+    def _compare(self, entry: _Entry, tape: Tape) -> None:
+        """Make a plan, if the function did the same before."""
+        known = [plan for plan in entry.plans if plan.tape.difference(tape) is None]
+        same = [other for other in entry.tapes if other.difference(tape) is None]
+        if known or same:
+            entry.plans = [Plan(tape, self._arena), *(plan for plan in entry.plans if plan not in known)][:VARIANTS]
+            entry.tapes = [other for other in entry.tapes if other not in same]
+            if entry.failed >= ATTEMPTS:
+                self._failed(entry, "what it depends on changes from call to call")
+        else:
+            entry.tapes = [tape, *entry.tapes][:VARIANTS]
+            if len(entry.tapes) > 1 or entry.plans:
+                self._failed(entry, (entry.tapes[1] if len(entry.tapes) > 1 else entry.plans[0].tape).difference(tape) or "")
+
+
+def _signature(args: tuple[Any, ...], options: dict[str, Any], given: list[Any]) -> Any:
+    """What calls have in common that a plan can serve; the arrays and Tensors are added to ``given``."""
+    key = [_part(value, given) for value in args]
+    key += [(name, _part(value, given)) for name, value in options.items()] if options else []
+    if len(given) > 1:
+        key.append(_shared([value.array if isinstance(value, Tensor) else value for value in given]))
+    return (*key, mode.grad, ruled(), *[getattr(config, name) for name in SWITCHES])
+
+
+def _shapes(key: Any) -> str:
+    """The tensors and arrays of a signature."""
+    if isinstance(key, tuple) and len(key) > 3 and isinstance(key[3], np.dtype):
+        return f"{key[3]} {key[1]}"
+    return ", ".join(filter(None, map(_shapes, key))) if isinstance(key, tuple) else ""
+
+
+def _part(value: Any, given: list[Any]) -> Any:
+    if isinstance(value, Tensor):
+        if mode.grad and value._node is not None:
+            raise _Unfit("an argument has a history")
+        given.append(value)
+        a = value.array
+        if not isinstance(a, np.ndarray):
+            raise _Unfit("an argument lies on a device whose kernels are not recorded")
+        view = value._base is None, value._seen == value._version.recorded
+        return type(value), a.shape, a.strides, a.dtype, a.flags.num & 0x500, value._requires_grad, view  # aligned, writable
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind not in "biuf":
+            raise _Unfit("an argument is an array of other things than numbers")
+        given.append(value)
+        return np.ndarray, value.shape, value.strides, value.dtype, value.flags.num & 0x500
+    if isinstance(value, (tuple, list)):
+        return type(value), *(_part(v, given) for v in value)
+    if isinstance(value, dict):
+        return (dict, *((_part(k, given), _part(v, given)) for k, v in value.items()))
+    if isinstance(value, (Module, Optimizer)):
+        return type(value), _Same(value)
+    if type(value) in PLAIN or isinstance(value, np.generic):
+        return plain(value) if type(value) in PLAIN else (type(value), value.tobytes())
+    raise _Unfit(f"an argument is a {type(value).__name__}: pass Tensors, arrays, numbers, and lists and dicts of them")
+
+
+class _Same:
+    """An object that is equal to itself alone."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+
+def _shared(arrays: list[np.ndarray]) -> Any:
+    """Which arguments are one array; those that share only a part of their memory have no plan."""
+    same = []
+    for (i, a), (j, b) in itertools.combinations(enumerate(arrays), 2):
+        if np.may_share_memory(a, b):
+            if a is not b and (a.shape, a.strides, a.ctypes.data) != (b.shape, b.strides, b.ctypes.data):
+                raise _Unfit("two arguments share memory")
+            same.append((i, j))
+    return tuple(same)

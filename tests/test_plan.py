@@ -1,0 +1,1500 @@
+"""Compiled functions have the bits of eager ones, whatever changes between two calls; what can't be proved runs as it did."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import copy
+import gc
+import os
+import pickle
+import random
+import subprocess
+import sys
+import tracemalloc
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import numbacnn as nc
+from numbacnn import nn
+from numbacnn.plan import Compiled
+from numbacnn.plan import replay as replaying
+from numbacnn.plan.replay import Plan
+
+pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
+F = nn.functional
+DRAWS = int(os.environ.get("NUMBACNN_PLAN_DRAWS", "50"))
+
+
+@pytest.fixture(autouse=True)
+def memory_is_filled_with_nan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before every replay, all that a plan makes for itself: what it reads without writing is seen."""
+    run = Plan.run
+
+    def filled(self: Plan, *args: Any) -> Any:
+        self.arena.room.fill(0xFF)
+        return run(self, *args)
+
+    monkeypatch.setattr(Plan, "run", filled)
+
+
+def plans(compiled: Compiled) -> int:
+    return sum(len(entry.plans) for entry in compiled._entries.values())
+
+
+def replays(compiled: Compiled) -> int:
+    return sum(entry.replays for entry in compiled._entries.values())
+
+
+# -- drawn networks --------------------------------------------------------------------------------------------------------------
+class Residual(nn.Module):
+    """x + f(x), the same layers twice."""
+
+    def __init__(self, channels: int, twice: bool) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU())
+        self.twice = twice
+
+    def forward(self, x: nc.Tensor) -> nc.Tensor:
+        y = self.inner(x) + x
+        return self.inner(y) + y if self.twice else y
+
+
+LAYERS = {
+    "conv": lambda c: nn.Conv2d(c, c, 3, padding=1),
+    "strided": lambda c: nn.Conv2d(c, c, 3, stride=2, padding=1, bias=False),
+    "depthwise": lambda c: nn.Conv2d(c, c, 3, padding=1, groups=c),
+    "norm": lambda c: nn.BatchNorm2d(c),
+    "average of all": lambda c: nn.BatchNorm2d(c, momentum=None),
+    "relu": lambda c: nn.ReLU(),
+    "gelu": lambda c: nn.GELU(),
+    "dropout": lambda c: nn.Dropout(0.3),
+    "max": lambda c: nn.MaxPool2d(2, 2, padding=1),
+    "mean": lambda c: nn.AvgPool2d(2),
+    "residual": lambda c: Residual(c, False),
+    "shared": lambda c: Residual(c, True),
+}
+OPTIMISERS = {
+    "sgd": lambda p: nc.optim.SGD(p, lr=0.05),
+    "momentum": lambda p: nc.optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=1e-3),
+    "nesterov": lambda p: nc.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True),
+    "adam": lambda p: nc.optim.Adam(p, lr=1e-3),
+    "adamw": lambda p: nc.optim.AdamW(p, lr=1e-3),
+}
+CHANGES = ("lr", "mode", "shape", "load", "data", "numpy", "freeze", "thaw", "attribute", "threads", "config", "moments", "hold", "drop")
+SCHEDULES = {
+    "none": lambda o: None,
+    "step": lambda o: nc.optim.StepLR(o, 2, 0.5),
+    "cosine": lambda o: nc.optim.CosineAnnealingLR(o, 8),
+    "cycle": lambda o: nc.optim.OneCycleLR(o, 0.1, total_steps=20),
+}
+
+
+def network(layers: list[str], channels: int, seed: int) -> nn.Sequential:
+    nc.manual_seed(seed)
+    made = [nn.Conv2d(3, channels, 3, padding=1), *(LAYERS[name](channels) for name in layers)]
+    return nn.Sequential(*made, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 4))
+
+
+class Run:
+    """A network that is trained, compiled or not."""
+
+    def __init__(
+        self, layers: list[str], channels: int, optimiser: str, schedule: str, accumulate: bool, clip: bool, compiled: bool
+    ) -> None:
+        self.net = network(layers, channels, 1)
+        self.optimiser = OPTIMISERS[optimiser](self.net.parameters())
+        self.schedule = SCHEDULES[schedule](self.optimiser)
+        net, optimiser_ = self.net, self.optimiser
+
+        def step(x: nc.Tensor, y: nc.Tensor) -> tuple[nc.Tensor, nc.Tensor]:
+            if not accumulate:
+                optimiser_.zero_grad()
+            scores = net(x)
+            loss = F.cross_entropy(scores, y)
+            loss.backward()
+            if clip:
+                with nc.no_grad():
+                    for p in net.parameters():
+                        if p.grad is not None:
+                            p.grad.mul_((0.1 / ((p.grad * p.grad).sum().sqrt() + 1e-6)).clamp(max=1.0))
+            optimiser_.step()
+            return loss, scores.detach()
+
+        self.step: Any = nc.compile(step) if compiled else step
+        self.held: list[Any] = []
+
+    def state(self) -> list[Any]:
+        found = [np.asarray(t).tobytes() for t in self.net.state_dict().values()]
+        found += [None if p.grad is None else (np.asarray(p.grad).tobytes(), p.grad._version.count) for p in self.net.parameters()]
+        found += [str(self.optimiser.state_dict())]
+        found += [t._version.count for t in (*self.net.parameters(), *self.net.buffers())]
+        return [*found, [np.asarray(t).tobytes() for t in self.held], str(nc.get_rng_state())]
+
+    def change(self, name: str, i: int) -> None:
+        first: Any = self.net[0]
+        with nc.no_grad():
+            if name == "lr":
+                self.optimiser.param_groups[0]["lr"] *= 0.5
+            elif name == "mode":
+                self.net.train(not self.net.training)
+            elif name == "load":
+                self.net.load_state_dict({key: np.asarray(t) * 0.5 for key, t in self.net.state_dict().items()})
+            elif name == "data":
+                first.weight.data = first.weight.detach().clone() * 0.9
+            elif name == "numpy":
+                first.weight.detach().numpy()[0] *= 0.5
+            elif name in ("freeze", "thaw"):
+                first.requires_grad_(name == "thaw")
+            elif name == "attribute":
+                for layer in self.net.modules():
+                    if isinstance(layer, nn.Dropout):
+                        layer.p = 0.1 * (1 + i % 5)
+            elif name == "moments":
+                self.optimiser.load_state_dict(self.optimiser.state_dict())
+            elif name == "hold":
+                self.held.append(first.weight.grad)
+                self.held = [t for t in self.held if t is not None]
+            elif name == "drop":
+                self.net.zero_grad()
+
+
+@settings(max_examples=DRAWS)
+@given(
+    layers=st.lists(st.sampled_from(sorted(LAYERS)), min_size=1, max_size=4),
+    channels=st.sampled_from([4, 16]),
+    optimiser=st.sampled_from(sorted(OPTIMISERS)),
+    schedule=st.sampled_from(sorted(SCHEDULES)),
+    accumulate=st.booleans(),
+    clip=st.booleans(),
+    changes=st.lists(st.sampled_from(["", "", *CHANGES]), min_size=10, max_size=10),
+)
+def test_a_compiled_run_has_the_bits_of_an_eager_one(layers, channels, optimiser, schedule, accumulate, clip, changes):
+    found = []
+    before = nc.config.threads, nc.config.winograd
+    try:
+        for compiled in (False, True):
+            rng = np.random.default_rng(0)
+            run = Run(layers, channels, optimiser, schedule, accumulate, clip, compiled)
+            nc.manual_seed(5)
+            states: list[Any] = []
+            n = 6
+            for i, change in enumerate(changes):
+                for _ in range(2):
+                    x, y = nc.tensor(rng.standard_normal((n, 3, 9, 9), dtype=np.float32)), nc.tensor(rng.integers(0, 4, n))
+                    loss, scores = run.step(x, y)
+                    states.append((loss.item(), loss.requires_grad, scores.numpy().tobytes(), run.state()))
+                if run.schedule is not None:
+                    run.schedule.step()
+                run.change(change, i)
+                n = 4 if change == "shape" else n
+                nc.set_num_threads(1 if change == "threads" else None)
+                nc.config.winograd = change != "config"
+            found.append(states)
+    finally:
+        nc.set_num_threads(before[0])
+        nc.config.winograd = before[1]
+    for i, (eager, replayed) in enumerate(zip(*found)):
+        assert eager[:3] == replayed[:3], i
+        assert eager[3] == replayed[3], i
+
+
+# -- traps: what could be captured, or told apart wrongly, or forgotten ----------------------------------------------------------------
+def linear() -> tuple[nn.Linear, nc.optim.Optimizer]:
+    nc.manual_seed(3)
+    net = nn.Linear(4, 3)
+    return net, nc.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+
+
+def batch(i: int, n: int = 5) -> tuple[nc.Tensor, nc.Tensor]:
+    rng = np.random.default_rng(i)
+    return nc.tensor(rng.standard_normal((n, 4), dtype=np.float32)), nc.tensor(rng.integers(0, 3, n))
+
+
+def train(net: Any, optimiser: Any, x: nc.Tensor, y: nc.Tensor) -> nc.Tensor:
+    optimiser.zero_grad()
+    loss = F.cross_entropy(net(x), y)
+    loss.backward()
+    optimiser.step()
+    return loss
+
+
+def alike(world: Callable[[Callable[[Any], Any]], tuple[Callable[[int], Any], nn.Module, Any]], calls: int = 8) -> Any:
+    """Run a world, which is made with ``nc.compile`` or without, so many steps both ways: equal bits; gives the compiled function."""
+    found, function = [], None
+    for wrap in (lambda f: f, nc.compile):
+        nc.manual_seed(0)
+        call, net, function = world(wrap)
+        seen = []
+        for i in range(calls):
+            value = call(i)
+            values = value if isinstance(value, tuple) else (value,)
+            state = [np.asarray(t).tobytes() for t in net.state_dict().values()]
+            grads = [None if p.grad is None else np.asarray(p.grad).tobytes() for p in net.parameters()]
+            versions = [t._version.count for t in (*net.parameters(), *net.buffers())]
+            seen.append(([None if v is None else np.asarray(v).tobytes() for v in values], state, grads, versions, str(nc.get_rng_state())))
+        found.append(seen)
+    for i, (eager, replayed) in enumerate(zip(*found)):
+        assert eager == replayed, i
+    return function
+
+
+def test_a_step_is_replayed_from_the_fourth_call():
+    net, optimiser = linear()
+    step = nc.compile(lambda x, y: train(net, optimiser, x, y))
+    for i in range(6):
+        step(*batch(i))
+    assert (plans(step), replays(step)) == (1, 3)
+    step(*batch(0, 2))  # another shape
+    assert (plans(step), replays(step)) == (1, 3)
+
+
+def test_numbers_in_a_closure_or_a_global_are_part_of_the_signature():
+    scale = 1.0
+
+    def world(wrap):
+        nonlocal scale
+        net, optimiser = linear()
+
+        @wrap
+        def step(x, y):
+            optimiser.zero_grad()
+            loss = F.cross_entropy(net(x), y) * scale * SCALE["value"]
+            loss.backward()
+            optimiser.step()
+            return loss
+
+        def call(i):
+            nonlocal scale
+            scale = 1.0 if i < 8 else 3.0
+            SCALE["value"] = 1.0 if i < 4 else 2.0
+            return step(*batch(i))
+
+        return call, net, step
+
+    assert replays(alike(world, 14)) > 0
+
+
+SCALE = {"value": 1.0}
+
+
+class Box:
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class Hidden:
+    """An object whose attribute can't be looked at beforehand."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+@pytest.mark.parametrize("kind", ["attribute", "method", "module", "helper", "default"])
+def test_numbers_that_are_reached_by_name_are_looked_at(kind):
+    def world(wrap):
+        net, optimiser = linear()
+        box = Box(1.0)
+
+        class Scaled(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.inner, self.box, self.factors = net, box, [1.0]
+
+            def forward(self, x):
+                return self.inner(x) * self.factors[0]
+
+        scaled = Scaled()
+
+        class Trainer:
+            def __init__(self):
+                self.scale = 1.0
+
+            def step(self, x, y):
+                return loss_of(x, y, self.scale)
+
+        def factor():
+            return box.value
+
+        def loss_of(x, y, scale=1.0):
+            optimiser.zero_grad()
+            loss = F.cross_entropy(scaled(x), y) * scale * (factor() if kind in ("helper", "attribute") else 1.0)
+            loss.backward()
+            optimiser.step()
+            return loss
+
+        trainer = Trainer()
+        step = wrap(trainer.step if kind == "method" else loss_of)
+
+        def call(i):
+            if i == 6:
+                box.value, trainer.scale, scaled.factors[0] = 2.0, 3.0, 4.0
+                loss_of.__defaults__ = (5.0,)
+            return step(*batch(i))
+
+        return call, net, step
+
+    assert replays(alike(world, 12)) > 0
+
+
+@pytest.mark.parametrize("kind", ["closure", "list", "made of numbers", "numpy"])
+def test_a_tensor_from_nowhere_has_no_plan(kind):
+    net, _ = linear()
+    x, y = batch(0)
+    weight = nc.ones(5, 3)
+    lists = [weight]
+
+    def step(x, y):
+        w = {"closure": lambda: weight, "list": lambda: lists[0], "made of numbers": lambda: nc.tensor([1.0, 2.0, 3.0])}.get(
+            kind, lambda: 0
+        )()
+        scores = net(x) * (np.ones(3, np.float32) if kind == "numpy" else w)
+        loss = F.cross_entropy(scores, y)
+        loss.backward()
+        return loss.detach()
+
+    compiled = nc.compile(step)
+    for _ in range(8):
+        compiled(x, y)
+    assert plans(compiled) == 0
+    assert "made outside the step: pass it as an argument, in " in nc.explain(compiled)
+    assert "test_plan.py:" in nc.explain(compiled)
+
+
+def test_attributes_and_layers_of_modules_are_looked_at():
+    def world(wrap):
+        nc.manual_seed(1)
+        net = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, 3))
+        optimiser = nc.optim.SGD(net.parameters(), lr=0.1)
+        step = wrap(lambda x, y: train(net, optimiser, x, y))
+
+        def call(i):
+            if i == 5:
+                net[1].p = 0.1
+            if i == 9:
+                net[2] = nn.Tanh()
+            if i == 13:
+                net.eval()
+            return step(*batch(i))
+
+        return call, net, step
+
+    assert replays(alike(world, 18)) >= 6
+
+
+def test_lists_and_dictionaries_of_tensors_are_arguments():
+    def world(wrap):
+        net, optimiser = linear()
+
+        @wrap
+        def step(data, *, more):
+            return train(net, optimiser, data["x"][0], more[0]), train(net, optimiser, data["x"][1], more[1])
+
+        def call(i):
+            (a, y), (b, z) = batch(i), batch(i + 100)
+            return step({"x": [a, b]}, more=(y, z))
+
+        return call, net, step
+
+    assert replays(alike(world)) == 5
+
+
+def test_other_objects_as_arguments_have_no_plan():
+    net, optimiser = linear()
+    step = nc.compile(lambda box, y: train(net, optimiser, box.value, y))
+    for i in range(5):
+        x, y = batch(i)
+        step(Box(x), y)
+    assert plans(step) == 0
+    assert "an argument is a Box: pass Tensors" in nc.explain(step)
+
+
+def test_numpy_arrays_are_arguments():
+    def world(wrap):
+        net, optimiser = linear()
+
+        @wrap
+        def step(x, y):
+            return train(net, optimiser, nc.from_array(x), nc.from_array(y))
+
+        def call(i):
+            x, y = batch(i)
+            return step(x.numpy(), y.numpy())
+
+        return call, net, step
+
+    assert replays(alike(world)) == 5
+
+
+def test_the_layout_of_arguments_is_part_of_the_signature():
+    seen = nc.compile(lambda x: x * 2.0 + 1.0)
+    plain, turned = np.arange(6, dtype=np.float32).reshape(2, 3), np.arange(6, dtype=np.float32).reshape(3, 2).T
+    backwards = np.arange(12, dtype=np.float32).reshape(2, 6)[:, ::-2]
+    with nc.no_grad():
+        for i in range(6):
+            for x in (plain, turned, backwards):
+                x[...] = np.arange(6).reshape(2, 3) + i
+                np.testing.assert_array_equal(seen(nc.from_array(x)).numpy(), x * 2 + 1)
+    assert len(seen._entries) == 3
+
+
+def test_arguments_that_share_memory():
+    """The same tensor twice is a signature of its own; a part of it has no plan."""
+
+    def into(x, y):
+        x.add_(1.0)
+        return x * 2.0 + y
+
+    compiled = nc.compile(into)
+    for i in range(6):
+        a, b = nc.full((3,), float(i)), nc.full((3,), 5.0)
+        assert compiled(a, b).tolist() == [2 * (i + 1) + 5.0] * 3
+        assert compiled(a, a).tolist() == [3.0 * (i + 2)] * 3
+        assert a.tolist() == [i + 2.0] * 3
+        long = nc.full((4,), float(i))
+        assert compiled(long[:3], long[1:]).tolist() == into(nc.full((3,), float(i)), nc.tensor([i + 1.0, i + 1.0, i])).tolist()
+    assert plans(compiled) == 2
+    assert "two arguments share memory" in nc.explain(compiled)
+
+
+def test_an_argument_that_shows_a_parameter_has_no_plan():
+    net, _ = linear()
+
+    def copy(x):
+        with nc.no_grad():
+            net.weight.copy_(x)
+        return x * 1.0
+
+    compiled = nc.compile(copy)
+    flat = nc.from_array(np.arange(16, dtype=np.float32))
+    for i in range(5):
+        compiled(nc.full((3, 4), float(i)))
+    net.weight.data = flat[:12].reshape(3, 4)
+    for _ in range(3):
+        compiled(nc.ones(3, 4))
+    flat.numpy()[...] = np.arange(16)
+    wanted = np.arange(4, 16).reshape(3, 4)
+    compiled(flat[4:].reshape(3, 4))  # shifted, in the weight's own memory
+    np.testing.assert_array_equal(net.weight.detach().numpy(), wanted)
+
+
+def test_gradients_of_arguments_appear():
+    def world(wrap):
+        net, _ = linear()
+
+        @wrap
+        def step(x, y):
+            loss = F.cross_entropy(net(x), y)
+            loss.backward()
+            return loss.detach()
+
+        def call(i):
+            x, y = batch(i)
+            x.requires_grad = i % 2 == 0
+            net.zero_grad()
+            loss = step(x, y)
+            assert (x.grad is None) == bool(i % 2)
+            return loss if x.grad is None else (loss, x.grad)
+
+        return call, net, step
+
+    assert replays(alike(world, 12)) == 6
+
+
+def test_values_are_told_apart_by_type_and_bits():
+    times = nc.compile(lambda x, k: x * k)
+    x = nc.tensor([1, 2])
+    for _ in range(5):
+        for k, dtype in ((1, nc.int64), (1.0, nc.float32), (True, nc.int64)):
+            assert times(x, k).dtype == dtype
+    signs = nc.compile(lambda x, k: x * k)
+    x = nc.tensor([1.0])
+    for _ in range(5):
+        assert [str(signs(x, k).item()) for k in (0.0, -0.0, float("nan"))] == ["0.0", "-0.0", "nan"]
+    assert (len(times._entries), len(signs._entries)) == (3, 3)
+
+
+def test_more_than_eight_signatures_run_eagerly():
+    times = nc.compile(lambda x, k: x * k)
+    for i in range(30):
+        assert times(nc.ones(2), float(i)).tolist() == [i, i]
+    assert len(times._entries) == 8
+    assert "more than 8 signatures" in nc.explain(times)
+
+
+def test_an_argument_with_a_history_runs_eagerly():
+    w = nc.ones(2, requires_grad=True)
+    double = nc.compile(lambda x: x * 2)
+    for _ in range(5):
+        double(w * 3).sum().backward()
+    assert (plans(double), w.grad.tolist()) == (0, [30.0, 30.0])
+    assert "an argument has a history" in nc.explain(double)
+
+
+def test_a_result_with_a_history_runs_eagerly():
+    net, _ = linear()
+    forward = nc.compile(lambda x: net(x))
+    for i in range(5):
+        first, second = forward(batch(i)[0]), forward(batch(i + 1)[0])
+        (first.sum() + second.sum()).backward()
+    assert plans(forward) == 0
+    assert "returns a tensor whose backward is still to come" in nc.explain(forward)
+
+
+def test_a_retained_graph():
+    def world(wrap):
+        net, optimiser = linear()
+
+        @wrap
+        def step(x, y):
+            optimiser.zero_grad()
+            loss = F.cross_entropy(net(x), y)
+            loss.backward(retain_graph=True)
+            loss.backward()
+            optimiser.step()
+            return loss.detach()
+
+        return lambda i: step(*batch(i)), net, step
+
+    assert replays(alike(world)) == 5
+
+
+def test_nested_compiled_functions():
+    def world(wrap):
+        net, optimiser = linear()
+        inner = wrap(lambda x: net(x) * 2.0)
+
+        @wrap
+        def step(x, y):
+            optimiser.zero_grad()
+            loss = F.cross_entropy(inner(x), y)
+            loss.backward()
+            optimiser.step()
+            return loss
+
+        return lambda i: step(*batch(i)), net, step
+
+    assert replays(alike(world)) == 5
+
+
+def test_several_compiled_functions_on_one_network():
+    def world(wrap):
+        net, optimiser = linear()
+        step, look = wrap(lambda x, y: train(net, optimiser, x, y)), wrap(lambda x: net(x).softmax(1))
+
+        def call(i):
+            with nc.no_grad():
+                before = look(batch(i)[0])
+            return step(*batch(i)), before
+
+        return call, net, step
+
+    assert replays(alike(world)) == 5
+
+
+class Square(nc.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return 2 * x * grad
+
+
+class RecordableSquare(Square):
+    recordable = True
+
+
+@pytest.mark.parametrize("function", [Square, RecordableSquare])
+def test_functions_of_the_users_own(function):
+    def world(wrap):
+        net, optimiser = linear()
+
+        @wrap
+        def step(x, y):
+            optimiser.zero_grad()
+            loss = F.cross_entropy(function.apply(net(x)), y)
+            loss.backward()
+            optimiser.step()
+            return loss
+
+        return lambda i: step(*batch(i)), net, step
+
+    compiled = alike(world)
+    assert replays(compiled) == (5 if function.recordable else 0)
+    assert ("Square is a Function without `recordable = True`" in nc.explain(compiled)) == (not function.recordable)
+
+
+def test_hooks_run_in_each_call():
+    net, optimiser = linear()
+    calls = []
+    step = nc.compile(lambda x, y: train(net, optimiser, x, y))
+    for i in range(10):
+        if i == 5:
+            handle = net.register_forward_hook(lambda *_: calls.append(1))
+        if i == 9:
+            handle.remove()
+        step(*batch(i))
+    assert len(calls) == 4
+    assert "a hook of Linear is called" in nc.explain(step)
+
+
+def test_packed_weights_are_never_old():
+    """Of an evaluation: the weights change in between by every road there is."""
+    nc.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 36, 5))
+    look = nc.compile(lambda x: net(x))
+    x = nc.tensor(np.random.default_rng(0).standard_normal((20, 3, 8, 8), dtype=np.float32))
+    optimiser = nc.optim.SGD(net.parameters(), lr=0.1)
+    for i in range(40):
+        with nc.inference_mode():
+            found = look(x).numpy().copy()
+            np.testing.assert_array_equal(found, net(x).numpy())
+        if i % 8 == 3:
+            net[0].weight.detach().numpy()[0] += 1
+        if i % 8 == 4:
+            with nc.no_grad():
+                net[3].weight.mul_(0.5)
+        if i % 8 == 5:
+            net(x).sum().backward()
+            optimiser.step()
+        if i % 8 == 6:
+            net.load_state_dict({name: np.asarray(t) * 0.9 for name, t in net.state_dict().items()})
+        if i % 8 == 7:
+            net[3].weight.data = net[3].weight.detach() * 1.1
+    assert replays(look) > 10
+
+
+def test_a_replay_writes_to_weights_that_another_mode_keeps_packed():
+    net, optimiser = linear()
+    step = nc.compile(lambda x, y: train(net, optimiser, x, y))
+    other, other_optimiser = linear()
+    x = batch(50, 20)[0]
+    for i in range(10):
+        step(*batch(i))
+        train(other, other_optimiser, *batch(i))
+        with nc.inference_mode():
+            for _ in range(2):
+                np.testing.assert_array_equal(net(x).numpy(), other(x).numpy())
+    assert replays(step) == 7
+
+
+def test_moments_that_are_replaced_or_gone():
+    def world(wrap):
+        net, optimiser = linear()
+        step = wrap(lambda x, y: train(net, optimiser, x, y))
+
+        def call(i):
+            if i == 5:
+                optimiser.load_state_dict(optimiser.state_dict())
+            if i == 8:
+                optimiser.state.clear()
+            if i == 12:
+                optimiser.state[net.weight]["momentum_buffer"] = nc.ones(3, 4)
+            if i == 16:
+                optimiser.param_groups[0] = {**optimiser.param_groups[0], "lr": 0.01}
+            if i == 20:
+                optimiser.param_groups[0]["params"].pop()
+            if i == 24:
+                optimiser.add_param_group({"params": [net.bias], "lr": 1.0})
+            return step(*batch(i))
+
+        return call, net, step
+
+    assert replays(alike(world, 30)) >= 6
+
+
+@pytest.mark.parametrize("kind", ["schedule", "by hand"])
+def test_rates_that_change_within_a_step_have_no_plan(kind):
+    def world(wrap):
+        net, optimiser = linear()
+        schedule = nc.optim.StepLR(optimiser, 1, 0.9)
+
+        @wrap
+        def step(x, y):
+            loss = train(net, optimiser, x, y)
+            if kind == "schedule":
+                schedule.step()
+            else:
+                optimiser.param_groups[0]["lr"] *= 0.9
+            return loss
+
+        return lambda i: step(*batch(i)), net, step
+
+    assert plans(alike(world)) == 0
+
+
+def test_every_rate_of_an_optimiser_may_change_between_steps():
+    def world(wrap):
+        nc.manual_seed(3)
+        net = nn.Linear(4, 3)
+        optimiser = nc.optim.AdamW(net.parameters(), lr=0.1)
+        sgd = nc.optim.SGD([net.bias], lr=0.1)
+
+        @wrap
+        def step(x, y):
+            optimiser.zero_grad()
+            loss = F.cross_entropy(net(x), y)
+            loss.backward()
+            optimiser.step()
+            sgd.step()
+            return loss
+
+        def call(i):
+            group = optimiser.param_groups[0]
+            group["lr"] *= 0.9
+            group["betas"], group["eps"], group["weight_decay"] = (0.9 - 0.01 * i, 0.99 - 0.001 * i), 1e-8 * (i + 1), 0.01 * i
+            sgd.param_groups[0].update(momentum=0.5 if i > 6 else 0.0, weight_decay=0.1 * i)
+            return step(*batch(i))
+
+        return call, net, step
+
+    assert replays(alike(world, 12)) >= 5
+
+
+def test_moving_averages_and_tied_weights():
+    def world(wrap):
+        nc.manual_seed(1)
+        net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 3))
+        net[1].weight = net[0].weight
+        average = [nc.nn.Parameter(p.detach().clone(), requires_grad=False) for p in net.parameters()]
+        optimiser = nc.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+
+        @wrap
+        def step(x, y):
+            loss = train(net, optimiser, x, y)
+            with nc.no_grad():
+                for a, p in zip(average, net.parameters()):
+                    a.mul_(0.9).add_(p * 0.1)
+            return loss
+
+        return lambda i: (step(*batch(i)), *average), net, step
+
+    assert replays(alike(world)) == 5
+
+
+def test_a_moving_average_that_is_bound_anew_has_no_plan():
+    net, optimiser = linear()
+    averages = {"weight": net.weight.detach().clone()}
+
+    def step(x, y):
+        loss = train(net, optimiser, x, y)
+        with nc.no_grad():
+            averages["weight"] = 0.9 * averages["weight"] + 0.1 * net.weight
+        return loss
+
+    compiled = nc.compile(step)
+    for i in range(8):
+        compiled(*batch(i))
+    assert plans(compiled) == 0
+
+
+def test_what_is_kept_beyond_the_step_has_no_plan():
+    net, optimiser = linear()
+    kept = Hidden([])
+
+    def step(x, y):
+        loss = train(net, optimiser, x, y)
+        kept.value.append(loss.detach())
+        return loss
+
+    compiled = nc.compile(step)
+    for i in range(8):
+        compiled(*batch(i))
+    assert (plans(compiled), len(kept.value)) == (0, 8)
+    assert "a tensor is kept beyond the step that was made in " in nc.explain(compiled)
+
+
+def test_a_gradient_that_somebody_holds_is_not_written_over():
+    net, optimiser = linear()
+    step = nc.compile(lambda x, y: train(net, optimiser, x, y))
+    held, values, arrays = [], [], []
+    for i in range(10):
+        step(*batch(i))
+        if i % 3 == 0:
+            held.append(net.weight.grad)
+        elif i % 3 == 1:
+            arrays.append(net.weight.grad.numpy()[1:])
+        values.append(net.weight.grad.numpy().copy())
+    assert replays(step) == 7
+    for found, wanted in zip(held, values[::3]):
+        np.testing.assert_array_equal(found.numpy(), wanted)
+    for found, wanted in zip(arrays, values[1::3]):
+        np.testing.assert_array_equal(found, wanted[1:])
+
+
+def test_results_are_the_callers_own():
+    net, optimiser = linear()
+
+    def step(x, y):
+        return train(net, optimiser, x, y), x, net.weight, None
+
+    compiled = nc.compile(step)
+    losses, values = [], []
+    for i in range(8):
+        x, y = batch(i)
+        loss, same, weight, nothing = compiled(x, y)
+        assert same is x and weight is net.weight and nothing is None
+        losses.append(loss)
+        values.append(loss.item())
+    assert [loss.item() for loss in losses] == values
+    assert replays(compiled) == 5
+    with pytest.raises(RuntimeError, match="one that was freed"):
+        loss.backward()
+
+
+def test_labels_out_of_range_raise_as_ever_and_leave_what_eager_leaves():
+    def world(wrap):
+        nc.manual_seed(1)
+        net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 3))
+        optimiser = nc.optim.Adam(net.parameters())
+        step = wrap(lambda x, y: train(net, optimiser, x, y))
+
+        def call(i):
+            x, y = batch(i)
+            if i in (5, 7):
+                y.numpy()[2] = 3 if i == 5 else -1
+                with pytest.raises(ValueError, match="labels between 0 and 2"):
+                    step(x, y)
+                return None
+            return step(x, y)
+
+        return call, net, step
+
+    assert replays(alike(world, 10)) == 5
+
+
+def test_inputs_are_written_to():
+    def scale(x):
+        x.mul_(2.0)
+        x[0] = 7.0
+        return x.sum()
+
+    compiled = nc.compile(scale)
+    with nc.no_grad():
+        for i in range(6):
+            x = nc.full((3,), float(i))
+            version = x._version.count
+            assert compiled(x).item() == 7.0 + 4 * i
+            assert (x.tolist(), x._version.count - version) == ([7.0, 2.0 * i, 2.0 * i], 2)
+    assert replays(compiled) == 3
+
+
+@pytest.mark.parametrize("draw", [lambda: np.random.rand(), lambda: random.random()])
+def test_random_numbers_of_others_have_no_plan(draw):
+    noisy = nc.compile(lambda x: x * float(draw()))
+    found = {noisy(nc.ones(1)).item() for _ in range(8)}
+    assert (len(found), plans(noisy)) == (8, 0)
+
+
+def test_random_numbers_of_the_library_are_drawn_anew():
+    def world(wrap):
+        net, optimiser = linear()
+
+        @wrap
+        def step(x, y):
+            return train(net, optimiser, F.dropout(x, 0.3, True) + nc.rand(5, 4) * nc.randn(4), y)
+
+        return lambda i: step(*batch(i)), net, step
+
+    assert replays(alike(world)) == 5
+
+
+@pytest.mark.parametrize("read", [
+    lambda x: x.item(), lambda x: bool(x > 0), lambda x: x.tolist(), lambda x: float(x), lambda x: repr(x), lambda x: np.asarray(x),
+    lambda x: x.numpy(), lambda x: x.reshape(1)[x.reshape(1) > 0], lambda x: f"{x}",
+])  # fmt: skip
+def test_values_that_are_read_have_no_plan(read):
+    def world(wrap):
+        net, optimiser = linear()
+
+        @wrap
+        def step(x, y):
+            loss = train(net, optimiser, x, y)
+            read(loss.detach())
+            return loss
+
+        return lambda i: step(*batch(i)), net, step
+
+    compiled = alike(world)
+    assert plans(compiled) == 0
+    assert " read, in " in nc.explain(compiled) or "made outside" in nc.explain(compiled)
+
+
+def test_a_number_that_is_returned_has_no_plan():
+    net, optimiser = linear()
+
+    def step(x, y):
+        train(net, optimiser, x, y)
+        return optimiser.param_groups[0]["lr"]
+
+    compiled = nc.compile(step)
+    for i in range(8):
+        optimiser.param_groups[0]["lr"] = 0.1 * i
+        assert compiled(*batch(i)) == 0.1 * i
+    assert "it returns a float" in nc.explain(compiled)
+
+
+def test_a_global_that_is_assigned_has_no_plan():
+    count = 0
+
+    def step(x):
+        nonlocal count
+        count += 1
+        return x * 2.0
+
+    compiled = nc.compile(step)
+    for _ in range(8):
+        compiled(nc.ones(2))
+    assert (count, plans(compiled)) == (8, 0)
+    assert "count is changed" in nc.explain(compiled)
+
+
+def test_what_can_not_be_seen_is_found_by_comparing_again():
+    box = Hidden(1.0)
+    times = nc.compile(lambda x: x * box.value)
+    for _ in range(5):
+        times(nc.ones(2))
+    box.value = 2.0
+    with pytest.warns(
+        RuntimeWarning, match=r"does not do the same in each call: its calls differ in .*test_plan.py:\d+; earlier calls may"
+    ):
+        for _ in range(12):
+            found = times(nc.ones(2))
+    assert found.tolist() == [2.0, 2.0]
+    assert plans(times) == 0
+
+
+def test_lazy_layers():
+    def world(wrap):
+        net = nn.Sequential(nn.LazyLinear(6), nn.ReLU(), nn.LazyLinear(3))
+        optimiser = nc.optim.SGD(net.parameters(), lr=0.1)
+        step = wrap(lambda x, y: train(net, optimiser, x, y))
+        return lambda i: step(*batch(i)), net, step
+
+    assert replays(alike(world)) == 5
+
+
+def test_the_switches(monkeypatch):
+    net, optimiser = linear()
+    step = nc.compile(lambda x, y: train(net, optimiser, x, y))
+    monkeypatch.setattr(nc.config, "compile", False)
+    for i in range(6):
+        step(*batch(i))
+    assert len(step._entries) == 0
+
+    def plain(x):
+        return x
+
+    assert nc.compile(plain, disable=True) is plain
+    strict = nc.compile(fullgraph=True)(lambda x: x.item())
+    monkeypatch.setattr(nc.config, "compile", True)
+    with pytest.raises(RuntimeError, match=r"\[compile\] expected a function of which there is a plan; received a value is read, in "):
+        for _ in range(10):
+            strict(nc.ones(1))
+
+
+REFUSED = [
+    ({"backend": "eager"}, ValueError, "[compile] expected backend as 'numbacnn' or 'inductor'; received 'eager'."),
+    ({"mode": "fast"}, ValueError, "[compile] expected mode as "),
+    ({"mode": "default", "options": {}}, RuntimeError, "[compile] expected mode or options; received both."),
+    ({"fullgraph": "yes"}, TypeError, "[compile] expected fullgraph as True or False; received "),
+]
+
+
+@pytest.mark.parametrize("options, error, text", REFUSED)
+def test_arguments_are_judged(options, error, text):
+    with pytest.raises(error) as found:
+        nc.compile(lambda x: x, **options)
+    assert str(found.value).startswith(text)
+
+
+def test_what_is_no_function_is_refused():
+    with pytest.raises(TypeError) as found:
+        nc.compile(3)
+    assert str(found.value) == "[compile] expected a function or a Module; received 3."
+    with pytest.raises(TypeError) as found:
+        nc.explain(len)
+    assert str(found.value).startswith("[explain] expected what nc.compile gave; received ")
+
+
+def test_a_module_is_compiled_in_place():
+    nc.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3)).eval()
+    keys = list(net.state_dict())
+    assert nc.compile(net) is net
+    x = nc.tensor(np.random.default_rng(0).standard_normal((2, 1, 8, 8), dtype=np.float32))
+    with nc.no_grad():
+        wanted = net.forward(x).numpy().copy()
+        for _ in range(6):
+            np.testing.assert_array_equal(net(x).numpy(), wanted)
+    compiled = net.__dict__["_compiled"]
+    assert replays(compiled) == 3
+    assert list(net.state_dict()) == keys and isinstance(net[0], nn.Conv2d)
+    for copied in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert plans(copied.__dict__["_compiled"]) == 0
+        with nc.no_grad():
+            copied[4].bias.add_(1.0)
+            for _ in range(5):
+                np.testing.assert_array_equal(copied(x).numpy(), copied.forward(x).numpy())
+    assert "numpy" not in nc.explain(net)
+
+
+def test_threads_share_a_compiled_function():
+    nc.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 3)).eval()
+    look = nc.compile(lambda x: net(x))
+    inputs = [batch(i)[0] for i in range(8)]
+    with nc.inference_mode():
+        wanted = [net(x).numpy().copy() for x in inputs]
+        for _ in range(4):
+            look(inputs[0])
+
+    def work(k):
+        with nc.inference_mode():
+            return all((look(inputs[k]).numpy() == wanted[k]).all() for _ in range(50))
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(8)))
+    assert replays(look) > 20  # while one thread records, others run eagerly
+
+
+def test_memory_does_not_grow():
+    net, optimiser = linear()
+    step = nc.compile(lambda x, y: train(net, optimiser, x, y))
+    data = [batch(i) for i in range(5)]
+    for i in range(200):
+        step(*data[i % 5])
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for i in range(2000):
+            step(*data[i % 5])
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] - before < 20_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_compiled_function_lets_the_network_go():
+    net, optimiser = linear()
+    step = nc.compile(lambda x, y: train(net, optimiser, x, y))
+    for i in range(5):
+        step(*batch(i))
+    gone = weakref.ref(net.weight)
+    net = optimiser = step = None  # type: ignore[assignment]
+    gc.collect()
+    assert gone() is None
+
+
+# -- networks that only answer ---------------------------------------------------------------------------------------------------------
+def learnt(net: nn.Module, x: nc.Tensor) -> nn.Module:
+    """With running statistics that are not those of the beginning."""
+    net.train()
+    with nc.no_grad():
+        for _ in range(3):
+            net(x * 2.0 + 1.0)
+    return net.eval()
+
+
+@pytest.mark.parametrize("name, shape", [("resnet18", (2, 3, 32, 32)), ("small-resnet", (2, 1, 20, 20)), ("lenet-modern", (3, 1, 28, 28))])
+def test_a_network_that_is_optimised_for_inference(name, shape):
+    nc.manual_seed(0)
+    x = nc.tensor(np.random.default_rng(0).standard_normal(shape, dtype=np.float32))
+    net = learnt(nc.models.get(name)(10, shape[1]), x)
+    before = {key: np.array(t) for key, t in net.state_dict().items()}
+    fast = nc.optimize_for_inference(net, x)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in fast.modules())
+    with nc.inference_mode():
+        wanted, found = net(x).numpy(), [fast(x).numpy().copy() for _ in range(5)]
+    np.testing.assert_allclose(found[0], wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
+    assert all((f == found[0]).all() for f in found)
+    assert (0 < fast.deviation < 1e-5) if "resnet" in name else fast.deviation == 0
+    assert replays(fast.__dict__["_compiled"]) == 2
+    assert all((np.array(t) == before[key]).all() for key, t in net.state_dict().items())
+
+
+def test_an_optimised_network_is_read_only():
+    x = nc.ones(1, 1, 6, 6)
+    fast = nc.optimize_for_inference(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(32, 2)), x)
+    wanted = fast(x).tolist()
+    text = r"expected a parameter that can be written to; received one of a network that was optimised for inference; write to the network"
+    for write in (
+        lambda: fast[0].weight.zero_(),
+        lambda: fast[0].weight.add_(1.0),
+        lambda: fast.load_state_dict({name: np.asarray(t) for name, t in fast.state_dict().items()}),
+        lambda: setattr(fast[0].weight, "data", nc.zeros(2, 1, 3, 3)),
+    ):
+        with nc.no_grad(), pytest.raises(RuntimeError, match=text):
+            write()
+    with pytest.raises(ValueError, match="read-only"):
+        fast[0].weight.numpy()[...] = 0
+    fast[0].weight.data.zero_()
+    assert fast(x).tolist() == wanted
+
+
+def test_layers_that_are_used_otherwise_are_not_folded():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm, self.twice = nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Conv2d(2, 2, 1)
+
+        def forward(self, x):
+            y = self.conv(x)
+            return self.norm(y) + y + self.norm(self.twice(y))
+
+    fast = nc.optimize_for_inference(Both(), nc.rand(1, 1, 6, 6))
+    assert isinstance(fast.norm, nn.BatchNorm2d)
+    assert fast.deviation == 0
+
+
+def test_a_convolution_and_a_batch_normalisation_as_one():
+    conv, norm = nn.Conv2d(2, 4, 3, groups=2).eval(), nn.BatchNorm2d(4)
+    x = nc.rand(2, 2, 7, 7)
+    learnt(nn.Sequential(conv, norm), x)
+    fused = nn.utils.fuse_conv_bn_eval(conv, norm)
+    with nc.no_grad():
+        np.testing.assert_allclose(fused(x).numpy(), norm(conv(x)).numpy(), rtol=1e-4, atol=1e-5)
+    for wrong, error, text in (
+        (lambda: (conv.train(), norm), ValueError, "expected layers in evaluation mode; received training mode; call eval()."),
+        (lambda: (conv.eval(), nn.BatchNorm2d(3).eval()), nc.ShapeError, "expected 4 channels, as the convolution gives; received 3."),
+        (
+            lambda: (conv, nn.BatchNorm2d(4, track_running_stats=False).eval()),
+            ValueError,
+            "expected a batch normalisation with running statistics",
+        ),
+        (lambda: (conv, conv), TypeError, "expected a Conv2d and a BatchNorm2d; received Conv2d and Conv2d."),
+    ):
+        with pytest.raises(error) as found:
+            nn.utils.fuse_conv_bn_eval(*wrong())
+        assert str(found.value).startswith(f"[fuse_conv_bn_eval] {text}")
+
+
+# -- training and evaluating by themselves ------------------------------------------------------------------------------------------------
+def test_fit_is_the_same_with_and_without_plans():
+    rng = np.random.default_rng(0)
+    data = rng.standard_normal((90, 1, 8, 8), dtype=np.float32), rng.integers(0, 3, 90)
+    found = []
+    for compile in (False, True):
+        nc.manual_seed(0)
+        net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.2), nn.Flatten(), nn.Linear(144, 3))
+        history = nc.fit(net, data, data, epochs=3, batch_size=8, clip_grad=0.5, progress=False, compile=compile)
+        judged = nc.evaluate(net, data, batch_size=8, compile=compile)
+        answers = nc.predict(net, data[0], batch_size=8, compile=compile)
+        weights = [np.asarray(t).tobytes() for t in net.state_dict().values()]
+        found.append((weights, [(e.train_loss, e.val_loss, e.val_accuracy) for e in history], judged.loss, answers.tobytes()))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_fit_looks_at_the_loss_before_weights_move(compile):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((64, 4), dtype=np.float32), rng.integers(0, 3, 64)
+    x[40] = np.nan
+    nc.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Dropout(0.1))
+    with pytest.raises(FloatingPointError, match="received nan in epoch 1"):
+        nc.fit(net, (x, y), epochs=2, batch_size=4, progress=False, compile=compile)
+    assert all(np.isfinite(np.asarray(p)).all() for p in net.parameters())
+    after = [np.asarray(t).tobytes() for t in net.state_dict().values()], [t._version.count for t in net.buffers()], str(nc.get_rng_state())
+    STOPPED.setdefault(0, after)
+    assert STOPPED[0] == after
+
+
+STOPPED: dict[int, Any] = {}
+
+
+# -- what takes turns ------------------------------------------------------------------------------------------------------------------
+def test_a_step_that_does_one_thing_or_another_has_two_plans():
+    """Gradients are added up over some steps: a number that the code names says when the weights move."""
+    last = False
+
+    def world(wrap):
+        nonlocal last
+        net, optimiser = linear()
+
+        @wrap
+        def step(x, y):
+            loss = F.cross_entropy(net(x), y)
+            loss.backward()
+            if last:
+                optimiser.step()
+                optimiser.zero_grad()
+            return loss
+
+        def call(i):
+            nonlocal last
+            last = i % 3 == 2
+            return step(*batch(i))
+
+        return call, net, step
+
+    compiled = alike(world, 24)
+    assert plans(compiled) >= 2
+    assert replays(compiled) > 10
+
+
+def test_globals_that_only_share_a_name_with_an_attribute_do_not_count():
+    def world(wrap):
+        net, optimiser = linear()
+
+        @wrap
+        def step(x, y):
+            loss = train(net, optimiser, x, y)
+            return loss.detach().reshape(1)
+
+        def call(i):
+            globals()["reshape"] = i  # a name of an attribute, and of a variable of somebody else's
+            return step(*batch(i))
+
+        return call, net, step
+
+    try:
+        assert replays(alike(world)) == 5
+    finally:
+        del globals()["reshape"]
+
+
+def test_functions_inside_a_step_may_use_its_variables():
+    def world(wrap):
+        net, optimiser = linear()
+
+        @wrap
+        def step(x, y):
+            optimiser.zero_grad()
+            scores = net(x)
+
+            def scaled(factor):
+                return scores * factor
+
+            loss = sum(F.cross_entropy(scaled(k), y) for k in (1.0, 2.0))
+            loss.backward()
+            optimiser.step()
+            return loss
+
+        return lambda i: step(*batch(i)), net, step
+
+    assert replays(alike(world)) == 5
+
+
+def test_what_changes_in_each_call_runs_eagerly_in_the_end():
+    net, optimiser = linear()
+    step = nc.compile(lambda x, y: train(net, optimiser, x, y))
+    for i in range(20):
+        net.note = i  # an attribute that nobody reads, for all that is known
+        step(*batch(i))
+    assert replays(step) == 0
+    assert "changes from call to call" in nc.explain(step)
+
+
+def test_methods_that_are_replaced_are_seen():
+    class Doubled(nn.Module):
+        def forward(self, x):
+            return x * 2.0
+
+    double, calls = Doubled(), []
+    look = nc.compile(lambda x: double(x))
+    for _ in range(6):
+        assert look(nc.ones(1)).item() == 2
+    Doubled.forward = lambda self, x: x * 3.0
+    for _ in range(6):
+        assert look(nc.ones(1)).item() == 3
+    net, optimiser = linear()
+    step = nc.compile(lambda x, y: train(net, optimiser, x, y))
+    update = nc.optim.SGD.step
+    with pytest.MonkeyPatch.context() as patch:
+        for i in range(10):
+            if i == 5:
+                patch.setattr(nc.optim.SGD, "step", lambda self: (calls.append(1), update(self)))
+            step(*batch(i))
+    assert len(calls) == 5
+
+
+def test_an_optimiser_of_the_users_own():
+    class Every(nc.optim.SGD):
+        count = 0
+
+        def step(self):
+            self.count += 1
+            if self.count % 2:
+                super().step()
+
+    def world(wrap):
+        net, _ = linear()
+        optimiser = Every(net.parameters(), lr=0.1)
+        step = wrap(lambda x, y: train(net, optimiser, x, y))
+        return lambda i: step(*batch(i)), net, step
+
+    assert replays(alike(world, 12)) == 0
+
+
+# -- interrupts and forks --------------------------------------------------------------------------------------------------------------
+def test_an_interrupt_leaves_a_whole_step(monkeypatch):
+    """It is raised when the kernels have run: then the step counts, as what they have written does."""
+
+    def world():
+        nc.manual_seed(0)
+        net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3))
+        optimiser = nc.optim.Adam(net.parameters())
+        return net, optimiser
+
+    (net, optimiser), (other, other_optimiser) = world(), world()
+    step = nc.compile(lambda x, y: train(net, optimiser, x, y))
+    run = replaying.launch.replay
+
+    def interrupted(function: Any, *args: Any, **options: Any) -> Any:
+        found = run(function, *args, **options)
+        if getattr(function, "__name__", "") == "_run_segments":
+            raise KeyboardInterrupt
+        return found
+
+    for i in range(8):
+        train(other, other_optimiser, *batch(i))
+        with monkeypatch.context() as patch:
+            if i == 5:
+                patch.setattr(replaying.launch, "replay", interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    step(*batch(i))
+            else:
+                step(*batch(i))
+    assert replays(step) == 5
+    assert str(optimiser.state_dict()) == str(other_optimiser.state_dict())
+    for (name, a), b in zip(net.state_dict().items(), other.state_dict().values()):
+        assert (np.asarray(a) == np.asarray(b)).all() and a._version.count == b._version.count, name
+
+
+FORKED = """
+import os, sys
+import numpy as np
+import numbacnn as nc
+
+nc.manual_seed(0)
+net = nc.nn.Sequential(nc.nn.Linear(4, 6), nc.nn.ReLU(), nc.nn.Linear(6, 3))
+optimiser = nc.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+x, y = nc.tensor(np.random.default_rng(0).standard_normal((5, 4), dtype=np.float32)), nc.tensor([0, 1, 2, 0, 1])
+
+@nc.compile
+def step(x, y):
+    optimiser.zero_grad()
+    loss = nc.nn.functional.cross_entropy(net(x), y)
+    loss.backward()
+    optimiser.step()
+    return loss
+
+for _ in range(6):
+    step(x, y)
+read, write = os.pipe()
+if not os.fork():
+    os.write(write, repr([step(x, y).item() for _ in range(3)]).encode())
+    os._exit(0)
+os.wait()
+print(os.read(read, 1000).decode() == repr([step(x, y).item() for _ in range(3)]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork, which Windows lacks")
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_a_forked_child_goes_on(layer):
+    env = {**os.environ, "NUMBA_THREADING_LAYER": layer, "NUMBACNN_QUIET": "1"}
+    found = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=300, env=env)
+    assert found.stdout.strip() == "True", found.stderr[-2000:]
+
+
+# -- where the time goes ---------------------------------------------------------------------------------------------------------------
+def test_a_profile_names_passes_and_layers():
+    def world():
+        nc.manual_seed(0)
+        net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3))
+        return net, nc.optim.Adam(net.parameters())
+
+    (net, optimiser), (other, other_optimiser) = world(), world()
+    step, (x, y) = nc.compile(lambda x, y: train(net, optimiser, x, y)), batch(0)
+    found = nc.profile(step, x, y, repeat=3)
+    assert [*found.layers()] == [
+        *(("forward", layer) for layer in ("0", "1", "2", "3", "")),
+        *(("backward", layer) for layer in ("", "3", "2", "1", "0")),
+        ("optimizer", "Adam"),
+    ]
+    assert all(row.seconds > 0 for row in found.rows)
+    assert str(found).splitlines()[0].split() == ["pass", "layer", "ms", "share"]
+    for _ in range(8):  # it has trained
+        train(other, other_optimiser, x, y)
+    assert str(optimiser.state_dict()) == str(other_optimiser.state_dict())
+    with pytest.raises(TypeError, match=r"\[profile\] expected what nc.compile gave; received "):
+        nc.profile(len)
+    with pytest.raises(RuntimeError, match=r"\[profile\] expected a step of which there is a plan; received a value is read, in "):
+        nc.profile(nc.compile(lambda x: x.item()), nc.ones(1))
+
+
+def test_explain_lists_the_calls_of_a_plan():
+    net, optimiser = linear()
+    step = nc.compile(lambda x, y: train(net, optimiser, x, y))
+    for i in range(5):
+        step(*batch(i))
+    lines = nc.explain(step).splitlines()
+    assert lines[:3] == ["<lambda>: 1 signature", "", "float32 (5, 4), int64 (5,): 5 calls, 2 replayed"]
+    assert lines[3].startswith("    a plan of ") and lines[3].endswith(" bytes")
+    assert lines[-1].split()[0] == "sgd_step" and "test_plan.py:" in lines[-1]
+
+
+def test_modules_that_are_made_in_between_or_inside_change_nothing():
+    def world(wrap):
+        net, optimiser = linear()
+
+        @wrap
+        def step(x, y):
+            optimiser.zero_grad()
+            loss = nn.CrossEntropyLoss()(nn.Sequential(net, nn.Identity())(x), y)
+            loss.backward()
+            optimiser.step()
+            return loss
+
+        def call(i):
+            nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).append(nn.ReLU()).eval()
+            return step(*batch(i))
+
+        return call, net, step
+
+    assert replays(alike(world)) == 5
+
+
+def test_methods_of_a_class():
+    class Trainer:
+        def __init__(self):
+            self.net, self.optimiser = linear()
+            self.scale = 1.0
+
+        @nc.compile
+        def step(self, x, y):
+            self.optimiser.zero_grad()
+            loss = F.cross_entropy(self.net(x), y) * self.scale
+            loss.backward()
+            self.optimiser.step()
+            return loss
+
+    class Plain(Trainer):
+        def step(self, x, y):
+            return Trainer.step.function(self, x, y)
+
+    trainer, plain = Trainer(), Plain()
+    copied = None
+    for i in range(12):
+        if i == 7:
+            trainer.scale = plain.scale = 2.0
+        assert trainer.step(*batch(i)).item() == plain.step(*batch(i)).item()
+        if i == 5:
+            copied = copy.copy(trainer)
+    assert replays(trainer.step) > 3
+    assert copied.step is not trainer.step and copied.step.function.__self__ is copied
