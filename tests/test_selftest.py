@@ -183,6 +183,7 @@ ERRORS = [
     (("--framework", "scipy", "--ops", "max_pool"), 2, "selftest: scipy offers none of max_pool"),
     (("--framework", "scipy", "--device", "cuda"), 2, "selftest: --device is of numbacnn; another framework is judged on its own"),
     (("--replay", "nothing.json"), 1, "nothing.json"),
+    (("--json", "nowhere/found.json"), 2, "selftest: expected --json in a folder that is there; received nowhere/found.json"),
 ]
 
 

@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("selftest: expected --examples or --time; received both")
     if args.framework != "numbacnn" and args.device != backends.DEFAULT:
         raise UsageError("selftest: --device is of numbacnn; another framework is judged on its own")
+    if args.json and not Path(args.json).absolute().parent.is_dir():  # before the work, not after it
+        raise UsageError(f"selftest: expected --json in a folder that is there; received {args.json}")
     if args.replay:
         return _replay(Path(args.replay))
     import_extra("selftest", "hypothesis", "hypothesis")
