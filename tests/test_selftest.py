@@ -113,6 +113,24 @@ def test_a_crash_is_a_finding_and_the_run_goes_on(framework: Callable[[str], str
     assert re.search(r"^pad +inputs_are_left_alone .* BROKEN", out, re.M) and re.search(r"^pad +calls_repeat_bit_for_bit ", out, re.M)
 
 
+def test_what_a_child_writes_to_is_seen(framework: Callable[[str], str], run: Run) -> None:
+    code, out, _ = run("--framework", framework("x = x.copy() if not x.flags.writeable else x; x[...] = 7"), "--examples", "10")
+    assert code == 1 and re.search(r"^pad +inputs_are_left_alone .* BROKEN", out, re.M)
+
+
+def test_results_of_another_form_break_a_law(framework: Callable[[str], str], run: Run) -> None:
+    code, out, _ = run("--framework", framework("return np.zeros(3)"), "--examples", "10")
+    assert code == 1 and "BROKEN" in out
+
+
+def test_a_framework_that_does_not_start_is_one_line(tmp_path: Path, run: Run) -> None:
+    path = tmp_path / "mine.py"
+    for text in ("undefined", "import os; os._exit(3)", "def f(:"):
+        path.write_text(text)
+        code, out, err = run("--framework", str(path))
+        assert (code, out) == (1, "") and "[implementations] expected a framework" in err and "Traceback" not in err
+
+
 def test_a_call_that_hangs_is_a_finding(framework: Callable[[str], str]) -> None:
     (mine,) = child.isolated(framework(HANGS), patience=0.5)
     x = np.zeros((1, 1, 9), np.float32)

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from .trial import Crashed
+from ..errors import message
+from .trial import Crashed, name_of
 
 __all__ = ["Child", "isolated"]
 
@@ -39,7 +40,14 @@ def isolated(framework: str, patience: float = PATIENCE, **options: Any) -> list
     ['reference']
     """
     child = Child(framework, options, patience)
-    return [Remote(child, place, **about) for place, about in enumerate(child.ask("about"))]
+    try:
+        found = child.ask("about")
+    except (ImportError, ValueError):
+        raise
+    except Exception as error:
+        expected = f"a framework {framework} that starts"
+        raise RuntimeError(message("implementations", expected, f"{type(error).__name__}: {error}")) from error
+    return [Remote(child, place, **about) for place, about in enumerate(found)]
 
 
 class Remote:
@@ -57,7 +65,10 @@ class _Call:
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         child, place, name = self.where
-        return child.ask(place, name, args, options)
+        result, written = child.ask(place, name, args, options)
+        for i, array in written.items():  # as if it had been called here
+            args[i][...] = array
+        return result
 
 
 class Pickler(pickle.Pickler):
@@ -101,11 +112,9 @@ class Child:
             self.process = subprocess.Popen(self.command, start_new_session=True, **pipes)  # type: ignore[call-overload]
             weakref.finalize(self, end, self.process)  # when nobody asks any more, or at exit
             self._answer(self.process, IMPORT)
-        with contextlib.suppress(OSError):  # it is dead: then there is no answer
-            send(question, self.process.stdin)
-        return self._answer(self.process, self.patience)
+        return self._answer(self.process, self.patience, *question)
 
-    def _answer(self, process: subprocess.Popen[bytes], patience: float) -> Any:
+    def _answer(self, process: subprocess.Popen[bytes], patience: float, *question: Any) -> Any:
         late = threading.Event()
 
         def give_up() -> None:
@@ -115,10 +124,16 @@ class Child:
         timer = threading.Timer(patience, give_up)
         timer.start()
         try:
+            if question:
+                with contextlib.suppress(OSError):  # it is dead: then there is no answer
+                    send(question, process.stdin)
             kind, answer = pickle.load(process.stdout)  # type: ignore[arg-type]
         except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
             self.stop()
             raise Crashed(f"no answer within {patience:g} s" if late.is_set() else self._death(process.wait())) from error
+        except BaseException:  # Ctrl-C: the answer is still to come, and must not be taken for the next one
+            self.stop()
+            raise
         finally:
             timer.cancel()
         if kind == "died":
@@ -209,13 +224,16 @@ def _answer(implementations: list[Any], failed: Exception | None, place: Any, *c
     if place == "about":
         return [_about(each) for each in implementations]
     name, args, options = call
-    return getattr(implementations[place], name)(*args, **options)
+    before = {i: a.tobytes() for i, a in enumerate(args) if isinstance(a, np.ndarray)}
+    result = getattr(implementations[place], name)(*args, **options)
+    return result, {i: args[i] for i, old in before.items() if args[i].tobytes() != old}
 
 
 def _about(implementation: Any) -> dict[str, Any]:
     public = {name: getattr(implementation, name) for name in dir(implementation) if not name.startswith("_")}
-    plain = {name: value for name, value in public.items() if isinstance(value, (str, bool, tuple, dict))}
-    return {"plain": plain, "callables": [name for name, value in public.items() if callable(value)]}
+    plain: dict[str, Any] = {name: value for name, value in public.items() if isinstance(value, (bool, int, float, tuple, dict))}
+    plain |= {name: str(value) for name, value in public.items() if isinstance(value, str)}  # of no class of the framework's
+    return {"plain": plain | {"name": name_of(implementation)}, "callables": [name for name, value in public.items() if callable(value)]}
 
 
 def _portable(error: Exception) -> Exception:

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import FormatError, message
 from .cases import Case, from_data, to_data
 from .laws import LAWS, Law
-from .trial import Call, Crashed, LawBroken, Trial, name_of
+from .trial import Call, Crashed, LawBroken, NotOffered, Refused, Trial, name_of
 
 __all__ = ["Finding", "environment"]
 
@@ -91,6 +91,8 @@ class Finding:
                 law(trial, case)
         except LawBroken as error:
             return Finding.of(law, implementation, case, trial, error)
+        except (NotOffered, Refused):
+            return None
         return None
 
 

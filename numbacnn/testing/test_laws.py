@@ -3,7 +3,7 @@
 The environment's NUMBACNN_FRAMEWORK names the framework that is judged, in a child process; it is numbacnn where there is none.
 A test module of your own judges your implementation so:
 
-    from numbacnn.testing.test_laws import test_law  # noqa: F401
+    from numbacnn.testing.test_laws import parametrize, test_law  # noqa: F401
 
     def pytest_generate_tests(metafunc):
         parametrize(metafunc, [mine])
