@@ -29,7 +29,7 @@ from numbacnn.plan.replay import Plan
 
 pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 F = nn.functional
-DRAWS = int(os.environ.get("NUMBACNN_PLAN_DRAWS", "50"))
+DRAWS = int(os.environ.get("NUMBACNN_PLAN_DRAWS", "25"))
 
 
 @pytest.fixture(autouse=True)
