@@ -21,7 +21,7 @@ from hypothesis import seed as seeded
 
 from numbacnn.geometry import AdaptivePoolGeometry, PoolGeometry
 from numbacnn.testing import LAWS, Law, LawBroken, Trial, adapters
-from numbacnn.testing.judge import offered_axes, try_case
+from numbacnn.testing.judge import offered_axes
 from numbacnn.testing.strategies import cases
 from numbacnn.testing.trial import NotOffered, Refused, attribute
 
@@ -1768,7 +1768,7 @@ def caught(law: Law, faulty: Any, axes: tuple[int, ...], examples: int, seed: in
     tried = drawn(law.family, axes, examples, seed)
     for number, case in enumerate(tried, 1):
         try:
-            try_case(law, Trial(faulty), case)
+            law(Trial(faulty), case)
         except LawBroken as error:
             return number, error
         except (Refused, NotOffered):

@@ -118,8 +118,9 @@ def test_what_a_child_writes_to_is_seen(framework: Callable[[str], str], run: Ru
     assert code == 1 and re.search(r"^pad +inputs_are_left_alone .* BROKEN", out, re.M)
 
 
-def test_results_of_another_form_break_a_law(framework: Callable[[str], str], run: Run) -> None:
-    code, out, _ = run("--framework", framework("return np.zeros(3)"), "--examples", "10")
+@pytest.mark.parametrize("fault", ["return np.zeros(3)", "return np.array(['a'])", "return (x, None)"])
+def test_results_of_another_form_break_a_law(framework: Callable[[str], str], run: Run, fault: str) -> None:
+    code, out, _ = run("--framework", framework(fault), "--examples", "10")
     assert code == 1 and "BROKEN" in out
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .. import backends
 from ..extras import EXTRAS
+from ..testing.finding import processor
 from ..version import __version__
 from .options import Commands
 
@@ -91,14 +92,6 @@ def _extras() -> Rows:
     return rows
 
 
-def _processor_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or "unknown"
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
 def _processor() -> Rows:
     import llvmlite.binding as llvm
 
@@ -107,7 +100,7 @@ def _processor() -> Rows:
     on = llvm.get_host_cpu_features()
     fused = "fused multiply-add" if tile.FMA else "no fused multiply-add"
     return [
-        ("name", f"{_processor_name()} (LLVM: {llvm.get_host_cpu_name()})"),
+        ("name", f"{processor()} (LLVM: {llvm.get_host_cpu_name()})"),
         ("features", " ".join(name for name in FEATURES if on.get(name)) or "none that matter here"),
         ("kernels use", f"{tile.LANES} float32 lanes, {tile.REGISTERS} vector registers, {fused}"),
     ]

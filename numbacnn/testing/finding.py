@@ -87,8 +87,7 @@ class Finding:
             raise FormatError(message("replay", "a law of this version", repr(self.law)))
         trial, case = Trial(implementation), from_data(self.case)
         try:
-            with np.errstate(all="ignore"):
-                law(trial, case)
+            law(trial, case)
         except LawBroken as error:
             return Finding.of(law, implementation, case, trial, error)
         except (NotOffered, Refused):

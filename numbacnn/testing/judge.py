@@ -15,15 +15,13 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from ..errors import message
 from .cases import Case
 from .finding import Finding
 from .laws import LAWS, Law
 from .trial import Crashed, LawBroken, NotOffered, Refused, Trial, attribute, name_of
 
-__all__ = ["Verdict", "choose_laws", "hold", "judge", "merged", "offered_axes", "try_case"]
+__all__ = ["Verdict", "choose_laws", "hold", "judge", "merged", "offered_axes"]
 
 
 SHRINKING = 20.0
@@ -168,7 +166,7 @@ def hold(
         trial = Trial(implementation)
         verdict.cases += not broken
         try:
-            try_case(law, trial, case)
+            law(trial, case)
         except LawBroken as error:
             started[:] = started or [time.perf_counter()]
             broken[key] = {"case": case, "trial": trial, "error": error}
@@ -193,16 +191,3 @@ def hold(
             verdict.finding = replace(verdict.finding, difference=held)
     verdict.seconds = time.perf_counter() - start
     return verdict
-
-
-def try_case(law: Law, trial: Trial, case: Case) -> None:
-    """Hold an implementation to a law on one case; NumPy's warnings about NaN and infinities are not its concern."""
-    with np.errstate(all="ignore"):
-        try:
-            law(trial, case)
-        except (LawBroken, Refused, NotOffered):
-            raise
-        except Exception as error:
-            if not trial.calls:  # ours
-                raise
-            raise LawBroken(f"expected results that can be compared; received {type(error).__name__}: {error}") from error

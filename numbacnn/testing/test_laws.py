@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from .child import isolated
 from .finding import Finding
-from .judge import offered_axes, try_case
+from .judge import offered_axes
 from .laws import LAWS, Law
 from .strategies import cases
 from .trial import LawBroken, NotOffered, Refused, Trial, name_of
@@ -47,7 +47,7 @@ def test_law(implementation: Any, law: Law, axes: tuple[int, ...], data: st.Data
     own = getattr(implementation, "ranges", {}).get(law.family, {})
     case, trial = data.draw(cases(law.family, axes, **own)), Trial(implementation)
     try:
-        try_case(law, trial, case)
+        law(trial, case)
     except LawBroken as error:
         raise LawBroken(Finding.of(law, implementation, case, trial, error).text) from None
     except (NotOffered, Refused):

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from ..cases import Case
-from ..trial import Trial
+from ..trial import LawBroken, NotOffered, Refused, Trial
 
 __all__ = ["LAWS", "Law", "law"]
 
@@ -35,11 +37,19 @@ class Law:
     layouts: bool = False
 
     def __call__(self, trial: Trial, case: Case) -> None:
-        """Judge one case."""
+        """Judge one case. NumPy's warnings about NaN and infinities are no concern; results that can't be compared break the law."""
         if self.kind == "normal":
             trial.rounds()
         case = case if self.layouts else case.with_values(layout="C")
-        self.holds(trial, case.with_values(kind=self.kind))
+        try:
+            with np.errstate(all="ignore"):
+                self.holds(trial, case.with_values(kind=self.kind))
+        except (LawBroken, NotOffered, Refused):
+            raise
+        except Exception as error:
+            if not trial.calls:  # ours
+                raise
+            raise LawBroken(f"expected results that can be compared; received {type(error).__name__}: {error}") from error
 
     @property
     def sentence(self) -> str:
