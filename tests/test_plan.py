@@ -189,7 +189,7 @@ def test_a_compiled_run_has_the_bits_of_an_eager_one(layers, channels, optimiser
                 for _ in range(2):
                     x, y = nc.tensor(rng.standard_normal((n, 3, 9, 9), dtype=np.float32)), nc.tensor(rng.integers(0, 4, n))
                     loss, scores = run.step(x, y)
-                    states.append((loss.item(), loss.requires_grad, scores.numpy().tobytes(), run.state()))
+                    states.append((loss.detach().numpy().tobytes(), loss.requires_grad, scores.numpy().tobytes(), run.state()))
                 if run.schedule is not None:
                     run.schedule.step()
                 run.change(change, i)
