@@ -11,7 +11,7 @@ __all__ = ["EXTRAS", "import_extra"]
 
 EXTRAS = {
     "demo": ("scikit-learn", "matplotlib", "pillow"),
-    "test": ("pytest", "hypothesis"),
+    "test": ("pytest", "pytest-xdist", "hypothesis"),
     "cuda": ("numba-cuda",),
     "ptx": ("nvidia-nvvm", "nvidia-cuda-nvcc"),
 }

@@ -6,14 +6,13 @@ import atexit
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
-from pathlib import Path
 
 
 def _cache_folder() -> str:
     """A fresh folder for compiled kernels, gone afterwards; or the one that NUMBACNN_TEST_CACHE names (for quick reruns)."""
+    if "PYTEST_XDIST_WORKER" in os.environ:  # that of the process that started this one
+        return os.environ["NUMBA_CACHE_DIR"]
     kept = os.environ.get("NUMBACNN_TEST_CACHE")
     if kept:
         return kept
@@ -45,28 +44,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore::numba.core.errors.NumbaDebugInfoWarning")
 
 
-SIMULATOR = pytest.StashKey[tuple[subprocess.Popen, Path]]()
-"""The child of ``test_simulator.py`` and the file that it writes to."""
-
-
-def start_simulator() -> tuple[subprocess.Popen, Path]:
-    """Run the tests of the CUDA kernels in a child process, in the simulator."""
-    here, folder = Path(__file__).parent, Path(tempfile.mkdtemp(prefix="numbacnn-simulator-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *sorted(map(str, here.glob("test_cuda_*.py")))]
-    environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_CACHE_DIR": str(folder)}
-    environment.pop("NUMBACNN_TEST_CACHE", None)
-    out = folder / "output.txt"
-    with open(out, "w") as file:
-        child = subprocess.Popen(command, cwd=here.parent, env=environment, stdout=file, stderr=subprocess.STDOUT, text=True)
-    atexit.register(child.kill)
-    return child, out
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Start the simulator's child first, where it will be asked for: the other tests take as long."""
-    if not session.config.option.collectonly and any(item.path.name == "test_simulator.py" for item in session.items):
-        session.config.stash[SIMULATOR] = start_simulator()
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two processes share the whole suite: most tests compile, or compute in one thread. Some chosen files run in this process."""
+    return 2 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
 
 
 def _devices() -> list[str]:

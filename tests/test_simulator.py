@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
-from conftest import SIMULATOR, start_simulator
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 SECONDS = 900  # about 150 on an idle core
+HERE = Path(__file__).parent
 
 
-def test_cuda_kernels_in_the_simulator(pytestconfig: pytest.Config) -> None:
-    """The child was started when the tests were collected: it is one thread, beside tests that seldom use two."""
-    child, out = pytestconfig.stash.get(SIMULATOR, None) or start_simulator()
-    code = child.wait(SECONDS)
-    output = out.read_text()
-    assert code == 0, output
-    last = output.splitlines()[-1]
-    assert " passed" in last and " skipped" not in last, output  # a simulator that was not switched on would skip everything
+def test_cuda_kernels_in_the_simulator(tmp_path: Path) -> None:
+    files = sorted(map(str, HERE.glob("test_cuda_*.py")))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "NUMBACNN_TEST_CACHE"))}
+    environment |= {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
+    child = subprocess.run(command, cwd=HERE.parent, env=environment, capture_output=True, text=True, timeout=SECONDS)
+    assert child.returncode == 0, child.stdout + child.stderr
+    last = child.stdout.splitlines()[-1]
+    assert " passed" in last and " skipped" not in last, child.stdout  # a simulator that was not switched on would skip everything
