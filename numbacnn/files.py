@@ -97,8 +97,13 @@ def open_file(op: str, what: str, path: str | os.PathLike[str]) -> BufferedReade
     except OSError as error:
         raise type(error)(message(op, f"{what} {name}", error.strerror or type(error).__name__)) from None
     else:
-        received = "a folder" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device"
+        received = _kind(mode)
     raise FileNotFoundError(message(op, f"{what} {name}", received))
+
+
+def _kind(mode: int) -> str:
+    """What lies there instead of a file."""
+    return "a folder" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device"
 
 
 # -- a file written in one step --------------------------------------------------------------------------------------------------
@@ -107,8 +112,16 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
 
     The file keeps its mode, and a symbolic link stays one: the file that it leads to is replaced. What processes that were killed in
     the middle of such a write have left beside the file is removed.
+
+    Raises:
+        FileExistsError: a folder, a pipe or a device lies there, such as /dev/null, which a superuser would replace.
+        OSError: the file can't be written; the error is the system's.
     """
     target = Path(os.path.realpath(path))
+    with contextlib.suppress(FileNotFoundError):
+        mode = os.stat(target).st_mode
+        if not stat.S_ISREG(mode):
+            raise FileExistsError(message("write", f"a file {os.fsdecode(path)}", _kind(mode)))
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(target)
     temporary, file = _temporary(target)

@@ -76,6 +76,16 @@ def _environment() -> dict[str, str]:
 
 
 # -- folders -----------------------------------------------------------------------------------------------------------------------
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes, which Windows lacks")
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    """A pipe stands for /dev/null, which a superuser would lose."""
+    os.mkfifo(tmp_path / "pipe")
+    for path, kind in ((tmp_path / "pipe", "a pipe"), (tmp_path, "a folder")):
+        with pytest.raises(FileExistsError, match=rf"^\[write\] expected a file {re.escape(str(path))}; received {kind}\.$"):
+            files.write_atomically(path, b"new")
+    assert stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode) and len(list(tmp_path.iterdir())) == 1
+
+
 def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for name, kind, received in (("file", FileExistsError, "a file"), ("file/run", NotADirectoryError, "Not a directory")):
