@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from planted_faults import FAULTS, ONLY, SOUND, caught, implementation, laws_of
 
 from numbacnn.geometry import ConvGeometry, PoolGeometry
-from numbacnn.testing import LAWS, Law
+from numbacnn.testing import LAWS, Law, LawBroken, Trial, Verdict, judge
 from numbacnn.testing.laws.pool import holds_data_everywhere
 from numbacnn.testing.strategies import avg_pool_cases, conv_cases, max_pool_cases
 
@@ -62,6 +65,102 @@ def test_a_fault_of_the_reports_is_caught_by_the_law_that_speaks_of_it(name: str
         "max_pool_with_indices: padded column": {"indices_point_to_the_maxima", "of_equal_maxima_the_index_is_in_the_window"},
     }
     assert found == named[name]
+
+
+# -- what implementations may give, and refuse ---------------------------------------------------------------------------------------
+def held(name: str, **operations: Any) -> Verdict:
+    """What a law finds of the sound operations, and of these."""
+    law = next(law for law in LAWS if str(law) == name)
+    sound = {op: SOUND[op] for op in ("conv", "max_pool", "pad")}
+    (verdict,) = judge(implementation(sound | operations), [law], examples=30)
+    return verdict
+
+
+def refuses(*args: Any, **options: Any) -> Any:
+    raise NotImplementedError
+
+
+def gradients(*chosen: int | None) -> Callable[..., Any]:
+    """A convolution's gradients: these of (dx, dw), None where there is none."""
+
+    def conv_grad(*args: Any, **options: Any) -> Any:
+        found = SOUND["conv_grad"](*args, **options)
+        return tuple(None if i is None else found[i] for i in chosen)
+
+    return conv_grad
+
+
+@pytest.mark.parametrize("name", ["input_gradient_is_adjoint", "weight_gradient_is_adjoint", "bias_gradient_is_the_sum"])
+def test_gradients_may_be_left_out(name: str) -> None:
+    """A lone array is the first array's gradient, and None one that is lacked: neither breaks a law."""
+
+    def lone(*args: Any, **options: Any) -> Any:
+        return gradients(0)(*args, **options)[0]
+
+    for some in (lone, gradients(0), gradients(0, None), gradients(None, 1), gradients(None, None)):
+        assert held(f"conv: {name}", conv_grad=some).finding is None
+
+
+def test_gradients_of_nothing_break_a_law() -> None:
+    finding = held("conv: input_gradient_is_adjoint", conv_grad=gradients(0, 1, 1, 1)).finding
+    assert finding is not None and finding.difference == "expected at most 3 gradients, one for each array; received 4"
+
+
+def test_what_comes_out_is_judged_where_gradients_are_refused() -> None:
+    calls = itertools.count()
+
+    def unstable(*args: Any, **options: Any) -> Any:
+        return SOUND["pad"](*args, **options) + next(calls)
+
+    assert held("pad: calls_repeat_bit_for_bit", pad=unstable, pad_grad=refuses).finding
+    assert held("pad: padding_is_adjoint_to_its_gradient", pad_grad=refuses).refused == 30
+
+
+def test_the_same_bits_are_those_of_zero_too() -> None:
+    """-0 is equal to 0, and has other bits; so has one NaN than another."""
+    signs = itertools.cycle((1, -1))
+
+    def signed(x: np.ndarray, *args: Any, **options: Any) -> Any:
+        return np.copysign(np.full_like(SOUND["pad"](x, *args, **options), number), next(signs))
+
+    for number in (0, np.nan):
+        finding = held("pad: calls_repeat_bit_for_bit", pad=signed).finding
+        assert finding is not None, number
+
+
+def test_a_rounding_that_is_none_is_named() -> None:
+    with pytest.raises(ValueError, match=r"^\[mine\] expected rounding as 'exact', 'sums', 'winograd' or 'fft'; received 'sum'\.$"):
+        Trial(SimpleNamespace(name="mine", rounding="sum"))
+
+
+def test_threads_that_can_not_be_set_are_refused() -> None:
+    def takes_no_zero(number: int) -> None:
+        if number < 1:
+            raise RuntimeError("expects a positive number of threads")
+
+    verdict = held("pad: threads_change_nothing", set_num_threads=takes_no_zero)
+    assert (verdict.finding, verdict.refused) == (None, 30)
+
+
+def test_a_maximum_of_no_pixels_may_be_the_lowest_number_in_float16() -> None:
+    """That it is -inf says a law of its own."""
+
+    def lowest(x: np.ndarray, *args: Any, **options: Any) -> Any:
+        return np.maximum(SOUND["max_pool"](x, *args, **options), np.finfo(x.dtype).min)
+
+    assert held("max_pool: float16_gives_what_float32_gives", max_pool=lowest).finding is None
+
+
+def test_a_law_of_ones_own_is_judged() -> None:
+    """A finding is tried again by its law, which need not be in the list."""
+
+    def never(trial: Trial, case: Any) -> None:
+        """Nothing holds."""
+        raise LawBroken("expected nothing; received a pad")
+
+    law = Law("never", "pad", never, ("pad",))
+    (verdict,) = judge(SimpleNamespace(pad=SOUND["pad"]), [law], examples=5)
+    assert verdict.finding is not None and verdict.finding.difference == "expected nothing; received a pad"
 
 
 # -- what the strategies draw -------------------------------------------------------------------------------------------------------

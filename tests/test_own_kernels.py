@@ -6,7 +6,10 @@ import re
 import subprocess
 import sys
 import threading
+import time
+import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -224,6 +227,27 @@ def test_what_is_left_out_or_not_taken_stays_built_in() -> None:
     for one, other in zip(found, wanted):
         np.testing.assert_array_equal(one, other)
     assert own.calls == [("grad_input", (2, 4, 14, 14))]
+
+
+def test_two_threads_are_judged_one_after_the_other() -> None:
+    """What Hypothesis and Python's warnings keep is the process's."""
+    running, counts = [], []
+
+    def judged() -> None:
+        def kernel(x: np.ndarray, g: Windows, out: np.ndarray) -> None:
+            running.append(kernel)
+            counts.append(len(set(running)))
+            time.sleep(0.02 if len(counts) < 20 else 0)
+            avg_forward(x, g, out)
+            running.remove(kernel)
+
+        nc.use_kernel("avg_pool2d", kernel)
+
+    filters = list(warnings.filters)
+    with ThreadPoolExecutor(2) as pool:
+        for future in [pool.submit(judged) for _ in range(2)]:
+            future.result()
+    assert set(counts) == {1} and warnings.filters == filters
 
 
 def test_it_is_the_threads_own_nests_and_can_be_entered_again() -> None:

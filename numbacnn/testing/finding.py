@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import FormatError, message
 from .cases import Case, from_data, to_data
 from .laws import LAWS, Law
-from .trial import Call, Crashed, LawBroken, NotOffered, Refused, Trial, name_of
+from .trial import Call, LawBroken, NotOffered, Refused, Trial, name_of
 
 __all__ = ["Finding", "environment"]
 
@@ -32,6 +32,7 @@ class Finding:
         code: the calls, as Python that can be pasted.
         found, wanted: the two results, as text.
         case: the case, as ``to_data`` gives it; ``replay`` runs it again.
+        platform: versions, system and processor.
     """
 
     law: str
@@ -46,14 +47,19 @@ class Finding:
     platform: str
 
     @classmethod
-    def of(cls, law: Law, implementation: Any, case: Case, trial: Trial, error: LawBroken) -> Finding:
-        """What there is to tell of a case that broke a law."""
-        name = name_of(implementation)
-        results = [] if isinstance(error, Crashed) else [_shown(error.found), _shown(error.wanted)]
-        found, wanted = results or ("", "")
-        version = str(getattr(implementation, "version", ""))
-        code = as_python(trial.calls, name)
-        return cls(str(law), law.sentence, name, version, str(error), code, found, wanted, to_data(case), environment())
+    def of(cls, law: Law, trial: Trial, case: Case) -> Finding | None:
+        """Judge a case; None where the law holds, or nothing can be said: ``trial.refused`` where the implementation refused it."""
+        try:
+            law(trial, case)
+        except LawBroken as error:
+            name, version = name_of(trial.implementation), str(getattr(trial.implementation, "version", ""))
+            code, found, wanted = as_python(trial.calls, name), _shown(error.found), _shown(error.wanted)
+            return cls(str(law), law.sentence, name, version, str(error), code, found, wanted, to_data(case), environment())
+        except Refused:
+            trial.refused = True
+        except NotOffered:
+            pass
+        return None
 
     @property
     def text(self) -> str:
@@ -85,14 +91,7 @@ class Finding:
         law = next((law for law in LAWS if str(law) == self.law), None)
         if law is None:
             raise FormatError(message("replay", "a law of this version", repr(self.law)))
-        trial, case = Trial(implementation), from_data(self.case)
-        try:
-            law(trial, case)
-        except LawBroken as error:
-            return Finding.of(law, implementation, case, trial, error)
-        except (NotOffered, Refused):
-            return None
-        return None
+        return Finding.of(law, Trial(implementation), from_data(self.case))
 
 
 def environment() -> str:

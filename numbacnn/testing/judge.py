@@ -9,19 +9,21 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import message
-from .cases import Case
+from .cases import Case, from_data
 from .finding import Finding
 from .laws import LAWS, Law
-from .trial import Crashed, LawBroken, NotOffered, Refused, Trial, attribute, name_of
+from .trial import LawBroken, Trial, attribute, name_of
 
-__all__ = ["Verdict", "choose_laws", "hold", "judge", "merged", "offered_axes"]
+__all__ = ["ALONE", "Verdict", "choose_laws", "hold", "judge", "merged", "offered_axes"]
 
 
 SHRINKING = 20.0
@@ -77,7 +79,6 @@ def judge(
     *,
     examples: int = 25,
     seed: int | None = 0,
-    skip: Container[tuple[str, str]] = (),
 ) -> Iterator[Verdict]:
     """Hold an implementation to laws, all by default.
 
@@ -85,7 +86,6 @@ def judge(
         implementation: an object as ``trial`` describes it.
         examples: cases for each law.
         seed: the same seed draws the same cases; None draws new ones each time.
-        skip: (law, implementation) that are left out, such as those that are known to be broken.
 
     Yields:
         a verdict for each law of which the implementation offers the operations.
@@ -95,7 +95,7 @@ def judge(
     """
     for law in LAWS if laws is None else laws:
         axes = offered_axes(law, implementation)
-        if axes and (str(law), name_of(implementation)) not in skip:
+        if axes:
             yield hold(law, implementation, axes, examples, seed)
 
 
@@ -112,13 +112,17 @@ def merged(verdicts: Iterable[Verdict]) -> list[Verdict]:
     return list(found.values())
 
 
+ALONE = threading.RLock()
+"""One thread judges at a time: Hypothesis's folder, and Python's filters of warnings, are the process's."""
+
+
 @contextlib.contextmanager
 def _away() -> Iterator[None]:
     """Hypothesis leaves its notes in a folder that goes, and not in the user's."""
     from hypothesis import configuration
 
-    before = configuration.__hypothesis_home_directory
-    with tempfile.TemporaryDirectory() as folder:
+    with ALONE, tempfile.TemporaryDirectory() as folder:
+        before = configuration.__hypothesis_home_directory
         configuration.set_hypothesis_home_dir(folder)
         try:
             yield
@@ -133,8 +137,14 @@ def hold(
     examples: int,
     seed: int | None,
     prepare: Callable[[Case], Case | None] | None = None,
+    until: float = math.inf,
 ) -> Verdict:
-    """Hold an implementation to one law, by cases that ``prepare`` makes of those that are drawn; None is one that is passed over."""
+    """Hold an implementation to one law.
+
+    Args:
+        prepare: makes the cases of those that are drawn; None is one that is passed over.
+        until: the ``time.perf_counter()`` after which no more are drawn; one that was broken before is still made smaller.
+    """
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import seed as seeded
     from hypothesis.errors import Unsatisfiable
@@ -142,7 +152,7 @@ def hold(
     from .strategies import cases
 
     verdict = Verdict(law, name_of(implementation))
-    broken: dict[str, dict[str, Any]] = {}
+    broken: dict[str, Finding] = {}
     start = time.perf_counter()
     drawn = cases(law.family, axes, **getattr(implementation, "ranges", {}).get(law.family, {}))
     if prepare:
@@ -158,36 +168,28 @@ def hold(
     )
     @given(case=drawn)
     def all_hold(case: Case) -> None:
+        nonlocal until
         key = repr(case)
-        if broken and (key in broken or time.perf_counter() > started[0] + SHRINKING):
-            if key in broken:
-                raise broken[key]["error"]
-            return
-        trial = Trial(implementation)
-        verdict.cases += not broken
-        try:
-            law(trial, case)
-        except LawBroken as error:
-            started[:] = started or [time.perf_counter()]
-            broken[key] = {"case": case, "trial": trial, "error": error}
-            raise
-        except Refused:
-            verdict.refused += not broken
-        except NotOffered:
-            pass
-        verdict.error = max(verdict.error, trial.error)
+        if key not in broken and time.perf_counter() < until:
+            first, trial = not broken, Trial(implementation)
+            if found := Finding.of(law, trial, case):
+                broken[key] = found
+                until = time.perf_counter() + SHRINKING if first else until
+            verdict.cases += first
+            verdict.refused += first and trial.refused
+            verdict.error = max(verdict.error, trial.error)
+        if key in broken:
+            raise LawBroken(key)
 
-    started: list[float] = []
     try:
         with _away(), contextlib.suppress(Unsatisfiable):  # where all are passed over
             (seeded(seed) if seed is not None else lambda f: f)(all_hold)()
     except Exception as error:
-        if not broken:
+        finding = broken.get(str(error)) or next(reversed(broken.values()), None)
+        if finding is None:
             raise
-        smallest = [found for found in broken.values() if found["error"] is error] or [*broken.values()]
-        verdict.finding = Finding.of(law, implementation, **smallest[-1])
-        if not isinstance(smallest[-1]["error"], Crashed) and verdict.finding.replay(implementation) is None:
-            held = f"{verdict.finding.difference}; not every time: the law held when the case was tried again"
-            verdict.finding = replace(verdict.finding, difference=held)
+        if Finding.of(law, Trial(implementation), from_data(finding.case)) is None:
+            finding = replace(finding, difference=f"{finding.difference}; not every time: the law held when the case was tried again")
+        verdict.finding = finding
     verdict.seconds = time.perf_counter() - start
     return verdict

@@ -19,7 +19,7 @@ from ..extras import import_extra
 from .adapters._passes import from_passes
 from .cases import Case, PoolCase
 from .finding import Finding
-from .judge import hold, offered_axes
+from .judge import ALONE, hold, offered_axes
 from .laws import LAWS, Law, every, sizes
 from .trial import LawBroken
 
@@ -63,7 +63,7 @@ def judge_kernel(kernel: Kernel, device: str, rounding: str = "exact") -> None:
     examples = EXAMPLES["simulated" if xp.simulated else "compiled" if compiled else "Python"]
     watched = _Watched(**vars(kernel) | {"guarded": True})
     implementation = _implementation(xp, watched, rounding)
-    with in_front(device, kernel.op, xp.own(watched)), warnings.catch_warnings():
+    with ALONE, in_front(device, kernel.op, xp.own(watched)), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for seed, law in enumerate(_laws(watched, implementation)):
             verdict = hold(law, implementation, (2,), examples, seed, functools.partial(_taken, kernel))

@@ -24,7 +24,7 @@ from .finding import Finding
 from .judge import offered_axes
 from .laws import LAWS, Law
 from .strategies import cases
-from .trial import LawBroken, NotOffered, Refused, Trial, name_of
+from .trial import LawBroken, Trial, name_of
 
 __all__ = ["parametrize", "pytest_generate_tests", "test_law"]
 
@@ -45,10 +45,5 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
 def test_law(implementation: Any, law: Law, axes: tuple[int, ...], data: st.DataObject) -> None:
     own = getattr(implementation, "ranges", {}).get(law.family, {})
-    case, trial = data.draw(cases(law.family, axes, **own)), Trial(implementation)
-    try:
-        law(trial, case)
-    except LawBroken as error:
-        raise LawBroken(Finding.of(law, implementation, case, trial, error).text) from None
-    except (NotOffered, Refused):
-        pass
+    if finding := Finding.of(law, Trial(implementation), data.draw(cases(law.family, axes, **own))):
+        raise LawBroken(finding.text)

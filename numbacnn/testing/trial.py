@@ -15,7 +15,7 @@ An **implementation** is any object with some of these attributes; arrays in and
 | ``batch_norm`` | (x, *, eps) -> x normalised by its own statistics |
 | each of them with ``_grad`` behind | (grad, *the same) -> a gradient for each array that was given, None for one it lacks |
 | ``output_shape`` | (name, shapes, *the rest of the call) -> the shape, without the memory |
-| ``set_num_threads`` | (number) -> None |
+| ``set_num_threads`` | (number) -> None; 0 stands for as many as at first |
 | ``rounding`` | a row of ``ROUNDING``; "exact" where there is none |
 | ``ranges`` | for a family of operations, what ``strategies`` draw from: {"conv": {"groups": (1, 1)}} |
 | ``largest`` | the most numbers that an array of a call may have, where it is slow; larger ones are not tried |
@@ -23,23 +23,24 @@ An **implementation** is any object with some of these attributes; arrays in and
 
 Names and defaults are PyTorch's, and an option that has its default is left out of a call. Sizes come as tuples, a number for each
 axis; a ``padding`` that is not the same on both sides as pairs. What an implementation lacks is "not offered"; a call that
-raises is "refused". Neither breaks a law.
+raises is "refused". Neither breaks a law. What comes back must be arrays of numbers, or what ``np.asarray`` makes one of.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..arguments import one_of
 from ..geometry import AdaptivePoolGeometry, ConvGeometry, PoolGeometry
 from .cases import AdaptiveCase, Case, ConvCase, NormCase, PadCase, PoolCase
 
-__all__ = ["ROUNDING", "Call", "Crashed", "LawBroken", "NotOffered", "Refused", "Trial", "attribute", "name_of"]
+__all__ = ["ROUNDING", "Call", "Crashed", "LawBroken", "NotOffered", "Refused", "Trial", "as_arrays", "attribute", "name_of"]
 
 ROUNDING = {"exact": 0.0, "sums": 1.0, "winograd": 4.0, "fft": 4.0}
 """How far a result may be off: so many times n * eps * s, where a sum has n terms, whose magnitudes add up to s at most.
@@ -91,6 +92,28 @@ class Refused(Exception):
     """The implementation raised an error."""
 
 
+def as_arrays(result: Any) -> Any:
+    """What a call gave as NumPy's arrays: one, or a tuple of them and None.
+
+    Raises:
+        LawBroken: it is something else.
+    """
+    if isinstance(result, (tuple, list)):
+        return tuple(None if part is None else _as_array(part) for part in result)
+    return _as_array(result)
+
+
+def _as_array(value: Any) -> np.ndarray:
+    received = type(value).__name__
+    try:
+        array = np.asarray(value)
+    except Exception as error:
+        raise LawBroken(f"expected an array; received {received}, and np.asarray says {type(error).__name__}: {error}") from error
+    if array.dtype.kind not in "biuf":
+        raise LawBroken(f"expected an array of numbers; received {received} of {array.dtype}")
+    return array
+
+
 @dataclass(frozen=True)
 class Call:
     """A call of the implementation and what came back."""
@@ -107,12 +130,15 @@ class Trial:
 
     def __init__(self, implementation: Any) -> None:
         self.implementation = implementation
-        self.factor = ROUNDING[getattr(implementation, "rounding", "exact")]
+        rounding = getattr(implementation, "rounding", "exact")
+        one_of(name_of(implementation), "rounding", rounding, ROUNDING)
+        self.factor = ROUNDING[rounding]
         self.same_bits = getattr(implementation, "same_bits", False)
         self.largest = getattr(implementation, "largest", math.inf)
         self.calls: list[Call] = []
         self.bound = 0.0
         self.error = 0.0
+        self.refused = False
 
     # -- calls ---------------------------------------------------------------------------------------------------------------
     def offers(self, name: str) -> bool:
@@ -127,19 +153,24 @@ class Trial:
         if any(a is not None and a.size > self.largest for a in arrays):
             raise Refused(f"{name}: more than {self.largest} numbers")
         try:
-            result = getattr(self.implementation, name)(*arrays, *sizes, **options)
-        except LawBroken as crash:
-            self.calls.append(Call(name, arrays, sizes, options, crash))
+            result = self._ask(name, *arrays, *sizes, **options)
+            gives = as_arrays(result)
+        except LawBroken as fault:
+            self.calls.append(Call(name, arrays, sizes, options, fault))
+            raise
+        self.calls.append(Call(name, arrays, sizes, options, gives))
+        return gives
+
+    def _ask(self, name: str, *args: Any, **options: Any) -> Any:
+        try:
+            return getattr(self.implementation, name)(*args, **options)
+        except LawBroken:
             raise
         except Exception as error:
             raise Refused(f"{name}: {type(error).__name__}: {error}") from error
-        gives = (
-            tuple(None if part is None else np.asarray(part) for part in result)
-            if isinstance(result, (tuple, list))
-            else np.asarray(result)
-        )
-        self.calls.append(Call(name, arrays, sizes, options, gives))
-        return gives
+
+    def set_num_threads(self, number: int) -> None:
+        self._ask("set_num_threads", number)
 
     def _bear(self, shape: Sequence[int]) -> None:
         """Refuse what would give more numbers than a slow implementation can."""
@@ -147,9 +178,14 @@ class Trial:
             raise Refused(f"more than {self.largest} numbers")
 
     def gradients(self, name: str, grad: np.ndarray, *arrays: np.ndarray | None, sizes: tuple[Any, ...] = (), **options: Any) -> Any:
-        """The gradients of an operation's arrays; a lone one counts as the first."""
+        """The gradients of an operation's arrays, None for those that it lacks; a lone one is the first array's."""
         found = self.call(f"{name}_grad", grad, *arrays, sizes=sizes, **options)
-        return found if isinstance(found, tuple) else (found,)
+        found = found if isinstance(found, tuple) else (found,)
+        if len(found) > len(arrays):
+            raise LawBroken(f"expected at most {len(arrays)} gradients, one for each array; received {len(found)}")
+        if all(part is None for part in found):
+            raise NotOffered(f"{name}_grad")
+        return (*found, *(None,) * (len(arrays) - len(found)))
 
     def shape_of(self, name: str, shapes: Sequence[tuple[int, ...]], *sizes: Any, **options: Any) -> tuple[int, ...]:
         """The shape of a call's result, without the memory."""
@@ -175,6 +211,9 @@ class Trial:
         self._bear(g.input_shape)
         self._expect(x, w[:, 0].size + 1, float(np.abs(w).sum(axis=(0, *range(2, w.ndim))).max()))
         return self.call(f"conv_transpose{len(g.axes)}d", x, w, b, **transposed_options(g))  # type: ignore[no-any-return]
+
+    def conv_transpose_grad(self, grad: np.ndarray, x: np.ndarray, w: np.ndarray, g: ConvGeometry) -> Any:
+        return self.gradients(f"conv_transpose{len(g.axes)}d", grad, x, w, **transposed_options(g))
 
     def max_pool(self, x: np.ndarray, g: PoolGeometry) -> np.ndarray:
         return self.call(f"max_pool{len(g.axes)}d", x, sizes=(g.kernel,), **pool_options(g))  # type: ignore[no-any-return]
@@ -225,19 +264,13 @@ class Trial:
     # -- results -------------------------------------------------------------------------------------------------------------
     def same(self, found: Any, wanted: Any, atol: float = 0.0) -> None:
         """Break the law unless the two are equal, or as close as this implementation's sums come (or ``atol``)."""
-        found, wanted = np.asarray(found), np.asarray(wanted)
-        if found.shape != wanted.shape:
-            raise LawBroken(f"expected shape {wanted.shape}; received shape {found.shape}", found, wanted)
+        found, wanted = _alike(found, wanted)
         unequal = (found != wanted) & ~(np.isnan(found) & np.isnan(wanted))
         if not unequal.any():
             return
         with np.errstate(invalid="ignore"):
             off = np.where(unequal, np.abs(found.astype(np.float64) - wanted), 0.0)
-        wrong = unequal & ~(off <= max(self.bound, atol))
-        if wrong.any():
-            at = tuple(int(i) for i in np.argwhere(wrong)[0])
-            count = f"{int(wrong.sum())} of {wrong.size} elements differ"
-            raise LawBroken(f"expected {wanted[at]} at {at}; received {found[at]}; {count}", found, wanted)
+        _break_where(unequal & ~(off <= max(self.bound, atol)), found, wanted)
         self.error = max(self.error, float(off.max()) / max(float(np.abs(wanted).max()), 1.0))
 
     def rounds(self) -> None:
@@ -245,27 +278,18 @@ class Trial:
         self.factor = max(self.factor, ROUNDING["sums"])
 
     def equal(self, found: Any, wanted: Any) -> None:
-        """Break the law unless the two have the same bits (or NaN at the same places)."""
-        found, wanted = np.asarray(found), np.asarray(wanted)
+        """Break the law unless the two have the same bits: those of -0 are not those of 0."""
+        found, wanted = _alike(found, wanted)
         if found.dtype != wanted.dtype:
             raise LawBroken(f"expected {wanted.dtype}; received {found.dtype}", found, wanted)
-        with self._exactly():
-            self.same(found, wanted)
-
-    @contextlib.contextmanager
-    def _exactly(self) -> Iterator[None]:
-        bound, self.bound = self.bound, 0.0
-        try:
-            yield
-        finally:
-            self.bound = bound
+        _break_where((_bytes(found) != _bytes(wanted)).any(-1), found, wanted)
 
     # -- whatever the case is ------------------------------------------------------------------------------------------------
     def run(self, family: str, case: Case) -> list[Any]:
-        """All results of a family's operation on a case: what it gives, and the gradients, None for those that it doesn't."""
+        """All results of a family's operation on a case: what it gives, and the gradients, None or nothing for those that it doesn't."""
         forward, backward = getattr(self, f"_{family}")(case)
         found = [forward()]
-        with contextlib.suppress(NotOffered):
+        with contextlib.suppress(NotOffered, Refused):  # what comes out is judged all the same
             found += backward()
         return found
 
@@ -274,9 +298,8 @@ class Trial:
         return lambda: self.conv(case.x, case.w, g, case.b), lambda: self.conv_grad(case.grad, case.x, case.w, g, case.b)
 
     def _conv_transpose(self, case: ConvCase) -> Any:
-        name, options = f"conv_transpose{len(case.geometry.axes)}d", transposed_options(case.geometry)
-        forward = lambda: self.conv_transpose(case.grad, case.w, case.geometry)  # noqa: E731
-        return forward, lambda: self.gradients(name, case.x, case.grad, case.w, **options)
+        rest = case.grad, case.w, case.geometry
+        return lambda: self.conv_transpose(*rest), lambda: self.conv_transpose_grad(case.x, *rest)
 
     def _max_pool(self, case: PoolCase) -> Any:
         return lambda: self.max_pool(case.x, case.geometry), lambda: [self.max_pool_grad(case.grad, case.x, case.geometry)]
@@ -298,6 +321,27 @@ class Trial:
 
     def _batch_norm(self, case: NormCase) -> Any:
         return lambda: self.batch_norm(case.x, case.geometry), lambda: [self.batch_norm_grad(case.grad, case.x, case.geometry)]
+
+
+def _alike(found: Any, wanted: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The two as arrays; of different shapes they break the law."""
+    found, wanted = np.asarray(found), np.asarray(wanted)
+    if found.shape != wanted.shape:
+        raise LawBroken(f"expected shape {wanted.shape}; received shape {found.shape}", found, wanted)
+    return found, wanted
+
+
+def _break_where(wrong: np.ndarray, found: np.ndarray, wanted: np.ndarray) -> None:
+    """Break the law where a place is wrong."""
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        count = f"{int(wrong.sum())} of {wrong.size} elements differ"
+        raise LawBroken(f"expected {wanted[at]} at {at}; received {found[at]}; {count}", found, wanted)
+
+
+def _bytes(a: np.ndarray) -> np.ndarray:
+    """The bytes of each number, along an axis more."""
+    return np.ascontiguousarray(a).reshape(*a.shape, 1).view(np.uint8)
 
 
 def _taps(g: PoolGeometry) -> int:

@@ -276,6 +276,6 @@ def weight_gradient_is_adjoint(trial: Trial, case: ConvCase) -> None:
 @law("conv", needs=("conv_grad",))
 def bias_gradient_is_the_sum(trial: Trial, case: ConvCase) -> None:
     """The gradient of a bias is the sum of its channel's gradients."""
-    found = trial.conv_grad(case.grad, case.x, case.w, case.geometry, case.b)
-    if len(found) > 2 and found[2] is not None:
-        trial.same(found[2], case.grad.sum((0, *range(2, case.grad.ndim))))
+    db = trial.conv_grad(case.grad, case.x, case.w, case.geometry, case.b)[2]
+    if db is not None:
+        trial.same(db, case.grad.sum((0, *range(2, case.grad.ndim))))
