@@ -1,7 +1,7 @@
 """The command line: ``numbacnn train``, ``evaluate``, ``predict``, ``summary``, ``doctor``, ``warmup`` and ``selftest``.
 
-Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage, 130 stopped with Ctrl-C. SIGTERM and SIGHUP end the process
-themselves, after a run is saved.
+Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage, 130 stopped with Ctrl-C. Of ``selftest`` 1 says that a law is
+broken, and 2 that it could not judge. SIGTERM and SIGHUP end the process themselves, after a run is saved.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _failed(130, "stopped")
     except BrokenPipeError:  # the reader of our output is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return getattr(args, "failed", 1)
     except (ArithmeticError, ImportError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
-        return _failed(1, _as_options(str(error), args) or type(error).__name__)
+        return _failed(getattr(args, "failed", 1), _as_options(str(error), args) or type(error).__name__)
 
 
 class Printable(io.TextIOBase):

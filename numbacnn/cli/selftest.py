@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +14,9 @@ from typing import Any
 from .. import backends, files
 from ..errors import FormatError, message
 from ..extras import import_extra
-from ..testing import Finding, Verdict, adapters, child, judge
+from ..testing import Finding, Law, Verdict, adapters, child
 from ..testing.finding import environment
-from ..testing.judge import choose_laws, merged, offered_axes
+from ..testing.judge import choose_laws, hold, merged, offered_axes
 from ..testing.laws.every import FAMILIES
 from .options import Commands, UsageError, natural, positive
 
@@ -25,19 +27,23 @@ FIRST = 5
 
 
 def add(commands: Commands) -> None:
-    sub = commands.add_parser("selftest", help="hold this installation, or another framework, to the laws of convolution and pooling")
     whom = f"{', '.join(adapters.FRAMEWORKS)}, or a file of your own with a function implementations() (default: numbacnn, all its kernels)"
-    sub.add_argument("--framework", default="numbacnn", metavar="NAME", help=whom)
-    sub.add_argument("--device", choices=backends.names(), default=backends.DEFAULT, help="of numbacnn")
-    sub.add_argument(
-        "--ops", metavar="A,B", default="", help="conv, conv_transpose, max_pool, pool, pad, ...: a part of the name is enough"
+    sub = commands.add_parser(
+        "selftest",
+        help="hold this installation, or another framework, to the laws of convolution and pooling",
+        epilog="exit status: 0 all laws hold, 1 a law is broken, 2 it could not judge, 130 Ctrl-C, after what was found until then",
     )
+    sub.add_argument("--framework", metavar="NAME", help=whom)
+    sub.add_argument("--device", choices=backends.names(), default=backends.DEFAULT, help="of numbacnn")
+    sub.add_argument("--ops", metavar="A,B", help="conv, conv_transpose, max_pool, pool, pad, ...: a part of the name is enough")
     sub.add_argument("--examples", type=positive, help="cases for each law and implementation (default: 25)")
     sub.add_argument("--seed", type=natural, default=0, help="the same seed draws the same cases (default: 0)")
-    sub.add_argument("--time", type=_seconds, metavar="60s", help="draw cases, other ones in each round, until so much time is over")
-    sub.add_argument("--json", metavar="FILE", help="write what was found, with the cases")
-    sub.add_argument("--replay", metavar="FILE", help="run the broken cases of such a file again")
-    sub.set_defaults(run=run)
+    over = "draw cases, other ones in each round, until so much time is over; a case that broke a law then is made smaller for 20 s"
+    sub.add_argument("--time", type=_seconds, metavar="60s", help=over)
+    sub.add_argument("--json", metavar="FILE", type=Path, help="write what was found, with the cases")
+    replay = "run the broken cases of such a file again, with its framework if --framework names no other"
+    sub.add_argument("--replay", metavar="FILE", type=Path, help=replay)
+    sub.set_defaults(run=run, failed=2, parser=sub)
 
 
 def _seconds(text: str) -> float:
@@ -48,52 +54,80 @@ def _seconds(text: str) -> float:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.replay:
+        return _replay(args)
     if args.time and args.examples:
         raise UsageError("selftest: expected --examples or --time; received both")
-    if args.framework != "numbacnn" and args.device != backends.DEFAULT:
+    framework = _framework(args.framework or "numbacnn")
+    if framework != "numbacnn" and args.device != backends.DEFAULT:
         raise UsageError("selftest: --device is of numbacnn; another framework is judged on its own")
-    if args.json and not Path(args.json).absolute().parent.is_dir():  # before the work, not after it
-        raise UsageError(f"selftest: expected --json in a folder that is there; received {args.json}")
-    if args.replay:
-        return _replay(Path(args.replay))
+    if args.json:
+        _judge_target(args.json)
     import_extra("selftest", "hypothesis", "hypothesis")
     laws = choose_laws(args.ops.split(",") if args.ops else ())
     start = time.perf_counter()
-    options = {"device": args.device} if args.framework == "numbacnn" else {}
-    implementations = child.isolated(args.framework, **options)
-    work = [(each, law) for each in implementations for law in laws if offered_axes(law, each)]
+    options = {"device": args.device} if framework == "numbacnn" else {}
+    implementations = child.isolated(framework, **options)
+    work = [(each, law, axes) for each in implementations for law in laws if (axes := offered_axes(law, each))]
     if not work:
-        raise UsageError(f"selftest: {args.framework} offers none of {args.ops}")
-    verdicts, left = _judged(work, args)
-    broken = [verdict for verdict in verdicts if verdict.finding]
-    if args.json:
-        files.write_atomically(args.json, json.dumps(_record(args, options, verdicts), indent=1).encode())
-    print("\n".join([*_table(verdicts), ""]))
-    for verdict in broken:
-        print(f"{verdict.finding.text}\n")  # type: ignore[union-attr]
-    print(_summary(verdicts, len(implementations), time.perf_counter() - start, left))
+        raise UsageError(f"selftest: {args.framework} offers {'none' if args.ops else 'no operation'} of {args.ops or 'the laws'}")
+    verdicts, left, stopped = _judged(work, args)
+    try:
+        print("\n".join([*_table(verdicts), ""]))
+        for verdict in verdicts:
+            if verdict.finding:
+                print(f"{verdict.finding.text}\n")
+        print(_summary(verdicts, len(implementations), time.perf_counter() - start, left))
+    finally:
+        if args.json:
+            record = {"environment": environment(), "framework": framework, "options": options, "seed": args.seed}
+            files.write_atomically(args.json, json.dumps(record | {"verdicts": [_row(v) for v in verdicts]}, indent=1).encode())
+    broken = any(verdict.finding for verdict in verdicts)
     if broken and args.json:
         print(f"again: numbacnn selftest --replay {args.json}")
+    if stopped:
+        raise KeyboardInterrupt
     return 1 if broken else 0
 
 
-def _judged(work: list[tuple[Any, Any]], args: argparse.Namespace) -> tuple[list[Verdict], int]:
-    """The verdicts, and how many laws were not reached in the time."""
+def _framework(name: str) -> str:
+    """The name, or the whole path of a file: a record is replayed in other folders too."""
+    return str(Path(name).absolute()) if name.endswith(".py") else name
+
+
+def _judge_target(path: Path) -> None:
+    """A file can be written there: judged before the work, not after it."""
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"selftest: expected --json in a folder that is there; received {path}")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"selftest: expected --json as a file; received {path}, {'a folder' if path.is_dir() else 'which is none'}")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise UsageError(f"selftest: expected --json in a folder that can be written to; received {path}")
+
+
+def _judged(work: list[tuple[Any, Law, tuple[int, ...]]], args: argparse.Namespace) -> tuple[list[Verdict], int, bool]:
+    """The verdicts, how many laws were not reached in the time, and whether Ctrl-C came."""
     from tqdm import tqdm
 
     found: list[Verdict] = []
-    end = time.perf_counter() + args.time if args.time else float("inf")
+    end = time.perf_counter() + args.time if args.time else math.inf
+    reached, stopped = 0, False
     with tqdm(total=len(work), desc="laws", unit="", disable=None, leave=False) as bar:
-        for examples, seed in _rounds(args):
-            broken = {(str(v.law), v.name) for v in found if v.finding}
-            bar.reset(len(work))
-            bar.set_description(f"laws, {examples} cases each")
-            for place, (implementation, law) in enumerate(work):
-                if time.perf_counter() > end:
-                    return merged(found), len(work) - place if seed == args.seed else 0
-                found += judge(implementation, [law], examples=examples, seed=seed, skip=broken)
-                bar.update()
-    return merged(found), 0
+        try:
+            for examples, seed in _rounds(args):
+                broken = {(v.law, v.name) for v in found if v.finding}
+                bar.reset(len(work))
+                bar.set_description(f"laws, {examples} cases each")
+                for implementation, law, axes in work:
+                    if time.perf_counter() > end:
+                        return merged(found), len(work) - reached, False
+                    if (law, implementation.name) not in broken:
+                        found.append(hold(law, implementation, axes, examples, seed, until=end))
+                    reached = min(reached + 1, len(work))
+                    bar.update()
+        except KeyboardInterrupt:
+            stopped = True
+    return merged(found), len(work) - reached, stopped
 
 
 def _rounds(args: argparse.Namespace) -> Iterator[tuple[int, int]]:
@@ -107,7 +141,7 @@ def _rounds(args: argparse.Namespace) -> Iterator[tuple[int, int]]:
 
 def _table(verdicts: list[Verdict]) -> list[str]:
     """A line for each law, over all implementations, and one for each operation."""
-    width = max(len(v.law.name) for v in verdicts)
+    width = max((len(v.law.name) for v in verdicts), default=0)
     title = f"{'operation':<17} {'law':<{width}} {'cases':>7} {'refused':>7} {'worst error':>11} {'seconds':>7}"
     by_law, by_operation = [], []
     for family in FAMILIES:
@@ -120,38 +154,45 @@ def _table(verdicts: list[Verdict]) -> list[str]:
 
 def _line(operation: str, law: str, width: int, rows: list[Verdict]) -> str:
     broken = sum(v.finding is not None for v in rows)
-    error = f"{broken} BROKEN" if broken else f"{max(v.error for v in rows):.1g}"
-    counts = f"{sum(v.cases for v in rows):>7,} {sum(v.refused for v in rows):>7,}"
-    return f"{operation:<17} {law:<{width}} {counts} {error:>11} {sum(v.seconds for v in rows):>7.1f}"
+    cases, refused = sum(v.cases for v in rows), sum(v.refused for v in rows)
+    worst = f"{broken} BROKEN" if broken else "not judged" if refused == cases else f"{max(v.error for v in rows):.1g}"
+    return f"{operation:<17} {law:<{width}} {cases:>7,} {refused:>7,} {worst:>11} {sum(v.seconds for v in rows):>7.1f}"
 
 
 def _summary(verdicts: list[Verdict], implementations: int, seconds: float, left: int) -> str:
-    laws, cases = len({v.law for v in verdicts}), sum(v.cases for v in verdicts)
+    laws, judged = {v.law for v in verdicts}, {v.law for v in verdicts if v.finding or v.cases > v.refused}
     broken = len({v.law for v in verdicts if v.finding})
-    verdict = f"{broken} laws broken" if broken else "no law broken"
-    unreached = f"; {left} were not reached in the time" if left else ""
-    text = f"{verdict}: {laws} laws, {implementations} implementations, {cases:,} cases in {seconds:.0f} s{unreached}"
+    text = f"{_count(broken, 'law') if broken else 'no law'} broken: {_count(len(laws), 'law')}, "
+    text += f"{_count(implementations, 'implementation')}, {_count(sum(v.cases for v in verdicts), 'case')} in {seconds:.0f} s"
+    text += f"; {_count(len(laws - judged), 'law')} not judged, as every case was refused" if laws - judged else ""
+    text += f"; {left} not reached" if left else ""
     return f"{text}\n{environment()}"
 
 
-def _record(args: argparse.Namespace, options: dict[str, Any], verdicts: list[Verdict]) -> dict[str, Any]:
-    rows = []
-    for v in verdicts:
-        numbers = {"cases": v.cases, "refused": v.refused, "error": v.error, "seconds": round(v.seconds, 3)}
-        rows.append({"law": str(v.law), "implementation": v.name, **numbers, "finding": v.finding and v.finding.to_json()})
-    return {"environment": environment(), "framework": args.framework, "options": options, "seed": args.seed, "verdicts": rows}
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def _replay(path: Path) -> int:
+def _row(v: Verdict) -> dict[str, Any]:
+    numbers = {"cases": v.cases, "refused": v.refused, "error": v.error, "seconds": round(v.seconds, 3)}
+    return {"law": str(v.law), "implementation": v.name, **numbers, "finding": v.finding and v.finding.to_json()}
+
+
+def _replay(args: argparse.Namespace) -> int:
     """Run the findings of a file again; 1 where a law is still broken."""
-    with files.open_file("selftest", "a file of selftest --json", path) as file:
+    for name in ("device", "ops", "examples", "seed", "time", "json"):
+        if getattr(args, name) != args.parser.get_default(name):
+            raise UsageError(f"selftest: --replay runs the cases of its file as they were drawn; received --{name} too")
+    with files.open_file("selftest", "a file of selftest --json", args.replay) as file:
         text = file.read()
     try:
         data = json.loads(text)
         findings = [Finding.from_json(row["finding"]) for row in data["verdicts"] if row["finding"]]
         framework, options = data["framework"], data["options"]
     except (ValueError, KeyError, TypeError) as error:
-        raise FormatError(message("selftest", "a file of selftest --json", f"{path}: {type(error).__name__}: {error}")) from error
+        raise FormatError(message("selftest", "a file of selftest --json", f"{args.replay}: {type(error).__name__}: {error}")) from error
+    if args.framework:
+        framework, options = _framework(args.framework), {}
     implementations = {each.name: each for each in child.isolated(framework, **options)}
     still = 0
     for finding in findings:
@@ -160,5 +201,5 @@ def _replay(path: Path) -> int:
         again = finding.replay(implementations[finding.implementation])
         still += again is not None
         print(again.text if again else f"{finding.implementation} keeps the law now: {finding.law}", end="\n\n")
-    print(f"{still} of {len(findings)} laws are still broken")
+    print(f"{still} of {_count(len(findings), 'law')} still broken")
     return 1 if still else 0

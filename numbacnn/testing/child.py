@@ -1,13 +1,14 @@
 """Implementations in a child process: one that dies in a call, or never comes back, is a finding and not the end.
 
 The child imports the framework once and then forks for each life, so that the next life begins in milliseconds. Where a system can't
-fork, a death costs an import. It serves calls on its standard streams.
+fork, a death costs an import. It serves calls on its standard streams, and a life ends with the process that asks, in a call too.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import io
 import json
 import os
 import pickle
@@ -16,18 +17,24 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import weakref
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import message
-from .trial import Crashed, name_of
+from .trial import Crashed, LawBroken, as_arrays, name_of
 
 __all__ = ["Child", "isolated"]
 
-PATIENCE, IMPORT = 60.0, 300.0
-"""Seconds after which a call hangs, and an import."""
+PATIENCE, HURRY, IMPORT = 60.0, 5.0, 300.0
+"""Seconds after which a call hangs, compiling included, a call of a child in which one did, and an import."""
+
+PACKAGES = str(Path(__file__).parents[2])
+"""Where numbacnn lies: a child looks there for it, and not in the folder where it starts, whose files could hide a library's."""
 
 
 def isolated(framework: str, patience: float = PATIENCE, **options: Any) -> list[Any]:
@@ -91,7 +98,10 @@ def _laid(memory: bytes, shape: tuple[int, ...], dtype: str, offset: int, stride
 
 
 def send(message: Any, stream: Any) -> None:
-    Pickler(stream, 5).dump(message)
+    """Send all of a message, or nothing where it can't be pickled."""
+    memory = io.BytesIO()
+    Pickler(memory, 5).dump(message)
+    stream.write(memory.getbuffer())
     stream.flush()
 
 
@@ -99,10 +109,11 @@ class Child:
     """A process that serves calls; it starts when it is first asked, and again after it died."""
 
     def __init__(self, framework: str, options: dict[str, Any], patience: float) -> None:
-        self.command = [sys.executable, "-c", f"from {__name__} import serve; serve()", framework, json.dumps(options)]
+        start = f"import sys; sys.path.insert(0, {PACKAGES!r}); from {__name__} import serve; del sys.path[0]; serve()"
+        self.command = [sys.executable, "-P", "-c", start, framework, json.dumps(options)]
         self.patience = patience
         self.process: subprocess.Popen[bytes] | None = None
-        self.complaints = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the child
+        self.complaints = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # open as long as the child
         weakref.finalize(self, self.complaints.close)
 
     def ask(self, *question: Any) -> Any:
@@ -115,27 +126,23 @@ class Child:
         return self._answer(self.process, self.patience, *question)
 
     def _answer(self, process: subprocess.Popen[bytes], patience: float, *question: Any) -> Any:
-        late = threading.Event()
-
-        def give_up() -> None:
-            late.set()
-            self.stop()
-
-        timer = threading.Timer(patience, give_up)
-        timer.start()
+        self.complaints.seek(0)
+        self.complaints.truncate()  # of a death its own are told; the child writes on from here
         try:
-            if question:
-                with contextlib.suppress(OSError):  # it is dead: then there is no answer
-                    send(question, process.stdin)
-            kind, answer = pickle.load(process.stdout)  # type: ignore[arg-type]
+            with _limit(process, patience) as late:
+                if question:
+                    with contextlib.suppress(OSError):  # it is dead: then there is no answer
+                        send(question, process.stdin)
+                kind, answer = pickle.load(process.stdout)  # type: ignore[arg-type]
         except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
             self.stop()
-            raise Crashed(f"no answer within {patience:g} s" if late.is_set() else self._death(process.wait())) from error
+            if late.is_set():
+                self.patience = min(patience, HURRY)
+                raise Crashed(f"no answer within {patience:g} s") from error
+            raise Crashed(self._death(process.wait())) from error
         except BaseException:  # Ctrl-C: the answer is still to come, and must not be taken for the next one
             self.stop()
             raise
-        finally:
-            timer.cancel()
         if kind == "died":
             raise Crashed(self._death(answer))
         if kind == "raised":
@@ -152,20 +159,42 @@ class Child:
         """What is known of a death: the signal, and the last line that the process wrote to stderr."""
         self.complaints.seek(0)
         lines = [line for line in self.complaints.read().decode(errors="replace").splitlines() if line.strip()]
-        self.complaints.seek(0)
-        self.complaints.truncate()
         known = {s.value: s.name for s in signal.Signals}
         how = f"died of {known.get(-code, f'signal {-code}')}" if code < 0 else f"ended with status {code}"
         return f"the process {how}" + (f": {lines[-1][:200]}" if lines else "")
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and what it forked."""
-    if process.poll() is None:
+@contextlib.contextmanager
+def _limit(process: subprocess.Popen[bytes], seconds: float) -> Iterator[threading.Event]:
+    """Kill the process after so many seconds, and never after the block; whether it was is the event."""
+    late = threading.Event()
+
+    def give_up() -> None:
+        late.set()
+        kill(process)
+
+    timer = threading.Timer(seconds, give_up)
+    timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and what it forked."""
+    with contextlib.suppress(OSError):  # gone; macOS says so of one that nobody has waited for, too
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and what it forked."""
+    if process.poll() is None:
+        kill(process)
         process.wait()
     for stream in (process.stdin, process.stdout):
         with contextlib.suppress(OSError):
@@ -175,8 +204,9 @@ def end(process: subprocess.Popen[bytes]) -> None:
 # -- in the child ----------------------------------------------------------------------------------------------------------
 def serve() -> None:
     """Answer calls until the questions end. Nobody asks before the last answer, so a life leaves nothing unread behind."""
-    framework, options = sys.argv[1], json.loads(sys.argv[2])
-    _die_with_the_parent()
+    framework, options, parent = sys.argv[1], json.loads(sys.argv[2]), os.getppid()
+    if framework.endswith(".py"):
+        sys.path.append(str(Path(framework).absolute().parent))  # its own modules, behind all others
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a framework prints is no answer
     from .adapters import implementations
@@ -189,19 +219,17 @@ def serve() -> None:
     while True:
         life = os.fork() if hasattr(os, "fork") and not failed else 0
         if life == 0:
-            _die_with_the_parent()
             live(found, failed, questions, answers)
             os._exit(0)
-        _, status = os.waitpid(life, 0)
+        ended, status = 0, 0
+        while not ended:
+            if os.getppid() != parent:  # nobody asks any more: a call may never come back
+                os.killpg(0, signal.SIGKILL)
+            time.sleep(0.02)
+            ended, status = os.waitpid(life, os.WNOHANG)
         if os.waitstatus_to_exitcode(status) == 0:
             return
         send(("died", os.waitstatus_to_exitcode(status)), answers)
-
-
-def _die_with_the_parent() -> None:
-    """Where Linux can, end when the process that started this one ends, in the middle of a call too."""
-    with contextlib.suppress(Exception):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def live(implementations: list[Any], failed: Exception | None, questions: Any, answers: Any) -> None:
@@ -212,10 +240,9 @@ def live(implementations: list[Any], failed: Exception | None, questions: Any, a
         except EOFError:
             return
         try:
-            answer = "is", _answer(implementations, failed, *question)
+            send(("is", _answer(implementations, failed, *question)), answers)
         except Exception as error:
-            answer = "raised", _portable(error)
-        send(answer, answers)
+            send(("raised", _portable(error)), answers)
 
 
 def _answer(implementations: list[Any], failed: Exception | None, place: Any, *call: Any) -> Any:
@@ -226,6 +253,7 @@ def _answer(implementations: list[Any], failed: Exception | None, place: Any, *c
     name, args, options = call
     before = {i: a.tobytes() for i, a in enumerate(args) if isinstance(a, np.ndarray)}
     result = getattr(implementations[place], name)(*args, **options)
+    result = None if result is None else as_arrays(result)  # here: a framework's own types are not known on the other side
     return result, {i: args[i] for i, old in before.items() if args[i].tobytes() != old}
 
 
@@ -239,7 +267,7 @@ def _about(implementation: Any) -> dict[str, Any]:
 def _portable(error: Exception) -> Exception:
     """An error that can be sent: a framework's own classes are not known on the other side."""
     try:
-        if type(error).__module__ == "builtins":
+        if type(error) is LawBroken or type(error).__module__ == "builtins":
             pickle.loads(pickle.dumps(error))
             return error
     except Exception:
