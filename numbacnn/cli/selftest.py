@@ -7,6 +7,7 @@ import json
 import math
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"again: numbacnn selftest --replay {args.json}")
     if stopped:
         raise KeyboardInterrupt
-    return 1 if broken else 0
+    return 1 if broken else 0 if any(v.cases > v.refused for v in verdicts) else 2
 
 
 def _framework(name: str) -> str:
@@ -164,8 +165,10 @@ def _summary(verdicts: list[Verdict], implementations: int, seconds: float, left
     broken = len({v.law for v in verdicts if v.finding})
     text = f"{_count(broken, 'law') if broken else 'no law'} broken: {_count(len(laws), 'law')}, "
     text += f"{_count(implementations, 'implementation')}, {_count(sum(v.cases for v in verdicts), 'case')} in {seconds:.0f} s"
-    text += f"; {_count(len(laws - judged), 'law')} not judged, as every case was refused" if laws - judged else ""
     text += f"; {left} not reached" if left else ""
+    if laws - judged:
+        (why, _), *_ = Counter(v.reason for v in verdicts if v.law not in judged).most_common(1)
+        text += f"\n{_count(len(laws - judged), 'law')} not judged: every case was refused, most often by {why}"
     return f"{text}\n{environment()}"
 
 
@@ -174,7 +177,7 @@ def _count(number: int, what: str) -> str:
 
 
 def _row(v: Verdict) -> dict[str, Any]:
-    numbers = {"cases": v.cases, "refused": v.refused, "error": v.error, "seconds": round(v.seconds, 3)}
+    numbers = {"cases": v.cases, "refused": v.refused, "reason": v.reason, "error": v.error, "seconds": round(v.seconds, 3)}
     return {"law": str(v.law), "implementation": v.name, **numbers, "finding": v.finding and v.finding.to_json()}
 
 

@@ -55,8 +55,8 @@ class Finding:
             name, version = name_of(trial.implementation), str(getattr(trial.implementation, "version", ""))
             code, found, wanted = as_python(trial.calls, name), _shown(error.found), _shown(error.wanted)
             return cls(str(law), law.sentence, name, version, str(error), code, found, wanted, to_data(case), environment())
-        except Refused:
-            trial.refused = True
+        except Refused as error:
+            trial.refused = str(error)
         except NotOffered:
             pass
         return None

@@ -37,6 +37,7 @@ class Verdict:
     Attributes:
         cases: how many it was held to.
         refused: how many of those the implementation refused.
+        reason: what it said of the first of these.
         error: the largest error among the others, relative to the largest number of the result.
         seconds: the time that this took.
         finding: the smallest case that breaks the law, if one does.
@@ -46,6 +47,7 @@ class Verdict:
     name: str
     cases: int = 0
     refused: int = 0
+    reason: str = ""
     error: float = 0.0
     seconds: float = 0.0
     finding: Finding | None = None
@@ -106,6 +108,7 @@ def merged(verdicts: Iterable[Verdict]) -> list[Verdict]:
         first = found.setdefault((str(verdict.law), verdict.name), Verdict(verdict.law, verdict.name))
         first.cases += verdict.cases
         first.refused += verdict.refused
+        first.reason = first.reason or verdict.reason
         first.seconds += verdict.seconds
         first.error = max(first.error, verdict.error)
         first.finding = first.finding or verdict.finding
@@ -176,7 +179,9 @@ def hold(
                 broken[key] = found
                 until = time.perf_counter() + SHRINKING if first else until
             verdict.cases += first
-            verdict.refused += first and trial.refused
+            if first and trial.refused:
+                verdict.refused += 1
+                verdict.reason = verdict.reason or trial.refused
             verdict.error = max(verdict.error, trial.error)
         if key in broken:
             raise LawBroken(key)

@@ -138,7 +138,8 @@ class Trial:
         self.calls: list[Call] = []
         self.bound = 0.0
         self.error = 0.0
-        self.refused = False
+        self.refused = ""
+        """What the implementation said, where it refused the case."""
 
     # -- calls ---------------------------------------------------------------------------------------------------------------
     def offers(self, name: str) -> bool:

@@ -59,6 +59,7 @@ def nonsense_convolutions_are_refused(trial: Trial, case: ConvCase) -> None:
     g, x, w = case.geometry, case.x, case.w
     name, options = f"conv{len(g.axes)}d", conv_options(g)
     zero = (0,) * len(g.axes)
+    trial.conv(x, w, g)  # who refuses this too has not looked
     more = np.concatenate([w, w[:, :1]], 1)
     _refuses(f"a weight {more.shape} for an input {x.shape} in {g.groups} groups", lambda: trial.call(name, x, more, **options))
     _refuses("a bias that is one longer", lambda: trial.call(name, x, w, np.resize(case.b, g.oc + 1), **options))
@@ -77,6 +78,7 @@ def nonsense_poolings_are_refused(trial: Trial, case: PoolCase, family: str) -> 
     g, x = case.geometry, case.x
     name, options = f"{family}{len(g.axes)}d", pool_options(g, case.divisor)
     zero = (0,) * len(g.axes)
+    trial.call(name, x, sizes=(g.kernel,), **options)
     _refuses("a window of 0 pixels", lambda: trial.call(name, x, sizes=(zero,), **options))
     _refuses("stride 0", lambda: trial.call(name, x, sizes=(g.kernel,), **options | {"stride": zero}))
     beyond = tuple(axis.size + 2 * axis.before + 1 for axis in g.axes)
@@ -88,6 +90,7 @@ def nonsense_poolings_are_refused(trial: Trial, case: PoolCase, family: str) -> 
 def nonsense_transposed_convolutions_are_refused(trial: Trial, case: ConvCase) -> None:
     """What has no meaning is refused: a kernel of other channels, stride 0."""
     g, name = case.geometry, f"conv_transpose{len(case.geometry.axes)}d"
+    trial.conv_transpose(case.grad, case.w, g)
     more = np.concatenate([case.w, case.w[:1]])
     _refuses(f"a weight {more.shape} for an input {case.grad.shape}", lambda: trial.call(name, case.grad, more, groups=g.groups))
     _refuses("stride 0", lambda: trial.call(name, case.grad, case.w, groups=g.groups, stride=(0,) * len(g.axes)))
