@@ -12,15 +12,18 @@ __all__ = ["lock", "watch"]
 _made: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-def lock() -> threading.Lock:
+def lock(reentrant: bool = False) -> threading.Lock:
     """A lock that is open in a forked child: a thread of the parent that held it does not exist there, and would never open it.
+
+    Args:
+        reentrant: the thread that holds it may take it again.
 
     >>> with lock():
     ...     pass
     """
-    made = threading.Lock()
+    made: Any = threading.RLock() if reentrant else threading.Lock()
     watch(made)
-    return made
+    return made  # type: ignore[no-any-return]
 
 
 def watch(made: Any) -> None:

@@ -11,19 +11,20 @@ from __future__ import annotations
 import contextlib
 import math
 import tempfile
-import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import message
+from ..locks import lock
 from .cases import Case, from_data
 from .finding import Finding
 from .laws import LAWS, Law
 from .trial import LawBroken, Trial, attribute, name_of
 
-__all__ = ["ALONE", "Verdict", "choose_laws", "hold", "judge", "merged", "offered_axes"]
+__all__ = ["Verdict", "choose_laws", "hold", "judge", "merged", "offered_axes"]
 
 
 SHRINKING = 20.0
@@ -115,16 +116,17 @@ def merged(verdicts: Iterable[Verdict]) -> list[Verdict]:
     return list(found.values())
 
 
-ALONE = threading.RLock()
+_ALONE = lock(reentrant=True)
 """One thread judges at a time: Hypothesis's folder, and Python's filters of warnings, are the process's."""
 
 
 @contextlib.contextmanager
 def _away() -> Iterator[None]:
-    """Hypothesis leaves its notes in a folder that goes, and not in the user's."""
+    """Hypothesis leaves its notes in a folder that goes, and not in the user's; warnings about odd cases are no concern."""
     from hypothesis import configuration
 
-    with ALONE, tempfile.TemporaryDirectory() as folder:
+    with _ALONE, tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         before = configuration.__hypothesis_home_directory
         configuration.set_hypothesis_home_dir(folder)
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import textwrap
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -19,7 +18,7 @@ from ..extras import import_extra
 from .adapters._passes import from_passes
 from .cases import Case, PoolCase
 from .finding import Finding
-from .judge import ALONE, hold, offered_axes
+from .judge import hold, offered_axes
 from .laws import LAWS, Law, every, sizes
 from .trial import LawBroken
 
@@ -63,8 +62,7 @@ def judge_kernel(kernel: Kernel, device: str, rounding: str = "exact") -> None:
     examples = EXAMPLES["simulated" if xp.simulated else "compiled" if compiled else "Python"]
     watched = _Watched(**vars(kernel) | {"guarded": True})
     implementation = _implementation(xp, watched, rounding)
-    with ALONE, in_front(device, kernel.op, xp.own(watched)), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with in_front(device, kernel.op, xp.own(watched)):
         for seed, law in enumerate(_laws(watched, implementation)):
             verdict = hold(law, implementation, (2,), examples, seed, functools.partial(_taken, kernel))
             if verdict.finding:
