@@ -20,13 +20,25 @@ from typing import Any
 
 from numbacnn.testing.timing import timed
 
-SIDES = {"numbacnn": (), "torch": ("torch",), "onnxruntime": ("onnxruntime", "onnx")}
-"""The sides, ours first, and the packages that each needs."""
+SIDES = {
+    "numbacnn": ("numbacnn",),
+    "compiled": ("numbacnn",),
+    "optimized": ("numbacnn",),
+    "torch": ("torch",),
+    "inductor": ("torch",),
+    "jax": ("jax",),
+    "onnxruntime": ("onnxruntime", "onnx"),
+}
+"""The sides, ours first, and the packages that each needs, its library first."""
 
 Case = dict[str, Any]
 Ways = list[Callable[[], object]]
 Makers = Mapping[str, Callable[[Case], Ways]]
 """For each side, what turns a case into the ways to run it; the quickest way counts."""
+
+
+class Unavailable(Exception):
+    """Why a side can't run a case here, raised by what makes its ways: its column is empty, and the reason stands below the table."""
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
@@ -42,7 +54,8 @@ def arguments(description: str) -> argparse.ArgumentParser:
 def environment(threads: int, **more: str) -> dict[str, str]:
     """A child's environment: so many threads, how they wait left to each library, and no word about compiling."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_", "MKL_"))}
-    return kept | {"OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads), "NUMBACNN_QUIET": "1"} | more
+    counts = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC"), str(threads))  # JAX reads the last
+    return kept | counts | {"NUMBACNN_QUIET": "1"} | more
 
 
 # -- the parent --------------------------------------------------------------------------------------------------------------
@@ -92,12 +105,17 @@ def compare(
     rows = []
     for case in cases:
         times: dict[str, list[float]] = {name: [] for name in workers}
+        row = dict(case)
         for _ in range(args.rounds):
             for name, worker in workers.items():
-                times[name] += worker.ask(case=case, seconds=args.seconds)
-        row = dict(case)
+                answer = worker.ask(case=case, seconds=args.seconds)
+                if isinstance(answer, str):
+                    row[f"{name}_reason"] = answer
+                else:
+                    times[name] += answer
         for name, found in times.items():
-            row[f"{name}_best"], row[f"{name}_median"] = min(found), statistics.median(found)
+            if found:
+                row[f"{name}_best"], row[f"{name}_median"] = min(found), statistics.median(found)
         rows.append(row)
         print(row, file=sys.stderr, flush=True)
     for worker in workers.values():
@@ -113,38 +131,51 @@ def peaks(threads: int) -> dict[str, float]:
 
 # -- a worker ----------------------------------------------------------------------------------------------------------------
 def work(makers: Makers, args: argparse.Namespace) -> None:
-    """Answer the parent's requests with the times of the quickest way; cases with ``mode="inference"`` run in inference mode."""
+    """Answer the parent's requests with the times of the quickest way, or with the reason why there is none.
+
+    Cases with ``mode="inference"`` run in inference mode.
+    """
     set_threads(args.worker, args.threads)
     held: Case | None = None
     ways: Ways = []
+    reason = ""
     for line in sys.stdin:
         request = json.loads(line)
         if request["case"] != held:
-            ways = []  # the last case's arrays go before the next one's come
-            held, ways = request["case"], makers[args.worker](request["case"])
-        with inference_mode(args.worker) if held.get("mode") == "inference" else contextlib.nullcontext():
-            found = min((timed(way, request["seconds"]) for way in ways), key=min)
+            ways, reason = [], ""  # the last case's arrays go before the next one's come
+            held = request["case"]
+            try:
+                ways = makers[args.worker](held)
+            except Unavailable as error:
+                reason = str(error)
+        with mode(args.worker, held):
+            found = min((timed(way, request["seconds"]) for way in ways), key=min) if ways else reason
         print(json.dumps(found), flush=True)
 
 
 def set_threads(side: str, threads: int) -> None:
-    if side == "numbacnn":
+    """Where the environment does not say it already."""
+    library = SIDES[side][0]
+    if library == "numbacnn":
         import numbacnn
 
         numbacnn.set_num_threads(threads)
-    elif side == "torch":
+    elif library == "torch":
         import torch
 
         torch.set_num_threads(threads)
 
 
-def inference_mode(side: str) -> Any:
-    """The side's context for inference; it is entered once a turn, so what is prepared in it is prepared by the warm-up."""
-    if side == "numbacnn":
+def mode(side: str, case: Case) -> Any:
+    """The side's context for the case; it is entered once a turn, so what is prepared in it is prepared by the warm-up."""
+    if case.get("mode") != "inference":
+        return contextlib.nullcontext()
+    library = SIDES[side][0]
+    if library == "numbacnn":
         import numbacnn
 
         return numbacnn.inference_mode()
-    if side == "torch":
+    if library == "torch":
         import torch
 
         return torch.inference_mode()

@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from .alternate import arguments, available, environment, set_threads
@@ -35,7 +36,7 @@ def resident(field: str) -> int:
 
 def step(way: str, net: Net) -> Callable[[], object]:
     if way == "numbacnn":
-        return our_step(net)
+        return partial(*our_step(net))
     import torch
 
     return their_step(net, torch.channels_last if way.endswith("last") else torch.contiguous_format)

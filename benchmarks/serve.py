@@ -1,10 +1,11 @@
 """A server of one network beside PyTorch's CPU and onnxruntime: ``python -m benchmarks.serve``.
 
 A request is one picture, an array as the network takes it, and its answer the probabilities of the classes as an array: through a
-``Predictor``, or as each library does it. "In one block" is the bare network in a mode that is never left: what an endless loop would
-take. With 8 clients so many threads ask at once; the time is that of one request of them all. ``--start``: from the start of a process
-that reads the weights from a file to its first answer, with kernels that lie in the cache and, ours, with an empty one; and what of
-memory the process holds then, and after 50 answers more (Linux only).
+``Predictor``, which compiles its network, and one of what ``optimize_for_inference`` makes of it; or as each library does it. "In one
+block" is the bare network in a mode that is never left: what an endless loop would take. With 8 clients so many threads ask at once; the
+time is that of one request of them all. ``--start``: from the start of a process that reads the weights from a file to its first answer,
+with kernels that lie in the cache and, ours, with an empty one; and what of memory the process holds then, and after 50 answers more
+(Linux only).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ import numpy as np
 
 from .alternate import SIDES, Case, Makers, Ways, arguments, available, compare, environment, set_threads, work
 from .memory import resident
-from .tables import Row, geometric_mean, ratio, ratios, report
+from .tables import NAMES, Row, cell, geometric_mean, present, ratio, ratios, report
 from .train import Net, batch
 
 NETS = {
@@ -140,11 +142,13 @@ def way(case: Case, request: Request, bare: Callable[[], object]) -> Callable[[]
     return lambda: list(pool.map(request, [x] * CLIENTS))
 
 
-def ours(case: Case) -> Ways:
+def ours(case: Case, optimize: bool = False) -> Ways:
     import numbacnn as nc
 
     net = NETS[case["net"]]
     model, x = our_network(net), nc.from_array(batch(net.shape)[0])
+    if optimize:
+        model = nc.optimize_for_inference(model, x)
     return [way(case, our_request(nc.Predictor.of(model)), lambda: model(x))]
 
 
@@ -167,24 +171,23 @@ def onnx(case: Case) -> Ways:
     return [way(case, request, lambda: request(x))]
 
 
-MAKERS: Makers = {"numbacnn": ours, "torch": theirs, "onnxruntime": onnx}
+MAKERS: Makers = {"numbacnn": ours, "optimized": partial(ours, optimize=True), "torch": theirs, "onnxruntime": onnx}
 
 
 def sides() -> list[str]:
     """Those that are installed; PyTorch exports what onnxruntime runs."""
     found = available(MAKERS)
-    return found if "torch" in found else ["numbacnn"]
+    return found if "torch" in found else ["numbacnn", "optimized"]
 
 
 def table(rows: list[Row]) -> list[list[str]]:
-    names = {"numbacnn": "numbacnn", "torch": "PyTorch", "onnxruntime": "onnxruntime"}
-    lines = [["network", "call", *(f"{name}, ms" for name in names.values()), "PyTorch's over ours"]]
+    names, over = present(rows), ("PyTorch's over ours", "over optimised", "onnxruntime's over optimised")
+    lines = [["network", "call", *(f"{NAMES[side]}, ms" for side in names), *over]]
     for row in rows:
         count = CLIENTS if row["mode"] == "clients" else 1
-        times = [
-            f"{1e3 * row[f'{s}_best'] / count:.3g} ({1e3 * row[f'{s}_median'] / count:.3g})" if f"{s}_best" in row else "-" for s in names
-        ]
-        lines.append([row["net"], CALLS[row["mode"]], *times, ratios(row)])
+        times = [cell(row, side, lambda seconds, count=count: f"{1e3 * seconds / count:.3g}") for side in names]
+        found = ratios(row), ratios(row, "optimized"), ratios(row, "optimized", "onnxruntime")
+        lines.append([row["net"], CALLS[row["mode"]], *times, *found])
     return lines
 
 
@@ -194,6 +197,8 @@ def requests(args: argparse.Namespace) -> None:
     alone, blocks = ([row for row in rows if row["mode"] == mode] for mode in ("request", "inference"))
     summary = {
         "geometric mean of requests": geometric_mean(map(ratio, alone)),
+        "the same, optimised": geometric_mean(ratio(row, side="optimized") for row in alone),
+        "the same, optimised, beside onnxruntime": geometric_mean(ratio(row, side="optimized", peer="onnxruntime") for row in alone),
         "a request over a call in one block, at most": max(r["numbacnn_best"] / b["numbacnn_best"] for r, b in zip(alone, blocks)),
     }
     report("serve", "A request of one picture: best (median)", table(rows), rows, summary, args)
@@ -230,7 +235,7 @@ def start(args: argparse.Namespace) -> None:
     lines = [["network", "", "first answer, s", "memory then, MB", f"after {MORE} more, MB"]]
     with tempfile.TemporaryDirectory() as folder:
         for net in [args.net] if args.net else NETS:
-            kinds = {side: side for side in sides()} | {"numbacnn, cold cache": "numbacnn"}
+            kinds = {side: side for side in sides() if side != "optimized"} | {"numbacnn, cold cache": "numbacnn"}
             for number, (kind, side) in enumerate(kinds.items()):
                 path, warm = Path(folder) / f"{side}-{NETS[net].name}", str(Path(folder) / "kernels")
                 write(side, NETS[net], path)

@@ -17,14 +17,37 @@ Table = list[list[str]]
 """Lines of cells, the header first."""
 
 
-def ratio(row: Row, of: str = "best") -> float:
-    """PyTorch's time over ours; NaN without PyTorch."""
-    return row.get(f"torch_{of}", math.nan) / row[f"numbacnn_{of}"]
+NAMES = {
+    "numbacnn": "numbacnn",
+    "compiled": "compiled",
+    "optimized": "optimised",
+    "torch": "PyTorch",
+    "inductor": "torch.compile",
+    "jax": "JAX jit",
+    "onnxruntime": "onnxruntime",
+}
+"""What tables call the sides."""
 
 
-def ratios(row: Row) -> str:
+def ratio(row: Row, of: str = "best", side: str = "numbacnn", peer: str = "torch") -> float:
+    """PyTorch's time, or another peer's, over ours; NaN where one of them has none."""
+    return row.get(f"{peer}_{of}", math.nan) / row.get(f"{side}_{of}", math.nan)
+
+
+def ratios(row: Row, side: str = "numbacnn", peer: str = "torch") -> str:
     """Both ratios as text, the medians' in brackets: "1.20 (1.15)"."""
-    return f"{ratio(row):.2f} ({ratio(row, 'median'):.2f})" if "torch_best" in row else "-"
+    found = ratio(row, side=side, peer=peer)
+    return "-" if math.isnan(found) else f"{found:.2f} ({ratio(row, 'median', side, peer):.2f})"
+
+
+def present(rows: list[Row]) -> list[str]:
+    """The sides that any row has times of, or a reason why not."""
+    return [side for side in NAMES if any(f"{side}_best" in row or f"{side}_reason" in row for row in rows)]
+
+
+def cell(row: Row, side: str, show: Callable[[float], str]) -> str:
+    """A side's best time as ``show`` writes it, the median in brackets; "-" where it has none."""
+    return f"{show(row[f'{side}_best'])} ({show(row[f'{side}_median'])})" if f"{side}_best" in row else "-"
 
 
 def geometric_mean(values: Iterable[float]) -> float:
@@ -47,7 +70,7 @@ def markdown(table: Table) -> str:
 def machine(threads: int) -> dict[str, str]:
     """What the figures depend on."""
     found = {"processor": _processor(), "threads": str(threads), "Python": platform.python_version()}
-    for package in ("numpy", "numba", "llvmlite", "torch", "onnxruntime"):
+    for package in ("numpy", "numba", "llvmlite", "torch", "jax", "onnxruntime"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -74,6 +97,7 @@ def report(name: str, title: str, table: Table, rows: list[Row], summary: dict[s
     facts = machine(args.threads)
     summary = {what: value for what, value in summary.items() if not math.isnan(value)}  # no ratios without a peer
     parts = [f"**{title}**", markdown(table), "; ".join(f"{what}: {value:.2f}" for what, value in summary.items())]
+    parts += dict.fromkeys(f"{NAMES[side]}: {row[key]}." for row in rows for side in NAMES if (key := f"{side}_reason") in row)
     parts.append(facts_line(facts))
     text = "\n\n".join(part for part in parts if part) + "\n"
     print(text)

@@ -1,19 +1,20 @@
 """Full training steps of larger networks in images per second beside PyTorch's CPU: ``python -m benchmarks.train``.
 
-Forward, cross-entropy, backward and a step of SGD with momentum, on one batch that stays; PyTorch's better memory format. Both sides
-have the same layers and parameters, and images that lie as the side likes them.
+Forward, cross-entropy, backward and a step of SGD with momentum, on one batch that stays; ours as it is and through ``nc.compile``, in
+PyTorch's better memory format. Both have the same layers and parameters, and images that lie as the side likes them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .alternate import Case, Makers, Ways, arguments, compare, work
-from .tables import Row, geometric_mean, ratio, ratios, report
+from .tables import NAMES, Row, cell, geometric_mean, present, ratio, ratios, report
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,14 @@ class Net:
 
 NETS = {
     "ResNet-18, 32x32, 3x3 stem": Net("resnet18", {"stem": "cifar"}, (64, 3, 32, 32)),
+    "ResNet-18, 32x32, 8 images": Net("resnet18", {"stem": "cifar"}, (8, 3, 32, 32)),
+    "ResNet-18, 32x32, 1 image": Net("resnet18", {"stem": "cifar"}, (1, 3, 32, 32)),
     "ResNet-18, 96x96, 7x7 stem": Net("resnet18", {"stem": "imagenet"}, (16, 3, 96, 96)),
     "VGG-11 with batch norm, 32x32": Net("vgg11_bn", {"head": "cifar"}, (64, 3, 32, 32)),
 }
 LENET = Net("lenet", {}, (256, 1, 28, 28))
+SETTLED = 12
+"""Calls after which a compiled step has its plan, and has chosen how many threads run it."""
 
 
 def batch(shape: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -39,19 +44,20 @@ def batch(shape: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
     return rng.random((n, h, w, c), np.float32).transpose(0, 3, 1, 2), rng.integers(0, 10, n)
 
 
-def our_step(net: Net) -> Callable[[], object]:
+def our_step(net: Net) -> tuple[Callable[[Any, Any], None], Any, Any]:
+    """A step, and the batch to call it with."""
     import numbacnn as nc
 
     model = getattr(nc.models, net.name)(classes=10, **net.arguments)
     optimiser = nc.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     x, y = map(nc.from_array, batch(net.shape))
 
-    def step() -> None:
+    def step(x: Any, y: Any) -> None:
         optimiser.zero_grad()
         nc.nn.functional.cross_entropy(model(x), y).backward()
         optimiser.step()
 
-    return step
+    return step, x, y
 
 
 def their_step(net: Net, memory: Any) -> Callable[[], object]:
@@ -73,7 +79,17 @@ def their_step(net: Net, memory: Any) -> Callable[[], object]:
 
 
 def ours(case: Case) -> Ways:
-    return [our_step(NETS[case["net"]])]
+    return [partial(*our_step(NETS[case["net"]]))]
+
+
+def compiled(case: Case) -> Ways:
+    import numbacnn as nc
+
+    step, x, y = our_step(NETS[case["net"]])
+    step = nc.compile(step)
+    for _ in range(SETTLED):
+        step(x, y)
+    return [partial(step, x, y)]
 
 
 def theirs(case: Case) -> Ways:
@@ -82,15 +98,16 @@ def theirs(case: Case) -> Ways:
     return [their_step(NETS[case["net"]], memory) for memory in (torch.contiguous_format, torch.channels_last)]
 
 
-MAKERS: Makers = {"numbacnn": ours, "torch": theirs}
+MAKERS: Makers = {"numbacnn": ours, "compiled": compiled, "torch": theirs}
 
 
 def table(rows: list[Row]) -> list[list[str]]:
-    lines = [["network", "batch", "numbacnn, images/s", "PyTorch, images/s", "ratio"]]
+    sides = present(rows)
+    lines = [["network", "batch", *(f"{NAMES[side]}, images/s" for side in sides), "ratio", "ratio, compiled"]]
     for row in rows:
         n = NETS[row["net"]].shape[0]
-        rates = [f"{n / row[f'{side}_best']:,.1f} ({n / row[f'{side}_median']:,.1f})" if f"{side}_best" in row else "-" for side in MAKERS]
-        lines.append([row["net"], str(n), *rates, ratios(row)])
+        rates = [cell(row, side, lambda seconds, n=n: f"{n / seconds:,.1f}") for side in sides]
+        lines.append([row["net"], str(n), *rates, ratios(row), ratios(row, "compiled")])
     return lines
 
 
@@ -102,7 +119,10 @@ def main() -> None:
         work(MAKERS, args)
         return
     rows = compare("benchmarks.train", MAKERS, [{"net": name} for name in args.nets], args)
-    summary = {"geometric mean": geometric_mean(map(ratio, rows)), "worst": min(map(ratio, rows))}
+    summary = {}
+    for side, name in (("numbacnn", ""), ("compiled", ", compiled")):
+        found = [ratio(row, side=side) for row in rows]
+        summary |= {f"geometric mean{name}": geometric_mean(found), f"worst{name}": min(found)}
     report("train", "Training steps: best (median)", table(rows), rows, summary, args)
 
 

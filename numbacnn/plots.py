@@ -22,11 +22,13 @@ from .files import write_atomically
 from .nn import Conv2d, Module
 from .signatures import judged
 
-__all__ = ["confusion", "curve", "kernels", "predictions", "text_curve"]
+__all__ = ["confusion", "curve", "kernels", "predictions", "profile", "text_curve"]
 
 INK, MUTED, WRONG = "#1f2430", "#8a8f98", "#b3261e"
 COLOURS = {"train": "#8fa3bf", "val": "#c8553d"}
 """The parts of the data that a history has columns of, and the colours of their curves."""
+PASSES = {"forward": "#8fa3bf", "backward": "#c8553d", "optimizer": "#e0b04a"}
+"""The passes of a step, and the colours of their bars."""
 DPI = 150
 FEW_EPOCHS = 30  # each has a marker
 KERNELS_SHOWN = 64
@@ -49,6 +51,15 @@ class Confusion(Protocol):
     def confusion(self) -> np.ndarray | None: ...
     @property
     def classes(self) -> tuple[str, ...]: ...
+
+
+@runtime_checkable
+class Layers(Protocol):
+    """What ``profile`` returns: the seconds of each layer in each pass, and of all together."""
+
+    @property
+    def seconds(self) -> float: ...
+    def layers(self) -> dict[tuple[str, str], float]: ...
 
 
 def _figure(width: float, height: float) -> Any:
@@ -356,6 +367,53 @@ def confusion(evaluation: Confusion, path: str | Path) -> None:
         axes.text(j, k, text, ha="center", va="center", fontsize=size, color=colour)
     _heading(figure, f"Confusion: {counts.sum() - np.trace(counts):,} of {counts.sum():,} wrong", lettering.note)
     _write(figure, path)
+
+
+@judged
+def profile(found: Layers, path: str | Path, title: str = "a step") -> None:
+    """The time of each layer of a step, as :func:`numbacnn.profile` has found it, as a PNG: a bar a layer in order, a colour a pass.
+
+    Args:
+        title: what was timed; the heading has it, and the time of all layers together.
+
+    Raises:
+        ImportError: without matplotlib.
+        ValueError: for a step without kernels.
+
+    >>> profile(nc.profile(step, x, y), "profile.png")  # doctest: +SKIP
+    """
+    times = found.layers()
+    if not times:
+        raise ValueError(message("plots", "a step with kernels", "one without"))
+    names = list(dict.fromkeys(layer for _, layer in times))
+    rows = np.arange(len(names))
+    figure = _figure(7.2, 0.19 * len(names) + 1.1)
+    axes = figure.subplots()
+    starts = np.zeros(len(names))
+    for part, colour in PASSES.items():
+        widths = np.array([1e3 * times.get((part, name), 0.0) for name in names])
+        if widths.any():
+            axes.barh(rows, widths, left=starts, color=colour, height=0.75, label=f"{part} {_milliseconds(widths.sum())}")
+        starts += widths
+    for row, total in zip(rows, starts):
+        axes.annotate(_milliseconds(total), (total, row), xytext=(3, 0), textcoords="offset points", va="center", fontsize=7, color=MUTED)
+    axes.set_yticks(rows, [_visible(name) or "other" for name in names], fontsize=NAME_SIZE, color=INK, parse_math=False)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlim(0, 1.12 * starts.max())
+    axes.set_xlabel("ms", color=MUTED)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(MUTED)
+    axes.tick_params(colors=MUTED, labelcolor=INK, length=0)
+    axes.grid(axis="x", color="#e6e8eb", linewidth=0.8)
+    axes.set_axisbelow(True)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(PASSES), frameon=False, labelcolor=INK)
+    _heading(figure, f"{title}: {_milliseconds(1e3 * found.seconds)} ms")
+    _write(figure, path)
+
+
+def _milliseconds(value: float) -> str:
+    """Three digits, and no power of ten."""
+    return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}" if value > 0 else "0"
 
 
 def _grid(count: int, columns: int, rows: float) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The command line: ``numbacnn train``, ``evaluate``, ``predict``, ``summary``, ``doctor``, ``warmup`` and ``selftest``.
+"""The command line: ``numbacnn train``, ``evaluate``, ``predict``, ``summary``, ``profile``, ``doctor``, ``warmup`` and ``selftest``.
 
 Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage, 130 stopped with Ctrl-C. Of ``selftest`` 1 says that a law is
 broken, and 2 that it could not judge. SIGTERM and SIGHUP end the process themselves, after a run is saved.
@@ -18,12 +18,12 @@ from typing import TextIO
 from .. import training
 from ..errors import printable
 from ..version import __version__
-from . import doctor, evaluate, predict, selftest, summary, train, warmup
+from . import doctor, evaluate, predict, profile, selftest, summary, train, warmup
 from .options import UsageError
 
 __all__ = ["main"]
 
-COMMANDS = (train, evaluate, predict, summary, doctor, warmup, selftest)
+COMMANDS = (train, evaluate, predict, summary, profile, doctor, warmup, selftest)
 EXAMPLES = """examples:
   numbacnn train                                    the digits: offline, in less than a minute
   numbacnn train --data fashion-mnist --model lenet the recipe of the book

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..arguments import integer
+from .. import config
+from ..arguments import integer, one_of
 from ..errors import message
 from ..nn import Module
 from ..signatures import judged, shown
 from .compiled import Compiled
+from .replay import TRIES
 from .tape import Launch
 
 __all__ = ["Profile", "Timed", "profile"]
 
-CALLS = 5
-"""Calls after which a step that can have a plan has one."""
+CALLS = 3 + 2 * TRIES
+"""Calls after which a step that can have a plan has one, and has chosen how many threads run it."""
 
 
 class Timed(NamedTuple):
@@ -34,9 +35,10 @@ class Timed(NamedTuple):
 
 @dataclass(frozen=True)
 class Profile:
-    """The calls of a step in order, each with the median of its seconds. Printed: the layers, with their time and share."""
+    """The calls of a step in order, each with the median of its seconds, and the threads that ran it. Printed: the layers' times."""
 
     rows: tuple[Timed, ...]
+    threads: int
 
     @property
     def seconds(self) -> float:
@@ -50,13 +52,35 @@ class Profile:
             found[row.part, row.layer] = found.get((row.part, row.layer), 0.0) + row.seconds
         return found
 
-    def __str__(self) -> str:
-        layers = self.layers()
-        width = max([len(layer) for _, layer in layers] + [5])
-        lines = [f"{'pass':9}  {'layer':{width}}  {'ms':>9}  share"]
-        for (part, layer), seconds in layers.items():
-            lines.append(f"{part:9}  {layer or '-':{width}}  {seconds * 1e3:9.3f}  {seconds / max(self.seconds, 1e-12):5.1%}")
+    def kernels(self) -> dict[str, tuple[int, float]]:
+        """How often each kernel is called, and the seconds of all its calls; the slowest first."""
+        found: dict[str, tuple[int, float]] = {}
+        for row in self.rows:
+            calls, seconds = found.get(row.kernel, (0, 0.0))
+            found[row.kernel] = calls + 1, seconds + row.seconds
+        return dict(sorted(found.items(), key=lambda entry: -entry[1][1]))
+
+    @judged
+    def text(self, by: Literal["layer", "kernel"] = "layer") -> str:
+        """A line for each layer in each pass, in order; or for each kernel, with its calls, the slowest first.
+
+        Raises:
+            ValueError: where ``by`` is neither.
+        """
+        one_of("text", "by", by, ("layer", "kernel"))
+        if by == "layer":
+            header = "pass", "layer"
+            rows = [(part, layer or "other", seconds) for (part, layer), seconds in self.layers().items()]
+        else:
+            header = "calls", "kernel"
+            rows = [(str(calls), kernel, seconds) for kernel, (calls, seconds) in self.kernels().items()]
+        width = max(len(name) for _, name, _ in [(*header, 0.0), *rows])
+        lines = [f"{header[0]:9}  {header[1]:{width}}  {'ms':>9}  share"]
+        lines += [f"{first:9}  {name:{width}}  {s * 1e3:9.3f}  {s / max(self.seconds, 1e-12):6.1%}" for first, name, s in rows]
         return "\n".join([*lines, f"{'all':9}  {'':{width}}  {self.seconds * 1e3:9.3f}"])
+
+    def __str__(self) -> str:
+        return self.text()
 
 
 @judged
@@ -87,16 +111,16 @@ def profile(step: Any, *args: Any, repeat: int = 10, **options: Any) -> Profile:
     args = (step, *args) if isinstance(step, Module) else args
     for _ in range(CALLS):
         compiled(*args, **options)
-    found: list[list[float]] = []
-    rows: Iterable[Any] = ()
+    times: list[list[float]] = []
     for _ in range(repeat):
         plan, seconds = compiled.timed(args, options)
-        if plan is None:
-            raise RuntimeError(message("profile", "a step of which there is a plan", compiled.reason or "one without"))
-        rows = plan.tape.rows
-        found.append(seconds)
-    medians = np.median(found, 0).tolist()
-    return Profile(tuple(Timed(row.part[0], row.part[1], _kernel(row), seconds) for row, seconds in zip(rows, medians)))
+        times.append(seconds)
+    if plan is None:
+        why = compiled.reason if config.compile else "nc.config.compile is False"
+        raise RuntimeError(message("profile", "a step of which there is a plan", f"one without{why and f': {why}'}"))
+    medians = np.median(times, 0).tolist()
+    rows = [Timed(row.part[0], row.part[1], _kernel(row), seconds) for row, seconds in zip(plan.tape.rows, medians)]
+    return Profile(tuple(rows), plan.threads)
 
 
 def _kernel(row: Any) -> str:

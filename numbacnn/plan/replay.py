@@ -358,6 +358,12 @@ class Plan:
             self._rows = self._run_segments
         return seconds
 
+    @property
+    def threads(self) -> int:
+        """How many run it now; all, before the faster way is known."""
+        most = launch.get_num_threads()
+        return self._threads.get(most, most)
+
     def _next_try(self, most: int) -> int:
         tried = {threads: len(self._times.get(threads, ())) for threads in (most, 1)}
         least = min(tried, key=lambda threads: tried[threads])
