@@ -108,30 +108,38 @@ class Predictor:
     ) -> None:
         saved = source if isinstance(source, Checkpoint) else checkpoint.load(source)
         if network is None:
-            self.network = saved.network()
+            network = saved.network()
         else:
-            self.network = copy.deepcopy(network)
-            self.network.load_state_dict(saved.weights)
-        self.network.requires_grad_(False).eval().to(device)
-        if flag("Predictor", "compile", compile):
-            self.network.compile()
-        self.classes, self.preprocessing = saved.classes, saved.preprocessing
-        self.device = device
+            network = copy.deepcopy(network)
+            network.load_state_dict(saved.weights)
+        self._take(network, saved.classes, saved.preprocessing, device, flag("Predictor", "compile", compile))
         self.max_pixels = integer("Predictor", "max_pixels", max_pixels)
+
+    def _take(
+        self, network: Module, classes: tuple[str, ...], preprocessing: Preprocessing | None, device: str, compile: bool = True
+    ) -> None:
+        """Answer with this network, which is nobody else's."""
+        self.network = network.requires_grad_(False).eval().to(device)
+        if compile:
+            self.network.compile()
+        self.classes, self.preprocessing, self.device = classes, preprocessing, device
 
     @classmethod
     @judged
     def of(
         cls, network: Module, classes: Sequence[str] = (), preprocessing: Preprocessing | None = None, *, device: str = "cpu"
     ) -> Predictor:
-        """A predictor of a network that is at hand, as it is now: it is copied.
+        """A predictor of a network that is at hand, as it is now: it is copied. It may be what ``nc.optimize_for_inference`` gave.
 
         >>> from numbacnn import models
         >>> Predictor.of(models.lenet(classes=2), ("cat", "dog"))(np.zeros((1, 28, 28))).classes
         ('cat', 'dog')
         """
-        weights = {name: np.asarray(tensor) for name, tensor in network.state_dict().items()}
-        return cls(Checkpoint(weights, classes=tuple(classes), preprocessing=preprocessing), network, device=device)
+        network.state_dict()  # it raises where a lazy layer has no weights yet
+        made = cls.__new__(cls)
+        made._take(copy.deepcopy(network), tuple(classes), preprocessing, device)
+        made.max_pixels = MAX_PIXELS
+        return made
 
     @judged
     def __call__(self, pictures: Any) -> Any:

@@ -25,12 +25,12 @@ M = TypeVar("M", bound=Module)
 def optimize_for_inference(net: M, example: Tensor | tuple[Tensor, ...]) -> M:
     """A copy of a network that answers faster: each batch normalisation behind a convolution is folded into it, and calls are compiled.
 
-    Call it without a gradient: in ``nc.inference_mode()``, by ``predict``, ``evaluate`` or a ``Predictor``. Its results are not those of
+    Call it without a gradient: in ``nc.inference_mode()``, by ``predict``, ``evaluate`` or ``Predictor.of``. Its results are not those of
     ``net`` bit for bit: its attribute ``deviation`` tells how far they are off on the example. The copy is read-only.
 
     Args:
         net: stays as it is; what it has learnt later is not in the copy.
-        example: an input, or a tuple of them, with which the network is run to see what follows what.
+        example: an input, or a tuple of them, with which the network is run to see which layer follows which, and how far the copy is off.
 
     Raises:
         TypeError: where ``net`` is no Module, or the example no Tensor.
