@@ -411,6 +411,7 @@ ROWS: dict[str, Callable[[], Call]] = {
     "optimize_for_inference": lambda: call(nc.optimize_for_inference, nn.Flatten(), nc.ones(1, 2)),
     "fuse_conv_bn_eval": lambda: call(nn.utils.fuse_conv_bn_eval, nn.Conv2d(1, 2, 3).eval(), nn.BatchNorm2d(2).eval()),
     "profile": lambda: call(nc.profile, nc.compile(nn.ReLU().eval()), nc.ones(1, 2), repeat=1),
+    "Profile.text": lambda: call(nc.Profile((), 1).text, "layer"),
     "explain": lambda: call(nc.explain, nc.compile(nn.Flatten())),
     "evaluate": lambda: call(nc.evaluate, net(), pair(), loss=F.cross_entropy, metrics={"mean": average}, batch_size=4, compile=True),
     "predict": lambda: call(nc.predict, net(), pair()[0], probabilities=True, batch_size=4, compile=True),

@@ -255,6 +255,43 @@ def test_summary(run: Run, trained: Path) -> None:
     assert run("summary", "--model", "resnet18")[1].splitlines()[-1] == "parameters 11,689,512, multiply-adds 1,814,073,344"
 
 
+def test_profile(run: Run, folder: Path) -> None:
+    code, out, err = run("profile", "--batch-size", "3", "--kernels", "--out", "layers.png")
+    assert (code, err) == (0, "") and (folder / "layers.png").read_bytes().startswith(b"\x89PNG")
+    title, layers, kernels = out.split("\n\n")
+    assert title == "lenet-modern, a training step of 3x1x28x28, 1 thread"
+    rows = [line.split() for line in layers.splitlines()]
+    assert rows[0] == ["pass", "layer", "ms", "share"] and rows[-1][0] == "all"
+    assert {"forward", "backward", "optimizer"} == {row[0] for row in rows[1:-1]} and rows[-2][:2] == ["optimizer", "SGD"]
+    assert {"0", "2", "3", "5", "7", "9", "11", "other"} == {row[1] for row in rows[1:-2]}
+    listed = [line.split() for line in kernels.splitlines()]
+    assert listed[0] == ["calls", "kernel", "ms", "share"] and listed[-1] == rows[-1]
+    assert [float(row[2]) for row in listed[1:-1]] == sorted((float(row[2]) for row in listed[1:-1]), reverse=True)
+    assert sum(float(row[3].rstrip("%")) for row in listed[1:-1]) == pytest.approx(100, abs=1)
+
+
+def test_profile_of_answers_and_of_data(run: Run, folder: Path) -> None:
+    code, out, _ = run("profile", "--model", "lenet", "--inference", "--batch-size", "2")
+    assert code == 0 and out.startswith("lenet, answers to 2x1x28x28, 1 thread\n\n") and "backward" not in out
+    code, out, _ = run("profile", "--data", "digits", "--batch-size", "5", "--optimizer", "adamw")
+    assert code == 0 and out.startswith("lenet-modern, a training step of 5x1x28x28, ") and "optimizer  AdamW " in out
+    for name in ("a", "b"):
+        (folder / "own" / name).mkdir(parents=True)
+        for i in range(4):
+            PIL.fromarray(np.full((20, 24, 3), (60 * i, 0, 0), np.uint8)).save(folder / "own" / name / f"{i}.png")
+    code, out, _ = run("profile", "--data", "own", "--model", "small-resnet", "--size", "16", "--batch-size", "2", "--inference")
+    assert code == 0 and out.startswith("small-resnet, answers to 2x3x16x16, ") and "forward    3.conv1 " in out
+
+
+def test_profile_says_what_it_cannot_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("profile", "--data", "nowhere")[:2] == (2, "")
+    text = "[vgg11] expected pictures of at least 32 x 32 pixels; received 28 x 28; take size 32."
+    assert run("profile", "--model", "vgg11", "--size", "28") == (1, "", f"numbacnn: {text}\n")
+    monkeypatch.setattr(nc.config, "compile", False)
+    text = "[profile] expected a step of which there is a plan; received one without: nc.config.compile is False."
+    assert run("profile", "--batch-size", "1") == (1, "", f"numbacnn: {text}\n")
+
+
 # -- doctor and warmup -----------------------------------------------------------------------------------------------------------
 @pytest.mark.smoke
 def test_doctor(run: Run) -> None:

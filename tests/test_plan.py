@@ -8,6 +8,7 @@ import gc
 import os
 import pickle
 import random
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -23,7 +24,7 @@ from hypothesis import strategies as st
 
 import numbacnn as nc
 from numbacnn import nn
-from numbacnn.plan import Compiled
+from numbacnn.plan import Compiled, profiling
 from numbacnn.plan import replay as replaying
 from numbacnn.plan.replay import Plan
 
@@ -1145,6 +1146,33 @@ def test_an_optimised_network_is_read_only():
     assert fast(x).tolist() == wanted
 
 
+@pytest.mark.parametrize("compile", [False, True])
+def test_an_optimised_network_answers_wherever_a_network_does(compile, tmp_path):
+    """Arrays, a folder of pictures, and one picture at a time; many batches, so that calls are replayed."""
+    image = pytest.importorskip("PIL.Image", reason='needs pillow: pip install "numbacnn[demo]"')
+    nc.manual_seed(0)
+    rng = np.random.default_rng(0)
+    for name in ("ape", "bee"):
+        (tmp_path / name).mkdir()
+        for i in range(12):
+            image.fromarray(rng.integers(0, 256, (12, 12, 3), np.uint8)).save(tmp_path / name / f"{i}.png")
+    pictures, _ = nc.data.pictures(tmp_path, 12, 3)
+    X = pictures.images.transpose(0, 3, 1, 2).astype(np.float32) / 255
+    net = learnt(nc.models.small_resnet(2), nc.tensor(X))
+    fast = nc.optimize_for_inference(net, nc.tensor(X[:1]))
+    for data in (X, pictures):
+        wanted = nc.predict(net, data, batch_size=2)
+        found = nc.predict(fast, data, batch_size=2, compile=compile)
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+    assert nc.evaluate(fast, pictures, batch_size=2, compile=compile).loss == pytest.approx(nc.evaluate(net, pictures).loss, rel=1e-4)
+    predictor = nc.Predictor.of(fast, pictures.classes, nc.checkpoint.Preprocessing.of(pictures))
+    answers = [predictor(picture) for picture in [*pictures.images[:6], tmp_path / "ape" / "0.png"]]
+    np.testing.assert_allclose([a.probabilities for a in answers[:6]], nc.predict(net, pictures)[:6], atol=1e-5)
+    assert answers[6].classes == ("ape", "bee") and replays(predictor.network.__dict__["_compiled"]) > 0
+    with pytest.raises(RuntimeError, match="optimised for inference"):
+        predictor.network[-1].weight.zero_()
+
+
 def test_layers_that_are_used_otherwise_are_not_folded():
     class Both(nn.Module):
         def __init__(self):
@@ -1428,14 +1456,60 @@ def test_a_profile_names_passes_and_layers():
         ("optimizer", "Adam"),
     ]
     assert all(row.seconds > 0 for row in found.rows)
-    assert str(found).splitlines()[0].split() == ["pass", "layer", "ms", "share"]
-    for _ in range(8):  # it has trained
+    for _ in range(profiling.CALLS + 3):  # it has trained
         train(other, other_optimiser, x, y)
     assert str(optimiser.state_dict()) == str(other_optimiser.state_dict())
-    with pytest.raises(TypeError, match=r"\[profile\] expected what nc.compile gave; received "):
-        nc.profile(len)
-    with pytest.raises(RuntimeError, match=r"\[profile\] expected a step of which there is a plan; received a value is read, in "):
-        nc.profile(nc.compile(lambda x: x.item()), nc.ones(1))
+
+
+def test_a_profile_times_the_plan_as_it_runs():
+    """All runs with as many threads: the plan has made up its mind before."""
+    net, optimiser = linear()
+    step = nc.compile(lambda x, y: train(net, optimiser, x, y))
+    found = nc.profile(step, *batch(0))
+    (plan,) = next(iter(step._entries.values())).plans
+    assert found.threads == plan.threads == plan._threads[nc.get_num_threads()]
+
+
+def test_the_text_of_a_profile():
+    rows = [
+        ("forward", "0", "contract", 1.0),
+        ("forward", "", "fill", 0.5),
+        ("backward", "0", "contract", 2.0),
+        ("optimizer", "SGD", "sgd", 0.5),
+    ]
+    found = nc.Profile(tuple(profiling.Timed(*row[:3], 1e-3 * row[3]) for row in rows), 1)
+    assert str(found) == found.text() and found.text().splitlines() == [
+        "pass       layer         ms   share",
+        "forward    0          1.000   25.0%",
+        "forward    other      0.500   12.5%",
+        "backward   0          2.000   50.0%",
+        "optimizer  SGD        0.500   12.5%",
+        "all                   4.000",
+    ]
+    assert found.text("kernel").splitlines() == [
+        "calls      kernel           ms   share",
+        "2          contract      3.000   75.0%",
+        "1          fill          0.500   12.5%",
+        "1          sgd           0.500   12.5%",
+        "all                      4.000",
+    ]
+    assert found.kernels() == {"contract": (2, 0.003), "fill": (1, 0.0005), "sgd": (1, 0.0005)}
+
+
+def test_what_has_no_profile(monkeypatch):
+    def refused(error, text, *args):
+        with pytest.raises(error) as found:
+            nc.profile(*args, repeat=1)
+        assert re.fullmatch(rf"\[profile\] expected {text}\.", str(found.value))
+
+    refused(TypeError, "what nc.compile gave; received .*", len)
+    none = "a step of which there is a plan; received one without"
+    refused(RuntimeError, rf"{none}: a value is read, in .*test_plan.py:\d+", nc.compile(lambda x: x.item()), nc.ones(1))
+    net = nn.Linear(2, 2)
+    net.compile()
+    refused(RuntimeError, rf"{none}: it returns a tensor whose backward is still to come, in .*test_plan.py:\d+", net, nc.ones(1, 2))
+    monkeypatch.setattr(nc.config, "compile", False)
+    refused(RuntimeError, rf"{none}: nc\.config\.compile is False", nc.compile(lambda x: x * 2), nc.ones(1))
 
 
 def test_explain_lists_the_calls_of_a_plan():

@@ -228,6 +228,39 @@ def test_the_confusion_as_a_picture(figures: list[Any], classes: int) -> None:
     assert height / figures[0].bbox.height > 0.4  # the names leave room for the matrix
 
 
+def profiled(layers: dict[tuple[str, str], float]) -> Any:
+    return SimpleNamespace(layers=lambda: layers, seconds=sum(layers.values()))
+
+
+@pytest.mark.parametrize("count", [1, 9, 60])
+def test_a_profile_as_a_picture(figures: list[Any], count: int) -> None:
+    """A bar a layer, in order from the top; its passes side by side in their colours."""
+    names = [f"layer{i}.conv" for i in range(count)]
+    forward = {("forward", name): 1e-3 * (i + 1) for i, name in enumerate(names)} | {("forward", ""): 1e-5}
+    backward = {("backward", name): 2e-3 * (i + 1) for i, name in reversed(list(enumerate(names)))}
+    times = forward | backward | {("optimizer", "SGD"): 5e-4}
+    plots.profile(profiled(times), "x", "LeNet")
+    figure = drawn(figures[0])
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [*names, "other", "SGD"]
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]
+    bars = {tuple(sorted(c.get_label().split()[:1])): [(b.get_x(), b.get_width()) for b in c] for c in axes.containers}
+    assert [label for (label,) in bars] == ["forward", "backward", "optimizer"]
+    assert bars[("forward",)][0] == (0, 1) and bars[("backward",)][0] == (1, 2)
+    assert bars[("optimizer",)][-1] == (0, 0.5) and axes.get_xlim()[1] > 3 * count
+    assert figure.get_suptitle() == f"LeNet: {plots._milliseconds(1e3 * sum(times.values()))} ms"
+    boxes = [label.get_window_extent() for label in axes.get_yticklabels()]
+    assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
+    assert [figure.legends[0].get_texts()[0].get_text()] == [f"forward {plots._milliseconds(1e3 * sum(forward.values()))}"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0, "0"), (0.0123, "0.0123"), (0.5, "0.500"), (9.876, "9.88"), (12.34, "12.3"), (1234.5, "1234")]
+)
+def test_milliseconds(value: float, text: str) -> None:
+    assert plots._milliseconds(value) == text
+
+
 TWO = predict(2, ("a", "b"))
 
 
@@ -236,6 +269,8 @@ TWO = predict(2, ("a", "b"))
     [
         (plots.curve, ([1.0], "x"), "[curve] expected history as a Columns; received [1.0]."),
         (plots.kernels, ("net", "x"), "[kernels] expected model as a Module; received 'net'."),
+        (plots.profile, (None, "x"), "[profile] expected found as a Layers; received None."),
+        (plots.profile, (profiled({}), "x"), "[plots] expected a step with kernels; received one without."),
         (plots.confusion, (None, "x"), "[confusion] expected evaluation as a Confusion; received None."),
         (plots.text_curve, ([None, None],), "[text_curve] expected values as a sequence of numbers; received [None, None]."),
         (plots.text_curve, ([0.5, 1.0], "", None, 0), "[text_curve] expected height as an integer of at least 1; received 0."),

@@ -75,7 +75,7 @@ class Profile:
             header = "calls", "kernel"
             rows = [(str(calls), kernel, seconds) for kernel, (calls, seconds) in self.kernels().items()]
         width = max(len(name) for _, name, _ in [(*header, 0.0), *rows])
-        lines = [f"{header[0]:9}  {header[1]:{width}}  {'ms':>9}  share"]
+        lines = [f"{header[0]:9}  {header[1]:{width}}  {'ms':>9}  {'share':>6}"]
         lines += [f"{first:9}  {name:{width}}  {s * 1e3:9.3f}  {s / max(self.seconds, 1e-12):6.1%}" for first, name, s in rows]
         return "\n".join([*lines, f"{'all':9}  {'':{width}}  {self.seconds * 1e3:9.3f}"])
 
