@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -17,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT))  # the benchmarks are not installed
 
-from benchmarks import alternate, bandwidth, conv, folders, lenet, readme, serve, tables, train  # noqa: E402
+from benchmarks import alternate, bandwidth, conv, folders, lenet, readme, scaling, serve, startup, tables, train  # noqa: E402
 
 ROW = {"numbacnn_best": 2.0, "numbacnn_median": 4.0, "torch_best": 3.0, "torch_median": 5.0}
 
@@ -33,6 +34,21 @@ def test_without_pytorch_there_is_no_ratio() -> None:
     alone = {"numbacnn_best": 2.0, "numbacnn_median": 4.0}
     assert math.isnan(tables.ratio(alone))
     assert tables.ratios(alone) == "-"
+
+
+def test_ratios_of_other_sides() -> None:
+    row = ROW | {"compiled_best": 0.5, "compiled_median": 1.0, "jax_best": 1.0, "jax_median": 1.5}
+    assert tables.ratio(row, side="compiled") == 6 and tables.ratio(row, "median", "compiled", "jax") == 1.5
+    assert tables.ratios(row, "compiled", "jax") == "2.00 (1.50)"
+    assert tables.ratios(row, "optimized") == tables.ratios(row, "compiled", "onnxruntime") == "-"
+
+
+def test_a_side_that_cannot_run_has_an_empty_column_and_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [ROW | {"inductor_reason": "no compiler"}, ROW | {"jax_best": 1.0, "jax_median": 2.0, "inductor_reason": "no compiler"}]
+    assert tables.present(rows) == ["numbacnn", "torch", "inductor", "jax"]
+    assert [tables.cell(rows[0], side, "{:.1f}".format) for side in tables.present(rows)] == ["2.0 (4.0)", "3.0 (5.0)", "-", "-"]
+    tables.report("name", "A title", [["a"], ["1"]], rows, {}, argparse.Namespace(threads=1, out=None))
+    assert capsys.readouterr().out.count("torch.compile: no compiler.\n") == 1
 
 
 def test_geometric_mean() -> None:
@@ -229,6 +245,112 @@ def test_the_quickest_way_counts(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert asked == [{"at": 1}, {"at": 2}]  # made once for turns that follow each other
 
 
+def test_a_worker_says_why_it_cannot(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def ways(case: alternate.Case) -> alternate.Ways:
+        if case["at"] == 1:
+            raise alternate.Unavailable("no compiler")
+        return [lambda: None]
+
+    lines = [json.dumps({"case": {"at": n}, "seconds": 0}) for n in (1, 1, 2)]
+    monkeypatch.setattr(sys, "stdin", lines)
+    alternate.work({"jax": ways}, argparse.Namespace(worker="jax", threads=1))
+    first, again, other = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first == again == "no compiler" and len(other) == 3
+
+
+class Asked:
+    """A worker whose answers are there already."""
+
+    def __init__(self, module: str, side: str, threads: int) -> None:
+        self.answers = iter([[3.0, 1.0], [2.0, 4.0]] if side == "numbacnn" else ["no compiler"] * 2)
+
+    def ask(self, **request: Any) -> Any:
+        return next(self.answers)
+
+    def close(self) -> None:
+        pass
+
+
+def test_rows_have_times_or_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alternate, "Worker", Asked)
+    args = argparse.Namespace(threads=1, rounds=2, seconds=0)
+    (row,) = alternate.compare("benchmarks.x", {"numbacnn": list, "compiled": list}, [{"at": 1}], args)
+    assert row == {"at": 1, "numbacnn_best": 1.0, "numbacnn_median": 2.5, "compiled_reason": "no compiler"}
+
+
+# -- more cores ------------------------------------------------------------------------------------------------------------------
+def test_tasks_are_laid_out() -> None:
+    seconds = [1.0, 1.0, 4.0, 2.0]
+    assert [scaling.longest_first(seconds, n) for n in (1, 2, 3, 8)] == [8, 4, 4, 4]
+    assert [scaling.in_order(seconds, n) for n in (1, 2, 3, 8)] == [8, 6, 4, 4]
+    launch = {"tasks": [seconds, [1.0]], "outside": 0.5}
+    assert scaling.alone(launch) == 9.5
+    assert scaling.laid_out(launch, 2, 0.25) == 0.5 + 4 + 1 + 2 * 0.25
+    assert scaling.efficiency([launch, launch], 2, 0.0) == pytest.approx(9.5 / 2 / 5.5)
+    assert [scaling.counts(phases) for phases in ([], [[1.0]], [[1.0] * 3] * 2, [[1.0] * 28, [1.0] * 36])] == [
+        "none",
+        "1",
+        "2 x 3",
+        "2 x 28-36",
+    ]
+
+
+def test_a_barrier_grows_with_the_logarithm() -> None:
+    assert scaling.waits(1e-6, 2) == pytest.approx({2: 1e-6, 4: 2e-6, 8: 3e-6, 16: 4e-6, 32: 5e-6})
+    assert scaling.waits(3e-6, 8)[2] == pytest.approx(1e-6)
+    assert scaling.waits(0.0, 1)[32] == 0
+
+
+def test_the_launches_that_lose_most_come_first() -> None:
+    def launch(layer: str, *phases: list[float]) -> dict[str, Any]:
+        return {"pass": "forward", "layer": layer, "kernel": "k", "tasks": list(phases), "outside": 0.0}
+
+    launches = [launch("a", [1.0] * 16), launch("b", [2.0]), launch("c", [2.0]), launch("d", [1.0] * 8)]
+    row = {"step": "LeNet", "batch": 1, "waits": {str(n): 0.0 for n in scaling.THREADS}, "launches": launches}
+    lines = scaling.worst_table([row], 2)[1:]
+    assert [line[4:8] for line in lines] == [["1", "b and 1 more", "4e+03", "0.06"], ["8", "d", "8e+03", "0.50"]]
+    assert lines[0][8] == f"{3.75 / 4.25:.0%}"
+    steps = scaling.steps_table([row | {"measured": {"1": [28.0], "2": [20.0]}}])
+    assert steps[1][:7] == ["LeNet", "1", "4", "4", "4", "2.8e+04", "2.8e+04"] and steps[1][-1] == "0.70"
+
+
+def test_every_task_of_a_step_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as the kernels cut; the loop that runs them one by one does what Numba's does."""
+    monkeypatch.chdir(ROOT)
+    args = argparse.Namespace(rounds=1)
+    found = scaling.ask("tasks", 1, args, "--step", "LeNet", "--batch", "64")
+    assert {row["pass"] for row in found} == {"forward", "backward", "optimizer"}
+    assert all(seconds >= 0 for row in found for phase in row["tasks"] for seconds in phase)
+    assert max(len(phase) for row in found for phase in row["tasks"]) >= 32
+    assert sum(map(scaling.alone, found)) > 0
+
+
+def test_the_loop_of_single_tasks_does_the_work() -> None:
+    script = """
+import numpy as np
+import numbacnn as nc
+from benchmarks import scaling
+timer = scaling.OneByOne()
+x = nc.tensor(np.random.default_rng(0).standard_normal((3, 16, 30, 30), np.float32))
+w = nc.tensor(np.random.default_rng(1).standard_normal((7, 16, 3, 3), np.float32))
+timer.clear()
+y = nc.nn.functional.conv2d(x, w).numpy()
+phases, whole = timer.read()
+print(repr(y.tobytes()), sum(map(len, phases)), whole >= sum(map(sum, phases)) > 0)
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, env=alternate.environment(1), timeout=300
+    )
+    assert found.returncode == 0, found.stderr
+    import numbacnn as nc
+
+    x, w = (
+        nc.tensor(np.random.default_rng(i).standard_normal(shape, np.float32)) for i, shape in ((0, (3, 16, 30, 30)), (1, (7, 16, 3, 3)))
+    )
+    data, count, timed = found.stdout.rsplit(maxsplit=2)
+    assert data == repr(nc.nn.functional.conv2d(x, w).numpy().tobytes()) and int(count) > 0 and timed == "True"
+
+
 # -- both sides do the same ----------------------------------------------------------------------------------------------------------
 def same(found: Any, wanted: Any, rtol: float = 1e-4) -> None:
     found, wanted = (np.asarray(a.detach().numpy() if hasattr(a, "detach") else a) for a in (found, wanted))
@@ -295,6 +417,51 @@ def test_the_exported_lenet_is_ours(model: str, monkeypatch: pytest.MonkeyPatch)
     same(net(nc.tensor(x)), session.run(None, {"x": x})[0])
 
 
+@pytest.mark.parametrize("model", lenet.MODELS)
+def test_the_lenet_of_jax_is_ours(model: str) -> None:
+    pytest.importorskip("jax", reason='needs JAX: pip install -e ".[bench]"')
+    import numbacnn as nc
+
+    weights = lenet.jax_weights()
+    net = nc.models.get(model)()
+    turned = [np.asarray(w) for w in weights]
+    turned[4] = turned[4].reshape(5, 5, 16, 120).transpose(2, 0, 1, 3).reshape(400, 120)  # channels last to channels first
+    with nc.no_grad():
+        for p, w in zip(net.parameters(), turned):
+            p.copy_(nc.tensor(np.ascontiguousarray(w.transpose(3, 2, 0, 1) if w.ndim == 4 else w.T)))
+    x = np.random.default_rng(0).random((3, 1, 28, 28), np.float32)
+    same(net(nc.tensor(x)), lenet.jax_lenet(model, weights, x.transpose(0, 2, 3, 1)))
+    (epoch,) = lenet.jit({"model": model, "batch": 64, "mode": "training"})
+    epoch()
+
+
+@pytest.mark.parametrize("module", [lenet, train])
+def test_a_compiled_step_is_replayed(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A column of compiled steps must not be one of eager ones."""
+    import numbacnn as nc
+
+    made = []
+    real = nc.compile
+    monkeypatch.setattr(nc, "compile", lambda *args, **options: made.append(real(*args, **options)) or made[-1])
+    monkeypatch.setitem(train.NETS, "LeNet", replace(train.LENET, shape=(2, 1, 28, 28)))
+    (way,) = (
+        module.MAKERS["compiled"]({"net": "LeNet"})
+        if module is train
+        else lenet.ours({"model": "lenet", "batch": 64, "mode": "training"}, True)
+    )
+    way()
+    assert sum(entry.replays for entry in made[0]._entries.values()) >= 8
+
+
+def test_a_plan_is_timed_as_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    from numbacnn.plan import compiled
+
+    monkeypatch.setattr(compiled, "Plan", compiled.Plan)  # it is put back
+    monkeypatch.setitem(train.NETS, "ResNet-18, 32x32, 1 image", train.Net("small_resnet", {}, (1, 3, 32, 32)))
+    found = startup.plans()
+    assert len(found) == len(startup.BATCHES) and min(found) > 0
+
+
 NETS = [*train.NETS.values(), train.LENET, *serve.NETS.values()]
 
 
@@ -315,7 +482,8 @@ def test_a_request_has_the_same_shape_on_all_sides(mode: str, monkeypatch: pytes
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     case = {"net": "LeNet, 28x28", "mode": mode}
     with_onnx = "onnxruntime" in alternate.available(serve.MAKERS)
-    for way in serve.ours(case) + serve.theirs(case) + (serve.onnx(case) if with_onnx and mode != "inference" else []):
+    optimized = serve.ours(case, optimize=True) if mode != "inference" else []  # it has no gradient in any mode
+    for way in optimized + serve.ours(case) + serve.theirs(case) + (serve.onnx(case) if with_onnx and mode != "inference" else []):
         result: Any = way()
         if mode == "inference":  # the worker is in the mode already
             assert tuple(result.shape) == (1, 10) and result.requires_grad
