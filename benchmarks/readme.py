@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-from .tables import Row, facts_line, geometric_mean, markdown
+from .tables import Row, facts_line, geometric_mean, markdown, ratio
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path("benchmarks/results")
@@ -24,12 +25,13 @@ Ratios = list[tuple[str, float]]
 """Cases by name, and the peer's time (or memory) over ours in each: above 1 is a win."""
 
 
-def beside(case: str, peer: str = "torch", **only: str) -> Callable[[list[Row]], Ratios]:
-    """The cases of the rows with these values, named like "{layer}, {pass}"; none without the peer."""
+def beside(case: str, peer: str = "torch", side: str = "numbacnn", **only: str) -> Callable[[list[Row]], Ratios]:
+    """The cases of the rows with these values, named like "{layer}, {pass}"; none without the peer, or without our side."""
 
     def found(rows: list[Row]) -> Ratios:
-        chosen = [row for row in rows if f"{peer}_best" in row and all(row[key] == value for key, value in only.items())]
-        return [(case.format(**row), row[f"{peer}_best"] / row["numbacnn_best"]) for row in chosen]
+        chosen = [row for row in rows if all(row[key] == value for key, value in only.items())]
+        ratios = [(case.format(**row), ratio(row, side=side, peer=peer)) for row in chosen]
+        return [(name, value) for name, value in ratios if not math.isnan(value)]
 
     return found
 
@@ -52,9 +54,15 @@ LINES: list[tuple[str, str, Callable[[list[Row]], Ratios]]] = [
     ("convolution layers, training", "conv", beside("{layer}, {pass}")),
     ("convolution layers, inference", "conv_inference", beside("{layer}, {pass}")),
     ("LeNet, training, loader included", "lenet", beside("{model}, batch {batch}")),
+    ("the same, compiled", "lenet", beside("{model}, batch {batch}", side="compiled")),
     ("LeNet, inference", "lenet_inference", beside("{model}, batch {batch}")),
+    ("the same, compiled", "lenet_inference", beside("{model}, batch {batch}", side="compiled")),
     ("LeNet, inference, beside onnxruntime", "lenet_inference", beside("{model}, batch {batch}", "onnxruntime")),
+    ("the same, compiled", "lenet_inference", beside("{model}, batch {batch}", "onnxruntime", "compiled")),
     ("ResNet-18 and VGG-11, training", "train", beside("{net}")),
+    ("the same, compiled", "train", beside("{net}", side="compiled")),
+    ("one picture a call, optimised for inference", "serve", beside("{net}", side="optimized", mode="request")),
+    ("the same, beside onnxruntime", "serve", beside("{net}", "onnxruntime", "optimized", mode="request")),
     ("pooling, activations, losses, batch norm: forward", "bandwidth", beside("{operation}", **{"pass": "forward"})),
     ("the same: backward", "bandwidth", beside("{operation}", **{"pass": "backward"})),
     ("optimiser steps", "bandwidth", beside("{operation}", **{"pass": "step"})),
