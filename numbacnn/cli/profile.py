@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .. import data, models, nn, plan, plots, training
+from .. import data, models, nn, plots, training
 from ..dtypes import int64
 from ..tensor import inference_mode, randn, zeros
 from .options import Commands, machine_arguments, network, positive, side, use_threads
@@ -32,6 +32,8 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from .. import plan  # which needs Numba
+
     use_threads(args)
     x, y, classes = _batch(args)
     models.check_input(args.model, x.shape[1:])
@@ -41,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
         with inference_mode():
             found = plan.profile(net, x)
     else:
-        found = plan.profile(_step(net, args.optimizer), x, y)
+        found = plan.profile(plan.compile(_step(net, args.optimizer)), x, y)
     work, threads = "answers to" if args.inference else "a training step of", f"{found.threads} thread{'s' * (found.threads > 1)}"
     title = f"{args.model}, {work} {'x'.join(map(str, x.shape))}, {threads}"
     print(f"{title}\n\n{found}")
@@ -65,7 +67,6 @@ def _batch(args: argparse.Namespace) -> tuple[Any, Any, int]:
 def _step(net: nn.Module, optimizer: str) -> Any:
     made = training.OPTIMIZERS[optimizer](list(net.parameters()), 1e-3)
 
-    @plan.compile
     def step(x: Any, y: Any) -> None:
         made.zero_grad()
         nn.functional.cross_entropy(net(x), y).backward()
