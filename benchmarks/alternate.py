@@ -31,6 +31,9 @@ SIDES = {
 }
 """The sides, ours first, and the packages that each needs, its library first."""
 
+SETTLED = 12
+"""Calls after which a compiled step has its plan, and has chosen how many threads run it."""
+
 Case = dict[str, Any]
 Ways = list[Callable[[], object]]
 Makers = Mapping[str, Callable[[Case], Ways]]
@@ -151,6 +154,15 @@ def work(makers: Makers, args: argparse.Namespace) -> None:
         with mode(args.worker, held):
             found = min((timed(way, request["seconds"]) for way in ways), key=min) if ways else reason
         print(json.dumps(found), flush=True)
+
+
+def settled(ways: Ways, case: Case) -> Ways:
+    """Ours that are compiled, called until they have their plans, and have chosen how many threads run them."""
+    with mode("compiled", case):
+        for way in ways:
+            for _ in range(SETTLED):
+                way()
+    return ways
 
 
 def set_threads(side: str, threads: int) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .alternate import Case, Makers, Unavailable, Ways, arguments, compare, mode, work
+from .alternate import Case, Makers, Unavailable, Ways, arguments, compare, mode, settled, work
 from .tables import NAMES, Row, cell, present, ratio, ratios, report
 
 MODELS = ("lenet", "lenet-modern")
@@ -48,7 +48,7 @@ def ours(case: Case, compile: bool = False) -> Ways:
         if compile:
             net.compile()
         x = nc.tensor(_batch(case))
-        return [lambda: net(x)]
+        return settled([lambda: net(x)], case)
     data = nc.data.Dataset(*_data(case), tuple(map(str, range(10))))
     loader = nc.data.DataLoader(data, case["batch"], shuffle=True, drop_last=True)
     optimiser = nc.optim.SGD(net.parameters(), lr=0.01)

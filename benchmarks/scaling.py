@@ -33,9 +33,9 @@ import numpy as np
 
 from numbacnn.testing.timing import timed
 
-from .alternate import arguments, environment, set_threads
+from .alternate import SETTLED, arguments, environment, set_threads
 from .tables import Row, report
-from .train import LENET, NETS, SETTLED, Net, our_step
+from .train import LENET, NETS, Net, our_step
 
 STEPS: dict[str, Net] = {"LeNet": LENET, "ResNet-18, 32x32": NETS["ResNet-18, 32x32, 3x3 stem"]}
 THREADS = (2, 4, 8, 16, 32)

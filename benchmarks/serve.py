@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from .alternate import SIDES, Case, Makers, Ways, arguments, available, compare, environment, set_threads, work
+from .alternate import SIDES, Case, Makers, Ways, arguments, available, compare, environment, set_threads, settled, work
 from .memory import resident
 from .tables import NAMES, Row, cell, geometric_mean, present, ratio, ratios, report
 from .train import Net, batch
@@ -149,7 +149,7 @@ def ours(case: Case, optimize: bool = False) -> Ways:
     model, x = our_network(net), nc.from_array(batch(net.shape)[0])
     if optimize:
         model = nc.optimize_for_inference(model, x)
-    return [way(case, our_request(nc.Predictor.of(model)), lambda: model(x))]
+    return settled([way(case, our_request(nc.Predictor.of(model)), lambda: model(x))], case)
 
 
 def theirs(case: Case) -> Ways:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .alternate import Case, Makers, Ways, arguments, compare, work
+from .alternate import Case, Makers, Ways, arguments, compare, settled, work
 from .tables import NAMES, Row, cell, geometric_mean, present, ratio, ratios, report
 
 
@@ -34,8 +34,6 @@ NETS = {
     "VGG-11 with batch norm, 32x32": Net("vgg11_bn", {"head": "cifar"}, (64, 3, 32, 32)),
 }
 LENET = Net("lenet", {}, (256, 1, 28, 28))
-SETTLED = 12
-"""Calls after which a compiled step has its plan, and has chosen how many threads run it."""
 
 
 def batch(shape: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -86,10 +84,7 @@ def compiled(case: Case) -> Ways:
     import numbacnn as nc
 
     step, x, y = our_step(NETS[case["net"]])
-    step = nc.compile(step)
-    for _ in range(SETTLED):
-        step(x, y)
-    return [partial(step, x, y)]
+    return settled([partial(nc.compile(step), x, y)], case)
 
 
 def theirs(case: Case) -> Ways:
