@@ -317,41 +317,37 @@ def test_the_launches_that_lose_most_come_first() -> None:
     assert steps[1][:7] == ["LeNet", "1", "4", "4", "4", "2.8e+04", "2.8e+04"] and steps[1][-1] == "0.70"
 
 
-def test_every_task_of_a_step_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as the kernels cut; the loop that runs them one by one does what Numba's does."""
-    monkeypatch.chdir(ROOT)
-    args = argparse.Namespace(rounds=1)
-    found = scaling.ask("tasks", 1, args, "--step", "LeNet", "--batch", "64")
-    assert {row["pass"] for row in found} == {"forward", "backward", "optimizer"}
-    assert all(seconds >= 0 for row in found for phase in row["tasks"] for seconds in phase)
-    assert max(len(phase) for row in found for phase in row["tasks"]) >= 32
-    assert sum(map(scaling.alone, found)) > 0
-
-
-def test_the_loop_of_single_tasks_does_the_work() -> None:
-    script = """
+ALONE = """
+import json
 import numpy as np
 import numbacnn as nc
 from benchmarks import scaling
 timer = scaling.OneByOne()
-x = nc.tensor(np.random.default_rng(0).standard_normal((3, 16, 30, 30), np.float32))
-w = nc.tensor(np.random.default_rng(1).standard_normal((7, 16, 3, 3), np.float32))
+x, w = (nc.tensor(np.random.default_rng(i).standard_normal(shape, np.float32)) for i, shape in enumerate(((3, 16, 30, 30), (7, 16, 3, 3))))
 timer.clear()
 y = nc.nn.functional.conv2d(x, w).numpy()
 phases, whole = timer.read()
-print(repr(y.tobytes()), sum(map(len, phases)), whole >= sum(map(sum, phases)) > 0)
+scaling.OneByOne = lambda: timer
+print(json.dumps([y.tobytes().hex(), phases, whole, scaling.tasks(scaling.LENET, 1)]))
 """
-    found = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, env=alternate.environment(1), timeout=300
-    )
+
+
+def test_every_task_of_a_step_is_timed() -> None:
+    """The loop that runs tasks one by one does what Numba's does, and hears of as many as the kernels cut."""
+    environment = alternate.environment(1)
+    found = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300)
     assert found.returncode == 0, found.stderr
+    data, phases, whole, rows = json.loads(found.stdout)
     import numbacnn as nc
 
-    x, w = (
-        nc.tensor(np.random.default_rng(i).standard_normal(shape, np.float32)) for i, shape in ((0, (3, 16, 30, 30)), (1, (7, 16, 3, 3)))
-    )
-    data, count, timed = found.stdout.rsplit(maxsplit=2)
-    assert data == repr(nc.nn.functional.conv2d(x, w).numpy().tobytes()) and int(count) > 0 and timed == "True"
+    shapes = (3, 16, 30, 30), (7, 16, 3, 3)
+    x, w = (nc.tensor(np.random.default_rng(i).standard_normal(shape, np.float32)) for i, shape in enumerate(shapes))
+    assert data == nc.nn.functional.conv2d(x, w).numpy().tobytes().hex()
+    assert whole >= sum(map(sum, phases)) > 0
+    assert {row["pass"] for row in rows} == {"forward", "backward", "optimizer"}
+    assert all(seconds >= 0 for row in rows for phase in row["tasks"] for seconds in phase)
+    images = max(len(phase) for row in rows for phase in row["tasks"] if row["kernel"] == "avg_forward")
+    assert images == 256 and sum(map(scaling.alone, rows)) > 0
 
 
 # -- both sides do the same ----------------------------------------------------------------------------------------------------------
