@@ -21,6 +21,7 @@ CASES = [
     ConvCase.of((2, 16, 7, 9), (16, 1, 3, 3), groups=16, padding=1, stride=2),
     ConvCase.of((2, 16, 7, 9), (16, 2, 3, 3), groups=8, padding=1),
     ConvCase.of((2, 16, 5, 6), (20, 16, 3, 3), padding=1),
+    ConvCase.of((1, 16, 3, 4), (16, 16, 3, 3), padding=1),
     ConvCase.of((2, 3, 8, 9), (4, 3, 2, 3), padding=2, stride=(2, 1)),
     ConvCase.of((2, 2, 9), (3, 2, 3), padding=1),
     ConvCase.of((1, 2, 4, 5, 6), (3, 2, 2, 3, 2), dilation=(1, 2, 1)),
@@ -94,7 +95,7 @@ def test_the_one_that_declines_says_why() -> None:
     with only("fft"), pytest.raises(Declined) as error:
         conv.choose("forward", SMALL, "float32")
     assert str(error.value) == (
-        "[conv2d forward] expected one of depthwise, grouped, winograd, column sum, superpixels, direct; received 'fft'."
+        "[conv2d forward] expected one of depthwise, grouped, few pixels, winograd, column sum, superpixels, direct; received 'fft'."
     )
     assert nc.nn.functional.conv2d(x, w, padding=2).shape == (1, 6, 28, 28)
 

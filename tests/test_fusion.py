@@ -12,6 +12,7 @@ import pytest
 import numbacnn as nc
 from numbacnn import nn
 from numbacnn.backends.cpu import CpuBackend
+from numbacnn.backends.cpu.conv import choose
 from numbacnn.kernels.cpu.launch import launch
 from numbacnn.nn import functional as F
 
@@ -29,7 +30,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def watch(name: str) -> None:
         original = getattr(CpuBackend, name)
-        monkeypatch.setattr(CpuBackend, name, lambda self, *args: (seen.append(args[-1]), original(self, *args))[1])
+        monkeypatch.setattr(CpuBackend, name, lambda self, *args, **options: (seen.append(args[-1]), original(self, *args, **options))[1])
 
     watch("conv_forward")
     watch("linear_forward")
@@ -72,6 +73,19 @@ def test_the_same_bits(activation: type[nn.Module], dtype: Any) -> None:
         found.append([loss.detach().numpy(), x.grad.numpy(), *(p.grad.numpy() for p in model.parameters())])
     for fused, apart in zip(*found):
         np.testing.assert_array_equal(fused, apart)
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Sigmoid, nn.Tanh])
+@pytest.mark.parametrize("dtype", [nc.float32, nc.float64])
+def test_few_pixels_give_the_same_bits(activation: type[nn.Module], dtype: Any) -> None:
+    """An algorithm that takes no layer of the net above."""
+    model = nn.Sequential(nn.Conv2d(64, 48, 3, padding=1), activation()).to(dtype)
+    x, found = nc.randn(3, 64, 2, 2).to(dtype), []
+    assert choose("forward", model[0].geometry(x.shape), str(dtype)).name == "few pixels"
+    for fuse in (True, False):
+        nc.config.fuse = fuse
+        found.append(model(x).detach().numpy())
+    np.testing.assert_array_equal(*found)
 
 
 POOLS = [(2,), (2, 2), ((3, 1),), ((1, 2),), (3, 2), (2, 2, 1), (2, 3, 0, True), (3, 1, 1, False, False)]

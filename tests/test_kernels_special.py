@@ -1,4 +1,4 @@
-"""The CPU's special convolutions, Winograd and depthwise, and which algorithm is chosen."""
+"""The CPU's special convolutions, such as Winograd, depthwise and of few pixels, and which algorithm is chosen."""
 
 from __future__ import annotations
 
@@ -8,21 +8,30 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import launches
 import numpy as np
 import pytest
 from held import holding
 
+import numbacnn as nc
 from numbacnn import backends, config, reference
+from numbacnn.backends.choice import only
 from numbacnn.backends.cpu import CpuBackend
 from numbacnn.backends.cpu.conv import ALGORITHMS, choose
+from numbacnn.backends.cpu.conv.algorithm import Algorithm
 from numbacnn.backends.cpu.plan import column_sum
 from numbacnn.backends.cpu.plan import winograd as winograd_plan
 from numbacnn.geometry import ConvGeometry
+from numbacnn.kernels.cpu import few_pixels
+from numbacnn.kernels.cpu.launch import launch
 from numbacnn.kernels.cpu.tile import LANES
+from numbacnn.names import ACTIVATIONS
 from numbacnn.testing import ConvCase
 
 ROOT = Path(__file__).parents[1]
-WINOGRAD, COLUMN_SUM = (next(a for a in ALGORITHMS if a.name == name) for name in ("winograd", "column sum"))
+WINOGRAD, COLUMN_SUM, FEW_PIXELS, DIRECT = (
+    next(a for a in ALGORITHMS if a.name == name) for name in ("winograd", "column sum", "few pixels", "direct")
+)
 
 
 @pytest.fixture
@@ -39,19 +48,21 @@ def gaussian(x: tuple[int, ...], w: tuple[int, ...], **options: object) -> ConvC
 
 
 def last(x: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    return np.ascontiguousarray(np.moveaxis(x, 1, -1))
 
 
-def winograd(cpu: CpuBackend, case: ConvCase, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def passes(
+    cpu: CpuBackend, algorithm: Algorithm, case: ConvCase, bias: np.ndarray | None, activation: str = "none"
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All passes, whether or not they pay."""
-    g, buffers = case.geometry, cpu.buffers
-    y = np.full((g.n, *g.outputs, g.oc), np.nan, np.float32)
-    dx = np.full((g.n, *g.sizes, g.c), np.nan, np.float32)
-    dw = np.full(case.w.shape, np.nan, np.float32)
-    WINOGRAD.forward(buffers, last(case.x), (case.w, None), bias, 0, g, y)
-    WINOGRAD.grad_input(buffers, last(case.grad), case.w, g, dx)
-    WINOGRAD.grad_weight(buffers, last(case.grad), last(case.x), g, dw)
-    return y.transpose(0, 3, 1, 2), dx.transpose(0, 3, 1, 2), dw
+    g, buffers, dtype = case.geometry, cpu.buffers, case.x.dtype
+    y = np.full((g.n, *g.outputs, g.oc), np.nan, dtype)
+    dx = np.full((g.n, *g.sizes, g.c), np.nan, dtype)
+    dw = np.full(case.w.shape, np.nan if algorithm.writes_all else 0, dtype)
+    algorithm.forward(buffers, last(case.x), (case.w, None), bias, ACTIVATIONS.index(activation), g, y)
+    algorithm.grad_input(buffers, last(case.grad), case.w, g, dx)
+    algorithm.grad_weight(buffers, last(case.grad), last(case.x), g, dw)
+    return np.moveaxis(y, -1, 1), np.moveaxis(dx, -1, 1), dw
 
 
 def error(found: np.ndarray, exact: np.ndarray) -> float:
@@ -80,7 +91,7 @@ def test_winograd_is_as_exact_as_it_says(cpu: CpuBackend, monkeypatch: pytest.Mo
     case = gaussian(*shape[:2], padding=shape[2])
     g, bias = case.geometry, np.linspace(-1, 1, case.geometry.oc, dtype=np.float32)
     x, w, grad = (a.astype(np.float64) for a in (case.x, case.w, case.grad))
-    y, dx, dw = winograd(cpu, case, bias)
+    y, dx, dw = passes(cpu, WINOGRAD, case, bias)
     winograd_plan.winograd_plans.cache_clear()
     assert error(y, reference.conv_forward(x, w, bias.astype(np.float64), g)) < 5e-6
     assert error(dx, reference.conv_grad_input(grad, w, g)) < 5e-6
@@ -90,11 +101,64 @@ def test_winograd_is_as_exact_as_it_says(cpu: CpuBackend, monkeypatch: pytest.Mo
 def test_a_nan_stays_in_its_patch(cpu: CpuBackend) -> None:
     case = gaussian((1, 16, 16, 16), (16, 16, 3, 3), padding=1)
     case.x[0, 3, 5, 6] = np.nan
-    y, _, _ = winograd(cpu, case, np.zeros(16, np.float32))
+    y, _, _ = passes(cpu, WINOGRAD, case, np.zeros(16, np.float32))
     spoilt = np.isnan(y).any((0, 1))
     wanted = np.zeros((16, 16), bool)
     wanted[4:8, 4:8] = True
     np.testing.assert_array_equal(spoilt, wanted)
+
+
+# -- few pixels and many channels, whether or not they pay -------------------------------------------------------------------
+FEW = [
+    ((1, 16, 1, 1), (16, 16, 3, 3), {"padding": 1}),  # a window of which one tap sees a pixel
+    ((2, 16, 3, 4), (48, 16, 3, 3), {"padding": 1, "stride": (2, 1)}),
+    ((3, 80, 2, 3), (64, 80, 3, 3), {"padding": 1}),  # several pieces of columns, the last one ragged; several blocks of rows
+    ((1, 144, 6, 7), (32, 144, 1, 1), {"stride": 3}),  # pixels that no window sees
+    ((5, 32, 3, 3), (16, 32, 2, 3), {"padding": (1, 4), "dilation": (2, 1)}),  # several tiles of pixels, windows that see none
+    ((2, 16, 9), (32, 16, 4), {"padding": 1}),
+    ((1, 32, 2, 3, 2), (16, 32, 2, 1, 3), {"padding": 1}),
+]
+
+
+@pytest.mark.parametrize("shape", FEW, ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("activation", ["none", "relu"])
+def test_few_pixels(cpu: CpuBackend, shape: tuple, dtype: type, activation: str) -> None:
+    x, w, options = shape
+    case = ConvCase.of(x, w, dtype=dtype, **options)
+    g, b = case.geometry, np.arange(w[0]).astype(dtype) if activation == "relu" else None
+    y, dx, dw = passes(cpu, FEW_PIXELS, case, b, activation)
+    wanted = reference.conv_forward(case.x, case.w, b, g)
+    np.testing.assert_array_equal(y, np.maximum(wanted, 0) if activation == "relu" else wanted)
+    np.testing.assert_array_equal(dx, reference.conv_grad_input(case.grad, case.w, g))
+    np.testing.assert_array_equal(dw, reference.conv_grad_weight(case.grad, case.x, g))
+
+
+@pytest.mark.parametrize(
+    "shape", [((1, 512, 4, 4), (64, 512, 3, 3)), ((1, 64, 4, 4), (512, 64, 3, 3)), ((8, 32, 4, 4), (32, 32, 3, 3))], ids=str
+)
+def test_few_pixels_are_as_exact_as_tiles(cpu: CpuBackend, shape: tuple) -> None:
+    """Long sums, against float64."""
+    case = gaussian(*shape, padding=1)
+    x, w, grad, g = *(a.astype(np.float64) for a in (case.x, case.w, case.grad)), case.geometry
+    exact = reference.conv_forward(x, w, None, g), reference.conv_grad_input(grad, w, g), reference.conv_grad_weight(grad, x, g)
+    few, direct = ([error(*pair) for pair in zip(passes(cpu, a, case, None), exact)] for a in (FEW_PIXELS, DIRECT))
+    assert all(a <= 1.1 * b for a, b in zip(few, direct))
+
+
+def test_few_pixels_read_weights_that_are_kept_too(cpu: CpuBackend) -> None:
+    """Such a weight is read-only, and no kernel takes that."""
+    conv, x = nc.nn.Conv2d(32, 64, 3, padding=1), nc.randn(2, 32, 2, 2)
+    with only("few pixels"):
+        wanted = conv(x).detach().numpy()
+        with nc.inference_mode():
+            np.testing.assert_array_equal(conv(x).numpy(), wanted)
+
+
+@pytest.mark.parametrize(("c", "oc", "groups"), [(few_pixels.CHANNELS + 4, 32, 1), (32, 24, 1), (32, 32, 2)])
+def test_few_pixels_decline(c: int, oc: int, groups: int) -> None:
+    g = geometry((1, c, 2, 2), (oc, c // groups, 3, 3), padding=1, groups=groups)
+    assert all(FEW_PIXELS.reason(op, g, "float32") for op in ("forward", "grad_input", "grad_weight"))
 
 
 # -- depthwise: small integers, whose float32 sums are exact -----------------------------------------------------------------
@@ -271,7 +335,11 @@ def geometry(x: tuple[int, ...], w: tuple[int, ...], **options: object) -> ConvG
         (geometry((4, 64, 56, 56), (64, 64, 3, 3), padding=1), "float32", "winograd"),
         (geometry((4, 64, 56, 56), (64, 64, 3, 3), padding=1), "float64", "direct"),
         (geometry((4, 64, 56, 56), (64, 64, 3, 3), stride=2), "float32", "direct"),
-        (geometry((1, 512, 2, 2), (512, 512, 3, 3), padding=1), "float32", "direct"),  # the weights would cost more than they save
+        (geometry((1, 512, 2, 2), (512, 512, 3, 3), padding=1), "float32", "few pixels"),
+        (geometry((1, 512, 2, 2), (512, 512, 3, 3), padding=1), "float64", "few pixels"),
+        (geometry((1, 64, 2, 2), (16, 64, 1, 1)), "float32", "few pixels"),
+        (geometry((1, 64, 3, 3), (16, 64, 1, 1)), "float32", "direct"),  # too many pixels for so few weights
+        (geometry((4, 128, 8, 8), (128, 128, 3, 3), padding=1), "float32", "direct"),  # Winograd's weights would cost more than they save
         (geometry((2, 16, 8, 8), (16, 1, 3, 3), groups=16), "float32", "depthwise"),
         (geometry((2, 2, 8, 8), (2, 1, 3, 3), groups=2), "float32", "direct"),
         (geometry((2, LANES, 8, 8), (LANES, LANES, 2, 2)), "float32", "direct"),
@@ -281,6 +349,37 @@ def geometry(x: tuple[int, ...], w: tuple[int, ...], **options: object) -> ConvG
 )
 def test_the_first_that_does_not_decline(g: ConvGeometry, dtype: str, wanted: str) -> None:
     assert choose("forward", g, dtype).name == wanted
+
+
+@pytest.mark.parametrize(
+    ("shape", "wanted"),
+    [
+        ((1, 512, 4, 4), ["few pixels"] * 3),
+        ((8, 512, 4, 4), ["few pixels"] * 3),
+        ((1, 128, 8, 8), ["few pixels"] * 3),
+        ((2, 128, 8, 8), ["direct", "direct", "few pixels"]),  # whose gradient needs no packing either way
+        ((4, 128, 8, 8), ["direct", "direct", "winograd"]),
+        ((16, 128, 8, 8), ["winograd"] * 3),
+    ],
+    ids=str,
+)
+def test_the_choice_of_a_pass_in_training(shape: tuple, wanted: list[str]) -> None:
+    """Weights change at every step, so what an algorithm makes of them is made each time."""
+    g = geometry(shape, (shape[1], shape[1], 3, 3), padding=1)
+    assert [choose(op, g, "float32").name for op in ("forward", "grad_input", "grad_weight")] == wanted
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_packed_weights_are_used_where_they_are_kept(monkeypatch: pytest.MonkeyPatch, trained: bool) -> None:
+    """That is decided by whether the weight wants a gradient, not by whether it could be kept: so a layer always gives the same bits."""
+    conv, x = nc.nn.Conv2d(64, 64, 3, padding=1), nc.randn(1, 64, 2, 2)
+    drivers = []
+    launches.through(monkeypatch, lambda driver, *args: (drivers.append(driver), launch(driver, *args)))
+    conv.requires_grad_(trained)
+    held = None if trained else conv.weight.numpy()  # so that no pack is kept
+    conv(x)
+    assert (few_pixels.forward in drivers) == trained
+    del held
 
 
 @pytest.fixture
@@ -305,6 +404,7 @@ def test_the_choice_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
         "[conv2d grad_input] (4, 64, 9, 8) * (32, 64, 3, 3), stride (2, 1), padding ((0, 0), (0, 0)): direct",
         "    not depthwise: not one channel to a group",
         "    not grouped: channels per group are not 2, 4 or 8 on both sides",
+        "    not few pixels: so many pixels make up for packing the weights",
         "    not winograd: the input gradient is no plain convolution",
         "    not column sum: a window's row would not fill the vectors better",
         "    not superpixels: the input gradient is no plain convolution",
@@ -324,6 +424,8 @@ t.test_winograd_is_as_exact_as_it_says(cpu, None, t.SHAPES[{shape}], None)
 t.test_depthwise(cpu, t.DEPTHWISE[{shape}], np.float32)
 t.test_depthwise(cpu, t.DEPTHWISE[0], np.float32)
 t.test_grouped(cpu, t.GROUPED[{shape}], 4, np.float32)
+t.test_few_pixels(cpu, t.FEW[{shape}], np.float32, "relu")
+t.test_few_pixels(cpu, t.FEW[{shape}], np.float64, "none")
 """
 
 

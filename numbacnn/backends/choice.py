@@ -44,8 +44,11 @@ class Algorithm:
         """The same for the input gradient."""
         return self.declines(g, dtype)
 
-    def costs_more(self, op: str, g: ConvGeometry, dtype: DType) -> str:
-        """Why another is quicker though this one takes it; empty where it is not. Nobody asks inside ``only``."""
+    def costs_more(self, op: str, g: ConvGeometry, dtype: DType, kept: bool) -> str:
+        """Why another is quicker though this one takes it; empty where it is not. Nobody asks inside ``only``.
+
+        ``kept``: what the forward pass makes of the weights is kept for later calls.
+        """
         return ""
 
     def reason(self, op: str, g: ConvGeometry, dtype: DType) -> str:
@@ -118,18 +121,22 @@ def first_in_front(device: str, op: str, which: str, g: PoolGeometry, dtype: DTy
 A = TypeVar("A", bound=Algorithm)
 
 
-def chooser(device: str, listed: Sequence[A]) -> Callable[[str, ConvGeometry, DType], A]:
-    """``choose(op, geometry, dtype)``: the first of these that takes ``op``, one of "forward", "grad_input" and "grad_weight"."""
+def chooser(device: str, listed: Sequence[A]) -> Callable[..., A]:
+    """``choose(op, geometry, dtype, kept=False)``: the first of these that takes ``op``, one of "forward", "grad_input" and "grad_weight".
+
+    ``kept`` is said to ``costs_more``. Whoever asks must know it from what the pass is for, not from what happens to be kept: another
+    algorithm gives other last bits.
+    """
 
     @functools.lru_cache(maxsize=1024)
-    def first(op: str, g: ConvGeometry, dtype: DType, winograd: bool, explain: bool, ruled: _Rule | None) -> A:
+    def first(op: str, g: ConvGeometry, dtype: DType, kept: bool, winograd: bool, explain: bool, ruled: _Rule | None) -> A:
         rule = ruled or _PLAIN
         conv = f"conv{len(g.axes)}d"
         algorithms = (*rule.before(device, conv), *listed)
         title, declined = f"{conv} {op}", []
         what = f"{g.input_shape} * {g.weight_shape}, stride {g.stride}, padding {g.padding}"
         for algorithm in _allowed(title, algorithms, rule.only):
-            reason = algorithm.reason(op, g, dtype) or ("" if rule.only else algorithm.costs_more(op, g, dtype))
+            reason = algorithm.reason(op, g, dtype) or ("" if rule.only else algorithm.costs_more(op, g, dtype, kept))
             if not reason:
                 break
             declined.append(f"{algorithm.name}: {reason}")
@@ -139,8 +146,8 @@ def chooser(device: str, listed: Sequence[A]) -> Callable[[str, ConvGeometry, DT
             print(f"[{title}] {what}: {algorithm.name}" + "".join(f"\n    not {line}" for line in declined), file=sys.stderr)
         return algorithm
 
-    def choose(op: str, g: ConvGeometry, dtype: DType) -> A:
-        return first(op, g, dtype, config.winograd, config.explain, _rule.get())  # what decides is part of the key
+    def choose(op: str, g: ConvGeometry, dtype: DType, kept: bool = False) -> A:
+        return first(op, g, dtype, kept, config.winograd, config.explain, _rule.get())  # what decides is part of the key
 
     return choose
 

@@ -21,7 +21,7 @@ class Conv(Dense):
         return f"Conv{len(self.geometry.axes)}d"
 
     def product(self, xp: Backend, x: Array, w: Array, b: Array | None) -> Array:
-        return xp.conv_forward(x, w, b, self.geometry, self.activation)
+        return xp.conv_forward(x, w, b, self.geometry, self.activation, kept=not self.needs_grad[1])
 
     def grad_input(self, xp: Backend, grad: Array, w: Array) -> Array:
         return xp.conv_grad_input(grad, w, self.geometry)

@@ -111,7 +111,8 @@ class inference_mode(no_grad):
 
     In both modes, on the CPU, a layer packs its weights for the kernels once and keeps them packed until the weights change: calls
     after the first are faster, to the same bits. A weight whose memory a NumPy array, a ``state_dict()`` or a recorded
-    result also holds is packed at each call.
+    result also holds is packed at each call. What is recorded may be convolved in another way, and differ in its last bits, since
+    training changes the weights at every step and packing them would not pay.
 
     >>> import numbacnn as nc
     >>> net = nc.nn.Linear(2, 3)

@@ -146,7 +146,9 @@ class Conv(Pointwise):
 
     algorithms = tuple(algorithm.name for algorithm in ALGORITHMS)
 
-    def conv_forward(self, x: CudaArray, w: CudaArray, b: CudaArray | None, geometry: ConvGeometry, activation: str = "none") -> CudaArray:
+    def conv_forward(
+        self, x: CudaArray, w: CudaArray, b: CudaArray | None, geometry: ConvGeometry, activation: str = "none", kept: bool = False
+    ) -> CudaArray:
         return choose("forward", geometry, x.dtype).forward(self, x, w, b, activation, geometry)
 
     def conv_grad_input(self, grad: CudaArray, w: CudaArray, geometry: ConvGeometry) -> CudaArray:

@@ -46,6 +46,7 @@ __all__ = [
     "add_block",
     "add_groups",
     "columns",
+    "inner",
     "move_row",
     "opaque",
     "outer",
@@ -220,6 +221,13 @@ if _numba.DISABLE_JIT:
     def outer(acc, a, at, t, q, b, j):
         return acc + np.outer(a.reshape(-1)[at[t : t + acc.shape[0]] + q], b.reshape(-1)[j : j + acc.shape[1]])
 
+    def inner(acc, a, i, lda, b, j, ldb):
+        lanes, result = LANES * 4 // acc.itemsize, acc.copy()
+        for r in range(len(acc)):
+            for c in range(acc.shape[1] // lanes):
+                result[r, c * lanes : (c + 1) * lanes] += a[i + r * lda : i + r * lda + lanes] * b[j + c * ldb : j + c * ldb + lanes]
+        return result
+
     def outer_groups(acc, group, x, at, t, q, w, k, ld):
         size, result = group.m, acc.copy()
         for r in range(len(acc)):
@@ -326,6 +334,27 @@ else:
             return value
 
         return acc(acc, a, at, types.int64, types.int64, b, types.int64), codegen
+
+    @intrinsic
+    def inner(typingctx, acc, a, i, lda, b, j, ldb):
+        """Vector c of acc[r, :] += a[i + r * lda : ... + lanes] * b[j + c * ldb : ... + lanes]: lane by lane, parts of a dot product."""
+
+        def codegen(context, builder, sig, args):
+            value, a, i, lda, b, j, ldb = args
+
+            def line(place, array, first, step, row):
+                index = builder.add(first, builder.mul(step, ir.Constant(I64, row)))
+                return _load_vector(builder, acc, _address(context, builder, sig.args[place], array, index))
+
+            vectors = [line(4, b, j, ldb, c) for c in range(acc.n)]
+            for r in range(acc.m):
+                x = line(1, a, i, lda, r)
+                for c in range(acc.n):
+                    k = r * acc.n + c
+                    value = builder.insert_value(value, _multiply_add(builder, acc, x, vectors[c], builder.extract_value(value, k)), k)
+            return value
+
+        return acc(acc, a, types.int64, types.int64, b, types.int64, types.int64), codegen
 
     @intrinsic
     def outer_groups(typingctx, acc, group, x, at, t, q, w, k, ld):

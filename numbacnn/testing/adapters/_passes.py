@@ -21,6 +21,7 @@ __all__ = ["from_passes", "passes"]
 WIDE = {"channels": (16, 20), "groups": (1, 1), "size": 7, "batch": 2}
 RANGES: dict[str, dict[str, Any]] = {
     "winograd": WIDE | {"kernel": (3, 3), "stride": (1, 1), "dilation": (1, 1)},
+    "few pixels": WIDE | {"channels": (16, 16), "size": 5},
     "depthwise": {"channels": (1, 1), "groups": (16, 20), "size": 7},
     "grouped": {"channels": (2, 2), "groups": (8, 9), "size": 7},
     "column sum": {"groups": (1, 1), "dilation": (1, 1)},

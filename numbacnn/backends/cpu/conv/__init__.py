@@ -12,11 +12,12 @@ from .algorithm import Algorithm
 from .column_sum import ColumnSum
 from .depthwise import Depthwise, Grouped
 from .direct import Direct, Superpixels
+from .few_pixels import FewPixels
 from .winograd import Winograd
 
 __all__ = ["ALGORITHMS", "Conv", "choose"]
 
-ALGORITHMS: tuple[Algorithm, ...] = (Depthwise(), Grouped(), Winograd(), ColumnSum(), Superpixels(), Direct())
+ALGORITHMS: tuple[Algorithm, ...] = (Depthwise(), Grouped(), FewPixels(), Winograd(), ColumnSum(), Superpixels(), Direct())
 
 choose = chooser("cpu", ALGORITHMS)
 
@@ -26,11 +27,13 @@ class Conv(Arrays):
 
     algorithms = tuple(algorithm.name for algorithm in ALGORITHMS)
 
-    def conv_forward(self, x: Array, w: Array, b: Array | None, geometry: ConvGeometry, activation: str = "none") -> Array:
+    def conv_forward(
+        self, x: Array, w: Array, b: Array | None, geometry: ConvGeometry, activation: str = "none", kept: bool = False
+    ) -> Array:
         g, out = geometry, self.empty(geometry.output_shape, x.dtype)
         if g.n:
             x = self.contiguous(x)
-            algorithm = choose("forward", g, x.dtype)
+            algorithm = choose("forward", g, x.dtype, kept)
             packed = packs.cached(w, algorithm.name, algorithm.layout(g, x.dtype), lambda: algorithm.pack(self.buffers, w, g))
             algorithm.forward(self.buffers, x, (w, packed), b, ACTIVATIONS.index(activation), g, to_channels_last(out))
         return out

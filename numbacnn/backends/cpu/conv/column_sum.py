@@ -27,7 +27,7 @@ class ColumnSum(Algorithm):
     def declines_grad_input(self, g: ConvGeometry, dtype: DType) -> str:
         return "groups, or a window whose pixels are not side by side" if g.groups > 1 or g.axes[-1].dilation > 1 else ""
 
-    def costs_more(self, op: str, g: ConvGeometry, dtype: DType) -> str:
+    def costs_more(self, op: str, g: ConvGeometry, dtype: DType, kept: bool) -> str:
         if len(g.axes) == 1:
             return "a signal is one line, and lines are not shared out"
         return "" if column_sum_pays(g, dtype) else "a window's row would not fill the vectors better"

@@ -36,9 +36,10 @@ class Winograd(Algorithm):
             return f"fewer than {LANES} channels"
         return ""
 
-    def costs_more(self, op: str, g: ConvGeometry, dtype: DType) -> str:
+    def costs_more(self, op: str, g: ConvGeometry, dtype: DType, kept: bool) -> str:
         taken = transposed_geometry(g) if op == "grad_input" else g
-        return "the transforms would cost more than they save" if taken is None or not winograd_pays(taken) else ""
+        pays = taken is not None and winograd_pays(taken, op == "grad_weight")
+        return "" if pays else "the transforms would cost more than they save"
 
     def pack(self, buffers: Buffers, w: Array, g: ConvGeometry) -> Array:
         return self._pack(buffers, w, (0, 1), 9, 9 * g.c, g)

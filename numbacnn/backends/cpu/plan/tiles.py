@@ -6,7 +6,7 @@ import numpy as np
 
 from ....kernels.cpu.tile import REGISTERS, Tile
 
-__all__ = ["GROUPED", "NARROW", "RUNS", "WIDE", "sum_tile", "tile_for"]
+__all__ = ["DOTS", "GROUPED", "NARROW", "RUNS", "SIDE", "WIDE", "sum_tile", "tile_for"]
 
 WIDE, NARROW = ((14, 2), (30, 1)) if REGISTERS == 32 else ((6, 2), (8, 1))
 """Rows and vectors of the tile, and of the one for weight gradients of so few channels that one vector holds them."""
@@ -14,6 +14,8 @@ RUNS = {WIDE: 2, NARROW: 6 if REGISTERS == 32 else 2}
 """Of weight gradients, where the rows allow it. Six are six channels, or a row of a 5x5 kernel over two pixels of one channel."""
 GROUPED = 8 if REGISTERS == 32 else 6
 """Pixels that share the weights of a group."""
+DOTS, SIDE = ((4, 4), 16) if REGISTERS == 32 else ((4, 2), 8)
+"""Of few pixels: pixels and output channels of a tile of dot products; rows, side by side in memory, of a tile one vector wide."""
 
 
 def tile_for(dtype: str | np.dtype) -> Tile:

@@ -22,8 +22,9 @@ PATCHES_BYTES = 1 << 22
 """What the transformed patches of input and output may occupy: they stay in the last-level cache, or its share of one."""
 FEWEST_PATCHES = 192
 """Patches for which it pays to read the transformed weights."""
-MOVED = 20
-"""Multiplications in whose time an element is written to that cache and read again: measured."""
+MOVED, MADE, ADDED = 40, 65, 20
+"""Multiplications in whose time an element of a patch, or of packed weights, is written to that cache and read again; one of Winograd's
+weights is made and read; one of the sums for their gradient is written and taken apart: measured."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,15 +44,19 @@ def _patch_grid(g: ConvGeometry) -> tuple[int, int]:
 
 
 @functools.lru_cache(maxsize=1024)
-def winograd_pays(g: ConvGeometry) -> bool:
-    """Whether fewer multiplications make up for the transforms of patches and weights. Ragged tiles cost as much as full ones."""
+def winograd_pays(g: ConvGeometry, gradient: bool = False) -> bool:
+    """Whether fewer multiplications make up for the transforms of patches and weights. Ragged tiles cost as much as full ones.
+
+    Weights are counted as made for this very pass, as they are in training; ``gradient``: of the weights.
+    """
     rows, columns = _patch_grid(g)
     patches, weights, tile = g.n * rows * columns, g.c * g.oc, tile_for("float32").m
 
-    def multiplied(pixels: int) -> int:
-        return weights * (-(-pixels // tile) * tile + MOVED)
+    def multiplied(pixels: int, moved: int) -> int:
+        return weights * (-(-pixels // tile) * tile + moved)
 
-    return winograd.PLACES * (multiplied(patches) + MOVED * patches * (g.c + g.oc)) < 9 * multiplied(g.n * math.prod(g.outputs))
+    transformed = multiplied(patches, ADDED if gradient else MADE) + MOVED * patches * (g.c + g.oc)
+    return winograd.PLACES * transformed < 9 * multiplied(g.n * math.prod(g.outputs), MOVED)
 
 
 @functools.lru_cache(maxsize=256)
