@@ -334,6 +334,7 @@ ERRORS = [
         "[implementations] expected one of compiled, jax, mlx, numbacnn, onnxruntime, pytorch, reference, scipy, tinygrad, or ",
     ),
     (("--framework", "scipy", "--ops", "max_pool"), 2, "selftest: scipy offers none of max_pool"),
+    (("--ops", "pad"), 2, "selftest: numbacnn offers none of pad"),
     (("--framework", "scipy", "--device", "cuda"), 2, "selftest: --device is of numbacnn; another framework is judged on its own"),
     (("--replay", "nothing.json"), 2, "nothing.json"),
     (("--replay", "a.json", "--ops", "pad"), 2, "selftest: --replay runs the cases of its file as they were drawn; received --ops too"),

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     implementations = child.isolated(framework, **options)
     work = [(each, law, axes) for each in implementations for law in laws if (axes := offered_axes(law, each))]
     if not work:
-        raise UsageError(f"selftest: {args.framework} offers {'none' if args.ops else 'no operation'} of {args.ops or 'the laws'}")
+        raise UsageError(f"selftest: {framework} offers none of {args.ops or 'the operations that the laws judge'}")
     verdicts, left, stopped = _judged(work, args)
     try:
         print("\n".join([*_table(verdicts), ""]))
