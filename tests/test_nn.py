@@ -177,6 +177,20 @@ def test_state_round_trip() -> None:
     assert not any(t.requires_grad for t in net.state_dict().values())
 
 
+def test_keys_of_wrapped_modules_are_taken_as_the_names_inside() -> None:
+    net = nn.Sequential(nn.Linear(2, 3), nn.Sequential(nn.Linear(3, 1)))
+    state = {name: np.full(t.shape, i, np.float32) for i, (name, t) in enumerate(net.state_dict().items())}
+    keys = ["_orig_mod.0.weight", "_orig_mod.0.bias", "_orig_mod.1._orig_mod.0.weight", "_orig_mod.1._orig_mod.0.bias"]
+    assert net.load_state_dict(dict(zip(keys, state.values()))) == ([], [])
+    assert all((array == i).all() for i, array in enumerate(values(net).values()))
+    both = {"0.weight": state["0.weight"] + 5, "_orig_mod.0.weight": state["0.weight"]}
+    assert net.load_state_dict(both, strict=False).unexpected_keys == ["_orig_mod.0.weight"]
+    assert (values(net)["0.weight"] == 5).all()
+    wrapped = nn.Module()
+    wrapped._orig_mod = nn.Linear(2, 3)
+    assert wrapped.load_state_dict(wrapped.state_dict()) == ([], [])
+
+
 def test_loading_is_all_or_nothing() -> None:
     net = Tied()
     before = values(net)

@@ -7,6 +7,7 @@ import inspect
 import itertools
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -328,6 +329,16 @@ def test_adaptive_max_pooling_of_one_image_and_of_nan() -> None:
 
 # -- batch normalisation -----------------------------------------------------------------------------------------------
 NORMED = [(4, 3, 5, 6), (2, 70, 3, 3), (7, 10), (3, 1, 1, 2), (5, 4, 9), (2, 600, 2, 1)]
+
+
+def test_the_state_of_a_compiled_module_is_loaded() -> None:
+    with warnings.catch_warnings(action="ignore"):  # of its own parts
+        other = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.compile(torch.nn.BatchNorm1d(2)))
+        state = {name: t.numpy() for name, t in torch.compile(other).state_dict().items()}
+    assert all(name.startswith("_orig_mod.") for name in state)
+    mine = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    assert mine.load_state_dict(state) == ([], [])
+    np.testing.assert_array_equal(mine[0].weight.detach().numpy(), other[0].weight.detach().numpy())
 
 
 @pytest.mark.parametrize(

@@ -386,7 +386,8 @@ class Module:
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> LoadReport:
         """Copy the tensors or NumPy arrays of ``state_dict`` into the parameters and buffers: all of them, or none.
 
-        A lazy layer takes its sizes from the state. Without ``strict``, missing and unexpected keys are only reported.
+        A lazy layer takes its sizes from the state. Without ``strict``, missing and unexpected keys are only reported. The keys that
+        PyTorch's compiled modules have, which begin with ``_orig_mod.``, are accepted.
 
         Raises:
             ValueError: listing each key that is missing, unexpected or misshapen; the module is then as it was.
@@ -399,9 +400,9 @@ class Module:
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(message("load_state_dict", "a mapping of names to tensors", type(state_dict).__name__))
-        given = {name: _loaded(name, value) for name, value in state_dict.items()}
         entries = list(self._entries())
         names = dict.fromkeys(name for name, *_ in entries)
+        given = {_unwrapped(name, names, state_dict): _loaded(name, value) for name, value in state_dict.items()}
         report = LoadReport([name for name in names if name not in given], [name for name in given if name not in names])
         faults = []
         if flag("load_state_dict", "strict", strict):
@@ -459,6 +460,13 @@ def _loaded(name: str, value: Any) -> Tensor:
         return from_array(np.asarray(value))
     except (ValueError, TypeError):  # lists of unequal lengths, or no numbers
         raise TypeError(message("load_state_dict", f"{name} as a Tensor or an array of numbers", shown(value))) from None
+
+
+def _unwrapped(name: Any, names: Mapping[str, None], state_dict: Mapping[str, Any]) -> Any:
+    """A key of a state without what PyTorch's wrapper of a compiled module adds, if that makes it a name of ours which is not there."""
+    parts = name.split(".") if isinstance(name, str) else []
+    bare = ".".join(part for part in parts if part != "_orig_mod")
+    return bare if name not in names and bare in names and bare not in state_dict else name
 
 
 def _check_prefix(op: str, prefix: Any) -> None:
