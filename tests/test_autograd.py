@@ -1521,3 +1521,17 @@ def test_requires_grad_is_a_flag(make: Callable[[Any], nc.Tensor]) -> None:
     for wrong in (None, 0, "no"):
         with exactly(TypeError, f"[requires_grad] expected the value as True or False; received {wrong!r}."):
             make(wrong)
+
+
+@pytest.mark.parametrize("shapes", [((70, 4), (4, 6)), ((70, 40), (40, 60)), ((2, 70, 4), (2, 4, 6))], ids=str)
+def test_the_gradients_of_a_product_do_not_depend_on_strides(shapes: Any) -> None:
+    """Turned, the sums of one gradient would be taken in another order."""
+    rng = np.random.default_rng(0)
+    grad = rng.standard_normal((*shapes[0][:-1], shapes[1][-1]), dtype=np.float32)
+    values = [rng.standard_normal(shape, dtype=np.float32) for shape in shapes]
+    found = []
+    for arranged in (grad, np.swapaxes(np.swapaxes(grad, -1, -2).copy(), -1, -2), grad[..., ::-1].copy()[..., ::-1]):
+        a, b = (nc.tensor(v, requires_grad=True) for v in values)
+        (a @ b).backward(nc.Tensor(arranged))
+        found.append((a.grad.numpy().tobytes(), b.grad.numpy().tobytes()))
+    assert found[0] == found[1] == found[2]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ..backends import Array, Backend
 from ..geometry import PoolGeometry
 from .base import Gradients, Op
+from .shape import Contiguous
 
 __all__ = ["BatchedMatmul", "Dense", "Linear", "Matmul"]
 
@@ -24,6 +25,8 @@ class Matmul(Op):
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         a, b = self.saved
+        if not xp.is_dense(grad, range(grad.ndim)):  # on how it lies the order of a sum would depend
+            grad = Contiguous().forward(xp, grad)
         turned = (*range(a.ndim - 2), a.ndim - 1, a.ndim - 2)
         return (
             xp.matmul(grad, xp.transpose(b, turned)) if self.needs_grad[0] else None,
