@@ -60,7 +60,7 @@ class Watched:
         if self.plan is None:
             raise RuntimeError(f"there is no plan: {nc.explain(self.step)}")
         threads = nc.get_num_threads()
-        self.plan._threads[threads] = threads  # not one, where that is quicker
+        self.plan.forward._threads[threads] = threads  # not one, where that is quicker
         self.best = [math.inf] * len(seconds)
 
     def run(self) -> None:
@@ -164,7 +164,7 @@ def tasks(net: Net, repeat: int) -> list[Row]:
     _phases()(np.zeros((1000, 1)), 10)
     overhead = float(np.median(timer.read()[0]))
     watched = Watched(net)
-    plan, run = watched.plan, watched.plan._run
+    part, run = watched.plan.forward, watched.plan.forward._table.run
     taken: list[tuple[Phases, float]] = []
 
     def watch(*args: Any) -> int:
@@ -176,14 +176,14 @@ def tasks(net: Net, repeat: int) -> list[Row]:
         taken.append((phases, spent - whole))
         return status
 
-    plan._run = watch
+    part._table.run = watch
     best: list[tuple[Phases, float]] = []
     for _ in range(repeat):
         taken.clear()
         watched.run()
-        native = taken[-len(plan.table) :]  # those before judge the labels
+        native = taken[-len(part._table._table) :]  # those before judge the labels
         best = [_best(*pair) for pair in zip(best, native)] if best else native
-    call = min(timed(lambda: run(0, 0, plan._end), 0.01))
+    call = min(timed(lambda: run(0, 0, part._end), 0.01))
     launches, rows = iter(best), watched.rows()
     for row in rows:
         seconds = row.pop("seconds")

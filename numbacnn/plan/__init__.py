@@ -1,8 +1,9 @@
 """``nc.compile``: a whole step as one call. Recorded twice, compared, and then replayed as a table of kernels.
 
 A step, forward, backward and optimiser, launches some dozens of kernels, between which Python takes as long as they do where batches are
-small. :mod:`.tape` writes down what one call of a function does, memory by its owner; :mod:`.replay` makes a table of it, which
-:mod:`.native` runs without Python; :mod:`.compiled` decides when.
+small. :mod:`.tape` writes down what one call of a function does, memory by its owner, and :mod:`.back` the way back from what it returns;
+:mod:`.ending` judges it. :mod:`.replay` makes a table of it (:mod:`.rows`), which :mod:`.native` runs without Python, and what is returned
+(:mod:`.results`); :mod:`.compiled` decides when.
 """
 
 from __future__ import annotations
@@ -43,13 +44,16 @@ def compile(
     they lie; rates, steps and random numbers are read anew in each call. What can't be proved to be the same in each call runs as it did,
     and :func:`explain` says why.
 
+    Where what is returned has its backward still to come, as that of a network in training, the backward is replayed too: the result is
+    one operation, which gives its gradient to parameters and inputs as eager ones do, to the same bits. The loss may be anything. Up to
+    four results may wait for their backward at a time; further calls run as they did.
+
     A plan knows what the function's code reaches by name: numbers, tensors and objects in globals, closures and attributes. It does not see
     what happens beside tensors: a print, a line in a log, a counter in an object that it can't reach by name happen while the function
     runs by itself only. Have it return what you want to know.
 
     Args:
-        model: a function, or a Module, which is compiled in place, as ``model.compile()`` does, for use without a gradient. None: the
-            decorator with these options.
+        model: a function, or a Module, which is compiled in place, as ``model.compile()`` does. None: the decorator with these options.
         fullgraph: an error in place of a run without a plan, where there can be none.
         dynamic: taken for the sake of PyTorch's listings; each shape has a plan of its own.
         backend: "numbacnn", or PyTorch's name for its own, which means the same here.
@@ -73,6 +77,14 @@ def compile(
     >>> losses = [step(nc.ones(8, 4), nc.zeros(8, dtype=nc.int64)).item() for _ in range(5)]
     >>> losses == sorted(losses, reverse=True)
     True
+
+    A network alone, in a loop that stays as it is:
+
+    >>> net = nc.compile(nc.nn.Linear(4, 2))
+    >>> for _ in range(5):
+    ...     net(nc.ones(8, 4)).sum().backward()
+    >>> net.bias.grad.tolist()
+    [40.0, 40.0]
     """
     fullgraph, disable = flag("compile", "fullgraph", fullgraph), flag("compile", "disable", disable)
     one_of("compile", "backend", backend, BACKENDS)
@@ -91,7 +103,7 @@ def compile(
     if disable:
         return model
     if isinstance(model, Module):
-        object.__setattr__(model, "_compiled", Compiled(Module._run, fullgraph))
+        object.__setattr__(model, "_compiled", Compiled(Module._run, fullgraph, name=type(model).__name__))
         return model
     return Compiled(model, fullgraph)
 

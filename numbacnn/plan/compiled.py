@@ -21,8 +21,10 @@ from ..nn import Module
 from ..optim import Optimizer
 from ..tensor import Tensor
 from ..tensor.tape import mode
+from .back import go_back
+from .ending import drawn, finish
 from .reached import PLAIN, Reached, plain
-from .replay import Arena, Plan
+from .replay import AWAITING, Arena, Plan
 from .tape import Tape
 
 __all__ = ["Compiled"]
@@ -59,8 +61,9 @@ class _Entry:
 class Compiled:
     """A function that runs as it did, and from its third or fourth call with one signature on as a plan."""
 
-    def __init__(self, function: Callable[..., Any], fullgraph: bool = False, reaches: Sequence[Any] = ()) -> None:
+    def __init__(self, function: Callable[..., Any], fullgraph: bool = False, reaches: Sequence[Any] = (), name: str = "") -> None:
         functools.update_wrapper(self, function)
+        self.name = name or getattr(function, "__name__", type(function).__name__)
         self.function, self.fullgraph, self.reaches = function, fullgraph, reaches
         self._entries: dict[Any, _Entry] = {}
         self._arena = Arena()
@@ -73,17 +76,17 @@ class Compiled:
             return self
         if isinstance(instance, Module) or not hasattr(instance, "__dict__"):
             return functools.partial(self, instance)
-        name = f"_compiled_{self.__name__}"  # type: ignore[attr-defined]
+        name = f"_compiled_{self.name}"  # type: ignore[attr-defined]
         found = instance.__dict__.get(name)
         if found is None or found.function.__self__ is not instance:  # that of the object of which this one is a copy
             found = instance.__dict__[name] = Compiled(types.MethodType(self.function, instance), self.fullgraph)
         return found
 
     def __reduce__(self) -> Any:
-        return type(self), (self.function, self.fullgraph)
+        return type(self), (self.function, self.fullgraph, (), self.name)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
-        return type(self)(self.function, self.fullgraph)
+        return type(self)(self.function, self.fullgraph, (), self.name)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         if recording.now.tape is not None or mode.watch is not None or not config.compile or not launch.can_replay():
@@ -106,20 +109,35 @@ class Compiled:
         if not self._lock.acquire(blocking=False):
             return self.function(*args, **options)  # beside the thread that has the plans' memory
         try:
-            plan = None
-            for candidate in entry.plans:
-                if candidate.fits() and (arrays := candidate.bind(given)) is not None:
-                    entry.replays += 1
-                    if entry.replays not in CHECKS:
-                        entry.failed = 0
-                        return candidate.run(given, arrays)
-                    plan = candidate
-                    break
+            with self._arena.lock:
+                plan, results = self._replay(entry, given)
+            if results:
+                return results[0]
             if sys.getprofile() is not None:  # whose place the recording would take
                 return self.function(*args, **options)
             return self._record(entry, plan, given, args, options)
+        except _Unfit as unfit:
+            reason = str(unfit)
         finally:
             self._lock.release()
+        return self._eager(reason, args, options)
+
+    def _replay(self, entry: _Entry, given: list[Any]) -> tuple[Plan | None, list[Any]]:
+        """Run the plan that fits, if there is one: that, and what it has returned. Nothing where the step is to be recorded again."""
+        for plan in entry.plans:
+            if not plan.fits():
+                continue
+            room = plan.room()
+            if room is None:
+                raise _Unfit(f"more than {AWAITING} results wait for their backward")
+            arrays = plan.bind(given, room)
+            if arrays is not None:
+                entry.replays += 1
+                if entry.replays in CHECKS:
+                    return plan, []
+                entry.failed = 0
+                return plan, [plan.run(given, arrays, room)]
+        return None, []
 
     def timed(self, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Plan | None, list[float]]:
         """Run the plan for these arguments, if there is one, and time each of its rows."""
@@ -128,16 +146,17 @@ class Compiled:
             entry = self._entries.get(_signature(args, options, given))
         except _Unfit:
             entry = None
-        with self._lock:
+        with self._lock, self._arena.lock:
             for plan in entry.plans if entry is not None else ():
-                if plan.fits() and (arrays := plan.bind(given)) is not None:
-                    return plan, plan.timed(given, arrays)
+                room = plan.room()
+                if plan.fits() and room is not None and (arrays := plan.bind(given, room)) is not None:
+                    return plan, plan.timed(given, arrays, room)
         return None, []
 
     def text(self) -> str:
         """What there is to know, for :func:`numbacnn.explain`."""
         count = len(self._entries)
-        lines = [f"{self.__name__}: {count} signature{'s' * (count != 1)}"]  # type: ignore[attr-defined]
+        lines = [f"{self.name}: {count} signature{'s' * (count != 1)}"]
         if self.reason is not None:
             lines.append(f"runs eagerly: {self.reason}")
         for key, entry in self._entries.items():
@@ -152,7 +171,7 @@ class Compiled:
         if self.reason != reason:
             self.reason = reason
             if config.explain:
-                print(f"[compile {self.__name__}] runs eagerly: {reason}", file=sys.stderr)  # type: ignore[attr-defined]
+                print(f"[compile {self.name}] runs eagerly: {reason}", file=sys.stderr)
         if self.fullgraph:
             raise RuntimeError(message("compile", "a function of which there is a plan", reason, "call it with fullgraph=False"))
         return self.function(*args, **options)
@@ -162,16 +181,17 @@ class Compiled:
         reached, before = Reached(), recording.structure.changes
         for function in (self.function, *self.reaches):
             reached.add(function)
+        numbers = drawn()
         tape = recording.now.tape = Tape(given, reached)
         recording.structure.recordings += 1
         try:
             with reached.watching():
                 result = self.function(*args, **options)
+                go_back(tape, result)
         finally:
             recording.structure.recordings += 1
             recording.now.tape = None
-        tape.finish(result)
-        tape.arguments = []
+        finish(tape, result, numbers)
         if recording.structure.changes != before and tape.reason is None:
             tape.reason = "a module, a parameter or an optimiser's groups are changed in it"
         if checked is not None:
@@ -190,7 +210,7 @@ class Compiled:
         if difference is not None:
             entry.plans.clear()
             entry.reason = f"it does not do the same in each call: {difference}"
-            text = f"numbacnn: {self.__name__} was compiled, but {entry.reason}; earlier calls may be wrong, later ones run eagerly"  # type: ignore[attr-defined]
+            text = f"numbacnn: {self.name} was compiled, but {entry.reason}; earlier calls may be wrong, later ones run eagerly"
             warnings.warn(text, RuntimeWarning, stacklevel=4)
 
     def _failed(self, entry: _Entry, reason: str) -> None:
@@ -203,7 +223,7 @@ class Compiled:
         known = [plan for plan in entry.plans if plan.tape.difference(tape) is None]
         same = [other for other in entry.tapes if other.difference(tape) is None]
         if known or same:
-            entry.plans = [Plan(tape, self._arena), *(plan for plan in entry.plans if plan not in known)][:VARIANTS]
+            entry.plans = [Plan(tape, self._arena, self.name), *(plan for plan in entry.plans if plan not in known)][:VARIANTS]
             entry.tapes = [other for other in entry.tapes if other not in same]
             if entry.failed >= ATTEMPTS:
                 self._failed(entry, "what it depends on changes from call to call")
@@ -231,14 +251,13 @@ def _shapes(key: Any) -> str:
 
 def _part(value: Any, given: list[Any]) -> Any:
     if isinstance(value, Tensor):
-        if mode.grad and value._node is not None:
-            raise _Unfit("an argument has a history")
         given.append(value)
         a = value.array
         if not isinstance(a, np.ndarray):
             raise _Unfit("an argument lies on a device whose kernels are not recorded")
         view = value._base is None, value._seen == value._version.recorded
-        return type(value), a.shape, a.strides, a.dtype, a.flags.num & 0x500, value._requires_grad, view  # aligned, writable
+        grown = value._node is not None
+        return type(value), a.shape, a.strides, a.dtype, a.flags.num & 0x500, value._requires_grad, grown, view  # aligned, writable
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in "biuf":
             raise _Unfit("an argument is an array of other things than numbers")

@@ -13,12 +13,12 @@ from ..errors import message
 from ..nn import Module
 from ..signatures import judged, shown
 from .compiled import Compiled
-from .replay import TRIES
-from .tape import Launch
+from .records import Launch
+from .rows import TRIES
 
 __all__ = ["Profile", "Timed", "profile"]
 
-CALLS = 3 + 2 * TRIES
+CALLS = 4 + 2 * TRIES
 """Calls after which a step that can have a plan has one, and has chosen how many threads run it."""
 
 
@@ -86,6 +86,8 @@ class Profile:
 @judged
 def profile(step: Any, *args: Any, repeat: int = 10, **options: Any) -> Profile:
     """Time each kernel of a step that went through :func:`numbacnn.compile`, by running it: a step that trains goes on training.
+
+    Of a network that is in training, the kernels of its backward too.
 
     Args:
         step: what ``nc.compile`` gave.

@@ -152,6 +152,10 @@ class Reached:
 
         self._places.append((members, "a list or dictionary", None, members()))
 
+    def held(self, kinds: tuple[type, ...]) -> list[Any]:
+        """What is reached of these kinds."""
+        return [value for _, _, value, _ in self._places if isinstance(value, kinds)]
+
     def changed(self) -> str | None:
         """The name of a place that does not hold what it did."""
         for get, name, value, members in self._places:

@@ -1,53 +1,74 @@
 """A plan: a recorded step as data, and its replay.
 
-All memory that a step makes lies in one arena, at the places that it had while it was recorded; what it owns to nobody lives no longer
-than a replay. Arrays of others are read and written where they lie: their addresses are looked at in each call, and put into the table
-where they have changed. What is returned, and gradients, get memory of their own.
+All memory that a step makes lies in one room, at the places that it had while it was recorded; what it owns to nobody lives no longer
+than a replay, or than the backward of what the replay has returned. Arrays of others are read and written where they lie: their addresses
+are looked at in each call, and put into the table where they have changed. What is returned, and gradients, get memory of their own.
 """
 
 from __future__ import annotations
 
 import bisect
-import ctypes
+import itertools
 import sys
-import time
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import types
 
-from .. import backends, recording
-from ..backends.cpu.buffers import Buffers
-from ..kernels.cpu import launch
+from .. import backends, ops, recording
+from ..backends.cpu.buffers import SMALL, Buffers
+from ..locks import lock
 from ..tensor import Tensor
 from ..tensor.tape import Node
-from . import native
-from .tape import LINE, Gradient, Launch, Operand, Owner, Tape, address, bounds
+from .memory import LINE, address, bounds, dense
+from .records import Gradient, Launch, Operand, WayBack
+from .results import Shown, nobody, rebuilt, remade
+from .rows import Layout, Numpy, Part, Table
+from .tape import Tape
 
-__all__ = ["Arena", "Plan"]
+__all__ = ["AWAITING", "Arena", "Plan"]
 
-TRIES = 4
-"""How often a plan is run with one thread, and with all, before the faster way is kept."""
-NOWHERE = 64
-"""The address of an array without elements."""
+AWAITING = 4
+"""Results of one function whose backward is still to come and whose memory is kept; further calls run eagerly."""
 
 
 class Arena:
-    """The memory of all plans of a function, of which one runs at a time."""
+    """The memory of all plans of a function."""
 
     def __init__(self) -> None:
-        self.room = np.empty(0, np.uint8)
-        self.start = 0
+        self.lock = lock()
+        """Of whoever runs a plan: one table is filled and run at a time."""
         self.buffers = Buffers(limit=1 << 28)
         """For what is returned, and gradients, which come and go."""
+        self._rooms = [np.empty(0, np.uint8)]  # the first is that of plans that keep nothing
 
-    def hold(self, size: int) -> None:
-        """Be at least so large."""
-        if self.room.nbytes < size + LINE:
-            self.room = np.empty(size + LINE, np.uint8)
-            self.start = address(self.room) + -address(self.room) % LINE
+    def room(self, size: int, keeps: bool) -> np.ndarray | None:
+        """Memory for a replay; where it ``keeps`` some for its backward, one that nobody else holds, None if there are too many."""
+        rooms, size = self._rooms, size + LINE
+        free = [i for i in range(1, len(rooms)) if _held(rooms, i) == _FREE] if keeps else [0]
+        for i in free:
+            if len(rooms[i]) >= size:
+                return rooms[i]
+        if not free and len(rooms) > AWAITING:
+            return None
+        made = np.empty(size, np.uint8)
+        if free:
+            rooms[free[0]] = made
+        else:
+            rooms.append(made)
+        return made
+
+
+def _start(room: np.ndarray) -> int:
+    """The first cache line of a room."""
+    return address(room) + -address(room) % LINE
+
+
+def _held(rooms: list[np.ndarray], i: int) -> int:
+    return sys.getrefcount(rooms[i])
+
+
+_FREE = _held([np.empty(0)], 0)
 
 
 class _Left:
@@ -57,16 +78,12 @@ class _Left:
         self.tensor, (self.operand, self.count) = gradient.tensor, gradient.left
         self.size = tape.regions[self.operand.region].size
         self.reads = ("gradient", *gradient.key) in tape.owners
-        self.kept: Any = _nothing  # a weak reference
+        self.kept: Any = nobody  # a weak reference
 
     def again(self, given: list[Any]) -> bool:
         """Whether the gradient that there is may be written over."""
         t = self.tensor(given)
         return t._grad is not None and self.kept() is t._grad and not self.reads and _references(t._grad) == _ALONE
-
-
-def _nothing() -> None:
-    """A weak reference to nothing."""
 
 
 def _references(tensor: Any) -> tuple[int, int, int]:
@@ -83,20 +100,39 @@ _holder = _Holder()
 _ALONE = _references(_holder._grad)  # measured: what the calls add differs between Python versions
 
 
+class Call(ops.Op):
+    """A call of a plan whose backward is still to come: one operation, which holds what that reads."""
+
+    owns_gradient = True
+
+    def __init__(self, plan: Plan, room: np.ndarray, arrays: list[np.ndarray], outputs: dict[int, np.ndarray], lives: list[np.ndarray]):
+        self.plan, self.room, self.arrays, self.outputs, self.lives = plan, room, arrays, outputs, lives
+
+    @property
+    def label(self) -> str:
+        return self.plan.name
+
+    def backward(self, xp: Any, grad: np.ndarray) -> tuple[np.ndarray, ...]:
+        return self.plan.go_back(self, grad)
+
+
 class Plan:
     """A step that can be run again."""
 
-    def __init__(self, tape: Tape, arena: Arena) -> None:
-        self.tape, self.arena, self.structure = tape, arena, recording.structure.changes
-        self.owners = list(tape.owners.values())
-        self.owners.sort(key=lambda owner: owner.key[0] != "kept")
+    def __init__(self, tape: Tape, arena: Arena, name: str) -> None:
+        self.tape, self.arena, self.name, self.structure = tape, arena, name, recording.structure.changes
+        self.owners = sorted(tape.owners.values(), key=lambda owner: owner.key[0] != "kept")
         self._kept = [owner.tensor(()) for owner in self.owners if owner.key[0] == "kept"]
+        self._needs = [t._requires_grad for t in self._kept]
         self._gets = [(i, owner.get) for i, owner in enumerate(self.owners) if owner.key[0] != "kept"]
+        self._places = {owner.key: i for i, owner in enumerate(self.owners)}
         self._bound = [owner.array for owner in self.owners]
-        self._outputs: dict[int, Any] = {}
-        self._find_outputs(tape.result)
+        self._outputs = sorted({s.operand.region for s in tape.result.tensors if s.operand is not None and s.owner is None})
         self._left = [_Left(g, tape) for g in tape.gradients.values() if isinstance(g.left, tuple)]
-        self._make_rows()
+        way = tape.way_back
+        self._table = Table(tape)
+        self.forward = Part(self._table, 0, len(tape.rows) if way is None else way.row)
+        self._back = None if way is None else _Back(way, tape, self._table)
         self._lay_out()
         counts: dict[int, list[Any]] = {}
         for _, owner in tape.versions:
@@ -107,111 +143,45 @@ class Plan:
         self._writes = bool(self._unlocked or tape.versions)
         self._lows, self._highs = [low for low, _ in lasting], [high for _, high in lasting]
         self._walked: dict[int, Node] = {}
-        self._rows: Callable[[], None] = self._run_segments
-        self._times: dict[int, list[float]] = {}
-        self._threads: dict[int, int] = {}
+        self._placed: Any = nobody  # a weak reference to the call whose arrays the table leads to
 
     # -- making ------------------------------------------------------------------------------------------------------------
-    def _make_rows(self) -> None:
-        """The table, the records that it leads to, and where in them each region's addresses are."""
-        rows = self.tape.rows
-        launches = [row for row in rows if isinstance(row, Launch)]
-        signatures = [(row.driver, row.types) for row in launches]
-        addresses = native.thunks(signatures)
-        slots: list[int] = []
-        starts, places = [], [[] for _ in self.tape.regions]  # type: ignore[var-annotated]
-        for launched, signature in zip(launches, signatures):
-            starts.append(len(slots))
-            for ty, value in zip(native.arguments(signature), launched.values):
-                self._add_slots(ty, value, slots, places)
-        self.slots = np.array(slots, np.int64)
-        first = address(self.slots)
-        self.table = np.array([[thunk, first + 8 * start] for thunk, start in zip(addresses, starts)], np.int64).reshape(-1, 2)
-        self._patches: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [
-            [(self.slots, *np.array(found, np.int64).T)] if found else []  # type: ignore[list-item]
-            for found in places
-        ]
-        for region, entries in self.tape.tables:
-            table = self.tape.regions[region].keep.reshape(-1)
-            for place, operand in entries:
-                self._patches[operand.region].append((table, np.array([place]), np.array([operand.offset])))
-        self._run: Any = native.runner(_context(signatures)) if signatures else None
-        self._segments: list[Any] = []
-        numbers = np.cumsum([isinstance(row, Launch) for row in rows]).tolist()
-        for i, row in enumerate(rows):
-            if not isinstance(row, Launch):
-                self._segments.append(_Call(row.function, row.values, i))
-            elif self._segments and isinstance(self._segments[-1], list):
-                self._segments[-1][1] += 1
-            else:
-                self._segments.append([address(self.table) + 16 * (numbers[i] - 1), 1])
-        self._natives = sum(isinstance(segment, list) for segment in self._segments)
-        self._ended = np.zeros(1, np.int64)
-        self._end = address(self._ended)
-        self._judges = [address(self.table) + 16 * (numbers[i] - 1) for i in self.tape.judged]
-
-    @staticmethod
-    def _add_slots(ty: Any, value: Any, slots: list[int], places: list[list[tuple[int, int]]]) -> None:
-        if isinstance(value, Operand):
-            if 0 not in value.shape:
-                places[value.region].append((len(slots) + 4, value.offset))
-            slots += native.array_slots(ty, NOWHERE, value.shape, value.strides, value.dtype.itemsize)
-        elif isinstance(ty, types.BaseTuple):
-            for t, v in zip(iter(ty), value):  # type: ignore[call-overload]
-                Plan._add_slots(t, v, slots, places)
-        else:
-            slots += native.scalar_slots(ty, value)
-
     def _lay_out(self) -> None:
-        """Where in the arena what the step makes lies: memory that was used twice is used twice."""
-        self.size, offsets = 0, {}
-        for chunk in self.tape.memory.chunks:
-            offsets[address(chunk)] = self.size
-            self.size += len(chunk)
-        self.tape.memory.chunks.clear()
+        """Where in the room what the step makes lies: memory that was used twice is used twice."""
+        tape = self.tape
         own = {*self._outputs, *(left.operand.region for left in self._left)}
-        self._bases = [0] * len(self.tape.regions)
-        inside = []
-        for i, region in enumerate(self.tape.regions):
-            if region.key[0] == "made":
-                if i not in own:
-                    inside += [(patch, offsets[region.start]) for patch in self._patches[i]]
-                    self._bases[i] = offsets[region.start]
-            else:
-                self._place(i, region.start)
-        self._inside = [i for i, region in enumerate(self.tape.regions) if region.key[0] == "made" and i not in own]
-        self._offsets = {i: self._bases[i] for i in self._inside}
-        joined: dict[int, list[Any]] = {}
-        for (target, where, offset), start in inside:
-            joined.setdefault(id(target), [target, [], []])
-            joined[id(target)][1].append(where)
-            joined[id(target)][2].append(offset + start)
-        self._arena_patches = [(t, np.concatenate(where), np.concatenate(offset)) for t, where, offset in joined.values()]
-        self._arena_start = -1
-        self.arena.hold(self.size)
-
-    def _find_outputs(self, result: Any) -> None:
-        if isinstance(result, tuple) and result:
-            if result[0] == "made":
-                self._outputs[result[1].region] = None
-            elif result[0] in ("members", "entries"):
-                for value in result[2:]:
-                    self._find_outputs(value)
-
-    def _place(self, region: int, start: int) -> None:
-        """A region lies here now."""
-        self._bases[region] = start
-        for target, where, offsets in self._patches[region]:
-            target[where] = offsets + start
+        if tape.way_back is not None:
+            own |= {operand.region for _, operand in tape.way_back.ends}
+        starts: dict[int, int] = {}
+        for i, region in enumerate(tape.regions):
+            if region.key[0] != "made":
+                self._table.place(i, region.start)
+            elif i not in own:
+                starts[i] = region.start
+        used = set(starts.values())
+        self.size, places = 0, {}
+        for chunk in tape.memory.chunks:
+            if address(chunk) in used:
+                places[address(chunk)] = self.size
+                self.size += len(chunk)
+        tape.memory.chunks.clear()
+        self._layout = Layout(self._table, {i: places[start] for i, start in starts.items()})
 
     def lines(self) -> list[str]:
         """The kernels in order, with the shapes that they are given, and the lines of the step that they come from."""
         found = [f"    a plan of {len(self.tape.rows)} calls in {self.size:,} bytes"]
-        for row in self.tape.rows:
+        for i, row in enumerate(self.tape.rows):
+            if self._back is not None and i == self._back.way.row:
+                found.append("    backward, when it is called:")
             function = row.driver.py_func if isinstance(row, Launch) else row.function
             shapes = " ".join(str(v.shape).replace(" ", "") for v in row.values if isinstance(v, Operand) and v.dtype.names is None)
             found.append(f"    {'' if isinstance(row, Launch) else 'numpy.'}{function.__name__} {shapes}  {row.line}")
         return found
+
+    @property
+    def threads(self) -> int:
+        """How many run it now."""
+        return self.forward.threads
 
     # -- running -----------------------------------------------------------------------------------------------------------
     def fits(self) -> bool:
@@ -220,24 +190,28 @@ class Plan:
             return False
         return all(value() == found for value, found in self.tape.guards)
 
-    def bind(self, given: list[Any]) -> list[np.ndarray] | None:
+    def room(self) -> np.ndarray | None:
+        """Memory for a replay; None where too many results wait for their backward."""
+        return self.arena.room(self.size, self._back is not None)
+
+    def bind(self, given: list[Any], room: np.ndarray) -> list[np.ndarray] | None:
         """Find all arrays of others; None where one is not what it was. They must stay until the plan has run."""
         for gradient in self.tape.gradients.values():
             if gradient.needs != "any" and (gradient.needs == "some") != (gradient.tensor(given)._grad is not None):
                 return None
-        if self.arena.start != self._arena_start:
-            self._move_in()
+        self._placed = nobody
+        self._layout.move(_start(room))
         arrays = [t.array for t in self._kept]
         if any(bound() is not array for bound, array in zip(self._bound, arrays)):
             return None  # of a parameter or buffer that has another array it is recorded what it does
+        if [t._requires_grad for t in self._kept] != self._needs:
+            return None
         for i, get in self._gets:
             array = get(given)
             if array is None or (self._bound[i]() is not array and not self._bind(i, array)):
                 return None
             arrays.append(array)
-        if self._judges and not all(launch.replay(self._run, row, 1, self._end, threads=1) == 0 for row in self._judges):
-            return None
-        return arrays
+        return arrays if all(map(self.forward.succeeds, self.tape.judged)) else None
 
     def _bind(self, i: int, array: Any) -> bool:
         """Another array in the place of one; with another moment it is recorded what the step does."""
@@ -246,11 +220,14 @@ class Plan:
             return False
         if (array.shape, array.strides, array.dtype, array.flags.aligned) != owner.like or self._overlaps(owner, array):
             return False
-        self._place(owner.region, address(array))
-        self._bound[i] = weakref.ref(array)
+        self._rebind(i, array)
         return True
 
-    def _overlaps(self, owner: Owner, array: np.ndarray) -> bool:
+    def _rebind(self, i: int, array: np.ndarray) -> None:
+        self._table.place(self.owners[i].region, address(array))
+        self._bound[i] = weakref.ref(array)
+
+    def _overlaps(self, owner: Any, array: np.ndarray) -> bool:
         """Whether an argument shares memory with a parameter or a moment of the step."""
         if owner.key[0] != "argument" or not array.size or not self._writes:
             return False
@@ -258,32 +235,42 @@ class Plan:
         i = bisect.bisect_right(self._lows, low)
         return (i > 0 and self._highs[i - 1] > low) or (i < len(self._lows) and self._lows[i] < high)
 
-    def run(self, given: list[Any], arrays: list[np.ndarray]) -> Any:
-        """Run the step on what :meth:`bind` has found."""
+    def run(self, given: list[Any], arrays: list[np.ndarray], room: np.ndarray, rows: Any = None) -> Any:
+        """Run the step on what :meth:`bind` has found: its forward part, where the backward is still to come."""
         for i in self._unlocked:
             if not arrays[i].flags.writeable:
                 backends.get(backends.DEFAULT).unlock(arrays[i])
-        for live in self.tape.lives:
-            live.array[...] = live.make()
+        lives = self._make_lives()
         new = [None if left.again(given) else self._gradient(left) for left in self._left]
-        for region in self._outputs:
-            room = self._outputs[region] = self.arena.buffers.empty((self.tape.regions[region].size,), np.uint8)
-            self._place(region, address(room))
-        before = self._ended[0]
+        outputs = {region: self._own(region) for region in self._outputs}
         try:
-            self._launch()
+            (rows or self.forward.run)()
         except backends.NotFinite:
             self._stop(given)
             raise
         except KeyboardInterrupt:
-            if self._ended[0] - before == self._natives and isinstance(self._segments[-1], list):
+            if self.forward.has_ended():
                 self._settle(given, new)  # it came when all was done: a step is done whole, or not at all
             raise
         self._settle(given, new)
-        result = self._result(self.tape.result, given)
-        for region in self._outputs:
-            self._outputs[region] = None
-        return result
+        tensors = self._tensors(given, arrays, outputs)
+        if self._back is not None:
+            call = Call(self, room, arrays, outputs, lives)
+            self._back.attach(call, given, tensors)
+            self._placed = weakref.ref(call)
+        return rebuilt(self.tape.result.structure, tensors)
+
+    def _make_lives(self) -> list[np.ndarray]:
+        made = [live.make() for live in self.tape.lives]
+        for live, array in zip(self.tape.lives, made):
+            live.array[...] = array
+        return made
+
+    def _own(self, region: int) -> np.ndarray:
+        """Memory of its own for what is returned or left."""
+        room = self.arena.buffers.empty((self.tape.regions[region].size,), np.uint8)
+        self._table.place(region, address(room))
+        return room
 
     def _settle(self, given: list[Any], new: list[Tensor | None]) -> None:
         """Do to Python's objects what the step does to them."""
@@ -301,7 +288,7 @@ class Plan:
 
     def _stop(self, given: list[Any]) -> None:
         """What the step has done to Python's objects where it ends."""
-        row = next(segment.row for segment in self._segments if isinstance(segment, _Call) and segment.failed)
+        row = next(segment.row for segment in self.forward.segments if isinstance(segment, Numpy) and segment.failed)
         for place, action in self.tape.effects:
             if place <= row:
                 action()
@@ -309,141 +296,104 @@ class Plan:
             if place <= row:
                 owner.tensor(given)._version.count += 1
 
-    def _move_in(self) -> None:
-        self._arena_start = self.arena.start
-        for target, where, offsets in self._arena_patches:
-            target[where] = offsets + self.arena.start
-        for i in self._inside:
-            self._bases[i] = self._offsets[i] + self.arena.start
-
     def _gradient(self, left: _Left) -> Tensor:
         """A new Tensor for a gradient."""
-        o, room = left.operand, self.arena.buffers.empty((left.size,), np.uint8)
-        made = Tensor(np.ndarray(o.shape, o.dtype, room, o.offset, o.strides), backends.DEFAULT)
+        made = Tensor(_shaped(left.operand, self._own(left.operand.region)), backends.DEFAULT)
         left.kept = weakref.ref(made)
-        self._place(o.region, address(room))
         return made
 
-    def _launch(self) -> None:
-        """Run the rows, with all threads or with one: whichever was faster."""
-        most = launch.get_num_threads()
-        threads = self._threads.get(most)
-        if threads is None:
-            threads = self._next_try(most)
-            before = time.perf_counter()
-            launch.replay(self._rows, threads=threads)
-            self._times.setdefault(threads, []).append(time.perf_counter() - before)
-        else:
-            launch.replay(self._rows, threads=threads)
-
-    def timed(self, given: list[Any], arrays: list[np.ndarray]) -> list[float]:
-        """Run the step, and time each row, in seconds."""
+    def timed(self, given: list[Any], arrays: list[np.ndarray], room: np.ndarray) -> list[float]:
+        """Run the step, and time each row, in seconds; also on a way back that nobody has asked for."""
         seconds: list[float] = []
-
-        def rows() -> None:
-            for segment in self._segments:
-                first, count = segment if isinstance(segment, list) else (0, 1)
-                for i in range(count):
-                    before = time.perf_counter()
-                    if isinstance(segment, list):
-                        self._run(first + 16 * i, 1, self._end)
-                    else:
-                        segment(self._bases)
-                    seconds.append(time.perf_counter() - before)
-
-        self._rows = rows
-        try:
-            self.run(given, arrays)
-        finally:
-            self._rows = self._run_segments
+        result = self.run(given, arrays, room, lambda: seconds.extend(self.forward.timed()))
+        if self._back is not None:
+            found = self._back.start(self._back.way.arrived, self.arena.buffers)
+            seconds += self._back.part.timed()
+            del result, found  # whose memory it was
         return seconds
 
-    @property
-    def threads(self) -> int:
-        """How many run it now; all, before the faster way is known."""
-        most = launch.get_num_threads()
-        return self._threads.get(most, most)
-
-    def _next_try(self, most: int) -> int:
-        tried = {threads: len(self._times.get(threads, ())) for threads in (most, 1)}
-        least = min(tried, key=lambda threads: tried[threads])
-        if tried[least] < TRIES:
-            return least
-        self._threads[most] = min((most, 1), key=lambda threads: min(self._times[threads]))
-        return self._threads[most]
-
-    def _run_segments(self) -> None:
-        for segment in self._segments:
-            if isinstance(segment, list):
-                if self._run(*segment, self._end):
-                    raise RuntimeError("[compile] expected kernels that do not fail; received a failure; labels were changed meanwhile.")
-            else:
-                segment(self._bases)
-
-    def _result(self, value: Any, given: list[Any]) -> Any:
+    def _tensors(self, given: list[Any], arrays: list[np.ndarray], outputs: dict[int, np.ndarray]) -> list[Tensor]:
         """What the step returns."""
-        if value is None:
-            return None
-        kind, *rest = value
-        if kind == "owner":
-            return self.tape.owners[rest[0]].tensor(given)
-        if kind == "members":
-            members = [self._result(v, given) for v in rest[1:]]
-            return rest[0](*members) if hasattr(rest[0], "_fields") else rest[0](members)
-        if kind == "entries":
-            return dict(zip(rest[0], (self._result(v, given) for v in rest[1:])))
-        operand, walked, requires_grad, view, count = rest
-        room = self._outputs[operand.region]
-        made = Tensor(np.ndarray(operand.shape, operand.dtype, room, operand.offset, operand.strides), backends.DEFAULT)
-        made._requires_grad, made._version.count = requires_grad, count
-        if view:
-            made._base, made._seen = _nothing, 0
-        if walked:
-            made._node = self._walked.get(operand.region) or self._walked.setdefault(operand.region, Node.walked(made))
-        return made
+
+        def array(shown: Shown) -> np.ndarray:
+            operand: Any = shown.operand
+            memory: Any = outputs[operand.region] if shown.owner is None else dense(arrays[self._places[shown.owner]])
+            return _shaped(operand, memory)
+
+        return remade(self.tape.result.tensors, lambda key: self.tape.owners[key].tensor(given), array, self._walked)
+
+    # -- going back --------------------------------------------------------------------------------------------------------
+    def go_back(self, call: Call, gradient: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The gradients at the ends of the way back, which other calls do not touch."""
+        back: Any = self._back
+        with self.arena.lock:
+            if self._placed() is not call:
+                self._placed = nobody
+                for i, array in enumerate(call.arrays):
+                    if self._bound[i]() is not array:
+                        self._rebind(i, array)
+                for region, room in call.outputs.items():
+                    self._table.place(region, address(room))
+                for live, value in zip(self.tape.lives, call.lives):
+                    live.array[...] = value
+                self._layout.move(_start(call.room))
+                self._placed = weakref.ref(call)
+            arrived = back.arrive(gradient)
+            found = back.start(arrived, self.arena.buffers)
+            back.part.run()
+        return found
 
 
-def _context(signatures: list[native.Signature]) -> Any:
-    driver, kinds = signatures[0]
-    return driver.overloads[kinds].target_context
+def _shaped(operand: Operand, memory: np.ndarray, place: int = 0) -> np.ndarray:
+    """An array of a region that lies in this memory, at this place."""
+    made = np.ndarray(operand.shape, operand.dtype, memory, place + operand.offset, operand.strides)
+    if not operand.writable:
+        made.flags.writeable = False
+    return made
 
 
-class _Call:
-    """A call of NumPy's, on arrays that are made of addresses."""
+class _Back:
+    """The way back of a plan."""
 
-    def __init__(self, function: Callable[..., Any], values: tuple[Any, ...], row: int) -> None:
-        self.function, self.values, self.row, self.failed = function, values, row, False
-        self.regions = sorted(set(_regions(values)))
-        self.made: tuple[Any, Any] = (None, None)
+    def __init__(self, way: WayBack, tape: Tape, table: Table) -> None:
+        self.way, self.part, self._table = way, Part(table, way.row, len(tape.rows)), table
+        self._ends = [tape.owners[key].tensor for key, _ in way.ends]
+        self._saved = [tape.owners[key].tensor for key in way.saved if key]
+        self._result = next(i for i, shown in enumerate(tape.result.tensors) if shown.history == "awaited")
+        self._needs = (True,) * len(self._ends) + (False,) * len(self._saved)
+        inputs = range(len(self._ends), len(self._needs))
+        self._saved_inputs = (*inputs, *([-1] if () in way.saved else []))
+        # small gradients lie side by side: each of its own would take longer to find memory for than to work out
+        sizes = {operand.region: -(-tape.regions[operand.region].size // LINE) * LINE for _, operand in way.ends}
+        small = [region for region, size in sizes.items() if size < SMALL]
+        groups = [small, *([region] for region in sizes if region not in small)]
+        self._groups: list[tuple[int, Layout]] = []
+        self._found: dict[int, tuple[int, int]] = {}
+        for k, group in enumerate(groups):
+            places = dict(zip(group, itertools.accumulate((sizes[region] for region in group), initial=0)))
+            self._groups.append((sum(sizes[region] for region in group), Layout(table, places)))
+            self._found |= {region: (k, place) for region, place in places.items()}
 
-    def __call__(self, bases: list[int]) -> None:
-        now = [bases[region] for region in self.regions]
-        if self.made[0] != now:
-            self.made = now, tuple(_array(value, bases) for value in self.values)
-        self.failed = True
-        with np.errstate(all="ignore"):
-            self.function(*self.made[1])
-        self.failed = False
+    def start(self, arrived: np.ndarray, buffers: Buffers) -> tuple[np.ndarray, ...]:
+        """The gradient of the result is there; the memory of those at the ends, which is new."""
+        self._table.place(self.way.arriving.region, address(arrived))
+        memory = []
+        for size, layout in self._groups:
+            memory.append(buffers.empty((size,), np.uint8))
+            layout.move(address(memory[-1]))
+        return tuple(_shaped(o, memory[self._found[o.region][0]], self._found[o.region][1]) for _, o in self.way.ends)
 
+    def attach(self, call: Call, given: list[Any], tensors: list[Tensor]) -> None:
+        """Put the call on the tape."""
+        inputs = [tensor(given) for tensor in (*self._ends, *self._saved)]
+        call.needs_grad, call.saved_inputs = self._needs, self._saved_inputs
+        tensors[self._result]._node = Node(call, inputs, tensors[self._result])
 
-def _regions(value: Any) -> list[int]:
-    if isinstance(value, Operand):
-        return [value.region]
-    return [region for v in value for region in _regions(v)] if isinstance(value, tuple) else []
-
-
-def _array(value: Any, bases: list[int]) -> Any:
-    """An argument of NumPy's."""
-    if isinstance(value, tuple) and not isinstance(value, Operand):
-        parts = [_array(v, bases) for v in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)  # named ones stay so
-    if not isinstance(value, Operand):
-        return value
-    if 0 in value.shape:
-        return np.empty(value.shape, value.dtype)
-    low = sum((n - 1) * s for n, s in zip(value.shape, value.strides) if s < 0)
-    high = sum((n - 1) * s for n, s in zip(value.shape, value.strides) if s > 0) + value.dtype.itemsize
-    memory = (ctypes.c_char * (high - low)).from_address(bases[value.region] + value.offset + low)
-    array = np.ndarray(value.shape, value.dtype, memory, -low, value.strides)  # type: ignore[arg-type]
-    array.flags.writeable = value.writable
-    return array
+    def arrive(self, gradient: np.ndarray) -> np.ndarray:
+        """The gradient of the result, as it lay in memory when the way back was written down; no bit depends on that."""
+        o = self.way.arriving
+        flags = gradient.flags
+        if gradient.strides == o.strides and gradient.dtype == o.dtype and flags.aligned and flags.writeable:
+            return gradient
+        np.copyto(self.way.arrived, gradient)
+        return self.way.arrived

@@ -201,8 +201,11 @@ class Node:
         self.op, self.edges, self.versions = None, [], []
 
 
-def walk(root: Node, grad: Any, retain: bool) -> None:
-    """Carry the gradient from the root to the leaves; the graph is freed on the way, or retained for another walk."""
+def walk(root: Node, grad: Any, retain: bool, take: Callable[[Node | Leaf, Any, bool], bool] | None = None) -> None:
+    """Carry the gradient from the root to the leaves; the graph is freed on the way, or retained for another walk.
+
+    ``take(end, gradient, owned)``: true where it has taken a gradient, which then goes no further.
+    """
     grads: dict[Node, Any] = {root: grad}
     queue = [(-root.number, root)]
     while queue:
@@ -212,7 +215,7 @@ def walk(root: Node, grad: Any, retain: bool) -> None:
         if not retain:
             node.release()
         for edge, gradient in zip(edges, gradients):
-            if edge is None or gradient is None:
+            if edge is None or gradient is None or (take is not None and take(edge, gradient, owned)):
                 continue
             if not isinstance(edge, Node):
                 edge._accumulate(gradient, owned)

@@ -17,7 +17,7 @@ import numpy as np
 from ... import recording
 from ...locks import lock
 
-__all__ = ["Buffers", "plain"]
+__all__ = ["SMALL", "Buffers", "plain"]
 
 SMALL = 1 << 15
 """Bytes below which NumPy's own allocation is quick enough."""

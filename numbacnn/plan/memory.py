@@ -1,0 +1,101 @@
+"""What a step makes its arrays of while it is recorded, and where arrays lie."""
+
+from __future__ import annotations
+
+import bisect
+import sys
+from typing import Any
+
+import numpy as np
+
+__all__ = ["LINE", "Memory", "Moved", "address", "bounds", "dense", "root"]
+
+LINE = 64
+"""Bytes of a cache line, on whose borders memory starts."""
+
+
+def _references(chunks: list[np.ndarray], i: int) -> int:
+    return sys.getrefcount(chunks[i])
+
+
+_FREE = _references([np.empty(0)], 0)
+
+
+class Memory:
+    """What a step makes its arrays of while it is recorded. A chunk is free when nobody but this list refers to it."""
+
+    def __init__(self) -> None:
+        self.chunks: list[np.ndarray] = []  # by size
+
+    def take(self, size: int) -> np.ndarray:
+        """The smallest free chunk that holds so many bytes, and is not more than twice as large."""
+        size = max(1, -(-size // LINE)) * LINE
+        first = bisect.bisect_left(self.chunks, size, key=len)
+        for i in range(first, len(self.chunks)):
+            if len(self.chunks[i]) > 2 * size:
+                break
+            if _references(self.chunks, i) == _FREE:
+                return self.chunks[i]
+        self.chunks.insert(first, _on_a_line(size))
+        return self.chunks[first]
+
+    def in_use(self) -> list[np.ndarray]:
+        """The chunks that somebody refers to."""
+        return [self.chunks[i] for i in range(len(self.chunks)) if _references(self.chunks, i) != _FREE]
+
+
+class Moved:
+    """Arrays that lie in these chunks, in memory of their own, together with what shares it."""
+
+    def __init__(self, chunks: list[np.ndarray]) -> None:
+        self._chunks = set(map(id, chunks))
+        self._copies: dict[int, np.ndarray] = {}
+
+    def concerns(self, array: np.ndarray) -> bool:
+        """Whether an array lies in a chunk."""
+        return id(root(array)) in self._chunks
+
+    def __call__(self, array: np.ndarray) -> np.ndarray:
+        chunk = root(array)
+        if id(chunk) not in self._copies:
+            self._copies[id(chunk)] = chunk.copy()
+        place = address(array) - address(chunk)
+        moved = np.ndarray(array.shape, array.dtype, self._copies[id(chunk)], place, array.strides)
+        moved.flags.writeable = array.flags.writeable
+        return moved
+
+
+def _on_a_line(size: int) -> np.ndarray:
+    """Bytes that start where a cache line does, in an array of their own: views of it refer to it, and not to what is around it."""
+    room = np.empty(size + LINE, np.uint8)
+    start = -address(room) % LINE
+    return np.frombuffer(memoryview(room.data)[start : start + size], np.uint8)
+
+
+def address(array: np.ndarray) -> int:
+    """Where an array lies."""
+    return array.__array_interface__["data"][0]
+
+
+def bounds(array: np.ndarray) -> tuple[int, int]:
+    """The first byte of an array and the one after the last."""
+    low = high = address(array)
+    if array.flags.c_contiguous:
+        return low, low + array.nbytes
+    for size, stride in zip(array.shape, array.strides):
+        if stride < 0:
+            low += (size - 1) * stride
+        else:
+            high += (size - 1) * stride
+    return low, high + array.itemsize
+
+
+def root(array: Any) -> Any:
+    """What owns an array's memory."""
+    return array if array.base is None else array.base
+
+
+def dense(array: np.ndarray) -> np.ndarray | None:
+    """The bytes of an array without gaps, in whatever order its axes lie; None for another."""
+    turned = array.transpose(sorted(range(array.ndim), key=lambda axis: -array.strides[axis]))
+    return turned.reshape(-1).view(np.uint8) if turned.flags.c_contiguous else None

@@ -1,0 +1,244 @@
+"""The rows of a plan: a table of kernels and their arguments, whose addresses are put in where memory lies, and its runs."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from ..kernels.cpu import launch
+from . import native
+from .memory import address
+from .records import Launch, Operand
+from .tape import Tape
+
+__all__ = ["TRIES", "Layout", "Numpy", "Part", "Table"]
+
+TRIES = 4
+"""How often rows are run with one thread, and with all, before the faster way is kept."""
+NOWHERE = 64
+"""The address of an array without elements."""
+FEW = 4
+"""Places of which each is written by itself: that is faster than by a NumPy index."""
+
+
+class Table:
+    """All rows of a tape, the records that they lead to, and where in these the addresses of each region are."""
+
+    def __init__(self, tape: Tape) -> None:
+        self.rows = tape.rows
+        launches = [row for row in self.rows if isinstance(row, Launch)]
+        signatures = [(row.driver, row.types) for row in launches]
+        addresses = native.thunks(signatures)
+        slots: list[int] = []
+        starts, places = [], [[] for _ in tape.regions]  # type: ignore[var-annotated]
+        for launched, signature in zip(launches, signatures):
+            starts.append(len(slots))
+            for ty, value in zip(native.arguments(signature), launched.values):
+                _add_slots(ty, value, slots, places)
+        self.slots = np.array(slots, np.int64)
+        first = address(self.slots)
+        self._table = np.array([[thunk, first + 8 * start] for thunk, start in zip(addresses, starts)], np.int64).reshape(-1, 2)
+        self.patches: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [
+            [(self.slots, *np.array(found, np.int64).T)] if found else []  # type: ignore[list-item]
+            for found in places
+        ]
+        for region, entries in tape.tables:
+            table = tape.regions[region].keep.reshape(-1)
+            for place, operand in entries:
+                self.patches[operand.region].append((table, np.array([place]), np.array([operand.offset])))
+        self._few = [
+            [(target, w, o) for target, where, offsets in patches for w, o in zip(where.tolist(), offsets.tolist())]
+            if sum(len(where) for _, where, _ in patches) <= FEW
+            else None
+            for patches in self.patches
+        ]
+        self.bases = [0] * len(tape.regions)
+        self.numbers = np.cumsum([0, *(isinstance(row, Launch) for row in self.rows)]).tolist()
+        self.run: Any = native.runner(_context(signatures)) if signatures else None
+
+    def at(self, row: int) -> int:
+        """Where a row is."""
+        return address(self._table) + 16 * self.numbers[row]
+
+    def place(self, region: int, start: int) -> None:
+        """A region lies here now."""
+        self.bases[region] = start
+        few = self._few[region]
+        if few is not None:
+            for target, where, offset in few:
+                target[where] = offset + start
+        else:
+            for target, places, offsets in self.patches[region]:
+                target[places] = offsets + start
+
+
+class Layout:
+    """Regions that lie in one piece of memory, at these places."""
+
+    def __init__(self, table: Table, places: dict[int, int]) -> None:
+        self._table, self._places, self._start = table, places, -1
+        joined: dict[int, list[Any]] = {}
+        for region, place in places.items():
+            for target, where, offsets in table.patches[region]:
+                joined.setdefault(id(target), [target, [], []])
+                joined[id(target)][1].append(where)
+                joined[id(target)][2].append(offsets + place)
+        self._patches = [(target, np.concatenate(where), np.concatenate(offsets)) for target, where, offsets in joined.values()]
+
+    def move(self, start: int) -> None:
+        """The memory lies here now."""
+        if start != self._start:
+            self._start = start
+            for target, where, offsets in self._patches:
+                target[where] = offsets + start
+            for region, place in self._places.items():
+                self._table.bases[region] = place + start
+
+
+def _add_slots(ty: Any, value: Any, slots: list[int], places: list[list[tuple[int, int]]]) -> None:
+    if isinstance(value, Operand):
+        if 0 not in value.shape:
+            places[value.region].append((len(slots) + 4, value.offset))
+        slots += native.array_slots(ty, NOWHERE, value.shape, value.strides, value.dtype.itemsize)
+    elif isinstance(ty, types.BaseTuple):
+        for t, v in zip(iter(ty), value):  # type: ignore[call-overload]
+            _add_slots(t, v, slots, places)
+    else:
+        slots += native.scalar_slots(ty, value)
+
+
+def _context(signatures: list[native.Signature]) -> Any:
+    driver, kinds = signatures[0]
+    return driver.overloads[kinds].target_context
+
+
+class Part:
+    """Rows that run in one go, with all threads or with one: whichever was faster."""
+
+    def __init__(self, table: Table, first: int, last: int) -> None:
+        self._table, self._rows = table, table.rows[first:last]
+        self.segments: list[Any] = []
+        for i, row in enumerate(self._rows, first):
+            if not isinstance(row, Launch):
+                self.segments.append(Numpy(row.function, row.values, i))
+            elif self.segments and isinstance(self.segments[-1], list):
+                self.segments[-1][1] += 1
+            else:
+                self.segments.append([table.at(i), 1])
+        self._natives = sum(isinstance(segment, list) for segment in self.segments)
+        self._ended = np.zeros(1, np.int64)
+        self._end = address(self._ended)
+        self._before = 0
+        self._times: dict[int, list[float]] = {}
+        self._threads: dict[int, int] = {}
+
+    @property
+    def threads(self) -> int:
+        """How many run it now; all, before the faster way is known."""
+        most = launch.get_num_threads()
+        return self._threads.get(most, most)
+
+    def run(self) -> None:
+        """Run the rows."""
+        if not launch.can_replay():  # in a forked child, which has to go back from what its parent has called
+            for row in self._rows:
+                function, arrays = row[0], tuple(_array(value, self._table.bases) for value in row.values)
+                launch.launch(function, *arrays) if isinstance(row, Launch) else launch.compute(function, *arrays)
+            return
+        self._before = self._ended[0]
+        most = launch.get_num_threads()
+        threads = self._threads.get(most)
+        if threads is None:
+            threads = self._next_try(most)
+            before = time.perf_counter()
+            launch.replay(self._run_segments, threads=threads)
+            self._times.setdefault(threads, []).append(time.perf_counter() - before)
+        else:
+            launch.replay(self._run_segments, threads=threads)
+
+    def has_ended(self) -> bool:
+        """Whether the last run, which was interrupted, had done all its work."""
+        return self._ended[0] - self._before == self._natives and not any(isinstance(last, Numpy) for last in self.segments[-1:])
+
+    def succeeds(self, row: int) -> bool:
+        """Run one row, a kernel that may fail."""
+        return launch.replay(self._table.run, self._table.at(row), 1, self._end, threads=1) == 0
+
+    def timed(self) -> list[float]:
+        """Run the rows one by one; the seconds of each."""
+        return launch.replay(self._time_segments, threads=self.threads)
+
+    def _time_segments(self) -> list[float]:
+        seconds: list[float] = []
+        for segment in self.segments:
+            first, count = segment if isinstance(segment, list) else (0, 1)
+            for i in range(count):
+                before = time.perf_counter()
+                if isinstance(segment, list):
+                    self._table.run(first + 16 * i, 1, self._end)
+                else:
+                    segment(self._table.bases)
+                seconds.append(time.perf_counter() - before)
+        return seconds
+
+    def _next_try(self, most: int) -> int:
+        tried = {threads: len(self._times.get(threads, ())) for threads in (most, 1)}
+        least = min(tried, key=lambda threads: tried[threads])
+        if tried[least] < TRIES:
+            return least
+        self._threads[most] = min((most, 1), key=lambda threads: min(self._times[threads]))
+        return self._threads[most]
+
+    def _run_segments(self) -> None:
+        for segment in self.segments:
+            if isinstance(segment, list):
+                if self._table.run(*segment, self._end):
+                    raise RuntimeError("[compile] expected kernels that do not fail; received a failure; labels were changed meanwhile.")
+            else:
+                segment(self._table.bases)
+
+
+class Numpy:
+    """A call of NumPy's, on arrays that are made of addresses."""
+
+    def __init__(self, function: Callable[..., Any], values: tuple[Any, ...], row: int) -> None:
+        self.function, self.values, self.row, self.failed = function, values, row, False
+        self.regions = sorted(set(_regions(values)))
+        self.made: tuple[Any, Any] = (None, None)
+
+    def __call__(self, bases: list[int]) -> None:
+        now = [bases[region] for region in self.regions]
+        if self.made[0] != now:
+            self.made = now, tuple(_array(value, bases) for value in self.values)
+        self.failed = True
+        with np.errstate(all="ignore"):
+            self.function(*self.made[1])
+        self.failed = False
+
+
+def _regions(value: Any) -> list[int]:
+    if isinstance(value, Operand):
+        return [value.region]
+    return [region for v in value for region in _regions(v)] if isinstance(value, tuple) else []
+
+
+def _array(value: Any, bases: list[int]) -> Any:
+    """An argument of NumPy's."""
+    if isinstance(value, tuple) and not isinstance(value, Operand):
+        parts = [_array(v, bases) for v in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)  # named ones stay so
+    if not isinstance(value, Operand):
+        return value
+    if 0 in value.shape:
+        return np.empty(value.shape, value.dtype)
+    low = sum((n - 1) * s for n, s in zip(value.shape, value.strides) if s < 0)
+    high = sum((n - 1) * s for n, s in zip(value.shape, value.strides) if s > 0) + value.dtype.itemsize
+    memory = (ctypes.c_char * (high - low)).from_address(bases[value.region] + value.offset + low)
+    array = np.ndarray(value.shape, value.dtype, memory, -low, value.strides)  # type: ignore[arg-type]
+    array.flags.writeable = value.writable
+    return array
