@@ -164,7 +164,7 @@ def tasks(net: Net, repeat: int) -> list[Row]:
     _phases()(np.zeros((1000, 1)), 10)
     overhead = float(np.median(timer.read()[0]))
     watched = Watched(net)
-    part, run = watched.plan.forward, watched.plan.forward._table.run
+    part, run = watched.plan.forward, watched.plan.forward.table.run
     taken: list[tuple[Phases, float]] = []
 
     def watch(*args: Any) -> int:
@@ -176,18 +176,18 @@ def tasks(net: Net, repeat: int) -> list[Row]:
         taken.append((phases, spent - whole))
         return status
 
-    part._table.run = watch
+    part.table.run = watch
     best: list[tuple[Phases, float]] = []
     for _ in range(repeat):
         taken.clear()
         watched.run()
-        native = taken[-len(part._table._table) :]  # those before judge the labels
+        native = taken[-len(part.table.native) :]  # those before judge the labels
         best = [_best(*pair) for pair in zip(best, native)] if best else native
     call = min(timed(lambda: run(0, 0, part._end), 0.01))
     launches, rows = iter(best), watched.rows()
-    for row in rows:
+    for i, row in enumerate(rows):
         seconds = row.pop("seconds")
-        phases, outside = ([], seconds) if row["kernel"].startswith("numpy.") else next(launches)
+        phases, outside = next(launches) if i in part.table.native else ([], seconds)
         row["tasks"], row["outside"] = [[max(0.0, s - overhead) for s in phase] for phase in phases], max(0.0, outside - call)
     return rows
 

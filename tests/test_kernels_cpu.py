@@ -8,6 +8,7 @@ import pytest
 from scipy import special
 
 from numbacnn.kernels.cpu import adaptive, loss, norm, optim, pointwise, pool, reduce, softmax, transpose
+from numbacnn.kernels.cpu import index as index_kernels
 from numbacnn.kernels.cpu.launch import launch, set_num_threads
 from numbacnn.kernels.cpu.record import record
 from numbacnn.kernels.cpu.tile import FMA
@@ -523,36 +524,12 @@ def test_adam(dtype, size, decoupled):
 
 
 # -- what a recorded step does by kernels where an eager one calls NumPy: to the same bits ---------------------------------------------
-LENGTHS = (1, 2, 7, 8, 9, 16, 127, 128, 129, 137, 256, 257, 1000) + (() if numba.config.DISABLE_JIT else (8191, 8193, 70001))
-
-
-@both
-@pytest.mark.parametrize("length", LENGTHS)
-def test_sums_of_rows_have_numpys_bits(dtype, length):
-    for rows in (1, 3):
-        x = normal((rows, length), dtype) * (10.0 ** rng.integers(-3, 4, (rows, length))).astype(dtype)
-        found = run(reduce.sum_rows, x.reshape(-1), length, np.full(rows, np.nan, dtype))[1]
-        np.testing.assert_array_equal(found, np.add.reduce(x, axis=(1,)))
-    total = run(reduce.sum_rows, np.full(length, -0.0, dtype), length, np.full(1, np.nan, dtype))[1]
-    assert total.tobytes() == np.full(length, -0.0, dtype).sum().tobytes()
-
-
 @both
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 5, 7), (2, 17, 33), (1, 1, 1000)], ids=str)
 def test_transpose(dtype, shape):
     x = integers(shape, dtype)
     found = run(transpose.transpose, x.reshape(-1), *shape, np.full(x.size, np.nan, dtype))[1]
     np.testing.assert_array_equal(found.reshape(shape[0], shape[2], shape[1]), x.transpose(0, 2, 1))
-
-
-@both
-@pytest.mark.parametrize("name", ["add", "subtract", "multiply", "divide"])
-@pytest.mark.parametrize("size", SIZES)
-def test_functions_with_a_number_have_numpys_bits(dtype, name, size):
-    x, number = normal(size, dtype), 0.3
-    for first, expected in ((False, getattr(np, name)(x, number)), (True, getattr(np, name)(number, x))):
-        found = run(pointwise.with_number(name, first), x, number, np.full(size, np.nan, dtype))[1]
-        np.testing.assert_array_equal(found, expected)
 
 
 @both
@@ -573,3 +550,65 @@ def test_class_indices(dtype):
         labels[999] = -1
         with pytest.raises(ValueError, match="a label is out of range"):
             launch(loss.class_indices, labels, 5, np.zeros(1000, np.int64))
+
+
+CASTS = [(a, b) for a in ("bool", "uint8", "int32", "int64", "float32", "float64") for b in ("int32", "int64", "float32", "float64")]
+
+
+@pytest.mark.parametrize(("source", "target"), [(a, b) for a, b in CASTS if a[0] != "f" or b[0] == "f"])
+def test_convert(source, target):
+    for size in SIZES:
+        x = (rng.standard_normal(size) * 100).astype("int8").astype(source)
+        np.testing.assert_array_equal(run(pointwise.convert, x, np.full(size, 77, target))[1], x.astype(target))
+
+
+@pytest.mark.parametrize("bits", ["u1", "u4", "u8"])
+@pytest.mark.parametrize("size", SIZES[1:])
+def test_choose(bits, size):
+    a, b, condition = rng.integers(0, 99, size).astype(bits), rng.integers(0, 99, size).astype(bits), rng.integers(0, 2, size).astype(bool)
+    for operands in ((condition, a, b), (condition, a[:1], b), (condition[:1], a, b), (condition, a, b[:1]), (condition[:1], a[:1], b[:1])):
+        found = run(pointwise.choose, *operands, np.full(size, 7, bits))[3]
+        np.testing.assert_array_equal(found, np.broadcast_to(np.where(*operands), size))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "uint8"])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 1, 2), (7, 10, 1), (2, 5, 300), (1, 1000, 1)], ids=str)
+def test_places_of_the_largest_and_the_smallest(dtype, shape):
+    x = rng.integers(0, 4, shape).astype(dtype)  # many are equal
+    if x.dtype.kind == "f":
+        x[rng.random(shape) < 0.1] = np.nan
+    for least, expected in ((0, np.argmax(x, 1)), (1, np.argmin(x, 1))):
+        found = run(reduce.place, x.reshape(-1), shape[1], shape[2], least, np.full(shape[0] * shape[2], -1, np.int64))[1]
+        np.testing.assert_array_equal(found.reshape(shape[0], shape[2]), expected)
+
+
+@both
+@pytest.mark.parametrize("size", [1, 3, 256, 700])
+def test_rows_are_taken_put_and_added_in_order(dtype, size):
+    x, index = normal((9, size), dtype), rng.integers(-9, 9, 40)
+    places = run(index_kernels.places, index, 9, 1, np.zeros(40, np.int64))[1]
+    np.testing.assert_array_equal(places, index % 9)
+    rows = run(index_kernels.take_rows, x.reshape(-1), places, size, np.full(40 * size, np.nan, dtype))[2].reshape(40, size)
+    np.testing.assert_array_equal(rows, x[index])
+    rows = normal((40, size), dtype)
+    for added, expected in ((0, x.copy()), (1, x.copy())):
+        if added:
+            np.add.at(expected, index, rows)
+        else:
+            expected[index] = rows
+        found = run(index_kernels.put_rows, x.reshape(-1), places, size, added, rows.reshape(-1))[0]
+        np.testing.assert_array_equal(found.reshape(9, size), expected)
+    for wrong in (9, -10):
+        index[39] = wrong
+        with pytest.raises(IndexError, match="an index is out of bounds"):
+            launch(index_kernels.places, index, 9, 1, np.zeros(40, np.int64))
+
+
+@both
+def test_numbers_that_are_not_finite_are_an_error(dtype):
+    x = normal(5000, dtype)
+    launch(loss.require_finite, x, np.zeros(2, np.int64))
+    for wrong in (np.nan, np.inf, -np.inf):
+        x[4999] = wrong
+        with pytest.raises(ValueError, match="a number is not finite"):
+            launch(loss.require_finite, x, np.zeros(2, np.int64))

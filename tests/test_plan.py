@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import copy
 import gc
+import operator
 import os
 import pickle
 import random
@@ -24,7 +26,7 @@ from hypothesis import strategies as st
 
 import numbacnn as nc
 from numbacnn import nn
-from numbacnn.plan import profiling
+from numbacnn.plan import loops, profiling
 from numbacnn.plan import rows as running
 from numbacnn.plan.replay import Plan
 
@@ -71,6 +73,17 @@ class Residual(nn.Module):
         return self.inner(y) + y if self.twice else y
 
 
+class Formula(nn.Module):
+    """What a user writes between layers."""
+
+    def __init__(self, formula: Callable[[nc.Tensor], nc.Tensor]) -> None:
+        super().__init__()
+        self.formula = formula
+
+    def forward(self, x: nc.Tensor) -> nc.Tensor:
+        return self.formula(x)
+
+
 LAYERS = {
     "conv": lambda c: nn.Conv2d(c, c, 3, padding=1),
     "strided": lambda c: nn.Conv2d(c, c, 3, stride=2, padding=1, bias=False),
@@ -84,6 +97,22 @@ LAYERS = {
     "mean": lambda c: nn.AvgPool2d(2),
     "residual": lambda c: Residual(c, False),
     "shared": lambda c: Residual(c, True),
+    "standardised": lambda c: Formula(lambda x: (x - x.mean((0, 2, 3), keepdim=True)) / (x.std((0, 2, 3), keepdim=True) + 0.1)),
+    "gated": lambda c: Formula(lambda x: x * x.mean(1, keepdim=True).sigmoid() + x.mean((2, 3), keepdim=True)),
+    "clamped": lambda c: Formula(lambda x: x.clamp(-1.0, 1.0)),
+    "chosen": lambda c: Formula(lambda x: nc.where(x > 0, x, x * 0.1)),
+    "joined": lambda c: Formula(lambda x: nc.cat([x[:, ::2], x[:, 1::2]], 1)),
+    "shifted": lambda c: Formula(lambda x: x.roll(1, 3).flip(2)),
+    "below the largest": lambda c: Formula(lambda x: x - x.max(1, keepdim=True).values + x.min()),
+    "turned": lambda c: Formula(lambda x: x.permute(0, 1, 3, 2) * 2.0),
+}
+LOSSES: dict[str, Callable[[nc.Tensor, nc.Tensor], nc.Tensor]] = {
+    "labels": F.cross_entropy,
+    "smoothed": lambda scores, y: F.cross_entropy(scores, y, label_smoothing=0.1),
+    "log-probabilities": lambda scores, y: F.nll_loss(scores.log_softmax(1), y),
+    "guesses": lambda scores, y: F.cross_entropy(scores, scores.detach().argmax(1)),
+    "squares": lambda scores, y: F.mse_loss(scores.softmax(1), nc.eye(4)[y]),
+    "logits": lambda scores, y: F.binary_cross_entropy_with_logits(scores, nc.eye(4)[y]),
 }
 OPTIMISERS = {
     "sgd": lambda p: nc.optim.SGD(p, lr=0.05),
@@ -111,7 +140,7 @@ class Run:
     """A network that is trained, compiled or not."""
 
     def __init__(
-        self, layers: list[str], channels: int, optimiser: str, schedule: str, accumulate: bool, clip: bool, compiled: str
+        self, layers: list[str], channels: int, optimiser: str, schedule: str, loss_of: str, accumulate: bool, clip: bool, compiled: str
     ) -> None:
         self.net = network(layers, channels, 1)
         self.optimiser = OPTIMISERS[optimiser](self.net.parameters())
@@ -122,7 +151,7 @@ class Run:
             if not accumulate:
                 optimiser_.zero_grad()
             scores = net(x)
-            loss = F.cross_entropy(scores, y)
+            loss = LOSSES[loss_of](scores, y)
             loss.backward()
             if clip:
                 with nc.no_grad():
@@ -178,18 +207,19 @@ class Run:
     channels=st.sampled_from([4, 16]),
     optimiser=st.sampled_from(sorted(OPTIMISERS)),
     schedule=st.sampled_from(sorted(SCHEDULES)),
+    loss_of=st.sampled_from(sorted(LOSSES)),
     accumulate=st.booleans(),
     clip=st.booleans(),
     changes=st.lists(st.sampled_from(["", "", *CHANGES]), min_size=10, max_size=10),
     way=st.sampled_from(["step", "module"]),
 )
-def test_a_compiled_run_has_the_bits_of_an_eager_one(layers, channels, optimiser, schedule, accumulate, clip, changes, way):
+def test_a_compiled_run_has_the_bits_of_an_eager_one(layers, channels, optimiser, schedule, loss_of, accumulate, clip, changes, way):
     found = []
     before = nc.config.threads, nc.config.winograd
     try:
         for compiled in ("", way):
             rng = np.random.default_rng(0)
-            run = Run(layers, channels, optimiser, schedule, accumulate, clip, compiled)
+            run = Run(layers, channels, optimiser, schedule, loss_of, accumulate, clip, compiled)
             nc.manual_seed(5)
             states: list[Any] = []
             n = 6
@@ -211,6 +241,175 @@ def test_a_compiled_run_has_the_bits_of_an_eager_one(layers, channels, optimiser
     for i, (eager, replayed) in enumerate(zip(*found)):
         assert eager[:3] == replayed[:3], i
         assert eager[3] == replayed[3], i
+
+
+# -- what users write: kernels and loops of NumPy's, without Python in between ----------------------------------------------------------
+def _written(x: nc.Tensor, t: nc.Tensor) -> nc.Tensor:
+    z = nc.zeros(8, 4)
+    z[:, 1:3] = t[:, 1:3]
+    z[0] = 1.0
+    z[nc.arange(2, 4)] = t[:2]
+    return x * z
+
+
+# of scores (8, 4), which have a gradient, labels, and targets (8, 4) from 0 to 1
+OPERATIONS: dict[str, Callable[[nc.Tensor, nc.Tensor, nc.Tensor], nc.Tensor]] = {
+    "weights of classes": lambda s, y, t: (F.cross_entropy(s, y, reduction="none") * t[0][y]).mean(),
+    "nll_loss": lambda s, y, t: F.nll_loss(s.log_softmax(1), y),
+    "mse_loss": lambda s, y, t: F.mse_loss(s, t),
+    "logits": lambda s, y, t: F.binary_cross_entropy_with_logits(s, t),
+    "absolute": lambda s, y, t: (s - t).abs().mean(),
+    "picked": lambda s, y, t: -s.log_softmax(1)[nc.arange(8), y].mean(),
+    "guesses": lambda s, y, t: F.cross_entropy(s, t.argmax(1)),
+    "a part of the labels": lambda s, y, t: F.cross_entropy(s[2:], y[2:]),
+    "converted labels": lambda s, y, t: F.cross_entropy(s, y.int().long()),
+    "one-hot": lambda s, y, t: F.mse_loss(s, nc.eye(4)[y]),
+    "counted": lambda s, y, t: s.mean() * (s.argmax(1) == y).sum() * (s.argmin(0) == 1).float().mean(),
+    "confident": lambda s, y, t: (F.cross_entropy(s, t.max(1).indices, reduction="none") * (t.max(1).values > 0.8).float()).mean(),
+    "rows and columns": lambda s, y, t: (s + t[0] - t[:, :1] * s / (2.0 + t[:, 1:2])).mean(),
+    "standardised": lambda s, y, t: ((s - s.mean(1, keepdim=True)) / (s.var(1, keepdim=True) + 1e-5).sqrt() * t).mean(),
+    "standardised columns": lambda s, y, t: ((s - s.mean(0)) / (s.std(0) + 1e-5) * t).mean(),
+    "masked": lambda s, y, t: (s * (t > 0.5).float()).mean(),
+    "where": lambda s, y, t: (nc.where(t > 0.5, s, 0.0) + nc.where(t[:, :1] > 0.5, s, t) + nc.where(s > 0, s * 2.0, s)).mean(),
+    "where across": lambda s, y, t: nc.where(t.T > 0.5, s.T, t.T).mean(),
+    "clamp": lambda s, y, t: (s.clamp(-0.2, 0.2) * s.clamp(min=0.0)).sum(),
+    "the larger": lambda s, y, t: (nc.maximum(s, t) * nc.minimum(s, 0.1)).sum(),
+    "max": lambda s, y, t: s.max() + s.max(1).values.mean() + s.min(0).values.sum(),
+    "sums": lambda s, y, t: (s.sum(0) * 2.0).mean() + s.mean(1).sum() + s.sum((0, 1)),
+    "cat": lambda s, y, t: (nc.cat([s, t, s], 1) * nc.cat([t, s, s], 1)).mean(),
+    "stack": lambda s, y, t: (nc.stack([s, t]).mean(0) * nc.stack([s, t], 2).sum(2)).sum(),
+    "slices": lambda s, y, t: (s[:, 1:3] * s[:, ::2]).mean() + s[-1].sum() + s[:, 0].mean(),
+    "rows": lambda s, y, t: s[y].mean() + (s[y - 8] * t[y.reshape(2, 4)].sum(0).mean()).sum(),
+    "written": lambda s, y, t: _written(s, t).mean(),
+    "norm": lambda s, y, t: s.norm() + (s * s).sum().sqrt(),
+    "mixed": lambda s, y, t: (t[0, 0] * s + (1 - t[0, 0]) * s.roll(1, 0)).flip(1).mean(),
+    "powers": lambda s, y, t: (s**2 + s**3.0 + (s * s + 1) ** 0.5).mean(),
+    "logarithms": lambda s, y, t: ((s.exp() + 1).log() + s.abs().log1p()).mean(),
+    "targets": lambda s, y, t: -(s.log_softmax(1) * t.softmax(1)).sum(1).mean(),
+    "turned": lambda s, y, t: ((s @ s.T).softmax(1).reshape(4, 2, 8).permute(2, 0, 1) ** 2).sum((0, 2)).mean(),
+    "numbers": lambda s, y, t: (0.5 * s - t / 2 + 1 / (t + 1) - (1 - s)).mean(),
+    "double": lambda s, y, t: (s.double() * t.double()).float().sum() + (y * 2 + 1).float().mean() * s.sum(),
+}
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_an_operation_needs_no_python_and_has_the_bits_of_eager(name):
+    def world(wrap):
+        net, optimiser = nn.Linear(6, 4), None
+        optimiser = nc.optim.SGD(net.parameters(), lr=0.1)
+
+        @wrap
+        def step(x, y, t):
+            optimiser.zero_grad()
+            loss = OPERATIONS[name](net(x), y, t)
+            loss.backward()
+            optimiser.step()
+            return loss
+
+        def call(i):
+            rng = np.random.default_rng(i)
+            x, t = nc.tensor(rng.standard_normal((8, 6), dtype=np.float32)), nc.tensor(rng.random((8, 4), dtype=np.float32))
+            return step(x, nc.tensor(rng.integers(0, 4, 8)), t)
+
+        return call, net, step
+
+    compiled = alike(world)
+    assert replays(compiled) == 5, nc.explain(compiled)
+    assert [plan.calls for entry in compiled._entries.values() for plan in entry.plans] == [0], nc.explain(compiled)
+
+
+BINARY = ("add", "sub", "mul", "truediv", "pow", "eq", "ne", "lt", "ge", "maximum", "minimum", "where")
+REDUCED = ("sum", "mean", "var", "max", "min", "argmax", "argmin")
+
+
+def _strange(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Numbers among which are zeros of both signs, equal ones, infinities and NaNs; small ones where they are integers."""
+    x = rng.standard_normal(shape) if dtype[0] == "f" else rng.integers(0, 5, shape)
+    if dtype[0] == "f" and x.size:
+        where = rng.random(shape)
+        values = [0.0, 0.0, -0.0, -0.0, 1.0, 1.0, -1.0, -1.0, np.inf, -np.inf, np.nan]
+        x[where < 0.5] = rng.choice(values, int((where < 0.5).sum()))
+    return x.astype(dtype)
+
+
+def _shown(x: nc.Tensor, order: tuple[int, ...], parts: tuple[int, ...]) -> nc.Tensor:
+    """A view with its axes in another order, of every so-manieth place."""
+    return x.permute(*order)[tuple(slice(None, None, part) for part in parts)]
+
+
+@settings(max_examples=4 * DRAWS)
+@given(
+    name=st.sampled_from(BINARY + REDUCED),
+    dtype=st.sampled_from(["float32", "float32", "float64", "int64"]),
+    sizes=st.tuples(*[st.sampled_from([0, 1, 2, 3, 5, 9, 70])] * 3),
+    orders=st.tuples(*[st.permutations(range(3))] * 2),
+    parts=st.tuples(*[st.tuples(*[st.sampled_from([1, 1, 2])] * 3)] * 2),
+    repeated=st.tuples(*[st.booleans()] * 3),
+    number=st.sampled_from([None, None, None, 0.0, 2.0, -1.5]),
+    axes=st.sets(st.integers(0, 2), min_size=1),
+)
+def test_functions_of_any_memory_have_the_bits_of_eager(name, dtype, sizes, orders, parts, repeated, number, axes):
+    if dtype == "int64" and name in ("truediv", "pow", "mean", "var"):
+        return
+
+    def function(a: nc.Tensor, b: nc.Tensor) -> nc.Tensor:
+        a, b = _shown(a, orders[0], parts[0]), _shown(b, orders[1], parts[1])
+        if name in REDUCED:
+            if name in ("sum", "mean", "var"):
+                return getattr(a, name)(tuple(axes))
+            if not all(a.shape):
+                return a.sum()
+            found = getattr(a, name)(min(axes))
+            return found if name[:3] == "arg" else found.values
+        for axis, one in enumerate(repeated):
+            if one:
+                b = b[(slice(None),) * axis + (slice(0, 1),)]
+        other = b if number is None else number if dtype[0] == "f" else int(number)
+        if name == "where":
+            return nc.where(a > 0, a, other)
+        return getattr(nc, name)(a, other) if hasattr(nc, name) else getattr(operator, name)(a, other)
+
+    compiled = nc.compile(function)
+    shapes = []
+    for order, part in zip(orders, parts):
+        shape = [0] * 3
+        for axis, size, step in zip(order, sizes, part):
+            shape[axis] = size * step
+        shapes.append(tuple(shape))
+    with nc.no_grad():
+        for i in range(5):
+            rng = np.random.default_rng(i)
+            a, b = (nc.tensor(_strange(rng, shape, dtype)) for shape in shapes)
+            expected, found = function(a, b).numpy(), compiled(a, b).numpy()
+            assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+            assert found.tobytes() == expected.tobytes(), i
+    assert replays(compiled) == 2, nc.explain(compiled)
+
+
+def test_python_makes_the_calls_of_a_numpy_with_other_ufuncs(monkeypatch):
+    monkeypatch.setattr(loops, "_loop", lambda function, dtypes: None)
+    compiled = nc.compile(lambda x, y: (x + y).max(0).values * 2.0)
+    with nc.no_grad():
+        for i in range(6):
+            x, y = (nc.tensor(np.random.default_rng(i).standard_normal(shape, dtype=np.float32)) for shape in ((3, 4), (4,)))
+            assert (compiled(x, y).numpy() == ((x + y).max(0).values * 2.0).numpy()).all()
+    assert replays(compiled) == 3
+    assert ", 4 of them by Python\n    numpy.add (3,4) (4,) (3,4) " in nc.explain(compiled)
+
+
+@pytest.mark.parametrize(("name", "shape", "options"), [("lenet-modern", (1, 28, 28), {"clip_grad": 1.0}), ("resnet18", (3, 32, 32), {})])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_fit_needs_no_python_within_a_step(name, shape, options, weighted, monkeypatch):
+    made: list[Plan] = []
+    make = Plan.__init__
+    monkeypatch.setattr(Plan, "__init__", lambda self, *args: (make(self, *args), made.append(self))[0])
+    rng = np.random.default_rng(0)
+    data = rng.standard_normal((12, *shape), dtype=np.float32), np.arange(12) % 10
+    metrics = {"top": lambda s, y: (s.max(1).values - s.mean(1)).mean(), "right": lambda s, y: (s.argmax(1) == y).float().mean()}
+    more: dict[str, Any] = {"class_weight": "balanced", "metrics": metrics} if weighted else {}
+    net = nc.models.get(name)(10, shape[0])
+    nc.fit(net, data, epochs=2, batch_size=3, progress=False, **options, **more)
+    assert [plan.calls for plan in made] == [0], "\n".join(made[0].lines())
 
 
 # -- traps: what could be captured, or told apart wrongly, or forgotten ----------------------------------------------------------------
@@ -862,6 +1061,89 @@ def test_labels_out_of_range_raise_as_ever_and_leave_what_eager_leaves():
         return call, net, step
 
     assert replays(alike(world, 10)) == 5
+
+
+@pytest.mark.parametrize("kind", ["labels", "index", "slice", "several"])
+def test_values_made_in_a_step_are_judged_where_eager_judges_them(kind):
+    """The error is eager's, and what came before it is done: running statistics, the generator, gradients that are gone."""
+    said: list[str] = []
+
+    def world(wrap):
+        nc.manual_seed(1)
+        net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 3))
+        optimiser = nc.optim.Adam(net.parameters())
+
+        @wrap
+        def step(x, y):
+            optimiser.zero_grad()
+            scores = net(x)
+            if kind == "labels":
+                loss = F.cross_entropy(scores, y + 0)
+            elif kind == "slice":
+                loss = F.cross_entropy(scores[1:], (y * 1)[1:])
+            elif kind == "index":
+                loss = scores.T[y].mean()
+            else:
+                loss = scores[nc.arange(5), y].mean()
+            loss.backward()
+            optimiser.step()
+            return loss
+
+        def call(i):
+            x, y = batch(i)
+            if i in (5, 7):
+                y.numpy()[2] = 3 if i == 5 else -4
+                with pytest.raises(ValueError if kind in ("labels", "slice") else IndexError) as found:
+                    step(x, y)
+                said.append(str(found.value))
+                return None
+            return step(x, y)
+
+        return call, net, step
+
+    assert replays(alike(world, 10)) == 7
+    assert said[:2] == said[2:]
+
+
+def test_values_that_are_judged_too_late_have_no_plan():
+    net, optimiser = linear()
+
+    def twice(x, y):
+        train(net, optimiser, x, y)
+        return F.cross_entropy(net(x), y + 0).detach()
+
+    def dropped(x, y):
+        return F.cross_entropy(net(x), y + 0).detach() * F.dropout(x, 0.5).sum()
+
+    for function, reason in (
+        (twice, "values are judged behind a backward, which would have to be undone"),
+        (dropped, "values are judged before random numbers are drawn, which would have to be put back"),
+    ):
+        compiled = nc.compile(function)
+        for i in range(5):
+            with nc.no_grad() if function is dropped else contextlib.nullcontext():
+                compiled(*batch(i))
+        assert plans(compiled) == 0
+        assert reason in nc.explain(compiled)
+
+
+@pytest.mark.parametrize("index", ["mask", "mixed", "list"])
+def test_indices_that_have_no_plan(index):
+    def pick(x, y):
+        return {"mask": lambda: x[x > 0], "mixed": lambda: x[:, y], "list": lambda: x[[0, 2]]}[index]()
+
+    compiled = nc.compile(pick)
+    for i in range(5):
+        x = batch(i)[0]
+        y = nc.tensor([1, 0])
+        assert compiled(x, y).tolist() == pick(x, y).tolist()
+    reason = {
+        "mask": "values are read",
+        "mixed": "an index holds a mask, or arrays beside slices or numbers",
+        "list": "a tensor or array is used that was made outside the step: pass it as an argument",
+    }[index]
+    assert plans(compiled) == 0
+    assert reason in nc.explain(compiled)
 
 
 def test_inputs_are_written_to():

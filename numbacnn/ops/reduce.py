@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from ..backends import Array, Backend
+from ..indexing import counting
 from .base import Gradients, Op
 
 __all__ = ["LogSoftmax", "Max", "MaxAlong", "Mean", "Min", "MinAlong", "Softmax", "Sum"]
@@ -82,7 +81,7 @@ class MaxAlong(_Reduction):
         return getattr(xp, self.extreme)(x, self.axes, self.keepdims)
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
-        positions = np.arange(self.shape[self.axes[0]]).reshape([-1 if i in self.axes else 1 for i in range(len(self.shape))])
+        positions = counting(self.shape[self.axes[0]]).reshape([-1 if i in self.axes else 1 for i in range(len(self.shape))])
         hits = xp.compare("equal", self.spread(xp, self.index), xp.from_numpy(positions))
         return (xp.where(hits, self.spread(xp, grad), 0.0),)
 

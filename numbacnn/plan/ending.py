@@ -49,9 +49,10 @@ def finish(tape: Tape, result: Any, before: Any) -> None:
 
 def _judge_python(tape: Tape) -> None:
     last = max(tape.stops, default=-1)
-    late = any(live.kind == "draw" and live.row > last >= 0 for live in tape.lives)
-    if any(g.row <= last for g in tape.gradients.values()) or late:
-        tape.refuse("the step may end behind a backward, or before random numbers are drawn")
+    if any(live.kind == "draw" and live.row > last >= 0 for live in tape.lives):
+        tape.refuse("values are judged before random numbers are drawn, which would have to be put back")
+    if tape.way_back is not None and last >= tape.way_back.row:
+        tape.refuse("values are judged in a backward that is still to come")
     name = tape.reached.changed()
     if name is not None:
         tape.refuse(f"{name} is changed")

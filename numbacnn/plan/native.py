@@ -1,11 +1,13 @@
 """Compiled kernels called without Python: a thunk for each signature, which loads its arguments from memory, and one loop over them.
 
 A thunk takes the address of a record: 64-bit slots, one for each leaf of the arguments in the order in which Numba flattens them. A table
-of (thunk, record) pairs is a plan: another shape fills another table, and costs no code.
+of (thunk, record) pairs is a plan: another shape fills another table, and costs no code. One thunk more, of ``LOOPS``, runs loops of
+NumPy's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 from collections.abc import Iterable
@@ -16,13 +18,21 @@ import numpy as np
 from numba import types
 from numba.core import cgutils
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
 
-__all__ = ["Signature", "arguments", "array_slots", "runner", "scalar_slots", "thunks"]
+__all__ = ["AXES", "LOOPS", "OPERANDS", "Signature", "arguments", "array_slots", "loop_slots", "runner", "scalar_slots", "thunks"]
 
 Signature = tuple[Any, tuple[Any, ...]]
 """A driver and the Numba types of its arguments."""
 
-I32, I64 = ir.IntType(32), ir.IntType(64)
+LOOPS: Signature = (None, ())
+"""The signature of nests of NumPy's loops."""
+AXES = 4
+"""Those of a nest, the loop's own last."""
+OPERANDS = 3
+"""Those of a loop, at most."""
+
+I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 _known: dict[Signature, int] = {}
 _libraries: list[Any] = []  # their machine code goes with them
@@ -55,24 +65,34 @@ def scalar_slots(ty: Any, value: Any) -> list[int]:
     return [int(value) if isinstance(ty, (types.Integer, types.Boolean)) else 0]
 
 
+def loop_slots(loop: tuple[int, int], shape: tuple[int, ...], operands: list[tuple[int, tuple[int, ...]]]) -> list[int]:
+    """A nest of a loop, its data and its shape; each operand's address and strides follow from slot 2 + ``AXES`` on."""
+    slots = [*loop, *shape]
+    for start, strides in operands:
+        slots += [start, *strides]
+    return slots + [0] * (1 + AXES) * (OPERANDS - len(operands))
+
+
 @global_compiler_lock
 def thunks(wanted: Iterable[Signature]) -> list[int]:
     """The addresses of thunks for these signatures; each is made once a process."""
     wanted = list(wanted)
     new = [signature for signature in dict.fromkeys(wanted) if signature not in _known]
     if new:
-        context = _overload(new[0]).target_context
-        library, module = _library(context, "numbacnn_thunks")
+        library, module = _library("numbacnn_thunks")
         for n, signature in enumerate(new):
-            _thunk(context, module, f"numbacnn_thunk_{n}", _overload(signature))
+            if signature is LOOPS:
+                _loops_thunk(module, f"numbacnn_thunk_{n}")
+            else:
+                _thunk(module, f"numbacnn_thunk_{n}", _overload(signature))
         _finish(library, module)
         for n, signature in enumerate(new):
             _known[signature] = library.get_pointer_to_function(f"numbacnn_thunk_{n}")
     return [_known[signature] for signature in wanted]
 
 
-def _library(context: Any, name: str) -> tuple[Any, ir.Module]:
-    library = context.codegen().create_library(name)
+def _library(name: str) -> tuple[Any, ir.Module]:
+    library = cpu_target.target_context.codegen().create_library(name)
     return library, library.create_ir_module(name)
 
 
@@ -82,10 +102,10 @@ def _finish(library: Any, module: ir.Module) -> None:
     _libraries.append(library)
 
 
-def _thunk(context: Any, module: ir.Module, name: str, compiled: Any) -> None:
+def _thunk(module: ir.Module, name: str, compiled: Any) -> None:
     target = compiled.fndesc
     address = compiled.library.get_pointer_to_function(target.llvm_func_name)
-    kind = context.call_conv.get_function_type(target.restype, target.argtypes)
+    kind = cpu_target.target_context.call_conv.get_function_type(target.restype, target.argtypes)
     thunk = ir.Function(module, ir.FunctionType(I32, [I64.as_pointer()]), name)
     b = ir.IRBuilder(thunk.append_basic_block())
     results = [cgutils.alloca_once(b, kind.args[i].pointee) for i in (0, 1)]  # the value, which is None, and an exception
@@ -94,14 +114,43 @@ def _thunk(context: Any, module: ir.Module, name: str, compiled: Any) -> None:
     b.ret(b.call(b.inttoptr(ir.Constant(I64, address), kind.as_pointer()), [*results, *loaded]))
 
 
+def _loops_thunk(module: ir.Module, name: str) -> None:
+    """Runs the nests of a record, which begins with how many there are: see ``loop_slots``."""
+    thunk = ir.Function(module, ir.FunctionType(I32, [I64.as_pointer()]), name)
+    b = ir.IRBuilder(thunk.append_basic_block())
+    bytes_, numbers = I8.as_pointer(), I64.as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [bytes_.as_pointer(), numbers, numbers, bytes_]).as_pointer()
+    places, strides = (b.bitcast(cgutils.alloca_once(b, ir.ArrayType(I64, OPERANDS)), numbers) for _ in range(2))
+    width = 2 + AXES + OPERANDS * (1 + AXES)
+
+    def slot(start: Any, k: int) -> Any:
+        return b.gep(start, [ir.Constant(I64, k)])
+
+    with cgutils.for_range(b, b.load(thunk.args[0])) as nest:
+        first = b.gep(thunk.args[0], [b.add(b.mul(nest.index, ir.Constant(I64, width)), ir.Constant(I64, 1))])
+        loop, data = b.inttoptr(b.load(first), kind), b.inttoptr(b.load(slot(first, 1)), bytes_)
+        operands = [slot(first, 2 + AXES + (1 + AXES) * n) for n in range(OPERANDS)]
+        for n, operand in enumerate(operands):
+            b.store(b.load(slot(operand, AXES)), slot(strides, n))
+        with contextlib.ExitStack() as stack:
+            indices = [stack.enter_context(cgutils.for_range(b, b.load(slot(first, 2 + axis)))).index for axis in range(AXES - 1)]
+            for n, operand in enumerate(operands):
+                place = b.load(operand)
+                for axis, index in enumerate(indices):
+                    place = b.add(place, b.mul(index, b.load(slot(operand, 1 + axis))))
+                b.store(place, slot(places, n))
+            b.call(loop, [b.bitcast(places, bytes_.as_pointer()), slot(first, 1 + AXES), strides, data])
+    b.ret(ir.Constant(I32, 0))
+
+
 @functools.cache
 @global_compiler_lock
-def runner(context: Any) -> Any:
+def runner() -> Any:
     """``run(table, rows, ended)``: 0, or the number of the row that failed, from 1. Python's lock is open meanwhile.
 
     ``ended`` is the address of a number that is counted up where all rows have run: an interrupt may keep Python from being told.
     """
-    library, module = _library(context, "numbacnn_runner")
+    library, module = _library("numbacnn_runner")
     run = ir.Function(module, ir.FunctionType(I64, [I64.as_pointer(), I64, I64.as_pointer()]), "numbacnn_run")
     b = ir.IRBuilder(run.append_basic_block())
     with cgutils.for_range(b, run.args[1]) as loop:

@@ -60,8 +60,6 @@ class Gradient:
     """What the step has to find: "some", "none" or, where it does not look, "any"."""
     found: Any
     """What it finds, while it is recorded."""
-    row: int
-    """Where it is touched first."""
     left: Any = None
     """What it leaves: None, "found" for what it found, or the operand and the version count of a new one."""
 

@@ -23,7 +23,7 @@ from ..tensor.tape import Node
 from .memory import LINE, address, bounds, dense
 from .records import Gradient, Launch, Operand, WayBack
 from .results import Shown, nobody, rebuilt, remade
-from .rows import Layout, Numpy, Part, Table
+from .rows import Failed, Layout, Part, Table, value_at
 from .tape import Tape
 
 __all__ = ["AWAITING", "Arena", "Plan"]
@@ -169,14 +169,20 @@ class Plan:
 
     def lines(self) -> list[str]:
         """The kernels in order, with the shapes that they are given, and the lines of the step that they come from."""
-        found = [f"    a plan of {len(self.tape.rows)} calls in {self.size:,} bytes"]
+        apart = self.calls
+        found = [f"    a plan of {len(self.tape.rows)} calls in {self.size:,} bytes" + f", {apart} of them by Python" * (apart > 0)]
         for i, row in enumerate(self.tape.rows):
             if self._back is not None and i == self._back.way.row:
                 found.append("    backward, when it is called:")
             function = row.driver.py_func if isinstance(row, Launch) else row.function
             shapes = " ".join(str(v.shape).replace(" ", "") for v in row.values if isinstance(v, Operand) and v.dtype.names is None)
-            found.append(f"    {'' if isinstance(row, Launch) else 'numpy.'}{function.__name__} {shapes}  {row.line}")
+            found.append(f"    {'' if i in self._table.native else 'numpy.'}{function.__name__} {shapes}  {row.line}")
         return found
+
+    @property
+    def calls(self) -> int:
+        """How many calls Python makes between the kernels."""
+        return len(self.tape.rows) - len(self._table.native)
 
     @property
     def threads(self) -> int:
@@ -245,9 +251,8 @@ class Plan:
         outputs = {region: self._own(region) for region in self._outputs}
         try:
             (rows or self.forward.run)()
-        except backends.NotFinite:
-            self._stop(given)
-            raise
+        except Failed as failed:
+            raise self._stop(given, failed.place) from None
         except KeyboardInterrupt:
             if self.forward.has_ended():
                 self._settle(given, new)  # it came when all was done: a step is done whole, or not at all
@@ -286,15 +291,19 @@ class Plan:
                 left.tensor(given)._grad = made
             left.tensor(given)._grad._version.count = left.count
 
-    def _stop(self, given: list[Any]) -> None:
-        """What the step has done to Python's objects where it ends."""
-        row = next(segment.row for segment in self.forward.segments if isinstance(segment, Numpy) and segment.failed)
-        for place, action in self.tape.effects:
-            if place <= row:
+    def _stop(self, given: list[Any], place: int) -> Exception:
+        """The error with which the step ends at a row of the table, when it has done to Python's objects what it does before."""
+        row = next(row for row, found in self._table.native.items() if found == place)
+        error, cleared = self.tape.stops[row]
+        for before, action in self.tape.effects:
+            if before <= row:
                 action()
-        for place, owner in self.tape.versions:
-            if place <= row:
+        for before, owner in self.tape.versions:
+            if before <= row:
                 owner.tensor(given)._version.count += 1
+        for gradient in cleared:
+            gradient.tensor(given)._grad = None
+        return error(*(value_at(value, self._table.bases) for value in self.tape.rows[row].values))
 
     def _gradient(self, left: _Left) -> Tensor:
         """A new Tensor for a gradient."""

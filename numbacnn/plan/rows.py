@@ -11,12 +11,12 @@ import numpy as np
 from numba import types
 
 from ..kernels.cpu import launch
-from . import native
+from . import loops, native
 from .memory import address
 from .records import Launch, Operand
 from .tape import Tape
 
-__all__ = ["TRIES", "Layout", "Numpy", "Part", "Table"]
+__all__ = ["TRIES", "Failed", "Layout", "Numpy", "Part", "Table", "value_at"]
 
 TRIES = 4
 """How often rows are run with one thread, and with all, before the faster way is kept."""
@@ -27,22 +27,35 @@ FEW = 4
 
 
 class Table:
-    """All rows of a tape, the records that they lead to, and where in these the addresses of each region are."""
+    """All rows of a tape that run without Python, the records that they lead to, and where in these the addresses of each region are."""
 
     def __init__(self, tape: Tape) -> None:
         self.rows = tape.rows
-        launches = [row for row in self.rows if isinstance(row, Launch)]
-        signatures = [(row.driver, row.types) for row in launches]
-        addresses = native.thunks(signatures)
+        self.native: dict[int, int] = {}
+        """The place in the table of each row that is in it."""
+        self._numbers: list[np.ndarray] = []  # whose addresses records hold
         slots: list[int] = []
-        starts, places = [], [[] for _ in tape.regions]  # type: ignore[var-annotated]
-        for launched, signature in zip(launches, signatures):
+        signatures, starts, places = [], [], [[] for _ in tape.regions]  # type: ignore[var-annotated]
+        for i, row in enumerate(self.rows):
+            nests = None if isinstance(row, Launch) else loops.nests(row.function, row.values)
+            if isinstance(row, Launch):
+                signature: native.Signature = (row.driver, row.types)
+            elif nests is not None:
+                signature = native.LOOPS
+            else:
+                continue
+            self.native[i] = len(starts)
             starts.append(len(slots))
-            for ty, value in zip(native.arguments(signature), launched.values):
-                _add_slots(ty, value, slots, places)
+            signatures.append(signature)
+            if nests is not None:
+                self._add_nests(nests, slots, places)
+            else:
+                for ty, value in zip(native.arguments(signature), row.values):
+                    _add_slots(ty, value, slots, places)
         self.slots = np.array(slots, np.int64)
         first = address(self.slots)
-        self._table = np.array([[thunk, first + 8 * start] for thunk, start in zip(addresses, starts)], np.int64).reshape(-1, 2)
+        table = [(thunk, first + 8 * start) for thunk, start in zip(native.thunks(signatures), starts)]
+        self._table = np.array(table, np.int64).reshape(-1, 2)
         self.patches: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [
             [(self.slots, *np.array(found, np.int64).T)] if found else []  # type: ignore[list-item]
             for found in places
@@ -58,12 +71,24 @@ class Table:
             for patches in self.patches
         ]
         self.bases = [0] * len(tape.regions)
-        self.numbers = np.cumsum([0, *(isinstance(row, Launch) for row in self.rows)]).tolist()
-        self.run: Any = native.runner(_context(signatures)) if signatures else None
+        self.run: Any = native.runner()
 
-    def at(self, row: int) -> int:
-        """Where a row is."""
-        return address(self._table) + 16 * self.numbers[row]
+    def _add_nests(self, nests: list[loops.Nest], slots: list[int], places: list[list[tuple[int, int]]]) -> None:
+        slots.append(len(nests))
+        for nest in nests:
+            operands = []
+            for n, (value, offset, strides) in enumerate(nest.operands):
+                if isinstance(value, Operand):
+                    places[value.region].append((len(slots) + 2 + native.AXES + (1 + native.AXES) * n, offset))
+                    operands.append((NOWHERE, strides))
+                else:
+                    self._numbers.append(value)
+                    operands.append((address(value) + offset, strides))
+            slots += native.loop_slots(nest.loop, nest.shape, operands)
+
+    def at(self, place: int) -> int:
+        """The address of a place in the table."""
+        return address(self._table) + 16 * place
 
     def place(self, region: int, start: int) -> None:
         """A region lies here now."""
@@ -112,24 +137,27 @@ def _add_slots(ty: Any, value: Any, slots: list[int], places: list[list[tuple[in
         slots += native.scalar_slots(ty, value)
 
 
-def _context(signatures: list[native.Signature]) -> Any:
-    driver, kinds = signatures[0]
-    return driver.overloads[kinds].target_context
+class Failed(Exception):
+    """A kernel has raised an error."""
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+        """That of its row in the table."""
 
 
 class Part:
     """Rows that run in one go, with all threads or with one: whichever was faster."""
 
     def __init__(self, table: Table, first: int, last: int) -> None:
-        self._table, self._rows = table, table.rows[first:last]
-        self.segments: list[Any] = []
+        self.table, self._rows = table, table.rows[first:last]
+        self.segments: list[Any] = []  # where in the table rows begin that run in a row, and how many; or a call of Python's
         for i, row in enumerate(self._rows, first):
-            if not isinstance(row, Launch):
-                self.segments.append(Numpy(row.function, row.values, i))
+            if i not in table.native:
+                self.segments.append(Numpy(row[0], row.values))
             elif self.segments and isinstance(self.segments[-1], list):
                 self.segments[-1][1] += 1
             else:
-                self.segments.append([table.at(i), 1])
+                self.segments.append([table.native[i], 1])
         self._natives = sum(isinstance(segment, list) for segment in self.segments)
         self._ended = np.zeros(1, np.int64)
         self._end = address(self._ended)
@@ -147,7 +175,7 @@ class Part:
         """Run the rows."""
         if not launch.can_replay():  # in a forked child, which has to go back from what its parent has called
             for row in self._rows:
-                function, arrays = row[0], tuple(_array(value, self._table.bases) for value in row.values)
+                function, arrays = row[0], tuple(value_at(value, self.table.bases) for value in row.values)
                 launch.launch(function, *arrays) if isinstance(row, Launch) else launch.compute(function, *arrays)
             return
         self._before = self._ended[0]
@@ -167,7 +195,7 @@ class Part:
 
     def succeeds(self, row: int) -> bool:
         """Run one row, a kernel that may fail."""
-        return launch.replay(self._table.run, self._table.at(row), 1, self._end, threads=1) == 0
+        return launch.replay(self.table.run, self.table.at(self.table.native[row]), 1, self._end, threads=1) == 0
 
     def timed(self) -> list[float]:
         """Run the rows one by one; the seconds of each."""
@@ -180,9 +208,9 @@ class Part:
             for i in range(count):
                 before = time.perf_counter()
                 if isinstance(segment, list):
-                    self._table.run(first + 16 * i, 1, self._end)
+                    self._run_rows(first + i, 1)
                 else:
-                    segment(self._table.bases)
+                    segment(self.table.bases)
                 seconds.append(time.perf_counter() - before)
         return seconds
 
@@ -197,28 +225,29 @@ class Part:
     def _run_segments(self) -> None:
         for segment in self.segments:
             if isinstance(segment, list):
-                if self._table.run(*segment, self._end):
-                    raise RuntimeError("[compile] expected kernels that do not fail; received a failure; labels were changed meanwhile.")
+                self._run_rows(*segment)
             else:
-                segment(self._table.bases)
+                segment(self.table.bases)
+
+    def _run_rows(self, place: int, count: int) -> None:
+        failed = self.table.run(self.table.at(place), count, self._end)
+        if failed:
+            raise Failed(place + failed - 1)
 
 
 class Numpy:
-    """A call of NumPy's, on arrays that are made of addresses."""
+    """A call of NumPy's that Python makes, on arrays that are made of addresses."""
 
-    def __init__(self, function: Callable[..., Any], values: tuple[Any, ...], row: int) -> None:
-        self.function, self.values, self.row, self.failed = function, values, row, False
+    def __init__(self, function: Callable[..., Any], values: tuple[Any, ...]) -> None:
+        self.function, self.values = function, values
         self.regions = sorted(set(_regions(values)))
         self.made: tuple[Any, Any] = (None, None)
 
     def __call__(self, bases: list[int]) -> None:
         now = [bases[region] for region in self.regions]
         if self.made[0] != now:
-            self.made = now, tuple(_array(value, bases) for value in self.values)
-        self.failed = True
-        with np.errstate(all="ignore"):
-            self.function(*self.made[1])
-        self.failed = False
+            self.made = now, tuple(value_at(value, bases) for value in self.values)
+        launch.call(self.function, self.made[1])
 
 
 def _regions(value: Any) -> list[int]:
@@ -227,10 +256,10 @@ def _regions(value: Any) -> list[int]:
     return [region for v in value for region in _regions(v)] if isinstance(value, tuple) else []
 
 
-def _array(value: Any, bases: list[int]) -> Any:
-    """An argument of NumPy's."""
+def value_at(value: Any, bases: list[int]) -> Any:
+    """An argument of a row, as Python has it."""
     if isinstance(value, tuple) and not isinstance(value, Operand):
-        parts = [_array(v, bases) for v in value]
+        parts = [value_at(v, bases) for v in value]
         return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)  # named ones stay so
     if not isinstance(value, Operand):
         return value

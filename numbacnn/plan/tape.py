@@ -54,7 +54,7 @@ class Tape:
     guards: list[tuple[Callable[[], Any], Any]] = field(default_factory=list)
     effects: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
     versions: list[tuple[int, Any]] = field(default_factory=list)
-    stops: list[int] = field(default_factory=list)
+    stops: dict[int, tuple[Callable[..., Exception], list[Gradient]]] = field(default_factory=dict)
     judged: list[int] = field(default_factory=list)
     gradients: dict[int, Gradient] = field(default_factory=dict)
     way_back: WayBack | None = None
@@ -128,17 +128,26 @@ class Tape:
         """A write is counted."""
         self.versions.append((len(self.rows), version))
 
-    def judges(self, array: np.ndarray) -> None:
-        """The next kernel fails if there is something wrong with an array: a replay asks first, so that Python raises the error."""
+    def judges(self, array: np.ndarray, error: Callable[..., Exception]) -> None:
+        """The next kernel fails if there is something wrong with an array. ``error`` makes an exception of the kernel's arguments.
+
+        Where somebody owns the array a replay asks first, so that Python raises the error.
+        """
         owner = self.owner(array)
         if owner is None or owner.unlocked:
-            self.refuse("labels are used that are made in the step: pass them as an argument")
+            self.may_stop(error)
         else:
             self.judged.append(len(self.rows))
 
-    def may_stop(self) -> None:
-        """The next call may raise, and end the step: what the step did to Python's objects before it is done, what comes later is not."""
-        self.stops.append(len(self.rows))
+    def may_stop(self, error: Callable[..., Exception]) -> None:
+        """The next kernel may fail, and end the step: what the step did to Python's objects before it is done, what comes later is not.
+
+        ``error`` makes an exception of the kernel's arguments.
+        """
+        now = [(gradient, gradient.tensor(self.arguments)._grad) for gradient in self.gradients.values()]
+        if any(t is not None and t is not gradient.found for gradient, t in now):
+            self.refuse("values are judged behind a backward, which would have to be undone")
+        self.stops[len(self.rows)] = error, [gradient for gradient, t in now if t is None]
 
     def addresses(self, table: np.ndarray, arrays: list[list[np.ndarray]]) -> None:
         """A table whose first row is numbers and whose others are the addresses of these arrays."""
@@ -261,7 +270,7 @@ class Tape:
                 if id(root(t.array)) not in self._made:
                     self.refuse("the gradient of a tensor is used that is neither an argument nor a parameter")
                 return None
-            self.gradients[id(t)] = Gradient(owner.tensor, owner.key, needs, t._grad, len(self.rows))
+            self.gradients[id(t)] = Gradient(owner.tensor, owner.key, needs, t._grad)
         return self.gradients[id(t)]
 
     def _own(self, key: tuple[Any, ...], array: Any, get: Callable[[Any], Any], tensor: Callable[[Any], Any]) -> None:

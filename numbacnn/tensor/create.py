@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from .. import backends, random
 from ..dtypes import as_dtype, float32, int64, is_floating
 from ..errors import DTypeError, message
+from ..recording import constant, now
 from ..signatures import judged
 from .core import Scalar, TensorBase, check_fit, from_array
 from .exchange import Layout, memory_order
@@ -69,7 +71,8 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: str = "cpu",
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     """
     rows, columns = check_sizes("eye", (n, n if m is None else m))
-    return from_array(np.eye(rows, columns, dtype=float32 if dtype is None else as_dtype("eye", dtype)), device, requires_grad)
+    found = float32 if dtype is None else as_dtype("eye", dtype)
+    return _same_each_time(np.eye, (rows, columns, 0, found), device, requires_grad)
 
 
 @judged
@@ -98,9 +101,25 @@ def arange(*bounds: Scalar, dtype: Any = None, device: str = "cpu", requires_gra
         start, stop, step = int(start), int(stop), int(step)
     if not all(map(math.isfinite, (start, stop, step))) or step == 0 or (stop - start) * step < 0:
         raise ValueError(message("arange", "finite numbers and a step, not 0, from start towards stop", f"{start}, {stop}, {step}"))
-    values = np.arange(start, stop, step)
-    check_fit("arange", values, found)
-    return from_array(values.astype(found), device, requires_grad)
+    check_fit("arange", np.arange(start, stop, step), found)
+    return _same_each_time(_range, (start, stop, step, found), device, requires_grad)
+
+
+def _range(start: float, stop: float, step: float, dtype: Any) -> np.ndarray:
+    return np.arange(start, stop, step).astype(dtype)
+
+
+def _same_each_time(make: Callable[..., np.ndarray], args: tuple[Any, ...], device: str, requires_grad: bool) -> Tensor:
+    """A Tensor of what ``make(*args)`` gives; while a step is recorded a copy of an array that is kept."""
+    if now.tape is None:
+        return from_array(make(*args), device, requires_grad)
+    xp = backends.get(device)
+    return TensorBase._new(xp.copy(xp.from_numpy(_kept(make, *args))), device, requires_grad)
+
+
+@functools.lru_cache(maxsize=64, typed=True)
+def _kept(make: Callable[..., np.ndarray], *args: Any) -> np.ndarray:
+    return constant(make(*args))
 
 
 def _draw(op: str, size: tuple[Any, ...], draw: str, dtype: Any, device: str, requires_grad: bool) -> Tensor:

@@ -12,7 +12,7 @@ from .. import backends
 from ..errors import ShapeError, message
 from ..indexing import ints_first
 from ..ops.shape import GetItem, SetItem
-from ..recording import now
+from ..recording import is_constant, now
 from .core import Operand, Scalar, TensorBase, apply, as_tensor
 from .operands import as_number, as_scalar, check_cast, scalar_dtype
 from .tape import mode
@@ -114,6 +114,9 @@ def _as_entry(entry: Any) -> Any:
     if entry is None or isinstance(entry, (int, slice, type(...), np.generic)):
         return entry
     if isinstance(entry, (TensorBase, np.ndarray)):
+        held = entry.array if isinstance(entry, TensorBase) else entry
+        if now.tape is not None and isinstance(held, np.ndarray) and held.dtype.kind in "iu" and held.dtype != np.uint8:
+            return held if is_constant(held) else backends.get(backends.DEFAULT).astype(held, held.dtype)  # in memory of the plan
         array = np.array(entry)  # a copy: backward must see what forward saw
         return array.astype(np.bool_) if array.dtype == np.uint8 else array  # a mask, as in PyTorch
     if not isinstance(entry, (list, tuple, range)):

@@ -15,6 +15,7 @@ from .. import backends
 from ..errors import ShapeError, message
 from ..nn import Module
 from ..nn.functional import cross_entropy
+from ..recording import constant
 from ..signatures import shown
 from ..tensor import Tensor, from_array, no_grad
 
@@ -43,12 +44,15 @@ class CrossEntropy:
 
     label_smoothing: float
     weight: np.ndarray | None
+    _tables: dict[Any, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def __call__(self, output: Tensor, y: Tensor) -> Tensor:
         if self.weight is None:
             return cross_entropy(output, y, label_smoothing=self.label_smoothing)
         losses = cross_entropy(output, y, label_smoothing=self.label_smoothing, reduction="none")
-        weight = from_array(self.weight.astype(output.dtype), output.device)[y.to(np.int64)]
+        if output.dtype not in self._tables:
+            self._tables[output.dtype] = constant(self.weight.astype(output.dtype))
+        weight = from_array(self._tables[output.dtype], output.device)[y.to(np.int64)]
         return (losses * weight).sum() / weight.sum().clamp(min=TINY)  # a batch of which nothing counts teaches nothing
 
 

@@ -24,7 +24,6 @@ from .buffers import Buffers, plain
 
 __all__ = [
     "EMPTY",
-    "LARGE",
     "Array",
     "Arrays",
     "assign",
@@ -38,9 +37,6 @@ __all__ = [
 ]
 
 Array = np.ndarray
-
-LARGE = 1 << 15
-"""Elements from which threads help with a sum."""
 
 CAPSULES_HAVE_VERSIONS = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
 
@@ -92,18 +88,35 @@ def empty_like(x: Array, dtype: Any = None) -> Array:
 
 
 def assign(out: Array, x: Array | float) -> None:
-    """out[...] = x, which broadcasts. While a step is recorded, by a kernel where there is one: NumPy's calls would need Python."""
-    if recording.now.tape is not None and not (isinstance(x, np.ndarray) and np.may_share_memory(out, x)):
-        for a, b in ((out, x), (to_channels_last(out), to_channels_last(x) if isinstance(x, np.ndarray) and x.ndim == out.ndim else x)):
-            if a.flags.carray and a.dtype.kind == "f" and a.size:
-                if not isinstance(b, np.ndarray):
-                    launch(pointwise.fill, a.reshape(-1), float(b))
-                    return
-                turned = _turned(b) if a.shape == b.shape and a.dtype == b.dtype and b.flags.writeable else None
-                if turned is not None:
-                    launch(transpose, *turned, a.reshape(-1))
-                    return
+    """out[...] = x, which broadcasts. While a step is recorded, by a kernel where there is one."""
+    if recording.now.tape is not None and out.size and not (isinstance(x, np.ndarray) and np.may_share_memory(out, x)):
+        for turned in (lambda a: a, to_channels_last):
+            like = isinstance(x, np.ndarray) and x.ndim == out.ndim
+            if turned(out).flags.carray and _filled(turned(out), turned(x) if like else x):  # type: ignore[arg-type]
+                return
     compute(np.copyto, out, x, "unsafe")
+
+
+def _filled(out: Array, x: Array | float) -> bool:
+    """Whether a kernel has made C-ordered memory of x: of a number, of matrices turned, of another type."""
+    if not isinstance(x, np.ndarray):
+        if out.dtype.kind == "f":
+            launch(pointwise.fill, out.reshape(-1), float(x))
+        return out.dtype.kind == "f"
+    if out.shape != x.shape:
+        return False
+    if out.dtype == x.dtype:
+        turned = _turned(x) if x.dtype.kind == "f" and x.flags.writeable else None
+        if turned is not None:
+            launch(transpose, *turned, out.reshape(-1))
+        return turned is not None
+    if out.dtype.kind == "b":
+        compute(np.not_equal, x, 0, out)
+    elif x.dtype.kind == "f" and out.dtype.kind != "f":
+        return False  # what an integer is made of that it can't hold is the processor's
+    else:
+        launch(pointwise.convert, c_ordered(x).reshape(-1), out.reshape(-1))
+    return True
 
 
 def _turned(x: Array) -> tuple[Array, int, int, int] | None:

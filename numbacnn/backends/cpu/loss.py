@@ -8,7 +8,8 @@ import numpy as np
 
 from ... import recording
 from ...kernels.cpu import loss
-from ...kernels.cpu.launch import compute, launch
+from ...kernels.cpu.launch import launch
+from ...kernels.cpu.pointwise import BLOCK
 from ..base import NotFinite, bad_labels
 from .arrays import Array, Arrays, c_ordered
 from .buffers import plain
@@ -16,10 +17,8 @@ from .buffers import plain
 __all__ = ["Loss"]
 
 
-def _require_finite(x: Array) -> None:
-    value = float(x.item())
-    if not math.isfinite(value):
-        raise NotFinite(value)
+def _not_finite(x: Array, *_: Array) -> NotFinite:
+    return NotFinite(float(x.item()))
 
 
 class Loss(Arrays):
@@ -37,7 +36,7 @@ class Loss(Arrays):
         """By a kernel that ends the plan where a label is out of range."""
         memory = c_ordered(labels)
         out = plain(labels.shape, np.int64)
-        recording.now.tape.judges(memory)
+        recording.now.tape.judges(memory, lambda labels, *_: bad_labels(op, classes, labels))
         try:
             launch(loss.class_indices, memory.reshape(-1), classes, out.reshape(-1))
         except ValueError:
@@ -45,9 +44,16 @@ class Loss(Arrays):
         return out
 
     def require_finite(self, x: Array) -> None:
-        if recording.now.tape is not None:
-            recording.now.tape.may_stop()
-        compute(_require_finite, x)
+        if recording.now.tape is None:
+            value = float(x.item())
+            if not math.isfinite(value):
+                raise NotFinite(value)
+            return
+        recording.now.tape.may_stop(_not_finite)
+        try:
+            launch(loss.require_finite, x.reshape(-1), plain((-(-x.size // BLOCK),), np.int64))
+        except ValueError:
+            raise _not_finite(x) from None
 
     def cross_entropy_forward(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]:
         losses, softmax = plain(logits.shape[:1], logits.dtype), plain(logits.shape, logits.dtype)

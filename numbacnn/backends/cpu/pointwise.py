@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,20 +11,15 @@ from ... import recording
 from ...formulas import BINARY, UNARY
 from ...kernels.cpu import pointwise
 from ...kernels.cpu.launch import compute, launch
-from .arrays import Array, Arrays, empty_like, to_channels_first, to_channels_last
+from .arrays import Array, Arrays, assign, empty_like, to_channels_first, to_channels_last
 from .buffers import plain
 
 __all__ = ["Pointwise"]
 
 
-def _least(row: Any) -> float:
-    """Elements from which a kernel does what NumPy does as well, to the bit; while a step is recorded, any number of them."""
-    return row.numpy if recording.now.tape is None or row.numpy in (1, math.inf) else 0
-
-
-def _into(function: Any, a: Any, b: Any, out: Array) -> None:
-    """out = function(a, b)."""
-    function(a, b, out=out)
+def by_strides(x: Array) -> list[int]:
+    """The axes in the order of memory."""
+    return sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
 
 
 def same_layout(a: Any, b: Any) -> bool:
@@ -39,7 +34,7 @@ class Pointwise(Arrays):
 
     def unary(self, name: str, x: Array) -> Array:
         row = UNARY.get(name)
-        if row and (not row.numpy or (x.dtype == np.float32 and x.size >= _least(row))):
+        if row and (not row.numpy or (x.dtype == np.float32 and x.size >= row.numpy)):
             return self._map(pointwise.forward(name), x)
         dense = to_channels_last(x).flags.c_contiguous
         dtype = np.dtype(bool) if name == "logical_not" else x.dtype
@@ -59,45 +54,51 @@ class Pointwise(Arrays):
 
     def binary(self, name: str, a: Any, b: Any) -> Array:
         row = BINARY.get(name)
-        if row and getattr(a, "size", 0) >= _least(row) and same_layout(a, b):
+        if row and getattr(a, "size", 0) >= row.numpy and same_layout(a, b):
             return self._map(pointwise.forward(name), a, b)
         if recording.now.tape is not None:
-            return self._recorded(row, name, a, b)
+            return self._recorded(name, np.result_type(a, b), a, b)
         with np.errstate(all="ignore"):  # infinities and NaNs are results here, not warnings
             return np.asarray(getattr(np, name)(a, b))
 
-    def _recorded(self, row: Any, name: str, a: Any, b: Any) -> Array:
-        """A function of two operands with its result in memory of the plan: by a kernel where one of them is a number."""
-        x, number = (a, b) if isinstance(a, np.ndarray) else (b, a)
-        if isinstance(x, np.ndarray) and not isinstance(number, np.ndarray) and row and row.numpy < math.inf and x.dtype.kind == "f":
-            for memory, back in ((x, None), (to_channels_last(x), to_channels_first)):
-                if memory.flags.carray:
-                    out = self.buffers.empty(memory.shape, memory.dtype)
-                    launch(pointwise.with_number(name, x is b), memory.reshape(-1), float(number), out.reshape(-1))
-                    return out if back is None else back(out)
-        out = self._room(np.result_type(a, b), a, b)
-        compute(_into, getattr(np, name), a, b, out)
+    def _recorded(self, name: str, dtype: Any, a: Any, b: Any) -> Array:
+        """A function of NumPy's with its result in memory of the plan."""
+        out = self._room(dtype, a, b)
+        compute(getattr(np, name), a, b, out)
         return out
 
     def compare(self, name: str, a: Any, b: Any) -> Array:
-        if recording.now.tape is None:
-            return np.asarray(getattr(np, name)(a, b))
-        out = self._room(np.dtype(bool), a, b)
-        compute(_into, getattr(np, name), a, b, out)
-        return out
+        if recording.now.tape is not None:
+            return self._recorded(name, np.dtype(bool), a, b)
+        return np.asarray(getattr(np, name)(a, b))
 
     def where(self, condition: Array, a: Any, b: Any) -> Array:
         if recording.now.tape is None:
             return np.where(condition, a, b)
         out = self._room(np.result_type(a, b), condition, a, b)
-        compute(np.copyto, out, b)
-        compute(np.copyto, out, a, "same_kind", condition)
+        order = by_strides(out)
+        flat = [self._flat(x, out, dtype, order) for x, dtype in ((condition, np.dtype(bool)), (a, out.dtype), (b, out.dtype))]
+        bits = f"u{out.itemsize}"  # of which there are few kinds
+        launch(pointwise.choose, flat[0], *(x.view(bits) for x in (*flat[1:], out.transpose(order).reshape(-1))))
         return out
+
+    def _flat(self, x: Any, like: Array, dtype: Any, order: Sequence[int]) -> Array:
+        """An operand of a type, broadcast to the shape of ``like``, as memory with the axes in this order; a number is one element."""
+        if not isinstance(x, np.ndarray):
+            return recording.constant(np.array([x], dtype))
+        if x.size == 1 and x.dtype == dtype and x.flags.carray:
+            return x.reshape(-1)
+        if x.shape != like.shape or x.dtype != dtype or not x.transpose(order).flags.carray:
+            given, x = x, self._room(dtype, like)
+            assign(x, given)
+        return x.transpose(order).reshape(-1)
 
     @staticmethod
     def _room(dtype: Any, *operands: Any) -> Array:
-        """Where NumPy writes what it makes of these, which broadcast: channels last where all of that shape are."""
+        """Where NumPy writes what it makes of these, which broadcast: the axes as in those of that shape, if they lie alike."""
         shape = np.broadcast_shapes(*(np.shape(x) for x in operands))
         whole = [x for x in operands if isinstance(x, np.ndarray) and x.shape == shape]
-        last = bool(whole) and all(to_channels_last(x).flags.c_contiguous and not x.flags.c_contiguous for x in whole)
-        return empty_like(whole[0], dtype) if last else plain(shape, dtype)
+        order = by_strides(whole[0]) if whole else []
+        if not whole or not all(x.transpose(order).flags.c_contiguous for x in whole):
+            return plain(shape, dtype)
+        return plain([shape[axis] for axis in order], dtype).transpose(np.argsort(order))

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ... import recording
+from ...formulas import LARGE
 from ...kernels.cpu import reduce, softmax
 from ...kernels.cpu.launch import compute, launch
-from .arrays import LARGE, Array, Arrays, c_ordered, filled, memory_axis, to_channels_first, to_channels_last
+from .arrays import Array, Arrays, c_ordered, filled, memory_axis, to_channels_first, to_channels_last
 from .buffers import Buffers, plain
 
 __all__ = ["Reduce", "channel_sum"]
@@ -41,12 +42,12 @@ class Reduce(Arrays):
     def sum(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
         places = sorted(memory_axis(a, x.ndim) for a in axes)
         terms = math.prod(x.shape[a] for a in axes)
-        if x.dtype != np.float32 or terms <= SERIAL_SUM_LIMIT or places == list(range(x.ndim - len(places), x.ndim)):
+        if not x.size or x.dtype != np.float32 or terms <= SERIAL_SUM_LIMIT or places == [*range(x.ndim - len(places), x.ndim)]:
             return self._reduce(np.add.reduce, x, axes, keepdims)
         # NumPy adds pairwise along the end of memory only; along other axes one after the other, where digits get lost
-        if places == list(range(len(places))) and x.size >= LARGE:
+        if places == [*range(len(places))] and x.size >= LARGE:
             return _drop_axes(self._sum_of_rows(x, len(places)), axes, keepdims)
-        return self.astype(self._reduce(np.add.reduce, x, axes, keepdims, np.float64), x.dtype)
+        return self.astype(self._reduce(np.add.reduce, self.astype(x, np.float64), axes, keepdims), x.dtype)
 
     def _sum_of_rows(self, x: Array, count: int) -> Array:
         """The sum along the first ``count`` axes in memory, which are kept."""
@@ -62,18 +63,14 @@ class Reduce(Arrays):
     def min(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
         return self._reduce(np.minimum.reduce, x, axes, keepdims)
 
-    def _reduce(self, function: Any, x: Array, axes: tuple[int, ...], keepdims: bool, dtype: Any = None) -> Array:
+    def _reduce(self, function: Any, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
         if recording.now.tape is None and x.ndim == 1 == len(axes) and x.flags.c_contiguous:
             with np.errstate(all="ignore"):
-                return np.asarray(function(x, dtype=dtype, keepdims=keepdims))
+                return np.asarray(function(x, keepdims=keepdims))
         memory, places = to_channels_last(x), tuple(sorted(memory_axis(a, x.ndim) for a in axes))
         memory = memory if memory.flags.c_contiguous else c_ordered(memory)
-        out = plain([1 if i in places else size for i, size in enumerate(memory.shape)], dtype or x.dtype)
-        rows = function == np.add.reduce and places == tuple(range(x.ndim - len(places), x.ndim))
-        if recording.now.tape is not None and rows and out.dtype == x.dtype and x.dtype.kind == "f" and x.size:
-            launch(reduce.sum_rows, memory.reshape(-1), x.size // out.size, out.reshape(-1))
-        else:
-            compute(function, memory, places, dtype, out, True)
+        out = plain([1 if i in places else size for i, size in enumerate(memory.shape)], x.dtype)
+        compute(function, memory, places, None, out, True)
         return _drop_axes(to_channels_first(out), axes, keepdims)
 
     def argmax(self, x: Array, axis: int) -> Array:
@@ -82,10 +79,15 @@ class Reduce(Arrays):
     def argmin(self, x: Array, axis: int) -> Array:
         return self._place(np.argmin, x, axis)
 
-    @staticmethod
-    def _place(function: Callable[..., Any], x: Array, axis: int) -> Array:
+    def _place(self, function: Callable[..., Any], x: Array, axis: int) -> Array:
         out = plain(x.shape[:axis] + x.shape[axis + 1 :], np.int64)
-        compute(function, x, axis, out)
+        if recording.now.tape is None or x.dtype.kind == "b" or not out.size:
+            compute(function, x, axis, out)
+            return out
+        # channels that lie last in memory are the place of C-ordered pixels
+        last = axis == 1 and not x.flags.c_contiguous and to_channels_last(x).flags.carray
+        memory, step = (to_channels_last(x), 1) if last else (c_ordered(x), math.prod(x.shape[axis + 1 :]))
+        launch(reduce.place, memory.reshape(-1), x.shape[axis], step, int(function is np.argmin), out.reshape(-1))
         return out
 
     def channel_sum(self, grad: Array) -> Array:

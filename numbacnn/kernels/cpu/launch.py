@@ -40,6 +40,7 @@ __all__ = [
     "CONTRACT",
     "DOT",
     "ROUNDED",
+    "call",
     "can_replay",
     "compute",
     "default_threads",
@@ -205,8 +206,16 @@ def compute(function: Callable[..., Any], *args: Any) -> None:
     """
     if recording.now.tape is not None:
         recording.now.tape.compute(function, args)
+    call(function, args)
+
+
+def call(function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    """Call a function of NumPy's that writes into one of its arguments: a ufunc into the last one."""
     with np.errstate(all="ignore"):
-        function(*args)
+        if isinstance(function, np.ufunc):
+            function(*args[:-1], out=args[-1])
+        else:
+            function(*args)
 
 
 def _after_fork() -> None:

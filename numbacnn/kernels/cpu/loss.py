@@ -1,4 +1,4 @@
-"""Cross entropy of logits (N, K) with labels (N,), and its gradient."""
+"""Cross entropy of logits (N, K) with labels (N,), its gradient, and what judges labels and losses."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 from numba import prange
 
 from .launch import ROUNDED, inline, kernel
-from .pointwise import block, blocks
+from .pointwise import block, blocks, convert_block
 from .softmax import scale_row, softmax_row
 
-__all__ = ["class_indices", "cross_entropy_backward", "cross_entropy_forward"]
+__all__ = ["class_indices", "cross_entropy_backward", "cross_entropy_forward", "require_finite"]
 
 
 @inline(fastmath=ROUNDED)
@@ -44,12 +44,6 @@ def _judge(labels, classes):
             raise ValueError("a label is out of range")
 
 
-@inline
-def _convert(x, y):
-    for i in range(y.size):
-        y[i] = x[i]
-
-
 @kernel
 def class_indices(labels, classes, indices):
     """indices = labels, flat, as int64.
@@ -59,7 +53,34 @@ def class_indices(labels, classes, indices):
     """
     _judge(labels, classes)
     for b in prange(blocks(labels)):
-        _convert(block(labels, b), block(indices, b))
+        convert_block(block(labels, b), block(indices, b))
+
+
+@inline
+def _count_not_finite(x):
+    count = 0
+    for i in range(x.size):
+        count += not np.isfinite(x[i])
+    return count
+
+
+@inline
+def _judge_finite(counts):
+    for count in counts:
+        if count:
+            raise ValueError("a number is not finite")
+
+
+@kernel
+def require_finite(x, counts):
+    """Count the numbers of each block of flat x that are not finite.
+
+    Raises:
+        ValueError: there are any.
+    """
+    for b in prange(counts.size):
+        counts[b] = _count_not_finite(block(x, b))
+    _judge_finite(counts)
 
 
 @kernel

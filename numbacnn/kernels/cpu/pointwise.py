@@ -20,7 +20,7 @@ from ...names import ACTIVATIONS
 from . import vecmath  # noqa: F401  # what the table calls is compiled from it
 from .launch import CONTRACT, ROUNDED, inline, kernel
 
-__all__ = ["activate", "backward", "block", "blocks", "derive", "fill", "forward", "judge", "with_number"]
+__all__ = ["activate", "backward", "block", "blocks", "choose", "convert", "convert_block", "derive", "fill", "forward", "judge"]
 
 DISABLE_JIT = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
 
@@ -52,23 +52,6 @@ def _loop_over_one(x, y):
 def _loop_over_two(a, b, y):
     for i in range(y.size):
         y[i] = function(a[i], b[i])
-
-
-def _loop_over_number(a, number, y):
-    b = y.dtype.type(number)
-    for i in range(y.size):
-        y[i] = function(a[i], b)
-
-
-def _loop_after_number(b, number, y):
-    a = y.dtype.type(number)
-    for i in range(y.size):
-        y[i] = function(a, b[i])
-
-
-def _map_number(x, number, y):
-    for t in prange(blocks(y)):
-        loop(block(x, t), number, block(y, t))
 
 
 def _map_one(x, y):
@@ -159,14 +142,6 @@ def _said(error: Exception, function: Any) -> str:
     return f"{first.rstrip('. ')}, in line {line} of {Path(code.co_filename).name}" + (f": {text}" if text else "")
 
 
-@functools.cache
-def with_number(name: str, first: bool) -> Any:
-    """The kernel of a function of two numbers of which one is the same for all elements: ``(x, number, y)``; ``first``: it is a."""
-    part = "after_number" if first else "over_number"
-    inner = inline(rebound(_loop_after_number if first else _loop_over_number, f"{name}_{part}_loop", function=_scalar(name, "forward")))
-    return kernel(rebound(_map_number, f"{name}_{part}", loop=inner))
-
-
 @inline
 def _fill(y, number):
     for i in range(y.size):
@@ -178,6 +153,34 @@ def fill(y, number):
     """y = number; flat."""
     for t in prange(blocks(y)):
         _fill(block(y, t), number)
+
+
+@inline
+def convert_block(x, y):
+    """y = x in another type, one by one."""
+    for i in range(y.size):
+        y[i] = x[i]
+
+
+@kernel
+def convert(x, y):
+    """y = x in another type; flat."""
+    for t in prange(blocks(y)):
+        convert_block(block(x, t), block(y, t))
+
+
+@inline
+def _choose(condition, a, b, first, y):
+    at, of_a, of_b = int(condition.size > 1), int(a.size > 1), int(b.size > 1)
+    for i in range(first, min(y.size, first + BLOCK)):
+        y[i] = a[i * of_a] if condition[i * at] else b[i * of_b]
+
+
+@kernel
+def choose(condition, a, b, y):
+    """y = a where the condition holds, else b; flat, and of one element where it is the same for all."""
+    for t in prange(blocks(y)):
+        _choose(condition, a, b, np.int64(t) * BLOCK, y)
 
 
 # -- the activations that dense kernels fuse ---------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Sums over pixels, in an order that the shape alone decides."""
+"""Sums over pixels, in an order that the shape alone decides; where the largest and the smallest numbers are."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import math
 import numpy as np
 from numba import prange
 
-from .launch import ROUNDED, inline, kernel
+from .launch import inline, kernel
 from .pointwise import derive
 from .record import record
 from .vector import lanes, load, put
 
-__all__ = ["NO_WINDOW", "channel_sum", "channel_sum_scratch", "lanes_of_whole_pixels", "sum_rows"]
+__all__ = ["NO_WINDOW", "channel_sum", "channel_sum_scratch", "lanes_of_whole_pixels", "place"]
 
 WIDE = 64  # elements: so many sums run side by side, at least; more would lie where their addresses look like those of waiting stores
 LONG = 1024  # elements: no more run side by side for the sake of whole vectors
@@ -142,55 +142,21 @@ def channel_sum(grad, y, activation_code, window, x, part, out):
     _fold(part, out)
 
 
-PAIR = 128  # numbers that NumPy adds in eight streams
+@inline
+def _place(x, first, count, step, least):
+    best, at = x[u8(first)], 0
+    for i in range(1, count):
+        if best != best:
+            break
+        value = x[u8(first + i * step)]
+        if (value < best if least else value > best) or value != value:
+            best, at = value, i
+    return at
 
 
-@inline(fastmath=ROUNDED)
-def _few(x, o, count):
-    """The sum of at most ``PAIR`` numbers from o on, in NumPy's order."""
-    if count < 8:
-        total = x[u8(o)]
-        for i in range(1, count):
-            total += x[u8(o + i)]
-        return total
-    a, b, c, d = x[u8(o)], x[u8(o + 1)], x[u8(o + 2)], x[u8(o + 3)]
-    e, f, g, h = x[u8(o + 4)], x[u8(o + 5)], x[u8(o + 6)], x[u8(o + 7)]
-    whole = count // 8 * 8
-    for i in range(o + 8, o + whole, 8):
-        a, b, c, d = a + x[u8(i)], b + x[u8(i + 1)], c + x[u8(i + 2)], d + x[u8(i + 3)]
-        e, f, g, h = e + x[u8(i + 4)], f + x[u8(i + 5)], g + x[u8(i + 6)], h + x[u8(i + 7)]
-    total = ((a + b) + (c + d)) + ((e + f) + (g + h))
-    for i in range(o + whole, o + count):
-        total += x[u8(i)]
-    return total
-
-
-@inline(owns=True, fastmath=ROUNDED)
-def _sum_in_pairs(x, o, count):
-    """The sum of x[o : o + count] as NumPy has it: halves of halves, each a multiple of eight, and the sums of two at a time."""
-    firsts, counts, sums, depth = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, x.dtype), 0
-    done = np.zeros(64, np.int64)  # how many halves of each part are added up
-    firsts[0], counts[0] = o, count
-    while True:
-        if counts[depth] <= PAIR:
-            total = _few(x, firsts[depth], counts[depth])
-            while depth and done[depth - 1]:  # a second half: with the first it is the sum of the part around both
-                depth -= 1
-                total = sums[depth] + total
-            if not depth:
-                return total
-            depth -= 1
-            sums[depth], done[depth] = total, 1
-            half = counts[depth] // 2 // 8 * 8
-            firsts[depth + 1], counts[depth + 1] = firsts[depth] + half, counts[depth] - half
-        else:
-            done[depth] = 0
-            firsts[depth + 1], counts[depth + 1] = firsts[depth], counts[depth] // 2 // 8 * 8
-        depth += 1
-
-
-@kernel(fastmath=ROUNDED)
-def sum_rows(x, count, out):
-    """out = the sums of so many numbers each of flat x, to NumPy's bits."""
+@kernel
+def place(x, count, step, least, out):
+    """out (outer, step) = where the largest of flat x (outer, count, step) are, or where ``least`` the smallest: the first; NaN wins."""
     for r in prange(out.size):
-        out[r] = x.dtype.type(0) + _sum_in_pairs(x, np.int64(r) * count, count)  # NumPy begins with 0: no sum is -0.0
+        line = np.int64(r) // step
+        out[r] = _place(x, line * count * step + np.int64(r) - line * step, count, step, least)

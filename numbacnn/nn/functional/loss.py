@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
-
 from ... import backends
 from ...arguments import one_of
 from ...backends import Array
 from ...errors import DeviceError, DTypeError, ShapeError, message
+from ...indexing import counting
 from ...ops import loss
 from ...signatures import judged
 from ...tensor import Tensor, apply, maximum
@@ -75,7 +74,7 @@ def cross_entropy(input: Tensor, target: Tensor, *, label_smoothing: float = 0.0
 def nll_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """Minus the log-probability of each target: ``input`` (N, K), (N, K, ...) or (K,) holds log-probabilities."""
     rows, labels = _class_rows("nll_loss", input, target)
-    picked = -rows[np.arange(len(rows)), Tensor(labels, rows.device)]
+    picked = -rows[counting(len(rows)), Tensor(labels, rows.device)]
     return _reduced("nll_loss", picked.reshape(target.shape), reduction)
 
 

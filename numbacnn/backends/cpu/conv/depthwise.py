@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
 
 from ....geometry import ConvGeometry
 from ....kernels.cpu import depthwise, grouped
+from ....kernels.cpu import index as kernels
 from ....kernels.cpu.launch import compute, launch
 from ....kernels.cpu.tile import LANES, Tile
 from ...choice import DType
@@ -16,7 +16,7 @@ from ..arrays import Array, c_ordered, no_bias
 from ..buffers import Buffers, plain
 from ..plan.contract import Contraction
 from ..plan.conv import Plans, forward_plans, grad_input_plans
-from ..plan.depthwise import depthwise_chunks, lane_index
+from ..plan.depthwise import depthwise_chunks, lane_index, lane_source
 from ..plan.tiles import GROUPED
 from ..run import Weights
 from .algorithm import Algorithm
@@ -46,7 +46,7 @@ class Depthwise(Algorithm):
         """(K, channels)."""
         index = lane_index(p)
         out = plain(index.shape, w.dtype)
-        compute(np.take, c_ordered(w).reshape(-1), index, None, out)
+        launch(kernels.take_rows, c_ordered(w).reshape(-1), index.reshape(-1), 1, out.reshape(-1))
         return out
 
     def _contract_kernel(self, g: ConvGeometry, dtype: DType) -> tuple[Any, ...]:
@@ -79,14 +79,10 @@ class Depthwise(Algorithm):
             images, shares = depthwise_chunks(p.images)
             part = buffers.empty((images * shares, *shape), x.dtype)
             launch(*self._correlate_kernel(g, x.dtype), x[some].reshape(-1), *p.tables, grad[some].reshape(-1), part)
-            compute(np.add.reduce, part, 0, None, sums if first else total)
+            compute(np.add.reduce, part, (0,), None, (sums if first else total)[None], True)
             if first:
                 compute(np.add, total, sums, total)
-        whole = g.c - g.c % lanes
-        index, flat = lane_index(plans[0][1]), out.reshape(-1)
-        compute(operator.setitem, flat, index[:, :whole], total[:, :whole])
-        if whole < g.c:  # the last vector's last lanes hold the channels that fill no vector
-            compute(operator.setitem, flat, index[:, whole:], total[:, shape[1] - g.c + whole :])
+        launch(kernels.take_rows, total.reshape(-1), lane_source(plans[0][1], lanes), 1, out.reshape(-1))
 
 
 class Grouped(Depthwise):
