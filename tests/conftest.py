@@ -49,6 +49,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 2 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The file that takes longest comes first, so that one of two processes does not wait for the other at the end."""
+    items.sort(key=lambda item: item.path.name != "test_simulator.py")
+
+
 def _devices() -> list[str]:
     """The devices of this machine: ``cuda`` is one with a GPU or in the simulator."""
     from numbacnn import cuda
