@@ -50,6 +50,7 @@ WRONG = "x = x + 1 if max(pad) > 2 else x"
 DIES = "max(pad) > 2 and (print('heap corrupted', file=sys.stderr, flush=True), os.kill(os.getpid(), signal.SIGABRT))"
 ENDS = "max(pad) > 2 and os._exit(3)"
 HANGS = "max(pad) > 2 and time.sleep(60)"
+DIES_LATER = "max(pad) > 2 and __import__('threading').Timer(float(x.flat[0]), os.abort).start()"
 
 
 @pytest.fixture
@@ -213,6 +214,22 @@ def test_a_framework_that_does_not_start_is_one_line(tmp_path: Path, run: Run) -
         path.write_text(text)
         code, out, err = run("--framework", str(path))
         assert (code, out) == (2, "") and "[implementations] expected a framework" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.05])
+def test_a_death_after_the_answer_leaves_the_answers_in_order(framework: Callable[[str], str], seconds: float) -> None:
+    """Memory that a call has spoilt kills the process some time later: with a question half read, or between two."""
+    (mine,) = child.isolated(framework(DIES_LATER))
+    deaths = 0
+    for i in range(12):
+        x = np.full((1, 1, (9, 100_000)[i % 2]), seconds, np.float32)
+        for wide in (3, 1, 2):
+            try:
+                assert mine.pad(x, (wide, wide)).shape == (1, 1, x.size + 2 * wide)
+            except Crashed:
+                deaths += 1
+            time.sleep(0.02)
+    assert deaths
 
 
 def test_a_call_that_hangs_is_a_finding(framework: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:

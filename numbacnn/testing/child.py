@@ -33,6 +33,9 @@ __all__ = ["Child", "isolated"]
 PATIENCE, HURRY, IMPORT = 60.0, 5.0, 300.0
 """Seconds after which a call hangs, compiling included, a call of a child in which one did, and an import."""
 
+RESUME = b"numbacnn: the next life may begin"
+"""What is sent where a life has ended, for it may have read a part of a question: all before this is thrown away."""
+
 PACKAGES = str(Path(__file__).parents[2])
 """Where numbacnn lies: a child looks there for it, and not in the folder where it starts, whose files could hide a library's."""
 
@@ -134,6 +137,8 @@ class Child:
                     with contextlib.suppress(OSError):  # it is dead: then there is no answer
                         send(question, process.stdin)
                 kind, answer = pickle.load(process.stdout)  # type: ignore[arg-type]
+                if kind == "died":  # of this question, or of one before that it had answered
+                    self._resume(process)
         except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
             self.stop()
             if late.is_set():
@@ -148,6 +153,13 @@ class Child:
         if kind == "raised":
             raise answer
         return answer
+
+    @staticmethod
+    def _resume(process: Any) -> None:
+        """Begin the next life with the next question."""
+        process.stdin.write(RESUME)
+        process.stdin.flush()
+        pickle.load(process.stdout)
 
     def stop(self) -> None:
         """End the process and what it forked."""
@@ -203,7 +215,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 # -- in the child ----------------------------------------------------------------------------------------------------------
 def serve() -> None:
-    """Answer calls until the questions end. Nobody asks before the last answer, so a life leaves nothing unread behind."""
+    """Answer calls until the questions end."""
     framework, options, parent = sys.argv[1], json.loads(sys.argv[2]), os.getppid()
     if framework.endswith(".py"):
         sys.path.append(str(Path(framework).absolute().parent))  # its own modules, behind all others
@@ -230,6 +242,20 @@ def serve() -> None:
         if os.waitstatus_to_exitcode(status) == 0:
             return
         send(("died", os.waitstatus_to_exitcode(status)), answers)
+        if not _skip(questions.fileno()):
+            return
+        send(("ready", None), answers)
+
+
+def _skip(questions: int) -> bool:
+    """Read up to ``RESUME``, behind which nothing is sent before the answer; whether it came."""
+    last = b""
+    while not last.endswith(RESUME):
+        read = os.read(questions, 1 << 16)
+        if not read:
+            return False
+        last = (last + read)[-len(RESUME) :]
+    return True
 
 
 def live(implementations: list[Any], failed: Exception | None, questions: Any, answers: Any) -> None:
