@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import operator
 import sys
 import weakref
 from typing import Any
@@ -61,7 +62,8 @@ class Arena:
 
 def _start(room: np.ndarray) -> int:
     """The first cache line of a room."""
-    return address(room) + -address(room) % LINE
+    place = address(room)
+    return place + -place % LINE
 
 
 def _held(rooms: list[np.ndarray], i: int) -> int:
@@ -208,7 +210,7 @@ class Plan:
         self._placed = nobody
         self._layout.move(_start(room))
         arrays = [t.array for t in self._kept]
-        if any(bound() is not array for bound, array in zip(self._bound, arrays)):
+        if not all(map(operator.is_, map(operator.call, self._bound), arrays)):
             return None  # of a parameter or buffer that has another array it is recorded what it does
         if [t._requires_grad for t in self._kept] != self._needs:
             return None

@@ -135,11 +135,13 @@ _layer: str | None = None
 _forked = False
 _threads_now: Callable[[], int] = numba.get_num_threads
 """What the calling thread's setting is: Numba's function takes two locks each time, the one that it calls none."""
+_set_threads: Callable[[int], None] = numba.set_num_threads
+"""Sets it, to a number that is known to be right."""
 
 
 def layer() -> str:
     """The threading layer that this process uses: "omp", "tbb" or "workqueue"; "none" without the compiler."""
-    global _layer, _threads_now
+    global _layer, _threads_now, _set_threads
     if _layer is None:
         if _numba.DISABLE_JIT:
             _layer = "none"
@@ -147,6 +149,7 @@ def layer() -> str:
             numba.get_num_threads()  # starts the threads: the layer is not known before
             _layer = numba.threading_layer()
             _threads_now = getattr(numba.np.ufunc.parallel, "_get_num_threads", _threads_now)
+            _set_threads = getattr(numba.np.ufunc.parallel, "_set_num_threads", _set_threads)
     return _layer
 
 
@@ -184,13 +187,16 @@ def is_kernel(value: Any) -> bool:
 
 def replay(run: Callable[..., T], *args: Any, threads: int | None = None) -> T:
     """Call what runs compiled kernels by itself, with what :func:`launch` promises: so many threads, by default those that are set."""
-    found, current = _threads_now(), _layer or layer()
-    numba.set_num_threads(threads or config.threads or default_threads())
+    current = _layer or layer()
+    found, wanted = _threads_now(), threads or config.threads or default_threads()
+    if wanted != found:
+        (_set_threads if wanted <= _numba.NUMBA_NUM_THREADS else numba.set_num_threads)(wanted)
     try:
         with _lock if current == "workqueue" else _NOBODY_WAITS:
             return run(*args)
     finally:
-        numba.set_num_threads(found)
+        if wanted != found:
+            _set_threads(found)
 
 
 def can_replay() -> bool:
