@@ -48,6 +48,7 @@ if _TYPE_CHECKING:
     from . import checkpoint, data, inspect, models
     from .plan import Profile, compile, explain, optimize_for_inference, profile
     from .predictor import Prediction, Predictor
+    from .ptfile import load, save
     from .testing.own import use_kernel
     from .training import Evaluation, History, evaluate, fit, predict
 
@@ -58,13 +59,15 @@ _METHODS = """
 
 
 _MODULES = """
-    checkpoint cli d2l data dlpack extras files inspect kernels layout models plan plots predictor recording reference testing training
+    checkpoint cli d2l data dlpack extras files inspect kernels layout models pickles plan plots predictor ptfile recording reference
+    testing training
 """.split()  # noqa: SIM905
 _ELSEWHERE = {
     **{module: f"{module}:" for module in _MODULES},
     **{name: f"training:{name}" for name in ("Evaluation", "History", "evaluate", "fit", "predict")},
     **{name: f"plan:{name}" for name in ("Profile", "compile", "explain", "optimize_for_inference", "profile")},
     **{name: f"predictor:{name}" for name in ("Prediction", "Predictor")},
+    **{name: f"ptfile:{name}" for name in ("load", "save")},
     "use_kernel": "testing.own:use_kernel",
     **{name: f"kernels.cpu.launch:{name}" for name in ("get_num_threads", "set_num_threads")},
     **{name: f"tensor:Tensor.{name}" for name in _METHODS},  # torch.abs(x) is x.abs()
@@ -79,7 +82,8 @@ _ELSEWHERE = {
 
 _SHOWN = """
     checkpoint d2l data inspect models plots testing training
-    Evaluation History Prediction Predictor Profile compile evaluate explain fit optimize_for_inference predict profile use_kernel
+    Evaluation History Prediction Predictor Profile compile evaluate explain fit load optimize_for_inference predict profile save
+    use_kernel
 """.split()  # noqa: SIM905
 __all__ = [*(name for name in globals() if not name.startswith("_")), *_SHOWN]  # what the pages of the API show
 

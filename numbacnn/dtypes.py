@@ -36,8 +36,8 @@ int64: DType = np.dtype("int64")
 uint8: DType = np.dtype("uint8")
 bool_: DType = np.dtype("bool")
 
-_SUPPORTED = (float32, float64, int8, int16, int32, int64, uint8, bool_)
-_NAMES = ", ".join(str(d) for d in _SUPPORTED)
+SUPPORTED = (float32, float64, int8, int16, int32, int64, uint8, bool_)
+_NAMES = ", ".join(str(d) for d in SUPPORTED)
 
 
 def as_dtype(op: str, dtype: Any) -> DType:
@@ -50,7 +50,7 @@ def as_dtype(op: str, dtype: Any) -> DType:
         found = np.dtype(dtype) if isinstance(dtype, (str, type, np.dtype)) else None  # of None, NumPy makes float64
     except (TypeError, ValueError):
         found = None
-    if found is None or found not in _SUPPORTED:
+    if found is None or found not in SUPPORTED:
         raise DTypeError(message(op, f"one of the dtypes {_NAMES}", repr(dtype) if found is None else str(found)))
     return found  # type: ignore[return-value]
 

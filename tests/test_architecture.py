@@ -24,7 +24,7 @@ DEVICES = ("cpu", "cuda")
 # From the bottom up; rooms in one row are siblings and do not import each other.
 LAYERS = [
     {"names", "errors", "config", "locks", "recording", "version"},
-    {"arguments", "dlpack", "extras", "files", "fingerprint", "signatures"},
+    {"arguments", "dlpack", "extras", "files", "fingerprint", "pickles", "signatures"},
     {"geometry", "formulas", "layout", "chapter", "kernels", "dtypes", "indexing", "random"},
     {"reference", "kernels.cpu", "kernels.cuda"},
     {
@@ -62,7 +62,7 @@ LAYERS = [
     {"nn.module"},
     {"nn.containers"},
     {"nn", "optim", "data"},
-    {"plan"},
+    {"plan", "ptfile"},
     {"models", "inspect", "testing"},
     {"checkpoint"},
     {"predictor", "plots"},

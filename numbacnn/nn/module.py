@@ -424,7 +424,7 @@ class Module:
                 faults.append(f"{name} {given[name].shape} in place of {expected}")
         if faults:
             wanted = f"the names and shapes of {type(self).__name__}"
-            raise ValueError(message("load_state_dict", wanted, ", ".join(faults), "nothing was loaded"))
+            raise ValueError(message("load_state_dict", wanted, ", ".join(faults), f"nothing was loaded{_advice(names, given)}"))
         for name, _, _, t in entries:
             if name in given:
                 t.check_writable("load_state_dict")
@@ -467,6 +467,13 @@ def _unwrapped(name: Any, names: Mapping[str, None], state_dict: Mapping[str, An
     parts = name.split(".") if isinstance(name, str) else []
     bare = ".".join(part for part in parts if part != "_orig_mod")
     return bare if name not in names and bare in names and bare not in state_dict else name
+
+
+def _advice(names: Mapping[str, None], given: Mapping[Any, Any]) -> str:
+    """What to do about keys that have all been given one more name in front."""
+    if any(f"module.{name}" in given for name in names) and not any(name in given for name in names):
+        return ': the keys are those of DataParallel; pass {key.removeprefix("module."): value for key, value in state_dict.items()}'
+    return ""
 
 
 def _check_prefix(op: str, prefix: Any) -> None:

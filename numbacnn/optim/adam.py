@@ -31,6 +31,7 @@ class Adam(Optimizer):
     """
 
     decoupled = False
+    _fixed: ClassVar[dict[str, bool]] = {**Optimizer._fixed, "decoupled_weight_decay": False}
     _saved: ClassVar[dict[str, Any]] = {"step": saved_steps, "exp_avg": saved_moment, "exp_avg_sq": saved_square}
 
     def __init__(
@@ -76,6 +77,7 @@ class AdamW(Adam):
     """Adam with decoupled weight decay (``w *= 1 - lr * weight_decay``), as ``torch.optim.AdamW``, after Loshchilov and Hutter (2019)."""
 
     decoupled = True
+    _fixed: ClassVar[dict[str, bool]] = {**Adam._fixed, "decoupled_weight_decay": True}
 
     def __init__(
         self,

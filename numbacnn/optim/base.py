@@ -12,7 +12,7 @@ import numpy as np
 from ..arguments import count, flag, number
 from ..errors import DTypeError, ShapeError, message
 from ..recording import changed, guard, now
-from ..signatures import judged
+from ..signatures import judged, shown
 from ..tensor import Tensor, from_array
 
 __all__ = ["Optimizer"]
@@ -38,9 +38,10 @@ def saved_square(op: str, name: str, value: Any, p: Tensor) -> Tensor:
 
 
 def saved_steps(op: str, name: str, value: Any, p: Tensor) -> int:
-    """A number of steps."""
-    whole = isinstance(value, (np.ndarray, np.generic)) and value.ndim == 0 and value.dtype.kind in "iu"
-    return count(op, name, int(value) if whole else value, 0)
+    """A number of steps, which PyTorch keeps as a float."""
+    scalar = isinstance(value, (np.ndarray, np.generic, Tensor)) and value.ndim == 0 and value.dtype.kind in "iuf"
+    number = value.item() if scalar else value
+    return count(op, name, int(number) if scalar and number % 1 == 0 else value, 0)
 
 
 class Optimizer:
@@ -58,6 +59,8 @@ class Optimizer:
 
     _saved: ClassVar[dict[str, Any]] = {}
     """For each name in a parameter's state the function ``f(op, name, value, p)`` that judges a saved value and takes it up."""
+    _fixed: ClassVar[dict[str, bool]] = {"amsgrad": False, "maximize": False, "differentiable": False}
+    """Options that PyTorch's groups have and ours have not: the value by which the optimiser moves."""
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         if isinstance(params, (Tensor, Mapping)):
@@ -89,9 +92,15 @@ class Optimizer:
                 raise ValueError(message(op, "each parameter once", "one that is there already"))
             seen.add(id(p))
         complete = {**self.defaults, **group, "params": params}
-        self._check(op, complete)
+        self._judge_group(op, complete)
         changed()
         self.param_groups.append(complete)
+
+    def _judge_group(self, op: str, group: Mapping[str, Any]) -> None:
+        for name, only in self._fixed.items():
+            if group.get(name, only) is not only:
+                raise ValueError(message(op, f"{name} = {only}, which is all that {type(self).__name__} has", shown(group[name])))
+        self._check(op, group)
 
     def _check(self, op: str, group: Mapping[str, Any]) -> None:
         """Judge the values of a group."""
@@ -184,6 +193,9 @@ class Optimizer:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from a state that :meth:`state_dict` gave, bit for bit; positions may be strings, as JSON makes them.
 
+        A state of PyTorch's optimiser of this name does too, as :func:`numbacnn.load` reads it. Its options that only say how the steps
+        are computed, as ``foreach``, are kept and change nothing.
+
         Raises:
             ValueError: where it is no such state, or its groups, names, values or shapes do not fit; nothing is changed then.
         """
@@ -207,7 +219,7 @@ class Optimizer:
             values = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()}
             if missing := sorted(set(self.defaults) - set(values)):
                 raise ValueError(message(op, f"groups with {', '.join(self.defaults)}", f"a group without {', '.join(missing)}"))
-            self._check(op, values)
+            self._judge_group(op, values)
             for name in values:
                 if str(name).endswith("_lr"):  # a schedule keeps it there
                     number(op, name, values[name])
@@ -227,6 +239,7 @@ class Optimizer:
             if (index := positions[key]) in seen:
                 raise ValueError(message(op, "each position once", f"{index} as a number and as a string"))
             seen.add(index)
+            moments = {name: value for name, value in moments.items() if value is not None}  # PyTorch may keep None for no momentum
             if moments and set(moments) != set(self._saved):
                 wanted = ", ".join(self._saved) or "nothing"
                 raise ValueError(message(op, f"{wanted} for parameter {index}", _names_or_type(moments)))
@@ -259,7 +272,8 @@ def zeros_for(p: Tensor) -> Tensor:
 
 
 def _to_numpy(value: Any) -> np.ndarray:
-    return np.asarray(value, np.int64) if isinstance(value, int) else np.array(value, order="C")
+    """As PyTorch keeps it, whose steps are floats; float64 counts further than its float32."""
+    return np.asarray(value, np.float64) if isinstance(value, int) else np.array(value, order="C")
 
 
 def _ordered(op: str, params: Any) -> list[Any]:
