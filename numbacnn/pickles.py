@@ -34,6 +34,10 @@ class Callee(NamedTuple):
     make: Callable[..., Any]
 
 
+def _dotted(name: str) -> str:
+    return name.replace(" ", ".", 1)[:100]
+
+
 def key(value: Any) -> Any:
     """A key of a dict, or a member of a set."""
     if type(value) not in KEYS or (type(value) is int and abs(value) >= 1 << 63):
@@ -93,14 +97,15 @@ class Reader:
             if (position or 0) > LARGEST:
                 raise ValueError(f"a pickle of more than {LARGEST} bytes")
             if op.name == "STOP":
-                (result,) = self.stack
-                return result
+                if self.below or len(self.stack) != 1:
+                    raise ValueError("a pickle of no one value")
+                return self.stack[0]
             if op.name not in _STEPS:
-                raise ValueError(f"the pickle's opcode {op.name}")
+                raise Misfit(f"a pickle with the opcode {op.name}")
             _STEPS[op.name](self, argument)
             if self.given > (position or 0):  # in an honest pickle each argument is written for its call
                 raise ValueError("a pickle that hands the same values to calls over and over")
-        raise EOFError("a pickle without an end")
+        raise ValueError("a pickle without an end")
 
     def _push(self, value: Any) -> None:
         self.stack.append(value)
@@ -126,7 +131,9 @@ class Reader:
 
     def _update(self, items: list[Any]) -> None:
         found = self._top((dict, OrderedDict))
-        for name, value in zip(items[::2], items[1::2], strict=True):
+        if len(items) % 2:
+            raise ValueError("a pickle with a key without a value")
+        for name, value in zip(items[::2], items[1::2]):
             found[key(name)] = value
 
     def _add(self, items: list[Any]) -> None:
@@ -137,19 +144,24 @@ class Reader:
 
     def _find(self, name: str) -> None:
         if name not in self.known:
-            raise Misfit(f'a pickle of "{name.replace(" ", ".", 1)[:100]}"')
+            raise Misfit(f'a pickle of "{_dotted(name)}"')
         self._push(self.known[name])
 
     def _find_in_stack(self, _: Any) -> None:
         name, module = self.stack.pop(), self.stack.pop()
-        self._find(f"{module!s} {name!s}" if type(name) is type(module) is str else "")
+        self._find(f"{module} {name}")
 
     def _reduce(self, _: Any) -> None:
         arguments, callee = self.stack.pop(), self.stack.pop()
-        if type(callee) is not Callee or type(arguments) is not tuple:
+        if type(callee) is not Callee:
             raise Misfit(f"a pickle that calls a {type(callee).__name__}")
+        if type(arguments) is not tuple:
+            raise ValueError("a pickle with a call without arguments")
         self.given += sum(len(value) for value in arguments if isinstance(value, (str, list, tuple)))
-        self._push(callee.make(*arguments))
+        try:
+            self._push(callee.make(*arguments))
+        except TypeError:
+            raise ValueError(f'a pickle that calls "{_dotted(callee.name)}" with other arguments') from None
 
     def _point(self, _: Any) -> None:
         if self.persistent is None:
@@ -159,7 +171,7 @@ class Reader:
     def _build(self, _: Any) -> None:
         state = self.stack.pop()
         if type(self.stack[-1]) is not OrderedDict or type(state) is not dict or not set(state) <= WITH_METADATA:
-            raise Misfit(f"a pickle that sets attributes of a {type(self.stack[-1]).__name__}")
+            raise Misfit(f"a pickle that sets attributes of type {type(self.stack[-1]).__name__}")
 
 
 _STEPS: dict[str, Callable[[Reader, Any], None]] = {

@@ -31,7 +31,7 @@ from .tensor import Tensor, from_array
 __all__ = ["load", "save"]
 
 VALUES = "Tensors, numbers, strings, bytes and dtypes, in lists, tuples, dicts and sets"
-MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # with which a file from before PyTorch 1.6 begins
+OLD = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the pickle of a number with which a file from before PyTorch 1.6 begins
 ALIGNMENT = 64  # bytes; a record begins at a multiple, as in PyTorch's files
 CHUNK = 1 << 20  # elements that are read at once
 ORDERS = {b"little": "<", b"big": ">"}
@@ -93,7 +93,7 @@ class _Storage:
             part = self.array[start : start + CHUNK]
             data = record.read(part.size * stored.itemsize)
             if len(data) != part.size * stored.itemsize:
-                raise EOFError("an end within the numbers")
+                raise ValueError("an end within the numbers")
             numbers = np.frombuffer(data, stored)
             if self.element.name == "bfloat16":  # the upper half of a float32
                 numbers = (numbers.astype(np.uint32) << 16).view(np.float32)
@@ -144,7 +144,7 @@ class _Content:
             stored = size * np.dtype(element.stored).itemsize
             self.left -= stored
             if self.left < 0:
-                raise EOFError("storages of more bytes than the file has")
+                raise ValueError("storages of more bytes than the file has")
             self.check(key, stored)
             self.storages[key] = _Storage(element, np.empty(0 if element.dtype is None else size, element.dtype), location)
         found = self.storages[key]
@@ -288,7 +288,7 @@ def _read(name: str, file: IO[bytes]) -> tuple[Any, list[tuple[Tensor, _Storage]
         file.seek(start)
         if head.startswith(b"PK"):
             return _read_zip(file, size)
-        if head.startswith(b"\x80"):
+        if head.startswith(OLD):
             return _read_old(file, size)
         other, hint = _other(head)
     except Misfit as error:
@@ -297,7 +297,7 @@ def _read(name: str, file: IO[bytes]) -> tuple[Any, list[tuple[Tensor, _Storage]
     except MemoryError:
         raise
     except Exception as error:  # zipfile and pickletools have many kinds
-        reason = " ".join(f"{error}".split()).rstrip(".") or type(error).__name__
+        reason = "a pickle with gaps" if isinstance(error, LookupError) else " ".join(f"{error}".split()).rstrip(".")
         raise FormatError(message("load", f"{name} to be a whole PyTorch file", reason, "take another copy of it")) from error
     raise FormatError(message("load", f"{name} to be a PyTorch file", other, hint))
 
@@ -308,6 +308,8 @@ def _other(head: bytes) -> tuple[str, str]:
         return "a tar archive, the form of the first versions of PyTorch", "load and save it with a PyTorch that reads it"
     if head[8:9] == b"{":
         return "a safetensors file", "checkpoint.load_weights reads it"
+    if head.startswith(b"\x80"):
+        return "a pickle that torch.save did not write", "in PyTorch save a state_dict(), or plain values"
     return f"one that begins with {head[:8]!r}" if head else "an empty file", ""
 
 
@@ -353,9 +355,8 @@ def _read_old(file: IO[bytes], size: int) -> tuple[Any, list[tuple[Tensor, _Stor
     """A file from before PyTorch 1.6: five pickles (a number, the version, the machine, the values, the keys) and the storages."""
     start, content = file.tell(), _Content(size, lambda key, stored: None)
     head = io.BytesIO(file.read(LARGEST))
-    if Reader().read(head) != MAGIC or Reader().read(head) != PROTOCOL:
-        raise Misfit("a pickle that PyTorch's save did not write")
-    Reader().read(head)
+    for _ in range(3):
+        Reader().read(head)
     value, keys = content.read(head), Reader().read(head)
     if type(keys) is not list or sorted(keys) != sorted(content.storages):
         raise ValueError("other storages than those of the tensors")
