@@ -135,9 +135,10 @@ class _Content:
 
     def storage(self, content: Any) -> _Storage:
         """The storage of a persistent id: ("storage", element, key, location, size), and a view of another, which is no more in use."""
-        word, element, key, location, size, *view = content
-        if word != "storage" or type(element) is not _Element or view not in ([], [None]):
+        whole = type(content) is tuple and len(content) in (5, 6) and content[5:] in ((), (None,))
+        if not whole or content[0] != "storage" or type(content[1]) is not _Element:
             raise Misfit("a pickle that points to something else than a storage")
+        _, element, key, location, size, *_ = content
         if type(key) is not str or type(location) is not str or type(size) is not int or size < 0:
             raise ValueError("a storage without a key, a place or a size")
         if key not in self.storages:

@@ -531,6 +531,48 @@ def test_sgd_judges_the_state_that_it_loads() -> None:
     assert not optimizer.state[b]
 
 
+PYTORCHS = {"foreach": True, "maximize": False, "amsgrad": False, "capturable": True, "differentiable": False, "fused": None}
+
+
+def test_pytorch_s_other_options_are_kept_or_refused() -> None:
+    """What does not change the steps is kept; what would is refused, in a state and in a group."""
+    optimizer, state = adam_and_state()
+    for name, value in {**PYTORCHS, "decoupled_weight_decay": False}.items():
+        state = changed(state, ("param_groups", 1, name), value)
+    optimizer.load_state_dict(state)
+    assert PYTORCHS.items() <= optimizer.state_dict()["param_groups"][1].items()
+    before = described(optimizer)
+    for name in ("maximize", "amsgrad", "differentiable", "decoupled_weight_decay"):
+        text = f"expected {name} = False, which is all that Adam has; received True."
+        with exactly(ValueError, f"[Adam.load_state_dict] {text}"):
+            optimizer.load_state_dict(changed(state, ("param_groups", 1, name), True))
+        with exactly(ValueError, f"[Adam] {text}"):
+            optim.Adam([{"params": parameters(), name: True}])
+    assert described(optimizer) == before
+    decoupled = optim.AdamW(parameters())
+    with exactly(
+        ValueError, "[AdamW.load_state_dict] expected decoupled_weight_decay = True, which is all that AdamW has; received False."
+    ):
+        decoupled.load_state_dict(changed(decoupled.state_dict(), ("param_groups", 0, "decoupled_weight_decay"), False))
+    with exactly(ValueError, "[SGD] expected maximize = False, which is all that SGD has; received 1."):
+        optim.SGD([{"params": parameters(), "maximize": 1}])
+
+
+@pytest.mark.parametrize("step", [3, np.int64(3), np.float32(3), np.array(3.0), nc.tensor(3.0), nc.tensor(3)], ids=repr)
+def test_steps_are_taken_as_pytorch_keeps_them(step: Any) -> None:
+    optimizer, state = adam_and_state()
+    optimizer.load_state_dict(changed(state, ("state", 0, "step"), step))
+    kept = optimizer.state_dict()["state"][0]["step"]
+    assert kept == 3 and kept.shape == () and kept.dtype == np.float64
+
+
+def test_momentum_that_pytorch_has_not_begun_is_none() -> None:
+    _, b, optimizer = pair()
+    state = changed(optimizer.state_dict(), ("state", 1), {"momentum_buffer": None})
+    optimizer.load_state_dict(state)
+    assert not optimizer.state[b]
+
+
 def test_moments_that_are_loaded_in_another_order_go_on_moving() -> None:
     found = []
     for order in "CF":

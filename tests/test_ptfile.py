@@ -613,3 +613,169 @@ def test_a_thousand_damaged_files() -> None:
     finally:
         tracemalloc.stop()
     assert min(outcomes.values()) > 100, outcomes
+
+
+# -- beside PyTorch ------------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def torch() -> Any:
+    return pytest.importorskip("torch", reason="needs PyTorch: pip install torch==2.13.0")
+
+
+FORMS: list[dict[str, Any]] = [
+    {},
+    {"_use_new_zipfile_serialization": False},
+    {"pickle_protocol": 4},
+    {"pickle_protocol": 5},
+]
+
+
+def torchs(torch: Any, value: Any, **options: Any) -> bytes:
+    file = io.BytesIO()
+    torch.save(value, file, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_pytorch_s_files_are_read(torch: Any, form: dict[str, Any]) -> None:
+    shared = torch.arange(6.0).reshape(2, 3)
+    value = {
+        **PLAIN,
+        "tensors": [torch.tensor([[1, 0], [0, 1]]).to(getattr(torch, name)) for name in DTYPES],
+        "parameter": torch.nn.Parameter(torch.ones(2)),
+        "shapes": [torch.zeros(0, 3), torch.tensor(2.5), torch.arange(6)[1::2], torch.ones(2, 1).expand(2, 3)],
+        "last": torch.arange(24.0).reshape(1, 2, 3, 4).contiguous(memory_format=torch.channels_last),
+        "shared": [shared, shared[1], shared.T, shared[:, 1:]],
+        "narrow": [torch.tensor([1.5, -(2.0**-24)]).half(), torch.tensor([1.5, -3e38, float("nan")]).bfloat16()],
+    }
+    others = {"size": torch.Size([1, 2]), "devices": [torch.device("cuda", 1), torch.device("cpu")], "dtype": [torch.float32, torch.bool]}
+    found = loaded(torchs(torch, {**value, **others}, **form))
+    assert_same({name: found.pop(name) for name in others}, {"size": (1, 2), "devices": ["cuda:1", "cpu"], "dtype": [nc.float32, nc.bool]})
+    value["narrow"] = [t.float() for t in value["narrow"]]
+    assert_same(found, value)
+    assert type(found["parameter"]) is nn.Parameter and found["parameter"].requires_grad
+    x, row, transposed, part = found["shared"]
+    x[1, 2] = 9.0
+    assert row[2].item() == transposed[2, 1].item() == part[1, 1].item() == 9
+
+
+def test_pytorch_reads_what_is_written(torch: Any) -> None:
+    value = {**values(), "dtypes": [nc.float32, nc.bool, nc.int64], "tied": [nc.ones(2, 3)] * 2}
+    value["tied"].append(value["tied"][0].T)
+    file = io.BytesIO(saved(value))
+    found = torch.load(file, weights_only=True)
+    assert found.pop("dtypes") == [torch.float32, torch.bool, torch.int64]
+    del value["dtypes"]
+    assert_same(value, found)
+    assert [type(p) for p in found["parameters"]] == [torch.nn.Parameter] * 2 + [torch.Tensor]
+    assert [p.requires_grad for p in found["parameters"]] == [True, False, True]
+    a, b, c = found["tied"]
+    assert a is b and c.data_ptr() == a.data_ptr() and c.stride() == (1, 3)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_pytorch_has_and_we_have_not(torch: Any) -> None:
+    attribute = torch.ones(1)
+    attribute.note = 1
+    for value, text in (
+        ({"w": torch.ones(2, dtype=torch.complex64)}, "a tensor of dtype complex64 at w"),
+        ([torch.ones(2, dtype=torch.uint16)], "a tensor of dtype uint16 at 0"),
+        (torch.ones(2).to(torch.float8_e5m2), "a tensor of dtype float8_e5m2"),
+        (torch.ones(2).to_sparse(), 'a pickle of "torch._utils._rebuild_sparse_tensor"'),
+        (torch.quantize_per_tensor(torch.ones(2), 1.0, 0, torch.qint8), 'a pickle of "torch._utils._rebuild_qtensor"'),
+        (torch.FloatStorage(2), "a storage without a tensor"),
+        (attribute, 'a pickle of "torch._tensor._rebuild_from_type_v2"'),
+        (torch.nn.ReLU(), 'a pickle of "torch.nn.modules.activation.ReLU"'),
+        (np.float64(1), 'a pickle of "numpy._core.multiarray.scalar"'),
+    ):
+        with exactly(nc.FormatError, f"[load] expected the file {HOLDS}{text}{HINT}"):
+            loaded(torchs(torch, value))
+
+
+def test_pytorch_s_files_without_checksums(torch: Any) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        data = torchs(torch, {"w": torch.ones(3)})
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert loaded(data)["w"].tolist() == [1, 1, 1]
+
+
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "SGD": {"lr": 0.1},
+    "SGD momentum": {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True},
+    "Adam": {"lr": 0.01, "weight_decay": 0.1},
+    "AdamW": {"lr": 0.01, "weight_decay": 0.1},
+}
+
+
+def run(library: Any, name: str) -> tuple[Any, Any]:
+    net = library.nn.Sequential(library.nn.Linear(4, 8), library.nn.BatchNorm1d(8), library.nn.ReLU(), library.nn.Linear(8, 3))
+    groups = [{"params": list(net[0].parameters()), "lr": 0.02}, {"params": [p for layer in net[1:] for p in layer.parameters()]}]
+    return net, getattr(library.optim, name.split()[0])(groups, **OPTIMIZERS[name])
+
+
+def train(library: Any, net: Any, optimizer: Any, steps: range) -> list[float]:
+    losses = []
+    for step in steps:
+        rng = np.random.default_rng(step)
+        x, y = library.tensor(rng.standard_normal((6, 4)).astype(np.float32)), library.tensor(rng.integers(0, 3, 6))
+        optimizer.zero_grad()
+        loss = library.nn.CrossEntropyLoss()(net(x), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("theirs", [False, True], ids=["ours to theirs", "theirs to ours"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_training_goes_on_in_the_other_library(torch: Any, name: str, theirs: bool, tmp_path: Path) -> None:
+    first, second = (torch, nc) if theirs else (nc, torch)
+    net, optimizer = run(first, name)
+    loss = train(first, net, optimizer, range(3))[-1]
+    state = {"epoch": 3, "model_state_dict": net.state_dict(), "optimizer_state_dict": optimizer.state_dict(), "loss": loss}
+    first.save(state, tmp_path / "checkpoint.pth")
+
+    other, taken = run(second, name)
+    checkpoint = second.load(tmp_path / "checkpoint.pth")
+    other.load_state_dict(checkpoint["model_state_dict"])
+    taken.load_state_dict(checkpoint["optimizer_state_dict"])
+    assert (checkpoint["epoch"], checkpoint["loss"]) == (3, loss)
+    assert taken.param_groups[0]["lr"] == 0.02
+    found, wanted = train(second, other, taken, range(3, 7)), train(first, net, optimizer, range(3, 7))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    # and back again
+    second.save({"net": other.state_dict(), "optimizer": taken.state_dict()}, tmp_path / "back.pt")
+    back = first.load(tmp_path / "back.pt")
+    again, resumed = run(first, name)
+    again.load_state_dict(back["net"])
+    resumed.load_state_dict(back["optimizer"])
+    np.testing.assert_allclose(train(first, again, resumed, range(7, 9)), train(first, net, optimizer, range(7, 9)), rtol=1e-5)
+
+
+def test_our_steps_are_taken_by_every_form_of_theirs(torch: Any) -> None:
+    p = nc.zeros(2, requires_grad=True)
+    optimizer = nc.optim.Adam([p])
+    p.grad = nc.ones(2)
+    optimizer.step()
+    for options in ({"foreach": True}, {"fused": True}, {}):
+        q = torch.zeros(2, requires_grad=True)
+        other = torch.optim.Adam([q], **options)
+        state = torch.load(io.BytesIO(saved(optimizer.state_dict())))
+        for group in state["param_groups"]:
+            group.update(options)
+        other.load_state_dict(state)
+        q.grad = torch.ones(2)
+        other.step()
+        assert other.state[q]["step"].item() == 2
+
+
+def test_keys_of_data_parallel(torch: Any) -> None:
+    theirs = torch.nn.DataParallel(torch.nn.Sequential(torch.nn.Linear(2, 3)))
+    state = loaded(torchs(torch, theirs.state_dict()))
+    net = nn.Sequential(nn.Linear(2, 3))
+    with pytest.raises(ValueError, match="the keys are those of DataParallel; pass") as error:
+        net.load_state_dict(state)
+    advised = str(error.value).split("pass ")[1].rstrip(".")
+    net.load_state_dict(eval(advised, {"state_dict": state}))
+    np.testing.assert_array_equal(net[0].weight.detach().numpy(), theirs.module[0].weight.detach().numpy())
