@@ -327,7 +327,8 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str
     try:
         return from_bytes(data), json.loads(data[8 : 8 + size]).get(RESERVED, {})
     except Exception as error:  # the reader has many kinds, a dtype that NumPy lacks among them
-        raise _fault(path, "a whole safetensors file", " ".join(str(error).split()) or type(error).__name__) from error
+        hint = "numbacnn.load reads a file of PyTorch's" if data.startswith(b"PK") else ""
+        raise _fault(path, "a whole safetensors file", " ".join(str(error).split()) or type(error).__name__, hint) from error
 
 
 _TYPES: dict[str, tuple[type, ...]] = {

@@ -149,6 +149,8 @@ class Reader:
 
     def _find_in_stack(self, _: Any) -> None:
         name, module = self.stack.pop(), self.stack.pop()
+        if not type(name) is type(module) is str:
+            raise ValueError("a pickle with a name that is no text")
         self._find(f"{module} {name}")
 
     def _reduce(self, _: Any) -> None:
@@ -157,7 +159,7 @@ class Reader:
             raise Misfit(f"a pickle that calls a {type(callee).__name__}")
         if type(arguments) is not tuple:
             raise ValueError("a pickle with a call without arguments")
-        self.given += sum(len(value) for value in arguments if isinstance(value, (str, list, tuple)))
+        self.given += sum(len(value) for value in arguments if isinstance(value, (str, bytes, list, tuple, dict, set)))
         try:
             self._push(callee.make(*arguments))
         except TypeError:
@@ -227,8 +229,7 @@ def judge(value: Any, misfit: Callable[[Any], str]) -> None:
                 if level > DEPTH:
                     raise Misfit(f"more than {DEPTH} lists and dicts within each other")
                 heights[id(value)] = DEPTH + 1  # of one that holds itself
-                parts = {key(name): part for name, part in value.items()} if isinstance(value, dict) else dict(enumerate(value))
-                heights[id(value)] = 1 + max((visit(part, (way, name), level + 1) for name, part in parts.items()), default=0)
+                heights[id(value)] = 1 + max((visit(part, (way, name), level + 1) for name, part in _parts(value)), default=0)
             if level + heights[id(value)] > DEPTH + 1:
                 raise Misfit(f"more than {DEPTH} lists and dicts within each other")
             return heights[id(value)]
@@ -241,12 +242,16 @@ def judge(value: Any, misfit: Callable[[Any], str]) -> None:
     visit(value, (), 1)
 
 
+def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
+    return ((key(name), part) for name, part in value.items()) if isinstance(value, dict) else enumerate(value)
+
+
 def _place(way: tuple[Any, ...]) -> str:
     names: list[str] = []
     while way:
         way, name = way
         names.insert(0, str(name))
-    return f" at {'.'.join(names)}" if names else ""
+    return f" at {'.'.join(names)[:200]}" if names else ""
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------------------

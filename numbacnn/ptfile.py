@@ -115,7 +115,7 @@ class _Content:
             **{f"torch._utils {name}": self.tensor for name in ("_rebuild_tensor", "_rebuild_tensor_v2")},
             "torch._utils _rebuild_tensor_v3": _without_kind,
             "torch._utils _rebuild_parameter": self.parameter,
-            "torch Size": lambda sizes=(): tuple(sizes),
+            "torch Size": _sizes,
             "torch device": _device_name,
         }
         self.known: dict[str, Any] = {
@@ -185,6 +185,12 @@ def _are_counts(*groups: Any) -> bool:
     return all(type(group) is tuple and all(type(value) is int and value >= 0 for value in group) for group in groups)
 
 
+def _sizes(sizes: Any = ()) -> tuple[int, ...]:
+    if not _are_counts(sizes):
+        raise ValueError("a torch.Size of other values than sizes")
+    return sizes
+
+
 def _without_kind(storage: Any, offset: Any, sizes: Any, strides: Any, grad: Any, hooks: Any, dtype: Any, metadata: Any = None) -> _Foreign:
     """A tensor of a dtype that has no kind of storage; the library knows none of these."""
     if type(dtype) is not _Foreign:
@@ -218,7 +224,7 @@ def load(
     A file holds Tensors and parameters, numbers, strings, bytes, dtypes and devices (strings here), in lists, tuples, dicts and sets;
     anything else is refused by its name, as whole modules and NumPy's arrays are. Nothing that a file names is imported or called,
     whatever ``weights_only`` says. Tensors share memory as they did when they were saved; those of float16 and bfloat16 come as
-    float32, with the same values.
+    float32, with the same values. The versions of modules in PyTorch's ``state_dict`` are left out.
 
     Args:
         f: the path of the file, or a file that is open to read bytes.
@@ -298,7 +304,7 @@ def _read(name: str, file: IO[bytes]) -> tuple[Any, list[tuple[Tensor, _Storage]
     except MemoryError:
         raise
     except Exception as error:  # zipfile and pickletools have many kinds
-        reason = "a pickle with gaps" if isinstance(error, LookupError) else " ".join(f"{error}".split()).rstrip(".")
+        reason = "a pickle with gaps" if isinstance(error, LookupError) else " ".join(f"{error}".split()).rstrip(".")[:200]
         raise FormatError(message("load", f"{name} to be a whole PyTorch file", reason, "take another copy of it")) from error
     raise FormatError(message("load", f"{name} to be a PyTorch file", other, hint))
 
@@ -355,11 +361,11 @@ def _read_zip(file: IO[bytes], size: int) -> tuple[Any, list[tuple[Tensor, _Stor
 def _read_old(file: IO[bytes], size: int) -> tuple[Any, list[tuple[Tensor, _Storage]]]:
     """A file from before PyTorch 1.6: five pickles (a number, the version, the machine, the values, the keys) and the storages."""
     start, content = file.tell(), _Content(size, lambda key, stored: None)
-    head = io.BytesIO(file.read(LARGEST))
+    head = io.BytesIO(file.read(min(size, LARGEST)))
     for _ in range(3):
         Reader().read(head)
     value, keys = content.read(head), Reader().read(head)
-    if type(keys) is not list or sorted(keys) != sorted(content.storages):
+    if type(keys) is not list or not all(type(key) is str for key in keys) or sorted(keys) != sorted(content.storages):
         raise ValueError("other storages than those of the tensors")
     file.seek(start + head.tell())
     for storage in map(content.storages.__getitem__, keys):

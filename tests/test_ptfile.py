@@ -205,7 +205,8 @@ def tensor(offset: Any = 0, sizes: Any = (2, 2), strides: Any = (2, 1), storage:
 
 
 def pickled(value: Any) -> bytes:
-    return Writer(lambda value: value).dumps(value)
+    """The pickle of a value; a pickle as it is."""
+    return value if isinstance(value, bytes) else Writer(lambda value: value).dumps(value)
 
 
 def archive(content: Any, storages: dict[str, bytes] | None = None, **more: bytes) -> bytes:
@@ -213,14 +214,14 @@ def archive(content: Any, storages: dict[str, bytes] | None = None, **more: byte
     file = io.BytesIO()
     records = {f"data/{key}": data for key, data in (storages or {}).items()}
     with zipfile.ZipFile(file, "w") as out:
-        for name, data in {"data.pkl": content if isinstance(content, bytes) else pickled(content), **records, **more}.items():
+        for name, data in {"data.pkl": pickled(content), **records, **more}.items():
             out.writestr(f"net/{name}", data)
     return file.getvalue()
 
 
 def old(content: Any, storages: dict[str, bytes], width: int = 4, keys: Any = None) -> bytes:
     """A file in the form from before PyTorch 1.6."""
-    head = OLD + pickled(1001) + pickled({"little_endian": True}) + (content if isinstance(content, bytes) else pickled(content))
+    head = OLD + pickled(1001) + pickled({"little_endian": True}) + pickled(content)
     tail = b"".join(struct.pack("<q", len(data) // width) + data for data in storages.values())
     return head + pickled(list(storages) if keys is None else keys) + tail
 
@@ -401,6 +402,15 @@ STACKS = {
 LONG = "x" * 1000
 
 
+PAIRS = b"".join(text(chr(97 + k // 20) + chr(97 + k % 20)) + b"N" for k in range(300))  # as keys, of two letters each
+
+
+def laughs(first: int, layers: int = 30) -> bytes:
+    """A list that stands for 10**layers ones, by places of the memo from ``first`` on."""
+    places = range(first, first + layers)
+    return b"](](K\x01eq%c" % first + b"".join(b"](" + b"h%c" % n * 10 + b"eq%c" % (n + 1) for n in places) + b"e"
+
+
 def calls(name: str, *arguments: Any) -> bytes:
     return of(Call(name, arguments))
 
@@ -428,6 +438,7 @@ def hostile(command: str) -> dict[str, bytes]:
         "call nothing": calls("  ", command),
         "system by STACK_GLOBAL": body(text("posix") + text("system") + b"\x93" + argument + b"R"),
         "STACK_GLOBAL of numbers": body(b"K\x01K\x02\x93"),
+        "STACK_GLOBAL of laughs": body(laughs(1) + laughs(2) + b"\x93"),
         "system by INST": body(b"(" + text(command) + b"iposix\nsystem\n"),
         "system by OBJ": body(b"(" + global_("posix system") + text(command) + b"o"),
         "system by NEWOBJ": body(global_("posix system") + argument + b"\x81"),
@@ -485,7 +496,12 @@ def hostile(command: str) -> dict[str, bytes]:
         "sets of one list": repeated("builtins set", numbers(b"](", b"e")),
         "OrderedDicts of one list": repeated("collections OrderedDict", b"](" + b"](K\x00K\x01e" * 300 + b"e"),
         "bytes of one text": repeated("_codecs encode", text(LONG), text("latin1") + b"\x86"),
-        "sizes of one list": repeated("torch Size", numbers(b"](", b"e")),
+        "sizes of one tuple": repeated("torch Size", numbers(b"(", b"t")),
+        "sizes of a list": calls("torch Size", [1]),
+        "sizes of a wide tensor": of(Call("torch Size", (tensor(0, (10**9, 4), (0, 1)),))),
+        "OrderedDicts of one dict": repeated("collections OrderedDict", b"}(" + PAIRS + b"u"),
+        "OrderedDict of a wide tensor": of(Call("collections OrderedDict", (tensor(0, (10**9, 2), (0, 1)),))),
+        "set of a wide tensor": of(Call("builtins set", (tensor(0, (10**9, 4), (0, 1)),))),
         "a text of 4 GB": body(b"X\xff\xff\xff\xff"),
         "bytes without end": body(b"\x8e" + struct.pack("<Q", 2**60)),
         "a text without end": body(b"\x8d" + struct.pack("<Q", 2**63 - 1)),
@@ -534,6 +550,7 @@ def hostile(command: str) -> dict[str, bytes]:
         "old with a storage too many": old([], {"0": ONES}),
         "old with a storage too few": old(tensor(), {}),
         "old with keys of numbers": old(tensor(), {"0": ONES}, keys=[0]),
+        "old with keys that laugh": old([], {}, keys=b"\x80\x02](" + laughs(1) + laughs(60) + b"e."),
         "old with a key twice": old(tensor(), {"0": ONES}, keys=["0", "0"]),
         "old with a storage of another size": old(tensor(), {"0": ONES * 2}),
         "old with half a storage": old(tensor(), {"0": ONES})[:-8],
@@ -570,9 +587,8 @@ def test_hostile_files_take_no_more_than_they_are(name: str) -> None:
 def test_what_looks_hostile_and_is_not() -> None:
     """Few bytes that stand for much take as little here."""
     assert loaded(body(b"Nr\xff\xff\xff\xff")) is None  # the last place of a memo, which Python's unpickler makes room for
-    layers = b"".join(b"](" + b"h%c" % n * 10 + b"eq%c" % (n + 1) for n in range(1, 30))
-    laughs = loaded(body(b"](](K\x01eq\x01" + layers + b"e"))  # 10**30 ones, in 30 lists
-    assert len(laughs) == 30 and laughs[29][0] is laughs[29][9] is laughs[28] and len(saved(laughs)) < 10_000
+    many = loaded(body(laughs(1)))
+    assert len(many) == 31 and many[30][0] is many[30][9] is many[29] and len(saved(many)) < 10_000
     assert loaded(body(b"\x8b" + struct.pack("<I", 1000) + b"\x01" * 1000)) == int.from_bytes(b"\x01" * 1000, "little")
     wide = loaded(archive(tensor(0, (10**9, 4), (0, 1)), {"0": ONES}))
     assert wide.shape == (10**9, 4) and wide[10**9 - 1].tolist() == [1, 1, 1, 1]
