@@ -242,6 +242,7 @@ def load(
     >>> import io, numbacnn as nc
     >>> file = io.BytesIO()
     >>> nc.save({"epoch": 3, "weight": nc.ones(2)}, file)
+    >>> _ = file.seek(0)
     >>> nc.load(file)
     {'epoch': 3, 'weight': tensor([1., 1.])}
     """
@@ -297,7 +298,7 @@ def _read(name: str, file: IO[bytes]) -> tuple[Any, list[tuple[Tensor, _Storage]
             return _read_zip(file, size)
         if head.startswith(OLD):
             return _read_old(file, size)
-        other, hint = _other(head)
+        other, hint = _other(head) if head or not start else ("the end of it", "call seek(0) first")
     except Misfit as error:
         hint = "nothing of it was executed; in PyTorch save the state_dict(), or plain values"
         raise FormatError(message("load", f"{name} to hold {VALUES}", f"{error}", hint)) from None

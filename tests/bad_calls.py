@@ -99,6 +99,13 @@ def moved(optimizer: optim.Optimizer) -> optim.Optimizer:
     return optimizer
 
 
+def pt_file() -> io.BytesIO:
+    file = io.BytesIO()
+    nc.save({"weight": images(2, 3)}, file)
+    file.seek(0)
+    return file
+
+
 def loader() -> nc.data.DataLoader:
     return nc.data.DataLoader(pair(), 2)
 
@@ -488,6 +495,9 @@ ROWS: dict[str, Callable[[], Call]] = {
     "checkpoint.file_of": lambda: call(nc.checkpoint.file_of, FOLDER),
     "checkpoint.load": lambda: call(nc.checkpoint.load, FOLDER),
     "checkpoint.load_weights": lambda: call(nc.checkpoint.load_weights, FOLDER),
+    "load": lambda: call(nc.load, FOLDER, map_location="cpu", weights_only=True),
+    "load(file)": lambda: call(lambda *a, **o: nc.load(pt_file(), *a, **o), {"cuda:0": "cpu"}, weights_only=True),
+    "save": lambda: call(lambda obj: nc.save(obj, io.BytesIO()), {"epoch": 1, "net": net().state_dict(), "optimizer": [images(2, 3), 1.5]}),
     "inspect.summary": lambda: call(nc.inspect.summary, net(), (1, 4, 4)),
     "inspect.receptive_field": lambda: call(nc.inspect.receptive_field, nn.Sequential(nn.Conv2d(1, 1, 3))),
     "gradcheck": lambda: call(nc.testing.gradcheck, lambda x: x * x, [weight(2).double().detach().requires_grad_()], eps=1e-6, seed=0),
@@ -495,6 +505,8 @@ ROWS: dict[str, Callable[[], Call]] = {
 }
 
 CALLBACKS = {
+    ("load", "map_location"),
+    ("load(file)", 0),
     ("Module.apply", 0),
     ("Module.register_forward_hook", 0),
     ("DataLoader", "transform"),

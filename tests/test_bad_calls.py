@@ -37,7 +37,7 @@ def test_a_right_call_of_each_row_is_taken() -> None:
             function(*args, **options)
         except (OSError, nc.FormatError):
             missing.add(name)
-    no_such_file = {"checkpoint.load", "checkpoint.load_weights", "image_folder", "pictures", "read_idx", "read_image"}
+    no_such_file = {"checkpoint.load", "checkpoint.load_weights", "image_folder", "load", "pictures", "read_idx", "read_image"}
     assert missing == no_such_file
 
 

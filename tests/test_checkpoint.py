@@ -180,6 +180,14 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
     assert not (tmp_path / "boom").exists()
 
 
+def test_a_file_of_pytorch_s_is_for_load(tmp_path: Path) -> None:
+    nc.save({"w": nc.ones(2)}, tmp_path / "net.pt")
+    hint = "numbacnn.load reads a file of PyTorch's"
+    text = f"[checkpoint] expected {tmp_path / 'net.pt'} to be a whole safetensors file; received {READER}header too large; {hint}."
+    with pytest.raises(FormatError, match="^" + re.escape(text) + "$"):
+        checkpoint.load_weights(tmp_path / "net.pt")
+
+
 def test_every_truncation_is_refused(tmp_path: Path, saved: Path) -> None:
     data = saved.read_bytes()
     path = tmp_path / "cut"

@@ -208,6 +208,11 @@ def test_loading_is_all_or_nothing() -> None:
     del state["second.bias"], state["first.weight"]
     assert net.load_state_dict(state, strict=False) == (["count", "first.weight", "first.bias", "second.bias"], ["more"])
     assert (values(net)["second.weight"] == 1).all()
+    state = {f"module.{name}": t for name, t in nn.Linear(2, 3).state_dict().items()}
+    text = "[load_state_dict] expected the names and shapes of Linear; received missing weight, missing bias, unexpected module.weight, "
+    advice = 'the keys are those of DataParallel; pass {key.removeprefix("module."): value for key, value in state_dict.items()}'
+    with exactly(ValueError, f"{text}unexpected module.bias; nothing was loaded: {advice}."):
+        nn.Linear(2, 3).load_state_dict(state)
     with exactly(TypeError, "[load_state_dict] expected a mapping of names to tensors; received list."):
         net.load_state_dict([])  # type: ignore[arg-type]
 

@@ -172,6 +172,15 @@ def test_other_sources(f: Any, received: str) -> None:
         nc.load(f)
 
 
+def test_a_file_that_was_just_written() -> None:
+    file = io.BytesIO()
+    nc.save([1], file)
+    with exactly(nc.FormatError, "[load] expected the file to be a PyTorch file; received the end of it; call seek(0) first."):
+        nc.load(file)
+    file.seek(0)
+    assert nc.load(file) == [1]
+
+
 def test_missing_files_and_wrong_options(tmp_path: Path) -> None:
     with exactly(FileNotFoundError, f"[load] expected a file {tmp_path}; received a folder."):
         nc.load(tmp_path)
