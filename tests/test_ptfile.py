@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import numbacnn as nc
-from numbacnn import nn
+from numbacnn import nn, ptfile
 from numbacnn.errors import in_form
 from numbacnn.pickles import Call, Name, Persistent, Writer
 from numbacnn.ptfile import OLD
@@ -261,6 +261,22 @@ def test_byte_orders_and_narrow_floats() -> None:
     assert found.dtype == nc.float32 and found.flatten().tolist() == [1.5, -2.0, float("inf"), 2.0**-133]
     flags = tensor(storage=storage("torch BoolStorage"))
     assert loaded(old(flags, {"0": b"\x00\x01\x02\xff"}, width=1)).flatten().numpy().view(np.uint8).tolist() == [0, 1, 1, 1]
+
+
+def test_storages_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ptfile, "CHUNK", 3)
+    numbers = np.arange(10.0)
+    for stored in ("<f4", "<f2"):
+        kind = {"<f4": "Float", "<f2": "Half"}[stored]
+        made = tensor(0, (10,), (1,), storage(f"torch {kind}Storage", size=10))
+        assert loaded(archive(made, {"0": numbers.astype(stored).tobytes()})).tolist() == numbers.tolist()
+
+
+def test_records_begin_where_memory_can_be_mapped() -> None:
+    data = saved([nc.ones(3), nc.ones(5), nc.ones(1)])
+    for info in zipfile.ZipFile(io.BytesIO(data)).infolist():
+        name, extra = struct.unpack_from("<HH", data, info.header_offset + 26)
+        assert (info.header_offset + 30 + name + extra) % 64 == 0
 
 
 def test_checksums_that_were_not_kept() -> None:
