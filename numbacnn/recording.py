@@ -14,7 +14,21 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["changed", "compiler", "constant", "effect", "guard", "is_constant", "live", "now", "pausing", "refuse", "structure"]
+__all__ = [
+    "changed",
+    "compiler",
+    "constant",
+    "effect",
+    "given",
+    "guard",
+    "handed",
+    "is_constant",
+    "live",
+    "now",
+    "pausing",
+    "refuse",
+    "structure",
+]
 
 T = TypeVar("T")
 
@@ -84,6 +98,19 @@ def effect(action: Callable[[], None]) -> None:
     action()
     if now.tape is not None:
         now.tape.effect(action)
+
+
+def handed(array: T) -> T:
+    """Say that a user has an array for a kernel of his own: what he does with it must go through :func:`numbacnn.launch`."""
+    if now.tape is not None:
+        now.tape.hands(array)
+    return array
+
+
+def given(arrays: tuple[Any, ...]) -> None:
+    """Say that a kernel of the user's is launched on arrays."""
+    if now.tape is not None:
+        now.tape.gives(arrays)
 
 
 _constants: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()

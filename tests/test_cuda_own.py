@@ -133,7 +133,7 @@ def test_errors_of_a_launch() -> None:
         ),
         (
             lambda: nc.launch(add_one, array),
-            "[launch] expected arrays on 'cpu'; received one on 'cuda'; grid and block are for @cuda.jit kernels.",
+            "[launch] expected grid and block for a kernel on arrays of 'cuda'; received neither.",
         ),
     ):
         with pytest.raises(TypeError) as error:

@@ -405,7 +405,7 @@ def test_takes_narrows_the_judgement_and_must_admit_something() -> None:
         nc.use_kernel("conv2d", forward, takes=lambda g: g.c > 100)
     assert str(error.value) == (
         "[use_kernel conv2d] expected takes() to admit one of the cases that were drawn: up to 6 pixels a side, kernels up to 3, "
-        "few channels; received none for forward; pass check=False to take it unjudged."
+        "few channels; received none for forward; g has tuples there, as g.kernel == (3, 3); pass check=False to take it unjudged."
     )
     with pytest.raises(KernelError, match=r"expected takes=<lambda> to judge ConvGeometry\(n="):
         nc.use_kernel("conv2d", forward, takes=lambda g: g.strides == 1)
@@ -664,3 +664,38 @@ def test_a_compiled_step_takes_the_kernels_of_now() -> None:
                 np.testing.assert_allclose(compiled(x).numpy(), wanted + 1, rtol=1e-5)
         assert len(calls) == 5
         assert np.array_equal(compiled(x).numpy(), wanted)
+
+
+def test_a_kernel_that_is_called_beside_launch_has_no_plan() -> None:
+    """It was missing from the replay, which gave what the memory held; ``fit`` compiles by itself."""
+
+    @njit
+    def double(x: Any, y: Any) -> None:
+        for i in range(x.size):
+            y[i] = 2 * x[i]
+
+    def directly(x: Any, y: Any) -> None:
+        double(x.numba(), y.numba(copy=False))
+
+    def by_numpy(x: Any, y: Any) -> None:
+        y.numba(copy=False)[:] = 2 * x.numba()
+
+    def launched(x: Any, y: Any) -> None:
+        nc.launch(double, x.numba().reshape(-1), y.numba(copy=False)[:])
+
+    for fill, planned in ((directly, False), (by_numpy, False), (launched, True)):
+
+        class Double(nc.Function):
+            recordable = True
+
+            @staticmethod
+            def forward(ctx: Any, x: nc.Tensor, fill: Any = fill) -> nc.Tensor:
+                y = nc.empty(x.shape)
+                fill(x, y)
+                return y
+
+        step = nc.compile(lambda x, f=Double: f.apply(x) + 0)
+        for i in range(6):
+            assert step(nc.full((4,), float(i))).tolist() == [2.0 * i] * 4
+        assert ("a plan of" in nc.explain(step)) is planned
+        assert planned or "used by no kernel that nc.launch runs, in " in nc.explain(step)

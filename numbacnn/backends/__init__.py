@@ -12,6 +12,7 @@ import numpy as np
 from ..arguments import per_axis
 from ..errors import DeviceError, ShapeError, in_form, message
 from ..names import ACTIVATIONS
+from ..recording import given
 from ..signatures import judged, shown
 from .base import Array, Backend, NotFinite
 
@@ -149,9 +150,12 @@ def launch(kernel: Any, *args: Any, grid: int | Sequence[int] | None = None, blo
         if isinstance(value, (list, dict, set)) or hasattr(value, "requires_grad"):
             raise TypeError(message("launch", "arrays, numbers and tuples", shown(value), "x.numba() is the array of a Tensor"))
         lies = DEFAULT if isinstance(value, np.ndarray) else holder(value)
+        if lies not in (None, name) and grid is None:
+            raise TypeError(message("launch", f"grid and block for a kernel on arrays of {lies!r}", "neither"))
         if lies not in (None, name):
             raise TypeError(message("launch", f"arrays on {name!r}", f"one on {lies!r}", "grid and block are for @cuda.jit kernels"))
     backend = get(name, "launch")
+    given(args)
     try:
         backend.launch(kernel, args, *counts)
     except Exception as error:

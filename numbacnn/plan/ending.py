@@ -53,6 +53,8 @@ def _judge_python(tape: Tape) -> None:
         tape.refuse("values are judged before random numbers are drawn, which would have to be put back")
     if tape.way_back is not None and last >= tape.way_back.row:
         tape.refuse("values are judged in a backward that is still to come")
+    for line in tape.handed.values():
+        tape.reason = tape.reason or f"an array that numba() gives is used by no kernel that nc.launch runs, in {line}"
     name = tape.reached.changed()
     if name is not None:
         tape.refuse(f"{name} is changed")

@@ -54,6 +54,7 @@ class Tape:
     guards: list[tuple[Callable[[], Any], Any]] = field(default_factory=list)
     effects: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
     versions: list[tuple[int, Any]] = field(default_factory=list)
+    handed: dict[int, str] = field(default_factory=dict)
     stops: dict[int, tuple[Callable[..., Exception], list[Gradient]]] = field(default_factory=dict)
     judged: list[int] = field(default_factory=list)
     gradients: dict[int, Gradient] = field(default_factory=dict)
@@ -106,6 +107,18 @@ class Tape:
         """A function of NumPy's is called."""
         if self.reason is None:
             self.rows.append(Compute(function, tuple(map(self._value, args)), self.part, _line()))
+
+    def hands(self, array: Any) -> None:
+        """The user gets an array for a kernel of his own."""
+        operand = self.operand(array)
+        if operand is not None:
+            self.handed.setdefault(operand.region, _line())
+
+    def gives(self, arrays: tuple[Any, ...]) -> None:
+        """A kernel of the user's is launched on arrays."""
+        for a in arrays:
+            if isinstance(a, np.ndarray) and (operand := self.operand(a)) is not None:
+                self.handed.pop(operand.region, None)
 
     def live(self, make: Callable[[], np.ndarray], kind: str) -> np.ndarray:
         """An array that each replay makes anew."""

@@ -9,6 +9,7 @@ from ..arguments import one_of
 from ..dtypes import as_dtype
 from ..errors import DTypeError, in_form, message
 from ..layout import channels_last
+from ..recording import handed
 from ..signatures import judged, shown
 from .core import TensorBase
 from .tape import mode
@@ -65,7 +66,7 @@ class Exchange(TensorBase):
         if copy is False and not dense:
             received, hint = "memory in another order", f"make it by empty(..., layout={layout!r})"
             raise ValueError(message("numba", f"memory in the order {layout!r}", received, hint))
-        return xp.memory(xp.copy(self.array) if copy and dense else self.array, order)
+        return handed(xp.memory(xp.copy(self.array) if copy and dense else self.array, order))
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:

@@ -167,8 +167,9 @@ class Function:
     >>> Square.apply(x).backward(); x.grad.item()
     6.0
 
-    A step that applies it is not compiled by ``nc.compile``, unless the class says ``recordable = True``: forward and backward then do
-    nothing but call operations on Tensors, the same ones each time.
+    A step that applies it is not compiled by ``nc.compile``, unless the class says ``recordable = True``: all work on memory then goes
+    through operations on Tensors or :func:`numbacnn.launch`, the same ones each time. A kernel that is called directly, or NumPy on an
+    array that ``numba()`` gave, would be missing from a replay.
     """
 
     recordable: ClassVar[bool] = False

@@ -72,7 +72,14 @@ def judge_kernel(kernel: Kernel, device: str, rounding: str = "exact") -> None:
     if unseen := kernel.functions().keys() - watched.seen:
         expected = "takes() to admit one of the cases that were drawn: up to 6 pixels a side, kernels up to 3, few channels"
         received = f"none for {' and '.join(sorted(unseen))}"
-        raise LawBroken(message(f"use_kernel {kernel.op}", expected, received, "pass check=False to take it unjudged"))
+        raise LawBroken(
+            message(
+                f"use_kernel {kernel.op}",
+                expected,
+                received,
+                "g has tuples there, as g.kernel == (3, 3); pass check=False to take it unjudged",
+            )
+        )
 
 
 @dataclass(frozen=True)
