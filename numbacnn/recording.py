@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
 
 __all__ = [
+    "Numbers",
     "changed",
     "compiler",
     "constant",
@@ -93,6 +94,16 @@ def live(make: Callable[[], np.ndarray], kind: str) -> np.ndarray:
     return make()
 
 
+class Numbers:
+    """Arguments of a kernel that are worked out when it is launched: ``function(*args)``, of arrays that :func:`live` made, and others."""
+
+    def __init__(self, function: Callable[..., Iterable[Any]], *args: Any) -> None:
+        self.function, self.args = function, args
+
+    def __call__(self) -> Iterable[Any]:
+        return self.function(*self.args)
+
+
 def effect(action: Callable[[], None]) -> None:
     """Do something to Python's objects, here and at this place of each replay."""
     action()
@@ -113,10 +124,10 @@ def given(arrays: tuple[Any, ...]) -> None:
         now.tape.gives(arrays)
 
 
-_constants: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()
+_constants: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
-def constant(array: np.ndarray) -> np.ndarray:
+def constant(array: T) -> T:
     """Declare that nobody writes to an array any more: a table that kernels are given."""
     _constants[id(array)] = array
     return array

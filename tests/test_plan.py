@@ -41,7 +41,7 @@ def memory_is_filled_with_nan(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Plan.run
 
     def filled(self: Plan, given: Any, arrays: Any, room: np.ndarray, *args: Any) -> Any:
-        room.fill(0xFF)
+        room[:] = 0xFF
         return run(self, given, arrays, room, *args)
 
     monkeypatch.setattr(Plan, "run", filled)
@@ -140,12 +140,12 @@ class Run:
     """A network that is trained, compiled or not."""
 
     def __init__(
-        self, layers: list[str], channels: int, optimiser: str, schedule: str, loss_of: str, accumulate: bool, clip: bool, compiled: str
+        self, net: nn.Sequential, optimiser: str, schedule: str, loss_of: str, accumulate: bool, clip: bool, compiled: str
     ) -> None:
-        self.net = network(layers, channels, 1)
+        self.net = net
         self.optimiser = OPTIMISERS[optimiser](self.net.parameters())
         self.schedule = SCHEDULES[schedule](self.optimiser)
-        net, optimiser_ = self.net, self.optimiser
+        optimiser_ = self.optimiser
 
         def step(x: nc.Tensor, y: nc.Tensor) -> tuple[nc.Tensor, nc.Tensor]:
             if not accumulate:
@@ -219,7 +219,7 @@ def test_a_compiled_run_has_the_bits_of_an_eager_one(layers, channels, optimiser
     try:
         for compiled in ("", way):
             rng = np.random.default_rng(0)
-            run = Run(layers, channels, optimiser, schedule, loss_of, accumulate, clip, compiled)
+            run = Run(network(layers, channels, 1), optimiser, schedule, loss_of, accumulate, clip, compiled)
             nc.manual_seed(5)
             states: list[Any] = []
             n = 6
@@ -1530,6 +1530,14 @@ def test_two_results_await_their_backward(order):
     assert replays(alike(world)) == 13
 
 
+def test_arguments_that_lie_backwards_in_memory():
+    double = nc.compile(lambda x: x * 2.0)
+    for i in range(5):
+        values = np.arange(4, dtype=np.float32) + 10 * i
+        assert double(nc.from_array(values[::-1])).tolist() == (values[::-1] * 2).tolist()
+    assert replays(double) == 2
+
+
 def test_more_results_than_there_is_memory_for():
     def world(wrap):
         net = wrap(deep())
@@ -1543,7 +1551,7 @@ def test_more_results_than_there_is_memory_for():
 
     net = alike(world, 16)
     assert 30 < replays(net) < 50  # the fifth and later ones run eagerly
-    assert len(net.__dict__["_compiled"]._arena._rooms) == 5
+    assert len(net.__dict__["_compiled"]._arena._rooms["cpu"]) == 5
     assert "runs eagerly: more than 4 results wait for their backward" in nc.explain(net)
 
 
@@ -2595,3 +2603,28 @@ def test_methods_of_a_class():
             copied = copy.copy(trainer)
     assert replays(trainer.step) > 3
     assert copied.step is not trainer.step and copied.step.function.__self__ is copied
+
+
+def test_what_a_compilation_prints_is_no_part_of_a_step(monkeypatch):
+    """It passes the code of whoever stands in for stderr, as pytest or Jupyter do."""
+
+    class Lines:
+        def __init__(self):
+            self.lines = []
+
+        def write(self, text):
+            self.lines.append(text)
+
+        def flush(self):
+            self.lines.append("")
+
+    @nc.compile
+    def step(x):
+        with nc.kernels.cpu.launch.recording.pausing():
+            print("compiling", file=sys.stderr)
+        return x * 2
+
+    monkeypatch.setattr(sys, "stderr", Lines())
+    for _ in range(6):
+        step(nc.ones(2))
+    assert replays(step) == 3, nc.explain(step)

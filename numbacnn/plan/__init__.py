@@ -3,7 +3,7 @@
 A step, forward, backward and optimiser, launches some dozens of kernels, between which Python takes as long as they do where batches are
 small. :mod:`.tape` writes down what one call of a function does, memory by its owner, and :mod:`.back` the way back from what it returns;
 :mod:`.ending` judges it. :mod:`.replay` makes a table of it (:mod:`.rows`), which :mod:`.native` runs without Python, and what is returned
-(:mod:`.results`); :mod:`.compiled` decides when.
+(:mod:`.results`); :mod:`.compiled` decides when. On a device whose kernels Python launches a plan is a list of launches (:mod:`.listed`).
 """
 
 from __future__ import annotations
@@ -51,6 +51,9 @@ def compile(
     A plan knows what the function's code reaches by name: numbers, tensors and objects in globals, closures and attributes. It does not see
     what happens beside tensors: a print, a line in a log, a counter in an object that it can't reach by name happen while the function
     runs by itself only. Have it return what you want to know.
+
+    On CUDA a replay launches the recorded kernels one after the other, and all else that the step does in Python is gone. A step has a plan
+    where all that it uses lies on one device, its arguments too; labels out of range raise where a result is read, as they do eagerly.
 
     Args:
         model: a function, or a Module, which is compiled in place, as ``model.compile()`` does. None: the decorator with these options.

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .. import backends
 from ..tensor import Tensor
 from ..tensor.function import Context
@@ -34,11 +32,11 @@ def go_back(tape: Tape, result: Any) -> None:
     way, arrived = tape.turns(t.array)
     before = tape.told()
     ends = {argument if argument._node is None else argument._node: key for key, argument in _arguments(tape)}
-    found: list[tuple[Any, np.ndarray]] = []
+    found: list[tuple[Any, Any]] = []
     known: set[int] = set()
     xp = backends.get(t.device)
 
-    def take(edge: Any, gradient: np.ndarray, owned: bool) -> bool:
+    def take(edge: Any, gradient: Any, owned: bool) -> bool:
         """Keep the gradient of an argument or a parameter in memory of its own."""
         key = ends.get(edge) or (("kept", id(edge)) if ("kept", id(edge)) in tape.owners else None)
         if key is None and isinstance(edge, Node):
@@ -94,7 +92,7 @@ def _move_attributes(holder: Any, moved: Moved) -> None:
 
 
 def _moved(value: Any, moved: Moved) -> Any:
-    if isinstance(value, np.ndarray):
+    if moved.knows(value):
         return moved(value) if moved.concerns(value) else value
     if isinstance(value, Tensor):
         value.array = _moved(value.array, moved)

@@ -23,6 +23,7 @@ from ..tensor import Tensor
 from ..tensor.tape import mode
 from .back import go_back
 from .ending import drawn, finish
+from .memory import HOST, place_of
 from .reached import PLAIN, Reached, plain
 from .replay import AWAITING, Arena, Plan
 from .tape import Tape
@@ -238,7 +239,7 @@ def _signature(args: tuple[Any, ...], options: dict[str, Any], given: list[Any])
     key = [_part(value, given) for value in args]
     key += [(name, _part(value, given)) for name, value in options.items()] if options else []
     if len(given) > 1:
-        key.append(_shared([value.array if isinstance(value, Tensor) else value for value in given]))
+        key.append(_shared(given))
     return (*key, mode.grad, ruled(), *[getattr(config, name) for name in SWITCHES])
 
 
@@ -253,10 +254,10 @@ def _part(value: Any, given: list[Any]) -> Any:
     if isinstance(value, Tensor):
         given.append(value)
         a = value.array
-        if not isinstance(a, np.ndarray):
-            raise _Unfit("an argument lies on a device whose kernels are not recorded")
         view = value._base is None, value._seen == value._version.recorded
         grown = value._node is not None
+        if not isinstance(a, np.ndarray):
+            return type(value), *place_of(value.device).like(a), value._requires_grad, grown, view
         return type(value), a.shape, a.strides, a.dtype, a.flags.num & 0x500, value._requires_grad, grown, view  # aligned, writable
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in "biuf":
@@ -287,12 +288,13 @@ class _Same:
         return isinstance(other, _Same) and self.value is other.value
 
 
-def _shared(arrays: list[np.ndarray]) -> Any:
+def _shared(given: list[Any]) -> Any:
     """Which arguments are one array; those that share only a part of their memory have no plan."""
     same = []
-    for (i, a), (j, b) in itertools.combinations(enumerate(arrays), 2):
-        if np.may_share_memory(a, b):
-            if a is not b and (a.shape, a.strides, a.ctypes.data) != (b.shape, b.strides, b.ctypes.data):
+    arrays = [(place_of(value.device), value.array) if isinstance(value, Tensor) else (HOST, value) for value in given]
+    for (i, (place, a)), (j, (other, b)) in itertools.combinations(enumerate(arrays), 2):
+        if place is other and place.meet(a, b):
+            if a is not b and (place.like(a), place.address(a)) != (place.like(b), place.address(b)):
                 raise _Unfit("two arguments share memory")
             same.append((i, j))
     return tuple(same)

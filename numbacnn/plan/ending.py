@@ -10,7 +10,7 @@ import numpy as np
 
 from ..tensor import Tensor
 from .back import move
-from .memory import Moved
+from .memory import HOST, Moved
 from .records import Owner
 from .results import describe
 from .tape import Tape
@@ -34,16 +34,17 @@ def finish(tape: Tape, result: Any, before: Any) -> None:
             tape.refuse("random numbers are drawn from random or np.random")
         _judge_python(tape)
         _count_versions(tape)
-        moved = Moved([*tape.memory.chunks, *(live.array for live in tape.lives)])
+        moved = Moved([*tape.memory.chunks, *(live.array for live in tape.lives)]) if tape.place is HOST else _Left(tape)
         tape.result = describe(tape, result, moved)
         for gradient in tape.gradients.values():
-            gradient.left = _left(tape, gradient.tensor(tape.arguments)._grad, gradient.found, moved)
+            gradient.left = _left_gradient(tape, gradient.tensor(tape.arguments)._grad, gradient.found, moved)
             gradient.found = None
         if tape.way_back is not None:
             move(tape.way_back.nodes, moved)
             tape.way_back.nodes = []
+        left = moved.regions if isinstance(moved, _Left) else set()
         del moved
-        _judge_memory(tape)
+        _judge_memory(tape, left)
     tape.arguments, tape.histories = [], []
 
 
@@ -79,7 +80,7 @@ def _count_versions(tape: Tape) -> None:
     tape.versions = [(row, by_version[id(version)]) for row, version in tape.versions if id(version) in by_version]
 
 
-def _left(tape: Tape, left: Any, found: Any, moved: Moved) -> Any:
+def _left_gradient(tape: Tape, left: Any, found: Any, moved: Moved) -> Any:
     """The gradient that a tensor has at the end, as a plan leaves it."""
     if left is None or left is found:
         return None if left is None else "found"
@@ -91,8 +92,36 @@ def _left(tape: Tape, left: Any, found: Any, moved: Moved) -> Any:
     return operand, left._version.count
 
 
-def _judge_memory(tape: Tape) -> None:
-    """Nothing made in the step may be in use after it."""
+class _Left(Moved):
+    """What lies on another device and was made in the step stays where it is: its regions are known to be in use after the step."""
+
+    def __init__(self, tape: Tape) -> None:
+        super().__init__([live.array for live in tape.lives])
+        self._tape = tape
+        self.regions = {operand.region for fault, _, given in tape.watched for operand in (fault, given)}
+
+    def knows(self, value: Any) -> bool:
+        return isinstance(value, np.ndarray) or self._tape.place.is_array(value)
+
+    def concerns(self, array: Any) -> bool:
+        return super().concerns(array) if isinstance(array, np.ndarray) else self._tape.made(array) is not None
+
+    def __call__(self, array: Any) -> Any:
+        if isinstance(array, np.ndarray):
+            return super().__call__(array)
+        operand = self._tape.operand(array)
+        if operand is not None:
+            self.regions.add(operand.region)
+        return array
+
+
+def _judge_memory(tape: Tape, left: set[int]) -> None:
+    """Nothing else that was made in the step may be in use after it."""
+    if tape.reason is None and not {region for region, _ in tape.alive()} <= left:
+        gc.collect()
+        lines = [line for region, line in tape.alive() if region not in left]
+        if lines:
+            tape.reason = f"a tensor is kept beyond the step that was made in {lines[0]}"
     if tape.reason is None and tape.memory.in_use():
         gc.collect()
         used = tape.memory.in_use()

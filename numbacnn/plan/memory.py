@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["LINE", "Memory", "Moved", "address", "bounds", "dense", "root"]
+from .. import backends
+
+__all__ = ["HOST", "LINE", "Memory", "Moved", "address", "bounds", "dense", "place_of", "root"]
 
 LINE = 64
 """Bytes of a cache line, on whose borders memory starts."""
@@ -51,11 +53,15 @@ class Moved:
         self._chunks = set(map(id, chunks))
         self._copies: dict[int, np.ndarray] = {}
 
-    def concerns(self, array: np.ndarray) -> bool:
+    def knows(self, value: Any) -> bool:
+        """Whether a value is an array."""
+        return isinstance(value, np.ndarray)
+
+    def concerns(self, array: Any) -> bool:
         """Whether an array lies in a chunk."""
         return id(root(array)) in self._chunks
 
-    def __call__(self, array: np.ndarray) -> np.ndarray:
+    def __call__(self, array: Any) -> Any:
         chunk = root(array)
         if id(chunk) not in self._copies:
             self._copies[id(chunk)] = chunk.copy()
@@ -99,3 +105,59 @@ def dense(array: np.ndarray) -> np.ndarray | None:
     """The bytes of an array without gaps, in whatever order its axes lie; None for another."""
     turned = array.transpose(sorted(range(array.ndim), key=lambda axis: -array.strides[axis]))
     return turned.reshape(-1).view(np.uint8) if turned.flags.c_contiguous else None
+
+
+class _Host:
+    """What a plan asks of where its arrays lie: of NumPy's. The backend of another device says the same of its own: ``recorded``."""
+
+    device = backends.DEFAULT
+    address = staticmethod(address)
+    bounds = staticmethod(bounds)
+    whole = staticmethod(dense)
+    meet = staticmethod(np.may_share_memory)
+
+    @staticmethod
+    def is_array(value: Any) -> bool:
+        return isinstance(value, np.ndarray)
+
+    @staticmethod
+    def like(x: np.ndarray) -> tuple[Any, ...]:
+        """What kernels' other arguments were made of: two arrays that agree can stand for each other."""
+        return x.shape, x.strides, x.dtype, x.flags.aligned
+
+    @staticmethod
+    def memory(size: int, dtype: Any = np.uint8) -> np.ndarray:
+        """So many bytes, uninitialised."""
+        return np.empty(size, np.uint8)
+
+    @staticmethod
+    def shaped(like: Any, memory: Any, place: int = 0) -> np.ndarray:
+        """An array in this memory, at this place: of an operand's shape, strides, dtype and offset."""
+        made = np.ndarray(like.shape, like.dtype, memory, place + like.offset, like.strides)
+        if not like.writable:
+            made.flags.writeable = False
+        return made
+
+    @staticmethod
+    def alike(x: np.ndarray, like: Any) -> bool:
+        """Whether an array lies in memory as an operand does."""
+        return x.strides == like.strides and x.dtype == like.dtype and x.flags.aligned and x.flags.writeable
+
+    @staticmethod
+    def zeros_like(x: np.ndarray) -> np.ndarray:
+        """Zeros that lie in memory as an array does."""
+        like = np.empty_like(x)
+        return np.ndarray(like.shape, like.dtype, np.zeros(max(1, like.nbytes), np.uint8), 0, like.strides)
+
+    @staticmethod
+    def assign(out: np.ndarray, x: np.ndarray) -> None:
+        """out[...] = x."""
+        np.copyto(out, x)
+
+
+HOST = _Host()
+
+
+def place_of(device: str) -> Any:
+    """What a plan asks of a device."""
+    return HOST if device == backends.DEFAULT else backends.get(device).recorded  # type: ignore[attr-defined]

@@ -13,7 +13,6 @@ from ..errors import message
 from ..nn import Module
 from ..signatures import judged, shown
 from .compiled import Compiled
-from .records import Launch
 from .rows import TRIES
 
 __all__ = ["Profile", "Timed", "profile"]
@@ -121,9 +120,5 @@ def profile(step: Any, *args: Any, repeat: int = 10, **options: Any) -> Profile:
         why = compiled.reason if config.compile else "nc.config.compile is False"
         raise RuntimeError(message("profile", "a step of which there is a plan", f"one without{why and f': {why}'}"))
     medians = np.median(times, 0).tolist()
-    rows = [Timed(row.part[0], row.part[1], _kernel(row), seconds) for row, seconds in zip(plan.tape.rows, medians)]
+    rows = [Timed(row.part[0], row.part[1], row.name, seconds) for row, seconds in zip(plan.tape.rows, medians)]
     return Profile(tuple(rows), plan.threads)
-
-
-def _kernel(row: Any) -> str:
-    return row.driver.py_func.__name__ if isinstance(row, Launch) else f"numpy.{row.function.__name__}"

@@ -22,6 +22,7 @@ import numba
 import numpy as np
 
 from ..nn import Module
+from ..recording import now
 
 __all__ = ["Reached", "is_own", "plain"]
 
@@ -79,7 +80,7 @@ class Reached:
         self._inside: set[types.CodeType] = set()  # of functions that seen ones make, over variables of theirs
         self._kept: list[Any] = []  # what is known by its id stays
 
-    def add(self, value: Any, names: frozenset[str] = frozenset()) -> None:
+    def add(self, value: Any, names: frozenset[str] = frozenset(), name: str = "a list or dictionary") -> None:
         """A value that user's code holds which names these attributes: the places that it reaches in turn."""
         if isinstance(value, types.MethodType):
             self.add(value.__func__)
@@ -90,7 +91,7 @@ class Reached:
             if isinstance(function, types.FunctionType) and not is_own(function.__code__):
                 self._add_function(function)
         elif isinstance(value, (list, dict)):
-            self._add_members(value)
+            self._add_members(value, name)
         elif _has_attributes(value):
             self._add_names(value.__dict__, names, names)
 
@@ -137,9 +138,9 @@ class Reached:
         value = get()
         self._places.append((get, name, value, None))
         self._kept.append(keep)
-        self.add(value, names)
+        self.add(value, names, name)
 
-    def _add_members(self, value: Any) -> None:
+    def _add_members(self, value: Any, name: str) -> None:
         if id(value) in self._seen:
             return
         self._seen.add(id(value))
@@ -150,7 +151,7 @@ class Reached:
                 found += [*value.keys(), *value.values()] if isinstance(value, dict) else value
             return found
 
-        self._places.append((members, "a list or dictionary", None, members()))
+        self._places.append((members, name, None, members()))
 
     def held(self, kinds: tuple[type, ...]) -> list[Any]:
         """What is reached of these kinds."""
@@ -173,7 +174,7 @@ class Reached:
         before, collecting = sys.getprofile(), gc.isenabled()
 
         def called(frame: types.FrameType, event: str, argument: Any) -> None:
-            if event == "call" and frame.f_code not in self._seen and not is_own(frame.f_code):
+            if event == "call" and now.tape is not None and frame.f_code not in self._seen and not is_own(frame.f_code):
                 self._add_called(frame)
 
         gc.disable()  # what others have it call is none of the step's

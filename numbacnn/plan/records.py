@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Compute", "Gradient", "Launch", "Live", "Operand", "Owner", "Region", "WayBack"]
+__all__ = ["Compute", "DeviceLaunch", "Gradient", "Launch", "Live", "Operand", "Owner", "Region", "WayBack"]
 
 
 class Region(NamedTuple):
@@ -73,6 +73,24 @@ class Launch(NamedTuple):
     part: tuple[str, str]
     line: str
 
+    @property
+    def name(self) -> str:
+        return self.driver.py_func.__name__
+
+
+class DeviceLaunch(NamedTuple):
+    """A kernel's launch by a function that launches it: on another device. The values are blocks, threads and arguments."""
+
+    function: Callable[..., Any]
+    kernel: Any
+    values: tuple[Any, ...]
+    part: tuple[str, str]
+    line: str
+
+    @property
+    def name(self) -> str:
+        return self.kernel.__name__
+
 
 class Compute(NamedTuple):
     """A call of NumPy's."""
@@ -81,6 +99,10 @@ class Compute(NamedTuple):
     values: tuple[Any, ...]
     part: tuple[str, str]
     line: str
+
+    @property
+    def name(self) -> str:
+        return f"numpy.{self.function.__name__}"
 
 
 @dataclass(eq=False)

@@ -21,8 +21,9 @@ from ..backends.cpu.buffers import SMALL, Buffers
 from ..locks import lock
 from ..tensor import Tensor
 from ..tensor.tape import Node
-from .memory import LINE, address, bounds, dense
-from .records import Gradient, Launch, Operand, WayBack
+from .listed import Listed, Listing
+from .memory import HOST, LINE
+from .records import Gradient, Operand, WayBack
 from .results import Shown, nobody, rebuilt, remade
 from .rows import Failed, Layout, Part, Table, value_at
 from .tape import Tape
@@ -41,18 +42,22 @@ class Arena:
         """Of whoever runs a plan: one table is filled and run at a time."""
         self.buffers = Buffers(limit=1 << 28)
         """For what is returned, and gradients, which come and go."""
-        self._rooms = [np.empty(0, np.uint8)]  # the first is that of plans that keep nothing
+        self._rooms: dict[str, list[Any]] = {}  # of each device; the first is that of plans that keep nothing
 
-    def room(self, size: int, keeps: bool) -> np.ndarray | None:
+    def empty(self, place: Any, size: int, dtype: Any) -> Any:
+        """Memory for what is returned, on a device."""
+        return self.buffers.empty((size,), np.uint8) if place is HOST else place.memory(size, dtype)
+
+    def room(self, place: Any, size: int, keeps: bool) -> Any:
         """Memory for a replay; where it ``keeps`` some for its backward, one that nobody else holds, None if there are too many."""
-        rooms, size = self._rooms, size + LINE
+        rooms, size = self._rooms.setdefault(place.device, [place.memory(0)]), size + LINE
         free = [i for i in range(1, len(rooms)) if _held(rooms, i) == _FREE] if keeps else [0]
         for i in free:
             if len(rooms[i]) >= size:
                 return rooms[i]
         if not free and len(rooms) > AWAITING:
             return None
-        made = np.empty(size, np.uint8)
+        made = place.memory(size)
         if free:
             rooms[free[0]] = made
         else:
@@ -60,13 +65,7 @@ class Arena:
         return made
 
 
-def _start(room: np.ndarray) -> int:
-    """The first cache line of a room."""
-    place = address(room)
-    return place + -place % LINE
-
-
-def _held(rooms: list[np.ndarray], i: int) -> int:
+def _held(rooms: list[Any], i: int) -> int:
     return sys.getrefcount(rooms[i])
 
 
@@ -107,14 +106,14 @@ class Call(ops.Op):
 
     owns_gradient = True
 
-    def __init__(self, plan: Plan, room: np.ndarray, arrays: list[np.ndarray], outputs: dict[int, np.ndarray], lives: list[np.ndarray]):
+    def __init__(self, plan: Plan, room: Any, arrays: list[Any], outputs: dict[int, Any], lives: list[np.ndarray]):
         self.plan, self.room, self.arrays, self.outputs, self.lives = plan, room, arrays, outputs, lives
 
     @property
     def label(self) -> str:
         return self.plan.name
 
-    def backward(self, xp: Any, grad: np.ndarray) -> tuple[np.ndarray, ...]:
+    def backward(self, xp: Any, grad: Any) -> tuple[Any, ...]:
         return self.plan.go_back(self, grad)
 
 
@@ -123,17 +122,21 @@ class Plan:
 
     def __init__(self, tape: Tape, arena: Arena, name: str) -> None:
         self.tape, self.arena, self.name, self.structure = tape, arena, name, recording.structure.changes
+        self._place = place = tape.place
         self.owners = sorted(tape.owners.values(), key=lambda owner: owner.key[0] != "kept")
         self._kept = [owner.tensor(()) for owner in self.owners if owner.key[0] == "kept"]
         self._needs = [t._requires_grad for t in self._kept]
         self._gets = [(i, owner.get) for i, owner in enumerate(self.owners) if owner.key[0] != "kept"]
         self._places = {owner.key: i for i, owner in enumerate(self.owners)}
         self._bound = [owner.array for owner in self.owners]
-        self._outputs = sorted({s.operand.region for s in tape.result.tensors if s.operand is not None and s.owner is None})
+        shown = [s.operand for s in tape.result.tensors if s.operand is not None and s.owner is None]
+        judged = [operand for fault, _, given in tape.watched for operand in (fault, given)]
+        own = [operand for operand in (*shown, *judged) if tape.regions[operand.region].key[0] == "made"]
+        self._outputs = {operand.region: operand.dtype for operand in own}
         self._left = [_Left(g, tape) for g in tape.gradients.values() if isinstance(g.left, tuple)]
         way = tape.way_back
-        self._table = Table(tape)
-        self.forward = Part(self._table, 0, len(tape.rows) if way is None else way.row)
+        self._table: Any = (Table if place is HOST else Listed)(tape)
+        self.forward = _part(self._table, 0, len(tape.rows) if way is None else way.row)
         self._back = None if way is None else _Back(way, tape, self._table)
         self._lay_out()
         counts: dict[int, list[Any]] = {}
@@ -141,8 +144,8 @@ class Plan:
             counts.setdefault(id(owner), [owner, 0])[1] += 1
         self._versions = [(owner.tensor, count) for owner, count in counts.values()]
         self._unlocked = [i for i, owner in enumerate(self.owners) if owner.unlocked]
-        lasting = sorted(bounds(a) for o in self.owners if o.key[0] in ("kept", "moment") and (a := o.array()) is not None and a.size)
-        self._writes = bool(self._unlocked or tape.versions)
+        lasting = sorted(place.bounds(a) for o in self.owners if o.key[0] in ("kept", "moment") and (a := o.array()) is not None and a.size)
+        self._writes = bool(self._unlocked or tape.versions or place is not HOST)
         self._lows, self._highs = [low for low, _ in lasting], [high for _, high in lasting]
         self._walked: dict[int, Node] = {}
         self._placed: Any = nobody  # a weak reference to the call whose arrays the table leads to
@@ -160,14 +163,8 @@ class Plan:
                 self._table.place(i, region.start)
             elif i not in own:
                 starts[i] = region.start
-        used = set(starts.values())
-        self.size, places = 0, {}
-        for chunk in tape.memory.chunks:
-            if address(chunk) in used:
-                places[address(chunk)] = self.size
-                self.size += len(chunk)
-        tape.memory.chunks.clear()
-        self._layout = Layout(self._table, {i: places[start] for i, start in starts.items()})
+        places, self.size = self._table.lay_out(tape, starts)
+        self._layout = Layout(self._table, places)
 
     def lines(self) -> list[str]:
         """The kernels in order, with the shapes that they are given, and the lines of the step that they come from."""
@@ -176,9 +173,9 @@ class Plan:
         for i, row in enumerate(self.tape.rows):
             if self._back is not None and i == self._back.way.row:
                 found.append("    backward, when it is called:")
-            function = row.driver.py_func if isinstance(row, Launch) else row.function
             shapes = " ".join(str(v.shape).replace(" ", "") for v in row.values if isinstance(v, Operand) and v.dtype.names is None)
-            found.append(f"    {'' if i in self._table.native else 'numpy.'}{function.__name__} {shapes}  {row.line}")
+            name = row.name.removeprefix("numpy.") if i in self._table.native else row.name
+            found.append(f"    {name} {shapes}  {row.line}")
         return found
 
     @property
@@ -198,17 +195,17 @@ class Plan:
             return False
         return all(value() == found for value, found in self.tape.guards)
 
-    def room(self) -> np.ndarray | None:
+    def room(self) -> Any:
         """Memory for a replay; None where too many results wait for their backward."""
-        return self.arena.room(self.size, self._back is not None)
+        return self.arena.room(self._place, self.size, self._back is not None)
 
-    def bind(self, given: list[Any], room: np.ndarray) -> list[np.ndarray] | None:
+    def bind(self, given: list[Any], room: Any) -> list[Any] | None:
         """Find all arrays of others; None where one is not what it was. They must stay until the plan has run."""
         for gradient in self.tape.gradients.values():
             if gradient.needs != "any" and (gradient.needs == "some") != (gradient.tensor(given)._grad is not None):
                 return None
         self._placed = nobody
-        self._layout.move(_start(room))
+        self._layout.move(self._start(room))
         arrays = [t.array for t in self._kept]
         if not all(map(operator.is_, map(operator.call, self._bound), arrays)):
             return None  # of a parameter or buffer that has another array it is recorded what it does
@@ -226,31 +223,36 @@ class Plan:
         owner = self.owners[i]
         if owner.key[0] == "moment":
             return False
-        if (array.shape, array.strides, array.dtype, array.flags.aligned) != owner.like or self._overlaps(owner, array):
+        if self._place.like(array) != owner.like or self._overlaps(owner, array):
             return False
         self._rebind(i, array)
         return True
 
-    def _rebind(self, i: int, array: np.ndarray) -> None:
-        self._table.place(self.owners[i].region, address(array))
+    def _start(self, room: Any) -> int:
+        """The first cache line of a room."""
+        start = self._place.address(room)
+        return start + -start % LINE
+
+    def _rebind(self, i: int, array: Any) -> None:
+        self._table.place(self.owners[i].region, self._place.bounds(array)[0])
         self._bound[i] = weakref.ref(array)
 
-    def _overlaps(self, owner: Any, array: np.ndarray) -> bool:
+    def _overlaps(self, owner: Any, array: Any) -> bool:
         """Whether an argument shares memory with a parameter or a moment of the step."""
         if owner.key[0] != "argument" or not array.size or not self._writes:
             return False
-        low, high = bounds(array)
+        low, high = self._place.bounds(array)
         i = bisect.bisect_right(self._lows, low)
         return (i > 0 and self._highs[i - 1] > low) or (i < len(self._lows) and self._lows[i] < high)
 
-    def run(self, given: list[Any], arrays: list[np.ndarray], room: np.ndarray, rows: Any = None) -> Any:
+    def run(self, given: list[Any], arrays: list[Any], room: Any, rows: Any = None) -> Any:
         """Run the step on what :meth:`bind` has found: its forward part, where the backward is still to come."""
         for i in self._unlocked:
             if not arrays[i].flags.writeable:
                 backends.get(backends.DEFAULT).unlock(arrays[i])
         lives = self._make_lives()
         new = [None if left.again(given) else self._gradient(left) for left in self._left]
-        outputs = {region: self._own(region) for region in self._outputs}
+        outputs = {region: self._own(region, dtype) for region, dtype in self._outputs.items()}
         try:
             (rows or self.forward.run)()
         except Failed as failed:
@@ -260,6 +262,8 @@ class Plan:
                 self._settle(given, new)  # it came when all was done: a step is done whole, or not at all
             raise
         self._settle(given, new)
+        for fault, error, judged in self.tape.watched:
+            self._place.watch(self._shaped(fault, arrays, outputs), error, self._shaped(judged, arrays, outputs))
         tensors = self._tensors(given, arrays, outputs)
         if self._back is not None:
             call = Call(self, room, arrays, outputs, lives)
@@ -273,10 +277,10 @@ class Plan:
             live.array[...] = array
         return made
 
-    def _own(self, region: int) -> np.ndarray:
+    def _own(self, region: int, dtype: Any) -> Any:
         """Memory of its own for what is returned or left."""
-        room = self.arena.buffers.empty((self.tape.regions[region].size,), np.uint8)
-        self._table.place(region, address(room))
+        room = self.arena.empty(self._place, self.tape.regions[region].size, dtype)
+        self._table.place(region, self._place.address(room))
         return room
 
     def _settle(self, given: list[Any], new: list[Tensor | None]) -> None:
@@ -309,32 +313,39 @@ class Plan:
 
     def _gradient(self, left: _Left) -> Tensor:
         """A new Tensor for a gradient."""
-        made = Tensor(_shaped(left.operand, self._own(left.operand.region)), backends.DEFAULT)
+        operand = left.operand
+        made = Tensor(self._place.shaped(operand, self._own(operand.region, operand.dtype)), self._place.device)
         left.kept = weakref.ref(made)
         return made
 
-    def timed(self, given: list[Any], arrays: list[np.ndarray], room: np.ndarray) -> list[float]:
+    def timed(self, given: list[Any], arrays: list[Any], room: Any) -> list[float]:
         """Run the step, and time each row, in seconds; also on a way back that nobody has asked for."""
         seconds: list[float] = []
         result = self.run(given, arrays, room, lambda: seconds.extend(self.forward.timed()))
         if self._back is not None:
-            found = self._back.start(self._back.way.arrived, self.arena.buffers)
+            found = self._back.start(self._back.way.arrived, self.arena)
             seconds += self._back.part.timed()
             del result, found  # whose memory it was
         return seconds
 
-    def _tensors(self, given: list[Any], arrays: list[np.ndarray], outputs: dict[int, np.ndarray]) -> list[Tensor]:
+    def _tensors(self, given: list[Any], arrays: list[Any], outputs: dict[int, Any]) -> list[Tensor]:
         """What the step returns."""
 
-        def array(shown: Shown) -> np.ndarray:
-            operand: Any = shown.operand
-            memory: Any = outputs[operand.region] if shown.owner is None else dense(arrays[self._places[shown.owner]])
-            return _shaped(operand, memory)
+        def array(shown: Shown) -> Any:
+            return self._shaped(shown.operand, arrays, outputs)
 
-        return remade(self.tape.result.tensors, lambda key: self.tape.owners[key].tensor(given), array, self._walked)
+        owner = lambda key: self.tape.owners[key].tensor(given)  # noqa: E731
+        return remade(self.tape.result.tensors, owner, array, self._walked, self._place.device)
+
+    def _shaped(self, operand: Any, arrays: list[Any], outputs: dict[int, Any]) -> Any:
+        """An array in memory of its own, or in that of its owner."""
+        memory = outputs.get(operand.region)
+        if memory is None:
+            memory = self._place.whole(arrays[self._places[self.tape.regions[operand.region].key[1]]])
+        return self._place.shaped(operand, memory)
 
     # -- going back --------------------------------------------------------------------------------------------------------
-    def go_back(self, call: Call, gradient: np.ndarray) -> tuple[np.ndarray, ...]:
+    def go_back(self, call: Call, gradient: Any) -> tuple[Any, ...]:
         """The gradients at the ends of the way back, which other calls do not touch."""
         back: Any = self._back
         with self.arena.lock:
@@ -344,30 +355,27 @@ class Plan:
                     if self._bound[i]() is not array:
                         self._rebind(i, array)
                 for region, room in call.outputs.items():
-                    self._table.place(region, address(room))
+                    self._table.place(region, self._place.address(room))
                 for live, value in zip(self.tape.lives, call.lives):
                     live.array[...] = value
-                self._layout.move(_start(call.room))
+                self._layout.move(self._start(call.room))
                 self._placed = weakref.ref(call)
             arrived = back.arrive(gradient)
-            found = back.start(arrived, self.arena.buffers)
+            found = back.start(arrived, self.arena)
             back.part.run()
         return found
 
 
-def _shaped(operand: Operand, memory: np.ndarray, place: int = 0) -> np.ndarray:
-    """An array of a region that lies in this memory, at this place."""
-    made = np.ndarray(operand.shape, operand.dtype, memory, place + operand.offset, operand.strides)
-    if not operand.writable:
-        made.flags.writeable = False
-    return made
+def _part(table: Any, first: int, last: int) -> Any:
+    """Rows that run in one go."""
+    return (Listing if isinstance(table, Listed) else Part)(table, first, last)
 
 
 class _Back:
     """The way back of a plan."""
 
-    def __init__(self, way: WayBack, tape: Tape, table: Table) -> None:
-        self.way, self.part, self._table = way, Part(table, way.row, len(tape.rows)), table
+    def __init__(self, way: WayBack, tape: Tape, table: Any) -> None:
+        self.way, self.part, self._table, self._place = way, _part(table, way.row, len(tape.rows)), table, tape.place
         self._ends = [tape.owners[key].tensor for key, _ in way.ends]
         self._saved = [tape.owners[key].tensor for key in way.saved if key]
         self._result = next(i for i, shown in enumerate(tape.result.tensors) if shown.history == "awaited")
@@ -385,14 +393,15 @@ class _Back:
             self._groups.append((sum(sizes[region] for region in group), Layout(table, places)))
             self._found |= {region: (k, place) for region, place in places.items()}
 
-    def start(self, arrived: np.ndarray, buffers: Buffers) -> tuple[np.ndarray, ...]:
+    def start(self, arrived: Any, arena: Arena) -> tuple[Any, ...]:
         """The gradient of the result is there; the memory of those at the ends, which is new."""
-        self._table.place(self.way.arriving.region, address(arrived))
+        self._table.place(self.way.arriving.region, self._place.address(arrived))
         memory = []
         for size, layout in self._groups:
-            memory.append(buffers.empty((size,), np.uint8))
-            layout.move(address(memory[-1]))
-        return tuple(_shaped(o, memory[self._found[o.region][0]], self._found[o.region][1]) for _, o in self.way.ends)
+            memory.append(arena.empty(self._place, size, np.uint8))
+            layout.move(self._place.address(memory[-1]))
+        found = ((o, *self._found[o.region]) for _, o in self.way.ends)
+        return tuple(self._place.shaped(o, memory[k], place) for o, k, place in found)
 
     def attach(self, call: Call, given: list[Any], tensors: list[Tensor]) -> None:
         """Put the call on the tape."""
@@ -400,11 +409,9 @@ class _Back:
         call.needs_grad, call.saved_inputs = self._needs, self._saved_inputs
         tensors[self._result]._node = Node(call, inputs, tensors[self._result])
 
-    def arrive(self, gradient: np.ndarray) -> np.ndarray:
+    def arrive(self, gradient: Any) -> Any:
         """The gradient of the result, as it lay in memory when the way back was written down; no bit depends on that."""
-        o = self.way.arriving
-        flags = gradient.flags
-        if gradient.strides == o.strides and gradient.dtype == o.dtype and flags.aligned and flags.writeable:
+        if self._place.alike(gradient, self.way.arriving):
             return gradient
-        np.copyto(self.way.arrived, gradient)
+        self._place.assign(self.way.arrived, gradient)
         return self.way.arrived

@@ -10,13 +10,10 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
-from .. import backends
 from ..optim import Optimizer, Schedule
 from ..tensor import Tensor
 from ..tensor.tape import Node
-from .memory import Moved, dense
+from .memory import Moved
 from .records import Operand
 
 if TYPE_CHECKING:
@@ -119,7 +116,7 @@ def _shown(tape: Tape, tensors: list[Tensor], i: int, moved: Moved) -> Shown:
         return Shown(None)
     kind, key = tape.regions[operand.region].key[:2]
     if kind == "owner":
-        if dense(tape.owners[key].array()) is None:
+        if tape.place.whole(tape.owners[key].array()) is None:
             tape.refuse("it returns a view of a tensor that has gaps in memory")
     elif kind == "made" and moved.concerns(t.array):
         t.array = moved(t.array)
@@ -143,14 +140,16 @@ def nobody() -> None:
     """A weak reference to nothing."""
 
 
-def remade(shown: tuple[Shown, ...], owner: Callable[[Any], Any], array: Callable[[Shown], np.ndarray], walked: dict[int, Node]) -> Any:
+def remade(
+    shown: tuple[Shown, ...], owner: Callable[[Any], Any], array: Callable[[Shown], Any], walked: dict[int, Node], device: str
+) -> Any:
     """The Tensors once more: those of owners, and new ones of these arrays."""
     tensors: list[Any] = []
     for i, (key, operand, history, requires_grad, base, version, behind) in enumerate(shown):
         if operand is None:
             tensors.append(owner(key))
             continue
-        made = Tensor(array(shown[i]), backends.DEFAULT)
+        made = Tensor(array(shown[i]), device)
         made._requires_grad = requires_grad
         if version[0] == "owner":
             made._version = owner(version[1])._version

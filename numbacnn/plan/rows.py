@@ -16,7 +16,7 @@ from .memory import address
 from .records import Launch, Operand
 from .tape import Tape
 
-__all__ = ["TRIES", "Failed", "Layout", "Numpy", "Part", "Table", "value_at"]
+__all__ = ["TRIES", "Called", "Failed", "Layout", "Part", "Table", "regions_of", "value_at"]
 
 TRIES = 4
 """How often rows are run with one thread, and with all, before the faster way is kept."""
@@ -86,6 +86,17 @@ class Table:
                     operands.append((address(value) + offset, strides))
             slots += native.loop_slots(nest.loop, nest.shape, operands)
 
+    @staticmethod
+    def lay_out(tape: Tape, shared: dict[int, int]) -> tuple[dict[int, int], int]:
+        """Where in one room these regions lie, by where they lay, and its size: memory that was used twice is used twice."""
+        used, places, size = set(shared.values()), {}, 0
+        for chunk in tape.memory.chunks:
+            if address(chunk) in used:
+                places[address(chunk)] = size
+                size += len(chunk)
+        tape.memory.chunks.clear()
+        return {i: places[start] for i, start in shared.items()}, size
+
     def at(self, place: int) -> int:
         """The address of a place in the table."""
         return address(self._table) + 16 * place
@@ -153,7 +164,7 @@ class Part:
         self.segments: list[Any] = []  # where in the table rows begin that run in a row, and how many; or a call of Python's
         for i, row in enumerate(self._rows, first):
             if i not in table.native:
-                self.segments.append(Numpy(row[0], row.values))
+                self.segments.append(Called(row[0], row.values))
             elif self.segments and isinstance(self.segments[-1], list):
                 self.segments[-1][1] += 1
             else:
@@ -191,7 +202,7 @@ class Part:
 
     def has_ended(self) -> bool:
         """Whether the last run, which was interrupted, had done all its work."""
-        return self._ended[0] - self._before == self._natives and not any(isinstance(last, Numpy) for last in self.segments[-1:])
+        return self._ended[0] - self._before == self._natives and not any(isinstance(last, Called) for last in self.segments[-1:])
 
     def succeeds(self, row: int) -> bool:
         """Run one row, a kernel that may fail."""
@@ -235,39 +246,43 @@ class Part:
             raise Failed(place + failed - 1)
 
 
-class Numpy:
-    """A call of NumPy's that Python makes, on arrays that are made of addresses."""
+class Called:
+    """A call that Python makes, on arrays that are made of addresses."""
 
-    def __init__(self, function: Callable[..., Any], values: tuple[Any, ...]) -> None:
-        self.function, self.values = function, values
-        self.regions = sorted(set(_regions(values)))
+    def __init__(self, function: Callable[..., Any], values: tuple[Any, ...], at: Callable[[Operand, int], Any] | None = None) -> None:
+        self.function, self.values, self.at = function, values, at or _array_at
+        self.regions = sorted(set(regions_of(values)))
         self.made: tuple[Any, Any] = (None, None)
 
     def __call__(self, bases: list[int]) -> None:
         now = [bases[region] for region in self.regions]
         if self.made[0] != now:
-            self.made = now, tuple(value_at(value, bases) for value in self.values)
+            self.made = now, tuple(value_at(value, bases, self.at) for value in self.values)
         launch.call(self.function, self.made[1])
 
 
-def _regions(value: Any) -> list[int]:
+def regions_of(value: Any) -> list[int]:
+    """The regions of a row's arguments."""
     if isinstance(value, Operand):
         return [value.region]
-    return [region for v in value for region in _regions(v)] if isinstance(value, tuple) else []
+    return [region for v in value for region in regions_of(v)] if isinstance(value, tuple) else []
 
 
-def value_at(value: Any, bases: list[int]) -> Any:
-    """An argument of a row, as Python has it."""
+def value_at(value: Any, bases: list[int], at: Callable[[Operand, int], Any] | None = None) -> Any:
+    """An argument of a row, as Python has it; ``at`` makes an array of an address."""
     if isinstance(value, tuple) and not isinstance(value, Operand):
-        parts = [value_at(v, bases) for v in value]
+        parts = [value_at(v, bases, at) for v in value]
         return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)  # named ones stay so
-    if not isinstance(value, Operand):
-        return value
+    return (at or _array_at)(value, bases[value.region] + value.offset) if isinstance(value, Operand) else value
+
+
+def _array_at(value: Operand, start: int) -> np.ndarray:
+    """NumPy's array at an address."""
     if 0 in value.shape:
         return np.empty(value.shape, value.dtype)
     low = sum((n - 1) * s for n, s in zip(value.shape, value.strides) if s < 0)
     high = sum((n - 1) * s for n, s in zip(value.shape, value.strides) if s > 0) + value.dtype.itemsize
-    memory = (ctypes.c_char * (high - low)).from_address(bases[value.region] + value.offset + low)
+    memory = (ctypes.c_char * (high - low)).from_address(start + low)
     array = np.ndarray(value.shape, value.dtype, memory, -low, value.strides)  # type: ignore[arg-type]
     array.flags.writeable = value.writable
     return array

@@ -23,9 +23,9 @@ from numba import typeof
 
 from .. import recording
 from ..tensor import Tensor
-from .memory import Memory, address, bounds, root
+from .memory import HOST, Memory, address, bounds, place_of, root
 from .reached import Reached, is_own
-from .records import Compute, Gradient, Launch, Live, Operand, Owner, Region, WayBack
+from .records import Compute, DeviceLaunch, Gradient, Launch, Live, Operand, Owner, Region, WayBack
 
 __all__ = ["Tape"]
 
@@ -46,7 +46,7 @@ class Tape:
     reached: Reached
     memory: Memory = field(default_factory=Memory)
     reason: str | None = None
-    rows: list[Launch | Compute] = field(default_factory=list)
+    rows: list[Launch | Compute | DeviceLaunch] = field(default_factory=list)
     regions: list[Region] = field(default_factory=list)
     owners: dict[tuple[Any, ...], Owner] = field(default_factory=dict)
     lives: list[Live] = field(default_factory=list)
@@ -59,13 +59,20 @@ class Tape:
     judged: list[int] = field(default_factory=list)
     gradients: dict[int, Gradient] = field(default_factory=dict)
     way_back: WayBack | None = None
+    watched: list[tuple[Operand, Callable[..., Exception], Operand]] = field(default_factory=list)
+    """What the device judges: a flag, and the error that there is where it is set, of what was judged."""
     result: Any = None
     """What is returned, see ``results``."""
+    place: Any = HOST
+    """Where the step's memory lies: a device, as ``memory`` has it."""
     part: tuple[str, str] = ("forward", "")
     """The pass that runs, and the layer that it belongs to, by its name in the network."""
 
     def __post_init__(self) -> None:
         self._made: dict[int, int] = {}  # the region of each chunk, and of each array that is kept
+        self._lying: list[tuple[int, int, int]] = []  # on another device: from where to where regions lie
+        self._alive: list[tuple[Any, int, str]] = []  # likewise: a weak reference to what was made, its region, and where
+        self._used: set[str] = set()  # devices
         self.lines: dict[int, str] = {}  # where each chunk was taken
         self._count = 0
         self._starts: list[tuple[int, int, Owner]] = []
@@ -77,9 +84,10 @@ class Tape:
         for i, value in enumerate(self.arguments):
             if isinstance(value, Tensor):
                 tensor = operator.itemgetter(i)
-                self._own(("argument", i), value.array, lambda given, tensor=tensor: tensor(given).array, tensor)  # type: ignore[misc]
+                array = lambda given, tensor=tensor: tensor(given).array  # type: ignore[misc] # noqa: E731
+                self._own(("argument", i), value.array, array, tensor, value.device)
             else:
-                self._own(("argument", i), value, operator.itemgetter(i), lambda given: None)
+                self._own(("argument", i), value, operator.itemgetter(i), lambda given: None, HOST.device)
 
     # -- what it is told -----------------------------------------------------------------------------------------------
     def refuse(self, reason: str) -> None:
@@ -89,6 +97,7 @@ class Tape:
 
     def empty(self, shape: Any, dtype: Any) -> np.ndarray:
         """Memory for an array of the step."""
+        self._on(HOST)
         if self.reason is not None:
             return np.empty(shape, dtype)
         size = math.prod(shape) * np.dtype(dtype).itemsize
@@ -98,13 +107,36 @@ class Tape:
         self.lines[id(chunk)] = _line()
         return np.ndarray(shape, dtype, chunk)
 
+    def makes(self, place: Any, buffer: Any) -> None:
+        """Memory was made on another device, where it is known by its address until that is another's."""
+        self._on(place)
+        if self.reason is None:
+            low, high = place.bounds(buffer)
+            region = self._region(("made", self._count, high - low), low, high - low, None)
+            self._count += 1
+            self._lies(low, high, region)
+            self._alive.append((weakref.ref(buffer), region, _line()))
+
+    def _on(self, place: Any) -> None:
+        """The step uses a device."""
+        if not self._used:
+            self._used, self.place = {place.device}, place
+        elif place.device not in self._used:
+            self.refuse("it uses memory of two devices")
+
+    def _lies(self, low: int, high: int, region: int) -> None:
+        self._lying = [other for other in self._lying if other[1] <= low or high <= other[0]]
+        bisect.insort(self._lying, (low, high, region))
+
     def launch(self, driver: Any, args: tuple[Any, ...]) -> None:
         """A kernel is launched."""
+        self._on(HOST)
         if self.reason is None:
             self.rows.append(Launch(driver, tuple(map(typeof, args)), tuple(map(self._value, args)), self.part, _line()))
 
     def compute(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         """A function of NumPy's is called."""
+        self._on(HOST)
         if self.reason is None:
             self.rows.append(Compute(function, tuple(map(self._value, args)), self.part, _line()))
 
@@ -117,8 +149,22 @@ class Tape:
     def gives(self, arrays: tuple[Any, ...]) -> None:
         """A kernel of the user's is launched on arrays."""
         for a in arrays:
-            if isinstance(a, np.ndarray) and (operand := self.operand(a)) is not None:
+            if isinstance(operand := self._value(a), Operand):
                 self.handed.pop(operand.region, None)
+
+    def calls(self, function: Callable[..., Any], kernel: Any, *args: Any) -> None:
+        """A function launches a kernel: on another device."""
+        if self.place is HOST:
+            self.refuse("a kernel of a device is launched on what lies on none")
+        if any(isinstance(a, np.ndarray) for a in args):
+            self.refuse("a kernel of a device is given memory of the host")
+        if self.reason is None:
+            self.rows.append(DeviceLaunch(function, kernel, tuple(map(self._value, args)), self.part, _line()))
+
+    def watches(self, fault: Any, error: Callable[..., Exception], given: Any) -> None:
+        """The device judges an array, and somebody who reads a result gets the error."""
+        if self.reason is None:
+            self.watched.append((self.operand(fault), error, self.operand(given)))  # type: ignore[arg-type]
 
     def live(self, make: Callable[[], np.ndarray], kind: str) -> np.ndarray:
         """An array that each replay makes anew."""
@@ -182,25 +228,35 @@ class Tape:
         if owner is not None:
             weights = owner.get
             made = lambda given: None if (w := weights(given)) is None else get(w)  # noqa: E731
-            self._own(("packed", owner.key, name), value, made, lambda given: None)
+            self._own(("packed", owner.key, name), value, made, lambda given: None, HOST.device)
 
     def told(self) -> Any:
         """How much the tape knows that is no call."""
-        return [len(t) for t in (self.lives, self.effects, self.versions, self.stops, self.gradients)]
+        return [len(t) for t in (self.lives, self.effects, self.versions, self.stops, self.gradients, self.watched)]
 
     def turns(self, result: np.ndarray) -> tuple[WayBack, np.ndarray]:
         """From here on it goes back: with a gradient of a result that is not there yet, and lies in memory as the result does."""
-        like = np.empty_like(result)
-        memory = np.zeros(max(1, like.nbytes), np.uint8)
-        arrived = np.ndarray(like.shape, like.dtype, memory, 0, like.strides)
-        self._keep(("arrived", like.nbytes), memory)
-        operand = Operand(self._made[id(memory)], 0, arrived.shape, arrived.strides, arrived.dtype, True)
-        return WayBack(len(self.rows), operand, arrived), arrived
+        arrived = self.place.zeros_like(result)
+        self._keep(("arrived", arrived.shape, arrived.dtype.str), root(arrived))
+        return WayBack(len(self.rows), self.operand(arrived), arrived), arrived  # type: ignore[arg-type]
 
-    def is_whole(self, array: np.ndarray) -> bool:
+    def made(self, array: Any) -> Region | None:
+        """The memory that was made in the step in which an array lies."""
+        region = self._region_at(array)
+        found = None if region is None else self.regions[region]
+        return None if found is None or found.key[0] != "made" else found
+
+    def _region_at(self, array: Any) -> int | None:
+        return self._made.get(id(root(array))) if isinstance(array, np.ndarray) else self._lies_at(self.place.address(array))
+
+    def is_whole(self, array: Any) -> bool:
         """Whether an array was made in the step, and is all that lies in its memory."""
-        chunk = root(array)
-        return id(chunk) in self.lines and address(chunk) == address(array)
+        region = self.made(array)
+        return region is not None and region.start == self.place.address(array)
+
+    def alive(self) -> list[tuple[int, str]]:
+        """The memory on another device that was made in the step and that somebody refers to: its region, and where it was made."""
+        return [(region, line) for buffer, region, line in self._alive if buffer() is not None]
 
     # -- who owns memory -----------------------------------------------------------------------------------------------
     def sees(self, tensors: Any) -> None:
@@ -244,7 +300,7 @@ class Tape:
                     self._keeps(t)
 
     def _keeps(self, t: Tensor) -> None:
-        self._own(("kept", id(t)), t.array, lambda given: t.array, lambda given: t)
+        self._own(("kept", id(t)), t.array, lambda given: t.array, lambda given: t, t.device)
 
     def sees_moments(self, state: dict[Any, dict[str, Any]], p: Tensor) -> None:
         """The moments of a parameter are used."""
@@ -256,7 +312,7 @@ class Tape:
                 t = mine.get(name)
                 return None if t is None else t.array
 
-            self._own(("moment", id(state), id(p), name), t.array, array, lambda given: mine.get(name))
+            self._own(("moment", id(state), id(p), name), t.array, array, lambda given: mine.get(name), t.device)
 
         for name, t in mine.items():
             if isinstance(t, Tensor):
@@ -268,7 +324,7 @@ class Tape:
         if gradient is not None and t._grad is not None and t._grad is gradient.found:
             tensor = gradient.tensor
             array = lambda given: None if (g := tensor(given)._grad) is None else g.array  # noqa: E731
-            self._own(("gradient", *gradient.key), t._grad.array, array, lambda given: tensor(given)._grad)
+            self._own(("gradient", *gradient.key), t._grad.array, array, lambda given: tensor(given)._grad, t.device)
 
     def writes_gradient(self, t: Any) -> None:
         """Somebody sets the gradient of a tensor."""
@@ -280,19 +336,21 @@ class Tape:
                 self._keeps(t)
             owner = self.owners.get(("argument", self._positions.get(id(t))), self.owners.get(("kept", id(t))))
             if owner is None:
-                if id(root(t.array)) not in self._made:
+                if self._region_at(t.array) is None:
                     self.refuse("the gradient of a tensor is used that is neither an argument nor a parameter")
                 return None
             self.gradients[id(t)] = Gradient(owner.tensor, owner.key, needs, t._grad)
         return self.gradients[id(t)]
 
-    def _own(self, key: tuple[Any, ...], array: Any, get: Callable[[Any], Any], tensor: Callable[[Any], Any]) -> None:
-        if key in self.owners or self.reason is not None or not isinstance(array, np.ndarray):
+    def _own(self, key: tuple[Any, ...], array: Any, get: Callable[[Any], Any], tensor: Callable[[Any], Any], device: str) -> None:
+        if key in self.owners or self.reason is not None:
             return
-        low, high = bounds(array) if array.size else (0, 0)
+        self._on(place_of(device))
+        if self.reason is not None or not self.place.is_array(array):
+            return
+        low, high = self.place.bounds(array) if array.size else (0, 0)
         region = self._region(("owner", key), low, high - low, None)
-        like = array.shape, array.strides, array.dtype, array.flags.aligned
-        owner = self.owners[key] = Owner(key, get, tensor, like, region, weakref.ref(array))
+        owner = self.owners[key] = Owner(key, get, tensor, self.place.like(array), region, weakref.ref(array))
         if not array.size:
             return
         i = bisect.bisect_right(self._starts, low, key=lambda entry: entry[0])
@@ -304,10 +362,10 @@ class Tape:
                 self.refuse("two names lead to the same memory")
         self._starts.insert(i, (low, high, owner))
 
-    def owner(self, array: np.ndarray) -> Owner | None:
+    def owner(self, array: Any) -> Owner | None:
         if not array.size:
             return None
-        low, high = bounds(array)
+        low, high = bounds(array) if isinstance(array, np.ndarray) else self.place.bounds(array)
         i = bisect.bisect_right(self._starts, low, key=lambda entry: entry[0])
         if i and high <= self._starts[i - 1][1]:
             return self._starts[i - 1][2]
@@ -318,17 +376,25 @@ class Tape:
         self.regions.append(Region(key, start, size, keep))
         return len(self.regions) - 1
 
-    def _keep(self, key: tuple[Any, ...], array: np.ndarray) -> None:
+    def _keep(self, key: tuple[Any, ...], array: Any) -> None:
         """An array that the plan keeps for itself."""
-        self._made[id(array)] = self._region(key, address(array), array.nbytes, array)
+        low, high = (bounds if isinstance(array, np.ndarray) else self.place.bounds)(array)
+        region = self._made[id(array)] = self._region(key, low, high - low, array)
+        if not isinstance(array, np.ndarray):
+            self._lies(low, high, region)
 
     def _value(self, value: Any) -> Any:
         """An argument as a plan holds it."""
-        if isinstance(value, np.ndarray):
+        if isinstance(value, np.ndarray) or self.place.is_array(value):
             return self.operand(value)
+        if isinstance(value, recording.Numbers):
+            self._value(value.args)
         return tuple(map(self._value, value)) if isinstance(value, (tuple, list)) else value
 
-    def operand(self, array: np.ndarray) -> Operand | None:
+    def operand(self, array: Any) -> Operand | None:
+        """An array by its place in a region; None for one whose memory is nobody's, of which there is no plan."""
+        if not isinstance(array, np.ndarray):
+            return self._operand_on_device(array)
         told = array.shape, array.strides, array.dtype, array.flags.writeable
         base = root(array)
         if id(base) not in self._made:
@@ -347,12 +413,31 @@ class Tape:
         region = self._made[id(base)]
         return Operand(region, address(array) - self.regions[region].start, *told)
 
+    def _operand_on_device(self, array: Any) -> Operand | None:
+        base, start = self.place.base(array), self.place.address(array)
+        if id(base) not in self._made and recording.is_constant(base):
+            self._keep(("constant", id(base)), base)
+        region = self._lies_at(start)
+        if region is None:
+            owner = self.owner(array)
+            if owner is None:
+                self.refuse("a tensor or array is used that was made outside the step: pass it as an argument")
+                return None
+            region = owner.region
+        return Operand(region, start - self.regions[region].start, *self.place.told(array))
+
+    def _lies_at(self, start: int) -> int | None:
+        i = bisect.bisect_right(self._lying, start, key=lambda entry: entry[0])
+        return self._lying[i - 1][2] if i and start < self._lying[i - 1][1] else None
+
     def name(self, value: Any) -> Any:
         """What is equal where two recordings mean the same."""
         if isinstance(value, Operand):
             return (self.regions[value.region].key, *value[1:])
         if isinstance(value, tuple):
             return tuple(map(self.name, value))
+        if isinstance(value, recording.Numbers):
+            return value.function, tuple(self.name(self._value(a)) for a in value.args)
         if isinstance(value, np.generic):
             return type(value), value.tobytes()
         if isinstance(value, float):
@@ -378,7 +463,9 @@ class Tape:
         found = [value for _, value in self.guards]
         way = self.way_back
         back = None if way is None else (way.row, *map(self.name, (way.arriving, tuple(way.ends), tuple(way.saved))))
-        return gradients, owners, found, [row for row, _ in self.effects], counted, len(self.lives), self.name(self.result), back
+        watched = [(self.name(fault), self.name(given)) for fault, _, given in self.watched]
+        effects = [row for row, _ in self.effects]
+        return gradients, owners, found, effects, counted, len(self.lives), watched, self.name(self.result), back
 
 
 def _line() -> str:

@@ -48,9 +48,10 @@ def use_kernel(
     All arrays are C-contiguous, float32 or float64: x (N, C, H, W), w (OC, C/groups, KH, KW), and grad has the shape of the forward's
     result. ``out`` comes uninitialised and has the shape of the result, or of what the gradient is of. ``index`` (int32) holds the place
     of each maximum among the H * W pixels of its image: of equal ones the first in the order of rows, and NaN is larger than any number. Of
-    a window that sees only padding the maximum is -inf and the index -1, and no gradient goes there. ``g`` is a named tuple of numbers, which Numba's kernels take too: ``kernel_h`` and
-    ``kernel_w``, likewise ``stride``, ``padding`` (in front) and ``dilation``, then ``groups`` and ``count_include_pad``. The library adds
-    bias and activation behind a forward. Passes left out, other numbers of axes and empty batches stay with the built-in kernels.
+    a window that sees only padding the maximum is -inf and the index -1, and no gradient goes there. ``g`` is a named tuple of numbers,
+    which Numba's kernels take too: ``kernel_h`` and ``kernel_w``, likewise ``stride``, ``padding`` (in front) and ``dilation``, then
+    ``groups`` and ``count_include_pad``. The library adds bias and activation behind a forward. Passes left out, other numbers of axes and
+    empty batches stay with the built-in kernels.
 
     A kernel is judged first, mostly on small integers, by the laws of its operation in ``numbacnn.testing``: what it does must be right
     for every stride, padding, dilation and group, in float32 and float64, for NaN too, unless ``takes`` says which sizes it is for; it
@@ -66,9 +67,9 @@ def use_kernel(
         layout: how activations lie in memory: "nchw", or "nhwc" for arrays (N, H, W, C). Memory is "nhwc" everywhere in the library: with
             "nchw" each activation is copied before and after a kernel, with "nhwc" none is. Weights are (OC, C/groups, KH, KW) in both.
         takes: a function of the :class:`numbacnn.geometry.ConvGeometry` or ``PoolGeometry`` that says whether the kernels are meant for it,
-            as ``lambda g: g.stride == (1, 1) and g.groups == 1``; others stay with the built-in kernels. Its ``g`` is not the kernel's: it has
-            tuples ``sizes``, ``outputs``, ``kernel``, ``stride``, ``dilation``, ``before`` as (3, 3), ``padding`` as ((1, 1), (1, 1)), before
-            and after, the numbers ``n`` and ``c``, and of a convolution ``oc`` and ``groups``.
+            as ``lambda g: g.stride == (1, 1) and g.groups == 1``; others stay with the built-in kernels. Its ``g`` is not the kernel's:
+            it has tuples ``sizes``, ``outputs``, ``kernel``, ``stride``, ``dilation``, ``before`` as (3, 3), ``padding`` as ((1, 1),
+            (1, 1)), before and after, the numbers ``n`` and ``c``, and of a convolution ``oc`` and ``groups``.
         block: threads of a block on CUDA.
         grid: blocks on CUDA, a function of the shape of ``out`` in memory; by default there is a thread for each of its elements, and
             ``cuda.grid(1)`` is its place.

@@ -33,7 +33,7 @@ LIMIT = 2**31 - 1  # elements of an array: kernels index with 32 bits
 class CudaArray:
     """A strided view of a flat device buffer. ``shape`` has logical axes; ``view.strides`` count elements."""
 
-    __slots__ = ("buffer", "dtype", "view")
+    __slots__ = ("__weakref__", "buffer", "dtype", "view")
 
     def __init__(self, buffer: Any, view: View, dtype: Any) -> None:
         self.buffer, self.view, self.dtype = buffer, view, np.dtype(dtype)
@@ -50,6 +50,11 @@ class CudaArray:
     def size(self) -> int:
         return self.view.size
 
+    @property
+    def base(self) -> Any:
+        """What holds the memory, under NumPy's name."""
+        return self.buffer
+
     def viewed(self, view: View) -> CudaArray:
         """Another view of the same buffer."""
         return CudaArray(self.buffer, view, self.dtype)
@@ -65,20 +70,116 @@ def ceil(a: int, b: int) -> int:
     return -(-a // b)
 
 
+class Recorded:
+    """What a plan asks of the device: where arrays lie, those that kernels are given too, and arrays of addresses."""
+
+    device = "cuda"
+
+    def __init__(self, xp: Arrays) -> None:
+        self._xp = xp
+
+    def is_array(self, value: Any) -> bool:
+        """Whether a plan knows it as memory of the device."""
+        return isinstance(value, CudaArray) or hasattr(value, "__cuda_array_interface__") or hasattr(value, "__cuda_ndarray__")
+
+    def base(self, x: Any) -> Any:
+        """What holds the memory."""
+        return x.buffer if isinstance(x, CudaArray) else x
+
+    def address(self, x: Any) -> int:
+        """Where the first element lies."""
+        start = x.view.start * x.dtype.itemsize if isinstance(x, CudaArray) else 0
+        return driver.interface(self.base(x))["data"][0] + start
+
+    def bounds(self, x: Any) -> tuple[int, int]:
+        """The first byte of what holds an array, which kernels are given as a whole, and the one after the last."""
+        base = self.base(x)
+        shape, strides, dtype, _ = self.told(base)
+        low = high = self.address(base)
+        low += sum(s * (n - 1) for n, s in zip(shape, strides) if s < 0)
+        return low, high + sum(s * (n - 1) for n, s in zip(shape, strides) if s > 0) + dtype.itemsize
+
+    def told(self, x: Any) -> tuple[tuple[int, ...], tuple[int, ...], np.dtype, bool]:
+        """Shape, strides in bytes, dtype, and whether it can be written to."""
+        if isinstance(x, CudaArray):
+            return x.shape, tuple(s * x.dtype.itemsize for s in x.view.strides), x.dtype, True
+        found = driver.interface(x)
+        shape, dtype = tuple(found["shape"]), np.dtype(found["typestr"])
+        strides = found.get("strides") or tuple(s * dtype.itemsize for s in views.dense(shape, range(len(shape))).strides)
+        return shape, tuple(strides), dtype, True
+
+    def meet(self, x: CudaArray, y: CudaArray) -> bool:
+        """Whether two arrays may share memory."""
+        (low, high), (first, last) = self.bounds(x), self.bounds(y)
+        return low < last and first < high
+
+    def like(self, x: CudaArray) -> tuple[Any, ...]:
+        """What kernels' other arguments were made of: two arrays that agree can stand for each other."""
+        return x.shape, x.view.strides, x.dtype, (self.device, x.view.start, len(x.buffer))
+
+    def memory(self, size: int, dtype: Any = np.uint8) -> Any:
+        """So many bytes, uninitialised, as elements of this type."""
+        return driver.cuda.device_array(max(size // np.dtype(dtype).itemsize, 1), np.dtype(dtype))
+
+    def whole(self, x: CudaArray) -> Any:
+        """What holds the memory, as what :meth:`shaped` takes."""
+        return x.buffer
+
+    def shaped(self, like: Any, memory: Any, place: int = 0) -> CudaArray:
+        """An array in this memory, at this place of it in bytes: of an operand's shape, strides, dtype and offset."""
+        dtype = like.dtype
+        if memory.dtype != dtype:  # bytes that several may share
+            end = like.offset + sum((n - 1) * s for n, s in zip(like.shape, like.strides)) + dtype.itemsize
+            memory = memory[place : place + end].view(dtype)
+        strides = tuple(s // dtype.itemsize for s in like.strides)
+        return CudaArray(memory, View(like.offset // dtype.itemsize, like.shape, strides), dtype)
+
+    def at(self, like: Any, address: int) -> Any:
+        """An operand as a kernel is given it, at this address."""
+        dense = tuple(s * like.dtype.itemsize for s in views.dense(like.shape, range(len(like.shape))).strides)
+        found = {"shape": like.shape, "typestr": like.dtype.str, "strides": None if like.strides == dense else like.strides}
+        return driver.borrow(None, {**found, "data": (address, False), "version": 3})
+
+    def alike(self, x: CudaArray, like: Any) -> bool:
+        """Whether an array lies in memory as an operand does."""
+        return self.told(x)[1:3] == (like.strides, like.dtype)
+
+    def zeros_like(self, x: CudaArray) -> CudaArray:
+        """Zeros that lie in memory as an array does."""
+        order = views.memory_order(x.view)
+        with recording.pausing():
+            zeros = self._xp.full([x.shape[a] for a in order], 0, x.dtype)
+        return self._xp.transpose(zeros, np.argsort(order).tolist())
+
+    def assign(self, out: CudaArray, x: CudaArray) -> None:
+        """out[...] = x."""
+        self._xp.assign(out, x)
+
+    def watch(self, fault: CudaArray, error: Callable[[CudaArray], Exception], given: CudaArray) -> None:
+        """As ``Arrays.watch``."""
+        self._xp.watch(fault, error, given)
+
+    def wait(self) -> None:
+        """Wait for all launched work."""
+        driver.cuda.synchronize()
+
+
 class Arrays:
     """Memory, and what looks at it."""
 
     def __init__(self) -> None:
-        self._faults: list[tuple[CudaArray, Callable[[], Exception]]] = []
+        self._faults: list[tuple[CudaArray, Callable[[CudaArray], Exception], CudaArray]] = []
+        self.recorded = Recorded(self)
         self._constant = functools.lru_cache(maxsize=256)(self._make_constant)
 
     def empty(self, shape: Sequence[int], dtype: Any, order: Sequence[int] | None = None) -> CudaArray:
         """Uninitialised; the axes lie in memory in ``order``, slowest first (C order by default)."""
-        recording.refuse("the step runs on a device whose kernels are not recorded")
         size = math.prod(shape)
         if size > LIMIT:
             raise DeviceError(message("cuda", f"arrays of at most {LIMIT} elements", f"shape {tuple(shape)}", "split the batch"))
         buffer = driver.cuda.device_array(max(size, 1), np.dtype(dtype))
+        if recording.now.tape is not None:
+            recording.now.tape.makes(self.recorded, buffer)
         return CudaArray(buffer, views.dense(shape, range(len(shape)) if order is None else order), dtype)
 
     def flat(self, x: CudaArray) -> Any:
@@ -113,8 +214,10 @@ class Arrays:
         return self.ordered(x, channels_last(x.ndim))
 
     def _make_constant(self, data: bytes, dtype: Any) -> CudaArray:
-        out = self.empty((), dtype)
-        launch_flat(copy.fill, 1, out.buffer, np.frombuffer(data, dtype)[0])
+        with recording.pausing():
+            out = self.empty((), dtype)
+            launch_flat(copy.fill, 1, out.buffer, np.frombuffer(data, dtype)[0])
+        recording.constant(out.buffer)
         return out
 
     def _operand(self, value: Operand, dtype: Any) -> CudaArray:
@@ -132,10 +235,15 @@ class Arrays:
 
     def memory(self, x: CudaArray, order: Sequence[int]) -> Any:
         x = self.transpose(self.ordered(x, order), order)
-        return driver.borrow(x.buffer, {**self.interface(x), "strides": None})
+        return driver.borrow(x.buffer, {**self._described(x), "strides": None})
 
     def interface(self, x: CudaArray) -> dict[str, Any]:
         """The ``__cuda_array_interface__`` of an array."""
+        recording.refuse("memory is shown to another library")
+        return self._described(x)
+
+    @staticmethod
+    def _described(x: CudaArray) -> dict[str, Any]:
         found, size = driver.interface(x.buffer), x.dtype.itemsize
         place, strides = found["data"][0] + x.view.start * size, tuple(s * size for s in x.view.strides)
         described = {"shape": x.shape, "typestr": x.dtype.str, "data": (place, False), "strides": strides}
@@ -175,6 +283,7 @@ class Arrays:
         return self.borrow(dlpack.Taken(source, None if driver.SIMULATED else 1))
 
     def from_numpy(self, a: np.ndarray) -> CudaArray:
+        recording.refuse("values are brought to the device: pass it as an argument that is there")
         order = views.memory_order(View(0, a.shape, a.strides))
         if a.size == 0:
             return self.empty(a.shape, a.dtype, order)
@@ -183,20 +292,23 @@ class Arrays:
         memory = np.ascontiguousarray(a.transpose(order)).reshape(-1)
         return CudaArray(driver.cuda.to_device(memory), views.dense(a.shape, order), a.dtype)
 
-    def watch(self, fault: CudaArray, error: Callable[[], Exception]) -> None:
-        """Raise ``error()`` at the next point that reads a result, if ``fault`` () is not 0 then."""
-        self._faults.append((fault, error))
+    def watch(self, fault: CudaArray, error: Callable[[CudaArray], Exception], given: CudaArray) -> None:
+        """Raise ``error(given)`` at the next point that reads a result, if ``fault`` () is not 0 then."""
+        if recording.now.tape is not None:
+            recording.now.tape.watches(fault, error, given)
+        self._faults.append((fault, error, given))
         if len(self._faults) > WATCHED:
             self.judge()
 
     def judge(self) -> None:
         """Wait for the device, and raise the first error that it has found."""
         faults, self._faults = self._faults, []
-        for fault, error in faults:
+        for fault, error, given in faults:
             if fault.buffer.copy_to_host()[0]:
-                raise error()
+                raise error(given)
 
     def to_numpy(self, x: CudaArray) -> np.ndarray:
+        recording.refuse("values are read")
         self.judge()
         order = views.memory_order(x.view)
         if x.size == 0:
@@ -252,5 +364,6 @@ class Arrays:
         """Nothing is kept: a buffer is freed with the last array that refers to it."""
 
     def synchronize(self) -> None:
+        recording.refuse("the device is waited for")
         driver.cuda.synchronize()
         self.judge()

@@ -6,6 +6,7 @@ import numpy as np
 
 from ...kernels.cuda import driver, dropout
 from ...layout import channels_last
+from ...recording import Numbers
 from .arrays import Arrays, CudaArray, ceil
 
 __all__ = ["Dropout"]
@@ -16,6 +17,6 @@ class Dropout(Arrays):
 
     def dropout(self, x: CudaArray, key: np.ndarray, threshold: int, scale: float) -> CudaArray:
         out = self.empty(x.shape, x.dtype, channels_last(x.ndim))
-        memory, low, high = self.flat(self.channels_last(x)), int(key[0]), int(key[1])
-        driver.launch_flat(dropout.dropout, ceil(x.size, 4), memory, low, high, threshold, x.dtype.type(scale), out.buffer, x.size)
+        memory, halves = self.flat(self.channels_last(x)), Numbers(np.ndarray.tolist, key)
+        driver.launch_flat(dropout.dropout, ceil(x.size, 4), memory, halves, threshold, x.dtype.type(scale), out.buffer, x.size)
         return out

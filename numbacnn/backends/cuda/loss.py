@@ -21,10 +21,10 @@ class Loss(Arrays):
         memory = self.flat(self.contiguous(labels))
         launch_flat(judge, out.size, memory, classes, out.buffer, fault.buffer)
 
-        def error() -> ValueError:
-            return bad_labels(op, classes, self.to_numpy(labels))
+        def error(given: CudaArray) -> ValueError:
+            return bad_labels(op, classes, self.to_numpy(given))
 
-        self.watch(fault, error)
+        self.watch(fault, error, labels)
         return out
 
     def require_finite(self, x: CudaArray) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from ...kernels.cuda import views
 from ...kernels.cuda.driver import launch_flat
 from ...kernels.cuda.simt import optim
+from ...recording import Numbers
 from .arrays import Arrays, CudaArray
 
 __all__ = ["Optim"]
@@ -19,12 +20,12 @@ __all__ = ["Optim"]
 class Optim(Arrays):
     """SGD and Adam."""
 
-    def _step(self, kernel: Any, states: Sequence[CudaArray], grad: CudaArray, scalars: Sequence[float], flags: Sequence[bool]) -> None:
+    def _step(self, kernel: Any, states: Sequence[CudaArray], grad: CudaArray, scalars: Numbers, *flags: int) -> None:
         """Run an optimiser's kernel on flat memory; states that do not lie as the first one, the weights, go through a copy."""
-        order, real = views.memory_order(states[0].view), states[0].dtype.type
+        order = views.memory_order(states[0].view)
         ordered = [self.ordered(s, order) for s in states]
         memory = [self.flat(a) for a in (ordered[0], self.ordered(grad, order), *(ordered[1:] or ordered))]
-        launch_flat(kernel, grad.size, *memory, *map(real, scalars), *map(int, flags))
+        launch_flat(kernel, grad.size, *memory, scalars, *flags)
         for state, changed in zip(states, ordered):
             if changed is not state:
                 self.assign(state, changed)
@@ -37,10 +38,10 @@ class Optim(Arrays):
         firsts: Sequence[bool],
         rates: np.ndarray,
     ) -> None:
-        lr, momentum, dampening, decay, nesterov = rates.tolist()
         states = zip(ws) if velocities is None else zip(ws, velocities)
         for state, grad, first in zip(states, grads, firsts):
-            self._step(optim.sgd_step, state, grad, (lr, momentum, 1 - dampening, decay), (len(state) == 2, nesterov, first))
+            scalars = Numbers(_sgd_scalars, rates, len(state) == 2, state[0].dtype.type)
+            self._step(optim.sgd_step, state, grad, scalars, int(first))
 
     def adam_step(
         self,
@@ -52,8 +53,16 @@ class Optim(Arrays):
         rates: np.ndarray,
         decoupled: bool,
     ) -> None:
-        lr, beta1, beta2, eps, decay = rates.tolist()
-        decays = (0.0, 1 - lr * decay) if decoupled else (decay, 1.0)
-        for state, grad, step in zip(zip(ws, ms, vs), grads, steps.tolist()):
-            rate, root = lr / (1 - beta1**step), math.sqrt(1 - beta2**step)
-            self._step(optim.adam_step, state, grad, (rate, beta1, 1 - beta1, beta2, 1 - beta2, eps, *decays, root), ())
+        for i, (state, grad) in enumerate(zip(zip(ws, ms, vs), grads)):
+            self._step(optim.adam_step, state, grad, Numbers(_adam_scalars, rates, steps, i, decoupled, ws[0].dtype.type))
+
+
+def _sgd_scalars(rates: np.ndarray, has_velocity: bool, real: type) -> Iterable[Any]:
+    lr, momentum, dampening, decay, nesterov = rates.tolist()
+    return *map(real, (lr, momentum, 1 - dampening, decay)), int(has_velocity), int(nesterov)
+
+
+def _adam_scalars(rates: np.ndarray, steps: np.ndarray, i: int, decoupled: bool, real: type) -> Iterable[Any]:
+    (lr, beta1, beta2, eps, decay), step = rates.tolist(), int(steps[i])
+    decays = (0.0, 1 - lr * decay) if decoupled else (decay, 1.0)
+    return map(real, (lr / (1 - beta1**step), beta1, 1 - beta1, beta2, 1 - beta2, eps, *decays, math.sqrt(1 - beta2**step)))

@@ -282,7 +282,8 @@ class _Announcer(event.Listener):
         if not self.said and not config.quiet and event.data["dispatcher"] in KERNELS:
             self.said = True
             kept = "" if cache.unkept else "; they are kept on disk for the next run"
-            print(f"numbacnn: compiling kernels for this processor{kept} ...", file=sys.stderr, flush=True)
+            with recording.pausing():  # the code of whoever stands in for stderr is no part of a step
+                print(f"numbacnn: compiling kernels for this processor{kept} ...", file=sys.stderr, flush=True)
 
     def on_end(self, event: Any) -> None:
         pass

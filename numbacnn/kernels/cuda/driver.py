@@ -16,6 +16,7 @@ if not hasattr(np, "row_stack"):  # gone in NumPy 2.5; numba-cuda 0.30 still ask
 from numba import config
 from numba import cuda as _numba_cuda
 
+from ... import recording
 from ...errors import DeviceError, message
 
 __all__ = [
@@ -123,7 +124,14 @@ _configured = _configure if SIMULATED else functools.lru_cache(maxsize=4096)(_co
 def launch_as_given(kernel: Any, grid: Sequence[int], block: int | tuple[int, ...], *args: Any) -> None:
     """Launch ``kernel`` on ``grid`` blocks of ``block`` threads; an empty grid is no work."""
     if all(grid):
-        _configured(kernel, tuple(grid), block)(*args)
+        if recording.now.tape is not None:
+            recording.now.tape.calls(launch_as_given, kernel, tuple(grid), block, *args)
+        _configured(kernel, tuple(grid), block)(*_spread(args))
+
+
+def _spread(args: tuple[Any, ...]) -> list[Any]:
+    """The arguments, and in the place of ``recording.Numbers`` what they are now."""
+    return [value for a in args for value in (map(_argument, a()) if isinstance(a, recording.Numbers) else (a,))]
 
 
 def launch(kernel: Any, grid: Sequence[int], block: int, *args: Any) -> None:
