@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 
 from numbacnn import checkpoint
-from numbacnn.data import Dataset, read_image
-from numbacnn.data.dataset import looks_drawn, stratified_split
+from numbacnn.data import ImageDataset, read_image
+from numbacnn.data.images import looks_drawn, stratified_split
 from numbacnn.training import BEST, LARGEST, evaluate, fit, folder_recipe
 
 from .alternate import arguments
@@ -99,15 +99,15 @@ def write(name: str, root: Path) -> None:
         picture.save(place / f"{number:03d}.png")
 
 
-def read(folder: Path, size: int, channels: int) -> Dataset:
+def read(folder: Path, size: int, channels: int) -> ImageDataset:
     files = sorted(folder.glob("*/*.png"))
     classes = tuple(sorted({file.parent.name for file in files}))
     labels = np.array([classes.index(file.parent.name) for file in files])
-    return Dataset(np.stack([read_image(file, size, channels) for file in files]), labels, classes, name=folder.parent.name)
+    return ImageDataset(np.stack([read_image(file, size, channels) for file in files]), labels, classes, name=folder.parent.name)
 
 
 # -- who learns them ---------------------------------------------------------------------------------------------------------------
-def network(train: Dataset, test: Dataset, seed: int, threads: int) -> float:
+def network(train: ImageDataset, test: ImageDataset, seed: int, threads: int) -> float:
     """The test accuracy of the default, with the weights of the epoch that a fifth of the training pictures chose."""
     pixels = train.images.reshape(-1, train.images.shape[3]) / 255
     scale = {"mean": tuple(pixels.mean(0)), "std": tuple(pixels.std(0))}
@@ -121,14 +121,14 @@ def network(train: Dataset, test: Dataset, seed: int, threads: int) -> float:
     return evaluate(best, replace(test, **scale)).accuracy
 
 
-def forest(train: Dataset, test: Dataset, seed: int) -> float:
+def forest(train: ImageDataset, test: ImageDataset, seed: int) -> float:
     from sklearn.ensemble import RandomForestClassifier
 
     flat = [data.images.reshape(len(data), -1) for data in (train, test)]
     return float(RandomForestClassifier(300, random_state=seed).fit(flat[0], train.labels).score(flat[1], test.labels))
 
 
-def histograms(data: Dataset) -> np.ndarray:
+def histograms(data: ImageDataset) -> np.ndarray:
     """Square roots of the shares of the colours: Euclid's distance of these is Hellinger's."""
     n, channels = len(data), data.images.shape[3]
     levels = 8 if channels == 3 else 32
@@ -137,7 +137,7 @@ def histograms(data: Dataset) -> np.ndarray:
     return np.sqrt([np.bincount(row, minlength=levels**channels) / codes.shape[1] for row in codes])
 
 
-def neighbours(train: Dataset, test: Dataset) -> float:
+def neighbours(train: ImageDataset, test: ImageDataset) -> float:
     """The best of 1, 3 and 5 neighbours on the test pictures: an advantage that the network doesn't have."""
     from sklearn.neighbors import KNeighborsClassifier
 

@@ -49,7 +49,7 @@ def ours(case: Case, compile: bool = False) -> Ways:
             net.compile()
         x = nc.tensor(_batch(case))
         return settled([lambda: net(x)], case)
-    data = nc.data.Dataset(*_data(case), tuple(map(str, range(10))))
+    data = nc.data.ImageDataset(*_data(case), tuple(map(str, range(10))))
     loader = nc.data.DataLoader(data, case["batch"], shuffle=True, drop_last=True)
     optimiser = nc.optim.SGD(net.parameters(), lr=0.01)
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from . import models, nn
-from .data import Dataset
-from .data.dataset import background, to_float
+from .data import ImageDataset
+from .data.images import background, to_float
 from .data.ink import Ink
 from .data.picture import MAX_PIXELS, decode
 from .errors import DTypeError, FormatError, in_form, message
@@ -60,10 +60,10 @@ class Preprocessing:
 
     @classmethod
     @judged
-    def of(cls, data: Dataset) -> Preprocessing:
+    def of(cls, data: ImageDataset) -> Preprocessing:
         """What the pictures of a data set go through.
 
-        >>> Preprocessing.of(Dataset(np.zeros((3, 8, 8, 1), np.uint8), np.zeros(3, int), ("a",))).input_shape
+        >>> Preprocessing.of(ImageDataset(np.zeros((3, 8, 8, 1), np.uint8), np.zeros(3, int), ("a",))).input_shape
         (1, 8, 8)
         """
         ink = Ink.of(data.images) if data.files is None else None  # a file of the user's was no other for training

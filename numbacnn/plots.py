@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from .arguments import integer
-from .data import Dataset
+from .data import ImageDataset
 from .errors import ShapeError, message, printable
 from .extras import import_extra
 from .files import write_atomically
@@ -284,7 +284,7 @@ def kernels(model: Module, path: str | Path) -> None:
 
 
 @judged
-def predictions(data: Dataset, probabilities: np.ndarray, path: str | Path, columns: int = 8, rows: int = 3) -> None:
+def predictions(data: ImageDataset, probabilities: np.ndarray, path: str | Path, columns: int = 8, rows: int = 3) -> None:
     """Some pictures with their predicted class, as a PNG; the mistakes come first, the surest foremost.
 
     Args:

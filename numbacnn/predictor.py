@@ -164,7 +164,7 @@ class Predictor:
         array = picture.detach().cpu().numpy() if isinstance(picture, Tensor) else picture
         if not isinstance(array, np.ndarray):
             wanted = "an array (C, H, W) as the network takes it, since the checkpoint does not say what pictures go through"
-            hint = "train on a Dataset, or pass a Preprocessing to Predictor.of"
+            hint = "train on an ImageDataset, or pass a Preprocessing to Predictor.of"
             raise TypeError(message("Predictor", wanted, shown(picture), hint))
         if array.dtype.kind not in "biuf":
             raise DTypeError(message("Predictor", "an array of numbers", f"dtype {array.dtype}"))

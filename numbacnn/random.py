@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,21 +16,39 @@ from .errors import message
 from .locks import watch
 from .signatures import judged, shown
 
-__all__ = ["draw", "generator", "get_rng_state", "key", "manual_seed", "set_rng_state"]
+__all__ = ["Generator", "draw", "drawing_from", "generator", "get_rng_state", "key", "manual_seed", "set_rng_state"]
 
 _generator = np.random.Generator(np.random.PCG64())
 watch(_generator.bit_generator.lock)  # type: ignore[attr-defined]
 
 
+_local = threading.local()
+
+
+def _stream() -> np.random.Generator:
+    return getattr(_local, "stream", _generator)
+
+
+@contextmanager
+def drawing_from(stream: np.random.Generator) -> Iterator[None]:
+    """Within, this thread draws from ``stream`` instead of the library's generator. A loader makes each example so."""
+    before = _stream()
+    _local.stream = stream
+    try:
+        yield
+    finally:
+        _local.stream = before
+
+
 def generator() -> np.random.Generator:
     """The generator that initialisers and ``nc.rand`` draw from."""
     recording.refuse("the random generator itself is asked for")
-    return _generator
+    return _stream()
 
 
-def draw(make: Callable[[np.random.Generator], np.ndarray]) -> np.ndarray:
-    """An array that is drawn from the library's generator; in each replay of a recorded step, drawn anew."""
-    return recording.live(lambda: make(_generator), "draw")
+def draw(make: Callable[[np.random.Generator], np.ndarray], generator: Generator | None = None) -> np.ndarray:
+    """An array that is drawn from a generator, by default the library's; in each replay of a recorded step, drawn anew."""
+    return recording.live(lambda: make(_stream() if generator is None else generator.numpy), "draw")
 
 
 def key() -> np.ndarray:
@@ -60,10 +81,56 @@ def set_rng_state(state: dict[str, Any]) -> None:
     Raises:
         ValueError: it is no such state; the generator is then as it was.
     """
+    _go_on("set_rng_state", _generator, state)
+
+
+def _go_on(op: str, stream: np.random.Generator, state: dict[str, Any]) -> None:
     try:
         recording.refuse("the random generator is set")
         trial: Any = np.random.PCG64()
         trial.state = state  # one that fits half is not half taken over
-        _generator.bit_generator.state = state
+        stream.bit_generator.state = state
     except (TypeError, ValueError, LookupError, OverflowError, AttributeError) as error:
-        raise ValueError(message("set_rng_state", "a state that get_rng_state gave", shown(state), str(error))) from None
+        raise ValueError(message(op, "a state that get_rng_state gave", shown(state), str(error))) from None
+
+
+class Generator:
+    """A stream of random numbers of one's own, for functions that take ``generator=``. It starts from a number that the system draws.
+
+    Numbers are drawn on the host, whatever device they go to; ``numpy`` is the NumPy generator behind it.
+
+    >>> a, b = Generator().manual_seed(3), Generator().manual_seed(3)
+    >>> a.initial_seed(), a.get_state() == b.get_state()
+    (3, True)
+    """
+
+    def __init__(self) -> None:
+        self.seed()
+
+    @judged
+    def manual_seed(self, seed: int) -> Generator:
+        """Start the stream anew from ``seed``."""
+        recording.refuse("a random generator is set")
+        self._seed = integer("Generator.manual_seed", "seed", seed, 0)
+        self.numpy = np.random.Generator(np.random.PCG64(self._seed))
+        watch(self.numpy.bit_generator.lock)  # type: ignore[attr-defined]
+        return self
+
+    def seed(self) -> int:
+        """Start anew from a number that the system draws, and return it."""
+        return self.manual_seed(secrets.randbits(63)).initial_seed()
+
+    def initial_seed(self) -> int:
+        """The number that the stream was started from."""
+        return self._seed
+
+    def get_state(self) -> dict[str, Any]:
+        """The state, as plain numbers and strings."""
+        recording.refuse("a random generator's state is read")
+        return dict(self.numpy.bit_generator.state)
+
+    @judged
+    def set_state(self, state: dict[str, Any]) -> Generator:
+        """Go on from a state that ``get_state`` or ``get_rng_state`` gave; ValueError for anything else."""
+        _go_on("Generator.set_state", self.numpy, state)
+        return self

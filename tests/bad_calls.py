@@ -71,8 +71,8 @@ def doubles(x: Any, y: Any) -> None:
         y[i] = 2 * x[i]
 
 
-def dataset() -> nc.data.Dataset:
-    return nc.data.Dataset(np.zeros((6, 4, 4, 1), np.uint8), np.arange(6) % 3, ("a", "b", "c"))
+def dataset() -> nc.data.ImageDataset:
+    return nc.data.ImageDataset(np.zeros((6, 4, 4, 1), np.uint8), np.arange(6) % 3, ("a", "b", "c"))
 
 
 def seen() -> nc.checkpoint.Preprocessing:
@@ -367,8 +367,10 @@ ROWS: dict[str, Callable[[], Call]] = {
     "WarmUp": lambda: call(optim.WarmUp, optim.StepLR(adam(), 2), 3, 0.1),
     "Schedule.load_state_dict": lambda: call(optim.StepLR(adam(), 2).load_state_dict, optim.StepLR(adam(), 2).state_dict()),
     # -- data
-    "Dataset": lambda: call(nc.data.Dataset, BATCH, np.array([0, 1]), ("a", "b"), name="data", mean=(0.0,), std=(1.0,), files=("x", "y")),
-    "Dataset.__getitem__": lambda: call(dataset().__getitem__, slice(2)),
+    "ImageDataset": lambda: call(
+        nc.data.ImageDataset, BATCH, np.array([0, 1]), ("a", "b"), name="data", mean=(0.0,), std=(1.0,), files=("x", "y")
+    ),
+    "ImageDataset.__getitem__": lambda: call(dataset().__getitem__, slice(2)),
     "DataLoader": lambda: call(nc.data.DataLoader, pair(), 2, True, seed=0, drop_last=False, transform=None, prefetch=0, device="cpu"),
     "DataLoader()": lambda: call(
         lambda *a, **o: list(nc.data.DataLoader(*a, **o)), dataset(), 2, transform=nc.data.RandomFlip(), prefetch=0
@@ -456,7 +458,7 @@ ROWS: dict[str, Callable[[], Call]] = {
     "augmentation": lambda: call(nc.training.augmentation, 40, flip=True),
     "folder_recipe": lambda: call(nc.training.folder_recipe, 300, 40, False, "small-resnet"),
     "folder_size": lambda: call(nc.training.folder_size, "lenet"),
-    "looks_drawn": lambda: call(nc.data.dataset.looks_drawn, BATCH),
+    "looks_drawn": lambda: call(nc.data.images.looks_drawn, BATCH),
     # -- the book's helpers
     "d2l.Accumulator": lambda: call(d2l.Accumulator, 2),
     "d2l.Accumulator.add": lambda: call(d2l.Accumulator(2).add, 1, 2.0),

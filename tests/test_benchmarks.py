@@ -520,7 +520,7 @@ def test_what_we_write_we_read(tmp_path: Path) -> None:
 def test_histograms_of_colours() -> None:
     images = np.zeros((2, 1, 4, 3), np.uint8)
     images[1, 0, 1:] = 255
-    found = folders.histograms(folders.Dataset(images, np.array([0, 1]), ("a", "b")))
+    found = folders.histograms(folders.ImageDataset(images, np.array([0, 1]), ("a", "b")))
     assert found.shape == (2, 512) and found[0, 0] == 1 and found[1, 0] == 0.5
     assert found[1, 511] == pytest.approx(math.sqrt(0.75)) and (found > 0).sum() == 3
 

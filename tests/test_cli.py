@@ -470,7 +470,7 @@ def test_a_folder_that_holds_a_run(run: Run, trained: Path) -> None:
 
 def test_checkpoints_that_other_programs_wrote(run: Run) -> None:
     checkpoint.save("a", Checkpoint({}))
-    hint = "train on a Dataset, not on bare arrays"
+    hint = "train on an ImageDataset, not on bare arrays"
     text = f"[checkpoint] expected a to say what its pictures went through; received a checkpoint without preprocessing; {hint}."
     assert run("evaluate", "a") == (1, "", f"numbacnn: {text}\n")
     checkpoint.save("b", Checkpoint({}, preprocessing=Preprocessing((1, 8, 8), (0.0,), (1.0,))))

@@ -105,7 +105,9 @@ def test_sizes_as_pillow_makes_them(source: Any, target: Any) -> None:
 
 
 def test_fashion_mnist_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    sets = tuple(nc.data.Dataset(np.full((n, 28, 28, 1), 51, np.uint8), np.arange(n) % 10, idx.FASHION_MNIST.classes) for n in (20, 10))
+    sets = tuple(
+        nc.data.ImageDataset(np.full((n, 28, 28, 1), 51, np.uint8), np.arange(n) % 10, idx.FASHION_MNIST.classes) for n in (20, 10)
+    )
     monkeypatch.setattr("numbacnn.d2l.data.fashion_mnist", lambda: sets)
     train, test = d2l.load_data_fashion_mnist(8, resize=32)
     assert (len(train), len(test)) == (3, 2)

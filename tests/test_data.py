@@ -34,14 +34,13 @@ from numbacnn.data import (
     ColorJitter,
     Compose,
     DataLoader,
-    Dataset,
+    ImageDataset,
     Normalise,
     Normalize,
     RandomCrop,
     RandomErase,
     RandomFlip,
     cache_folder,
-    dataset,
     digits,
     download,
     fashion_mnist,
@@ -52,6 +51,9 @@ from numbacnn.data import (
     read_image,
     to_float,
     transforms,
+)
+from numbacnn.data import (
+    images as pictures,
 )
 from numbacnn.errors import DeviceError, DTypeError, FormatError, ShapeError
 from numbacnn.tensor import from_array
@@ -82,32 +84,32 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def some(n: int = 10, height: int = 4, width: int = 3, channels: int = 1, **options: object) -> Dataset:
+def some(n: int = 10, height: int = 4, width: int = 3, channels: int = 1, **options: object) -> ImageDataset:
     images = rng().integers(0, 256, (n, height, width, channels), dtype=np.uint8)
-    return Dataset(images, np.arange(n) % 3, ("a", "b", "c"), **options)  # type: ignore[arg-type]
+    return ImageDataset(images, np.arange(n) % 3, ("a", "b", "c"), **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("module", [dataset, loader, transforms, download], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [pictures, loader, transforms, download], ids=lambda module: module.__name__)
 def test_the_examples_in_the_docstrings(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
 
 
-# -- Dataset ---------------------------------------------------------------------------------------------------------------------
+# -- ImageDataset ---------------------------------------------------------------------------------------------------------------------
 
 
 def test_dataset_is_normal_form() -> None:
     images = np.zeros((2, 3, 5, 4), np.uint8).transpose(0, 3, 1, 2)  # not contiguous: (2, 4, 3, 5)
-    data = Dataset(images, np.array([1, 0], np.uint8), ["x", "y"], mean=0.5, std=[1, 2, 3, 4, 5])  # type: ignore[arg-type]
+    data = ImageDataset(images, np.array([1, 0], np.uint8), ["x", "y"], mean=0.5, std=[1, 2, 3, 4, 5])  # type: ignore[arg-type]
     assert data.images.flags.c_contiguous and data.labels.dtype == np.int64 and data.classes == ("x", "y")
     assert data.input_shape == (5, 4, 3) and data.mean == (0.5,) * 5 and data.std == (1.0, 2.0, 3.0, 4.0, 5.0)
-    assert repr(data) == "Dataset('dataset', 2 images 4 x 3 x 5, 2 classes)"
+    assert repr(data) == "ImageDataset('dataset', 2 images 4 x 3 x 5, 2 classes)"
 
 
 def test_dataset_subsets() -> None:
     data = some(name="n", mean=0.25)
     for index in (slice(2, 5), [2, 3, 4], np.array([2, 3, 4]), np.isin(np.arange(10), [2, 3, 4])):
         part = data[index]
-        assert isinstance(part, Dataset) and len(part) == 3
+        assert isinstance(part, ImageDataset) and len(part) == 3
         assert (part.images == data.images[2:5]).all() and (part.labels == data.labels[2:5]).all()
         assert (part.name, part.mean, part.classes) == (data.name, data.mean, data.classes)
     image, label = data[4]
@@ -122,39 +124,39 @@ def test_dataset_subsets() -> None:
         (
             {"images": np.zeros((3, 4, 5), np.uint8)},
             ShapeError,
-            "[Dataset] expected images (N, H, W, C); received images (3, 4, 5); grey images have C = 1.",
+            "[ImageDataset] expected images (N, H, W, C); received images (3, 4, 5); grey images have C = 1.",
         ),
-        ({"images": [1]}, ShapeError, "[Dataset] expected images (N, H, W, C); received images of type list; grey images have C = 1."),
+        ({"images": [1]}, ShapeError, "[ImageDataset] expected images (N, H, W, C); received images of type list; grey images have C = 1."),
         (
             {"images": np.zeros((3, 4, 5, 1))},
             DTypeError,
-            "[Dataset] expected images of dtype uint8 (0 .. 255); received dtype float64; give arrays of floats to DataLoader.",
+            "[ImageDataset] expected images of dtype uint8 (0 .. 255); received dtype float64; give arrays of floats to DataLoader.",
         ),
-        ({"labels": np.arange(2)}, ShapeError, "[Dataset] expected labels (3,), one for each image; received labels (2,)."),
+        ({"labels": np.arange(2)}, ShapeError, "[ImageDataset] expected labels (3,), one for each image; received labels (2,)."),
         (
             {"labels": np.zeros(3)},
             DTypeError,
-            "[Dataset] expected labels of an integer dtype; received dtype float64; labels are class indices.",
+            "[ImageDataset] expected labels of an integer dtype; received dtype float64; labels are class indices.",
         ),
         (
             {"labels": np.array([0, 2, 1])},
             ValueError,
-            "[Dataset] expected labels 0 .. 1 for 2 classes; received labels 0 .. 2; name every class.",
+            "[ImageDataset] expected labels 0 .. 1 for 2 classes; received labels 0 .. 2; name every class.",
         ),
         (
             {"labels": np.array([0, -1, 1])},
             ValueError,
-            "[Dataset] expected labels 0 .. 1 for 2 classes; received labels -1 .. 1; name every class.",
+            "[ImageDataset] expected labels 0 .. 1 for 2 classes; received labels -1 .. 1; name every class.",
         ),
-        ({"mean": [1, 2, 3]}, ShapeError, "[Dataset] expected mean with 1 or C = 1 values; received 3 values."),
-        ({"mean": float("nan")}, ValueError, "[Dataset] expected mean of finite numbers; received mean (nan,)."),
-        ({"std": 0}, ValueError, "[Dataset] expected std of positive finite numbers; received std (0.0,)."),
+        ({"mean": [1, 2, 3]}, ShapeError, "[ImageDataset] expected mean with 1 or C = 1 values; received 3 values."),
+        ({"mean": float("nan")}, ValueError, "[ImageDataset] expected mean of finite numbers; received mean (nan,)."),
+        ({"std": 0}, ValueError, "[ImageDataset] expected std of positive finite numbers; received std (0.0,)."),
     ],
 )
 def test_dataset_errors(change: dict[str, object], kind: type[Exception], text: str) -> None:
     good = {"images": np.zeros((3, 4, 5, 1), np.uint8), "labels": np.array([0, 1, 1]), "classes": ("a", "b")}
     with raises(kind, text):
-        Dataset(**(good | change))  # type: ignore[arg-type]
+        ImageDataset(**(good | change))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -197,7 +199,7 @@ def test_digits_enlarged() -> None:
 def test_background(value: int, kind: str) -> None:
     images = np.full((2, 8, 8, 1), value, np.uint8)
     images[:, 1:-1, 1:-1] = 255 - value
-    assert dataset.background(images) == kind
+    assert pictures.background(images) == kind
 
 
 def characters(ink: tuple[int, ...], paper: tuple[int, ...]) -> np.ndarray:
@@ -231,13 +233,13 @@ def photographs(channels: int) -> np.ndarray:
     ],
 )
 def test_looks_drawn(images: np.ndarray, drawn: bool) -> None:
-    assert dataset.looks_drawn(images) is drawn
+    assert pictures.looks_drawn(images) is drawn
 
 
 def test_digits_look_drawn() -> None:
-    assert dataset.looks_drawn(digits()[0].images) and dataset.looks_drawn(digits(8)[1].images)
+    assert pictures.looks_drawn(digits()[0].images) and pictures.looks_drawn(digits(8)[1].images)
     with raises(ShapeError, "[looks_drawn] expected images (N, H, W, C) of bytes; received an array of shape (8, 8) and dtype float64."):
-        dataset.looks_drawn(np.zeros((8, 8)))
+        pictures.looks_drawn(np.zeros((8, 8)))
 
 
 def test_digits_errors(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,16 +259,16 @@ def test_digits_errors(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_stratified_split_properties(labels: list[int], data: st.DataObject) -> None:
     test = data.draw(st.integers(0, len(labels)))
     values = np.array(labels)
-    first, second = dataset.stratified_split(values, test)
+    first, second = pictures.stratified_split(values, test)
     assert len(second) == test and sorted([*first, *second]) == list(range(len(labels)))
     share = np.bincount(values) * test / len(labels)
     assert (np.abs(np.bincount(values[second], minlength=len(share)) - share) < 1).all()
 
 
 def test_the_order_of_an_epoch_is_fixed_for_ever() -> None:
-    assert dataset.shuffled(10, (0, 0)).tolist() == [0, 2, 9, 1, 8, 5, 4, 3, 6, 7]
-    assert dataset.shuffled(10, (1, 0)).tolist() == [3, 5, 2, 9, 7, 0, 8, 6, 1, 4]
-    assert dataset.shuffled(0, (0, 0)).tolist() == []
+    assert pictures.shuffled(10, (0, 0)).tolist() == [0, 2, 9, 1, 8, 5, 4, 3, 6, 7]
+    assert pictures.shuffled(10, (1, 0)).tolist() == [3, 5, 2, 9, 7, 0, 8, 6, 1, 4]
+    assert pictures.shuffled(0, (0, 0)).tolist() == []
 
 
 # -- IDX -------------------------------------------------------------------------------------------------------------------------
@@ -442,7 +444,7 @@ def test_mnist_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: 
     folder = {"NUMBACNN_DATA/mnist": tmp_path / "own/mnist", "NUMBACNN_DATA": tmp_path / "own", "cache": cache_folder() / "mnist"}[place]
     arrays = four_files(folder, pack=pack, suffix=suffix)
     train, test = mnist()
-    assert repr(train) == "Dataset('mnist', 30 images 5 x 4 x 1, 10 classes)" and len(test) == 10
+    assert repr(train) == "ImageDataset('mnist', 30 images 5 x 4 x 1, 10 classes)" and len(test) == 10
     assert (train.images[..., 0] == arrays["train_images"]).all() and (train.labels == arrays["train_labels"]).all()
     assert (test.images[..., 0] == arrays["t10k_images"]).all() and (test.labels == arrays["t10k_labels"]).all()
 
@@ -956,7 +958,7 @@ def test_pairs_pass_unchanged(shape: tuple[int, ...], tensors: bool) -> None:
     x, y = rng().normal(size=shape), rng().normal(size=(10, 2)).astype(np.float32)
     pair = (from_array(x), from_array(y)) if tensors else (x, y)
     batches = DataLoader(pair, 4, shuffle=True, seed=0)
-    order = dataset.shuffled(10, (0, 0))
+    order = pictures.shuffled(10, (0, 0))
     results = taken(batches)
     assert (np.concatenate([X for X, _ in results]) == x[order]).all() and results[0][0].dtype == x.dtype
     assert (np.concatenate([t for _, t in results]) == y[order]).all() and results[0][1].dtype == y.dtype
@@ -1076,8 +1078,8 @@ def test_a_transform_keeps_the_scale_of_a_dataset() -> None:
     for transform in (Normalise(0.5, 0.5), Compose([RandomFlip(), Normalise(0.5, 0.5)])):
         with raises(
             ValueError,
-            f"[DataLoader] expected a transform that keeps the scale 0 .. 255 of a Dataset; received {transform!r}; "
-            "give mean and std to the Dataset: evaluation needs them too.",
+            f"[DataLoader] expected a transform that keeps the scale 0 .. 255 of an ImageDataset; received {transform!r}; "
+            "give mean and std to the ImageDataset: evaluation needs them too.",
         ):
             DataLoader(data, 6, transform=transform)
     DataLoader((data.images, data.labels), 6, transform=Normalise(0.5, 0.5))  # a pair has no scale of its own
@@ -1240,7 +1242,7 @@ def test_a_transform_may_bring_data_to_a_dtype() -> None:
         (
             {"dataset": np.zeros(3)},
             TypeError,
-            "[DataLoader] expected a Dataset or a pair (X, y) of arrays; received ndarray; write (X, y).",
+            "[DataLoader] expected an ImageDataset or a pair (X, y) of arrays; received ndarray; write (X, y).",
         ),
         (
             {"dataset": (1, np.arange(3))},

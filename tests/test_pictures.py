@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from numbacnn.data import Dataset, ImageFolder, folder, image_folder, pictures, read_image, remarks
+from numbacnn.data import ImageDataset, ImageFolder, folder, image_folder, pictures, read_image, remarks
 from numbacnn.data.folder import choose_size
 from numbacnn.data.picture import decode, full_scale
 from numbacnn.errors import DTypeError, FormatError, ShapeError
@@ -204,7 +204,7 @@ def test_a_folder_splits_by_itself(tmp_path: Path) -> None:
     root = folder_of(tmp_path / "set", cats=10, dogs=10)
     found = image_folder(root, size=(5, 4), channels=1)
     assert found.layout == "one folder a class; chosen by file names, 20% of the pictures test and 20% of the others validate"
-    assert repr(found.train) == "Dataset('set', 13 images 5 x 4 x 1, 2 classes)" and found.train.classes == ("cats", "dogs")
+    assert repr(found.train) == "ImageDataset('set', 13 images 5 x 4 x 1, 2 classes)" and found.train.classes == ("cats", "dogs")
     assert found.val is not None and found.test is not None and found.reading.lines == []
     assert sizes(found) == (13, 3, 4) and np.bincount(found.test.labels).tolist() == [2, 2]
     levels = [level for part in (found.train, found.val, found.test) for level in part.images[:, 0, 0, 0].tolist()]
@@ -394,11 +394,11 @@ def test_an_interrupt_ends_the_reading(tmp_path: Path, monkeypatch: pytest.Monke
 # -- what is said of data sets ---------------------------------------------------------------------------------------------------------
 
 
-def levels(*counts: int, start: int = 0) -> Dataset:
+def levels(*counts: int, start: int = 0) -> ImageDataset:
     """A data set with so many pictures of each class, no two alike."""
     n = sum(counts)
     images = np.arange(start, start + n).astype(np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 1), np.uint8)
-    return Dataset(images, np.repeat(np.arange(len(counts)), counts), tuple(f"class {k}" for k in range(len(counts))))
+    return ImageDataset(images, np.repeat(np.arange(len(counts)), counts), tuple(f"class {k}" for k in range(len(counts))))
 
 
 def test_remarks() -> None:
@@ -414,13 +414,13 @@ def test_remarks() -> None:
         "1 of 2 val pictures are training pictures too: their accuracy says little.",
         "3 of 3 test pictures are training pictures too: their accuracy says little.",
     ]
-    wild = Dataset(np.zeros((10, 4, 4, 1), np.uint8), np.zeros(10, int), ("\x1b[2J",))
+    wild = ImageDataset(np.zeros((10, 4, 4, 1), np.uint8), np.zeros(10, int), ("\x1b[2J",))
     assert remarks(wild) == ["One class alone, \\x1b[2J: there is nothing to tell apart."]
 
 
 def test_parts_of_a_data_set_keep_their_files() -> None:
-    data = Dataset(np.zeros((4, 8, 8, 1), np.uint8), np.array([0, 1, 1, 0]), ("a", "b"), files=("w", "x", "y", "z"))
+    data = ImageDataset(np.zeros((4, 8, 8, 1), np.uint8), np.array([0, 1, 1, 0]), ("a", "b"), files=("w", "x", "y", "z"))
     assert data[1:3].files == ("x", "y") and data[data.labels == 0].files == ("w", "z") and data[[3, 0]].files == ("z", "w")
     assert levels(2)[:1].files is None and data[[]].files == ()
-    text = "[Dataset] expected files as 4 names, one for each image; received 2 names."
-    assert told(lambda: Dataset(data.images, data.labels, data.classes, files=("x", "y")), ShapeError) == text
+    text = "[ImageDataset] expected files as 4 names, one for each image; received 2 names."
+    assert told(lambda: ImageDataset(data.images, data.labels, data.classes, files=("x", "y")), ShapeError) == text

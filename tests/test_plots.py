@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from numbacnn import nn, plots
-from numbacnn.data import Dataset
+from numbacnn.data import ImageDataset
 
 matplotlib = pytest.importorskip("matplotlib", reason='needs matplotlib: pip install "numbacnn[demo]"')
 agg = pytest.importorskip("matplotlib.backends.backend_agg")
@@ -98,13 +98,13 @@ def test_the_curve_in_letters(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # -- predictions -----------------------------------------------------------------------------------------------------------------
-def predict(n: int, classes: tuple[str, ...], wrong: int = 0, channels: int = 1) -> tuple[Dataset, np.ndarray]:
+def predict(n: int, classes: tuple[str, ...], wrong: int = 0, channels: int = 1) -> tuple[ImageDataset, np.ndarray]:
     """Pictures, and probabilities of which so many are wrong."""
     labels = np.arange(n) % len(classes)
     images = np.arange(n * 64 * channels).astype(np.uint8).reshape(n, 8, 8, channels)
     guess = (labels + (np.arange(n) < wrong)) % len(classes)
     probabilities = 0.1 + np.eye(len(classes))[guess] * np.linspace(0.5, 0.8, n)[:, None]
-    return Dataset(images, labels, classes, "made"), probabilities
+    return ImageDataset(images, labels, classes, "made"), probabilities
 
 
 def shown(figure: Any) -> list[Any]:

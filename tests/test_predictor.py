@@ -41,7 +41,9 @@ def predictor(run: training.History) -> nc.Predictor:
 def colour() -> nc.Predictor:
     """A predictor for colour photographs, with random weights."""
     rng = np.random.default_rng(0)
-    pictures = nc.data.Dataset(rng.integers(0, 256, (6, 16, 16, 3), np.uint8), np.arange(6) % 3, ("ape", "bee", "cow"), mean=0.4, std=0.2)
+    pictures = nc.data.ImageDataset(
+        rng.integers(0, 256, (6, 16, 16, 3), np.uint8), np.arange(6) % 3, ("ape", "bee", "cow"), mean=0.4, std=0.2
+    )
     nc.manual_seed(0)
     return nc.Predictor.of(nc.models.small_resnet(classes=3), pictures.classes, Preprocessing.of(pictures))
 
@@ -55,7 +57,7 @@ def refused(error: Any, text: str, call: Any, *args: Any, **options: Any) -> Non
 def test_pictures_go_through_what_training_pictures_do(predictor: nc.Predictor, colour: nc.Predictor) -> None:
     """Bit for bit: digits of their own size and photographs of any size."""
     _, digits = nc.data.digits()
-    photographs = nc.data.Dataset(np.random.default_rng(1).integers(0, 256, (20, 16, 16, 3), np.uint8), np.zeros(20, int), ("a",))
+    photographs = nc.data.ImageDataset(np.random.default_rng(1).integers(0, 256, (20, 16, 16, 3), np.uint8), np.zeros(20, int), ("a",))
     for chosen, data in ((predictor, digits[:50]), (colour, photographs)):
         seen = chosen.preprocessing
         assert seen is not None
@@ -100,7 +102,7 @@ def test_a_file_object_of_a_drawing(predictor: nc.Predictor) -> None:
 
 def test_photographs_are_no_drawings() -> None:
     """Neither cropped nor made negative: a thing on a bright table, where all training pictures are dark."""
-    dark = nc.data.Dataset(np.random.default_rng(0).integers(0, 80, (8, 16, 16, 1), np.uint8), np.zeros(8, int), ("a",))
+    dark = nc.data.ImageDataset(np.random.default_rng(0).integers(0, 80, (8, 16, 16, 1), np.uint8), np.zeros(8, int), ("a",))
     seen = Preprocessing.of(dark)
     assert seen.background == "dark" and seen.ink is None
     picture = np.full((64, 64), 240, np.uint8)
@@ -163,7 +165,7 @@ def test_the_lie_of_the_ink_is_measured() -> None:
         found = Ink.of(images)
         assert found is not None and found.blur < 0.6
         assert [found.extent, *found.centre] == pytest.approx([20 / 28, 0.5, 0.5], abs=0.01)
-    bright = nc.data.Dataset(255 - pictures, np.arange(10), tuple("0123456789"))
+    bright = nc.data.ImageDataset(255 - pictures, np.arange(10), tuple("0123456789"))
     (page,) = Preprocessing.of(bright).apply(drawn(3, ink=255, paper=0))
     assert page[0, 0] == 1 and page.min() < 0.1
     rng = np.random.default_rng(0)
@@ -234,7 +236,7 @@ def test_the_same_for_a_run_at_hand(run: training.History, predictor: nc.Predict
 def test_a_network_of_your_own(tmp_path: Path) -> None:
     """It is copied, and may go on training; its best weights come from the run."""
     rng = np.random.default_rng(0)
-    pictures = nc.data.Dataset(rng.integers(0, 256, (24, 6, 6, 1), np.uint8), np.arange(24) % 2, ("no", "yes"))
+    pictures = nc.data.ImageDataset(rng.integers(0, 256, (24, 6, 6, 1), np.uint8), np.arange(24) % 2, ("no", "yes"))
 
     def make() -> nc.nn.Module:
         return nc.nn.Sequential(nc.nn.Flatten(), nc.nn.Linear(36, 8), nc.nn.BatchNorm1d(8), nc.nn.Linear(8, 2))
@@ -270,7 +272,7 @@ def test_without_preprocessing_and_classes() -> None:
         found = plain(given)
         assert np.array_equal(np.stack([answer.probabilities for answer in found]), wanted)
     assert found[0].classes == ("0", "1", "2")
-    hint = "train on a Dataset, or pass a Preprocessing to Predictor.of"
+    hint = "train on an ImageDataset, or pass a Preprocessing to Predictor.of"
     text = "an array (C, H, W) as the network takes it, since the checkpoint does not say what pictures go through"
     refused(TypeError, f"[Predictor] expected {text}; received 'cat.jpg'; {hint}.", plain, "cat.jpg")
     refused(

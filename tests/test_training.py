@@ -23,7 +23,7 @@ import pytest
 
 import numbacnn as nc
 from numbacnn import checkpoint, data, files, nn, plots, training
-from numbacnn.data import Dataset
+from numbacnn.data import ImageDataset
 from numbacnn.nn.functional import cross_entropy, mse_loss
 from numbacnn.training import Epoch, Evaluation, History, Interrupted, evaluate, examples, fit, predict, task
 
@@ -33,7 +33,7 @@ import os, signal, sys
 import numpy as np
 import numbacnn as nc
 from numbacnn import nn
-from numbacnn.data import Dataset, RandomCrop
+from numbacnn.data import ImageDataset, RandomCrop
 from numbacnn.training import fit
 
 def dataset(n, seed):
@@ -41,7 +41,7 @@ def dataset(n, seed):
     labels = np.arange(n) % 3
     images = rng.integers(0, 120, (n, 8, 8, 1), np.uint8)
     images[np.arange(n), 2 * labels + 1] += 120
-    return Dataset(images, labels, ("a", "b", "c"), "stripes", 0.4, 0.3)
+    return ImageDataset(images, labels, ("a", "b", "c"), "stripes", 0.4, 0.3)
 
 def network():
     nc.manual_seed(7)
@@ -681,9 +681,9 @@ class Given(nn.Module):
         return nc.from_array(self.logits[self.at - len(x) : self.at])
 
 
-def evaluated() -> tuple[Given, Dataset, Evaluation]:
+def evaluated() -> tuple[Given, ImageDataset, Evaluation]:
     logits = np.array([[5, 0, 0], [0, 5, 0], [0, 5, 0], [0, 0, 5], [5, 0, 0]], np.float32)
-    data = Dataset(np.zeros((5, 2, 2, 1), np.uint8), np.array([0, 1, 1, 1, 2]), ("a", "b", "c"))
+    data = ImageDataset(np.zeros((5, 2, 2, 1), np.uint8), np.array([0, 1, 1, 1, 2]), ("a", "b", "c"))
     net = Given(logits)
     return net, data, evaluate(net, data, batch_size=2)
 
@@ -740,7 +740,7 @@ def test_predict() -> None:
      "[predict] expected scores (N, K, ...) of K classes from the model; received shape (4, 1); pass probabilities=False."),
     (nn.Linear(3, 2), np.zeros((0, 3), np.float32), ValueError, "[predict] expected at least one example; received none."),
     (nn.Linear(3, 2), "picture.png", TypeError,
-     "[predict] expected a Dataset, X (N, ...), or a tuple of arrays, one for each input; received 'picture.png'."),
+     "[predict] expected an ImageDataset, X (N, ...), or a tuple of arrays, one for each input; received 'picture.png'."),
     (nn.Linear(3, 2), (np.zeros((4, 3), np.float32), np.zeros(4)), TypeError,
      "[predict] expected for Linear the inputs x; received 2; a tuple holds one array for each."),
 ])  # fmt: skip
@@ -1367,7 +1367,7 @@ def test_every_network_has_a_recipe_for_folders(model: str) -> None:
     nc.models.check_input(model, (3, side, side))
 
 
-def stripes(n: int, seed: int) -> Dataset:
+def stripes(n: int, seed: int) -> ImageDataset:
     """Colour pictures of four kinds of stripes, narrow and wide, upright and level, of any two colours and at any place."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 4
@@ -1376,13 +1376,13 @@ def stripes(n: int, seed: int) -> Dataset:
     level[labels < 2] = level[labels < 2].transpose(0, 2, 1)
     colours = rng.integers(0, 256, (2, n, 1, 1, 3))
     images = np.where(level[..., None], colours[0], colours[1]) + rng.normal(0, 10, (n, 16, 16, 3))
-    return Dataset(images.clip(0, 255).astype(np.uint8), labels, ("a", "b", "c", "d"), "stripes", 0.5, 0.25)
+    return ImageDataset(images.clip(0, 255).astype(np.uint8), labels, ("a", "b", "c", "d"), "stripes", 0.5, 0.25)
 
 
 def test_the_default_for_a_folder_learns_from_few_pictures() -> None:
     """A quarter of its epochs suffice here. Ten epochs of one batch, as for the large sets, are no better than to guess."""
     train, test = stripes(80, 0), stripes(80, 1)
-    chosen = training.folder_recipe(len(train), 16, data.dataset.looks_drawn(train.images))
+    chosen = training.folder_recipe(len(train), 16, data.images.looks_drawn(train.images))
     chosen["epochs"] //= 4
     assert fit(chosen.pop("model"), train, test, progress=False, **chosen).last.val_accuracy >= 0.9
 
@@ -1391,7 +1391,9 @@ def test_the_default_for_a_folder_learns_from_few_pictures() -> None:
 def test_data_that_are_no_pair(wrong: Any) -> None:
     good = np.zeros((4, 2), np.float32), np.arange(4) % 2
     for train, test in ((wrong, None), (good, wrong)):
-        text = f"[fit] expected a Dataset or a pair (X, y) of arrays; received a {type(wrong).__name__} of {len(wrong)}; write (X, y)."
+        text = (
+            f"[fit] expected an ImageDataset or a pair (X, y) of arrays; received a {type(wrong).__name__} of {len(wrong)}; write (X, y)."
+        )
         with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
             fit(nn.Linear(2, 2), train, test, progress=False)
 

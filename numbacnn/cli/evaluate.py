@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import data, files, plots, training
 from ..checkpoint import Checkpoint, Preprocessing
-from ..data import Dataset
+from ..data import ImageDataset
 from ..errors import message
 from ..training.examples import described
 from .options import Commands, UsageError, machine_arguments, positive, use_threads
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
         plots.confusion(found, args.picture)
 
 
-def _test(args: argparse.Namespace, path: Path, saved: Checkpoint, seen: Preprocessing) -> tuple[str, Dataset, list[str]]:
+def _test(args: argparse.Namespace, path: Path, saved: Checkpoint, seen: Preprocessing) -> tuple[str, ImageDataset, list[str]]:
     """What the pictures are called, the pictures, and what there is to say about them."""
     channels, height, width = seen.input_shape
     own, place = Pictures.noted(saved.run.get("notes", {}).get("pictures")), located(args.data) if args.data else None
@@ -96,12 +96,12 @@ def _confusion(found: training.Evaluation) -> str:
     return "\n".join(["confusion, a row for each true class", *lines]) if max(map(len, lines)) <= PRINTED_WIDTH else ""
 
 
-def _worst_first(test: Dataset, probabilities: np.ndarray) -> np.ndarray:
+def _worst_first(test: ImageDataset, probabilities: np.ndarray) -> np.ndarray:
     """The pictures' numbers, those whose own class has the lowest probability foremost."""
     return np.argsort(probabilities[np.arange(len(test)), test.labels], kind="stable")
 
 
-def _mistakes(test: Dataset, probabilities: np.ndarray, order: np.ndarray) -> list[str]:
+def _mistakes(test: ImageDataset, probabilities: np.ndarray, order: np.ndarray) -> list[str]:
     guesses = probabilities.argmax(1)
     wrong = [i for i in order if guesses[i] != test.labels[i]][:MISTAKES]
     lines = [
@@ -110,11 +110,11 @@ def _mistakes(test: Dataset, probabilities: np.ndarray, order: np.ndarray) -> li
     return ["the most mistaken:", *lines, ""] if lines else []
 
 
-def _file(test: Dataset, i: int) -> str:
+def _file(test: ImageDataset, i: int) -> str:
     return "" if test.files is None else test.files[i]
 
 
-def _csv(test: Dataset, probabilities: np.ndarray, order: np.ndarray) -> str:
+def _csv(test: ImageDataset, probabilities: np.ndarray, order: np.ndarray) -> str:
     rows: list[list[object]] = [["file", "label", "predicted", "probability", "probability of the label"]]
     for i in order:
         guess, label = probabilities[i].argmax(), test.labels[i]

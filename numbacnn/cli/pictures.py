@@ -11,8 +11,8 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from .. import data, training
-from ..data import Dataset
-from ..data.dataset import stratified_split
+from ..data import ImageDataset
+from ..data.images import stratified_split
 from ..data.picture import MAX_PIXELS
 from ..signatures import fits
 from .options import UsageError, positive, share, side
@@ -39,12 +39,12 @@ def picture_arguments(sub: argparse.ArgumentParser) -> None:
 class Parts:
     """What a network learns from, is chosen by and is judged on; ``lines`` say where they come from and what was passed over."""
 
-    train: Dataset
-    val: Dataset | None
-    test: Dataset | None
+    train: ImageDataset
+    val: ImageDataset | None
+    test: ImageDataset | None
     lines: list[str]
 
-    def each(self, change: Callable[[Dataset], Dataset]) -> Parts:
+    def each(self, change: Callable[[ImageDataset], ImageDataset]) -> Parts:
         """The same with all data sets changed."""
         val, test = (None if part is None else change(part) for part in (self.val, self.test))
         return Parts(change(self.train), val, test, self.lines)
@@ -121,13 +121,13 @@ class Pictures:
 
     def _from_set(self) -> Parts:
         rest, own = SETS[self.data]()
-        test: Dataset | None = own
+        test: ImageDataset | None = own
         if self.test_share is not None:
             images, labels = np.concatenate([rest.images, own.images]), np.concatenate([rest.labels, own.labels])
             rest, test = _split(replace(rest, images=images, labels=labels), self.test_share)
         return Parts(*_split(rest, self.val_share or 0.0), test, []).each(self._scaled)
 
-    def _scaled(self, part: Dataset) -> Dataset:
+    def _scaled(self, part: ImageDataset) -> ImageDataset:
         _, height, width, channels = part.images.shape
         size, channels = self.size or (height, width), self.channels or channels
         if (*size, channels) == part.images.shape[1:]:
@@ -150,7 +150,7 @@ def located(name: str) -> str:
     return str(Path(name).resolve())
 
 
-def _split(whole: Dataset, part: float) -> tuple[Dataset, Dataset | None]:
+def _split(whole: ImageDataset, part: float) -> tuple[ImageDataset, ImageDataset | None]:
     """The rest, and a share of every class; None for a share of 0."""
     if not part:
         return whole, None

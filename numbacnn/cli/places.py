@@ -30,6 +30,6 @@ def open_checkpoint(given: str | None) -> tuple[Path, Checkpoint]:
 
 def preprocessing_of(path: Path, saved: Checkpoint) -> Preprocessing:
     if saved.preprocessing is None:
-        hint = "train on a Dataset, not on bare arrays"
+        hint = "train on an ImageDataset, not on bare arrays"
         raise ValueError(message("checkpoint", f"{path} to say what its pictures went through", "a checkpoint without preprocessing", hint))
     return saved.preprocessing

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import checkpoint, data, models, nn, plots, training
-from ..data.dataset import looks_drawn
+from ..data.images import looks_drawn
 from ..dtypes import int64
 from ..errors import FormatError, message
 from ..signatures import fits

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import backends, config, models
-from ..data import Dataset
+from ..data import ImageDataset
 from ..predictor import Predictor
 from ..training import LARGEST, fit, folder_recipe, folder_size, recipe
 from .options import Commands, UsageError, network
@@ -138,5 +138,5 @@ def _first_steps(name: str) -> None:
     recipes = [recipe(data, name) for data in ("digits", "fashion-mnist")] if drawn else [folder_recipe(FEW, side, model=name)]
     for arguments in recipes:
         images = noise.integers(0, 256, (arguments["batch_size"] + 5, side, side, channels), np.uint8)
-        pictures = Dataset(images, np.arange(len(images)) % 10, tuple("0123456789"))
+        pictures = ImageDataset(images, np.arange(len(images)) % 10, tuple("0123456789"))
         fit(train=pictures, val=pictures, **{"model": name, **arguments, "epochs": 1}, progress=False)

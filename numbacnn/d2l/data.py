@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import IntPair, pair
-from ..data import DataLoader, Dataset, digits, fashion_mnist
+from ..data import DataLoader, ImageDataset, digits, fashion_mnist
 from ..data.idx import FASHION_MNIST
 from ..errors import message
 from ..signatures import judged, shown
@@ -18,10 +18,10 @@ from .draw import show_images
 
 __all__ = ["Digits", "FashionMNIST", "get_fashion_mnist_labels", "load_data_digits", "load_data_fashion_mnist"]
 
-Sets = Callable[[], tuple[Dataset, Dataset]]
+Sets = Callable[[], tuple[ImageDataset, ImageDataset]]
 
 
-def _fashion_mnist() -> tuple[Dataset, Dataset]:
+def _fashion_mnist() -> tuple[ImageDataset, ImageDataset]:
     try:
         return fashion_mnist()
     except OSError as error:
@@ -50,7 +50,7 @@ def _weights(source: int, target: int) -> np.ndarray:
     return (tents / tents.sum(1, keepdims=True)).astype(np.float32)
 
 
-def _loader(data: Dataset, batch_size: int, resize: IntPair | None, train: bool) -> DataLoader:
+def _loader(data: ImageDataset, batch_size: int, resize: IntPair | None, train: bool) -> DataLoader:
     source = data.input_shape[1:]
     target = source if resize is None else pair("load_data", "resize", resize, 1)
     return DataLoader(data, batch_size, shuffle=train, transform=None if target == source else _Resize(source, target))

@@ -18,7 +18,7 @@ import numpy as np
 from ..arguments import flag, integer, number
 from ..errors import FormatError, message, printable
 from ..signatures import judged
-from .dataset import Dataset, stratified_split
+from .images import ImageDataset, stratified_split
 from .picture import MAX_PIXELS, Decoded, decode, image_shape, is_picture, reason
 
 __all__ = ["ImageFolder", "Reading", "choose_size", "image_folder", "picture_files", "pictures"]
@@ -77,9 +77,9 @@ class ImageFolder:
         reading: what was passed over, left out and scaled.
     """
 
-    train: Dataset
-    val: Dataset | None
-    test: Dataset | None
+    train: ImageDataset
+    val: ImageDataset | None
+    test: ImageDataset | None
     layout: str
     reading: Reading
 
@@ -124,7 +124,7 @@ def image_folder(
 
     >>> flowers = image_folder("flowers", size=64, channels=3)  # doctest: +SKIP
     >>> flowers.train, flowers.layout  # doctest: +SKIP
-    (Dataset('flowers', 640 images 64 x 64 x 3, 5 classes), 'one folder a class; chosen by file names, 20% of the pictures test ...')
+    (ImageDataset('flowers', 640 images 64 x 64 x 3, 5 classes), 'one folder a class; chosen by file names, 20% of the pictures test ...')
     """
     op = "image_folder"
     for name, share in (("val_share", val_share), ("test_share", test_share)):
@@ -158,7 +158,7 @@ def pictures(
     skip_bad: bool = False,
     max_pixels: int = MAX_PIXELS,
     largest: int = 64,
-) -> tuple[Dataset, Reading]:
+) -> tuple[ImageDataset, Reading]:
     """All pictures of ``FOLDER/class_name/picture.png`` as one data set to judge a network on, and what there is to say about them.
 
     Args:
@@ -328,7 +328,7 @@ class _Reader:
             raise _error(self.op, f"pictures in {folder}", "none", "make FOLDER/class_name/picture.png")
         return items
 
-    def read(self, parts: dict[str, list[Item]], classes: tuple[str, ...]) -> tuple[dict[str, Dataset], Reading]:
+    def read(self, parts: dict[str, list[Item]], classes: tuple[str, ...]) -> tuple[dict[str, ImageDataset], Reading]:
         """The parts, each a data set; the first that can't be read as a whole ends it, unless bad files are skipped."""
         items = [item for part in parts.values() for item in part]
         name = self.root.resolve().name
@@ -342,7 +342,7 @@ class _Reader:
             good = [i for i, (file, _) in enumerate(members) if file not in bad]
             pixels = images[start : start + len(members)]
             files, labels = [str(members[i][0]) for i in good], np.array([members[i][1] for i in good], np.int64)
-            found[part] = Dataset(pixels if len(good) == len(pixels) else pixels[good], labels, classes, name=name, files=tuple(files))
+            found[part] = ImageDataset(pixels if len(good) == len(pixels) else pixels[good], labels, classes, name=name, files=tuple(files))
             start += len(members)
         return found, Reading(dict(self.passed_over), {str(file): reason for file, reason in bad.items()}, dict(scales))
 

@@ -19,8 +19,8 @@ import numpy as np
 from ..errors import FormatError, message
 from ..files import open_file
 from ..signatures import judged
-from .dataset import Dataset
 from .download import RemoteFile, cache_folder, fetch
+from .images import ImageDataset
 
 __all__ = ["fashion_mnist", "mnist", "read_idx"]
 
@@ -161,7 +161,7 @@ FASHION_MNIST = _IdxSet(
 )
 
 
-def mnist() -> tuple[Dataset, Dataset]:
+def mnist() -> tuple[ImageDataset, ImageDataset]:
     """Handwritten digits: 60,000 to train and 10,000 to test on, 28 x 28 x 1 (LeCun, Cortes, Burges 1998).
 
     The four IDX files (``train-images-idx3-ubyte`` and so on, with or without ``.gz``) are looked for in ``$NUMBACNN_DATA/mnist``,
@@ -176,7 +176,7 @@ def mnist() -> tuple[Dataset, Dataset]:
     return _load(MNIST, FASHION_MNIST)
 
 
-def fashion_mnist() -> tuple[Dataset, Dataset]:
+def fashion_mnist() -> tuple[ImageDataset, ImageDataset]:
     """Pictures of clothes in ten classes: 60,000 to train and 10,000 to test on, 28 x 28 x 1 (Xiao, Rasul, Vollgraf 2017).
 
     Found or downloaded as for :func:`mnist`, with ``fashion-mnist`` as the sub folder, 31 MB.
@@ -186,7 +186,7 @@ def fashion_mnist() -> tuple[Dataset, Dataset]:
     return _load(FASHION_MNIST, MNIST)
 
 
-def _load(wanted: _IdxSet, other: _IdxSet) -> tuple[Dataset, Dataset]:
+def _load(wanted: _IdxSet, other: _IdxSet) -> tuple[ImageDataset, ImageDataset]:
     paths = _local(wanted, other) or [fetch(file, wanted.mirrors, cache_folder() / wanted.name) for file in wanted.files]
     train, test = _pair(wanted, *paths[:2]), _pair(wanted, *paths[2:])
     if train.input_shape != test.input_shape:
@@ -231,7 +231,7 @@ def _found(folder: Path, wanted: _IdxSet) -> list[Path | None]:
     return [next((folder / name for name in pair if (folder / name).is_file()), None) for pair in names]
 
 
-def _pair(wanted: _IdxSet, image_path: Path, label_path: Path) -> Dataset:
+def _pair(wanted: _IdxSet, image_path: Path, label_path: Path) -> ImageDataset:
     images, labels = read_idx(image_path), read_idx(label_path)
     if images.ndim != 3 or images.dtype != np.uint8 or not images.size:
         raise _wrong(wanted, f"{image_path} to hold images (N, H, W) of bytes", f"{images.shape} of {images.dtype}")
@@ -241,4 +241,4 @@ def _pair(wanted: _IdxSet, image_path: Path, label_path: Path) -> Dataset:
         raise _wrong(wanted, f"{label_path} to hold {len(images)} labels, one for each image of {image_path}", f"{len(labels)}")
     if labels.min() < 0 or labels.max() >= len(wanted.classes):
         raise _wrong(wanted, f"{label_path} to hold labels 0 .. {len(wanted.classes) - 1}", f"{labels.min()} .. {labels.max()}", DAMAGED)
-    return Dataset(images[..., None], labels, wanted.classes, name=wanted.name)
+    return ImageDataset(images[..., None], labels, wanted.classes, name=wanted.name)

@@ -10,7 +10,7 @@ import numpy as np
 from ..arguments import number
 from ..errors import message
 from ..extras import import_extra
-from .dataset import background, looks_drawn
+from .images import background, looks_drawn
 
 __all__ = ["Ink"]
 

@@ -16,7 +16,7 @@ from ..dtypes import as_dtype
 from ..errors import ShapeError, message
 from ..signatures import fits, judged, shown
 from ..tensor import Tensor, from_array
-from .dataset import Dataset, shuffled, to_float
+from .images import ImageDataset, shuffled, to_float
 from .transforms import Transform
 
 __all__ = ["DataLoader"]
@@ -30,25 +30,25 @@ class DataLoader:
     """Batches ``(X, y)`` of a data set, epoch after epoch.
 
     Args:
-        dataset: a :class:`Dataset`, or a pair (X, y) of arrays or Tensors of equal length. Where a network has several inputs or targets,
-            X or y is a tuple of arrays, and so it is in the batches. Arrays are never copied whole, so that memory-mapped ones may be
-            larger than memory, and a batch sees what was written to them before it was made.
+        dataset: a :class:`ImageDataset`, or a pair (X, y) of arrays or Tensors of equal length. Where a network has several inputs or
+            targets, X or y is a tuple of arrays, and so it is in the batches. Arrays are never copied whole, so that memory-mapped ones may
+            be larger than memory, and a batch sees what was written to them before it was made.
         batch_size: examples in a batch; the last one of an epoch may be smaller.
         shuffle: a new order for each epoch.
         seed: with the number of the epoch it decides the order, and with the number of the batch what the transform draws. By default it
             is drawn from the library's generator, see ``manual_seed``, where there is anything to decide.
         drop_last: leave out a last batch that is smaller.
-        transform: ``t(batch, generator) -> batch``, see :mod:`numbacnn.data.transforms`. It is given the bytes (N, H, W, C) of a Dataset,
-            and returns values on their scale, 0 .. 255, as bytes or floats; or it is given the slice of X (4-d: channels last), of
-            which there is one.
+        transform: ``t(batch, generator) -> batch``, see :mod:`numbacnn.data.transforms`. It is given the bytes (N, H, W, C) of an
+            ImageDataset, and returns values on their scale, 0 .. 255, as bytes or floats; or it is given the slice of X (4-d: channels
+            last), of which there is one.
         prefetch: how many batches a background thread makes ahead; 0 makes each when it is asked for. The batches are the same. By default
             2 with a transform; without one a batch is made sooner than it is handed over.
         device: where the Tensors go.
 
     Yields:
-        X: from a Dataset, float32 (N, C, H, W), channels last in memory: ``(images / 255 - mean) / std`` of what the transform returned.
-           From a pair, X's own dtype and values.
-        y: (N,), int64 from a Dataset; from a pair, y's own dtype and values.
+        X: from an ImageDataset, float32 (N, C, H, W), channels last in memory: ``(images / 255 - mean) / std`` of what the transform
+           returned. From a pair, X's own dtype and values.
+        y: (N,), int64 from an ImageDataset; from a pair, y's own dtype and values.
 
     Each ``iter()`` begins an epoch from its first batch, with the next number if anything was taken of the last. ``state_dict()``
     counts the batches that were handed out; after ``load_state_dict()`` the next ``iter()`` goes on exactly there.
@@ -65,7 +65,7 @@ class DataLoader:
 
     def __init__(
         self,
-        dataset: Dataset | Sequence[Any],
+        dataset: ImageDataset | Sequence[Any],
         batch_size: int = 1,
         shuffle: bool = False,
         *,
@@ -83,7 +83,7 @@ class DataLoader:
             raise TypeError(message("DataLoader", "transform as a function or None", shown(transform)))
         self.dataset = dataset
         self._x, self._y = columns("DataLoader", dataset)
-        if not isinstance(dataset, Dataset):  # pictures of which the channels lie last, as in a Dataset
+        if not isinstance(dataset, ImageDataset):  # pictures of which the channels lie last, as in an ImageDataset
             self._x = self._x._replace(arrays=tuple(a.transpose(0, 2, 3, 1) if a.ndim == 4 else a for a in self._x.arrays))
         if transform is not None and len(self._x.arrays) > 1:
             raise ValueError(
@@ -93,9 +93,9 @@ class DataLoader:
             as_dtype("DataLoader", array.dtype)
         self._examples = len(self._x.arrays[0])
         _check_sizes(self._examples, self._x.arrays + self._y.arrays, self.batch_size, drop_last)
-        if isinstance(dataset, Dataset) and getattr(transform, "rescales", False):
-            hint = "give mean and std to the Dataset: evaluation needs them too"
-            raise ValueError(message("DataLoader", "a transform that keeps the scale 0 .. 255 of a Dataset", repr(transform), hint))
+        if isinstance(dataset, ImageDataset) and getattr(transform, "rescales", False):
+            hint = "give mean and std to the ImageDataset: evaluation needs them too"
+            raise ValueError(message("DataLoader", "a transform that keeps the scale 0 .. 255 of an ImageDataset", repr(transform), hint))
         self.transform, self.device = transform, backends.device(device, "DataLoader")
         self._epoch, self._position, self._resume = 0, 0, False
         if seed is None and (shuffle or transform is not None):  # all arguments are judged: now the generator may move on
@@ -151,12 +151,12 @@ class DataLoader:
             x, y = self._x.taken(rows), self._y.taken(rows)
             if self.transform is not None:
                 given, x = x[0], [_transformed(self.transform, x[0], (seed, epoch), batch)]
-                if isinstance(self.dataset, Dataset):
+                if isinstance(self.dataset, ImageDataset):
                     _check_scale(given, x[0])
             yield [self._finished(a) for a in x], y
 
     def _finished(self, x: np.ndarray) -> np.ndarray:
-        if not isinstance(self.dataset, Dataset):
+        if not isinstance(self.dataset, ImageDataset):
             return np.ascontiguousarray(x)
         return to_float(x, self.dataset.mean, self.dataset.std)
 
@@ -201,13 +201,13 @@ def columns(op: str, dataset: Any) -> tuple[Column, Column]:
     """The inputs and the targets of a data set, in the memory that was given; equal lengths are not looked after.
 
     Raises:
-        TypeError, ShapeError: for what is neither a Dataset nor a pair of arrays with an axis of examples.
+        TypeError, ShapeError: for what is neither an ImageDataset nor a pair of arrays with an axis of examples.
     """
-    if isinstance(dataset, Dataset):
+    if isinstance(dataset, ImageDataset):
         return Column((dataset.images,)), Column((dataset.labels,))
     if not isinstance(dataset, (tuple, list)) or len(dataset) != 2:
         received = f"a {type(dataset).__name__} of {len(dataset)}" if isinstance(dataset, (tuple, list)) else type(dataset).__name__
-        raise TypeError(message(op, "a Dataset or a pair (X, y) of arrays", received, "write (X, y)"))
+        raise TypeError(message(op, "an ImageDataset or a pair (X, y) of arrays", received, "write (X, y)"))
     x, y = (_column(op, name, part) for name, part in zip("Xy", dataset))
     if not all(a.ndim for a in x.arrays + y.arrays):
         raise ShapeError(message(op, "X (N, ...) and y (N, ...)", f"X {x.shapes} and y {y.shapes}"))

@@ -9,7 +9,7 @@ import numpy as np
 from ..arguments import integer
 from ..errors import printable
 from ..signatures import judged
-from .dataset import Dataset
+from .images import ImageDataset
 
 __all__ = ["remarks"]
 
@@ -19,7 +19,7 @@ NAMED = 5  # classes in one line
 
 
 @judged
-def remarks(train: Dataset, val: Dataset | None = None, test: Dataset | None = None, batch_size: int = 1) -> list[str]:
+def remarks(train: ImageDataset, val: ImageDataset | None = None, test: ImageDataset | None = None, batch_size: int = 1) -> list[str]:
     """Doubts about data sets, one sentence each: nothing where all is well.
 
     There are a single class, classes of which one has 10 times as many training pictures as another, fewer than 10 training pictures of a
@@ -28,7 +28,7 @@ def remarks(train: Dataset, val: Dataset | None = None, test: Dataset | None = N
     Raises:
         ValueError: for a batch size below 1.
 
-    >>> remarks(Dataset(np.zeros((1, 8, 8, 1), np.uint8), np.array([0]), ("cat",)))
+    >>> remarks(ImageDataset(np.zeros((1, 8, 8, 1), np.uint8), np.array([0]), ("cat",)))
     ['One class alone, cat: there is nothing to tell apart.', 'Fewer than 10 training pictures: cat (1).']
     """
     integer("remarks", "batch_size", batch_size)
@@ -52,6 +52,6 @@ def remarks(train: Dataset, val: Dataset | None = None, test: Dataset | None = N
     return [printable(line) for line in found]
 
 
-def _digests(data: Dataset) -> list[bytes]:
+def _digests(data: ImageDataset) -> list[bytes]:
     """A short hash of each picture."""
     return [hashlib.blake2b(picture, digest_size=16).digest() for picture in data.images]

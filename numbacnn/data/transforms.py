@@ -2,7 +2,7 @@
 
 A transform is a callable ``t(batch, generator) -> batch`` on arrays (N, H, W, C), uint8 or float, which leaves its argument as it is
 and draws only from the ``numpy.random.Generator`` it is given. Any function of that form will do for ``DataLoader(transform=...)``.
-It keeps the scale of the values: the pictures of a Dataset are 0 .. 255 before it and after it, as bytes or as floats.
+It keeps the scale of the values: the pictures of an ImageDataset are 0 .. 255 before it and after it, as bytes or as floats.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from ..arguments import integer, one_of, pair, probability
 from ..errors import ShapeError, message
 from ..signatures import judged
-from .dataset import per_channel, to_float
+from .images import per_channel, to_float
 
 __all__ = ["ColorJitter", "Compose", "Normalise", "Normalize", "RandomCrop", "RandomErase", "RandomFlip", "Transform"]
 
@@ -58,7 +58,7 @@ class Compose:
 class Normalise:
     """``(x - mean) / std`` per channel, in float32; bytes are divided by 255 first. ``mean`` and ``std``: a number, or C of them.
 
-    It is for pairs (X, y). A Dataset has a ``mean`` and ``std`` of its own, which evaluation and prediction apply too.
+    It is for pairs (X, y). An ImageDataset has a ``mean`` and ``std`` of its own, which evaluation and prediction apply too.
 
     >>> Normalise(0.5, 0.5)(np.zeros((1, 1, 1, 1), np.uint8), np.random.default_rng(0)).item()
     -1.0

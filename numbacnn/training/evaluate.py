@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import flag
-from ..data import DataLoader, Dataset
+from ..data import DataLoader, ImageDataset
 from ..errors import ShapeError, message
 from ..nn import Module
 from ..nn.functional import cross_entropy, softmax
@@ -22,8 +22,8 @@ from .task import Loss, Meter, Metric, Task, examples, is_logits, outputs
 
 __all__ = ["Data", "evaluate", "predict"]
 
-Data = Dataset | Sequence[Any]
-"""A Dataset, or a pair (X, y) of arrays; a tuple of arrays in the place of one where there are several inputs or targets."""
+Data = ImageDataset | Sequence[Any]
+"""An ImageDataset, or a pair (X, y) of arrays; a tuple of arrays in the place of one where there are several inputs or targets."""
 
 
 @judged
@@ -42,8 +42,8 @@ def evaluate(
 
     Args:
         model: it stays on its device. What it gives goes to the loss as it is.
-        data: a Dataset, a pair (X, y) of arrays, or a DataLoader (one epoch of it). A tuple of arrays in the place of X or y holds several
-            inputs or targets.
+        data: an ImageDataset, a pair (X, y) of arrays, or a DataLoader (one epoch of it). A tuple of arrays in the place of X or y holds
+            several inputs or targets.
         loss: ``loss(output, y)``, the mean over a batch.
         metrics: by name ``f(output, y)``, a number or a Tensor with one element: a mean over a batch. Batches count by their examples.
         compile: replay the network without Python where there are many batches, to the same bits, as ``nc.compile`` does.
@@ -72,7 +72,7 @@ def evaluate(
         if not meter.images:
             raise ValueError(message("evaluate", "at least one example", "none"))
     means = meter.means()
-    names = loader.dataset.classes if isinstance(loader.dataset, Dataset) else ()
+    names = loader.dataset.classes if isinstance(loader.dataset, ImageDataset) else ()
     names = names if len(names) == classes else tuple(map(str, range(classes)))
     return Evaluation(means.pop("loss"), means.pop("accuracy", None), _confusion(seen, classes) if seen else None, names, means)
 
@@ -106,7 +106,7 @@ def _confusion(seen: list[tuple[Tensor, Tensor]], classes: int) -> np.ndarray:
 @judged
 def predict(
     model: Module,
-    data: Dataset | np.ndarray | Tensor | tuple[Any, ...],
+    data: ImageDataset | np.ndarray | Tensor | tuple[Any, ...],
     *,
     probabilities: bool = True,
     batch_size: int = 256,
@@ -116,7 +116,7 @@ def predict(
 
     Args:
         model: it stays on its device.
-        data: a Dataset, X as an array or Tensor (N, ...), or a tuple of them, one for each input. Labels are not needed.
+        data: an ImageDataset, X as an array or Tensor (N, ...), or a tuple of them, one for each input. Labels are not needed.
         probabilities: the softmax over the classes of (N, K) or (N, K, ...). False: the output, whatever it means.
         compile: as :func:`evaluate` has it.
 
@@ -147,11 +147,11 @@ def predict(
 
 def _with_labels(data: Any) -> Data:
     """What a DataLoader takes: zeros stand in for the labels."""
-    if isinstance(data, Dataset):
+    if isinstance(data, ImageDataset):
         return data
     first = data[0] if isinstance(data, tuple) and data else data
     if not isinstance(first, (np.ndarray, Tensor)) or not first.ndim:
-        raise TypeError(message("predict", "a Dataset, X (N, ...), or a tuple of arrays, one for each input", shown(data)))
+        raise TypeError(message("predict", "an ImageDataset, X (N, ...), or a tuple of arrays, one for each input", shown(data)))
     return data, np.zeros(len(first), np.int64)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import DataLoader, Dataset
+from ..data import DataLoader, ImageDataset
 from ..data.loader import Column, columns
 from ..errors import DTypeError, ShapeError, message
 from ..nn import Module
@@ -32,7 +32,7 @@ def described(data: Data) -> str:
     checksum = 0
     for array in arrays:
         checksum = _checksum(array, checksum)
-    scale = f", mean {data.mean}, std {data.std}" if isinstance(data, Dataset) else ""
+    scale = f", mean {data.mean}, std {data.std}" if isinstance(data, ImageDataset) else ""
     return f"{', '.join(f'{a.shape} {a.dtype}' for a in x.arrays)}{scale}, crc32 {checksum:08x}"
 
 
@@ -44,9 +44,9 @@ def _checksum(array: np.ndarray, value: int) -> int:
 
 
 def check_alike(train: Data, **others: Data | None) -> None:
-    """ValueError where the labels, or the values, of another Dataset mean something else than those of train."""
+    """ValueError where the labels, or the values, of another ImageDataset mean something else than those of train."""
     for part, data in others.items():
-        for name in ("classes", "mean", "std") if isinstance(train, Dataset) and isinstance(data, Dataset) else ():
+        for name in ("classes", "mean", "std") if isinstance(train, ImageDataset) and isinstance(data, ImageDataset) else ():
             wanted, found = getattr(train, name), getattr(data, name)
             if found != wanted:
                 raise ValueError(message("fit", f"{part} with the {name} of train, {wanted}", f"{found}"))
@@ -70,7 +70,7 @@ def class_counts(data: Data) -> np.ndarray:
     labels = labels_of(data)
     if labels.min() < 0:
         raise ValueError(message("fit", "labels of at least 0", str(labels.min())))
-    return np.bincount(labels.reshape(-1), minlength=len(data.classes) if isinstance(data, Dataset) else 0)
+    return np.bincount(labels.reshape(-1), minlength=len(data.classes) if isinstance(data, ImageDataset) else 0)
 
 
 def try_out(model: Module, task: Task, data: Data, transform: Callable[..., Any] | None = None) -> None:
@@ -84,7 +84,7 @@ def try_out(model: Module, task: Task, data: Data, transform: Callable[..., Any]
     if target.dtype.kind in "iu" and target.size:
         inner = tuple(range(1, target.ndim))  # by examples: a flat view may be a copy of it all
         rows = np.array([target.min(axis=inner).argmin(), target.max(axis=inner).argmax()])
-    two = data[rows] if isinstance(data, Dataset) else tuple(column.alike(_rows(column, rows)) for column in (x, y))
+    two = data[rows] if isinstance(data, ImageDataset) else tuple(column.alike(_rows(column, rows)) for column in (x, y))
     with evaluating(model) as device:
         for inputs, targets in DataLoader(two, 2, seed=0, transform=transform, prefetch=0, device=device):
             task.measure("fit", outputs("fit", model, inputs), targets)

@@ -12,7 +12,7 @@ import numpy as np
 from .. import checkpoint, config, files, models, random
 from ..arguments import flag, integer
 from ..checkpoint import Checkpoint
-from ..data import DataLoader, Dataset
+from ..data import DataLoader, ImageDataset
 from ..data.loader import columns
 from ..errors import ShapeError, message
 from ..nn import BatchNorm1d, BatchNorm2d, Module
@@ -73,8 +73,8 @@ def fit(
         model: trained in place; what it gives goes to the loss as it is. Or a name in ``numbacnn.models``, which is made for these data
             (only such a checkpoint can be used without the network's own code). Modules in evaluation mode stay in it (a batch
             normalisation keeps its running statistics), unless all are; afterwards all modes are as before.
-        train: a Dataset, or a pair (X, y) of arrays. A tuple of arrays in the place of X or y holds several inputs or targets: the model
-            is called with so many arguments, the loss gets the tuple.
+        train: an ImageDataset, or a pair (X, y) of arrays. A tuple of arrays in the place of X or y holds several inputs or targets: the
+            model is called with so many arguments, the loss gets the tuple.
         val: what chooses: it is evaluated after every epoch, and the best epoch is the one with the highest accuracy on it, or where there
             is no accuracy the lowest loss. Without it the values of training choose.
         test: what judges: it is evaluated once, at the end, with the weights of the best epoch, and chooses nothing.
@@ -123,8 +123,8 @@ def fit(
         FileExistsError: ``out`` holds a run already, or files of these names, and ``resume`` is not given.
         BlockingIOError: another run holds ``out``.
         FileNotFoundError, FormatError: there is no checkpoint to resume from, or it is damaged.
-        ValueError: an argument makes no sense, or differs from the run to resume; or the classes, mean or std of a Dataset to judge on are
-            not those of train.
+        ValueError: an argument makes no sense, or differs from the run to resume; or the classes, mean or std of an ImageDataset to judge
+            on are not those of train.
 
     >>> train, test = nc.data.digits()  # doctest: +SKIP
     >>> history = fit("lenet-modern", train[200:], train[:200], test=test, epochs=20, lr=5e-3, out="runs/mine")  # doctest: +SKIP
@@ -222,7 +222,7 @@ def _network(model: Module | str, train: Data) -> tuple[str | None, dict[str, An
         if not isinstance(model, Module):
             raise TypeError(message("fit", "a Module, or the name of one in numbacnn.models", type(model).__name__))
         return None, {}, model
-    if isinstance(train, Dataset):
+    if isinstance(train, ImageDataset):
         classes, shape = len(train.classes), train.input_shape
     else:
         pictures = columns("fit", train)[0].arrays[0]
@@ -239,7 +239,7 @@ def _frozen(network: Module) -> str | None:
 
 
 def _called(data: Data) -> str:
-    return data.name if isinstance(data, Dataset) else "arrays"
+    return data.name if isinstance(data, ImageDataset) else "arrays"
 
 
 def _told(init: Weights | None) -> str | None:

@@ -89,7 +89,7 @@ def folder_recipe(pictures: int, size: int = LARGEST, drawn: bool = False, model
     Args:
         pictures: how many there are to train with.
         size: their shorter side in pixels, as the network sees them.
-        drawn: whether they look like drawn characters (``data.dataset.looks_drawn``), which have no mirror image.
+        drawn: whether they look like drawn characters (``data.images.looks_drawn``), which have no mirror image.
         model: the name of the network.
 
     Some 1,200 steps of 32 pictures are made, 10 epochs at least and 240 at most. Where there are few pictures a batch is an eighth of

@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import checkpoint, files, plots
 from ..checkpoint import BEST, LAST, Checkpoint, Preprocessing, encode
-from ..data import Dataset
+from ..data import ImageDataset
 from ..errors import message
 from ..version import __version__
 from .evaluate import Data, evaluate
@@ -230,7 +230,7 @@ class Run:
     def identity(self) -> dict[str, Any]:
         """What network it is, and for what pictures."""
         data, origin = self.loop.loader.dataset, self.origin
-        pictures = {"classes": data.classes, "preprocessing": Preprocessing.of(data)} if isinstance(data, Dataset) else {}
+        pictures = {"classes": data.classes, "preprocessing": Preprocessing.of(data)} if isinstance(data, ImageDataset) else {}
         return {"model": origin.model, "model_args": origin.model_args, **pictures}
 
     def restore(self, saved: Checkpoint, source: Path, anew: bool) -> None:
