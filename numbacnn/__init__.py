@@ -45,7 +45,7 @@ from .tensor.function import pointwise
 from .version import __version__
 
 if _TYPE_CHECKING:
-    from . import checkpoint, data, inspect, models
+    from . import checkpoint, data, inspect, models, vision
     from .plan import Profile, compile, explain, optimize_for_inference, profile
     from .predictor import Prediction, Predictor
     from .ptfile import load, save
@@ -60,7 +60,7 @@ _METHODS = """
 
 _MODULES = """
     checkpoint cli d2l data dlpack extras files inspect kernels layout models pickles plan plots predictor ptfile recording reference
-    testing training
+    testing training vision
 """.split()  # noqa: SIM905
 _ELSEWHERE = {
     **{module: f"{module}:" for module in _MODULES},
@@ -81,7 +81,7 @@ _ELSEWHERE = {
 """Names that are imported when they are first asked for, and where each is found below ``numbacnn``: "module:" or "module:name"."""
 
 _SHOWN = """
-    checkpoint d2l data inspect models plots testing training
+    checkpoint d2l data inspect models plots testing training vision
     Evaluation History Prediction Predictor Profile compile evaluate explain fit load optimize_for_inference predict profile save
     use_kernel
 """.split()  # noqa: SIM905

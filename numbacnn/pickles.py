@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Any, NamedTuple
 
-__all__ = ["CALLS", "LARGEST", "PLAIN", "Call", "Callee", "Misfit", "Name", "Persistent", "Reader", "Writer", "judge"]
+__all__ = ["CALLS", "LARGEST", "PLAIN", "Call", "Callee", "Filled", "Misfit", "Name", "Persistent", "Reader", "Writer", "judge"]
 
 LARGEST = 100_000_000  # bytes of one pickle, without the numbers of tensors, which lie elsewhere
 DEPTH = 100  # of containers within each other
@@ -32,6 +32,14 @@ class Callee(NamedTuple):
 
     name: str
     make: Callable[..., Any]
+
+
+class Filled:
+    """A value that a pickle makes first and then gives a state to; a reader's table has the calls that make such."""
+
+    def fill(self, state: Any) -> None:
+        """Take the state over; ValueError or Misfit where it is no such."""
+        raise NotImplementedError
 
 
 def _dotted(name: str) -> str:
@@ -77,10 +85,13 @@ class Reader:
     Args:
         known: what each "module name" in a pickle stands for; a :class:`Callee` may be called. None: there are no names.
         persistent: makes the value of a persistent id, which points out of the pickle. None: there are none.
+        largest: how many bytes a pickle may have.
     """
 
-    def __init__(self, known: Mapping[str, Any] | None = None, persistent: Callable[[Any], Any] | None = None) -> None:
-        self.known, self.persistent = known or {}, persistent
+    def __init__(
+        self, known: Mapping[str, Any] | None = None, persistent: Callable[[Any], Any] | None = None, largest: int = LARGEST
+    ) -> None:
+        self.known, self.persistent, self.largest = known or {}, persistent, largest
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []  # the stacks under each mark
         self.memo: dict[int, Any] = {}
@@ -94,8 +105,8 @@ class Reader:
             ValueError, LookupError, TypeError: it is damaged.
         """
         for op, argument, position in pickletools.genops(stream):
-            if (position or 0) > LARGEST:
-                raise ValueError(f"a pickle of more than {LARGEST} bytes")
+            if (position or 0) > self.largest:
+                raise ValueError(f"a pickle of more than {self.largest} bytes")
             if op.name == "STOP":
                 if self.below or len(self.stack) != 1:
                     raise ValueError("a pickle of no one value")
@@ -172,7 +183,9 @@ class Reader:
 
     def _build(self, _: Any) -> None:
         state = self.stack.pop()
-        if type(self.stack[-1]) is not OrderedDict or type(state) is not dict or not set(state) <= WITH_METADATA:
+        if isinstance(self.stack[-1], Filled):
+            self.stack[-1].fill(state)
+        elif type(self.stack[-1]) is not OrderedDict or type(state) is not dict or not set(state) <= WITH_METADATA:
             raise Misfit(f"a pickle that sets attributes of type {type(self.stack[-1]).__name__}")
 
 

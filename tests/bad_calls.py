@@ -404,6 +404,30 @@ ROWS: dict[str, Callable[[], Call]] = {
     "read_image": lambda: call(nc.data.read_image, FOLDER, size=8, channels=1, max_pixels=100),
     "remarks": lambda: call(nc.data.remarks, dataset(), dataset(), dataset(), 2),
     "to_float": lambda: call(nc.data.to_float, BATCH, mean=0.5, std=0.5),
+    # -- pictures one by one
+    "VisionDataset": lambda: call(nc.vision.datasets.VisionDataset, FOLDER, None, len, len),
+    "KMNIST": lambda: call(nc.vision.datasets.KMNIST, FOLDER, True, len, len),
+    "EMNIST": lambda: call(nc.vision.datasets.EMNIST, FOLDER, "letters", train=True, transform=len, target_transform=len),
+    "CIFAR10": lambda: call(nc.vision.datasets.CIFAR10, FOLDER, True, len, len),
+    "CIFAR100": lambda: call(nc.vision.datasets.CIFAR100, FOLDER, train=False),
+    "SVHN": lambda: call(nc.vision.datasets.SVHN, FOLDER, "train", len, len),
+    "STL10": lambda: call(nc.vision.datasets.STL10, FOLDER, "train", 1, len, len),
+    "FakeData": lambda: call(nc.vision.datasets.FakeData, 10, (3, 4, 4), 10, len, len, 0),
+    "FakeData()": lambda: call(nc.vision.datasets.FakeData(5, (3, 4, 4)).__getitem__, 1),
+    "DatasetFolder": lambda: call(nc.vision.datasets.DatasetFolder, FOLDER, len, ".png", len, len, None, False),
+    "vision.ImageFolder": lambda: call(nc.vision.datasets.ImageFolder, FOLDER, len, len, len, None, False),
+    "make_grid": lambda: call(nc.vision.utils.make_grid, [images(1, 4, 4), images(1, 4, 4)], 2, 1, True, (0.0, 1.0), False, 0.5),
+    "save_image": lambda: call(
+        lambda tensor, format, **options: nc.vision.utils.save_image(tensor, io.BytesIO(), format, **options),
+        images(2, 3, 4, 4),
+        "png",
+        nrow=2,
+        padding=1,
+        normalize=True,
+        value_range=(0.0, 1.0),
+        scale_each=True,
+        pad_value=0.5,
+    ),
     # -- models
     "models.arguments": lambda: call(nc.models.arguments, "vgg11", 10, (3, 32, 32)),
     "models.canonical": lambda: call(nc.models.canonical, "vgg11_bn"),
@@ -680,7 +704,7 @@ def draw(calls: int, seed: int) -> Iterator[Found]:
 def public() -> set[str]:
     """The names of functions and classes that a user is offered, without exceptions and plain records."""
     found = set()
-    for module in (nc, nn, F, nn.init, optim, nc.data, nc.models, nc.checkpoint, nc.inspect, d2l):
+    for module in (nc, nn, F, nn.init, optim, nc.data, nc.vision.datasets, nc.vision.utils, nc.models, nc.checkpoint, nc.inspect, d2l):
         for name in getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]:
             value = getattr(module, name)
             if callable(value) and not inspect.ismodule(value):

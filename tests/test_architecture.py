@@ -62,6 +62,7 @@ LAYERS = [
     {"nn.module"},
     {"nn.containers"},
     {"nn", "optim", "data"},
+    {"vision"},
     {"plan", "ptfile"},
     {"models", "inspect", "testing"},
     {"checkpoint"},

@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import doctest
-import functools
 import gzip
 import hashlib
-import http.server
 import os
 import pickle
-import socketserver
 import struct
 import subprocess
 import sys
@@ -22,12 +19,12 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mirror import Server, serving
 
 from numbacnn import random
 from numbacnn.data import (
@@ -527,55 +524,10 @@ BODY = bytes(rng(3).integers(0, 256, 300_000, dtype=np.uint8))
 FILE = download.RemoteFile("words.bin", len(BODY), hashlib.sha256(BODY).hexdigest())
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    """The first part of the path says how to serve ``content[name]``."""
-
-    content: dict[str, bytes]
-    log: list[tuple[str, str | None]]
-
-    def do_GET(self) -> None:
-        _, how, name = self.path.split("/")
-        wanted = self.headers["Range"]
-        self.log.append((how, wanted))
-        if how == "missing":
-            self.send_error(404)
-            return
-        if how == "garbage":
-            self.wfile.write(b"nonsense\r\n\r\n")
-            return
-        body = {"wrong": b"w" * len(self.content[name]), "login": b"<html>"}.get(how, self.content[name])
-        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and how != "norange" else 0
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-        if how != "endless":
-            self.send_header("Content-Length", str(len(body) - start))
-        self.end_headers()
-        if how == "slow":
-            time.sleep(0.3)
-        end = {"cut": start + 100_000, "dead": start}.get(how, len(body))
-        self.wfile.write(body[start:end] * (2 if how == "endless" else 1))
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-class Server(NamedTuple):
-    url: str
-    log: list[tuple[str, str | None]]  # how and Range of each request
-    content: dict[str, bytes]
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
-    handler = type("Fresh", (Handler,), {"content": {FILE.name: BODY}, "log": []})
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as tcp:
-        tcp.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that hangs up early is no news
-        thread = threading.Thread(target=functools.partial(tcp.serve_forever, poll_interval=0.01))
-        thread.start()
-        yield Server(f"http://127.0.0.1:{tcp.server_address[1]}", handler.log, handler.content)  # type: ignore[attr-defined]
-        tcp.shutdown()
-        thread.join()
+    with serving({FILE.name: BODY}) as found:
+        yield found
 
 
 def fetched(url: str, hows: str, folder: Path) -> bytes:
@@ -632,12 +584,26 @@ def test_fetch_says_what_it_tried(tmp_path: Path, server: Server) -> None:
         f"{url}/dead/words.bin (it broke off after 0 of 300000 bytes), "
         f"{url}/wrong/words.bin ([fetch] expected words.bin: 300000 bytes with SHA-256 {FILE.sha256}; "
         f"received 300000 bytes with SHA-256 {wrong}.); "
-        "get the file by other means, put it into a folder and set NUMBACNN_DATA to that folder "
-        f"(or put it into {tmp_path})."
+        f"get the file by other means and put it into {tmp_path}."
     )
     with raises(ConnectionError, text):
         fetched(url, "garbage missing login dead wrong", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".words.bin.lock"], "neither the file nor a bad part of it"
+
+
+def test_mnist_says_where_its_files_may_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idx, "MNIST", replace(idx.MNIST, mirrors=()))
+    with pytest.raises(ConnectionError, match=r"set NUMBACNN_DATA to that folder \(or put it into .*mnist\)\.$"):
+        mnist()
+
+
+@pytest.mark.parametrize("wrong", [BODY[:-1], BODY[:-1] + b"x", b""])
+def test_a_file_of_the_name_with_other_content_is_fetched_anew(tmp_path: Path, server: Server, wrong: bytes) -> None:
+    (tmp_path / FILE.name).write_bytes(wrong)
+    with pytest.raises(ConnectionError):
+        fetched(server.url, "missing", tmp_path)
+    assert (tmp_path / FILE.name).read_bytes() == wrong, "it stays until there is a better one"
+    assert fetched(server.url, "good", tmp_path) == BODY
 
 
 def test_fetch_does_not_try_for_ever(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import FormatError, message
 
-__all__ = ["RemoteFile", "cache_folder", "fetch"]
+__all__ = ["RemoteFile", "cache_folder", "fetch", "locked"]
 
 CHUNK = 1 << 16
 ATTEMPTS = 50  # on one mirror, each of which must get further than the last
@@ -34,12 +34,19 @@ def cache_folder() -> Path:
     return (Path(base) if os.path.isabs(base) else Path.home() / default) / "numbacnn"
 
 
-def fetch(file: RemoteFile, mirrors: Sequence[str], folder: Path, *, timeout: float = 30.0) -> Path:
-    """The path of ``file`` in ``folder``, downloaded if it is not there yet.
+def fetch(file: RemoteFile, mirrors: Sequence[str], folder: Path, *, timeout: float = 30.0, hint: str = "") -> Path:
+    """The path of ``file`` in ``folder``, downloaded if it is not there yet, or if what is there has another size or checksum.
 
-    The mirrors (each a URL to which the name is added) are tried in order. What has arrived lies in ``NAME.part``: a break, also of
+    The mirrors are tried in order. What has arrived lies in ``NAME.part``: a break, also of
     the whole program, is continued from there, on the same mirror or another. Only a file with the right size and checksum gets its
-    name, in one step. Processes and threads that want the same file wait for the first. ``timeout``: seconds without any data.
+    name, in one step. Processes and threads that want the same file wait for the first.
+
+    Args:
+        file: what it must be.
+        mirrors: URLs to which its name is added.
+        folder: where it is kept, made where there is none.
+        timeout: seconds without any data.
+        hint: what helps where no mirror does.
 
     Raises:
         ConnectionError: naming every mirror and its reason.
@@ -48,17 +55,21 @@ def fetch(file: RemoteFile, mirrors: Sequence[str], folder: Path, *, timeout: fl
     >>> fetch(RemoteFile("words.gz", 1234, "9f86d0..."), ["https://example.org/data/"], cache_folder())  # doctest: +SKIP
     """
     path = folder / file.name
-    if path.exists():
+    if _is(file, path):
         return path
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / f".{file.name}.lock"):
-        if not path.exists():  # another process may have brought it while we waited
-            _from_any_mirror(file, mirrors, path, timeout)
+    with locked(folder / f".{file.name}.lock"):
+        if not _is(file, path):  # another process may have brought it while we waited
+            _from_any_mirror(file, mirrors, path, timeout, hint or f"get the file by other means and put it into {folder}")
     return path
 
 
+def _is(file: RemoteFile, path: Path) -> bool:
+    return path.exists() and _size(path) == file.size and _digest(path) == file.sha256
+
+
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """One process (or thread) at a time. The system frees the lock when its holder ends, however it ends."""
     with path.open("ab") as file:
         if sys.platform == "win32":
@@ -76,7 +87,7 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _from_any_mirror(file: RemoteFile, mirrors: Sequence[str], path: Path, timeout: float) -> None:
+def _from_any_mirror(file: RemoteFile, mirrors: Sequence[str], path: Path, timeout: float, hint: str) -> None:
     part = path.with_name(path.name + ".part")
     failures = []
     for mirror in mirrors:
@@ -87,7 +98,6 @@ def _from_any_mirror(file: RemoteFile, mirrors: Sequence[str], path: Path, timeo
         else:
             os.replace(part, path)
             return
-    hint = f"get the file by other means, put it into a folder and set NUMBACNN_DATA to that folder (or put it into {path.parent})"
     raise ConnectionError(message("fetch", f"to download {file.name} from one of {len(mirrors)} mirrors", ", ".join(failures), hint))
 
 

@@ -69,7 +69,9 @@ class Reading:
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """The pictures of a folder: to learn from, to choose by, and to judge on.
+    """The pictures of a folder: to learn from, to choose by, and to judge on; made by :func:`image_folder`.
+
+    (The data set of torchvision's name, which reads a picture when it is asked for, is :class:`numbacnn.vision.datasets.ImageFolder`.)
 
     Args:
         train, val, test: the parts; None for one that the folder lacks and that no share is taken for.

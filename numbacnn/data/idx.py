@@ -22,7 +22,7 @@ from ..signatures import judged
 from .download import RemoteFile, cache_folder, fetch
 from .images import ImageDataset
 
-__all__ = ["fashion_mnist", "mnist", "read_idx"]
+__all__ = ["fashion_mnist", "local", "mnist", "read_idx", "read_pair"]
 
 DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MAX_DIMS = 8
@@ -187,31 +187,34 @@ def fashion_mnist() -> tuple[ImageDataset, ImageDataset]:
 
 
 def _load(wanted: _IdxSet, other: _IdxSet) -> tuple[ImageDataset, ImageDataset]:
-    paths = _local(wanted, other) or [fetch(file, wanted.mirrors, cache_folder() / wanted.name) for file in wanted.files]
+    folder = cache_folder() / wanted.name
+    hint = f"get the file by other means, put it into a folder and set NUMBACNN_DATA to that folder (or put it into {folder})"
+    paths = local(wanted, other) or [fetch(file, wanted.mirrors, folder, hint=hint) for file in wanted.files]
     train, test = _pair(wanted, *paths[:2]), _pair(wanted, *paths[2:])
     if train.input_shape != test.input_shape:
         sizes = f"{train.input_shape[1:]} and {test.input_shape[1:]}"
-        raise _wrong(wanted, f"equal image sizes (H, W) in {paths[0]} and {paths[2]}", sizes)
+        raise _unfit(wanted.name, f"equal image sizes (H, W) in {paths[0]} and {paths[2]}", sizes)
     if _is(other, train.labels):
-        raise _wrong(wanted, f"{paths[1]} to hold the labels of {wanted.name}", f"those of {other.name}", f"put {other.name} elsewhere")
+        expected, hint = f"{paths[1]} to hold the labels of {wanted.name}", f"put {other.name} elsewhere"
+        raise _unfit(wanted.name, expected, f"those of {other.name}", hint)
     return train, test
 
 
-def _wrong(wanted: _IdxSet, expected: str, received: str, hint: str = "") -> FormatError:
-    return FormatError(message(wanted.name, expected, received, hint))
+def _unfit(op: str, expected: str, received: str, hint: str = "") -> FormatError:
+    return FormatError(message(op, expected, received, hint))
 
 
 def _is(source: _IdxSet, labels: np.ndarray) -> bool:
     return tuple(labels[: len(source.first_labels)]) == source.first_labels
 
 
-def _local(wanted: _IdxSet, other: _IdxSet) -> list[Path] | None:
+def local(wanted: _IdxSet, other: _IdxSet) -> list[Path] | None:
     """The four files from the first folder that has them, or None. Part of a set in the user's own folder is an error."""
     for folder in _own_folders(wanted):
         found = _found(folder, wanted)
         if any(found) and not all(found):
             missing = ", ".join(file.name for file, path in zip(wanted.files, found) if not path)
-            raise _wrong(wanted, f"all four files in {folder}", f"no {missing}", "add what is missing, with or without .gz")
+            raise _unfit(wanted.name, f"all four files in {folder}", f"no {missing}", "add what is missing, with or without .gz")
         paths = [path for path in found if path]
         # a folder given by itself may be the other set's, whose files have the same names: then look further
         if paths and (folder.name == wanted.name or not _is(other, read_idx(paths[1]))):
@@ -232,13 +235,23 @@ def _found(folder: Path, wanted: _IdxSet) -> list[Path | None]:
 
 
 def _pair(wanted: _IdxSet, image_path: Path, label_path: Path) -> ImageDataset:
+    images, labels = read_pair(wanted.name, len(wanted.classes), image_path, label_path)
+    return ImageDataset(images[..., None], labels, wanted.classes, name=wanted.name)
+
+
+def read_pair(op: str, classes: int, image_path: Path, label_path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, H, W) of bytes and their labels (N,), for a caller ``op`` who knows how many classes there are.
+
+    Raises:
+        FormatError: the files hold something else.
+    """
     images, labels = read_idx(image_path), read_idx(label_path)
     if images.ndim != 3 or images.dtype != np.uint8 or not images.size:
-        raise _wrong(wanted, f"{image_path} to hold images (N, H, W) of bytes", f"{images.shape} of {images.dtype}")
+        raise _unfit(op, f"{image_path} to hold images (N, H, W) of bytes", f"{images.shape} of {images.dtype}")
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise _wrong(wanted, f"{label_path} to hold labels (N,) of integers", f"{labels.shape} of {labels.dtype}")
+        raise _unfit(op, f"{label_path} to hold labels (N,) of integers", f"{labels.shape} of {labels.dtype}")
     if len(images) != len(labels):
-        raise _wrong(wanted, f"{label_path} to hold {len(images)} labels, one for each image of {image_path}", f"{len(labels)}")
-    if labels.min() < 0 or labels.max() >= len(wanted.classes):
-        raise _wrong(wanted, f"{label_path} to hold labels 0 .. {len(wanted.classes) - 1}", f"{labels.min()} .. {labels.max()}", DAMAGED)
-    return ImageDataset(images[..., None], labels, wanted.classes, name=wanted.name)
+        raise _unfit(op, f"{label_path} to hold {len(images)} labels, one for each image of {image_path}", f"{len(labels)}")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise _unfit(op, f"{label_path} to hold labels 0 .. {classes - 1}", f"{labels.min()} .. {labels.max()}", DAMAGED)
+    return images, labels
