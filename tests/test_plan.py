@@ -832,10 +832,10 @@ def test_hooks_run_in_each_call():
         if i == 5:
             handle = net.register_forward_hook(lambda *_: calls.append(1))
         if i == 9:
+            assert "a hook of Linear is called" in nc.explain(step)
             handle.remove()
         step(*batch(i))
     assert len(calls) == 4
-    assert "a hook of Linear is called" in nc.explain(step)
 
 
 def test_packed_weights_are_never_old():
@@ -2541,6 +2541,66 @@ def test_a_profile_of_a_network_in_training_has_its_backward():
     ]
     assert all(p.grad is None for p in net.parameters())
     assert nc.explain(net).startswith("Sequential: 1 signature\n") and "    backward, when it is called:\n" in nc.explain(net)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("x * RATES[0]", "no plan: RATES changes from call to call: its calls differ in "),
+        ("x * (2 + 0 * len(RATES))", "recorded anew: RATES changes from call to call\n    a plan of 1 calls"),
+    ],
+)
+def test_explain_names_what_changes_between_calls(body, said):
+    """It said that calls differ, or nothing, and went on to say that the step runs eagerly where it was replayed again."""
+    names = {"RATES": [0.0], "__doc__": "x"}
+    exec(f"def step(x): return {body}", names)
+    step = nc.compile(names["step"])
+    for i in range(5):
+        names["RATES"][0] = float(i)
+        step(nc.ones(3))
+    assert said in nc.explain(step) and "runs eagerly" not in nc.explain(step)
+    for _ in range(3):
+        step(nc.ones(3))
+    assert "    a plan of 1 calls" in nc.explain(step) and replays(step) > 0
+    for i in range(20):
+        names["RATES"][0] = float(i)
+        step(nc.ones(3))
+    assert "    no plan: RATES changes from call to call" in nc.explain(step) and plans(step) == 0
+
+
+def test_explain_says_how_many_calls_a_plan_takes():
+    """A signature that was called once or twice has no plan, and had no reason."""
+    net = nn.Linear(2, 2).eval()
+    step = nc.compile(lambda x: net(x) * 2)
+    for i in range(4):
+        with nc.no_grad():
+            step(nc.ones(3, 2))
+        said = f"no plan yet: called {i + 1} of the 3 times that a plan takes"
+        assert (said in nc.explain(step)) == (i < 2) == (plans(step) == 0)
+    assert "3,): 1 call, 0" not in nc.explain(step) and "(3, 2): 4 calls, 1 replayed" in nc.explain(step)
+
+
+def test_explain_says_that_another_profiler_runs():
+    step = nc.compile(lambda x: x * 2)
+    sys.setprofile(lambda *event: None)
+    try:
+        for _ in range(4):
+            step(nc.ones(3))
+    finally:
+        sys.setprofile(None)
+    assert "no plan: another profiler runs" in nc.explain(step)
+    for _ in range(3):
+        step(nc.ones(3))
+    assert "no plan" not in nc.explain(step) and replays(step) == 1
+
+
+def test_what_runs_eagerly_is_printed(monkeypatch, capsys):
+    """It was told of arguments that have no plan alone, and of no step that can't be recorded."""
+    monkeypatch.setattr(nc.config, "explain", True)
+    step = nc.compile(lambda x: x * x.sum().item())
+    for _ in range(14):
+        step(nc.ones(3))
+    assert capsys.readouterr().err.count("] runs eagerly: a value is read, in ") == 1
 
 
 def test_explain_lists_the_calls_of_a_plan():

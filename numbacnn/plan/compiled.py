@@ -34,6 +34,8 @@ SIGNATURES = 8
 """Signatures of one function that have plans; further ones run eagerly."""
 VARIANTS = 4
 """Plans of one signature."""
+CALLS = 3
+"""Calls of a signature of which a plan is made: the first runs as it did, two are compared."""
 ATTEMPTS = 8
 """Recordings without a replay in between; then a signature runs eagerly."""
 CHECKS = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
@@ -56,7 +58,8 @@ class _Entry:
         self.tapes: list[Tape] = []  # the last recordings that were like no other
         self.calls = self.replays = 0
         self.failed = 0  # recordings since the last replay
-        self.reason: str | None = None
+        self.over = False  # it runs eagerly from now on
+        self.reason: str | None = None  # why it was recorded, the last time, without a plan that holds
 
 
 class Compiled:
@@ -105,8 +108,8 @@ class Compiled:
         entry.calls += 1
         if entry.calls == 1:
             return self.function(*args, **options)
-        if entry.reason is not None:
-            return self._eager(entry.reason, args, options)
+        if entry.over:
+            return self._eager(entry.reason or "", args, options)
         if not self._lock.acquire(blocking=False):
             return self.function(*args, **options)  # beside the thread that has the plans' memory
         try:
@@ -115,6 +118,7 @@ class Compiled:
             if results:
                 return results[0]
             if sys.getprofile() is not None:  # whose place the recording would take
+                entry.reason = entry.reason or (None if entry.plans else "another profiler runs, as that of a debugger or of coverage")
                 return self.function(*args, **options)
             return self._record(entry, plan, given, args, options)
         except _Unfit as unfit:
@@ -126,7 +130,7 @@ class Compiled:
     def _replay(self, entry: _Entry, given: list[Any]) -> tuple[Plan | None, list[Any]]:
         """Run the plan that fits, if there is one: that, and what it has returned. Nothing where the step is to be recorded again."""
         for plan in entry.plans:
-            if not plan.fits():
+            if plan.tape.changed() is not None:
                 continue
             room = plan.room()
             if room is None:
@@ -150,20 +154,30 @@ class Compiled:
         with self._lock, self._arena.lock:
             for plan in entry.plans if entry is not None else ():
                 room = plan.room()
-                if plan.fits() and room is not None and (arrays := plan.bind(given, room)) is not None:
+                if plan.tape.changed() is None and room is not None and (arrays := plan.bind(given, room)) is not None:
                     return plan, plan.timed(given, arrays, room)
         return None, []
+
+    def why(self, args: tuple[Any, ...], options: dict[str, Any]) -> str | None:
+        """Why there is no plan for these arguments, where that is known."""
+        try:
+            entry = self._entries.get(_signature(args, options, []))
+        except _Unfit as unfit:
+            return str(unfit)
+        return self.reason if entry is None or entry.reason is None else entry.reason
 
     def text(self) -> str:
         """What there is to know, for :func:`numbacnn.explain`."""
         count = len(self._entries)
         lines = [f"{self.name}: {count} signature{'s' * (count != 1)}"]
-        if self.reason is not None:
+        if self.reason not in (None, *(entry.reason for entry in self._entries.values())):
             lines.append(f"runs eagerly: {self.reason}")
         for key, entry in self._entries.items():
-            lines.append(f"\n{_shapes(key)}: {entry.calls} calls, {entry.replays} replayed")
+            lines.append(f"\n{_shapes(key)}: {entry.calls} call{'s' * (entry.calls != 1)}, {entry.replays} replayed")
             if entry.reason is not None:
-                lines.append(f"    no plan: {entry.reason}")
+                lines.append(f"    {'recorded anew' if entry.plans else 'no plan'}: {entry.reason}")
+            elif entry.calls < CALLS:
+                lines.append(f"    no plan yet: called {entry.calls} of the {CALLS} times that a plan takes")
             lines += [line for plan in entry.plans for line in plan.lines()]
         return "\n".join(lines)
 
@@ -179,7 +193,9 @@ class Compiled:
 
     def _record(self, entry: _Entry, checked: Plan | None, given: list[Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Run the function and write down what it does; where it did the same before, make a plan."""
-        reached, before = Reached(), recording.structure.changes
+        before = (other.changed() for other in (*(plan.tape for plan in entry.plans), *entry.tapes))
+        changed = next((f"{name} changes from call to call" for name in before if name), None)
+        reached = Reached()
         for function in (self.function, *self.reaches):
             reached.add(function)
         numbers = drawn()
@@ -193,45 +209,41 @@ class Compiled:
             recording.structure.recordings += 1
             recording.now.tape = None
         finish(tape, result, numbers)
-        if recording.structure.changes != before and tape.reason is None:
+        if recording.structure.changes != tape.structure and tape.reason is None:
             tape.reason = "a module, a parameter or an optimiser's groups are changed in it"
         if checked is not None:
             self._check(entry, checked, tape)
         else:
             entry.failed += 1
-            if tape.reason is not None:
-                self._failed(entry, tape.reason)
-            else:
-                self._compare(entry, tape)
+            entry.reason = tape.reason or self._compare(entry, tape, changed)
+            if entry.reason is not None and entry.failed >= ATTEMPTS:
+                entry.over, entry.plans, entry.tapes = True, [], []
         return result
 
     def _check(self, entry: _Entry, plan: Plan, tape: Tape) -> None:
         """Compare a plan with what the function does now."""
         difference = tape.reason or plan.tape.difference(tape)
         if difference is not None:
-            entry.plans.clear()
+            entry.over, entry.plans, entry.tapes = True, [], []
             entry.reason = f"it does not do the same in each call: {difference}"
             text = f"numbacnn: {self.name} was compiled, but {entry.reason}; earlier calls may be wrong, later ones run eagerly"
             warnings.warn(text, RuntimeWarning, stacklevel=4)
 
-    def _failed(self, entry: _Entry, reason: str) -> None:
-        self.reason = reason
-        if entry.failed >= ATTEMPTS:
-            entry.reason = reason
+    def _compare(self, entry: _Entry, tape: Tape, changed: str | None) -> str | None:
+        """Make a plan, if the function did the same before; what keeps it from being replayed for long, or why there is none.
 
-    def _compare(self, entry: _Entry, tape: Tape) -> None:
-        """Make a plan, if the function did the same before."""
+        ``changed``: what was not as an earlier recording had found it.
+        """
         known = [plan for plan in entry.plans if plan.tape.difference(tape) is None]
         same = [other for other in entry.tapes if other.difference(tape) is None]
         if known or same:
             entry.plans = [Plan(tape, self._arena, self.name), *(plan for plan in entry.plans if plan not in known)][:VARIANTS]
             entry.tapes = [other for other in entry.tapes if other not in same]
-            if entry.failed >= ATTEMPTS:
-                self._failed(entry, "what it depends on changes from call to call")
-        else:
-            entry.tapes = [tape, *entry.tapes][:VARIANTS]
-            if len(entry.tapes) > 1 or entry.plans:
-                self._failed(entry, (entry.tapes[1] if len(entry.tapes) > 1 else entry.plans[0].tape).difference(tape) or "")
+            return changed or ("what it depends on changes from call to call" if entry.failed >= ATTEMPTS else None)
+        others = [*entry.tapes, *(plan.tape for plan in entry.plans)]
+        entry.tapes = [tape, *entry.tapes][:VARIANTS]
+        differences = [others[0].difference(tape)] if others else []
+        return ": ".join(filter(None, (changed, *differences))) or None
 
 
 def _signature(args: tuple[Any, ...], options: dict[str, Any], given: list[Any]) -> Any:

@@ -117,7 +117,7 @@ def profile(step: Any, *args: Any, repeat: int = 10, **options: Any) -> Profile:
         plan, seconds = compiled.timed(args, options)
         times.append(seconds)
     if plan is None:
-        why = compiled.reason if config.compile else "nc.config.compile is False"
+        why = compiled.why(args, options) if config.compile else "nc.config.compile is False"
         raise RuntimeError(message("profile", "a step of which there is a plan", f"one without{why and f': {why}'}"))
     medians = np.median(times, 0).tolist()
     rows = [Timed(row.part[0], row.part[1], row.name, seconds) for row, seconds in zip(plan.tape.rows, medians)]

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import backends, ops, recording
+from .. import backends, ops
 from ..backends.cpu.buffers import SMALL, Buffers
 from ..locks import lock
 from ..tensor import Tensor
@@ -121,7 +121,7 @@ class Plan:
     """A step that can be run again."""
 
     def __init__(self, tape: Tape, arena: Arena, name: str) -> None:
-        self.tape, self.arena, self.name, self.structure = tape, arena, name, recording.structure.changes
+        self.tape, self.arena, self.name = tape, arena, name
         self._place = place = tape.place
         self.owners = sorted(tape.owners.values(), key=lambda owner: owner.key[0] != "kept")
         self._kept = [owner.tensor(()) for owner in self.owners if owner.key[0] == "kept"]
@@ -189,12 +189,6 @@ class Plan:
         return self.forward.threads
 
     # -- running -----------------------------------------------------------------------------------------------------------
-    def fits(self) -> bool:
-        """Whether what the step depends on, beside the arguments' signature, is as it was."""
-        if self.structure != recording.structure.changes or self.tape.reached.changed() is not None:
-            return False
-        return all(value() == found for value, found in self.tape.guards)
-
     def room(self) -> Any:
         """Memory for a replay; None where too many results wait for their backward."""
         return self.arena.room(self._place, self.size, self._back is not None)

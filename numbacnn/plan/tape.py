@@ -67,6 +67,8 @@ class Tape:
     """Where the step's memory lies: a device, as ``memory`` has it."""
     part: tuple[str, str] = ("forward", "")
     """The pass that runs, and the layer that it belongs to, by its name in the network."""
+    structure: int = field(default_factory=lambda: recording.structure.changes)
+    """How often modules, parameters and optimisers' groups were changed before the step."""
 
     def __post_init__(self) -> None:
         self._made: dict[int, int] = {}  # the region of each chunk, and of each array that is kept
@@ -445,6 +447,15 @@ class Tape:
         if isinstance(value, (bool, int, str, slice, type, np.dtype, np.ufunc)) or value is None or value is ...:
             return type(value), value
         return type(value)  # whose type, as the launch has it, says it all
+
+    def changed(self) -> str | None:
+        """What is not as the step found it, of all on which it depends beside its arguments."""
+        if self.structure != recording.structure.changes:
+            return "a module, a parameter or an optimiser's group"
+        name = self.reached.changed()
+        if name is None and any(value() != found for value, found in self.guards):
+            return "what an operation depends on"
+        return name
 
     def difference(self, other: Tape) -> str | None:
         """The first thing that two recordings do differently; None where they are equal."""
