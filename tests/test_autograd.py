@@ -811,6 +811,8 @@ def test_what_a_function_can_get_wrong() -> None:
         RuntimeError, "[backward] expected the saved tensors; received tensors changed by an in-place write; write to a clone() instead."
     ):
         z.sum().backward()
+    with exactly(TypeError, "[Scaled] expected Scaled.apply(...); received Scaled(...); a Function has no objects."):
+        Scaled(x, x, flag=True)  # type: ignore[call-arg]
     half = _function(lambda ctx, a, b: a + b, lambda ctx, g: (None, g)).apply(x, x)
     half.sum().backward()
     assert x.grad.tolist() == [1, 1, 1]

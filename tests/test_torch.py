@@ -1719,3 +1719,28 @@ def test_pytorch_reads_our_capsules() -> None:
     for versioned in (True, False):
         theirs = torch.from_dlpack(Lender(array, versioned))
         assert theirs.tolist() == array.tolist() and theirs.data_ptr() == array.ctypes.data
+
+
+# -- a function of one's own --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("places", [(0, 0), (0, None), (None, None), (0, 0, None), (None, 0, None, None), (0,), (0, 0, 0), ()], ids=str)
+def test_the_gradients_that_a_function_may_give(places: tuple[int | None, ...]) -> None:
+    """None adds nothing, and further ones behind the arguments' may be None; any other number of gradients is refused."""
+
+    def gradients(library: Any, function: Any) -> Any:
+        class Product(function):  # type: ignore[misc]
+            @staticmethod
+            def forward(ctx: Any, x: Any, y: Any) -> Any:
+                return x * y
+
+            @staticmethod
+            def backward(ctx: Any, grad: Any) -> Any:
+                return tuple(grad if place == 0 else None for place in places)
+
+        x, y = (library.ones(2, requires_grad=True) for _ in range(2))
+        Product.apply(x * 2, y).sum().backward()
+        return [None if leaf.grad is None else leaf.grad.tolist() for leaf in (x, y)]
+
+    (mine, error), (other, theirs) = (verdict(lambda f=f: gradients(*f)) for f in ((nc, nc.Function), (torch, torch.autograd.Function)))
+    assert (mine, error is None) == (other, theirs is None)
+    if error is not None:
+        assert str(error) == f"[Product] expected 2 gradients from backward, one an argument; received {len(places)}."

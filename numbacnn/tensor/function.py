@@ -177,6 +177,9 @@ class Function:
     :func:`numbacnn.launch`: no NumPy on the values, and nothing that depends on them. A step that holds it can then be recorded and
     replayed."""
 
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        raise TypeError(message(cls.__name__, f"{cls.__name__}.apply(...)", f"{cls.__name__}(...)", "a Function has no objects"))
+
     @staticmethod
     def forward(ctx: Any, *args: Any) -> Tensor:
         """What the function computes; each subclass writes its own."""
@@ -184,7 +187,11 @@ class Function:
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        """The gradient of each argument of forward, None for those without; each subclass writes its own."""
+        """The gradients of forward's arguments, a Tensor or None for each, in a tuple if there are several; each subclass writes its own.
+
+        As in PyTorch None adds nothing to a gradient: for an argument that is no Tensor or needs none, and for one whose gradient is zero
+        everywhere. Further ones behind them may be None; any other number of gradients raises a ShapeError.
+        """
         raise TypeError("[Function] expected a static method backward(ctx, grad); received none.")
 
     @classmethod
@@ -222,6 +229,8 @@ class _UserOp(ops.Op):
             found = self.function.backward(self.ctx, TensorBase._new(grad, xp.name))
         found = found if isinstance(found, tuple) else (found,)
         name = self.function.__name__
+        while len(found) > len(self.needs_grad) and found[-1] is None:
+            found = found[:-1]
         if len(found) != len(self.needs_grad):
             raise ShapeError(message(name, f"{len(self.needs_grad)} gradients from backward, one an argument", f"{len(found)}"))
         for gradient in found:
