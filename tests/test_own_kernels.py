@@ -18,6 +18,7 @@ from numba import njit, prange
 
 import numbacnn as nc
 from numbacnn import nn, reference
+from numbacnn.backends import choice
 from numbacnn.backends.own import KernelError, Windows
 from numbacnn.geometry import Axis, ConvGeometry, PoolGeometry
 from numbacnn.kernels.cpu import launch
@@ -250,6 +251,28 @@ def test_two_threads_are_judged_one_after_the_other() -> None:
     assert set(counts) == {1} and warnings.filters == filters
 
 
+def test_it_says_what_it_is() -> None:
+    own = nc.use_kernel("max_pool2d", max_forward, max_grad, check=False)
+    assert repr(own) == "use_kernel('max_pool2d', forward=max_forward, grad_input=max_grad, device='cpu')"
+    assert repr(choice.only("direct")) == "only('direct')"
+
+
+def test_windows_in_padding_are_no_kernels_concern() -> None:
+    """The layers refuse them, and a kernel that reads beyond the image there was refused."""
+
+    def direct(grad: np.ndarray, index: np.ndarray, g: Windows, out: np.ndarray) -> None:
+        assert index.min() >= 0
+        max_grad(grad, index, g, out)
+
+    def finite(x: np.ndarray, g: Windows, out: np.ndarray, index: np.ndarray) -> None:
+        max_forward(x, g, out, index)
+        assert not np.isneginf(out).any()
+
+    nc.use_kernel("max_pool2d", finite, direct)
+    with pytest.raises(nc.ShapeError, match="windows that each see an element"):
+        F.max_pool2d(nc.ones(1, 1, 1, 5), (2, 1), stride=1, padding=(1, 0), dilation=(2, 1))
+
+
 def test_it_is_the_threads_own_nests_and_can_be_entered_again() -> None:
     def constant(value: float) -> Callable[..., None]:
         def fill(x: np.ndarray, g: Windows, out: np.ndarray) -> None:
@@ -300,7 +323,7 @@ def test_a_law_that_breaks_and_its_smallest_case() -> None:
         "    a0 = np.array([3], np.float32).reshape(1, 1, 1, 1)\n"
         "    y0 = conv2d(a0, a0)  # without_stride gives (1, 1, 1, 1)\n"
         "    y1 = conv2d(a0, a0, stride=(1, 3))  # without_stride gives (1, 1, 1, 1)\n"
-        "pass check=False to take the kernel all the same."
+        "pass takes= if it is not meant for such sizes, or check=False to take it all the same."
     )
 
 
@@ -421,7 +444,8 @@ def test_a_kernel_that_fails_inside() -> None:
 
     assert said(forward=_raising) == (
         "[use_kernel conv2d] expected forward=_raising to run on x (1, 1, 3, 4), w (2, 1, 2, 2), out (1, 2, 2, 3); "
-        "received IndexError: index 7 is out of bounds for axis 1 with size 2."
+        "received IndexError: index 7 is out of bounds for axis 1 with size 2; "
+        "pass takes= to use_kernel if it is not meant for such sizes."
     )
     assert said(forward=_returning) == (
         "[use_kernel] expected _returning to fill out and return nothing; received ndarray; write into out, as out[...] = y."
@@ -468,7 +492,15 @@ BAD: list[tuple[tuple[Any, ...], dict[str, Any], type, str]] = [
         ("max_pool2d", avg_forward),
         {},
         TypeError,
-        "[use_kernel] expected forward of max_pool2d as a function of (x, g, out, index); received avg_forward(x, g, out).",
+        "[use_kernel] expected forward of max_pool2d as a function of (x, g, out, index); received avg_forward(x, g, out); "
+        "these are the arguments of op='avg_pool2d'.",
+    ),
+    (
+        ("avg_pool2d", lambda a, b: None),
+        {},
+        TypeError,
+        "[use_kernel] expected forward of avg_pool2d as a function of (x, g, out); received <lambda>(a, b); "
+        "op is one of 'conv2d', 'max_pool2d', 'avg_pool2d'.",
     ),
     (("conv2d", forward), {"layout": "NHWC"}, ValueError, "[use_kernel] expected layout as 'nchw' or 'nhwc'; received 'NHWC'."),
     (("conv2d", forward), {"takes": 1}, TypeError, "[use_kernel] expected takes as a function or None; received 1."),
@@ -575,7 +607,15 @@ BAD_COMPARISONS: list[tuple[tuple[Any, ...], dict[str, Any], type, str]] = [
         (avg_forward,),
         {},
         TypeError,
-        "[compare] expected forward of conv2d as a function of (x, w, g, out); received avg_forward(x, g, out).",
+        "[compare] expected forward of conv2d as a function of (x, w, g, out); received avg_forward(x, g, out); "
+        "these are the arguments of op='avg_pool2d'.",
+    ),
+    (
+        (max_forward,),  # as many as a convolution's
+        {},
+        TypeError,
+        "[compare] expected forward of conv2d as a function of (x, w, g, out); received max_forward(x, g, out, index); "
+        "these are the arguments of op='max_pool2d'.",
     ),
     ((forward, "conv"), {}, ValueError, "[compare] expected op as 'conv2d', 'max_pool2d' or 'avg_pool2d'; received 'conv'."),
     (

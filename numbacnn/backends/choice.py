@@ -81,8 +81,11 @@ def ruled() -> Hashable:
 class Changed(contextlib.ContextDecorator):
     """A change of the rule; it can be entered again, inside itself too, and by many threads."""
 
-    def __init__(self, change: Callable[[_Rule], _Rule]) -> None:
-        self.change = change
+    def __init__(self, change: Callable[[_Rule], _Rule], made_by: str) -> None:
+        self.change, self.made_by = change, made_by
+
+    def __repr__(self) -> str:
+        return self.made_by
 
     def __enter__(self) -> None:
         outer = _rule.get()
@@ -101,12 +104,16 @@ def only(name: str) -> Changed:
     >>> with only("direct"):
     ...     y = nc.nn.functional.conv2d(nc.ones(1, 1, 3, 3), nc.ones(1, 1, 2, 2))
     """
-    return Changed(lambda rule: replace(rule, only=name))
+    return Changed(lambda rule: replace(rule, only=name), f"only({name!r})")
 
 
-def in_front(device: str, op: str, algorithm: Any) -> Changed:
-    """Ask this algorithm of a device before those on its list; ``op`` is an operation with its axes, such as "conv2d"."""
-    return Changed(lambda rule: replace(rule, front=((device, op, algorithm), *rule.front)))
+def in_front(device: str, op: str, algorithm: Any, made_by: str = "") -> Changed:
+    """Ask this algorithm of a device before those on its list; ``op`` is an operation with its axes, such as "conv2d".
+
+    ``made_by``: the call that asks for it, as the user wrote it.
+    """
+    change = lambda rule: replace(rule, front=((device, op, algorithm), *rule.front))  # noqa: E731
+    return Changed(change, made_by or f"in_front({device!r}, {op!r}, {algorithm.name})")
 
 
 def first_in_front(device: str, op: str, which: str, g: PoolGeometry, dtype: DType) -> Any | None:

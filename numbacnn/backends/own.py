@@ -116,7 +116,8 @@ class Kernel:
             raise
         except Exception as error:
             shapes = ", ".join(f"{name} {tuple(a.shape)}" for name, a in zip(self._arrays(which), (*ins, *outs)))
-            raise self._failure(which, function, error, f"to run on {shapes}") from error
+            hint = "" if self.guarded else "pass takes= to use_kernel if it is not meant for such sizes"
+            raise self._failure(which, function, error, f"to run on {shapes}", hint) from error
 
     def run_guarded(
         self, which: str, launch: Callable[..., Any], ins: Sequence[np.ndarray], g: ConvGeometry | PoolGeometry, outs: Sequence[np.ndarray]
@@ -151,10 +152,11 @@ class Kernel:
     def _arrays(self, which: str) -> list[str]:
         return [name for name in PASSES[self.op][which] if name != "g"]
 
-    def _failure(self, which: str, function: Any, error: Exception, task: str) -> KernelError:
+    def _failure(self, which: str, function: Any, error: Exception, task: str, hint: str = "") -> KernelError:
         said = " ".join(str(error).split()).rstrip(".")
         short = said if len(said) < 300 else f"{said[:300]} ..."
-        return KernelError(message(f"use_kernel {self.op}", f"{which}={name_of(function)} {task}", f"{type(error).__name__}: {short}"))
+        expected = f"{which}={name_of(function)} {task}"
+        return KernelError(message(f"use_kernel {self.op}", expected, f"{type(error).__name__}: {short}", hint))
 
     def _fault(self, which: str, task: str, received: str) -> KernelError:
         return KernelError(message(f"use_kernel {self.op}", f"{which}={name_of(getattr(self, which))} {task}", received))

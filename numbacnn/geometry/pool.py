@@ -33,6 +33,11 @@ class PoolGeometry(Windows):
     def __hash__(self) -> int:
         return self._hash
 
+    @property
+    def blind(self) -> bool:
+        """Whether some window has all its taps in the padding: it has no maximum."""
+        return not all(axis.window(o)[1] for axis in self.axes for o in range(axis.outputs))
+
     @classmethod
     def of(
         cls,

@@ -46,12 +46,12 @@ def use_kernel(
     ============  ==============================  ===========================  =========================
 
     All arrays are C-contiguous, float32 or float64: x (N, C, H, W), w (OC, C/groups, KH, KW), and grad has the shape of the forward's
-    result. ``out`` comes uninitialised and has the shape of the result, or of what the gradient is of. ``index`` (int32) holds the place
-    of each maximum among the H * W pixels of its image: of equal ones the first in the order of rows, and NaN is larger than any number. Of
-    a window that sees only padding the maximum is -inf and the index -1, and no gradient goes there. ``g`` is a named tuple of numbers,
-    which Numba's kernels take too: ``kernel_h`` and ``kernel_w``, likewise ``stride``, ``padding`` (in front) and ``dilation``, then
-    ``groups`` and ``count_include_pad``. The library adds bias and activation behind a forward. Passes left out, other numbers of axes and
-    empty batches stay with the built-in kernels.
+    result. ``out`` comes uninitialised and has the shape of the result, or of what the gradient is of. ``index`` (int32) holds the
+    place of each maximum among the H * W pixels of its image: of equal ones the first in the order of rows, and NaN is larger than any
+    number. Each window sees a pixel: the layers refuse others. ``g`` is a named tuple of numbers, which Numba's kernels take too:
+    ``kernel_h`` and ``kernel_w``, likewise ``stride``, ``padding`` (in front) and ``dilation``, then ``groups`` and
+    ``count_include_pad``. The library adds bias and activation behind a forward. Passes left out, other numbers of axes and empty
+    batches stay with the built-in kernels.
 
     A kernel is judged first, mostly on small integers, by the laws of its operation in ``numbacnn.testing``: what it does must be right
     for every stride, padding, dilation and group, in float32 and float64, for NaN too, unless ``takes`` says which sizes it is for; it
@@ -97,7 +97,8 @@ def use_kernel(
     """
     kernel = kernel_of("use_kernel", op, layout, takes, block, grid, forward=forward, grad_input=grad_input, grad_weight=grad_weight)
     device = judged_on(kernel, "use_kernel", device, rounding, check)
-    return in_front(device, op, backends.get(device).own(kernel))
+    given = ", ".join(f"{which}={name_of(function)}" for which, function in kernel.functions().items())
+    return in_front(device, op, backends.get(device).own(kernel), f"use_kernel({op!r}, {given}, device={device!r})")
 
 
 def kernel_of(op: str, name: str, layout: str, takes: Any, block: Any, grid: Any, **functions: Any) -> Kernel:
@@ -135,11 +136,20 @@ def _judge_function(op: str, name: str, which: str, function: Any) -> None:
         signature = inspect.signature(getattr(function, "py_func", function))
     except (TypeError, ValueError):  # one that does not tell
         return
+    names = tuple(signature.parameters)
+    meant = next((other for other, passes in PASSES.items() if names in passes.values()), name)
+    if meant != name or not _binds(signature, wanted):
+        expected = f"{which} of {name} as a function of ({', '.join(wanted)})"
+        hint = f"these are the arguments of op={meant!r}" if meant != name else f"op is one of {', '.join(map(repr, PASSES))}"
+        raise TypeError(message(op, expected, f"{name_of(function)}({', '.join(names)})", hint))
+
+
+def _binds(signature: inspect.Signature, names: tuple[str, ...]) -> bool:
     try:
-        signature.bind(*wanted)
+        signature.bind(*names)
     except TypeError:
-        received = f"{name_of(function)}({', '.join(signature.parameters)})"
-        raise TypeError(message(op, f"{which} of {name} as a function of ({', '.join(wanted)})", received)) from None
+        return False
+    return True
 
 
 def judged_on(kernel: Kernel, op: str, device: str, rounding: str, check: bool) -> str:

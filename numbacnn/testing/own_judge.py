@@ -39,6 +39,7 @@ AROUND = {
     "an_empty_batch_gives_an_empty_batch",
     "float16_gives_what_float32_gives",
     "averages_do_not_overflow",
+    "a_window_in_padding_is_minus_infinity",
 }
 """Laws of what the library does around a kernel, which gets its sizes, contiguous float32 or float64, and at least one example."""
 
@@ -64,7 +65,7 @@ def judge_kernel(kernel: Kernel, device: str, rounding: str = "exact") -> None:
     implementation = _implementation(xp, watched, rounding)
     with in_front(device, kernel.op, xp.own(watched)):
         for seed, law in enumerate(_laws(watched, implementation)):
-            verdict = hold(law, implementation, (2,), examples, seed, functools.partial(_taken, kernel))
+            verdict = hold(law, implementation, (2,), examples, seed, functools.partial(_taken, watched))
             if verdict.finding:
                 raise _refusal(kernel, verdict.finding)
             if not (verdict.cases or watched.seen):
@@ -91,6 +92,10 @@ class _Watched(Kernel):
     def run(self, which: str, *rest: Any) -> None:
         super().run(which, *rest)
         self.seen.add(which)
+
+    def admits(self, g: Any) -> bool:
+        """What layers refuse no kernel is asked for."""
+        return not getattr(g, "blind", False) and super().admits(g)
 
 
 def _family(kernel: Kernel) -> str:
@@ -152,5 +157,5 @@ def _plainer(g: Any) -> Iterator[Any]:
 def _refusal(kernel: Kernel, finding: Finding) -> LawBroken:
     obeys = f"to obey '{finding.sentence.rstrip('.')}'" if not finding.difference.startswith("[") else "to do what a kernel may"
     case = textwrap.indent(finding.code, "    ")
-    hint = f"its smallest case:\n{case}\npass check=False to take the kernel all the same"
+    hint = f"its smallest case:\n{case}\npass takes= if it is not meant for such sizes, or check=False to take it all the same"
     return LawBroken(message(f"use_kernel {kernel.op}", f"{kernel.name} {obeys}", finding.difference.rstrip("."), hint))
