@@ -217,7 +217,8 @@ SOUND: dict[str, Operation] = {
 
 def implementation(operations: dict[str, Operation], name: str = "sound") -> Any:
     made = {attribute(op, axes): f for op, f in operations.items() for axes in (1, 2, 3)}
-    return SimpleNamespace(name=name, version="", rounding="exact", same_bits="set_num_threads" in operations, **made)
+    promises = {"same_bits": "set_num_threads" in operations, "first_of_equals": "max_pool_with_indices" in operations}
+    return SimpleNamespace(name=name, version="", rounding="exact", **promises, **made)
 
 
 # -- faults ------------------------------------------------------------------------------------------------------------------------
@@ -1228,8 +1229,8 @@ fault(
 )
 
 
-def max_scattered(adds: bool = True, ties: bool = False) -> Operation:
-    """The gradient of a maximum pooling, window by window."""
+def max_scattered(adds: bool = True, ties: bool = False, last: bool = False, by_column: bool = False) -> Operation:
+    """The gradient of a maximum pooling, window by window, to the first of equal maxima."""
 
     def broken(f: Operation, grad: np.ndarray, x: np.ndarray, kernel_size: Any, **o: Any) -> Any:
         g, dx = PoolGeometry.of(x.shape, kernel_size, **o), np.zeros(x.shape, grad.dtype)
@@ -1237,7 +1238,7 @@ def max_scattered(adds: bool = True, ties: bool = False) -> Operation:
             seen = [[start + shift for _, shift in taps] for start, taps in (axis.window(n) for n, axis in zip(place, g.axes))]
             left = np.ones(x.shape[:2], bool)
             best = max_in(x, cells := list(itertools.product(*seen)))
-            for cell in cells:
+            for cell in sorted(cells, key=lambda cell: cell[::-1] if by_column else cell, reverse=last):
                 wins = (x[(..., *cell)] == best) & left
                 left &= ~wins | ties
                 dx[(..., *cell)] = np.where(wins, grad[(..., *place)] + dx[(..., *cell)] * adds, dx[(..., *cell)])
@@ -1259,6 +1260,18 @@ fault(
     f"{M}_grad: overwritten", "The gradient of overlapping windows is overwritten, not added up.", max_pool_grad=max_scattered(adds=False)
 )
 fault(f"{M}_grad: all ties", "All equal maxima get the whole gradient.", max_pool_grad=max_scattered(ties=True))
+fault(
+    f"{M}_grad: last of equals",
+    "Of equal maxima the last gets the gradient.",
+    ("max_pool_with_indices",),
+    max_pool_grad=max_scattered(last=True),
+)
+fault(
+    f"{M}_grad: first column",
+    "Of equal maxima the one in the first column gets the gradient.",
+    ("max_pool_with_indices",),
+    max_pool_grad=max_scattered(by_column=True),
+)
 fault(f"{M}_grad: first pixel", "The gradient goes to the first pixel of a window.", max_pool_grad=to_the_first)
 fault(f"{M}_grad: channels mixed", "The gradient goes to the channel before.", max_pool_grad=lambda f, *a, **o: np.roll(f(*a, **o), 1, 1))
 fault(
@@ -1722,6 +1735,7 @@ ONLY = {
     "of_equal_maxima_the_index_is_in_the_window": "max_pool_with_indices: ties summed",
     "max_gradient_goes_to_the_maximum": "max_pool_grad: first pixel",
     "max_gradient_keeps_its_mass": "max_pool_grad: all ties",
+    "of_equal_maxima_the_first_gets_the_gradient": "max_pool_grad: last of equals",
     "average_is_the_sum_over_the_divisor": "avg_pool: full window",
     "average_gradient_shares_evenly": "avg_pool_grad: full window",
     "average_of_a_constant_is_the_constant": "avg_pool: columns beyond 64",

@@ -348,6 +348,34 @@ def test_each_pass_is_judged(op: str, functions: dict[str, Any], sentence: str) 
         nc.use_kernel(op, **functions)  # type: ignore[arg-type]
 
 
+@njit
+def last_of_equals(x, g, out, index):  # type: ignore[no-untyped-def]
+    for n in range(out.shape[0]):
+        for c in range(out.shape[1]):
+            for i in range(out.shape[2]):
+                for j in range(out.shape[3]):
+                    best, place = x.dtype.type(-np.inf), -1
+                    for u in range(g.kernel_h):
+                        for v in range(g.kernel_w):
+                            row = i * g.stride_h - g.padding_h + u * g.dilation_h
+                            column = j * g.stride_w - g.padding_w + v * g.dilation_w
+                            if 0 <= row < x.shape[2] and 0 <= column < x.shape[3]:
+                                value = x[n, c, row, column]
+                                if value >= best or (np.isnan(value) and not np.isnan(best)):
+                                    best, place = value, row * x.shape[3] + column
+                    out[n, c, i, j] = best
+                    index[n, c, i, j] = place
+
+
+@pytest.mark.parametrize("kernel", [None, (1, 2), (2, 2)])
+def test_of_equal_maxima_the_first_counts(kernel: Any) -> None:
+    """Which a law says by itself, with a window of two pixels; it was one with hundreds."""
+    with pytest.raises(LawBroken, match="to obey 'Of equal maxima the first in the order of rows gets the gradient") as error:
+        nc.use_kernel("max_pool2d", last_of_equals, takes=kernel and (lambda g: g.kernel == kernel))
+    arrays = re.findall(r"np\.array\(\[(.*)\], np\.float32\)\.reshape\((.*)\)", str(error.value))
+    assert len(arrays) == 2 and max(len(numbers.split(",")) for numbers, _ in arrays) == (4 if kernel == (2, 2) else 2)
+
+
 def test_what_a_judgement_leaves_out_are_laws() -> None:
     assert {law.name for law in LAWS} >= own_judge.AROUND
 

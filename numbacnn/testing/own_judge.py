@@ -112,7 +112,7 @@ def _implementation(xp: Any, kernel: Kernel, rounding: str) -> Any:
     made |= {name: call for name, call in volumes.items() if name.startswith(kernel.op.replace("2d", "3d"))}
     if kernel.op != "max_pool2d" and not (kernel.grad_input or kernel.grad_weight):
         del made[f"{kernel.op}_grad"]
-    return SimpleNamespace(name=kernel.name, rounding=rounding, ranges={_family(kernel): SMALL}, **made)
+    return SimpleNamespace(name=kernel.name, rounding=rounding, first_of_equals=True, ranges={_family(kernel): SMALL}, **made)
 
 
 def _strict(call: Callable[..., Any]) -> Callable[..., Any]:

@@ -20,6 +20,7 @@ An **implementation** is any object with some of these attributes; arrays in and
 | ``ranges`` | for a family of operations, what ``strategies`` draw from: {"conv": {"groups": (1, 1)}} |
 | ``largest`` | the most numbers that an array of a call may have, where it is slow; larger ones are not tried |
 | ``same_bits`` | True: it promises the same bits for any number of threads and any order of memory |
+| ``first_of_equals`` | True: it promises that of equal maxima the first in the order of rows gets the gradient |
 
 Names and defaults are PyTorch's, and an option that has its default is left out of a call. Sizes come as tuples, a number for each
 axis; a ``padding`` that is not the same on both sides as pairs. What an implementation lacks is "not offered"; a call that
@@ -134,6 +135,7 @@ class Trial:
         one_of(name_of(implementation), "rounding", rounding, ROUNDING)
         self.factor = ROUNDING[rounding]
         self.same_bits = getattr(implementation, "same_bits", False)
+        self.first_of_equals = getattr(implementation, "first_of_equals", False)
         self.largest = getattr(implementation, "largest", math.inf)
         self.calls: list[Call] = []
         self.bound = 0.0

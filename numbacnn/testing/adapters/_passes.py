@@ -139,4 +139,5 @@ def from_passes(xp: Any, name: str, way: str = "", convolutions_only: bool = Fal
     made = {attribute(f.__name__, axes): f for f in operations for axes in (1, 2, 3)}
     ranges = {family: RANGES.get(way, {}) for family in ("conv", "conv_transpose")}
     rounding = "winograd" if way == "winograd" else "exact"
-    return SimpleNamespace(name=name, same_bits=True, rounding=rounding, ranges=ranges, output_shape=output_shape, **made)
+    promises = {"same_bits": True, "first_of_equals": True}
+    return SimpleNamespace(name=name, rounding=rounding, ranges=ranges, output_shape=output_shape, **promises, **made)

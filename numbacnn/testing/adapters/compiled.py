@@ -49,7 +49,7 @@ def implementations() -> list[Any]:
 
         return call
 
-    made = SimpleNamespace(name="numbacnn, compiled", version=__version__, same_bits=True)
+    made = SimpleNamespace(name="numbacnn, compiled", version=__version__, same_bits=True, first_of_equals=True)
     for name in OPERATIONS:
         f = getattr(functional, name)
         vars(made).update({name: forward(f), f"{name}_grad": gradients(f)})

@@ -41,7 +41,8 @@ def implementations(device: str = DEFAULT) -> list[Any]:
         return call
 
     default = get_num_threads()
-    users = SimpleNamespace(name="numbacnn", version=__version__, same_bits=True, set_num_threads=lambda n: set_num_threads(n or default))
+    promises = {"same_bits": True, "first_of_equals": True}
+    users = SimpleNamespace(name="numbacnn", version=__version__, set_num_threads=lambda n: set_num_threads(n or default), **promises)
     functions = {name: getattr(functional, name) for name in OPERATIONS}
     functions["batch_norm"] = lambda x, eps: functional.batch_norm(x, None, None, training=True, eps=eps)
     for name, f in functions.items():

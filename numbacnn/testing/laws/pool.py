@@ -12,7 +12,7 @@ import numpy as np
 
 from ...geometry import Axis, PoolGeometry
 from ..cases import PoolCase
-from ..trial import LawBroken, Trial
+from ..trial import LawBroken, NotOffered, Trial
 from .base import law
 from .conv import MANY, PARTS, long_row, longer, starts
 
@@ -165,8 +165,20 @@ def _with_indices(trial: Trial, x: np.ndarray, g: PoolGeometry) -> Any:
 @law("max_pool", needs=("_grad",), kind="distinct")
 def max_gradient_goes_to_the_maximum(trial: Trial, case: PoolCase) -> None:
     """A pixel gets the gradients of all windows whose maximum it is, added up."""
-    case = _one(case)
-    x, g, grad = case.x, case.geometry, case.grad % 5
+    _first_gets_it(trial, _one(case))
+
+
+@law("max_pool", needs=("_grad",))
+def of_equal_maxima_the_first_gets_the_gradient(trial: Trial, case: PoolCase) -> None:
+    """Of equal maxima the first in the order of rows gets the gradient, where that is promised."""
+    if not trial.first_of_equals:
+        raise NotOffered("first_of_equals")
+    _first_gets_it(trial, _one(case), kinds=2)
+
+
+def _first_gets_it(trial: Trial, case: PoolCase, kinds: int = 0) -> None:
+    """``kinds``: the pixels have no more values than that."""
+    x, g, grad = case.x % kinds if kinds else case.x, case.geometry, case.grad % 5
     if not holds_data_everywhere(g):
         return
     wanted = np.zeros(math.prod(g.sizes), x.dtype)
