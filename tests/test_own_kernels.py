@@ -348,6 +348,63 @@ def test_each_pass_is_judged(op: str, functions: dict[str, Any], sentence: str) 
         nc.use_kernel(op, **functions)  # type: ignore[arg-type]
 
 
+def without_tail(function: Callable[..., None], block: int, *axes: int) -> Callable[..., None]:
+    """The kernel, whose last rows are 0 (or last columns, or the corner of both) where they are behind a whole block of several."""
+
+    def spoil(out: np.ndarray) -> None:
+        sizes = [out.shape[axis] for axis in axes]
+        if all(size > block and size % block for size in sizes):
+            tails = {axis: slice(size - size % block, None) for axis, size in zip(axes, sizes)}
+            out[tuple(tails.get(axis, slice(None)) for axis in range(4))] = 0
+
+    def three(a: np.ndarray, g: Windows, out: np.ndarray) -> None:
+        function(a, g, out)
+        spoil(out)
+
+    def four(a: np.ndarray, b: np.ndarray, g: Windows, out: np.ndarray) -> None:
+        function(a, b, g, out)
+        spoil(out)
+
+    def maxima(x: np.ndarray, g: Windows, out: np.ndarray, index: np.ndarray) -> None:
+        function(x, g, out, index)
+        spoil(out)
+
+    return maxima if function is max_forward else four if function in (forward, grad_input, max_grad) else three
+
+
+@pytest.mark.parametrize(
+    ("op", "which", "function", "block", "axes"),
+    [
+        ("conv2d", "forward", forward, 32, (2,)),
+        ("conv2d", "forward", forward, 16, (2, 3)),
+        ("conv2d", "grad_input", grad_input, 16, (2,)),
+        ("max_pool2d", "forward", max_forward, 64, (2,)),
+        ("max_pool2d", "grad_input", max_grad, 32, (2,)),
+        ("avg_pool2d", "forward", avg_forward, 8, (2,)),
+        ("avg_pool2d", "grad_input", avg_grad, 16, (2, 3)),
+    ],
+)
+def test_a_kernel_that_forgets_what_is_behind_its_last_block(op: Any, which: str, function: Any, block: int, axes: Any) -> None:
+    """No image that was drawn was higher than ten rows."""
+    with pytest.raises(LawBroken, match=r"to obey .\w"):
+        nc.use_kernel(op, **{which: without_tail(function, block, *axes)})
+
+
+def test_averages_may_be_rounded_otherwise() -> None:
+    """Of what is no whole number of shares, a law wanted the bits of the definition's own order of sums."""
+
+    def by_reciprocal(x: np.ndarray, g: Windows, out: np.ndarray) -> None:
+        area = g.kernel_h * g.kernel_w
+        sums = np.zeros_like(out)
+        for u in range(g.kernel_h):
+            for v in range(g.kernel_w):
+                sums += x[:, :, u : u + out.shape[2], v : v + out.shape[3]]
+        out[...] = sums * x.dtype.type(1 / area)
+
+    plain = lambda g: g.stride == (1, 1) and not any(g.before) and g.kernel[0] == 3 and not any(a.ceil for a in g.axes)
+    nc.use_kernel("avg_pool2d", by_reciprocal, takes=plain)
+
+
 @njit
 def last_of_equals(x, g, out, index):  # type: ignore[no-untyped-def]
     for n in range(out.shape[0]):

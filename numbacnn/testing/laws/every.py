@@ -104,10 +104,15 @@ def _lifted(g: Any) -> Any:
 @law(*FAMILIES[:-2], axes=(1, 2))
 def a_unit_axis_changes_nothing(trial: Trial, case: Case, family: str) -> None:
     """A signal is an image of one row, an image a volume of one slice; of more than 260 places a row."""
-    long = case.on(_longer(case.geometry))
-    for _, found, lifted in _pairs(trial.run(family, long), trial.run(family, long.on(_lifted(long.geometry)))):
+    holds_lifted(trial, case.on(_longer(case.geometry)), family)
+
+
+def holds_lifted(trial: Trial, case: Case, family: str) -> None:
+    """Break the law unless the case gives what it gives with an axis of one place more; averages but for their rounding."""
+    for _, found, lifted in _pairs(trial.run(family, case), trial.run(family, case.on(_lifted(case.geometry)))):
         trial.same(lifted.shape, (*found.shape[:2], 1, *found.shape[2:]) if lifted.ndim > found.ndim else found.shape)
-        trial.same(found, lifted.reshape(found.shape))
+        atol = 1e-6 * float(np.abs(lifted).max(initial=0)) if "avg" in family else 0.0
+        trial.same(found, lifted.reshape(found.shape), atol)
 
 
 @law(*FAMILIES, needs=("", "set_num_threads"), kind="normal")
