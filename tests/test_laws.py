@@ -15,6 +15,7 @@ from planted_faults import FAULTS, ONLY, SOUND, caught, implementation, laws_of
 
 from numbacnn.geometry import ConvGeometry, PoolGeometry
 from numbacnn.testing import LAWS, Law, LawBroken, Trial, Verdict, judge
+from numbacnn.testing.judge import hold
 from numbacnn.testing.laws.pool import holds_data_everywhere
 from numbacnn.testing.strategies import avg_pool_cases, conv_cases, max_pool_cases
 
@@ -149,6 +150,22 @@ def test_a_maximum_of_no_pixels_may_be_the_lowest_number_in_float16() -> None:
         return np.maximum(SOUND["max_pool"](x, *args, **options), np.finfo(x.dtype).min)
 
     assert held("max_pool: float16_gives_what_float32_gives", max_pool=lowest).finding is None
+
+
+def test_making_a_case_smaller_ends_in_time() -> None:
+    """What was drawn on the way was prepared for minutes where a kernel takes few sizes; what was found is told all the same."""
+    law = next(law for law in LAWS if str(law) == "pad: padding_modes_are_numpys")
+    seen: list[Any] = []
+
+    def prepare(case: Any) -> Any:
+        seen.append(case)
+        return case
+
+    wrong = implementation({"pad": lambda *args, **options: SOUND["pad"](*args, **options) + 1})
+    whole, cut = (hold(law, wrong, (2,), 30, 0, prepare, **rest).finding for rest in ({}, {"shrinking": 0.0}))
+    assert whole is not None and cut is not None and len(whole.code) <= len(cut.code)
+    seen.clear()
+    assert hold(law, wrong, (2,), 30, 0, prepare, shrinking=0.0).finding and len(seen) < 5
 
 
 def test_a_law_of_ones_own_is_judged() -> None:

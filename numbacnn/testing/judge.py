@@ -31,6 +31,10 @@ SHRINKING = 20.0
 """Seconds for which a broken case is made smaller."""
 
 
+class _Enough(BaseException):
+    """They are over. Hypothesis lets go of what is no Exception at once."""
+
+
 @dataclass
 class Verdict:
     """What a law found of an implementation.
@@ -143,12 +147,14 @@ def hold(
     seed: int | None,
     prepare: Callable[[Case], Case | None] | None = None,
     until: float = math.inf,
+    shrinking: float = SHRINKING,
 ) -> Verdict:
     """Hold an implementation to one law.
 
     Args:
         prepare: makes the cases of those that are drawn; None is one that is passed over.
         until: the ``time.perf_counter()`` after which no more are drawn; one that was broken before is still made smaller.
+        shrinking: seconds for that.
     """
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import seed as seeded
@@ -159,9 +165,15 @@ def hold(
     verdict = Verdict(law, name_of(implementation))
     broken: dict[str, Finding] = {}
     start = time.perf_counter()
-    drawn = cases(law.family, axes, **getattr(implementation, "ranges", {}).get(law.family, {}))
-    if prepare:
-        drawn = drawn.map(prepare).filter(lambda case: case is not None)
+    enough = math.inf
+
+    def prepared(case: Case) -> Case | None:
+        if time.perf_counter() > enough:
+            raise _Enough
+        return prepare(case) if prepare else case
+
+    ranges = getattr(implementation, "ranges", {}).get(law.family, {})
+    drawn = cases(law.family, axes, **ranges).map(prepared).filter(lambda case: case is not None)
 
     @settings(
         max_examples=examples,
@@ -173,13 +185,13 @@ def hold(
     )
     @given(case=drawn)
     def all_hold(case: Case) -> None:
-        nonlocal until
+        nonlocal enough
         key = repr(case)
-        if key not in broken and time.perf_counter() < until:
+        if key not in broken and (broken or time.perf_counter() < until):
             first, trial = not broken, Trial(implementation)
             if found := Finding.of(law, trial, case):
                 broken[key] = found
-                until = time.perf_counter() + SHRINKING if first else until
+                enough = time.perf_counter() + shrinking if first else enough
             verdict.cases += first
             if first and trial.refused:
                 verdict.refused += 1
@@ -191,8 +203,8 @@ def hold(
     try:
         with _away(), contextlib.suppress(Unsatisfiable):  # where all are passed over
             (seeded(seed) if seed is not None else lambda f: f)(all_hold)()
-    except Exception as error:
-        finding = broken.get(str(error)) or next(reversed(broken.values()), None)
+    except (Exception, _Enough) as error:
+        finding = broken.get(str(error)) or min(broken.values(), key=lambda found: len(found.code), default=None)
         if finding is None:
             raise
         if Finding.of(law, Trial(implementation), from_data(finding.case)) is None:

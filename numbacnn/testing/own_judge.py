@@ -28,6 +28,9 @@ __all__ = ["judge_kernel"]
 EXAMPLES = {"compiled": 25, "Python": 10, "simulated": 3}
 """Cases of each law, by how quick kernels are."""
 
+SHRINKING = 5.0
+"""Seconds for which a broken case is made smaller: somebody waits."""
+
 SMALL: dict[str, Any] = {"size": 6, "batch": 2, "channels": (1, 2)}
 
 AROUND = {
@@ -64,9 +67,10 @@ def judge_kernel(kernel: Kernel, device: str, rounding: str = "exact") -> None:
     examples = EXAMPLES["simulated" if xp.simulated else "compiled" if compiled else "Python"]
     watched = _Watched(**vars(kernel) | {"guarded": True})
     implementation = _implementation(xp, watched, rounding)
+    prepare = functools.partial(_taken, functools.lru_cache(maxsize=4096)(functools.partial(_admitted, watched)))
     with in_front(device, kernel.op, xp.own(watched)):
         for seed, law in enumerate(_laws(watched, implementation)):
-            verdict = hold(law, implementation, (2,), examples, seed, functools.partial(_taken, watched))
+            verdict = hold(law, implementation, (2,), examples, seed, prepare, shrinking=SHRINKING)
             if verdict.finding:
                 raise _refusal(kernel, verdict.finding)
             if not (verdict.cases or watched.seen):
@@ -155,22 +159,41 @@ def _with_outputs(axis: Axis, outputs: int) -> Axis:
     return replace(axis, size=max(1, axis.extent - axis.before - axis.after + (outputs - 1) * axis.stride))
 
 
-PLAIN: tuple[dict[str, Any], ...] = ({"stride": 1}, {"before": 0, "after": 0}, {"dilation": 1}, {"ceil": False})
+_OR_NOT: list[tuple[dict[str, Any], ...]] = [
+    ({}, {"stride": 1}),
+    ({}, {"before": 0, "after": 0}),
+    ({}, {"dilation": 1}),
+    ({}, {"ceil": False}),
+]
 
 
-def _taken(kernel: Kernel, case: Case) -> Case | None:
+USUAL: tuple[dict[str, Any], ...] = tuple(
+    {"kernel": k, "stride": s, "before": pad, "after": pad, "dilation": 1, "ceil": False}
+    for k in (3, 2, 1, 4)
+    for pad in dict.fromkeys((0, k // 2))
+    for s in dict.fromkeys((1, 2, k))
+)
+"""Windows for which kernels are written. Few of those that are drawn are among them, and a kernel may take no other."""
+
+
+def _taken(admitted: Callable[[Any], Any], case: Case) -> Case | None:
     """The case, or the first plainer one that the kernel takes; a divisor of one's own is no kernel's."""
-    plain = replace(case, divisor=None) if isinstance(case, PoolCase) else case
-    return next((plain.on(g) for g in _plainer(case.geometry) if kernel.admits(g)), None)
+    plain, g = replace(case, divisor=None) if isinstance(case, PoolCase) else case, admitted(case.geometry)
+    return None if g is None else plain.on(g)
+
+
+def _admitted(kernel: Kernel, g: Any) -> Any:
+    """The geometry, or the first plainer one that the kernel takes, or None."""
+    return next(filter(kernel.admits, _plainer(g)), None)
 
 
 def _plainer(g: Any) -> Iterator[Any]:
-    """The geometry, and it without some of its groups, strides, padding and dilation, and at last without all of them."""
-    for groups in dict.fromkeys((getattr(g, "groups", 1), 1)):
-        for some in itertools.product(*(({}, change) for change in PLAIN)):
-            plain = g if groups == getattr(g, "groups", 1) else replace(g, groups=groups)
-            plain = plain.along(**{name: value for change in some for name, value in change.items()})
-            yield plain.along(size=tuple(max(axis.size, axis.extent - axis.before - axis.after) for axis in plain.axes))
+    """The geometry, and it without some of its groups, strides, padding and dilation, without all of them, and with usual windows."""
+    bare = dict.fromkeys((g, replace(g, groups=1) if hasattr(g, "groups") else g))
+    some = ({name: value for change in changes for name, value in change.items()} for changes in itertools.product(*_OR_NOT))
+    for changed, plain in itertools.product((*some, *USUAL), bare):
+        found = plain.along(**changed)
+        yield found.along(size=tuple(max(axis.size, axis.extent - axis.before - axis.after) for axis in found.axes))
 
 
 def _refusal(kernel: Kernel, finding: Finding) -> LawBroken:
