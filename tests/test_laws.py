@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -11,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from planted_faults import FAULTS, ONLY, SOUND, caught, implementation, laws_of
+from planted_faults import FAULTS, ONLY, SOUND, caught, drawn, implementation, laws_of
 
 from numbacnn.geometry import ConvGeometry, PoolGeometry
 from numbacnn.testing import LAWS, Law, LawBroken, Trial, Verdict, judge
+from numbacnn.testing.finding import as_python
 from numbacnn.testing.judge import hold
 from numbacnn.testing.laws.pool import holds_data_everywhere
 from numbacnn.testing.strategies import avg_pool_cases, conv_cases, max_pool_cases
@@ -166,6 +168,34 @@ def test_making_a_case_smaller_ends_in_time() -> None:
     assert whole is not None and cut is not None and len(whole.code) <= len(cut.code)
     seen.clear()
     assert hold(law, wrong, (2,), 30, 0, prepare, shrinking=0.0).finding and len(seen) < 5
+
+
+@pytest.mark.parametrize("name", ["max_pool: max_gradient_keeps_its_mass", "conv: channels_add_up", "max_pool: nan_is_the_largest"])
+def test_large_arrays_are_short_lines_that_make_them(name: str) -> None:
+    """They were written out, up to 400 numbers, or left out; the results are shown around the first place that differs."""
+    law = next(law for law in LAWS if str(law) == name)
+    case = next(case for case in drawn(law.family, (2,), 200, 0) if math.prod(case.geometry.sizes) > 60)
+    trial = Trial(implementation(SOUND))
+    law(trial, case)
+    code = as_python(trial.calls, "sound", case)
+    names: dict[str, Any] = {}
+    lines = [line for line in code.splitlines() if not line.startswith("y")]
+    assert max(map(len, lines)) < 4200
+    exec("\n".join(lines), names)
+    made = {array.tobytes() for key, array in names.items() if re.fullmatch(r"a\d+", key) and array is not ...}
+    given = [array for call in trial.calls for array in call.arrays if array is not None]
+    assert {array.tobytes() for array in given if array.size < 4000} <= made and max(array.size for array in given) > 60
+
+
+def test_results_are_shown_around_the_first_difference() -> None:
+    def wrong(*args: Any, **options: Any) -> Any:
+        y = SOUND["pad"](*args, **options).copy()
+        y[..., 50:] += 1
+        return y
+
+    finding = held("pad: padding_modes_are_numpys", pad=wrong).finding
+    assert finding is not None and finding.found.startswith("at [0, 0, ") and max(len(finding.found), len(finding.wanted)) < 100
+    assert finding.found.split(":")[1] == finding.wanted.split(":")[1] and finding.found != finding.wanted
 
 
 def test_a_law_of_ones_own_is_judged() -> None:
