@@ -408,11 +408,13 @@ def test_sums_of_batch_norm(dtype, shape):
     center = x[0].astype("float64")
     scratch = norm.scratch(*shape)
     assert scratch[2] % shape[1] == 0
-    part, tiled = np.full(scratch, np.nan), np.resize(center, scratch[2])
+    part, room = np.full(scratch, np.nan), np.full(scratch[2], np.nan, dtype)
     moved = x - center
-    out = run(norm.moments, x, tiled, part, np.full((2, shape[1]), np.nan))[3]
+    _, tiled, _, out = run(norm.moments, x, room, part, np.full((2, shape[1]), np.nan))
+    np.testing.assert_array_equal(tiled, np.resize(center, scratch[2]))
     np.testing.assert_array_equal(out, [moved.sum(0), (moved * moved).sum(0)])
-    out = run(norm.grad_moments, grad, x, tiled, part, np.full((2, shape[1]), np.nan))[4]
+    *_, tiled, _, out = run(norm.grad_moments, grad, x, center, room, part, np.full((2, shape[1]), np.nan))
+    np.testing.assert_array_equal(tiled, np.resize(center, scratch[2]))
     np.testing.assert_array_equal(out, [grad.sum(0), (grad * moved).sum(0)])
 
 

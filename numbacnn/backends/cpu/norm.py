@@ -42,8 +42,7 @@ class Norm(Arrays):
         given = [EMPTY[x.itemsize] if t is None else c_ordered(t) for t in (weight, bias, running_mean, running_var)]
         if training:
             center = plain(factors.shape[1:], x.dtype)
-            launch(norm.around, memory.reshape(-1), channels, center)
-            sums = self._channel_sums(norm.moments, center, memory)
+            sums = self._channel_sums(norm.moments, (memory,), center)
             counted = UNCOUNTED if tracked is None else tracked.reshape(1)
             share = -1.0 if momentum is None else float(momentum)
             launch(norm.batch_factors, center, sums, x.size // channels, *given, counted, share, float(eps), saved, factors)
@@ -56,11 +55,11 @@ class Norm(Arrays):
         launch(norm.affine, memory.reshape(-1), *factors, out.reshape(-1))
         return to_channels_first(out), saved[0], saved[1]
 
-    def _channel_sums(self, kernel: Any, center: Array, *arrays: Array) -> Array:
-        """The two sums (2, C) that a kernel of ``norm`` takes around ``center``, which is repeated to its width."""
+    def _channel_sums(self, kernel: Any, arrays: tuple[Array, ...], *around: Array) -> Array:
+        """The two sums (2, C) that a kernel of ``norm`` takes; ``around``: what it takes them around, and room for that."""
         rows = [a.reshape(-1, a.shape[-1]) for a in arrays]
         part, out = self.buffers.empty(norm.scratch(*rows[0].shape), np.float64), plain((2, rows[0].shape[1]), np.float64)
-        launch(kernel, *rows, center, part, out)
+        launch(kernel, *rows, *around, part, out)
         return out
 
     def batch_norm_backward(
@@ -73,11 +72,10 @@ class Norm(Arrays):
         width = norm.scratch(g.size // channels, channels)[2]
         center, rows, sums = plain((width,), g.dtype), plain((4, width), g.dtype), plain((2, channels), np.float64)
         dw, db = plain((channels,), g.dtype), plain((channels,), g.dtype)
-        launch(norm.around_means, mean, channels, center)
         memory = g
         if training or needs[1] or needs[2]:
             memory = self.contiguous(x)
-            sums = self._channel_sums(norm.grad_moments, center, g, memory)
+            sums = self._channel_sums(norm.grad_moments, (g, memory), mean, center)
         w = EMPTY[g.itemsize] if weight is None else c_ordered(weight)
         launch(norm.grad_factors, center, sums, g.size // channels, w, mean, invstd, int(training), rows, dw, db)
         if needs[0]:

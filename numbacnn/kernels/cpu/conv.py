@@ -60,7 +60,7 @@ MANY = 8
 PADDED = 1 << 13
 """Elements that a task pads, about."""
 
-SLICE = 256
+SLICE = 64
 """Rows of packed weights that a task makes, or takes apart."""
 
 FEW, FAR = 16, 64

@@ -19,8 +19,6 @@ from .reduce import lanes_of_whole_pixels
 
 __all__ = [
     "affine",
-    "around",
-    "around_means",
     "batch_factors",
     "grad_factors",
     "grad_input",
@@ -134,10 +132,27 @@ def _repair(grad, around, x, center, out):
                 out[1, c] += g * (f8(x[p, c]) - k)
 
 
+@inline(fastmath=ROUNDED)
+def _around(values, center):
+    """center (width,) = the values of the channels, over and over."""
+    for o in range(0, center.size, values.size):
+        for c in range(values.size):
+            center[o + c] = center.dtype.type(values[c])
+
+
+@inline(fastmath=ROUNDED)
+def _finite(center):
+    """0 for what is not finite: around it, the mean of numbers too would be NaN."""
+    for j in range(center.size):
+        if not np.isfinite(center[j]):
+            center[j] = 0
+
+
 @kernel
 def moments(x, center, part, out):
-    """out (2, C) = the sums over the pixels of x - center (P, C) and of its square; center (width,) repeats C values; sums are
-    float64."""
+    """out (2, C) = the sums over the pixels of x - center (P, C) and of its square, in float64; center (width,) = the first pixel."""
+    _around(x[0], center)
+    _finite(center)
     for s in prange(part.shape[0]):
         _moments_slice(x, center, part, np.int64(s))
     _fold(part, out)
@@ -145,8 +160,9 @@ def moments(x, center, part, out):
 
 
 @kernel
-def grad_moments(grad, x, center, part, out):
-    """out (2, C) = the sums over the pixels of grad (P, C) and of grad * (x - center); center (width,) repeats C values."""
+def grad_moments(grad, x, mean, center, part, out):
+    """out (2, C) = the sums over the pixels of grad (P, C) and of grad * (x - center); center (width,) = the mean of each channel."""
+    _around(mean, center)
     for s in prange(part.shape[0]):
         _grad_moments_slice(grad, x, center, part, np.int64(s))
     _fold(part, out)
@@ -159,14 +175,6 @@ def _repeat(value, out, channels, c):
     """out[c :: channels] = value."""
     for j in range(c, out.size, channels):
         out[j] = out.dtype.type(value)
-
-
-@kernel(fastmath=ROUNDED)
-def around(x, channels, center):
-    """center (width,) = the first pixel of flat x, over and over; 0 for what is not finite, for the mean of numbers too would be NaN."""
-    for i in prange(channels):
-        c = np.int64(i)
-        _repeat(x[c] if np.isfinite(x[c]) else x.dtype.type(0), center, channels, c)
 
 
 @inline(fastmath=ROUNDED)
@@ -213,14 +221,6 @@ def running_factors(running_mean, running_var, weight, bias, eps, saved, rows):
     for i in prange(saved.shape[1]):
         c = np.int64(i)
         _channel_factors(c, f8(running_mean[c]), f8(running_var[c]), weight, bias, eps, saved, rows)
-
-
-@kernel(fastmath=ROUNDED)
-def around_means(mean, channels, center):
-    """center (width,) = the means of the channels, over and over."""
-    for i in prange(channels):
-        c = np.int64(i)
-        _repeat(mean[c], center, channels, c)
 
 
 @kernel(fastmath=ROUNDED)

@@ -9,7 +9,7 @@ The matrix products are those of ``conv``, with the 36 places as groups. Patches
 image after the other.
 
 ``plan`` says which patches a kernel transforms: an image has ``height`` and ``width``, ``channels``, and after ``top`` and ``left`` pixels
-of padding ``rows`` times ``columns`` patches, whose rows are counted through all images: ``count`` of them from the ``first`` on.
+of padding ``rows`` times ``columns`` patches, counted through all images: ``patches`` of them from the ``first`` on, for so many ``tasks``.
 
 Relative rms error against float64 at 64 to 512 channels: about 2e-6, ten times that of a direct sum (A has entries up to 8).
 A NaN or an infinity spreads over its patch. No sum below has two products: see ``launch.ROUNDED``.
@@ -31,8 +31,8 @@ __all__ = ["GAP", "PLACES", "SIZE", "grad_patches", "grad_weights", "input_patch
 SIZE = 4
 """Outputs of a patch along each axis."""
 
-SLICE = 16
-"""Input channels whose weights a task transforms."""
+SLICE, FEWEST, TASKS = 16, 4, 32
+"""Input channels whose weights a task transforms, at most and at least, and the tasks there should be."""
 
 PATCH = 6
 PLACES = PATCH * PATCH
@@ -121,30 +121,36 @@ def _input_patch(x, o, row, C, c, scratch, v, to):
 
 
 @inline
-def _row(task, plan):
-    """(image, first pixel row) of a task's row of patches."""
-    row = plan[0].first + np.int64(task)
-    n = row // plan[0].rows
-    return n, (row - n * plan[0].rows) * SIZE - plan[0].top
+def _share(task, plan):
+    """Of the patches those that a task owns: the first, and the one after the last."""
+    return plan[0].patches * task // plan[0].tasks, plan[0].patches * (task + 1) // plan[0].tasks
+
+
+@inline
+def _place(t, plan):
+    """(image, first pixel row, first pixel column) of a patch."""
+    row, column = divmod(plan[0].first + t, plan[0].columns)
+    n, row = divmod(row, plan[0].rows)
+    return n, row * SIZE - plan[0].top, column * SIZE - plan[0].left
 
 
 @kernel
 def input_patches(x, plan, v):
-    """v (count * columns, 36 * C + GAP) = B' d B of the patches of flat x (N, H, W, C); C is at least a vector's lanes."""
+    """v (patches, 36 * C + GAP) = B' d B of the patches of flat x (N, H, W, C); C is at least a vector's lanes."""
     L = lanes(x)
-    for task in prange(plan[0].count):
-        height, width, C, columns, left = plan[0].height, plan[0].width, plan[0].channels, plan[0].columns, plan[0].left
-        n, h = _row(task, plan)
-        image = n * height * width * C
+    for task in prange(plan[0].tasks):
+        height, width, C = plan[0].height, plan[0].width, plan[0].channels
         patch, scratch = np.empty(PLACES * C, x.dtype), np.empty(PLACES * L, x.dtype)
-        for t in range(columns):
-            w = t * SIZE - left
+        begin, stop = _share(np.int64(task), plan)
+        for t in range(begin, stop):
+            n, h, w = _place(t, plan)
+            image = n * height * width * C
             inside = h >= 0 and w >= 0 and h + PATCH <= height and w + PATCH <= width
             if not inside:
                 _cut_out(x, image, h, w, height, width, C, PATCH, patch)
             source, o, row = (x, image + (h * width + w) * C, width * C) if inside else (patch, 0, PATCH * C)
             for c in range(0, C, L):  # the last vector may repeat some channels
-                _input_patch(source, o, row, C, min(c, C - L), scratch, v, (task * columns + t) * (PLACES * C + GAP))
+                _input_patch(source, o, row, C, min(c, C - L), scratch, v, t * (PLACES * C + GAP))
 
 
 @inline
@@ -166,21 +172,21 @@ def _grad_patch(x, o, row, C, c, scratch, v, to):
 
 @kernel
 def grad_patches(grad, plan, v):
-    """v (count * columns, 36 * C + GAP) = A dy A' of the patches of flat grad (N, OH, OW, C)."""
+    """v (patches, 36 * C + GAP) = A dy A' of the patches of flat grad (N, OH, OW, C)."""
     L = lanes(grad)
-    for task in prange(plan[0].count):
-        height, width, C, columns = plan[0].height, plan[0].width, plan[0].channels, plan[0].columns
-        n, h = _row(task, plan)
-        image = n * height * width * C
+    for task in prange(plan[0].tasks):
+        height, width, C = plan[0].height, plan[0].width, plan[0].channels
         patch, scratch = np.empty(SIZE * SIZE * C, grad.dtype), np.empty(PATCH * SIZE * L, grad.dtype)
-        for t in range(columns):
-            w = t * SIZE
+        begin, stop = _share(np.int64(task), plan)
+        for t in range(begin, stop):
+            n, h, w = _place(t, plan)
+            image = n * height * width * C
             inside = h + SIZE <= height and w + SIZE <= width
             if not inside:
                 _cut_out(grad, image, h, w, height, width, C, SIZE, patch)
             source, o, row = (grad, image + (h * width + w) * C, width * C) if inside else (patch, 0, SIZE * C)
             for c in range(0, C, L):
-                _grad_patch(source, o, row, C, min(c, C - L), scratch, v, (task * columns + t) * (PLACES * C + GAP))
+                _grad_patch(source, o, row, C, min(c, C - L), scratch, v, t * (PLACES * C + GAP))
 
 
 @inline
@@ -208,23 +214,22 @@ def _output_patch(m, at, C, c, bias, scratch, y, o, row, high, wide):
 
 @kernel
 def output_patches(m, bias, plan, activation_code, y):
-    """Flat y (N, OH, OW, C) = f(A' m A + bias) for the patches m (count * columns, 36 * C + GAP).
+    """Flat y (N, OH, OW, C) = f(A' m A + bias) for the patches m (patches, 36 * C + GAP).
 
     f = ACTIVATIONS[activation_code].
     """
     L = lanes(m)
-    for task in prange(plan[0].count):
-        height, width, C, columns = plan[0].height, plan[0].width, plan[0].channels, plan[0].columns
-        n, h = _row(task, plan)
+    for task in prange(plan[0].tasks):
+        height, width, C = plan[0].height, plan[0].width, plan[0].channels
         scratch = np.empty(SIZE * PATCH * L, m.dtype)
-        for t in range(columns):
-            w = t * SIZE
-            o = ((n * height + h) * width + w) * C
+        begin, stop = _share(np.int64(task), plan)
+        for t in range(begin, stop):
+            n, h, w = _place(t, plan)
+            o, high, wide = ((n * height + h) * width + w) * C, min(SIZE, height - h), min(SIZE, width - w)
             for c in range(0, C, L):
-                at = (task * columns + t) * (PLACES * C + GAP)
-                _output_patch(m, at, C, min(c, C - L), bias, scratch, y, o, width * C, min(SIZE, height - h), min(SIZE, width - w))
-        if activation_code:
-            activate(y[(n * height + h) * width * C : (n * height + min(height, h + SIZE)) * width * C], activation_code)
+                _output_patch(m, t * (PLACES * C + GAP), C, min(c, C - L), bias, scratch, y, o, width * C, high, wide)
+            for i in range(high if activation_code else 0):
+                activate(y[o + i * width * C : o + (i * width + wide) * C], activation_code)
 
 
 @inline
@@ -239,6 +244,12 @@ def _weight(g, scratch, u, o, step):
         )
 
 
+@inline
+def _slice(blocks, K):
+    """How many input channels' weights a task transforms."""
+    return min(SLICE, max(FEWEST, blocks * K // TASKS))
+
+
 @kernel
 def weights(w, origin, tap, k_stride, lane_stride, channels, u):
     """u (36, B, K, NR) = G g G' of the kernels g[i, j] = w[origin + (3 i + j) * tap + k * k_stride + channel * lane_stride].
@@ -249,26 +260,27 @@ def weights(w, origin, tap, k_stride, lane_stride, channels, u):
     _, blocks, K, NR = u.shape
     L = lanes(w)
     flat = u.reshape(-1)
-    slices = (K + SLICE - 1) // SLICE
+    size = _slice(blocks, K)
+    slices = (K + size - 1) // size
     for task in prange(blocks * slices):
         b = task // slices
-        s = task - b * slices
-        count = min(SLICE, K - s * SLICE)
+        first = (task - b * slices) * size
+        count, step = min(size, K - first), size * NR + GAP
         for k in range(count):  # kernels lie far apart: the processor would not guess the next one
             for l in range(min(NR, channels - b * NR)):
-                prefetch(w, origin + (s * SLICE + k) * k_stride + (b * NR + l) * lane_stride)
-        g, scratch, near = np.zeros(9 * L, w.dtype), np.empty(18 * L, w.dtype), np.empty(PLACES * (SLICE * NR + GAP), w.dtype)
+                prefetch(w, origin + (first + k) * k_stride + (b * NR + l) * lane_stride)
+        g, scratch, near = np.zeros(9 * L, w.dtype), np.empty(18 * L, w.dtype), np.empty(PLACES * step, w.dtype)
         for v in range(0, NR, L):
             used = max(0, min(L, channels - b * NR - v))
             for l in range(9 * L if used < L else 0):
                 g[l] = 0
             for k in range(count):
                 for l in range(used):
-                    at = origin + (s * SLICE + k) * k_stride + (b * NR + v + l) * lane_stride
+                    at = origin + (first + k) * k_stride + (b * NR + v + l) * lane_stride
                     for i in range(9):
                         g[i * L + l] = w[at + i * tap]
-                _weight(g, scratch, near, k * NR + v, SLICE * NR + GAP)
-        _copy_places(near, 0, SLICE * NR + GAP, flat, (b * K + s * SLICE) * NR, blocks * K * NR, count * NR)
+                _weight(g, scratch, near, k * NR + v, step)
+        _copy_places(near, 0, step, flat, (b * K + first) * NR, blocks * K * NR, count * NR)
 
 
 @inline
@@ -301,17 +313,18 @@ def grad_weights(part, K, channels, w):
     _, _, blocks, KP, NR = part.shape
     L = lanes(w)
     flat = part.reshape(-1)
-    slices = (K + SLICE - 1) // SLICE
+    size = _slice(blocks, K)
+    slices = (K + size - 1) // size
     for task in prange(blocks * slices):
         b = task // slices
-        s = task - b * slices
-        count = min(SLICE, K - s * SLICE)
-        g, scratch, near = np.empty(9 * L, w.dtype), np.empty(18 * L, w.dtype), np.empty(PLACES * (SLICE * NR + GAP), w.dtype)
-        _copy_places(flat, (b * KP + s * SLICE) * NR, blocks * KP * NR, near, 0, SLICE * NR + GAP, count * NR)
+        first = (task - b * slices) * size
+        count, step = min(size, K - first), size * NR + GAP
+        g, scratch, near = np.empty(9 * L, w.dtype), np.empty(18 * L, w.dtype), np.empty(PLACES * step, w.dtype)
+        _copy_places(flat, (b * KP + first) * NR, blocks * KP * NR, near, 0, step, count * NR)
         for v in range(0, NR, L):
             for k in range(count):
-                _grad_weight(near, k * NR + v, SLICE * NR + GAP, scratch, g)
+                _grad_weight(near, k * NR + v, step, scratch, g)
                 for l in range(min(L, channels - b * NR - v)):
-                    at = ((b * NR + v + l) * K + s * SLICE + k) * 9
+                    at = ((b * NR + v + l) * K + first + k) * 9
                     for i in range(9):
                         w[at + i] = g[i * L + l]

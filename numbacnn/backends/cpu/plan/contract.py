@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,12 +13,13 @@ from ....recording import constant
 from .tables import TapSet, with_tail
 from .tiles import tile_for
 
-__all__ = ["TASKS", "Contraction", "contraction", "pixel_stride_for"]
+__all__ = ["TASKS", "Contraction", "contraction", "even", "pixel_stride_for"]
 
 SPAN_BYTES = 1 << 18
 """What a task's pixels should occupy, input and output: they stay in the second-level cache while the blocks of weights pass by."""
-TASKS = 32
-"""Tasks that a kernel is cut into where the shape allows it: a fixed number, so that the bits do not depend on the threads."""
+TASKS, EVEN = 32, 16
+"""Tasks that a kernel is cut into where the shape allows it, and of what their number is a multiple: both are fixed, so that the bits do
+not depend on the threads."""
 SHARE = 4096
 """Elements of a result that a task of the kernels without a sum over channels takes, about."""
 ALIASES, WAYS = 4096, 8
@@ -74,8 +76,17 @@ class Contraction:
 def _cut(tiles: int, blocks: int, tile_bytes: int) -> tuple[int, int]:
     """(pixel_tasks, channel_tasks): into how many tasks the tiles are shared out, and each of them by blocks of output channels."""
     size = min(SPAN_BYTES // max(1, tile_bytes), tiles * blocks // TASKS)
-    pixel_tasks = -(-tiles // max(1, min(tiles, 8), size))  # eight tiles at least, for which it pays to read the weights
-    return pixel_tasks, min(blocks, -(-TASKS // max(1, pixel_tasks)))
+    pixel_tasks = even(-(-tiles // max(1, min(tiles, 8), size)))  # some eight tiles at least, for which it pays to read the weights
+    return pixel_tasks, min(blocks, -(-2 * TASKS // pixel_tasks))
+
+
+def even(tasks: int) -> int:
+    """About so many tasks, which as many threads as in a power of two share evenly: 33 would take 16 threads as long as 48.
+
+    >>> [even(n) for n in (1, 3, 11, 33, 44)]
+    [1, 4, 8, 32, 48]
+    """
+    return EVEN * round(tasks / EVEN) if tasks > EVEN else 2 ** round(math.log2(tasks))
 
 
 def pixel_stride_for(elements: int, outputs: int, dtype: str | np.dtype) -> int:

@@ -10,7 +10,7 @@ from ....kernels.cpu import conv
 from ....kernels.cpu.record import numbers_of
 from ....kernels.cpu.tile import Tile
 from ....recording import constant
-from .contract import TASKS
+from .contract import TASKS, even
 
 __all__ = ["Correlation", "correlation"]
 
@@ -19,7 +19,7 @@ SUMS = 16
 BLOCKS = 4
 """Blocks of output channels that a panel of the input should serve at least."""
 PART_BYTES = 1 << 23
-"""What the partial sums of a weight gradient may occupy, unless a single chunk takes more."""
+"""What the partial sums of a weight gradient may occupy, about, unless a single chunk takes more."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +90,7 @@ def correlation(
     part_bytes = groups * blocks * tile.columns * len(padded) * itemsize
     pixels = images * len(line_offsets) * line
     sums = -(-pixels // conv.BLOCK)
-    chunks = max(1, min(most_chunks, sums, PART_BYTES // part_bytes))
+    chunks = min(most_chunks, sums, even(max(1, PART_BYTES // part_bytes)))
     # few chunks: share out the blocks of output channels, as long as an input panel still serves several, then the strips
     wanted = -(-SUMS // (chunks * groups))
     channel_tasks = min(wanted, max(1, blocks // BLOCKS))

@@ -11,7 +11,7 @@ import numpy as np
 from ....geometry import ConvGeometry
 from ....kernels.cpu import winograd
 from ....kernels.cpu.record import record
-from .contract import Contraction, contraction
+from .contract import TASKS, Contraction, contraction
 from .correlate import Correlation, correlation
 from .tables import one_run
 from .tiles import sum_tile, tile_for
@@ -22,6 +22,10 @@ PATCHES_BYTES = 1 << 22
 """What the transformed patches of input and output may occupy: they stay in the last-level cache, or its share of one."""
 FEWEST_PATCHES = 192
 """Patches for which it pays to read the transformed weights."""
+SHARE = 256
+"""Channels of patches that a task transforms, at least."""
+PRODUCT_TASKS, SUM_TASKS = 4, 2
+"""Tasks that share the blocks of a place's product, and of its sums for the gradient, at most: each of the latter copies its own panels."""
 MOVED, MADE, ADDED = 40, 65, 20
 """Multiplications in whose time an element of a patch, or of packed weights, is written to that cache and read again; one of Winograd's
 weights is made and read; one of the sums for their gradient is written and taken apart: measured."""
@@ -71,18 +75,19 @@ def winograd_plans(g: ConvGeometry) -> tuple[WinogradPlan, ...]:
 
 def _winograd_plan(g: ConvGeometry, first: int, count: int) -> WinogradPlan:
     rows, columns = _patch_grid(g)
-    patches, some = count * columns, {"rows": rows, "columns": columns, "first": first, "count": count}
+    patches = count * columns
 
     def told(sizes: tuple[int, ...], channels: int, padding: tuple[int, ...]) -> np.ndarray:
-        (height, width), (top, left) = sizes, padding
-        return record(height=height, width=width, channels=channels, top=top, left=left, **some)
+        (height, width), (top, left), tasks = sizes, padding, max(1, min(TASKS, patches, patches * channels // SHARE))
+        image = {"height": height, "width": width, "channels": channels, "top": top, "left": left, "rows": rows, "columns": columns}
+        return record(**image, first=first * columns, patches=patches, tasks=tasks)
 
     return WinogradPlan(told(g.sizes, g.c, g.before), told(g.outputs, g.oc, (0, 0)), patches, *_places_plans(patches, g.c, g.oc))
 
 
 @functools.lru_cache(maxsize=256)
 def _places_plans(patches: int, c: int, oc: int) -> tuple[Contraction, Correlation]:
-    """The matrix products of the 36 places, as groups: every task takes all patches of its places."""
+    """The matrix products of the 36 places, as groups: every task takes all patches, of some blocks of a place."""
     places, k = winograd.PLACES, np.arange(c)
     x_patch, y_patch = (places * channels + winograd.GAP for channels in (c, oc))
     x_image, y_image = patches * x_patch, patches * y_patch
@@ -99,7 +104,7 @@ def _places_plans(patches: int, c: int, oc: int) -> tuple[Contraction, Correlati
         group_stride=0,
         lane_stride=0,
     )
-    return replace(product, pixel_tasks=1, channel_tasks=places), correlation(
+    sums = correlation(
         sum_tile(oc, c, "float32"),
         line_offsets=np.zeros(1, np.int64),
         line=patches,
@@ -117,3 +122,5 @@ def _places_plans(patches: int, c: int, oc: int) -> tuple[Contraction, Correlati
         most_chunks=1,
         y_pixel=y_patch,
     )
+    product_tasks, sum_tasks = (min(tasks, product.packed_shape[1]) for tasks in (PRODUCT_TASKS, SUM_TASKS))
+    return replace(product, pixel_tasks=1, channel_tasks=places * product_tasks), replace(sums, channel_tasks=sum_tasks)
