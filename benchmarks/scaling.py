@@ -11,8 +11,9 @@ gets as many tasks, in their order, which is how Numba deals them out. Beside th
 
 What this takes for granted: a task is as quick beside others as alone (in truth they share the memory's bandwidth and caches, and the
 clock falls), and what NumPy does is not shared out. A barrier is measured with as many threads as there are cores, and taken to grow with
-the logarithm of their number. "One thread" is the step as it runs, beside "all", the sum of what was timed piece by piece. A plan
-takes one thread where that is quicker, as LeNet's at batch 1 does; here it has all of them.
+the logarithm of their number, and by what Numba takes to deal tasks out to each of them. "One thread" is the step as it runs, beside
+"all", the sum of what was timed piece by piece. A plan takes one thread where that is quicker, as LeNet's at batch 1 does; here it has
+all of them.
 """
 
 from __future__ import annotations
@@ -233,11 +234,25 @@ def barrier(threads: int) -> float:
     return max(0.0, seconds(threads) - seconds(1)) if threads > 1 else 0.0
 
 
+def dealing() -> float:
+    """Seconds that it takes to deal out the tasks of a ``prange`` to one thread more."""
+    import numba
+
+    numba.set_num_threads(1)
+    phases, out, best = _phases(), np.zeros((512, 1)), [math.inf, math.inf]
+    for chunk in (0, 1) * 20:
+        numba.set_parallel_chunksize(chunk)
+        began = time.perf_counter()
+        phases(out, 100)
+        best[chunk] = min(best[chunk], (time.perf_counter() - began) / 100)
+    return (best[1] - best[0]) / len(out)
+
+
 def child(args: argparse.Namespace) -> None:
     """Print what the parent asked for, as JSON."""
     set_threads("numbacnn", args.threads)
     if args.child == "barrier":
-        print(json.dumps(barrier(args.threads)))
+        print(json.dumps([barrier(args.threads), dealing()]))
         return
     net = STEPS[args.step]
     net = replace(net, shape=(args.batch[0], *net.shape[1:]))
@@ -275,9 +290,9 @@ def laid_out(launch: Row, threads: int, wait: float, layout: Callable[[list[floa
     return launch["outside"] + sum(layout(phase, threads) + wait for phase in launch["tasks"])
 
 
-def waits(one: float, cores: int) -> dict[int, float]:
-    """The seconds of a barrier for each number of threads, from those with as many threads as cores."""
-    return {n: one * math.log2(n) / math.log2(max(2, cores)) for n in THREADS}
+def waits(one: float, deal: float, cores: int) -> dict[int, float]:
+    """The seconds of a barrier for each number of threads, from those with as many threads as cores, and from ``dealing``."""
+    return {n: one * math.log2(n) / math.log2(max(2, cores)) + deal * max(0, n - cores) for n in THREADS}
 
 
 def alone(launch: Row) -> float:
@@ -354,7 +369,7 @@ def main() -> None:
         child(args)
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wait = waits(ask("barrier", cores, args), cores)
+    wait = waits(*ask("barrier", cores, args), cores)
     rows = []
     for step in [args.step] if args.step else STEPS:
         for n in args.batch:

@@ -299,9 +299,9 @@ def test_tasks_are_laid_out() -> None:
 
 
 def test_a_barrier_grows_with_the_logarithm() -> None:
-    assert scaling.waits(1e-6, 2) == pytest.approx({2: 1e-6, 4: 2e-6, 8: 3e-6, 16: 4e-6, 32: 5e-6})
-    assert scaling.waits(3e-6, 8)[2] == pytest.approx(1e-6)
-    assert scaling.waits(0.0, 1)[32] == 0
+    assert scaling.waits(1e-6, 0.0, 2) == pytest.approx({2: 1e-6, 4: 2e-6, 8: 3e-6, 16: 4e-6, 32: 5e-6})
+    assert scaling.waits(3e-6, 1e-6, 8) == pytest.approx({2: 1e-6, 4: 2e-6, 8: 3e-6, 16: 12e-6, 32: 29e-6})
+    assert scaling.waits(0.0, 0.0, 1)[32] == 0
 
 
 def test_the_launches_that_lose_most_come_first() -> None:

@@ -24,8 +24,9 @@ FEWEST_PATCHES = 192
 """Patches for which it pays to read the transformed weights."""
 SHARE = 256
 """Channels of patches that a task transforms, at least."""
-PRODUCT_TASKS, SUM_TASKS = 4, 2
-"""Tasks that share the blocks of a place's product, and of its sums for the gradient, at most: each of the latter copies its own panels."""
+PRODUCT_TASKS, SUM_TASKS, WORTH = 4, 2, 1 << 18
+"""Tasks that share the blocks of a place's product, and of its sums for the gradient, at most: each of the latter copies its own panels.
+A task has so many multiplications, about."""
 MOVED, MADE, ADDED = 40, 65, 20
 """Multiplications in whose time an element of a patch, or of packed weights, is written to that cache and read again; one of Winograd's
 weights is made and read; one of the sums for their gradient is written and taken apart: measured."""
@@ -122,5 +123,6 @@ def _places_plans(patches: int, c: int, oc: int) -> tuple[Contraction, Correlati
         most_chunks=1,
         y_pixel=y_patch,
     )
-    product_tasks, sum_tasks = (min(tasks, product.packed_shape[1]) for tasks in (PRODUCT_TASKS, SUM_TASKS))
-    return replace(product, pixel_tasks=1, channel_tasks=places * product_tasks), replace(sums, channel_tasks=sum_tasks)
+    most = max(1, patches * c * oc // WORTH)
+    product = replace(product, pixel_tasks=1, channel_tasks=places * min(PRODUCT_TASKS, most, product.packed_shape[1]))
+    return product, replace(sums, channel_tasks=min(SUM_TASKS, most, sums.part_shape[2]))
