@@ -1414,6 +1414,30 @@ def test_a_network_that_is_optimised_for_inference(name, shape):
     assert all((np.array(t) == before[key]).all() for key, t in net.state_dict().items())
 
 
+@pytest.mark.parametrize("name, size", [("lenet", 28), ("small_resnet", 32), ("resnet18", 32)])
+def test_a_network_is_optimised_without_an_example(name, size):
+    """To the same copy, which does not say how far it is off."""
+    nc.manual_seed(0)
+    x = nc.rand(2, 3, size, size)
+    net = learnt(nc.models.get(name)(10, 3), x)
+    fast, wanted = nc.optimize_for_inference(net), nc.optimize_for_inference(net, x)
+    assert fast.deviation is None and not any(isinstance(m, nn.BatchNorm2d) for m in fast.modules())
+    with nc.inference_mode():
+        np.testing.assert_array_equal(fast(x).numpy(), wanted(x).numpy())
+    assert "_compiled" in fast.__dict__
+
+
+def test_a_network_that_takes_no_picture_wants_an_example():
+    net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2 * 39 * 39, 2))
+    text = (
+        "[optimize_for_inference] expected an example, for the network takes no picture of 3 channels and one of the usual sizes; "
+        "received None; pass an input of the network."
+    )
+    with pytest.raises(ValueError, match=re.escape(text)):
+        nc.optimize_for_inference(net)
+    assert len(nc.optimize_for_inference(net, nc.rand(1, 3, 41, 41))) == 3
+
+
 def test_an_optimised_network_is_read_only():
     x = nc.ones(1, 1, 6, 6)
     fast = nc.optimize_for_inference(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(32, 2)), x)
