@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import launches
@@ -14,7 +15,7 @@ from held import holding
 from numbacnn import backends, config, reference
 from numbacnn.backends.cpu import CpuBackend, conv, run
 from numbacnn.backends.cpu.plan import conv as plans
-from numbacnn.backends.cpu.plan import kept
+from numbacnn.backends.cpu.plan import kept, winograd
 from numbacnn.geometry import AdaptivePoolGeometry, ConvGeometry, PoolGeometry
 from numbacnn.kernels.cpu.conv import PIXELS, pad
 from numbacnn.kernels.cpu.launch import launch
@@ -176,6 +177,34 @@ def test_one_example_is_many_tasks(shape: tuple[int, ...]) -> None:
     assert plans.forward_plans(grouped, "float32")[0][1].shares >= 16
     narrow = ConvGeometry.of((1, 1, *shape[2:]), (24, 1, *(3,) * axes))
     assert (conv.choose("grad_input", narrow, "float32").name == "column sum") == (axes > 1)  # which is cut by lines
+
+
+def evenness(tasks: int) -> float:
+    """Of tasks that are equal, the share of the time in which sixteen threads are busy."""
+    return tasks / 16 / -(-tasks // 16)
+
+
+@pytest.mark.parametrize("channels, size", [(64, 32), (128, 16), (256, 8)])
+def test_sixteen_threads_share_winograd_evenly(channels: int, size: int) -> None:
+    g = ConvGeometry.of((64, channels, size, size), (channels, channels, 3, 3), padding=1)
+    plan = winograd.winograd_plans(g)[0]
+    products, sums = plan.contraction, plan.correlation
+    assert evenness(products.pixel_tasks * products.channel_tasks) >= 0.9
+    assert evenness(sums.chunks * sums.groups * sums.channel_tasks * sums.tap_tasks) >= 0.9
+    assert evenness(int(plan.inputs["tasks"][0])) == evenness(int(plan.outputs["tasks"][0])) == 1
+    (one,) = winograd.winograd_plans(replace(g, n=1))
+    assert int(one.inputs["tasks"][0]) >= min(16, one.patches)
+
+
+@pytest.mark.parametrize(
+    "shape, outputs", [((64, 1, 28, 28), 6), ((64, 64, 32, 32), 128), ((64, 128, 16, 16), 256), ((1, 128, 16, 16), 128)]
+)
+def test_sixteen_threads_share_tiles_evenly(shape: tuple[int, ...], outputs: int) -> None:
+    g = ConvGeometry.of(shape, (outputs, shape[1], 3, 3), 2 if shape[0] > 1 else 1, 1)
+    for ((_, plan),) in (plans.forward_plans(g, "float32"), plans.grad_input_plans(g, "float32")):
+        assert evenness(plan.pixel_tasks * plan.channel_tasks) == 1
+    weight = plans.grad_weight_plan(g, "float32")
+    assert evenness(weight.chunks * weight.groups * weight.channel_tasks * weight.tap_tasks) == 1
 
 
 def test_what_is_cut_by_lines_has_many_of_them_in_one_signal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ PATCHES_BYTES = 1 << 22
 """What the transformed patches of input and output may occupy: they stay in the last-level cache, or its share of one."""
 FEWEST_PATCHES = 192
 """Patches for which it pays to read the transformed weights."""
-SHARE = 256
+SHARE = 128
 """Channels of patches that a task transforms, at least."""
 PRODUCT_TASKS, SUM_TASKS, WORTH = 4, 2, 1 << 18
 """Tasks that share the blocks of a place's product, and of its sums for the gradient, at most: each of the latter copies its own panels.
