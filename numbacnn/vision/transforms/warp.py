@@ -20,7 +20,7 @@ def _angles(op: str, name: str, value: Any, lengths: Sequence[int] = (2,)) -> li
     """Degrees as [low, high]; a number is what they may be at most, to both sides."""
     if not isinstance(value, Sequence):
         number(op, name, value)
-        return [-float(value), float(value)]
+        return [0.0 - value, float(value)]
     return list(numbers(op, name, value, lengths))
 
 

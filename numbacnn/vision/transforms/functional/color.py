@@ -70,7 +70,7 @@ def _enhanced(op: str, img: P, name: str, factor: float, enhancer: str, other: C
         op,
         img,
         lambda p: _in_mode(op, lambda: getattr(pillow(op, "ImageEnhance"), enhancer)(p).enhance(float(factor)), p),
-        lambda x: _blended(x, other(x), float(factor)),
+        lambda x: _blended(x, other(x), float(factor)) if other is not _grey or x.shape[-3] > 1 else x,
     )
 
 
@@ -283,7 +283,7 @@ def _stretched(x: np.ndarray) -> np.ndarray:
     real = x.dtype.type if x.dtype.kind == "f" else np.float32
     low, high = x.min((-2, -1), keepdims=True).astype(real), x.max((-2, -1), keepdims=True).astype(real)
     flat = low == high
-    scale = np.where(flat, real(1), real(largest(x.dtype)) / np.where(flat, real(1), high - low))
+    scale = np.where(flat, real(1), real(1) / np.where(flat, real(1), high - low) * real(largest(x.dtype)))
     return ((x.astype(real) - np.where(flat, real(0), low)) * scale).clip(0, largest(x.dtype)).astype(x.dtype)
 
 

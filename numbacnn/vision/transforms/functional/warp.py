@@ -178,10 +178,10 @@ def inverse(
     [0.5, 0.0, -1.5, 0.0, 0.5, 0.0]
     """
     turn, along_x, along_y = (math.radians(degrees) for degrees in (angle, *shear))
-    cosine, sine = math.cos(turn - along_y) / math.cos(along_y), math.sin(turn - along_y) / math.cos(along_y)
-    across, down = -cosine * math.tan(along_x) - math.sin(turn), -sine * math.tan(along_x) + math.cos(turn)
+    cosine, sine, lean = math.cos(turn - along_y), math.sin(turn - along_y), math.cos(along_y)
+    across, down = -cosine * math.tan(along_x) / lean - math.sin(turn), -sine * math.tan(along_x) / lean + math.cos(turn)
     (x, y), (right, below) = center, move
-    a, b, d, e = (v / scale for v in (down, -across, -sine, cosine))  # the determinant of the turn and the shears is 1
+    a, b, d, e = (v / scale for v in (down, -across, -sine / lean, cosine / lean))  # the determinant of the turn and the shears is 1
     return [a + 0.0, b + 0.0, a * (-x - right) + b * (-y - below) + x, d + 0.0, e + 0.0, d * (-x - right) + e * (-y - below) + y]
 
 
