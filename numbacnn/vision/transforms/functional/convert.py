@@ -21,7 +21,6 @@ ARRAYS: dict[str, type] = {"I": np.int32, "I;16": np.int16, "F": np.float32, "1"
 GREYS = {"uint8": "L", "int16": "I;16", "int32": "I", "float32": "F"}
 MODES = {2: ("LA",), 3: ("RGB", "YCbCr", "HSV"), 4: ("RGBA", "CMYK", "RGBX")}
 """What a picture of so many channels of bytes can be; the first is the usual one."""
-BYTES = np.arange(256, dtype=np.float32) / np.float32(255)
 
 
 @judged
@@ -43,8 +42,10 @@ def to_tensor(pic: Any) -> Tensor:
         pixels = _pixels("to_tensor", pic)
         if pixels.dtype == np.bool_:
             pixels = pixels * np.uint8(255)
-    planes = pixels.transpose(2, 0, 1)
-    return from_array(BYTES[np.ascontiguousarray(planes)] if planes.dtype == np.uint8 else planes.copy())
+    planes = pixels.transpose(2, 0, 1).astype(np.float32 if pixels.dtype == np.uint8 else pixels.dtype, order="C")
+    if pixels.dtype == np.uint8:
+        planes /= np.float32(255)  # a division is correctly rounded, a product with 1 / 255 is not
+    return from_array(planes)
 
 
 def _pixels(op: str, pic: Any) -> np.ndarray:
@@ -65,7 +66,7 @@ def pil_to_tensor(pic: Any) -> Tensor:
     pixels = _pixels("pil_to_tensor", pic)
     if pic.mode.startswith("I;16"):
         pixels = np.atleast_3d(np.asarray(pic).astype(np.int32))
-    return from_array(pixels.transpose(2, 0, 1).copy())
+    return from_array(pixels.transpose(2, 0, 1).copy(order="C"))
 
 
 @judged

@@ -118,13 +118,13 @@ def _resized(x: np.ndarray, rows: int, columns: int, mode: str, smooth: bool) ->
 
 
 def _summed(x: np.ndarray, axis: int, taps: Taps) -> np.ndarray:
-    """The weighted sums along one axis, term after term: the order never depends on anything."""
+    """The weighted sums along one axis, term after term. (No place has to be clipped, but NumPy is faster where it may.)"""
     if not taps.weights.size:
-        return x.take(taps.places[:, 0], axis)
+        return x.take(taps.places[:, 0], axis, mode="clip")
     weights = taps.weights if axis == -1 else taps.weights[:, None, :]
-    y = x.take(taps.places[:, 0], axis) * weights[..., 0]
+    y = x.take(taps.places[:, 0], axis, mode="clip") * weights[..., 0]
     for k in range(1, taps.places.shape[1]):
-        part = x.take(taps.places[:, k], axis)
+        part = x.take(taps.places[:, k], axis, mode="clip")
         part *= weights[..., k]
         y += part
     return y

@@ -230,28 +230,29 @@ def _sources(matrix: Sequence[float], height: int, width: int, rows: int, column
 
 def _looked_up(x: np.ndarray, sources: tuple[np.ndarray, np.ndarray], mode: str, color: tuple[float, ...] | None) -> np.ndarray:
     """The values (N, C, H, W) at these places; outside the picture they are 0, or ``color``."""
-    across, down = (np.nan_to_num(source, nan=-1e6, posinf=-1e6, neginf=-1e6).clip(-1e6, 1e6) for source in sources)
+    if color is not None:  # one more channel, that says how much of the picture is seen
+        x = np.concatenate([x, np.ones_like(x[:, :1])], 1)
+    framed = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    beyond = -2.0, float(max(x.shape[-2:]) + 1)
+    across, down = (np.nan_to_num(source, nan=-2.0).clip(*beyond) for source in sources)
     if mode == "nearest":
-        values, known = _taken(x, np.rint(down), np.rint(across))
-        return values if color is None else np.where(known, values, _colored(x, color))
-    left, top = np.floor(across), np.floor(down)
-    right_share, lower_share = across - left, down - top
-    total, known = np.zeros((*x.shape[:2], *across.shape), x.dtype), np.zeros(across.shape, x.dtype)
-    for row, tall in ((top, 1 - lower_share), (top + 1, lower_share)):
-        for column, wide in ((left, 1 - right_share), (left + 1, right_share)):
-            values, there = _taken(x, row, column)
-            total += values * (wide * tall)
-            known += there * (wide * tall)
-    return total if color is None else total * known + (1 - known) * _colored(x, color)
+        seen = _taken(framed, np.rint(down), np.rint(across))
+    else:
+        left, top = np.floor(across), np.floor(down)
+        right_share, lower_share = across - left, down - top
+        seen = np.zeros((*x.shape[:2], *across.shape), x.dtype)
+        for row, tall in ((top, 1 - lower_share), (top + 1, lower_share)):
+            for column, wide in ((left, 1 - right_share), (left + 1, right_share)):
+                seen += _taken(framed, row, column) * (wide * tall)
+    if color is None:
+        return seen
+    values, known = seen[:, :-1], seen[:, -1:]
+    rest = np.array(color, x.dtype).reshape(-1, 1, 1)
+    return np.where(known > 0, values, rest) if mode == "nearest" else values * known + (1 - known) * rest
 
 
-def _colored(x: np.ndarray, color: tuple[float, ...]) -> np.ndarray:
-    return np.array(color, x.dtype).reshape(-1, 1, 1)
-
-
-def _taken(x: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The pixels at these rows and columns, zero where there is none, and where there is one."""
-    height, width = x.shape[-2:]
-    there = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    values = x[..., np.where(there, rows, 0).astype(np.int64), np.where(there, columns, 0).astype(np.int64)]
-    return np.where(there, values, x.dtype.type(0)), there
+def _taken(framed: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """The pixels at these rows and columns of a picture that has a frame of zeros, one pixel wide, for all that is outside."""
+    height, width = framed.shape[-2:]
+    places = (rows.clip(-1, height - 2) + 1).astype(np.intp) * width + (columns.clip(-1, width - 2) + 1).astype(np.intp)
+    return framed.reshape(*framed.shape[:2], -1).take(places, -1, mode="clip")
