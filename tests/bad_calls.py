@@ -26,6 +26,7 @@ from numbacnn import d2l, nn, optim
 from numbacnn.errors import in_form
 
 F = nn.functional
+T = nc.vision.transforms
 Call = tuple[Callable[..., Any], list[Any], dict[str, Any]]
 
 
@@ -530,7 +531,111 @@ ROWS: dict[str, Callable[[], Call]] = {
     "adjoint_check": lambda: call(nc.testing.adjoint_check, lambda x: x * 2, [weight(2)], rtol=1e-4, seed=0),
 }
 
+
+def picture(dtype: Any = nc.float32) -> nc.Tensor:
+    return T.ConvertImageDtype(dtype)(nc.from_array(np.linspace(0, 1, 126, dtype=np.float32).reshape(3, 6, 7)))
+
+
+def drawing() -> Any:
+    return T.ToPILImage()(picture())
+
+
+def _transform(name: str, *args: Any) -> dict[str, Callable[[], Call]]:
+    """The rows of a transform: made and then called with a picture; and called with a wrong one."""
+    kind = getattr(T, name)
+    image = drawing if name in ("RandomPosterize", "RandomEqualize", "ToTensor", "PILToTensor") else picture
+    rows = {f"vision.{name}": lambda: call(lambda *a: kind(*a)(image()), *args)} if args else {}
+    return {**rows, f"vision.{name}()": lambda: call(kind(*args), image())}
+
+
+def _change(name: str, *args: Any, image: Callable[[], Any] = picture) -> dict[str, Callable[[], Call]]:
+    """The rows of a function: of a Tensor, and of a Pillow picture."""
+    function = getattr(T.functional, name)
+    rows = {f"vision.{name}(picture)": lambda: call(lambda *a: function(drawing(), *a), *args)} if args else {}
+    return {**rows, f"vision.{name}": lambda: call(function, image(), *args)}
+
+
+def _only_tensor(name: str, *args: Any) -> dict[str, Callable[[], Call]]:
+    return {key: row for key, row in _change(name, *args).items() if "picture" not in key}
+
+
+BILINEAR = T.InterpolationMode.BILINEAR
+CORNERS = [[0, 0], [6, 0], [6, 5], [0, 5]]
+CENTER = T.CenterCrop(3)
+ROWS |= (
+    _transform("CenterCrop", (3, 4))
+    | _transform("ColorJitter", 0.5, (0.5, 1.5), 0.2, (-0.1, 0.1))
+    | _transform("Compose", [CENTER])
+    | _transform("ConvertImageDtype", nc.uint8)
+    | _transform("FiveCrop", 3)
+    | _transform("GaussianBlur", (3, 5), (0.5, 1.5))
+    | _transform("Grayscale", 3)
+    | _transform("Lambda", str)
+    | _transform("Normalize", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), False)
+    | _transform("PILToTensor")
+    | _transform("Pad", (1, 2), 0.5, "constant")
+    | _transform("RandomAdjustSharpness", 2.0, 1.0)
+    | _transform("RandomAffine", 10, (0.1, 0.1), (0.9, 1.1), (-5, 5), BILINEAR, 0.5, (2, 3))
+    | _transform("RandomApply", [CENTER], 1.0)
+    | _transform("RandomAutocontrast", 1.0)
+    | _transform("RandomChoice", [CENTER, CENTER], [1, 2])
+    | _transform("RandomCrop", (4, 5), (1, 2), True, 0.5, "constant")
+    | _transform("RandomEqualize", 1.0)
+    | _transform("RandomErasing", 1.0, (0.1, 0.2), (0.5, 2.0), (1, 2, 3), False)
+    | _transform("RandomGrayscale", 1.0)
+    | _transform("RandomHorizontalFlip", 1.0)
+    | _transform("RandomInvert", 1.0)
+    | _transform("RandomOrder", [CENTER])
+    | _transform("RandomPerspective", 0.5, 1.0, BILINEAR, 0.5)
+    | _transform("RandomPosterize", 2, 1.0)
+    | _transform("RandomResizedCrop", (3, 4), (0.2, 1.0), (0.5, 2.0), BILINEAR, True)
+    | _transform("RandomRotation", (-10, 10), BILINEAR, True, (2, 3), (0.1, 0.2, 0.3))
+    | _transform("RandomSolarize", 0.5, 1.0)
+    | _transform("RandomVerticalFlip", 1.0)
+    | _transform("Resize", [4], BILINEAR, 9, True)
+    | _transform("TenCrop", (3, 4), True)
+    | _transform("ToPILImage", "RGB")
+    | _transform("ToTensor")
+    | _change("adjust_brightness", 0.5)
+    | _change("adjust_contrast", 0.5)
+    | _change("adjust_gamma", 0.5, 2.0)
+    | _change("adjust_hue", 0.25)
+    | _change("adjust_saturation", 0.5)
+    | _change("adjust_sharpness", 0.5)
+    | _change("affine", 10.0, (1, 2), 1.5, (3.0, 4.0), BILINEAR, (0, 0, 0), (2, 3))
+    | _change("autocontrast")
+    | _change("center_crop", (3, 9))
+    | _only_tensor("convert_image_dtype", nc.uint8)
+    | _change("crop", -1, 2, 4, 5)
+    | _change("equalize", image=lambda: picture(nc.uint8))
+    | _only_tensor("erase", 0, 1, 2, 3, 0.5, False)
+    | _change("five_crop", (3, 4))
+    | _change("gaussian_blur", (3, 5), (0.5, 1.5))
+    | _change("get_dimensions")
+    | _change("get_image_num_channels")
+    | _change("get_image_size")
+    | _change("hflip")
+    | _change("invert")
+    | _only_tensor("normalize", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), False)
+    | _change("pad", (1, 2), 0, "edge")
+    | _change("perspective", CORNERS, CORNERS, BILINEAR, (0, 0, 0))
+    | _change("pil_to_tensor", image=drawing)
+    | _change("posterize", 2, image=lambda: picture(nc.uint8))
+    | _change("resize", [4], BILINEAR, 9, True)
+    | _change("resized_crop", 0, 1, 3, 4, (5, 6), BILINEAR, True)
+    | _change("rgb_to_grayscale", 3)
+    | _change("rotate", 10.0, BILINEAR, True, (2, 3), (0, 0, 0))
+    | _change("solarize", 0.5)
+    | _change("ten_crop", (3, 4), True)
+    | _change("to_grayscale", 3)
+    | _only_tensor("to_pil_image", "RGB")
+    | _change("to_tensor", image=drawing)
+    | _change("vflip")
+)
+
 CALLBACKS = {
+    ("vision.Lambda", 0),
+    *((f"vision.{name}", 0) for name in ("Compose", "RandomApply", "RandomChoice", "RandomOrder")),
     ("load", "map_location"),
     ("load(file)", 0),
     ("Module.apply", 0),
@@ -704,7 +809,8 @@ def draw(calls: int, seed: int) -> Iterator[Found]:
 def public() -> set[str]:
     """The names of functions and classes that a user is offered, without exceptions and plain records."""
     found = set()
-    for module in (nc, nn, F, nn.init, optim, nc.data, nc.vision.datasets, nc.vision.utils, nc.models, nc.checkpoint, nc.inspect, d2l):
+    vision = (nc.vision.datasets, nc.vision.utils, T, T.functional)
+    for module in (nc, nn, F, nn.init, optim, nc.data, *vision, nc.models, nc.checkpoint, nc.inspect, d2l):
         for name in getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]:
             value = getattr(module, name)
             if callable(value) and not inspect.ismodule(value):

@@ -18,6 +18,7 @@ from PIL import Image
 
 import numbacnn as nc
 from numbacnn import nn, random
+from numbacnn.errors import in_form
 from numbacnn.vision import transforms as T
 
 F = T.functional
@@ -271,3 +272,100 @@ def test_the_seed_decides(text: str) -> None:
     library = [np.asarray(transform(image.clone())) for _ in range(4)]
     nc.manual_seed(3)
     assert all(np.array_equal(np.asarray(transform(image.clone())), a) for a in library)
+
+
+# -- errors -----------------------------------------------------------------------------------------------------------
+PICTURE = Image.new("RGB", (13, 12))
+
+
+@pytest.mark.parametrize(("make", "kind", "text"), [
+    (lambda: F.hflip(np.zeros((3, 4, 4))), TypeError, "[hflip] expected a Pillow picture or a Tensor (..., C, H, W); received an array of "
+     "shape (3, 4, 4) and dtype float64; ToTensor or ToPILImage makes one of an array."),
+    (lambda: F.hflip(nc.ones(3)), nc.ShapeError, "[hflip] expected a picture (H, W) or (..., C, H, W); received shape (3,)."),
+    (lambda: T.ToTensor()(IMAGE), TypeError, "[to_tensor] expected a Pillow picture or an array (H, W, C); received a Tensor; "
+     "it is one already."),
+    (lambda: T.ToTensor()(np.zeros(3)), nc.ShapeError, "[to_tensor] expected an array (H, W, C) or (H, W); received shape (3,)."),
+    (lambda: T.Normalize(0.5, 0.5)(PICTURE), TypeError, "[normalize] expected a Tensor (..., C, H, W); received a Pillow picture; call "
+     "to_tensor or pil_to_tensor first."),
+    (lambda: T.Normalize(0.5, 0.5)(nc.zeros(3, 4, 4, dtype="uint8")), nc.DTypeError, "[normalize] expected a Tensor of floats; received "
+     "uint8; call ToTensor or ConvertImageDtype first."),
+    (lambda: T.Normalize((0.5, 0.5), 0.5)(IMAGE), nc.ShapeError, "[normalize] expected mean of 1 or C = 3 numbers; received (0.5, 0.5)."),
+    (lambda: T.Normalize(0.5, 0.0)(IMAGE), ValueError, "[normalize] expected std of numbers that are not zero in float32; received 0.0."),
+    (lambda: T.Normalize(0.5, 0.5)(nc.ones(4, 4)), nc.ShapeError, "[normalize] expected a Tensor (..., C, H, W); received shape (4, 4)."),
+    (lambda: T.Resize((1, 2, 3)), ValueError, "[Resize] expected size as an integer or a sequence of 1 or 2 of at least 1; received "
+     "(1, 2, 3)."),
+    (lambda: T.Resize(0), ValueError, "[Resize] expected size as an integer or a sequence of 1 or 2 of at least 1; received 0."),
+    (lambda: T.Resize(9, "bilinear"), TypeError, "[Resize] expected interpolation as an InterpolationMode, or a constant of Pillow; "
+     "received 'bilinear'."),
+    (lambda: T.Resize(9, max_size=9)(IMAGE), ValueError, "[resize] expected max_size beside one number, and larger than it; received "
+     "size 9 and max_size 9."),
+    (lambda: T.Resize(9, T.InterpolationMode.BOX)(IMAGE), ValueError, "[resize] expected one of the modes NEAREST, NEAREST_EXACT, "
+     "BILINEAR, BICUBIC for a Tensor; received InterpolationMode.BOX."),
+    (lambda: T.RandomRotation(5, T.InterpolationMode.BICUBIC)(IMAGE), ValueError, "[rotate] expected one of the modes NEAREST, BILINEAR "
+     "for a Tensor; received InterpolationMode.BICUBIC."),
+    (lambda: T.RandomRotation(5, T.InterpolationMode.BOX)(PICTURE), ValueError, "[rotate] expected NEAREST, BILINEAR or BICUBIC for a "
+     "Pillow picture; received InterpolationMode.BOX."),
+    (lambda: T.RandomCrop(20)(IMAGE), nc.ShapeError, "[RandomCrop] expected a picture of at least 20 x 20; received 12 x 13; give "
+     "padding, or pad_if_needed=True."),
+    (lambda: T.FiveCrop(20)(IMAGE), nc.ShapeError, "[five_crop] expected a picture of at least 20 x 20; received 12 x 13."),
+    (lambda: T.Pad((1, 2, 3)), ValueError, "[Pad] expected padding as an integer or a sequence of 1, 2 or 4; received (1, 2, 3)."),
+    (lambda: T.Pad(-6)(IMAGE), nc.ShapeError, "[pad] expected a picture of which something is left; received 12 x 13 with padding -6."),
+    (lambda: T.Pad(1, (1, 2, 3))(IMAGE), TypeError, "[pad] expected fill as a number for a Tensor; received (1, 2, 3)."),
+    (lambda: T.Pad(1, (1, 2))(PICTURE), ValueError, "[pad] expected fill of 1 or 3 numbers; received (1, 2)."),
+    (lambda: T.Pad(1, padding_mode="wrap"), ValueError, "[Pad] expected padding_mode as 'constant', 'edge', 'reflect' or 'symmetric'; "
+     "received 'wrap'."),
+    (lambda: T.ColorJitter(-1), ValueError, "[ColorJitter] expected brightness as a number of at least 0; received -1."),
+    (lambda: T.ColorJitter(hue=0.6), ValueError, "[ColorJitter] expected hue as (low, high) of -0.5 to 0.5; received (-0.6, 0.6)."),
+    (lambda: T.Grayscale(2), ValueError, "[Grayscale] expected num_output_channels 1 or 3; received 2."),
+    (lambda: T.Grayscale()(nc.ones(4, 5, 5)), nc.ShapeError, "[rgb_to_grayscale] expected a Tensor (..., C, H, W) with C 1 or 3, and "
+     "pixels; received shape (4, 5, 5)."),
+    (lambda: T.RandomEqualize(1.0)(IMAGE), nc.DTypeError, "[equalize] expected a Tensor of uint8; received float32; call "
+     "convert_image_dtype first."),
+    (lambda: T.GaussianBlur(4), ValueError, "[GaussianBlur] expected kernel_size of odd numbers; received 4."),
+    (lambda: T.GaussianBlur(3, 0.0), ValueError, "[GaussianBlur] expected sigma above 0; received 0.0."),
+    (lambda: T.GaussianBlur(31)(IMAGE), nc.ShapeError, "[gaussian_blur] expected a picture larger than half the kernel (31, 31); received "
+     "12 x 13."),
+    (lambda: T.RandomHorizontalFlip(2), ValueError, "[RandomHorizontalFlip] expected p as a number from 0 to 1; received 2."),
+    (lambda: T.RandomAffine(5, translate=(2, 0)), ValueError, "[RandomAffine] expected translate as two numbers from 0 to 1; received "
+     "(2, 0)."),
+    (lambda: T.RandomAffine(5, scale=(0, 1)), ValueError, "[RandomAffine] expected scale as (low, high) above 0; received (0, 1)."),
+    (lambda: T.RandomRotation(-5), ValueError, "[RandomRotation] expected degrees as a number of at least 0; received -5."),
+    (lambda: T.RandomRotation((1, 2, 3)), ValueError, "[RandomRotation] expected degrees as a sequence of 2 numbers; received (1, 2, 3)."),
+    (lambda: T.RandomErasing(value="noise"), ValueError, "[RandomErasing] expected value as a number, a sequence of them or 'random'; "
+     "received 'noise'."),
+    (lambda: T.RandomErasing(1, value=(1, 2))(IMAGE), nc.ShapeError, "[RandomErasing] expected value of 1 or C = 3 numbers; received "
+     "(1, 2)."),
+    (lambda: F.erase(IMAGE, 0, 0, 2, 2, nc.ones(3, 5, 5)), nc.ShapeError, "[erase] expected v as a number or a Tensor that fits (3, 2, 2); "
+     "received Tensor."),
+    (lambda: T.RandomResizedCrop(8, ratio=(0, 1)), ValueError, "[RandomResizedCrop] expected ratio as (low, high) above 0; received "
+     "(0, 1)."),
+    (lambda: T.RandomResizedCrop(8, scale=(0.5, 0.2)), ValueError, "[RandomResizedCrop] expected scale as (low, high) of at least 0; "
+     "received (0.5, 0.2)."),
+    (lambda: T.ConvertImageDtype(nc.int64)(IMAGE), RuntimeError, "[convert_image_dtype] expected a dtype whose integers all are numbers "
+     "of float32; received int64; convert to int16."),
+    (lambda: T.ToPILImage()(nc.ones(5, 4, 4)), nc.ShapeError, "[to_pil_image] expected a Tensor (C, H, W) or an array (H, W, C), C from 1 "
+     "to 4; received shape (5, 4, 4)."),
+    (lambda: T.ToPILImage("L")(IMAGE), ValueError, "[to_pil_image] expected mode RGB or YCbCr or HSV for 3 channels of uint8; received "
+     "'L'."),
+    (lambda: T.ToPILImage()(nc.zeros(3, 4, 4, dtype="int16")), nc.DTypeError, "[to_pil_image] expected bytes or floats, or one channel of "
+     "int16 or int32; received 3 channels of int16."),
+    (lambda: T.Compose([T.ToTensor(), 3]), TypeError, "[Compose] expected transforms as a list of functions; received 3 among them."),
+    (lambda: T.Compose(T.ToTensor()), TypeError, "[Compose] expected transforms as a list of functions; received ToTensor."),
+    (lambda: T.RandomChoice([]), ValueError, "[RandomChoice] expected transforms to choose from; received none."),
+    (lambda: T.RandomChoice([T.ToTensor()], p=[0]), ValueError, "[RandomChoice] expected p of numbers of at least 0, not all of them 0; "
+     "received [0]."),
+    (lambda: T.Lambda(3), TypeError, "[Lambda] expected lambd as a function; received 3."),
+    (lambda: F.perspective(IMAGE, [[0, 0]], [[0, 0]]), ValueError, "[perspective] expected startpoints as four points (x, y); received "
+     "[[0, 0]]."),
+    (lambda: F.adjust_brightness(Image.new("I;16", (4, 4)), 0.5), ValueError, None),
+    (lambda: F.posterize(PICTURE, 9), ValueError, "[posterize] expected bits as an integer from 0 to 8; received 9."),
+    (lambda: T.RandomCrop(8)(IMAGE, np.random.default_rng(0)), TypeError, "[RandomCrop] expected the arguments img; received too many "
+     "positional arguments."),
+    (lambda: nc.data.DataLoader((np.zeros((4, 1, 8, 8), np.float32), np.zeros(4)), transform=T.RandomCrop(8)), TypeError, "[DataLoader] "
+     "expected a transform of whole batches; received RandomCrop, of one picture; give it to the data set, or take one of numbacnn.data."),
+])  # fmt: skip
+def test_errors(make: Callable[[], Any], kind: type[Exception], text: str | None) -> None:
+    with pytest.raises(kind) as error:
+        make()
+    assert in_form(error.value)
+    assert text is None or str(error.value) == text

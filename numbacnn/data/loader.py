@@ -81,6 +81,9 @@ class DataLoader:
         self.shuffle, self.drop_last = flag("DataLoader", "shuffle", shuffle), flag("DataLoader", "drop_last", drop_last)
         if transform is not None and not callable(transform):
             raise TypeError(message("DataLoader", "transform as a function or None", shown(transform)))
+        if getattr(transform, "one_picture", False):
+            hint = "give it to the data set, or take one of numbacnn.data"
+            raise TypeError(message("DataLoader", "a transform of whole batches", f"{type(transform).__name__}, of one picture", hint))
         self.dataset = dataset
         self._x, self._y = columns("DataLoader", dataset)
         if not isinstance(dataset, ImageDataset):  # pictures of which the channels lie last, as in an ImageDataset

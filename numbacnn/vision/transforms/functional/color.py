@@ -37,8 +37,8 @@ def _colored(op: str, img: P, on_picture: Callable[[Any], Any], change: Change, 
     """``on_picture`` of a Pillow picture, or ``change`` of the values (..., C, H, W) of a Tensor of 1 or 3 channels."""
 
     def judge(x: np.ndarray) -> np.ndarray:
-        if x.ndim > 2 and x.shape[-3] not in (1, 3):
-            raise ShapeError(message(op, "a Tensor (..., C, H, W) with C 1 or 3", f"shape {x.shape}"))
+        if not x.size or (x.ndim > 2 and x.shape[-3] not in (1, 3)):
+            raise ShapeError(message(op, "a Tensor (..., C, H, W) with C 1 or 3, and pixels", f"shape {x.shape}"))
         if bytes_only and x.dtype != np.uint8:
             raise DTypeError(message(op, "a Tensor of uint8", str(x.dtype), "call convert_image_dtype first"))
         return change(x) if x.ndim > 2 else change(x[None])[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -137,7 +138,7 @@ def pad(img: P, padding: Size, fill: Fill = 0, padding_mode: PaddingMode = "cons
         raise ShapeError(message(op, "a picture of which something is left", f"{height} x {width} with padding {padding}"))
     if is_picture(op, img):
         return _padded_picture(img, sides, fill, padding_mode)
-    if isinstance(fill, (list, tuple)):
+    if isinstance(fill, Sequence):
         raise TypeError(message(op, "fill as a number for a Tensor", shown(fill)))
     result: Any = on_array(op, img, lambda x: _padded(x, sides, fill or 0, padding_mode))  # type: ignore[arg-type]
     return result
@@ -175,7 +176,7 @@ def _padded(x: np.ndarray, sides: tuple[int, int, int, int], fill: float, mode: 
 def pillow_fill(op: str, fill: Fill, img: Any) -> Any:
     """A colour as Pillow takes it: a number for each channel, integers but in mode F."""
     channels = len(img.getbands())
-    several = tuple(fill) if isinstance(fill, (list, tuple)) else (0 if fill is None else fill,)
+    several = tuple(fill) if isinstance(fill, Sequence) else (0 if fill is None else fill,)
     if len(several) not in (1, channels):
         raise ValueError(message(op, f"fill of 1 or {channels} numbers", shown(fill)))
     try:
