@@ -13,8 +13,10 @@ __all__ = [
     "DType",
     "as_dtype",
     "bool_",
+    "finfo",
     "float32",
     "float64",
+    "iinfo",
     "int8",
     "int16",
     "int32",
@@ -92,3 +94,28 @@ def promote(a: tuple[DType, int], b: tuple[DType, int]) -> DType:
     if ra != rb:
         return da if ra > rb else db
     return da if da == db else np.promote_types(da, db)
+
+
+def finfo(dtype: Any = float32) -> Any:
+    """The numbers that tell a floating-point dtype: ``eps``, ``max``, ``min``, ``tiny``, ``bits`` ..., as NumPy's ``finfo``.
+
+    >>> float(finfo(float32).eps) == 2**-23
+    True
+    """
+    return np.finfo(_of_kind("finfo", dtype, "f", "a floating-point dtype"))
+
+
+def iinfo(dtype: Any) -> Any:
+    """The numbers that tell an integer dtype: ``max``, ``min``, ``bits``, as NumPy's ``iinfo``.
+
+    >>> iinfo(uint8).max
+    255
+    """
+    return np.iinfo(_of_kind("iinfo", dtype, "iu", "an integer dtype"))
+
+
+def _of_kind(op: str, dtype: Any, kinds: str, what: str) -> DType:
+    found = as_dtype(op, dtype)
+    if found.kind not in kinds:
+        raise DTypeError(message(op, what, str(found)))
+    return found

@@ -10,7 +10,7 @@ Pointwise operations take arrays of one dtype, or Python scalars that are alread
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -55,6 +55,9 @@ class Backend(Protocol):
     def shares_memory(self, x: Array, y: Array) -> bool: ...
     def is_dense(self, x: Array, order: Sequence[int]) -> bool: ...  # whether the axes lie in memory in this order, without gaps
 
+    # -- what has no kernel: a function of NumPy's that writes into its last argument, a new array; on the host, wherever arrays lie
+    def by_numpy(self, function: Callable[..., Any], args: Sequence[Any], shape: Sequence[int], dtype: Any) -> Array: ...
+
     # -- for kernels and libraries of the user's own: memory as it is -------------------------------------------------------
     def dense(self, shape: Sequence[int], dtype: Any, order: Sequence[int]) -> Array: ...  # uninitialised; the axes lie in this order
     def memory(self, x: Array, order: Sequence[int]) -> Any: ...  # for Numba: C-contiguous, x's axes in this order; else a copy
@@ -73,7 +76,8 @@ class Backend(Protocol):
     def synchronize(self) -> None: ...  # waits for all launched work
 
     # -- pointwise -----------------------------------------------------------------------------------------------------
-    def unary(self, name: str, x: Array) -> Array: ...  # a function of the table, or logical_not
+    # ``name``: of the table, logical_not, or a ufunc of NumPy's, which CUDA leaves to the host; BINARY of ``names``, or such a ufunc
+    def unary(self, name: str, x: Array) -> Array: ...
     def unary_backward(self, name: str, grad: Array, saved: Array) -> Array: ...  # its gradient; ``saved`` is x or y, as the table says
     def binary(self, name: str, a: Array | float, b: Array | float) -> Array: ...
     def compare(self, name: str, a: Array | float, b: Array | float) -> Array: ...  # bool

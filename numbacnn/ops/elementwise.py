@@ -12,11 +12,14 @@ from .base import Gradients, Op, shape_of, unbroadcast
 
 __all__ = [
     "Add",
+    "Arctan2",
+    "Bitwise",
     "Cast",
     "ClampMax",
     "ClampMin",
     "Divide",
     "FloorDivide",
+    "Fmod",
     "Maximum",
     "Minimum",
     "Multiply",
@@ -164,6 +167,43 @@ class Remainder(_Binary):
 
     def gradients(self, xp: Backend, grad: Array, of: int) -> Array:
         return xp.unary("negative", xp.binary("multiply", grad, xp.binary("floor_divide", *self.saved))) if of else grad
+
+
+class Fmod(_Binary):
+    """a - b * trunc(a / b); by NumPy."""
+
+    name = "fmod"
+
+    def save(self, a: Array | float, b: Array | float) -> None:
+        if self.needs_grad[1]:
+            self.saved, self.saved_inputs = (a, b), (0, 1)
+
+    def gradients(self, xp: Backend, grad: Array, of: int) -> Array:
+        if not of:
+            return grad
+        return xp.unary("negative", xp.binary("multiply", grad, xp.unary("trunc", xp.binary("divide", *self.saved))))
+
+
+class Arctan2(_Binary):
+    """The angle of the point (b, a); by NumPy."""
+
+    name = "arctan2"
+
+    def save(self, a: Array | float, b: Array | float) -> None:
+        self.saved, self.saved_inputs = (a, b), (0, 1)
+
+    def gradients(self, xp: Backend, grad: Array, of: int) -> Array:
+        a, b = self.saved
+        squared = xp.binary("add", xp.binary("multiply", a, a), xp.binary("multiply", b, b))
+        slope = xp.binary("divide", a if of else b, squared)
+        return xp.binary("multiply", xp.unary("negative", grad) if of else grad, slope)
+
+
+class Bitwise(_Binary):
+    """Bit by bit, of integers; by NumPy. No gradient."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 class _Extremum(_Binary):

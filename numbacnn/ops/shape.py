@@ -9,7 +9,7 @@ import numpy as np
 from ..backends import Array, Backend
 from .base import Gradients, Op, shape_of, unbroadcast
 
-__all__ = ["Broadcast", "Concatenate", "Contiguous", "Flip", "GetItem", "Reshape", "Roll", "SetItem", "Transpose"]
+__all__ = ["AddAt", "Broadcast", "Concatenate", "Contiguous", "Flip", "GetItem", "Reshape", "Roll", "SetItem", "Transpose"]
 
 
 class Reshape(Op):
@@ -132,6 +132,21 @@ class SetItem(Op):
         kept = xp.copy(grad)
         xp.setitem(kept, self.index, 0)
         return kept, into_value
+
+
+class AddAt(Op):
+    """A copy of ``x`` with ``value`` added at the index, as often as that names a place."""
+
+    def __init__(self, index: Any) -> None:
+        self.index = index
+
+    def forward(self, xp: Backend, x: Array, value: Array) -> Array:
+        out = xp.copy(x)
+        xp.add_at(out, self.index, value)
+        return out
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        return grad, xp.getitem(grad, self.index) if self.needs_grad[1] else None
 
 
 class Concatenate(Op):

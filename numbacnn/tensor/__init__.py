@@ -6,18 +6,35 @@
 
 from __future__ import annotations
 
-from .convert import Convert
-from .core import Operand, Scalar, TensorBase, apply, from_array, tensor
-from .create import arange, empty, eye, full, normal, ones, ones_like, rand, randn, zeros, zeros_like
+from .core import Operand, Scalar, TensorBase, apply, from_array, is_tensor, tensor
+from .create import (
+    Create,
+    arange,
+    as_tensor,
+    empty,
+    empty_like,
+    eye,
+    from_numpy,
+    full,
+    full_like,
+    linspace,
+    logspace,
+    ones,
+    ones_like,
+    zeros,
+    zeros_like,
+)
 from .dense import Dense
+from .draw import Draw, bernoulli, multinomial, normal, rand, rand_like, randint, randint_like, randn, randn_like, randperm
+from .einsum import einsum
 from .exchange import Exchange, from_dlpack
 from .function import Context, Function, PointwiseFunction
-from .index import Index
-from .join import cat, stack
-from .pointwise import Pointwise, maximum, minimum, where
-from .reduce import MinMax, Reduce
-from .shape import Shape
-from .tape import inference_mode, is_grad_enabled, no_grad
+from .join import atleast_1d, atleast_2d, atleast_3d, cat, concat, dstack, hstack, meshgrid, stack, vstack
+from .operands import result_type
+from .order import Order
+from .pointwise import maximum, minimum, where
+from .reduce import MinMax
+from .tape import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 
 __all__ = [
     "Context",
@@ -29,31 +46,57 @@ __all__ = [
     "Tensor",
     "apply",
     "arange",
+    "as_tensor",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "bernoulli",
     "cat",
+    "concat",
+    "dstack",
+    "einsum",
     "empty",
+    "empty_like",
+    "enable_grad",
     "eye",
     "from_array",
     "from_dlpack",
+    "from_numpy",
     "full",
+    "full_like",
+    "hstack",
     "inference_mode",
     "is_grad_enabled",
+    "is_tensor",
+    "linspace",
+    "logspace",
     "maximum",
+    "meshgrid",
     "minimum",
+    "multinomial",
     "no_grad",
     "normal",
     "ones",
     "ones_like",
     "rand",
+    "rand_like",
+    "randint",
+    "randint_like",
     "randn",
+    "randn_like",
+    "randperm",
+    "result_type",
+    "set_grad_enabled",
     "stack",
     "tensor",
+    "vstack",
     "where",
     "zeros",
     "zeros_like",
 ]
 
 
-class Tensor(Dense, Reduce, Pointwise, Index, Convert, Shape, Exchange):
+class Tensor(Dense, Order, Draw, Create, Exchange):
     """An n-dimensional array on a device, which remembers how it was made. Make one with :func:`tensor`, ``zeros``, ``randn`` ...
 
     >>> import numbacnn as nc

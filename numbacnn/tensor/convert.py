@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from .. import backends, ops
 from ..dtypes import as_dtype, names_device
+from ..errors import DTypeError, message
 from ..ops import elementwise
 from .core import TensorBase, apply
 
@@ -45,6 +46,10 @@ class Convert(TensorBase):
         """On the GPU; the same tensor where it is there already."""
         return self.to("cuda")
 
+    def pin_memory(self) -> Self:
+        """The tensor itself: no memory is pinned here."""
+        return self
+
     def type(self, dtype: Any) -> Tensor:
         """In another dtype; the same tensor where it has it already."""
         return self.to(as_dtype("type", dtype))
@@ -68,6 +73,26 @@ class Convert(TensorBase):
     def bool(self) -> Tensor:
         """In bool: whether each element is not 0."""
         return self.to("bool")
+
+    def short(self) -> Tensor:
+        """In int16."""
+        return self.to("int16")
+
+    def char(self) -> Tensor:
+        """In int8."""
+        return self.to("int8")
+
+    def byte(self) -> Tensor:
+        """In uint8."""
+        return self.to("uint8")
+
+    def half(self) -> Tensor:
+        """Refused: the library does not compute in float16."""
+        raise DTypeError(message("half", "float32 or float64, in which the library computes", "float16", "use float(), or keep the tensor"))
+
+    def type_as(self, other: Tensor) -> Tensor:
+        """In the dtype of another tensor, on its device."""
+        return self.to(other)
 
     def clone(self) -> Tensor:
         """A copy; gradients flow through it."""

@@ -22,7 +22,7 @@ from .text import tensor_text
 if TYPE_CHECKING:
     from . import Tensor
 
-__all__ = ["Operand", "Scalar", "TensorBase", "apply", "as_tensor", "check_fit", "from_array", "tensor"]
+__all__ = ["Operand", "Scalar", "TensorBase", "apply", "as_tensor", "check_fit", "from_array", "is_tensor", "tensor"]
 
 Scalar: TypeAlias = int | float | bool
 Operand: TypeAlias = "TensorBase | np.ndarray | Scalar"
@@ -87,6 +87,35 @@ class TensorBase:
     def numel(self) -> int:
         """The number of elements."""
         return math.prod(self.shape)
+
+    nelement, ndimension = numel, dim
+
+    @property
+    def itemsize(self) -> int:
+        """The bytes of an element."""
+        return self.dtype.itemsize
+
+    def element_size(self) -> int:
+        """The bytes of an element, as :attr:`itemsize`."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all elements."""
+        return self.numel() * self.dtype.itemsize
+
+    def is_floating_point(self) -> bool:
+        """Whether the elements are floating-point numbers."""
+        return is_floating(self.dtype)
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the tensor lies on a GPU."""
+        return self.device != backends.DEFAULT
+
+    def get_device(self) -> int:
+        """The GPU's number, 0; -1 for the CPU."""
+        return 0 if self.is_cuda else -1
 
     @property
     def requires_grad(self) -> bool:
@@ -424,6 +453,11 @@ def check_fit(op: str, values: np.ndarray, dtype: DType) -> None:
     low, high, least, most = (v.item() if isinstance(v, np.generic) else v for v in (values.min(), values.max(), bounds.min, bounds.max))
     if not (least - 1 < low and high < most + 1):  # NaN is in no order
         raise ValueError(message(op, f"numbers from {least} to {most} for {dtype}", f"{low} to {high}" if low < high else f"{low}"))
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether an object is a Tensor."""
+    return isinstance(obj, TensorBase)
 
 
 def as_tensor(value: Any, device: str) -> Any:

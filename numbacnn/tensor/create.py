@@ -9,20 +9,64 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import backends, random
-from ..dtypes import as_dtype, float32, int64, is_floating
-from ..errors import DTypeError, message
+from .. import backends
+from ..arguments import number
+from ..dtypes import as_dtype, float32, int64
+from ..errors import message
 from ..recording import constant, now
 from ..signatures import judged
-from .core import Scalar, TensorBase, check_fit, from_array
+from .core import Scalar, TensorBase, check_fit, from_array, tensor
 from .exchange import Layout, memory_order
-from .operands import as_scalar, check_sizes, scalar_dtype
-from .tape import no_grad
+from .operands import as_scalar, as_sizes, check_sizes, scalar_dtype
 
 if TYPE_CHECKING:
     from . import Tensor
 
-__all__ = ["arange", "empty", "eye", "full", "normal", "ones", "ones_like", "rand", "randn", "zeros", "zeros_like"]
+__all__ = [
+    "Create",
+    "arange",
+    "as_tensor",
+    "empty",
+    "empty_like",
+    "eye",
+    "from_numpy",
+    "full",
+    "full_like",
+    "linspace",
+    "logspace",
+    "ones",
+    "ones_like",
+    "zeros",
+    "zeros_like",
+]
+
+
+@judged
+def as_tensor(data: Any, *, dtype: Any = None, device: str | None = None) -> Tensor:
+    """A Tensor as it is, an array as a Tensor that shares its memory, and other data as :func:`tensor` makes one.
+
+    Only where ``dtype`` or ``device`` asks for something else are the values copied.
+    """
+    if isinstance(data, np.ndarray) or backends.holder(data) is not None:
+        data = from_array(data, device)
+    elif not isinstance(data, TensorBase):
+        return tensor(data, dtype=dtype, device=device or backends.DEFAULT)
+    return data.to(device=device, dtype=None if dtype is None else as_dtype("as_tensor", dtype))  # type: ignore[attr-defined]
+
+
+@judged
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A Tensor of a NumPy array, which shares its memory where that can be written.
+
+    >>> a = np.zeros(2, np.float32)
+    >>> x = from_numpy(a)
+    >>> a[0] = 1
+    >>> x
+    tensor([1., 0.])
+    """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(message("from_numpy", "a NumPy array", type(array).__name__, "make a Tensor of it with tensor()"))
+    return from_array(array)
 
 
 @judged
@@ -76,15 +120,67 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: str = "cpu",
 
 
 @judged
-def zeros_like(x: Tensor) -> Tensor:
-    """Zeros of the shape and dtype of ``x``, on its device."""
-    return zeros(x.shape, dtype=x.dtype, device=x.device)
+def full_like(x: Tensor, value: Scalar, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """One value in the shape and dtype of ``x``, on its device, unless ``dtype`` or ``device`` say otherwise."""
+    return full(x.shape, value, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad)
 
 
 @judged
-def ones_like(x: Tensor) -> Tensor:
-    """Ones of the shape and dtype of ``x``, on its device."""
-    return ones(x.shape, dtype=x.dtype, device=x.device)
+def zeros_like(x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """Zeros of the shape and dtype of ``x``, on its device, unless ``dtype`` or ``device`` say otherwise."""
+    return full(x.shape, 0, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad)
+
+
+@judged
+def ones_like(x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """Ones of the shape and dtype of ``x``, on its device, unless ``dtype`` or ``device`` say otherwise."""
+    return full(x.shape, 1, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad)
+
+
+@judged
+def empty_like(x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """A Tensor to be filled, of the shape and dtype of ``x``, on its device, unless ``dtype`` or ``device`` say otherwise."""
+    return empty(x.shape, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad)
+
+
+@judged
+def linspace(start: float, end: float, steps: int, *, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+    """``steps`` numbers from ``start`` to ``end``, both among them, at equal distances; float32 unless ``dtype`` says otherwise.
+
+    >>> linspace(0, 1, 5).tolist()
+    [0.0, 0.25, 0.5, 0.75, 1.0]
+    """
+    return _spaced("linspace", _steps, (start, end, steps), dtype, device, requires_grad)
+
+
+@judged
+def logspace(
+    start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, device: str = "cpu", requires_grad: bool = False
+) -> Tensor:
+    """``base`` to the powers of :func:`linspace`.
+
+    >>> logspace(0, 2, 3).tolist()
+    [1.0, 10.0, 100.0]
+    """
+    number("logspace", "base", base, math.isfinite, "that is finite")
+    return _spaced("logspace", _powers, (start, end, steps, base), dtype, device, requires_grad)
+
+
+def _powers(start: float, end: float, steps: int, base: float, dtype: Any) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return np.logspace(start, end, steps, base=base).astype(dtype)
+
+
+def _steps(start: float, end: float, steps: int, dtype: Any) -> np.ndarray:
+    return np.linspace(start, end, steps).astype(dtype)
+
+
+def _spaced(op: str, make: Any, args: tuple[Any, ...], dtype: Any, device: str, requires_grad: bool) -> Tensor:
+    found = float32 if dtype is None else as_dtype(op, dtype)
+    for name, value in zip(("start", "end"), args):
+        number(op, name, value, math.isfinite, "that is finite")
+    (count,) = check_sizes(op, (args[2],))
+    return _same_each_time(make, (*args[:2], count, *args[3:], found), device, requires_grad)
 
 
 @judged
@@ -122,31 +218,35 @@ def _kept(make: Callable[..., np.ndarray], *args: Any) -> np.ndarray:
     return constant(make(*args))
 
 
-def _draw(op: str, size: tuple[Any, ...], draw: str, dtype: Any, device: str, requires_grad: bool) -> Tensor:
-    found = float32 if dtype is None else as_dtype(op, dtype)
-    if not is_floating(found):
-        raise DTypeError(message(op, "a floating-point dtype", str(found)))
-    shape = check_sizes(op, size)
-    return from_array(random.draw(lambda generator: np.asarray(getattr(generator, draw)(size=shape, dtype=found))), device, requires_grad)
+class Create(TensorBase):
+    """The methods that make other tensors of a tensor's dtype, on its device, unless ``dtype`` or ``device`` say otherwise."""
 
+    __slots__ = ()
 
-@judged
-def rand(*sizes: Any, size: Any = None, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Uniform on [0, 1), from the library's generator; float32, or float64 where ``dtype`` says so."""
-    return _draw("rand", sizes if size is None else (size,), "random", dtype, device, requires_grad)
+    def new_zeros(self, *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+        """Zeros of this shape, of the tensor's dtype, on its device."""
+        return self.new_full(size, 0, dtype=dtype, device=device, requires_grad=requires_grad)
 
+    def new_ones(self, *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+        """Ones of this shape, of the tensor's dtype, on its device."""
+        return self.new_full(size, 1, dtype=dtype, device=device, requires_grad=requires_grad)
 
-@judged
-def randn(*sizes: Any, size: Any = None, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Standard normal, from the library's generator; float32, or float64 where ``dtype`` says so."""
-    return _draw("randn", sizes if size is None else (size,), "standard_normal", dtype, device, requires_grad)
+    def new_full(
+        self, size: Any, fill_value: Scalar, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+    ) -> Tensor:
+        """One value in this shape, of the tensor's dtype, on its device."""
+        return full(
+            as_sizes("new_full", size), fill_value, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad
+        )
 
+    def new_empty(self, *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+        """A tensor to be filled, of this shape, of the tensor's dtype, on its device."""
+        return empty(*size, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
 
-@judged
-def normal(mean: float, std: float, size: Sequence[int], *, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """Normal with this mean and standard deviation, float32."""
-    if std < 0:
-        raise ValueError(message("normal", "std of at least 0", f"{std}"))
-    with no_grad():
-        drawn = randn(size, device=device) * std + mean
-    return drawn.requires_grad_(requires_grad)
+    def new_tensor(self, data: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+        """A copy of data, as :func:`tensor` makes one, of the tensor's dtype, on its device.
+
+        >>> zeros(2).new_tensor([1, 2])
+        tensor([1., 2.])
+        """
+        return tensor(data, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)

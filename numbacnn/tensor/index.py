@@ -11,7 +11,7 @@ import numpy as np
 from .. import backends
 from ..errors import ShapeError, message
 from ..indexing import ints_first
-from ..ops.shape import GetItem, SetItem
+from ..ops.shape import AddAt, GetItem, SetItem
 from ..recording import is_constant, now
 from .core import Operand, Scalar, TensorBase, apply, as_tensor
 from .operands import as_number, as_scalar, check_cast, scalar_dtype
@@ -37,6 +37,13 @@ class Index(TensorBase):
     def __setitem__(self, index: Any, value: Operand) -> None:
         try:
             self._write(ints_first(self.shape, _as_index(index)), value)
+        except (IndexError, OverflowError) as error:
+            raise _index_error(self.shape, index, error) from None
+
+    def _with_added(self, index: Any, values: Tensor) -> Tensor:
+        """A copy with values added at an index; those for one place add up."""
+        try:
+            return apply(AddAt(ints_first(self.shape, _as_index(index))), self, self._fitting(index, values))
         except (IndexError, OverflowError) as error:
             raise _index_error(self.shape, index, error) from None
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..dtypes import KIND_RANK, DType, bool_, float32, float64, int64, is_floating, promote
 from ..errors import DeviceError, DTypeError, ShapeError, message
+from ..signatures import shown
 from .core import Scalar, TensorBase, as_tensor, check_fit
 
 if TYPE_CHECKING:
@@ -27,9 +28,11 @@ __all__ = [
     "check_cast",
     "check_not_empty",
     "check_sizes",
+    "check_tensors",
     "check_values",
     "operands",
     "resolve_shape",
+    "result_type",
     "scalar_dtype",
 ]
 
@@ -51,6 +54,17 @@ def scalar_dtype(value: Scalar) -> DType:
 def as_floating(x: Any) -> Tensor:
     """A floating-point tensor as it is; others in float32."""
     return x if is_floating(x.dtype) else x.to(float32)
+
+
+def result_type(a: Any, b: Any) -> DType:
+    """The dtype of an operation on two operands, Tensors or numbers.
+
+    >>> import numbacnn as nc
+    >>> nc.result_type(nc.ones(2, dtype="int64"), 1.5)
+    dtype('float32')
+    """
+    ranks = [(v.dtype, 2 if v.ndim else 1) if isinstance(v, TensorBase) else (scalar_dtype(as_scalar(v)), 0) for v in (a, b)]
+    return promote(*ranks)
 
 
 def check_cast(source: DType, target: DType) -> None:
@@ -133,6 +147,12 @@ def check_broadcast_shapes(op: str, a: tuple[int, ...], b: tuple[int, ...]) -> N
     for m, n in zip(reversed(a), reversed(b)):
         if m != n and m != 1 and n != 1:
             raise ShapeError(message(op, "shapes that broadcast to each other", f"{a} and {b}"))
+
+
+def check_tensors(op: str, tensors: Any) -> None:
+    """Refuse what is no row of at least one Tensor."""
+    if not isinstance(tensors, (list, tuple)) or not tensors or not all(isinstance(t, TensorBase) for t in tensors):
+        raise TypeError(message(op, "Tensors, at least one", shown(tensors), "make one with tensor()"))
 
 
 def check_axis(op: str, axis: Any, ndim: int) -> int:

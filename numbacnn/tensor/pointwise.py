@@ -18,7 +18,7 @@ from .tape import mode
 if TYPE_CHECKING:
     from . import Tensor
 
-__all__ = ["Pointwise", "maximum", "minimum", "where"]
+__all__ = ["Pointwise", "binary", "compare", "maximum", "minimum", "where"]
 
 
 class Pointwise(Index, Convert):
@@ -28,46 +28,46 @@ class Pointwise(Index, Convert):
 
     # -- arithmetic
     def __add__(self, other: Operand) -> Tensor:
-        return _binary(elementwise.Add(), self, other)
+        return binary(elementwise.Add(), self, other)
 
     def __radd__(self, other: Operand) -> Tensor:
-        return _binary(elementwise.Add(), other, self)
+        return binary(elementwise.Add(), other, self)
 
     def __sub__(self, other: Operand) -> Tensor:
-        return _binary(elementwise.Subtract(), self, other)
+        return binary(elementwise.Subtract(), self, other)
 
     def __rsub__(self, other: Operand) -> Tensor:
-        return _binary(elementwise.Subtract(), other, self)
+        return binary(elementwise.Subtract(), other, self)
 
     def __mul__(self, other: Operand) -> Tensor:
-        return _binary(elementwise.Multiply(), self, other)
+        return binary(elementwise.Multiply(), self, other)
 
     def __rmul__(self, other: Operand) -> Tensor:
-        return _binary(elementwise.Multiply(), other, self)
+        return binary(elementwise.Multiply(), other, self)
 
     def __truediv__(self, other: Operand) -> Tensor:
-        return _binary(elementwise.Divide(), self, other, floating=True)
+        return binary(elementwise.Divide(), self, other, floating=True)
 
     def __rtruediv__(self, other: Operand) -> Tensor:
-        return _binary(elementwise.Divide(), other, self, floating=True)
+        return binary(elementwise.Divide(), other, self, floating=True)
 
     def __floordiv__(self, other: Operand) -> Tensor:
-        return _binary(elementwise.FloorDivide(), self, other)
+        return binary(elementwise.FloorDivide(), self, other)
 
     def __rfloordiv__(self, other: Operand) -> Tensor:
-        return _binary(elementwise.FloorDivide(), other, self)
+        return binary(elementwise.FloorDivide(), other, self)
 
     def __mod__(self, other: Operand) -> Tensor:
-        return _binary(elementwise.Remainder(), self, other)
+        return binary(elementwise.Remainder(), self, other)
 
     def __rmod__(self, other: Operand) -> Tensor:
-        return _binary(elementwise.Remainder(), other, self)
+        return binary(elementwise.Remainder(), other, self)
 
     def __pow__(self, other: Operand) -> Tensor:
-        return _binary(elementwise.Power(), self, other)
+        return binary(elementwise.Power(), self, other)
 
     def __rpow__(self, other: Operand) -> Tensor:
-        return _binary(elementwise.Power(), other, self)
+        return binary(elementwise.Power(), other, self)
 
     def __neg__(self) -> Tensor:
         check_values("negative", self, self)
@@ -75,11 +75,6 @@ class Pointwise(Index, Convert):
 
     def __abs__(self) -> Tensor:
         return apply(elementwise.Pointwise("absolute"), self)
-
-    def __invert__(self) -> Tensor:
-        if self.dtype != bool_:
-            raise DTypeError(message("invert", "a bool tensor", str(self.dtype)))
-        return self._new(backends.get(self.device).unary("logical_not", self.array), self.device)
 
     # -- arithmetic in place
     def __iadd__(self, other: Operand) -> Self:
@@ -98,44 +93,28 @@ class Pointwise(Index, Convert):
         """Itself, or a copy for backward where operations are recorded: it is about to be overwritten."""
         return self.clone() if mode.grad else self
 
-    def add_(self, other: Operand) -> Self:
-        """``self + other``, written into this tensor."""
-        return self.__iadd__(other)
-
-    def sub_(self, other: Operand) -> Self:
-        """``self - other``, written into this tensor."""
-        return self.__isub__(other)
-
-    def mul_(self, other: Operand) -> Self:
-        """``self * other``, written into this tensor."""
-        return self.__imul__(other)
-
-    def div_(self, other: Operand) -> Self:
-        """``self / other``, written into this tensor."""
-        return self.__itruediv__(other)
-
     # -- comparison: bool tensors
     def __eq__(self, other: object) -> Any:
         if other is None:
             return False
-        return _compare("equal", self, other)
+        return compare("equal", self, other)
 
     def __ne__(self, other: object) -> Any:
         if other is None:
             return True
-        return _compare("not_equal", self, other)
+        return compare("not_equal", self, other)
 
     def __lt__(self, other: Any) -> Tensor:
-        return _compare("less", self, other)
+        return compare("less", self, other)
 
     def __le__(self, other: Any) -> Tensor:
-        return _compare("less_equal", self, other)
+        return compare("less_equal", self, other)
 
     def __gt__(self, other: Any) -> Tensor:
-        return _compare("greater", self, other)
+        return compare("greater", self, other)
 
     def __ge__(self, other: Any) -> Tensor:
-        return _compare("greater_equal", self, other)
+        return compare("greater_equal", self, other)
 
     __hash__ = object.__hash__
 
@@ -180,8 +159,8 @@ class Pointwise(Index, Convert):
         """Bounded below and above; the gradient flows where a value is within its bounds, and on them."""
         if min is None and max is None:
             raise ValueError(message("clamp", "a bound, min or max", "neither"))
-        x: Any = self if min is None else _binary(elementwise.ClampMin(), self, min, called="clamp")
-        return x if max is None else _binary(elementwise.ClampMax(), x, max, called="clamp")
+        x: Any = self if min is None else binary(elementwise.ClampMin(), self, min, called="clamp")
+        return x if max is None else binary(elementwise.ClampMax(), x, max, called="clamp")
 
 
 def _unary(name: str, x: Any) -> Tensor:
@@ -189,7 +168,7 @@ def _unary(name: str, x: Any) -> Tensor:
     return apply(elementwise.Pointwise(name), as_floating(x))
 
 
-def _binary(op: Any, a: Any, b: Any, floating: bool = False, called: str = "") -> Tensor:
+def binary(op: Any, a: Any, b: Any, floating: bool = False, called: str = "") -> Tensor:
     """An operation on two operands of one dtype, a floating one where ``floating``; ``called``: by a user, if not by its name."""
     name = called or op.name
     a, b = operands(name, a, b, floating)
@@ -198,7 +177,7 @@ def _binary(op: Any, a: Any, b: Any, floating: bool = False, called: str = "") -
     return apply(op, a, b)
 
 
-def _compare(name: str, a: TensorBase, b: Any) -> Tensor:
+def compare(name: str, a: TensorBase, b: Any) -> Tensor:
     """A bool tensor; nothing is recorded."""
     first, second = operands(name, a, b, widen=True)
     check_broadcast(name, first, second)
@@ -208,17 +187,19 @@ def _compare(name: str, a: TensorBase, b: Any) -> Tensor:
 
 def maximum(a: Any, b: Any) -> Tensor:
     """The larger of two, elementwise; equal ones share the gradient."""
-    return _binary(elementwise.Maximum(), a, b)
+    return binary(elementwise.Maximum(), a, b)
 
 
 def minimum(a: Any, b: Any) -> Tensor:
     """The smaller of two, elementwise; equal ones share the gradient."""
-    return _binary(elementwise.Minimum(), a, b)
+    return binary(elementwise.Minimum(), a, b)
 
 
 @judged
-def where(condition: Tensor, a: Any, b: Any) -> Tensor:
-    """``a`` where the condition holds, else ``b``."""
+def where(condition: Tensor, a: Any = None, b: Any = None) -> Any:
+    """``a`` where the condition holds, else ``b``; of a condition alone, the places where it holds, a vector for each axis."""
+    if a is None and b is None:
+        return condition.nonzero(as_tuple=True)
     if condition.dtype != bool_:
         raise DTypeError(message("where", "a bool condition", str(condition.dtype)))
     if not isinstance(a, TensorBase) and not isinstance(b, TensorBase):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import backends
+from ..arguments import integer
 from ..errors import ShapeError, message
 from ..layout import channels_last
 from ..ops.shape import Broadcast, Contiguous, Flip, Reshape, Roll, Transpose
 from .core import TensorBase, apply
-from .operands import as_sizes, check_axis, resolve_shape
+from .operands import as_sizes, check_axes, check_axis, resolve_shape
 
 if TYPE_CHECKING:
     from . import Tensor
@@ -39,6 +41,29 @@ class Shape(TensorBase):
     def view(self, *sizes: Any) -> Tensor:
         """As :meth:`reshape`: copies where PyTorch would raise."""
         return self.reshape(*sizes)
+
+    def reshape_as(self, other: Tensor) -> Tensor:
+        """In the shape of another tensor, as :meth:`reshape`."""
+        return self.reshape(other.shape)
+
+    def view_as(self, other: Tensor) -> Tensor:
+        """In the shape of another tensor, as :meth:`view`."""
+        return self.view(other.shape)
+
+    def ravel(self) -> Tensor:
+        """The values as one row; a view where the memory allows it."""
+        return self.reshape(-1)
+
+    def unflatten(self, dim: int, sizes: Sequence[int]) -> Tensor:
+        """An axis cut into several of these sizes, one of which may be -1.
+
+        >>> import numbacnn as nc
+        >>> nc.zeros(2, 12).unflatten(1, (3, -1)).shape
+        (2, 3, 4)
+        """
+        axis = check_axis("unflatten", dim, self.ndim)
+        cut = resolve_shape("unflatten", self.shape[axis : axis + 1], as_sizes("unflatten", (sizes,)))
+        return self.reshape(self.shape[:axis] + cut + self.shape[axis + 1 :])
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         """The axes from ``start_dim`` to ``end_dim`` joined into one; a view where the memory allows it.
@@ -75,6 +100,43 @@ class Shape(TensorBase):
             order[i], order[j] = order[j], order[i]
         return apply(Transpose(tuple(order)), self)
 
+    swapaxes = swapdims = transpose
+
+    def movedim(self, source: Any, destination: Any) -> Tensor:
+        """An axis, or each of several, at another place; the others keep their order. A view.
+
+        >>> import numbacnn as nc
+        >>> nc.zeros(2, 3, 4).movedim(0, 2).shape
+        (3, 4, 2)
+        """
+        origin, target = ([check_axis("movedim", a, self.ndim) for a in as_sizes("movedim", (axes,))] for axes in (source, destination))
+        if len(origin) != len(target) or len({*origin}) != len(origin) or len({*target}) != len(target):
+            raise ShapeError(message("movedim", "as many places as axes, each once", f"{source} and {destination}"))
+        order = [axis for axis in range(self.ndim) if axis not in origin]
+        for place, axis in sorted(zip(target, origin)):
+            order.insert(place, axis)
+        return apply(Transpose(tuple(order)), self)
+
+    moveaxis = movedim
+
+    def rot90(self, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
+        """Turned by k quarters in the plane of two axes, from the first towards the second; a copy.
+
+        >>> import numbacnn as nc
+        >>> nc.arange(4).reshape(2, 2).rot90().tolist()
+        [[1, 3], [0, 2]]
+        """
+        axes = [check_axis("rot90", a, self.ndim) for a in as_sizes("rot90", (dims,))]
+        if len(axes) != 2 or axes[0] == axes[1]:
+            raise ShapeError(message("rot90", "two different axes", f"{dims}"))
+        quarters = integer("rot90", "k", k, -(1 << 62)) % 4
+        x: Any = self
+        if quarters in (1, 2):
+            x = x.flip(axes[1])
+        if quarters in (2, 3):
+            x = x.flip(axes[0])
+        return x.transpose(*axes) if quarters % 2 else x if quarters else x.clone()
+
     def t(self) -> Tensor:
         """A matrix transposed, as :attr:`T`; a vector stays as it is."""
         if self.ndim > 2:
@@ -86,9 +148,16 @@ class Shape(TensorBase):
         """The axes in reverse order; a view."""
         return apply(Transpose(tuple(reversed(range(self.ndim)))), self)
 
-    def squeeze(self, dim: int | None = None) -> Tensor:
-        """Without axes of size 1 (or without that one)."""
-        drop = range(self.ndim) if dim is None else (check_axis("squeeze", dim, self.ndim),)
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes exchanged: matrices transposed; a view."""
+        if self.ndim < 2:
+            raise ShapeError(message("mT", "a tensor of at least two axes", f"shape {self.shape}"))
+        return self.transpose(-2, -1)
+
+    def squeeze(self, dim: Any = None) -> Tensor:
+        """Without axes of size 1, or without that one or those of a tuple."""
+        drop = range(self.ndim) if dim is None else check_axes("squeeze", dim, self.ndim) if dim != () else ()
         return self.reshape(tuple(size for i, size in enumerate(self.shape) if size != 1 or i not in drop))
 
     def unsqueeze(self, dim: int) -> Tensor:
@@ -105,6 +174,14 @@ class Shape(TensorBase):
         if len(own) != len(wanted) or any(w < 0 or o not in (1, w) for o, w in zip(own, target)):
             raise ShapeError(message("expand", f"sizes that shape {self.shape} can be repeated to", f"{wanted}"))
         return apply(Broadcast(target), self)
+
+    def expand_as(self, other: Tensor) -> Tensor:
+        """Repeated to the shape of another tensor, as :meth:`expand`."""
+        return self.expand(other.shape)
+
+    def broadcast_to(self, *shape: Any) -> Tensor:
+        """As :meth:`expand`."""
+        return self.expand(*shape)
 
     def flip(self, dims: Any, *more: Any) -> Tensor:
         """These axes in reverse order; a copy.
@@ -136,6 +213,11 @@ class Shape(TensorBase):
             x = apply(Roll(step, check_axis("roll", axis, x.ndim)), x)
         return x if x.shape == self.shape else x.reshape(self.shape)
 
+    def is_contiguous(self) -> bool:
+        """Whether :meth:`contiguous` gives the tensor itself."""
+        orders = [tuple(range(self.ndim))] + ([channels_last(self.ndim)] if self._base is None else [])
+        return any(backends.get(self.device).is_dense(self.array, order) for order in orders)
+
     def contiguous(self) -> Tensor:
         """The tensor itself where it lies in C order, or is what a layer gives (channels-last, and no view); else a copy in C order.
 
@@ -146,6 +228,4 @@ class Shape(TensorBase):
         >>> x.contiguous() is x, x.t().contiguous().zero_().sum().item(), x.sum().item()
         (True, 0.0, 6.0)
         """
-        orders = [tuple(range(self.ndim))] + ([channels_last(self.ndim)] if self._base is None else [])
-        xp = backends.get(self.device)
-        return cast("Tensor", self) if any(xp.is_dense(self.array, order) for order in orders) else apply(Contiguous(), self)
+        return cast("Tensor", self) if self.is_contiguous() else apply(Contiguous(), self)

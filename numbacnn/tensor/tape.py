@@ -21,10 +21,23 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
 from .. import backends, ops
+from ..arguments import flag
 from ..errors import ShapeError, message
-from ..recording import now
+from ..recording import now, refuse
 
-__all__ = ["Leaf", "Node", "Version", "inference_mode", "is_grad_enabled", "mode", "no_grad", "walk", "watching"]
+__all__ = [
+    "Leaf",
+    "Node",
+    "Version",
+    "enable_grad",
+    "inference_mode",
+    "is_grad_enabled",
+    "mode",
+    "no_grad",
+    "set_grad_enabled",
+    "walk",
+    "watching",
+]
 
 
 class _Mode(threading.local):
@@ -74,9 +87,11 @@ class no_grad(contextlib.ContextDecorator):
             return functools.wraps(function)(coroutine)
         return super().__call__(function)
 
+    wanted = False
+
     def __enter__(self) -> None:
         mode.outer.append(mode.grad)
-        mode.grad = False
+        mode.grad = self.wanted
 
     def __exit__(self, *exc: object) -> None:
         if not mode.outer:
@@ -121,6 +136,54 @@ class inference_mode(no_grad):
     >>> y.requires_grad
     False
     """
+
+
+class enable_grad(no_grad):
+    """Record operations inside, within :class:`no_grad` too: ``with enable_grad(): ...`` or ``@enable_grad()``.
+
+    >>> import numbacnn as nc
+    >>> x = nc.ones(1, requires_grad=True)
+    >>> with nc.no_grad():
+    ...     with nc.enable_grad():
+    ...         y = x * 2
+    >>> y.requires_grad
+    True
+    """
+
+    wanted = True
+
+
+class set_grad_enabled(no_grad):
+    """Record operations from now on, or don't; inside a ``with``, or as a decorator, only there.
+
+    >>> import numbacnn as nc
+    >>> with nc.set_grad_enabled(False):
+    ...     y = nc.ones(1, requires_grad=True) * 2
+    >>> y.requires_grad, nc.is_grad_enabled()
+    (False, True)
+    """
+
+    def __init__(self, mode: bool) -> None:
+        self.wanted = flag("set_grad_enabled", "mode", mode)
+        self._before = _set(self.wanted)
+
+    def __call__(self, function: Callable[..., Any]) -> Any:
+        _set(self._before)
+        return super().__call__(function)
+
+    def __enter__(self) -> None:
+        _set(self._before)
+        super().__enter__()
+
+    def _recreate_cm(self) -> Any:
+        return enable_grad() if self.wanted else no_grad()
+
+
+def _set(grad: bool) -> bool:
+    """The mode before."""
+    refuse("the mode of the autograd is set")
+    before, mode.grad = mode.grad, grad
+    return before
 
 
 class Version:

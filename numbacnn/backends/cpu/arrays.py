@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -197,6 +197,11 @@ class Arrays:
     def to_numpy(self, x: Array) -> Array:
         recording.refuse("values are read")
         return x
+
+    def by_numpy(self, function: Callable[..., Any], args: Sequence[Any], shape: Sequence[int], dtype: Any) -> Array:
+        out = plain(shape, dtype)
+        compute(function, *args, out)
+        return out
 
     def full(self, shape: Sequence[int], value: float, dtype: Any) -> Array:
         return filled(shape, value, dtype)

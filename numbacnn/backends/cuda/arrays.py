@@ -2,7 +2,7 @@
 
 Views are made on the host without touching the device. Elementwise kernels read any strides; the others get flat, dense memory:
 channels-last for activations, C order for matrices and parameters. Nothing waits for the device but ``to_numpy`` and ``item``, and
-what goes through them: an index that is an array.
+what goes through them: an index that is an array, and functions that only NumPy has (``by_numpy``).
 """
 
 from __future__ import annotations
@@ -315,6 +315,12 @@ class Arrays:
             return np.empty(x.shape, x.dtype)
         memory = self.flat(self.ordered(x, order)).copy_to_host()
         return memory.reshape([x.shape[a] for a in order]).transpose(np.argsort(order))
+
+    def by_numpy(self, function: Callable[..., Any], args: Sequence[Any], shape: Sequence[int], dtype: Any) -> CudaArray:
+        out = np.empty(shape, dtype)
+        with np.errstate(all="ignore"):
+            function(*(self.to_numpy(a) if isinstance(a, CudaArray) else a for a in args), out)
+        return self.from_numpy(out)
 
     def full(self, shape: Sequence[int], value: float, dtype: Any) -> CudaArray:
         out = self.empty(shape, dtype)

@@ -47,6 +47,8 @@ class Pointwise(Arrays):
         return [CudaArray(x.buffer.view(np.uint8), x.view, np.uint8) if x.dtype == np.bool_ else x for x in operands]
 
     def unary(self, name: str, x: CudaArray) -> CudaArray:
+        if name not in UNARY and name not in table:
+            return self.by_numpy(getattr(np, name), (x,), x.shape, x.dtype)
         (number,) = self._numbers([x])
         dtype = np.dtype(bool) if name == "logical_not" else number.dtype
         kernel, code = _choose(name, (pointwise.unary, UNARY), (pointwise.gelu, GELU), rows.forward)
@@ -69,6 +71,9 @@ class Pointwise(Arrays):
 
     def binary(self, name: str, a: Operand, b: Operand) -> CudaArray:
         operands = self._operands(a, b)
+        if name not in BINARY:
+            shape = np.broadcast_shapes(*(x.shape for x in operands))
+            return self.by_numpy(getattr(np, name), operands, shape, operands[0].dtype)
         numbers = self._numbers(operands)
         if name in FLOOR:
             kernel = pointwise.floor_real if numbers[0].dtype.kind == "f" else pointwise.floor_whole
