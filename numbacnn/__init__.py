@@ -72,10 +72,10 @@ from .version import __version__
 
 if _TYPE_CHECKING:
     from . import checkpoint, data, inspect, models, vision
+    from .functions import *  # noqa: F403
     from .plan import Profile, compile, explain, optimize_for_inference, profile
     from .predictor import Prediction, Predictor
     from .ptfile import load, save
-    from .tensor.functions import *  # noqa: F403
     from .testing.own import use_kernel
     from .training import Evaluation, History, evaluate, fit, predict
 
@@ -95,8 +95,8 @@ _METHODS = """
 
 
 _MODULES = """
-    checkpoint cli d2l data dlpack extras files inspect kernels layout models pickles plan plots predictor ptfile recording reference
-    testing training vision
+    checkpoint cli d2l data dlpack extras files functions inspect kernels layout models pickles plan plots predictor ptfile recording
+    reference testing training vision
 """.split()  # noqa: SIM905
 _ELSEWHERE = {
     **{module: f"{module}:" for module in _MODULES},
@@ -106,7 +106,7 @@ _ELSEWHERE = {
     **{name: f"ptfile:{name}" for name in ("load", "save")},
     "use_kernel": "testing.own:use_kernel",
     **{name: f"kernels.cpu.launch:{name}" for name in ("get_num_threads", "set_num_threads")},
-    **{name: f"tensor.functions:{name}" for name in _METHODS},  # torch.abs(x) is x.abs()
+    **{name: f"functions:{name}" for name in _METHODS},  # torch.abs(x) is x.abs()
     "bool": "dtypes:bool_",
     "short": "dtypes:int16",
     "int": "dtypes:int32",

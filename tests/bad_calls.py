@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import functools
 import inspect
 import io
 import itertools
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import function_rows
 import numba
 import numpy as np
 
@@ -632,6 +634,9 @@ ROWS |= (
     | _change("to_tensor", image=drawing)
     | _change("vflip")
 )
+
+_spoilt = filter(None, map(function_rows.spoilt, function_rows.ROWS))
+ROWS |= {name: functools.partial(make, nc) for name, make in dict(_spoilt).items() if name not in ROWS}
 
 CALLBACKS = {
     ("vision.Lambda", 0),

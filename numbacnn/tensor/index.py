@@ -43,7 +43,8 @@ class Index(TensorBase):
     def _with_added(self, index: Any, values: Tensor) -> Tensor:
         """A copy with values added at an index; those for one place add up."""
         try:
-            return apply(AddAt(ints_first(self.shape, _as_index(index))), self, self._fitting(index, values))
+            places = ints_first(self.shape, _as_index(index))
+            return apply(AddAt(places), self, self._fitting(places, values))
         except (IndexError, OverflowError) as error:
             raise _index_error(self.shape, index, error) from None
 

@@ -214,11 +214,11 @@ def _cumulate(function: Any, x: np.ndarray, axis: int, back: bool, out: np.ndarr
 def _slopes(x: np.ndarray, grad: np.ndarray, axis: int, out: np.ndarray) -> None:
     """The gradient of the running products: also where there are zeros, by which nothing is divided."""
     x, grad, out = (np.moveaxis(a, axis, 0) for a in (x, grad, out))
-    behind = np.zeros_like(x[0])  # what changes behind each place, where that changes by 1
+    behind = np.zeros(x.shape[1:], x.dtype)  # what changes behind each place, where that changes by 1
     for i in range(len(x) - 1, -1, -1):
         behind = grad[i] + (x[i + 1] * behind if i + 1 < len(x) else 0)
         out[i] = behind
-    before = np.ones_like(x[0])
+    before = np.ones_like(behind)
     for i in range(len(x)):
         out[i] *= before
         before = before * x[i]

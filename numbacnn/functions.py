@@ -9,9 +9,9 @@ import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from ..errors import message
-from ..signatures import shown
-from . import Tensor
+from .errors import message
+from .signatures import shown
+from .tensor import Tensor
 
 P = ParamSpec("P")
 T = TypeVar("T")
