@@ -561,7 +561,7 @@ def spoilt(row: str) -> tuple[str, Any] | None:
     function, args, options = (
         ast.unparse(node.func), [ast.unparse(a) for a in node.args], {str(k.arg): ast.unparse(k.value) for k in node.keywords}
     )  # fmt: skip
-    if any(a.startswith("*") for a in args):
+    if (not args and not options) or any(a.startswith("*") for a in args):
         return None
     owner = "" if function.startswith("t.") else "Tensor."
 

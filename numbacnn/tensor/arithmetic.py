@@ -8,7 +8,8 @@ from ..arguments import one_of
 from ..dtypes import is_floating
 from ..errors import DTypeError, message
 from ..ops import elementwise
-from .core import Operand, Scalar, TensorBase
+from ..signatures import judged
+from .core import Operand, Scalar, TensorBase, as_tensor
 from .elementary import Elementary, in_place
 from .operands import as_scalar, operands
 from .pointwise import binary, where
@@ -97,6 +98,7 @@ class Arithmetic(Elementary):
         """``self / other``."""
         return self / other
 
+    @judged
     def lerp(self, end: Tensor, weight: Operand) -> Tensor:
         """``self + weight * (end - self)``: ``self`` at the weight 0, and exactly ``end`` at 1."""
         w: Any = weight if isinstance(weight, TensorBase) else as_scalar(weight)
@@ -105,10 +107,12 @@ class Arithmetic(Elementary):
             return where(abs(w) < 0.5, self + away * w, end - away * (1 - w))
         return self + away * w if abs(w) < 0.5 else end - away * (1 - w)
 
+    @judged
     def addcmul(self, tensor1: Tensor, tensor2: Tensor, *, value: Scalar = 1) -> Tensor:
         """``self + value * tensor1 * tensor2``."""
         return self + _scaled("addcmul", self, tensor1 * tensor2, value)
 
+    @judged
     def addcdiv(self, tensor1: Tensor, tensor2: Tensor, *, value: Scalar = 1) -> Tensor:
         """``self + value * tensor1 / tensor2``."""
         return self + _scaled("addcdiv", self, tensor1 / tensor2, value)
@@ -136,9 +140,9 @@ class Arithmetic(Elementary):
 
 def _scaled(op: str, to: Any, x: Operand, factor: Scalar) -> Any:
     """``factor * x``, which is added to a tensor: to integers no fraction may come from the factor."""
-    factor = as_scalar(factor)
+    x, factor = x if isinstance(x, (int, float)) else as_tensor(x, to.device), as_scalar(factor)
     if factor == 1:
         return x
-    if isinstance(factor, float) and not is_floating(to.dtype) and not is_floating(getattr(x, "dtype", to.dtype)):
+    if isinstance(factor, float) and not is_floating(to.dtype) and not (isinstance(x, float) or is_floating(getattr(x, "dtype", to.dtype))):
         raise DTypeError(message(op, "an integer factor beside integers", repr(factor), "convert the tensor with .float()"))
-    return factor * x  # type: ignore[operator]
+    return x * factor

@@ -17,7 +17,7 @@ from ..recording import constant, now
 from ..signatures import judged
 from .core import Scalar, TensorBase, check_fit, from_array, tensor
 from .exchange import Layout, memory_order
-from .operands import as_scalar, as_sizes, check_sizes, scalar_dtype
+from .operands import as_scalar, as_sizes, check_sizes, like, scalar_dtype
 
 if TYPE_CHECKING:
     from . import Tensor
@@ -122,25 +122,25 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: str = "cpu",
 @judged
 def full_like(x: Tensor, value: Scalar, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """One value in the shape and dtype of ``x``, on its device, unless ``dtype`` or ``device`` say otherwise."""
-    return full(x.shape, value, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad)
+    return full(x.shape, value, **like(x, dtype, device), requires_grad=requires_grad)
 
 
 @judged
 def zeros_like(x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """Zeros of the shape and dtype of ``x``, on its device, unless ``dtype`` or ``device`` say otherwise."""
-    return full(x.shape, 0, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad)
+    return full(x.shape, 0, **like(x, dtype, device), requires_grad=requires_grad)
 
 
 @judged
 def ones_like(x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """Ones of the shape and dtype of ``x``, on its device, unless ``dtype`` or ``device`` say otherwise."""
-    return full(x.shape, 1, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad)
+    return full(x.shape, 1, **like(x, dtype, device), requires_grad=requires_grad)
 
 
 @judged
 def empty_like(x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """A Tensor to be filled, of the shape and dtype of ``x``, on its device, unless ``dtype`` or ``device`` say otherwise."""
-    return empty(x.shape, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad)
+    return empty(x.shape, **like(x, dtype, device), requires_grad=requires_grad)
 
 
 @judged
@@ -223,30 +223,33 @@ class Create(TensorBase):
 
     __slots__ = ()
 
+    @judged
     def new_zeros(self, *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
         """Zeros of this shape, of the tensor's dtype, on its device."""
-        return self.new_full(size, 0, dtype=dtype, device=device, requires_grad=requires_grad)
+        return self.new_full(as_sizes("new_zeros", size), 0, dtype=dtype, device=device, requires_grad=requires_grad)
 
+    @judged
     def new_ones(self, *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
         """Ones of this shape, of the tensor's dtype, on its device."""
-        return self.new_full(size, 1, dtype=dtype, device=device, requires_grad=requires_grad)
+        return self.new_full(as_sizes("new_ones", size), 1, dtype=dtype, device=device, requires_grad=requires_grad)
 
+    @judged
     def new_full(
         self, size: Any, fill_value: Scalar, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
     ) -> Tensor:
         """One value in this shape, of the tensor's dtype, on its device."""
-        return full(
-            as_sizes("new_full", size), fill_value, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad
-        )
+        return full(as_sizes("new_full", (size,)), fill_value, **like(self, dtype, device), requires_grad=requires_grad)
 
+    @judged
     def new_empty(self, *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
         """A tensor to be filled, of this shape, of the tensor's dtype, on its device."""
-        return empty(*size, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
+        return empty(*size, **like(self, dtype, device), requires_grad=requires_grad)
 
+    @judged
     def new_tensor(self, data: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
         """A copy of data, as :func:`tensor` makes one, of the tensor's dtype, on its device.
 
         >>> zeros(2).new_tensor([1, 2])
         tensor([1., 2.])
         """
-        return tensor(data, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
+        return tensor(data, **like(self, dtype, device), requires_grad=requires_grad)

@@ -15,7 +15,7 @@ from ..errors import DTypeError, ShapeError, message
 from ..random import Generator
 from ..signatures import judged
 from .core import TensorBase, from_array
-from .operands import check_sizes
+from .operands import check_sizes, like
 from .pointwise import Pointwise
 from .tape import no_grad
 
@@ -40,7 +40,7 @@ Stream = np.random.Generator
 
 
 def _floats(
-    op: str, shape: tuple[int, ...], draw: str, dtype: Any, device: str, requires_grad: bool, generator: Generator | None
+    op: str, shape: tuple[int, ...], draw: str, dtype: Any, device: str, requires_grad: bool, generator: Generator | None = None
 ) -> Tensor:
     found = float32 if dtype is None else as_dtype(op, dtype)
     if not is_floating(found):
@@ -84,13 +84,13 @@ def randn(
 @judged
 def rand_like(x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """Uniform on [0, 1), in the shape and dtype of ``x``, on its device, unless ``dtype`` or ``device`` say otherwise."""
-    return _floats("rand_like", x.shape, "random", dtype or x.dtype, device or x.device, requires_grad, None)
+    return _floats("rand_like", x.shape, "random", requires_grad=requires_grad, **like(x, dtype, device))
 
 
 @judged
 def randn_like(x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """Standard normal, in the shape and dtype of ``x``, on its device, unless ``dtype`` or ``device`` say otherwise."""
-    return _floats("randn_like", x.shape, "standard_normal", dtype or x.dtype, device or x.device, requires_grad, None)
+    return _floats("randn_like", x.shape, "standard_normal", requires_grad=requires_grad, **like(x, dtype, device))
 
 
 @judged
@@ -131,7 +131,9 @@ def _of(dtype: DType) -> tuple[int, int]:
     return (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
 
 
-def _integers(op: str, low: Any, high: Any, shape: Any, dtype: Any, device: str, requires_grad: bool, generator: Any) -> Tensor:
+def _integers(
+    op: str, low: Any, high: Any, shape: Any, dtype: Any, device: str, requires_grad: bool = False, generator: Any = None
+) -> Tensor:
     found = int64 if dtype is None else as_dtype(op, dtype)
     first, last = _range(op, low, high, found)
     draws = lambda stream: stream.integers(first, last, shape, np.int64 if is_floating(found) else found).astype(found)  # noqa: E731
@@ -163,7 +165,7 @@ def randint(
 @judged
 def randint_like(x: Tensor, low: int, high: int | None = None, *, dtype: Any = None, device: str | None = None) -> Tensor:
     """Integers as those of :func:`randint` in the shape and dtype of ``x``, on its device, unless ``dtype`` or ``device`` say otherwise."""
-    return _integers("randint_like", low, high, x.shape, dtype or x.dtype, device or x.device, False, None)
+    return _integers("randint_like", low, high, x.shape, **like(x, dtype, device))
 
 
 @judged
@@ -228,15 +230,17 @@ class Draw(Pointwise):
 
     __slots__ = ()
 
-    def _fill(self, op: str, make: Callable[[Stream], Any], generator: Generator | None) -> Self:
-        return self.copy_(_drawn(op, make, self.device, False, generator).to(self.dtype))
+    def _fill(self, op: str, make: Callable[..., Any], generator: Generator | None) -> Self:
+        """``make(stream, shape, dtype)``; a plan keeps the call, which must not keep the tensor."""
+        shape, dtype = self.shape, self.dtype
+        return self.copy_(_drawn(op, lambda stream: make(stream, shape, dtype), self.device, False, generator).to(dtype))
 
     def uniform_(self, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None) -> Self:
         """Fill with numbers from U(a, b)."""
         number("uniform_", "a", a, math.isfinite, "that is finite")
         number("uniform_", "b", b, lambda v: a <= v, f"of at least {a}")
         _check_real("uniform_", self)
-        return self._fill("uniform_", lambda s: s.random(self.shape, self.dtype) * (b - a) + a, generator)
+        return self._fill("uniform_", lambda s, shape, dtype: s.random(shape, dtype) * (b - a) + a, generator)
 
     def normal_(self, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Self:
         """Fill with numbers from N(mean, std^2).
@@ -248,27 +252,28 @@ class Draw(Pointwise):
         number("normal_", "mean", mean, math.isfinite, "that is finite")
         number("normal_", "std", std)
         _check_real("normal_", self)
-        return self._fill("normal_", lambda s: s.standard_normal(self.shape, self.dtype) * std + mean, generator)
+        return self._fill("normal_", lambda s, shape, dtype: s.standard_normal(shape, dtype) * std + mean, generator)
 
     def exponential_(self, lambd: float = 1.0, *, generator: Generator | None = None) -> Self:
         """Fill with numbers from the exponential distribution whose mean is ``1 / lambd``."""
         number("exponential_", "lambd", lambd, lambda v: v > 0, "above 0")
         _check_real("exponential_", self)
-        return self._fill("exponential_", lambda s: s.standard_exponential(self.shape, self.dtype) / lambd, generator)
+        return self._fill("exponential_", lambda s, shape, dtype: s.standard_exponential(shape, dtype) / lambd, generator)
 
     def bernoulli_(self, p: Any = 0.5, *, generator: Generator | None = None) -> Self:
         """Fill with 1 with the probability ``p``, a number or a Tensor that broadcasts, and with 0 elsewhere."""
         if isinstance(p, TensorBase):
             return self.copy_(bernoulli(p.expand(self.shape), generator=generator).to(self.dtype))  # type: ignore[attr-defined]
         number("bernoulli_", "p", p, lambda v: 0 <= v <= 1, "from 0 to 1")
-        return self._fill("bernoulli_", lambda s: s.random(self.shape) < p, generator)
+        return self._fill("bernoulli_", lambda s, shape, dtype: s.random(shape) < p, generator)
 
+    @judged
     def random_(self, low: int = 0, high: int | None = None, *, generator: Generator | None = None) -> Self:
         """Fill with integers from ``low`` up to, but without, ``high``; with one number from 0 up to it, without any all of the dtype."""
         if (low, high) == (0, None):
             high = 1 << {float32: 24, float64: 53}[self.dtype] if is_floating(self.dtype) else min(_of(self.dtype)[1] + 1, (1 << 63) - 1)
         first, last = _range("random_", low, high, self.dtype)
-        return self._fill("random_", lambda s: s.integers(first, last, self.shape, np.int64), generator)
+        return self._fill("random_", lambda s, shape, dtype: s.integers(first, last, shape, np.int64), generator)
 
     def bernoulli(self, *, generator: Generator | None = None) -> Tensor:
         """1 with the probability that each element tells, else 0."""

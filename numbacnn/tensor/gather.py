@@ -10,7 +10,7 @@ from ..arguments import flag, integer, one_of
 from ..dtypes import bool_, int64
 from ..errors import DTypeError, ShapeError, message
 from ..indexing import counting
-from ..signatures import shown
+from ..signatures import judged, shown
 from .core import TensorBase, as_tensor, from_array, is_tensor
 from .create import arange, zeros
 from .elementary import in_place
@@ -151,6 +151,7 @@ class Gather(Logic, Parts):
     index_fill_ = in_place(index_fill)
     index_copy_ = in_place(index_copy)
 
+    @judged
     def masked_scatter(self, mask: Tensor, source: Tensor) -> Tensor:
         """A copy with the first values of ``source`` where the mask holds, in order."""
         check_mask("masked_scatter", self, mask)

@@ -30,6 +30,7 @@ __all__ = [
     "check_sizes",
     "check_tensors",
     "check_values",
+    "like",
     "operands",
     "resolve_shape",
     "result_type",
@@ -65,6 +66,11 @@ def result_type(a: Any, b: Any) -> DType:
     """
     ranks = [(v.dtype, 2 if v.ndim else 1) if isinstance(v, TensorBase) else (scalar_dtype(as_scalar(v)), 0) for v in (a, b)]
     return promote(*ranks)
+
+
+def like(x: TensorBase, dtype: Any, device: str | None) -> dict[str, Any]:
+    """The ``dtype`` and ``device`` of a new tensor: those that are given, or those of ``x``."""
+    return {"dtype": x.dtype if dtype is None else dtype, "device": x.device if device is None else device}
 
 
 def check_cast(source: DType, target: DType) -> None:

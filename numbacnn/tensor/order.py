@@ -10,6 +10,7 @@ from .. import backends, ops
 from ..arguments import flag, integer
 from ..dtypes import bool_, float64, int64, is_floating
 from ..errors import ShapeError, message
+from ..signatures import judged
 from .core import apply, from_array
 from .gather import Gather
 from .join import cat
@@ -175,6 +176,7 @@ class Order(Reduce, Gather):
         tensors = tuple(from_array(np.ascontiguousarray(a), self.device) for a in found)
         return tensors[0] if len(tensors) == 1 else tensors
 
+    @judged
     def bincount(self, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
         """How often each number is in a vector of integers of at least 0, from 0 to the largest; or the sums of its weights.
 
@@ -209,6 +211,10 @@ def _order(x: np.ndarray, axis: int, down: bool, out: np.ndarray) -> None:
 def _cumulate(function: Any, x: np.ndarray, axis: int, back: bool, out: np.ndarray) -> None:
     """From the front, or from the back."""
     function.accumulate(np.flip(x, axis) if back else x, axis, None, np.flip(out, axis) if back else out)
+
+
+def _product(x: np.ndarray, axis: int, out: np.ndarray) -> None:
+    np.multiply.reduce(x, axis, None, out)
 
 
 def _slopes(x: np.ndarray, grad: np.ndarray, axis: int, out: np.ndarray) -> None:
@@ -254,7 +260,7 @@ class _Prod(_CumProd):
     def forward(self, xp: backends.Backend, x: Any) -> Any:
         self.saved, self.saved_inputs = (x,), (0,)
         shape = x.shape[: self.axis] + x.shape[self.axis + 1 :]
-        return xp.by_numpy(np.multiply.reduce, (x, self.axis, None), shape, x.dtype)
+        return xp.by_numpy(_product, (x, self.axis), shape, x.dtype)
 
     def backward(self, xp: backends.Backend, grad: Any) -> tuple[Any, ...]:
         (x,) = self.saved

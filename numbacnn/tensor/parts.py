@@ -10,7 +10,8 @@ import numpy as np
 
 from ..arguments import integer
 from ..errors import ShapeError, message
-from .core import TensorBase
+from ..signatures import judged
+from .core import TensorBase, as_tensor
 from .index import Index
 from .operands import as_sizes, check_axis
 from .shape import Shape
@@ -93,6 +94,7 @@ class Parts(Index, Shape):
         return _cut(self, axis, [i * (size // count) + min(i, size % count) for i in range(count + 1)])
 
     # -- repetitions
+    @judged
     def repeat(self, *sizes: Any) -> Tensor:
         """The tensor so many times along each axis, with new axes in front where more are named; a copy.
 
@@ -105,6 +107,7 @@ class Parts(Index, Shape):
             raise ShapeError(message("repeat", f"a number of at least 0 for each of {self.ndim} axes, or for more", f"{times}"))
         return self._repeated("repeat", times)
 
+    @judged
     def tile(self, *dims: Any) -> Tensor:
         """As :meth:`repeat`, where the axes without a number are the first ones.
 
@@ -123,6 +126,7 @@ class Parts(Index, Shape):
         apart = self.reshape([part for size in own for part in (1, size)])
         return apart.expand([part for t, size in zip(times, own) for part in (t, size)]).reshape(whole).clone()
 
+    @judged
     def repeat_interleave(self, repeats: Any, dim: int | None = None) -> Tensor:
         """Each place along an axis so many times in a row; without ``dim``, of the tensor as one long row.
 
@@ -139,7 +143,7 @@ class Parts(Index, Shape):
             times = integer("repeat_interleave", "repeats", repeats, 0)
             wide = x.unsqueeze(axis + 1).expand(*x.shape[: axis + 1], times, *x.shape[axis + 1 :])
             return wide.reshape(*x.shape[:axis], size * times, *x.shape[axis + 1 :]).clone()
-        counts = np.array(repeats)
+        counts = np.asarray(as_tensor(repeats, self.device))
         if counts.dtype.kind not in "iu" or counts.ndim > 1 or (counts < 0).any() or counts.size not in (1, size):
             expected = f"repeats as integers of at least 0, one for each of {size} places"
             raise ShapeError(message("repeat_interleave", expected, f"shape {counts.shape} of {counts.dtype}"))

@@ -176,7 +176,7 @@ class Reduce(Logic, Shape):
         """
         _check_floating("norm", self)
         axes, kept = check_axes("norm", dim, self.ndim), _kept("norm", keepdim)
-        if p is None or p == "fro" or p == 2:
+        if p is None or (isinstance(p, (str, Real)) and p in ("fro", 2)):
             return _safe_sqrt((self * self).sum(axes, kept))
         if not isinstance(p, Real) or isinstance(p, bool) or math.isnan(p):
             raise ValueError(message("norm", "p as a number, or 'fro'", repr(p)))

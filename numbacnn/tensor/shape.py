@@ -11,6 +11,7 @@ from ..arguments import integer
 from ..errors import ShapeError, message
 from ..layout import channels_last
 from ..ops.shape import Broadcast, Contiguous, Flip, Reshape, Roll, Transpose
+from ..signatures import judged
 from .core import TensorBase, apply
 from .operands import as_sizes, check_axes, check_axis, resolve_shape
 
@@ -42,10 +43,12 @@ class Shape(TensorBase):
         """As :meth:`reshape`: copies where PyTorch would raise."""
         return self.reshape(*sizes)
 
+    @judged
     def reshape_as(self, other: Tensor) -> Tensor:
         """In the shape of another tensor, as :meth:`reshape`."""
         return self.reshape(other.shape)
 
+    @judged
     def view_as(self, other: Tensor) -> Tensor:
         """In the shape of another tensor, as :meth:`view`."""
         return self.view(other.shape)
@@ -157,7 +160,7 @@ class Shape(TensorBase):
 
     def squeeze(self, dim: Any = None) -> Tensor:
         """Without axes of size 1, or without that one or those of a tuple."""
-        drop = range(self.ndim) if dim is None else check_axes("squeeze", dim, self.ndim) if dim != () else ()
+        drop = range(self.ndim) if dim is None else check_axes("squeeze", dim, self.ndim) if not isinstance(dim, tuple) or dim else ()
         return self.reshape(tuple(size for i, size in enumerate(self.shape) if size != 1 or i not in drop))
 
     def unsqueeze(self, dim: int) -> Tensor:
@@ -175,6 +178,7 @@ class Shape(TensorBase):
             raise ShapeError(message("expand", f"sizes that shape {self.shape} can be repeated to", f"{wanted}"))
         return apply(Broadcast(target), self)
 
+    @judged
     def expand_as(self, other: Tensor) -> Tensor:
         """Repeated to the shape of another tensor, as :meth:`expand`."""
         return self.expand(other.shape)
