@@ -16,7 +16,7 @@ from .errors import message
 from .locks import watch
 from .signatures import judged, shown
 
-__all__ = ["Generator", "draw", "drawing_from", "generator", "get_rng_state", "key", "manual_seed", "set_rng_state"]
+__all__ = ["Generator", "draw", "drawing_from", "generator", "get_rng_state", "key", "manual_seed", "permutation", "set_rng_state"]
 
 _generator = np.random.Generator(np.random.PCG64())
 watch(_generator.bit_generator.lock)  # type: ignore[attr-defined]
@@ -26,13 +26,19 @@ _local = threading.local()
 
 
 def _stream() -> np.random.Generator:
-    return getattr(_local, "stream", _generator)
+    found = getattr(_local, "stream", None)
+    if callable(found):
+        found = _local.stream = found()
+    return _generator if found is None else found
 
 
 @contextmanager
-def drawing_from(stream: np.random.Generator) -> Iterator[None]:
-    """Within, this thread draws from ``stream`` instead of the library's generator. A loader makes each example so."""
-    before = _stream()
+def drawing_from(stream: np.random.Generator | Callable[[], np.random.Generator]) -> Iterator[None]:
+    """Within, this thread draws from ``stream`` instead of the library's generator. A loader makes each example so.
+
+    A function is called at the first draw: most examples draw nothing, and to make a generator takes longer than to make some of them.
+    """
+    before = getattr(_local, "stream", None)
     _local.stream = stream
     try:
         yield
@@ -49,6 +55,15 @@ def generator() -> np.random.Generator:
 def draw(make: Callable[[np.random.Generator], np.ndarray], generator: Generator | None = None) -> np.ndarray:
     """An array that is drawn from a generator, by default the library's; in each replay of a recorded step, drawn anew."""
     return recording.live(lambda: make(_stream() if generator is None else generator.numpy), "draw")
+
+
+def permutation(n: int, generator: np.random.Generator | None = None) -> np.ndarray:
+    """0 .. n - 1 in random order, drawn from a generator, by default the one that this thread draws from.
+
+    Made from the generator's raw words, whose values never change; those of ``Generator.permutation`` may with NumPy's version.
+    """
+    words = (_stream() if generator is None else generator).bit_generator.random_raw(n)  # type: ignore[attr-defined]
+    return np.argsort(words, kind="stable")
 
 
 def key() -> np.ndarray:

@@ -1206,9 +1206,9 @@ def test_a_transform_may_bring_data_to_a_dtype() -> None:
     ("arguments", "kind", "text"),
     [
         (
-            {"dataset": np.zeros(3)},
+            {"dataset": (PAIR[0], PAIR[0], PAIR[1])},
             TypeError,
-            "[DataLoader] expected an ImageDataset or a pair (X, y) of arrays; received ndarray; write (X, y).",
+            "[DataLoader] expected an ImageDataset or a pair (X, y) of arrays; received a tuple of 3; write (X, y).",
         ),
         (
             {"dataset": (1, np.arange(3))},

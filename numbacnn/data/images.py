@@ -8,6 +8,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from .. import random
 from ..arguments import integer
 from ..errors import DTypeError, ShapeError, message
 from ..extras import import_extra
@@ -221,12 +222,8 @@ def looks_drawn(images: np.ndarray) -> bool:
 
 
 def shuffled(n: int, key: Sequence[int]) -> np.ndarray:
-    """A permutation of 0 .. n - 1 that depends on the two 64-bit numbers ``key`` alone.
-
-    Made from Philox's raw words, whose values are fixed for ever; those of ``Generator.permutation`` may change with NumPy's version.
-    """
-    words = np.random.Philox(key=np.array(key, dtype=np.uint64)).random_raw(n)
-    return np.argsort(words, kind="stable")
+    """A permutation of 0 .. n - 1 that depends on the two 64-bit numbers ``key`` alone, on every machine and with every NumPy."""
+    return random.permutation(n, np.random.Generator(np.random.Philox(key=np.array(key, dtype=np.uint64))))
 
 
 def stratified_split(labels: np.ndarray, test: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any
+import operator
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..arguments import flag
-from ..data import DataLoader, ImageDataset
+from ..data import ConcatDataset, DataLoader, Dataset, Subset
 from ..errors import ShapeError, message
 from ..nn import Module
 from ..nn.functional import cross_entropy, softmax
@@ -20,16 +21,17 @@ from .results import Evaluation
 from .settings import judged_metrics
 from .task import Loss, Meter, Metric, Task, examples, is_logits, outputs
 
-__all__ = ["Data", "evaluate", "predict"]
+__all__ = ["Data", "classes_of", "evaluate", "is_data_set", "pairs", "predict"]
 
-Data = ImageDataset | Sequence[Any]
-"""An ImageDataset, or a pair (X, y) of arrays; a tuple of arrays in the place of one where there are several inputs or targets."""
+Data: TypeAlias = Any
+"""An ImageDataset, or a pair (X, y) of arrays; a tuple of arrays in the place of one where there are several inputs or targets. Or any
+data set whose examples are pairs (x, y), or a DataLoader."""
 
 
 @judged
 def evaluate(
     model: Module,
-    data: Data | DataLoader,
+    data: Data,
     *,
     loss: Loss = cross_entropy,
     metrics: Mapping[str, Metric] | None = None,
@@ -42,8 +44,8 @@ def evaluate(
 
     Args:
         model: it stays on its device. What it gives goes to the loss as it is.
-        data: an ImageDataset, a pair (X, y) of arrays, or a DataLoader (one epoch of it). A tuple of arrays in the place of X or y holds
-            several inputs or targets.
+        data: an ImageDataset, a pair (X, y) of arrays, any data set of pairs (x, y), or a DataLoader (one epoch of it). A tuple of
+            arrays in the place of X or y holds several inputs or targets.
         loss: ``loss(output, y)``, the mean over a batch.
         metrics: by name ``f(output, y)``, a number or a Tensor with one element: a mean over a batch. Batches count by their examples.
         compile: replay the network without Python where there are many batches, to the same bits, as ``nc.compile`` does.
@@ -59,10 +61,10 @@ def evaluate(
     """
     task = Task(loss, judged_metrics("evaluate", metrics))
     with evaluating(model) as device:
-        loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size, device=device)
+        loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size, seed=0, device=device)
         meter, seen, classes = Meter(loader.device), [], 0
         call = _called(model, loader, flag("evaluate", "compile", compile))
-        for x, y in loader:
+        for x, y in pairs("evaluate", loader):
             output = outputs("evaluate", model, x, call)
             meter.add(0, task.weighted(task.measure("evaluate", output, y)[1], y), examples(y))
             if is_logits(output, y):
@@ -72,9 +74,36 @@ def evaluate(
         if not meter.images:
             raise ValueError(message("evaluate", "at least one example", "none"))
     means = meter.means()
-    names = loader.dataset.classes if isinstance(loader.dataset, ImageDataset) else ()
+    names = classes_of(loader.dataset)
     names = names if len(names) == classes else tuple(map(str, range(classes)))
     return Evaluation(means.pop("loss"), means.pop("accuracy", None), _confusion(seen, classes) if seen else None, names, means)
+
+
+def pairs(op: str, loader: DataLoader) -> Iterator[tuple[Any, Any]]:
+    """The batches of a loader as (x, y); a tuple holds several inputs or targets. TypeError for batches that are no pairs."""
+    for batch in loader:
+        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+            received = f"{len(batch)} members" if isinstance(batch, (tuple, list)) else f"a {type(batch).__name__}"
+            raise TypeError(message(op, "batches (x, y)", received, "let the data set, or a collate_fn, give pairs"))
+        x, y = (tuple(part) if isinstance(part, list) else part for part in batch)
+        yield x, y
+
+
+def is_data_set(data: Data) -> bool:
+    """Whether it gives examples by their index or in turn, and is no bare data."""
+    if isinstance(data, (np.ndarray, Tensor, tuple, list, str, bytes, Mapping)):
+        return False
+    return isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__"))
+
+
+def classes_of(data: Data) -> tuple[str, ...]:
+    """The names of the classes, where the data set, or the one that it is a part of, has them."""
+    if isinstance(data, Subset):
+        return classes_of(data.dataset)
+    if isinstance(data, ConcatDataset):
+        return classes_of(data.datasets[0])
+    found = getattr(data, "classes", None)
+    return tuple(map(str, found)) if isinstance(found, (list, tuple)) else ()
 
 
 MANY = 8
@@ -83,7 +112,7 @@ MANY = 8
 
 def _called(model: Module, loader: DataLoader, compile: bool) -> Any:
     """What to call in place of a network, which keeps its plans."""
-    if not compile or len(loader) < MANY:
+    if not compile or operator.length_hint(loader, MANY) < MANY:
         return model
     from ..plan import Compiled  # which needs Numba
 
@@ -106,7 +135,7 @@ def _confusion(seen: list[tuple[Tensor, Tensor]], classes: int) -> np.ndarray:
 @judged
 def predict(
     model: Module,
-    data: ImageDataset | np.ndarray | Tensor | tuple[Any, ...],
+    data: Any,
     *,
     probabilities: bool = True,
     batch_size: int = 256,
@@ -116,7 +145,8 @@ def predict(
 
     Args:
         model: it stays on its device.
-        data: an ImageDataset, X as an array or Tensor (N, ...), or a tuple of them, one for each input. Labels are not needed.
+        data: an ImageDataset, X as an array or Tensor (N, ...), or a tuple of them, one for each input. Labels are not needed. Or any
+            data set, or a DataLoader (one epoch of it), whose batches are x or begin with it.
         probabilities: the softmax over the classes of (N, K) or (N, K, ...). False: the output, whatever it means.
         compile: as :func:`evaluate` has it.
 
@@ -133,10 +163,11 @@ def predict(
     flag("predict", "probabilities", probabilities)
     found = []
     with evaluating(model) as device:
-        loader = DataLoader(_with_labels(data), batch_size, device=device)
+        loader = data if isinstance(data, DataLoader) else DataLoader(_with_labels(data), batch_size, seed=0, device=device)
         call = _called(model, loader, flag("predict", "compile", compile))
-        for x, _ in loader:
-            output = outputs("predict", model, x, call)
+        for batch in loader:
+            x = batch[0] if isinstance(batch, (tuple, list)) and len(batch) else batch
+            output = outputs("predict", model, tuple(x) if isinstance(x, list) else x, call)
             if probabilities:
                 output = softmax(_check_classes(output), 1)
             found.append(tuple(map(np.asarray, output)) if isinstance(output, tuple) else np.asarray(output))
@@ -147,7 +178,7 @@ def predict(
 
 def _with_labels(data: Any) -> Data:
     """What a DataLoader takes: zeros stand in for the labels."""
-    if isinstance(data, ImageDataset):
+    if is_data_set(data):
         return data
     first = data[0] if isinstance(data, tuple) and data else data
     if not isinstance(first, (np.ndarray, Tensor)) or not first.ndim:

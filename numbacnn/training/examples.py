@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..data import DataLoader, ImageDataset
-from ..data.loader import Column, columns
+from ..data import ConcatDataset, DataLoader, ImageDataset, IterableDataset, Subset, TensorDataset, default_collate, default_convert
+from ..data import dataset as datasets
+from ..data.arrays import Column, arrays_of, columns
 from ..errors import DTypeError, ShapeError, message
 from ..nn import Module
-from .evaluate import Data
+from .evaluate import Data, classes_of, is_data_set, pairs
 from .modes import evaluating
 from .task import Task, outputs
 
-__all__ = ["check_alike", "class_counts", "described", "labels_of", "length", "try_out"]
+__all__ = ["check_alike", "class_counts", "described", "examples_of", "labels_of", "length", "pictures_of", "try_out", "two_examples"]
+
+
+def examples_of(data: Data) -> Any:
+    """The data set, also of a loader; a TensorDataset of two is the pair (X, y)."""
+    data = data.dataset if isinstance(data, DataLoader) else data
+    return data.tensors if type(data) is TensorDataset and len(data.tensors) == 2 else data
+
+
+def _in_memory(data: Any) -> bool:
+    """Whether it is an ImageDataset or a pair of arrays: all that is no data set of another kind, so that what is neither is refused."""
+    return isinstance(data, ImageDataset) or not is_data_set(data)
 
 
 def described(data: Data) -> str:
-    """What the data are, with a checksum, so that a run is not resumed with others. Where they lie, and what they are called, is free."""
+    """What the data are, so that a run is not resumed with others. Where they lie, and what they are called, is free.
+
+    Arrays have a checksum. The examples of other data sets are not read: their kind and number must do.
+    """
+    if isinstance(data, DataLoader):
+        size = "batches of its own" if data.batch_size is None else f"batches of {data.batch_size}"
+        return f"{described(data.dataset)}, {size}"
+    data = examples_of(data)
+    if isinstance(data, Subset):
+        return f"{described(data.dataset)}, part crc32 {_checksum(np.asarray(data.indices), 0):08x}"
+    if not _in_memory(data):
+        return f"{type(data).__name__} of {length(data)} examples"
     x, y = columns("fit", data)
     arrays = x.arrays + y.arrays
     if wrong := [a.dtype for a in arrays if a.dtype.kind not in "biuf"]:
@@ -43,21 +67,48 @@ def _checksum(array: np.ndarray, value: int) -> int:
     return value
 
 
+def pictures_of(data: Data) -> ImageDataset | None:
+    """The ImageDataset that the data are, or are a part of."""
+    data = data.dataset if isinstance(data, DataLoader) else data
+    found = arrays_of(data) if isinstance(data, (ImageDataset, Subset)) else None
+    return None if found is None else found.pictures
+
+
 def check_alike(train: Data, **others: Data | None) -> None:
-    """ValueError where the labels, or the values, of another ImageDataset mean something else than those of train."""
+    """ValueError where the labels, or the values, of other data mean something else than those of train."""
     for part, data in others.items():
-        for name in ("classes", "mean", "std") if isinstance(train, ImageDataset) and isinstance(data, ImageDataset) else ():
-            wanted, found = getattr(train, name), getattr(data, name)
-            if found != wanted:
-                raise ValueError(message("fit", f"{part} with the {name} of train, {wanted}", f"{found}"))
+        ours, theirs = (_meaning(train), _meaning(data)) if data is not None else ({}, {})
+        for name, wanted in ours.items():
+            if wanted and theirs.get(name) and theirs[name] != wanted:
+                raise ValueError(message("fit", f"{part} with the {name} of train, {wanted}", f"{theirs[name]}"))
+
+
+def _meaning(data: Data) -> dict[str, Any]:
+    pictures, classes = pictures_of(data), classes_of(data.dataset if isinstance(data, DataLoader) else data)
+    return {"classes": classes} | ({} if pictures is None else {"mean": pictures.mean, "std": pictures.std})
 
 
 def length(data: Data) -> int:
-    return len(columns("fit", data)[0].arrays[0])
+    data = examples_of(data)
+    n = len(columns("fit", data)[0].arrays[0]) if _in_memory(data) else datasets.length("fit", data)
+    if not n:
+        raise ValueError(message("fit", "at least one example", "none"))
+    return n
 
 
-def labels_of(data: Data) -> np.ndarray:
-    """Class indices (N, ...); DTypeError where the targets are others."""
+def labels_of(data: Data) -> np.ndarray | None:
+    """Class indices (N, ...), None where the data set keeps no list of them; DTypeError where the targets are others."""
+    data = examples_of(data)
+    if isinstance(data, Subset):
+        labels = labels_of(data.dataset)
+        return None if labels is None else labels[np.asarray(data.indices)]
+    if isinstance(data, ConcatDataset):
+        parts = [labels_of(part) for part in data.datasets]
+        return None if any(part is None for part in parts) else np.concatenate(parts)  # type: ignore[arg-type]
+    if not _in_memory(data):
+        kept = getattr(data, "targets", None) if getattr(data, "target_transform", None) is None else None
+        y = Column((np.asarray(kept),)) if isinstance(kept, (Sequence, np.ndarray)) or hasattr(kept, "numpy") else None
+        return None if y is None or y.arrays[0].dtype.kind not in "iu" else y.arrays[0]
     y = columns("fit", data)[1]
     if y.several or y.arrays[0].dtype.kind not in "iu":
         received = f"{len(y.arrays)} targets" if y.several else str(y.arrays[0].dtype)
@@ -68,9 +119,12 @@ def labels_of(data: Data) -> np.ndarray:
 def class_counts(data: Data) -> np.ndarray:
     """How many targets each class has; in pictures of labels, pixels."""
     labels = labels_of(data)
+    if labels is None:
+        hint = "give a number for each class"
+        raise ValueError(message("fit", "data that keep their labels, as .targets, with class_weight", "a data set without them", hint))
     if labels.min() < 0:
         raise ValueError(message("fit", "labels of at least 0", str(labels.min())))
-    return np.bincount(labels.reshape(-1), minlength=len(data.classes) if isinstance(data, ImageDataset) else 0)
+    return np.bincount(labels.reshape(-1), minlength=len(classes_of(data)))
 
 
 def try_out(model: Module, task: Task, data: Data, transform: Callable[..., Any] | None = None) -> None:
@@ -78,17 +132,28 @@ def try_out(model: Module, task: Task, data: Data, transform: Callable[..., Any]
 
     Lazy layers take their sizes from them.
     """
-    x, y = columns("fit", data)
-    target = y.arrays[0]
-    rows = np.array([0, len(target) - 1])
-    if target.dtype.kind in "iu" and target.size:
-        inner = tuple(range(1, target.ndim))  # by examples: a flat view may be a copy of it all
-        rows = np.array([target.min(axis=inner).argmin(), target.max(axis=inner).argmax()])
-    two = data[rows] if isinstance(data, ImageDataset) else tuple(column.alike(_rows(column, rows)) for column in (x, y))
     with evaluating(model) as device:
-        for inputs, targets in DataLoader(two, 2, seed=0, transform=transform, prefetch=0, device=device):
+        for inputs, targets in two_examples(data, transform, device):
             task.measure("fit", outputs("fit", model, inputs), targets)
 
 
-def _rows(column: Column, rows: np.ndarray) -> list[np.ndarray]:
-    return [a[rows] for a in column.arrays]
+def two_examples(data: Data, transform: Callable[..., Any] | None = None, device: str | None = None) -> Iterator[tuple[Any, Any]]:
+    """A batch (x, y) of two, made as those of a run are."""
+    collate = data.collate_fn if isinstance(data, DataLoader) else None
+    transform = data.transform if isinstance(data, DataLoader) else transform
+    options: dict[str, Any] = {"seed": 0, "transform": transform, "prefetch": 0} | ({} if device is None else {"device": device})
+    options["collate_fn"] = None if collate in (default_collate, default_convert) else collate
+    data = data.dataset if isinstance(data, DataLoader) else data
+    if isinstance(data, IterableDataset):
+        return itertools.islice(pairs("fit", DataLoader(data, 2, **options)), 1)
+    return pairs("fit", DataLoader(Subset(data, _rows(data)), 2, **options))
+
+
+def _rows(data: Data) -> list[int]:
+    """Where the smallest and the largest label are; the first and the last example where that is not known."""
+    data = examples_of(data)
+    labels = columns("fit", data)[1].arrays[0] if _in_memory(data) else labels_of(data)
+    if labels is None or labels.dtype.kind not in "iu" or not labels.size:
+        return [0, length(data) - 1]
+    inner = tuple(range(1, labels.ndim))  # by examples: a flat view may be a copy of it all
+    return [int(labels.min(axis=inner).argmin()), int(labels.max(axis=inner).argmax())]

@@ -13,13 +13,12 @@ from .. import checkpoint, config, files, models, random
 from ..arguments import flag, integer
 from ..checkpoint import Checkpoint
 from ..data import DataLoader, ImageDataset
-from ..data.loader import columns
 from ..errors import ShapeError, message
 from ..nn import BatchNorm1d, BatchNorm2d, Module
 from ..nn.functional import cross_entropy
 from ..signatures import judged
-from .evaluate import Data
-from .examples import check_alike, class_counts, described, labels_of, length, try_out
+from .evaluate import Data, classes_of
+from .examples import check_alike, class_counts, described, examples_of, labels_of, length, pictures_of, try_out, two_examples
 from .loop import Loop, check_resumable
 from .modes import training
 from .recipes import MakeOptimizer, MakeSchedule
@@ -74,7 +73,9 @@ def fit(
             (only such a checkpoint can be used without the network's own code). Modules in evaluation mode stay in it (a batch
             normalisation keeps its running statistics), unless all are; afterwards all modes are as before.
         train: an ImageDataset, or a pair (X, y) of arrays. A tuple of arrays in the place of X or y holds several inputs or targets: the
-            model is called with so many arguments, the loss gets the tuple.
+            model is called with so many arguments, the loss gets the tuple. Or any data set of pairs (x, y), or a DataLoader, whose
+            batches, order, workers and transform are then those of the run (``batch_size``, ``transform`` and ``drop_last`` are its own).
+            A data set that is not in memory is known again by its kind and length alone when a run is resumed.
         val: what chooses: it is evaluated after every epoch, and the best epoch is the one with the highest accuracy on it, or where there
             is no accuracy the lowest loss. Without it the values of training choose.
         test: what judges: it is evaluated once, at the end, with the weights of the best epoch, and chooses nothing.
@@ -131,6 +132,8 @@ def fit(
     >>> fit(net, (X, targets), loss=nn.functional.mse_loss)  # doctest: +SKIP
     """
     settings = Settings.of(locals())
+    if isinstance(train, DataLoader):
+        settings.take_over(train, device)
     checkpoint_every = None if checkpoint_every is None else integer("fit", "checkpoint_every", checkpoint_every)
     progress, compile = flag("fit", "progress", progress), flag("fit", "compile", compile)
     checkpoint.as_json("fit", "notes", dict(notes or {}))
@@ -178,7 +181,9 @@ def _loop(settings: Settings, task: Task, history: History, network: Module, tra
     """The loop with its optimiser and a schedule for all steps but those that are ``gone``."""
     drop_last = settings.drop_last or _leaves_one(network, length(train), settings.batch_size)
     order = {"shuffle": True, "seed": settings.seed, "drop_last": drop_last}
-    loader = DataLoader(train, settings.batch_size, **order, transform=settings.transform, device=device)  # type: ignore[arg-type]
+    loader = train
+    if not isinstance(train, DataLoader):
+        loader = DataLoader(train, settings.batch_size, **order, transform=settings.transform, device=device)  # type: ignore[arg-type]
     optimizer = settings.make_optimizer(network.parameters())
     schedule = settings.make_schedule(optimizer, settings.epochs * len(loader) - gone)
     return Loop(network, loader, optimizer, schedule, task, settings.clip_grad, history, compile)
@@ -222,13 +227,18 @@ def _network(model: Module | str, train: Data) -> tuple[str | None, dict[str, An
         if not isinstance(model, Module):
             raise TypeError(message("fit", "a Module, or the name of one in numbacnn.models", type(model).__name__))
         return None, {}, model
-    if isinstance(train, ImageDataset):
-        classes, shape = len(train.classes), train.input_shape
+    if (pictures := pictures_of(train)) is not None:
+        classes, shape = len(pictures.classes), pictures.input_shape
     else:
-        pictures = columns("fit", train)[0].arrays[0]
-        if pictures.ndim != 4:
-            raise ShapeError(message("fit", f"pictures (N, C, H, W) for {model}", f"X {pictures.shape}"))
-        classes, shape = int(labels_of(train).max()) + 1, pictures.shape[1:]
+        x, _ = next(iter(two_examples(train)))
+        if isinstance(x, tuple) or x.ndim != 4:
+            received = "several inputs" if isinstance(x, tuple) else f"X {(length(train), *x.shape[1:])}"
+            raise ShapeError(message("fit", f"pictures (N, C, H, W) for {model}", received))
+        labels = labels_of(train)
+        if not (classes := len(classes_of(examples_of(train)))) and labels is None:
+            hint = "give the data set .classes or .targets, or make the model yourself"
+            raise ValueError(message("fit", f"data that name their classes for {model}", type(train).__name__, hint))
+        classes, shape = classes or int(labels.max()) + 1, x.shape[1:]  # type: ignore[union-attr]
     args = models.arguments(model, classes, shape)
     return model, args, models.get(model)(**args)
 
@@ -239,7 +249,8 @@ def _frozen(network: Module) -> str | None:
 
 
 def _called(data: Data) -> str:
-    return data.name if isinstance(data, ImageDataset) else "arrays"
+    data = data.dataset if isinstance(data, DataLoader) else data
+    return data.name if isinstance(data, ImageDataset) else "arrays" if isinstance(data, (tuple, list)) else type(data).__name__
 
 
 def _told(init: Weights | None) -> str | None:

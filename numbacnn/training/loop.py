@@ -18,6 +18,7 @@ from ..nn import Module
 from ..optim import Optimizer, Schedule
 from ..signatures import described, fits, shown
 from ..tensor import no_grad, stack
+from .evaluate import pairs
 from .results import Epoch, Evaluation, History
 from .task import Diverged, Meter, Task, examples, outputs
 
@@ -68,7 +69,7 @@ class Loop:
             Diverged: the loss is no longer finite.
         """
         before = time.perf_counter()
-        for x, y in self.loader:
+        for x, y in pairs("fit", self.loader):
             self._one_step(x, y)
             now = time.perf_counter()
             self.seconds, before = self.seconds + now - before, now

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import operator
 import platform
 import sys
 import time
@@ -17,11 +18,11 @@ import numpy as np
 
 from .. import checkpoint, files, plots
 from ..checkpoint import BEST, LAST, Checkpoint, Preprocessing, encode
-from ..data import ImageDataset
+from ..data import DataLoader
 from ..errors import message
 from ..version import __version__
 from .evaluate import Data, evaluate
-from .examples import length
+from .examples import length, pictures_of
 from .loop import Loop
 from .modes import holding
 from .results import Evaluation, History
@@ -127,7 +128,8 @@ class Run:
     def train_epoch(self, stop: StopSignal) -> None:
         """Go on to the end of the epoch."""
         loop = self.loop
-        total = min(len(loop.loader) * loop.loader.batch_size, length(loop.loader.dataset))
+        most = len(loop.loader) * (loop.loader.batch_size or length(loop.loader))
+        total = min(most, operator.length_hint(loop.loader.sampler, most))
         title = f"epoch {self.epoch}/{self.epochs}"
         with self.show.bar(title, total, loop.meter.images, loop.meter.numbers) as bar:
             for images in self.show.steps(loop.steps()):
@@ -171,7 +173,9 @@ class Run:
         self.show.line(epoch)
 
     def judge(self, data: Data) -> Evaluation:
-        size = max(self.loop.loader.batch_size, 256)
+        size = max(self.loop.loader.batch_size or 0, 256)
+        if isinstance(data, DataLoader):  # the same epoch each time, whether or not the run was resumed
+            data.load_state_dict({**data.state_dict(), "epoch": 0, "position": 0})
         return evaluate(self.loop.model, data, loss=self.settings.loss, metrics=self.settings.metrics, batch_size=size)
 
     def finish(self) -> History:
@@ -229,8 +233,8 @@ class Run:
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
         """What network it is, and for what pictures."""
-        data, origin = self.loop.loader.dataset, self.origin
-        pictures = {"classes": data.classes, "preprocessing": Preprocessing.of(data)} if isinstance(data, ImageDataset) else {}
+        data, origin = pictures_of(self.loop.loader), self.origin
+        pictures = {} if data is None else {"classes": data.classes, "preprocessing": Preprocessing.of(data)}
         return {"model": origin.model, "model_args": origin.model_args, **pictures}
 
     def restore(self, saved: Checkpoint, source: Path, anew: bool) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from .. import backends
 from ..arguments import flag, integer, number
+from ..data import DataLoader
 from ..errors import message
 from ..nn.functional import cross_entropy
 from ..optim import Optimizer, Schedule
@@ -65,6 +67,16 @@ class Settings:
         if not isinstance(self.callbacks, (list, tuple)) or not all(map(callable, self.callbacks)):
             raise TypeError(message("fit", "callbacks as a list of functions", shown(self.callbacks)))
         self._judge_loss()
+
+    def take_over(self, loader: DataLoader, device: str) -> None:
+        """Let a loader of the user's decide what it decides; ValueError where it is asked for otherwise."""
+        if self.transform is not None or self.drop_last:
+            name = "drop_last" if self.drop_last else "transform"
+            raise ValueError(message("fit", f"{name} from the DataLoader", f"{name} of fit", f"DataLoader(..., {name}=...)"))
+        if loader.device != backends.device(device, "fit"):
+            hint = f"DataLoader(..., device={device!r})"
+            raise ValueError(message("fit", f"a DataLoader for device {device!r}", repr(loader.device), hint))
+        self.batch_size, self.drop_last = loader.batch_size or self.batch_size, loader.drop_last
 
     def _judge_loss(self) -> None:
         if not callable(self.loss):
