@@ -267,9 +267,10 @@ class DataLoader:
 
     def _batches_or_none(self) -> int | None:
         """Batches in an epoch, where that is known: the length of an iterable data set is an estimate."""
-        if isinstance(self._source, Stream) or not hasattr(self._order, "__len__"):
+        try:
+            return None if isinstance(self._source, Stream) else len(self)
+        except TypeError:  # a sampler of the user's need not say it
             return None
-        return len(self)
 
     def _epoch_from(self, epoch: int, start: int) -> Iterator[Any]:
         skipped = start if isinstance(self._source, Stream) else 0  # of examples nobody else knows where they begin
