@@ -362,7 +362,7 @@ PICTURE = Image.new("RGB", (13, 12))
     (lambda: T.RandomCrop(8)(IMAGE, np.random.default_rng(0)), TypeError, "[RandomCrop] expected the arguments img; received too many "
      "positional arguments."),
     (lambda: nc.data.DataLoader((np.zeros((4, 1, 8, 8), np.float32), np.zeros(4)), transform=T.RandomCrop(8)), TypeError, "[DataLoader] "
-     "expected a transform of whole batches; received RandomCrop, of one picture; give it to the data set, or take one of numbacnn.data."),
+     "expected a transform of batches, t(batch, generator); received RandomCrop; one of single pictures belongs into the data set."),
 ])  # fmt: skip
 def test_errors(make: Callable[[], Any], kind: type[Exception], text: str | None) -> None:
     with pytest.raises(kind) as error:

@@ -22,8 +22,6 @@ class Transform(Module):
     A module without parameters, so that ``nn.Sequential`` and ``nn.ModuleList`` hold transforms too.
     """
 
-    one_picture: ClassVar[bool] = True
-    """Whether it is called with a picture, not with a batch and a generator as the transforms of :mod:`numbacnn.data`."""
     _shown: ClassVar[tuple[str, ...]] = ()
     _unsaid: ClassVar[dict[str, Any]] = {}
     """The attributes that ``repr`` shows, and the values that some of them may have without being shown."""
