@@ -28,6 +28,20 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("Adam", {"lr": 0.02, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.1}),
     ("AdamW", {"lr": 0.02}),
     ("AdamW", {"lr": 0.02, "betas": (0.5, 0.9), "weight_decay": 0.3}),
+    ("SGD", {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01, "maximize": True}),
+    ("AdamW", {"lr": 0.02, "maximize": True}),
+    ("Adam", {"lr": 0.02, "weight_decay": 0.1, "amsgrad": True}),
+    ("AdamW", {"lr": 0.02, "amsgrad": True, "maximize": True}),
+    ("NAdam", {"lr": 0.02}),
+    ("NAdam", {"lr": 0.02, "betas": (0.8, 0.95), "weight_decay": 0.1, "momentum_decay": 0.1, "maximize": True}),
+    ("NAdam", {"lr": 0.02, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("RMSprop", {}),
+    ("RMSprop", {"lr": 0.02, "alpha": 0.8, "momentum": 0.9, "weight_decay": 0.1}),
+    ("RMSprop", {"lr": 0.02, "alpha": 0.8, "eps": 1e-3, "centered": True, "momentum": 0.5, "maximize": True}),
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.1}),
+    ("Adagrad", {"initial_accumulator_value": 0.5, "eps": 1e-3, "maximize": True}),
+    ("Adadelta", {}),
+    ("Adadelta", {"lr": 0.5, "rho": 0.7, "weight_decay": 0.1, "maximize": True}),
 ]
 
 
@@ -210,7 +224,8 @@ def test_a_step_is_a_write_that_backward_notices() -> None:
 
 def test_repr() -> None:
     assert repr(one(0.5)) == (
-        "SGD (\nParameter Group 0\n    dampening: 0.0\n    lr: 0.5\n    momentum: 0.0\n    nesterov: False\n    weight_decay: 0.0\n)"
+        "SGD (\nParameter Group 0\n    dampening: 0.0\n    lr: 0.5\n    maximize: False\n    momentum: 0.0\n"
+        "    nesterov: False\n    weight_decay: 0.0\n)"
     )
 
 
@@ -467,7 +482,7 @@ DAMAGED: list[tuple[tuple[Any, ...], Any, str]] = [
     (("param_groups", 1, "params"), [0], "groups of [1, 1] parameters, by positions from 0; received other positions."),
     (("param_groups", 1, "params"), ["x"], "groups of [1, 1] parameters, by positions from 0; received other positions."),
     (("param_groups", 1, "params"), [FLOATS], "groups of [1, 1] parameters, by positions from 0; received other positions."),
-    (("param_groups", 1, "betas"), ..., "groups with lr, betas, eps, weight_decay; received a group without betas."),
+    (("param_groups", 1, "betas"), ..., "groups with lr, betas, eps, weight_decay, amsgrad, maximize; received a group without betas."),
     (("param_groups", 1, "lr"), -1e-17, "lr as a number of at least 0; received -1e-17."),
     (("param_groups", 1, "lr"), float("nan"), "lr as a number of at least 0; received nan."),
     (("param_groups", 1, "eps"), "1", "eps as a number of at least 0; received '1'."),
@@ -542,7 +557,7 @@ def test_pytorch_s_other_options_are_kept_or_refused() -> None:
     optimizer.load_state_dict(state)
     assert PYTORCHS.items() <= optimizer.state_dict()["param_groups"][1].items()
     before = described(optimizer)
-    for name in ("maximize", "amsgrad", "differentiable", "decoupled_weight_decay"):
+    for name in ("differentiable", "decoupled_weight_decay"):
         text = f"expected {name} = False, which is all that Adam has; received True."
         with exactly(ValueError, f"[Adam.load_state_dict] {text}"):
             optimizer.load_state_dict(changed(state, ("param_groups", 1, name), True))
@@ -554,8 +569,52 @@ def test_pytorch_s_other_options_are_kept_or_refused() -> None:
         ValueError, "[AdamW.load_state_dict] expected decoupled_weight_decay = True, which is all that AdamW has; received False."
     ):
         decoupled.load_state_dict(changed(decoupled.state_dict(), ("param_groups", 0, "decoupled_weight_decay"), False))
-    with exactly(ValueError, "[SGD] expected maximize = False, which is all that SGD has; received 1."):
+    with exactly(ValueError, "[SGD] expected maximize as True or False; received 1."):
         optim.SGD([{"params": parameters(), "maximize": 1}])
+
+
+def test_a_state_from_before_an_option_was_there_is_taken_up() -> None:
+    optimizer, state = adam_and_state()
+    for name in ("maximize", "amsgrad"):
+        state = changed(state, ("param_groups", 1, name), ...)
+    optimizer.load_state_dict(state)
+    assert optimizer.param_groups[1]["maximize"] is optimizer.param_groups[1]["amsgrad"] is False
+
+
+def test_what_a_state_holds_depends_on_the_group() -> None:
+    params = parameters()
+    optimizer = optim.RMSprop([{"params": params[:1]}, {"params": params[1:], "momentum": 0.9, "centered": True}])
+    advance(optimizer, params, range(2))
+    state = optimizer.state_dict()
+    assert [list(moments) for moments in state["state"].values()] == [
+        ["step", "square_avg"],
+        *[["step", "square_avg", "momentum_buffer", "grad_avg"]] * 3,
+    ]
+    optimizer.load_state_dict(state)
+    text = "[RMSprop.load_state_dict] expected step, square_avg for parameter 0; received step, square_avg, momentum_buffer, grad_avg."
+    with exactly(ValueError, text):
+        optimizer.load_state_dict(changed(state, ("state", 0), state["state"][1]))
+    optimizer.load_state_dict(changed(changed(state, ("param_groups", 1, "centered"), False), ("state",), {}))
+    advance(optimizer, params, range(1))
+    assert list(optimizer.state[params[1]]) == ["step", "square_avg", "momentum_buffer"]
+    with exactly(ValueError, "[NAdam.load_state_dict] expected mu_product of parameter 0 as a number of at least 0; received -1.0."):
+        nadam = optim.NAdam(params)
+        advance(nadam, params, range(1))
+        nadam.load_state_dict(changed(nadam.state_dict(), ("state", 0, "mu_product"), np.float32(-1)))
+
+
+def test_a_closure_works_the_gradients_out() -> None:
+    w = nc.ones(1, requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.25)
+
+    def closure() -> nc.Tensor:
+        optimizer.zero_grad()
+        loss = (w * w).sum()
+        loss.backward()
+        return loss
+
+    assert [optimizer.step(closure).item() for _ in range(2)] == [1.0, 0.25]
+    assert w.item() == 0.25 and optimizer.step() is None
 
 
 @pytest.mark.parametrize("step", [3, np.int64(3), np.float32(3), np.array(3.0), nc.tensor(3.0), nc.tensor(3)], ids=repr)

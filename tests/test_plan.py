@@ -120,13 +120,19 @@ OPTIMISERS = {
     "nesterov": lambda p: nc.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True),
     "adam": lambda p: nc.optim.Adam(p, lr=1e-3),
     "adamw": lambda p: nc.optim.AdamW(p, lr=1e-3),
+    "amsgrad": lambda p: nc.optim.AdamW(p, lr=1e-3, amsgrad=True),
+    "maximize": lambda p: nc.optim.SGD(p, lr=1e-3, maximize=True),
+    "nadam": lambda p: nc.optim.NAdam(p, lr=1e-3, weight_decay=1e-3),
+    "rmsprop": lambda p: nc.optim.RMSprop(p, lr=1e-3, momentum=0.9, centered=True),
+    "adagrad": lambda p: nc.optim.Adagrad(p, lr=1e-2, lr_decay=0.1),
+    "adadelta": lambda p: nc.optim.Adadelta(p),
 }
 CHANGES = ("lr", "mode", "shape", "load", "data", "numpy", "freeze", "thaw", "attribute", "threads", "config", "moments", "hold", "drop")
 SCHEDULES = {
     "none": lambda o: None,
     "step": lambda o: nc.optim.StepLR(o, 2, 0.5),
     "cosine": lambda o: nc.optim.CosineAnnealingLR(o, 8),
-    "cycle": lambda o: nc.optim.OneCycleLR(o, 0.1, total_steps=20),
+    "cycle": lambda o: nc.optim.OneCycleLR(o, 0.1, total_steps=20, cycle_momentum=bool({"momentum", "betas"} & {*o.defaults})),
 }
 
 
@@ -433,6 +439,23 @@ def test_fit_needs_no_python_within_a_step(name, shape, options, weighted, monke
     net = nc.models.get(name)(10, shape[0])
     nc.fit(net, data, epochs=2, batch_size=3, progress=False, **options, **more)
     assert [plan.calls for plan in made] == [0], "\n".join(made[0].lines())
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_every_optimiser_has_a_plan(name: str) -> None:
+    """Its rate, and the numbers that change from step to step, are read anew."""
+    found = []
+    for wrap in (lambda f: f, nc.compile):
+        nc.manual_seed(3)
+        net = nn.Linear(4, 3)
+        optimiser = OPTIMISERS[name](net.parameters())
+        step: Any = wrap(lambda x, y, net=net, optimiser=optimiser: train(net, optimiser, x, y))
+        for i in range(8):
+            optimiser.param_groups[0]["lr"] *= 1.0 if i < 6 else 0.5
+            step(*batch(i))
+        found.append(([np.asarray(p).tobytes() for p in net.parameters()], str(optimiser.state_dict())))
+    assert found[0] == found[1]
+    assert (plans(step), replays(step)) == (1, 5)
 
 
 # -- traps: what could be captured, or told apart wrongly, or forgotten ----------------------------------------------------------------

@@ -746,6 +746,12 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "SGD momentum": {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True},
     "Adam": {"lr": 0.01, "weight_decay": 0.1},
     "AdamW": {"lr": 0.01, "weight_decay": 0.1},
+    "AdamW amsgrad": {"lr": 0.01, "amsgrad": True},
+    "NAdam": {"lr": 0.01},
+    "RMSprop": {"lr": 0.01},
+    "RMSprop centered": {"lr": 0.01, "centered": True, "momentum": 0.9},
+    "Adagrad": {"lr": 0.01, "lr_decay": 0.1},
+    "Adadelta": {"lr": 0.1},
 }
 
 

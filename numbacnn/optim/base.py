@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arguments import count, flag, number
+from .. import backends
+from ..arguments import count, flag, number, plain_flag
 from ..errors import DTypeError, ShapeError, message
 from ..recording import changed, guard, now
 from ..signatures import judged, shown
@@ -44,6 +45,13 @@ def saved_steps(op: str, name: str, value: Any, p: Tensor) -> int:
     return count(op, name, int(number) if scalar and number % 1 == 0 else value, 0)
 
 
+def saved_number(op: str, name: str, value: Any, p: Tensor) -> float:
+    """A number of at least 0."""
+    found = value.item() if isinstance(value, (np.ndarray, np.generic, Tensor)) and value.ndim == 0 else value
+    number(op, name, found)
+    return float(found)
+
+
 class Optimizer:
     """The base of the optimisers.
 
@@ -57,10 +65,16 @@ class Optimizer:
         TypeError: where something else than leaf tensors is given, or a set of them, which has no order.
     """
 
+    _rates: ClassVar[tuple[str, ...]] = ("lr", "weight_decay")
+    """A group's numbers of at least 0."""
+    _flags: ClassVar[tuple[str, ...]] = ("maximize",)
+    """A group's options that are True or False; False in a saved group that lacks them, as PyTorch's do from before it had them."""
+    _fixed: ClassVar[dict[str, bool]] = {"differentiable": False}
+    """Options that PyTorch's groups have and ours have not: the value by which the optimiser moves."""
     _saved: ClassVar[dict[str, Any]] = {}
     """For each name in a parameter's state the function ``f(op, name, value, p)`` that judges a saved value and takes it up."""
-    _fixed: ClassVar[dict[str, bool]] = {"amsgrad": False, "maximize": False, "differentiable": False}
-    """Options that PyTorch's groups have and ours have not: the value by which the optimiser moves."""
+    _only_with: ClassVar[dict[str, str]] = {}
+    """Of some of these names the option of the group without which they are not there."""
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         if isinstance(params, (Tensor, Mapping)):
@@ -100,11 +114,18 @@ class Optimizer:
         for name, only in self._fixed.items():
             if group.get(name, only) is not only:
                 raise ValueError(message(op, f"{name} = {only}, which is all that {type(self).__name__} has", shown(group[name])))
+        for name in self._rates:
+            number(op, name, group[name])
+        for name in self._flags:
+            plain_flag(op, name, group[name])
         self._check(op, group)
 
     def _check(self, op: str, group: Mapping[str, Any]) -> None:
-        """Judge the values of a group."""
-        raise NotImplementedError
+        """Judge what else there is in a group."""
+
+    def _names(self, group: Mapping[str, Any]) -> list[str]:
+        """The names in the state of a parameter of this group."""
+        return [name for name in self._saved if name not in self._only_with or group[self._only_with[name]]]
 
     def _update(self, params: list[Tensor], states: list[dict[str, Any]], group: dict[str, Any]) -> None:
         """Move the arrays of parameters, in place: some of a group's, of one device and dtype, that have gradients."""
@@ -127,13 +148,14 @@ class Optimizer:
             elif p.grad is not None:
                 p.grad.zero_()
 
-    def step(self) -> None:
-        """Move each parameter that has a gradient.
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Move each parameter that has a gradient; returns what ``closure`` gives, a function that works the loss and the gradients out.
 
         Raises:
             ShapeError, DTypeError: where a gradient or a moment does not fit its parameter; nothing has moved then.
             RuntimeError: where a parameter is a view that repeats elements; likewise.
         """
+        loss = None if closure is None else closure()
         guard(lambda: (type(self).step, [(id(g), [(id(p), id(self.state.get(p))) for p in g["params"]]) for g in self.param_groups]))
         if now.tape is not None:
             now.tape.part = ("optimizer", type(self).__name__)
@@ -155,6 +177,7 @@ class Optimizer:
             self._update(*batch)
             for p in batch[0]:
                 p.bump_version()
+        return loss
 
     def _judge(self, index: int, p: Tensor) -> None:
         """Raise where a parameter can't move."""
@@ -204,7 +227,7 @@ class Optimizer:
             raise ValueError(message(op, "a mapping with 'state' and 'param_groups'", _names_or_type(state_dict)))
         groups = self._judged_groups(op, state_dict["param_groups"])
         changed()
-        self.state, self.param_groups = self._judged_state(op, state_dict["state"]), groups
+        self.state, self.param_groups = self._judged_state(op, state_dict["state"], groups), groups
 
     def _judged_groups(self, op: str, groups: Any) -> list[dict[str, Any]]:
         if not isinstance(groups, (list, tuple)) or not all(isinstance(group, Mapping) for group in groups):
@@ -216,7 +239,7 @@ class Optimizer:
             raise ValueError(message(op, f"groups of {list(map(len, positions))} parameters, by positions from 0", received))
         judged = []
         for mine, saved in zip(self.param_groups, groups):
-            values = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()}
+            values = dict.fromkeys(self._flags, False) | {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()}
             if missing := sorted(set(self.defaults) - set(values)):
                 raise ValueError(message(op, f"groups with {', '.join(self.defaults)}", f"a group without {', '.join(missing)}"))
             self._judge_group(op, values)
@@ -226,11 +249,11 @@ class Optimizer:
             judged.append({**values, "params": mine["params"]})
         return judged
 
-    def _judged_state(self, op: str, saved: Any) -> defaultdict[Tensor, dict[str, Any]]:
+    def _judged_state(self, op: str, saved: Any, groups: list[dict[str, Any]]) -> defaultdict[Tensor, dict[str, Any]]:
         if not isinstance(saved, Mapping) or not all(isinstance(moments, Mapping) for moments in saved.values()):
             raise ValueError(message(op, "state as a dict that holds a dict for each position", type(saved).__name__))
-        params = {index: p for index, p, _ in self._entries()}
-        positions: dict[Any, int] = {key: index for index in params for key in (index, str(index))}
+        params = [(p, self._names(group)) for group in groups for p in group["params"]]
+        positions: dict[Any, int] = {key: index for index in range(len(params)) for key in (index, str(index))}
         state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         seen: set[int] = set()
         for key, moments in saved.items():
@@ -240,10 +263,9 @@ class Optimizer:
                 raise ValueError(message(op, "each position once", f"{index} as a number and as a string"))
             seen.add(index)
             moments = {name: value for name, value in moments.items() if value is not None}  # PyTorch may keep None for no momentum
-            if moments and set(moments) != set(self._saved):
-                wanted = ", ".join(self._saved) or "nothing"
-                raise ValueError(message(op, f"{wanted} for parameter {index}", _names_or_type(moments)))
-            p = params[index]
+            p, names = params[index]
+            if moments and set(moments) != set(names):
+                raise ValueError(message(op, f"{', '.join(names) or 'nothing'} for parameter {index}", _names_or_type(moments)))
             state[p] = {name: self._saved[name](op, f"{name} of parameter {index}", value, p) for name, value in moments.items()}
         return state
 
@@ -266,6 +288,12 @@ def arrays(tensors: Iterable[Tensor | None]) -> list[Any]:
     return [t.array for t in tensors if t is not None]
 
 
+def descents(params: list[Tensor], group: Mapping[str, Any]) -> list[Any]:
+    """The arrays of the gradients along which a group goes down: with "maximize" minus the gradients."""
+    xp, found = backends.get(params[0].device), arrays(p.grad for p in params)
+    return [xp.unary("negative", g) for g in found] if guard(lambda: group["maximize"]) else found
+
+
 def zeros_for(p: Tensor) -> Tensor:
     """A moment of zeros, in C order whatever the parameter's order is."""
     return from_array(np.zeros(p.shape, p.dtype), p.device)
@@ -273,7 +301,7 @@ def zeros_for(p: Tensor) -> Tensor:
 
 def _to_numpy(value: Any) -> np.ndarray:
     """As PyTorch keeps it, whose steps are floats; float64 counts further than its float32."""
-    return np.asarray(value, np.float64) if isinstance(value, int) else np.array(value, order="C")
+    return np.asarray(value, np.float64) if isinstance(value, (int, float)) else np.array(value, order="C")
 
 
 def _ordered(op: str, params: Any) -> list[Any]:

@@ -8,22 +8,22 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import backends
-from ..arguments import number, plain_flag
+from ..arguments import number
 from ..errors import message
 from ..recording import guard, live
 from ..tensor import Tensor
-from .base import Optimizer, arrays, saved_moment, zeros_for
+from .base import Optimizer, arrays, descents, saved_moment, zeros_for
 
 __all__ = ["SGD"]
 
-RATES = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
+NUMBERS = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
 
 
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum, as ``torch.optim.SGD``; Nesterov's after Sutskever et al. (2013).
 
     ``g += weight_decay * w``; ``v = momentum * v + (1 - dampening) * g`` (the first time ``v = g``); then ``w -= lr * v``, or with
-    ``nesterov`` ``w -= lr * (g + momentum * v)``.
+    ``nesterov`` ``w -= lr * (g + momentum * v)``. With ``maximize`` ``g`` is minus the gradient.
 
     Raises:
         ValueError: where a value makes no sense.
@@ -35,6 +35,8 @@ class SGD(Optimizer):
     array([0.5, 0.5], dtype=float32)
     """
 
+    _rates: ClassVar[tuple[str, ...]] = ("lr", "momentum", "weight_decay")
+    _flags: ClassVar[tuple[str, ...]] = ("maximize", "nesterov")
     _saved: ClassVar[dict[str, Any]] = {"momentum_buffer": saved_moment}
 
     def __init__(
@@ -45,15 +47,14 @@ class SGD(Optimizer):
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
-        defaults = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
-        super().__init__(params, defaults)
+        numbers = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
+        super().__init__(params, {**numbers, "nesterov": nesterov, "maximize": maximize})
 
     def _check(self, op: str, group: Mapping[str, Any]) -> None:
-        for name in ("lr", "momentum", "weight_decay"):
-            number(op, name, group[name])
         number(op, "dampening", group["dampening"], lambda v: True, "that is finite")
-        plain_flag(op, "nesterov", group["nesterov"])
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             received = f"momentum = {group['momentum']} and dampening = {group['dampening']}"
             raise ValueError(message(op, "a momentum above 0 and no dampening with nesterov=True", received))
@@ -67,8 +68,8 @@ class SGD(Optimizer):
                     state["momentum_buffer"] = zeros_for(p)
         backends.get(params[0].device).sgd_step(
             arrays(params),
-            arrays(p.grad for p in params),
+            descents(params, group),
             arrays(state["momentum_buffer"] for state in states) if momentum else None,
             firsts,
-            live(lambda: np.array([group[name] for name in RATES], np.float64), "rate"),
+            live(lambda: np.array([group[name] for name in NUMBERS], np.float64), "rate"),
         )
