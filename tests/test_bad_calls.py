@@ -46,7 +46,7 @@ RECORDS = set(
     """
     Checkpoint Preprocessing Evaluation History Function Module Optimizer Schedule Field Row Summary UninitializedParameter Normalize
     RemovableHandle Prediction Profile LoadReport Reduction ImageFolder Reading HyperParameters DataModule Classifier Timer
-    InterpolationMode
+    InterpolationMode LRScheduler Dataset Generator Sampler
     """.split()  # noqa: SIM905
 )
 """Public names of types that a user does not call, or makes a subclass of; the second name of a class."""

@@ -158,7 +158,9 @@ def test_index_errors_have_the_words_of_the_cpu() -> None:
         assert said[0] == said[1]
 
 
-@pytest.mark.parametrize(("name", "moment"), [("SGD", "momentum_buffer"), ("Adam", "exp_avg"), ("NAdam", "exp_avg"), ("RMSprop", "square_avg")])
+@pytest.mark.parametrize(
+    ("name", "moment"), [("SGD", "momentum_buffer"), ("Adam", "exp_avg"), ("NAdam", "exp_avg"), ("RMSprop", "square_avg")]
+)
 def test_moments_follow_their_parameters(name: str, moment: str) -> None:
     options = {"momentum": 0.9} if name == "SGD" else {}
     found = []

@@ -344,6 +344,51 @@ W = nc.zeros(2, requires_grad=True)
             lambda: optim.LinearLR(one(), total_iters=0),
             "[LinearLR] expected total_iters as an integer of at least 1; received 0.",
         ),
+        (
+            ValueError,
+            lambda: optim.StepLR(one(), 2, last_epoch=3),
+            "[StepLR] expected initial_lr in each group, to go on after last_epoch steps; received a group without it; "
+            "load the optimiser's state first.",
+        ),
+        (ValueError, lambda: optim.StepLR(one(), 2).step(-1), "[StepLR] expected epoch as an integer of at least 0; received -1."),
+        (ValueError, lambda: optim.ConstantLR(one(), 0.0), "[ConstantLR] expected factor as a number above 0 and at most 1; received 0.0."),
+        (TypeError, lambda: optim.LambdaLR(one(), 0.5), "[LambdaLR] expected lr_lambda as a function, or a list of them; received 0.5."),
+        (
+            ValueError,
+            lambda: optim.LambdaLR(one(), [abs, abs]),
+            "[LambdaLR] expected lr_lambda for each of 1 groups; received 2 functions.",
+        ),
+        (
+            ValueError,
+            lambda: optim.LambdaLR(one(), str),
+            "[LambdaLR] expected what lr_lambda gives as a number that is finite; received '0'.",
+        ),
+        (
+            TypeError,
+            lambda: optim.ReduceLROnPlateau(one()).step("bad"),
+            "[ReduceLROnPlateau] expected metrics as a number; received 'bad'.",
+        ),
+        (
+            ValueError,
+            lambda: optim.ReduceLROnPlateau(one(), factor=1),
+            "[ReduceLROnPlateau] expected factor as a number in [0, 1); received 1.",
+        ),
+        (TypeError, lambda: optim.ChainedScheduler([]), "[ChainedScheduler] expected a list of schedules; received []."),
+        (
+            ValueError,
+            lambda: optim.ChainedScheduler([optim.StepLR(one(), 1), optim.StepLR(one(), 1)]),
+            "[ChainedScheduler] expected schedules of one optimiser; received of several.",
+        ),
+        (
+            ValueError,
+            lambda: optim.ChainedScheduler([optim.ReduceLROnPlateau(one())]),
+            "[ChainedScheduler] expected schedules whose steps take no measure; received a ReduceLROnPlateau; step it by itself.",
+        ),
+        (
+            TypeError,
+            lambda: optim.WarmUp(optim.ReduceLROnPlateau(one()), 3),
+            "[WarmUp] expected a schedule to go on with; received ReduceLROnPlateau.",
+        ),
         (TypeError, lambda: optim.WarmUp(one(), 3), "[WarmUp] expected a schedule to go on with; received SGD."),
         (
             ValueError,
@@ -716,7 +761,24 @@ def test_one_cycle_is_finite_at_its_corners(total: int, share: float) -> None:
     assert all(0 <= rate <= 1.0 for rate in rates)
 
 
+def test_a_chain_in_a_sequence_begins_as_it_does_alone() -> None:
+    """PyTorch's makes a step too many of it, and a cosine goes up."""
+
+    def chain(optimizer: Any) -> optim.ChainedScheduler:
+        return optim.ChainedScheduler([optim.CosineAnnealingLR(optimizer, 6), optim.MultiplicativeLR(optimizer, lambda step: 0.9)])
+
+    optimizer = one(0.5)
+    rates = course(optim.SequentialLR(optimizer, [chain(optimizer), optim.ConstantLR(optimizer, 0.5, 2)], [3]), 5)
+    assert rates[:3] == course(chain(one(0.5)), 2) and rates[3:] == [0.25, 0.25, 0.5]
+
+
 SCHEDULES: dict[str, Callable[[Any], optim.Schedule]] = {
+    "milestones": lambda o: optim.MultiStepLR(o, [3, 9]),
+    "restarts": lambda o: optim.CosineAnnealingWarmRestarts(o, 3, 2),
+    "cyclic": lambda o: optim.CyclicLR(o, 0.1, 0.4, 3, mode="exp_range", gamma=0.9),
+    "function": lambda o: optim.LambdaLR(o, lambda step: 1 / (1 + step)),
+    "sequence": lambda o: optim.SequentialLR(o, [optim.ConstantLR(o), optim.ExponentialLR(o, 0.9), optim.PolynomialLR(o)], [3, 9]),
+    "chained": lambda o: optim.ChainedScheduler([optim.ConstantLR(o), optim.ExponentialLR(o, 0.9)]),
     "step": lambda o: optim.StepLR(o, 3),
     "cosine": lambda o: optim.CosineAnnealingLR(o, 9, 0.01),
     "one-cycle": lambda o: optim.OneCycleLR(o, 0.4, 20),
@@ -806,6 +868,29 @@ BROKEN: list[tuple[str, tuple[Any, ...], Any, str]] = [
     ("chain", ("schedule", "pct_start"), 2, "[OneCycleLR.load_state_dict] expected pct_start as a number from 0 to 1; received 2."),
     ("chain", ("schedule", "last_epoch"), 1, "[WarmUp.load_state_dict] expected a schedule after 2 steps; received one after 1."),
     ("chain", ("steps",), "5", "[WarmUp.load_state_dict] expected steps as an integer of at least 1; received '5'."),
+    ("milestones", ("milestones",), 3, "[MultiStepLR.load_state_dict] expected milestones as a list of integers; received 3."),
+    (
+        "milestones",
+        ("milestones",),
+        [1.5],
+        "[MultiStepLR.load_state_dict] expected each of milestones as an integer of at least 0; received 1.5.",
+    ),
+    ("restarts", ("T_i",), 0, "[CosineAnnealingWarmRestarts.load_state_dict] expected T_i as an integer of at least 1; received 0."),
+    (
+        "cyclic",
+        ("mode",),
+        "sine",
+        "[CyclicLR.load_state_dict] expected mode as 'triangular', 'triangular2' or 'exp_range'; received 'sine'.",
+    ),
+    ("cyclic", ("max_lrs",), [], "[CyclicLR.load_state_dict] expected max_lrs for each of 1 groups; received 0 values."),
+    ("sequence", ("_schedulers",), [], "[SequentialLR.load_state_dict] expected the states of 3 schedules; received []."),
+    (
+        "sequence",
+        ("_milestones",),
+        [9, 3],
+        "[SequentialLR.load_state_dict] expected 2 milestones for 3 schedules, in order; received [9, 3].",
+    ),
+    ("chained", ("_schedulers",), 3, "[ChainedScheduler.load_state_dict] expected the states of 2 schedules; received 3."),
     ("chain", ("warm_lrs",), [math.inf], "[WarmUp.load_state_dict] expected warm_lrs as a number of at least 0; received inf."),
 ]
 
@@ -819,7 +904,7 @@ def test_a_damaged_state_of_a_schedule_changes_nothing(name: str, path: tuple[An
         schedule.load_state_dict(changed(state, path, value))
     assert repr((schedule.state_dict(), schedule.optimizer)) == before
     schedule.load_state_dict(state)
-    assert schedule.last_epoch == 7
+    assert getattr(schedule, "last_epoch", 7) == 7  # a chain has none, as PyTorch's
 
 
 def test_a_schedule_that_is_refused_leaves_the_optimizer_as_it_was() -> None:

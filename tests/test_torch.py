@@ -1492,7 +1492,42 @@ ONE_CYCLE = [
     ((0.4,), {"epochs": 4, "steps_per_epoch": 5, "div_factor": 10.0, "cycle_momentum": False}),
     (([0.4, 0.2], 20), {"base_momentum": 0.5, "max_momentum": 0.8}),
 ]
+
+
+class Decay:
+    """A function of the step, with the same name in every process."""
+
+    def __init__(self, gamma: float) -> None:
+        self.gamma = gamma
+
+    def __repr__(self) -> str:
+        return f"decay {self.gamma}"
+
+    def __call__(self, step: float) -> float:
+        return self.gamma ** (step % 5)
+
+
+CYCLES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    ("CyclicLR", (0.01, 0.2, 3), {}),
+    ("CyclicLR", ([0.01, 0.02], [0.2, 0.1], 2, 5, "triangular2"), {"base_momentum": 0.5, "max_momentum": 0.8}),
+    ("CyclicLR", (0.0, 0.2, 4, 2, "exp_range", 0.9), {"cycle_momentum": False}),
+    ("CyclicLR", (0.01, 0.2, 3), {"scale_fn": Decay(0.5)}),
+    ("CyclicLR", (0.01, 0.2, 3), {"scale_fn": Decay(0.9), "scale_mode": "iterations"}),
+    ("CosineAnnealingWarmRestarts", (4,), {}),
+    ("CosineAnnealingWarmRestarts", (3, 2, 0.01), {}),
+    ("LambdaLR", (Decay(0.5),), {}),
+    ("LambdaLR", ([Decay(0.5), Decay(0.25)],), {}),
+    ("MultiplicativeLR", (Decay(0.5),), {}),
+]
 SCHEDULES: list[list[tuple[str, tuple[Any, ...], dict[str, Any]]]] = [
+    *[[row] for row in CYCLES],
+    [("MultiStepLR", ([3, 5, 5, 9], 0.5), {})],
+    [("ExponentialLR", (0.9,), {})],
+    [("ConstantLR", (), {})],
+    [("ConstantLR", (0.5, 3), {})],
+    [("PolynomialLR", (), {})],
+    [("PolynomialLR", (30, 2.0), {})],
+    [("ExponentialLR", (0.9,), {}), ("ConstantLR", (0.5, 3), {}), ("PolynomialLR", (9,), {})],
     [("StepLR", (3, 0.5), {})],
     [("StepLR", (1,), {})],
     [("StepLR", (4, 0.0), {})],
@@ -1511,6 +1546,7 @@ SCHEDULES: list[list[tuple[str, tuple[Any, ...], dict[str, Any]]]] = [
     [("OneCycleLR", (0.4, 20), {}), ("StepLR", (3, 0.9), {})],
 ]
 REFUSED_LATER = [  # where a group that comes later is an error in PyTorch
+    *CYCLES,
     *[("OneCycleLR", args, options) for args, options in ONE_CYCLE],
     *[("CosineAnnealingLR", args, {}) for args in ((1,), (2, 0.001))],
 ]
@@ -1622,6 +1658,153 @@ def test_warm_up_as_a_sequence() -> None:
         _assert_same_groups(mine, other, step)
         _step_all(mine, [schedule])
         _step_all(other, [their_schedule])
+
+
+def _drawn_schedule(rng: np.random.Generator, *without: str) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    """One of the schedules with drawn settings."""
+
+    def some(low: int, high: int) -> int:
+        return int(rng.integers(low, high))
+
+    def share() -> float:
+        return round(float(rng.uniform(0.05, 1)), 3)
+
+    name = str(rng.choice([name for name in DRAWN if name not in without]))
+    return name, DRAWN[name](some, share), {}
+
+
+DRAWN: dict[str, Callable[[Callable[[int, int], int], Callable[[], float]], tuple[Any, ...]]] = {
+    "StepLR": lambda some, share: (some(1, 6), share()),
+    "MultiStepLR": lambda some, share: ([some(0, 15) for _ in range(some(0, 4))], share()),
+    "ConstantLR": lambda some, share: (share(), some(1, 8)),
+    "LinearLR": lambda some, share: (share(), share(), some(1, 20)),
+    "ExponentialLR": lambda some, share: (share(),),
+    "PolynomialLR": lambda some, share: (some(1, 20), 3 * share()),
+    "CosineAnnealingLR": lambda some, share: (some(2, 20),),
+    "CosineAnnealingWarmRestarts": lambda some, share: (some(1, 6), some(1, 4), share() / 100),
+    "LambdaLR": lambda some, share: (Decay(share()),),
+    "MultiplicativeLR": lambda some, share: ([Decay(share()), Decay(share())],),
+    "CyclicLR": lambda some, share: (share() / 10, share(), some(1, 6), some(1, 6), ("triangular", "triangular2")[some(0, 2)], 1.0),
+    "OneCycleLR": lambda some, share: (share(), some(17, 40)),
+}
+
+
+def _compared(case: Any, mine: Any, other: Any, schedule: Any, their_schedule: Any, step: Callable[[Any, int], None]) -> None:
+    for i in range(16):
+        _assert_same_groups(mine, other, (case, i))
+        for optimizer, one in ((mine, schedule), (other, their_schedule)):
+            optimizer.step()
+            step(one, i)
+    assert getattr(schedule, "last_epoch", None) == getattr(their_schedule, "last_epoch", None)
+    assert schedule.get_last_lr() == pytest.approx(their_schedule.get_last_lr(), rel=1e-9, abs=1e-15), case
+
+
+def _both(kind: str = "SGD") -> list[tuple[Any, Any]]:
+    return [(library, _two_groups(library, kind)) for library in (nc, torch)]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_drawn_schedules() -> None:
+    """Alone, resumed after a number of steps, stepped to a number, in a sequence, in a chain.
+
+    Beside another schedule PyTorch's ``CyclicLR`` begins at that one's first rate, not at its own ``base_lr``; and each keeps the first
+    rates that it has found, where ours look into the group, in which ``OneCycleLR`` changes them.
+    """
+    for case in range(400):
+        rng = np.random.default_rng(case)
+        (_, mine), (_, other) = pair = _both(("SGD", "Adam")[case % 2])
+        way = str(rng.choice(["resumed", "epochs", "sequence", "chain"]))
+        if way in ("resumed", "epochs"):
+            row = _drawn_schedule(rng, *("CyclicLR", "OneCycleLR") * (way == "resumed"))
+            if way == "resumed":
+                for _, optimizer in pair:
+                    for group in optimizer.param_groups:
+                        group["initial_lr"] = 0.5
+                row[2]["last_epoch"] = int(rng.integers(0, 9))
+            made = [_scheduled(library, optimizer, [row])[0] for library, optimizer in pair]
+            epochs = rng.integers(0, 12, 16).tolist() if way == "epochs" else [None] * 16
+            _compared((case, way, row), mine, other, *made, lambda schedule, i, epochs=epochs: schedule.step(epochs[i]))  # type: ignore[misc]
+            continue
+        rows = [_drawn_schedule(rng, "CyclicLR", "OneCycleLR") for _ in range(int(rng.integers(1, 4)))]
+        milestones = np.cumsum(rng.integers(1, 6, len(rows) - 1)).tolist()
+        made = []
+        for library, optimizer in pair:
+            scheduler = library.optim.lr_scheduler
+            parts = _scheduled(library, optimizer, rows)
+            if way == "chain":
+                made.append(scheduler.ChainedScheduler(parts))
+            else:
+                made.append(scheduler.SequentialLR(optimizer, parts, milestones))
+        _compared((case, way, rows, milestones), mine, other, *made, lambda schedule, i: schedule.step())
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize("threshold_mode", ["rel", "abs"])
+def test_drawn_plateaus(mode: str, threshold_mode: str) -> None:
+    for case in range(60):
+        rng = np.random.default_rng(case)
+        options = {
+            "factor": float(rng.choice([0.1, 0.5])),
+            "patience": int(rng.integers(0, 3)),
+            "threshold": float(rng.choice([1e-4, 0.1])),
+            "cooldown": int(rng.integers(0, 3)),
+            "min_lr": [0.001, 0.01] if case % 2 else 1e-5,
+            "eps": float(rng.choice([1e-8, 0.005])),
+        }
+        (_, mine), (_, other) = _both()
+        made = [
+            library.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode, threshold_mode=threshold_mode, **options)
+            for library, optimizer in ((nc, mine), (torch, other))
+        ]
+        measures = np.where(rng.random(16) < 0.1, np.nan, rng.integers(-2, 5, 16) / 2)
+        _compared((case, options), mine, other, *made, lambda schedule, i, m=measures: schedule.step(float(m[i])))  # type: ignore[misc]
+        names = ("best", "num_bad_epochs", "cooldown_counter", "in_cooldown")
+        assert [getattr(made[0], name) for name in names] == [getattr(made[1], name) for name in names]
+        again = nc.optim.ReduceLROnPlateau(mine, mode, threshold_mode=threshold_mode, **options)
+        again.load_state_dict(json.loads(json.dumps(made[0].state_dict())))
+        assert again.state_dict() == made[0].state_dict()
+
+
+STATES: list[tuple[str, tuple[Any, ...]]] = [
+    ("StepLR", (3, 0.5)),
+    ("ConstantLR", (0.5, 3)),
+    ("LinearLR", ()),
+    ("ExponentialLR", (0.9,)),
+    ("PolynomialLR", (9,)),
+    ("CosineAnnealingLR", (7,)),
+    ("CosineAnnealingWarmRestarts", (3, 2)),
+    ("LambdaLR", (Decay(0.5),)),
+    ("MultiplicativeLR", (Decay(0.5),)),
+]
+
+
+@pytest.mark.parametrize(("name", "args"), STATES, ids=[name for name, _ in STATES])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_states_of_pytorchs_schedules(name: str, args: tuple[Any, ...], wrapped: bool) -> None:
+    """Theirs are taken, and ours by them, also those in a sequence."""
+
+    def made(library: Any, optimizer: Any) -> Any:
+        schedule = _scheduled(library, optimizer, [(name, args, {})])[0]
+        sequence = library.optim.lr_scheduler.SequentialLR
+        return (
+            sequence(optimizer, [schedule, *_scheduled(library, optimizer, [("ExponentialLR", (0.5,), {})])], [7]) if wrapped else schedule
+        )
+
+    (_, mine), (_, other) = _both()
+    schedules = [made(library, optimizer) for library, optimizer in ((nc, mine), (torch, other))]
+    for _ in range(5):
+        _step_all(mine, schedules[:1])
+        _step_all(other, schedules[1:])
+    (_, again), (_, their_again) = _both()
+    resumed = [made(library, optimizer) for library, optimizer in ((nc, again), (torch, their_again))]
+    again.load_state_dict(mine.state_dict())
+    their_again.load_state_dict(other.state_dict())
+    resumed[0].load_state_dict(schedules[1].state_dict())
+    if name not in ("LambdaLR", "MultiplicativeLR") and not wrapped:
+        resumed[1].load_state_dict(schedules[0].state_dict())
+    else:
+        resumed[1].load_state_dict(schedules[1].state_dict())
+    _compared(name, again, their_again, *resumed, lambda schedule, i: schedule.step())
 
 
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])

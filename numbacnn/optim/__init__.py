@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from . import schedule as lr_scheduler
+from . import lr_scheduler
 from .adam import Adam, AdamW, NAdam
 from .base import Optimizer
 from .composed import Adadelta, Adagrad, RMSprop
-from .schedule import CosineAnnealingLR, LinearLR, OneCycleLR, Schedule, StepLR, WarmUp
+from .lr_scheduler import (
+    ChainedScheduler,
+    ConstantLR,
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    CyclicLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    LRScheduler,
+    MultiplicativeLR,
+    MultiStepLR,
+    OneCycleLR,
+    PolynomialLR,
+    ReduceLROnPlateau,
+    Schedule,
+    SequentialLR,
+    StepLR,
+    WarmUp,
+)
 from .sgd import SGD
 
 __all__ = [
@@ -15,13 +34,25 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "ChainedScheduler",
+    "ConstantLR",
     "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
+    "ExponentialLR",
+    "LRScheduler",
+    "LambdaLR",
     "LinearLR",
+    "MultiStepLR",
+    "MultiplicativeLR",
     "NAdam",
     "OneCycleLR",
     "Optimizer",
+    "PolynomialLR",
     "RMSprop",
+    "ReduceLROnPlateau",
     "Schedule",
+    "SequentialLR",
     "StepLR",
     "WarmUp",
     "lr_scheduler",

@@ -129,7 +129,7 @@ class NAdam(Composed):
     >>> w = nc.ones(1, requires_grad=True)
     >>> optimizer = nc.optim.NAdam([w], lr=0.5)
     >>> (3 * w).sum().backward(); optimizer.step(); round(w.item(), 4)
-    0.4601
+    0.4718
     """
 
     _rates: ClassVar[tuple[str, ...]] = ("lr", "eps", "weight_decay", "momentum_decay")

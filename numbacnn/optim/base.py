@@ -155,6 +155,8 @@ class Optimizer:
             ShapeError, DTypeError: where a gradient or a moment does not fit its parameter; nothing has moved then.
             RuntimeError: where a parameter is a view that repeats elements; likewise.
         """
+        if closure is not None and not callable(closure):
+            raise TypeError(message(type(self).__name__, "closure as a function or None", shown(closure)))
         loss = None if closure is None else closure()
         guard(lambda: (type(self).step, [(id(g), [(id(p), id(self.state.get(p))) for p in g["params"]]) for g in self.param_groups]))
         if now.tape is not None:
