@@ -450,6 +450,103 @@ def test_defaults(kind: str) -> None:
     assert found and found == wanted
 
 
+# -- losses ----------------------------------------------------------------------------------------------------------------
+# x, z (N, K) or (N, K, 2, 3); u in (0, 1); t in [0, 1], with a gradient; q > 0; c class indices, some of them 1; s signs of x's shape,
+# r of one a row; w (K,), v of x's shape, both positive
+LOSSES = """
+CrossEntropyLoss(weight=w)(x, c)
+CrossEntropyLoss(ignore_index=1)(x, c)
+CrossEntropyLoss(w, ignore_index=1, label_smoothing=0.3)(x, c)
+CrossEntropyLoss(label_smoothing=0.3)(x, c)
+CrossEntropyLoss(ignore_index=1, label_smoothing=0.3)(x, c)
+CrossEntropyLoss()(x, c - (c == 1) * 101)
+CrossEntropyLoss()(x, t)
+CrossEntropyLoss(w, label_smoothing=0.3)(x, t)
+NLLLoss(w)(x.log_softmax(1), c)
+NLLLoss(ignore_index=1)(x.log_softmax(1), c)
+NLLLoss(w, ignore_index=0)(x, c)
+L1Loss()(x, z)
+MSELoss()(x, z)
+SmoothL1Loss()(x, z)
+SmoothL1Loss(beta=0.3)(x, z)
+SmoothL1Loss(beta=0)(x, z)
+HuberLoss(delta=0.7)(x, z)
+BCELoss()(u, t)
+BCELoss(weight=v)(u, t)
+BCELoss()((x > 0).float() * u.detach(), t.detach())
+BCEWithLogitsLoss()(x, t)
+BCEWithLogitsLoss(pos_weight=v)(x, t)
+BCEWithLogitsLoss(v, pos_weight=v * 2)(x, t)
+KLDivLoss()(x, t)
+KLDivLoss()(x, t.detach() * (t.detach() > 0.5))
+KLDivLoss(log_target=True)(x, z)
+PoissonNLLLoss()(x, q)
+PoissonNLLLoss(full=True)(x, q.detach() * 3)
+PoissonNLLLoss(False)(q, t)
+GaussianNLLLoss()(x, z, q)
+GaussianNLLLoss(full=True, eps=0.7)(x, z, q)
+GaussianNLLLoss()(x, z, q.detach()[..., 0])
+GaussianNLLLoss()(x, z, q[..., :1])
+SoftMarginLoss()(x, s)
+MultiLabelSoftMarginLoss()(x, t)
+MultiLabelSoftMarginLoss(v)(x, t)
+HingeEmbeddingLoss()(x, s)
+HingeEmbeddingLoss(0.4)(x, s)
+MarginRankingLoss(0.2)(x, z, s)
+CosineEmbeddingLoss(0.1)(x.reshape(len(x), -1), z.reshape(len(x), -1), r)
+CosineEmbeddingLoss()(x[0].reshape(-1), z[0].reshape(-1), r[0])
+TripletMarginLoss()(x, z, u)
+TripletMarginLoss(0.3, swap=True)(x, z, u)
+TripletMarginLoss(p=1)(x, z, u)
+TripletMarginLoss(p=3.0, eps=0.1)(x, z, u)
+functional.cosine_similarity(x, z)
+functional.cosine_similarity(x, z, -1, 0.5)
+functional.pairwise_distance(x, z, keepdim=True)
+functional.pairwise_distance(x, z, float("inf"))
+functional.normalize(x)
+functional.normalize(x, 1.0, -1)
+functional.normalize(x * 0)
+functional.one_hot(c)
+functional.one_hot(c, 9)
+""".strip().splitlines()
+
+
+def _loss_names(library: Any, more: tuple[int, ...], case: int) -> dict[str, Any]:
+    rng = np.random.default_rng(case)
+    n, k = (int(v) for v in rng.integers(3, 6, 2))
+    shape = (n, k, *more)
+    arrays = {"x": rng.standard_normal(shape), "z": rng.standard_normal(shape), "u": rng.random(shape), "t": rng.random(shape)}
+    arrays["q"] = rng.random(shape) + 0.25
+    found = {name: library.tensor(a.astype(np.float32), requires_grad=True) for name, a in arrays.items()}
+    labels = rng.integers(0, k, (n, *more))
+    labels.flat[:2] = 0, 1
+    signs = {"s": rng.integers(0, 2, shape) * 2 - 1, "r": rng.integers(0, 2, n) * 2 - 1}
+    found |= {name: library.tensor(a.astype(np.float32)) for name, a in signs.items()}
+    found |= {"w": library.tensor(rng.random(k).astype(np.float32)), "v": library.tensor(rng.random(shape).astype(np.float32))}
+    return {**vars(library.nn), **found, "c": library.tensor(labels), "functional": library.nn.functional}
+
+
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
+@pytest.mark.parametrize("expression", LOSSES)
+def test_losses(expression: str) -> None:
+    """Values and gradients, with each reduction, of rows and of pictures."""
+    reductions = [""] if "functional" in expression else ["mean", "sum", "none", *["batchmean"] * ("KLDiv" in expression)]
+    for case, (more, reduction) in enumerate(itertools.product(((), (2, 3)), reductions)):
+        first, *rest = expression.split(")(", 1)
+        code = f"{first}{', ' * (first[-1] != '(')}reduction={reduction!r})({rest[0]}" if reduction else expression
+        ends = []
+        for library in (nc, torch):
+            names = _loss_names(library, more, case)
+            made = eval(code, names)
+            if made.requires_grad:
+                made.backward(library.tensor(np.linspace(-1, 2, made.numel(), dtype=np.float32).reshape(made.shape)))
+            ends.append([made.detach(), *(names[n].grad for n in "xzutq")])
+        for mine, other in zip(*ends):
+            assert (mine is None) == (other is None), (case, reduction)
+            if mine is not None:
+                np.testing.assert_allclose(mine.numpy(), other.numpy(), rtol=2e-5, atol=2e-6, err_msg=str((case, reduction)))
+
+
 # -- the tensor API ----------------------------------------------------------------------------------------------------
 # x (3, 4), y (4,), p (3, 4) positive, i (3, 4) int64, m (3, 4) bool, s 0-d float64, k 0-d int64, c (3,) classes
 EXPRESSIONS = """

@@ -1,4 +1,4 @@
-"""Losses that are one kernel: the rest is composed in ``nn.functional``."""
+"""Losses that are one kernel, or whose gradient is not that of their formula: the rest is composed in ``nn.functional``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from ..backends import Array, Backend
 from .base import Gradients, Op
 
-__all__ = ["CrossEntropy"]
+__all__ = ["BinaryCrossEntropy", "CrossEntropy"]
 
 
 class CrossEntropy(Op):
@@ -27,3 +27,29 @@ class CrossEntropy(Op):
         if self.mean:
             grad = xp.binary("divide", grad, self.labels.shape[0] or math.nan)
         return (xp.cross_entropy_backward(grad, self.saved[0], self.labels, self.smoothing),)
+
+
+class BinaryCrossEntropy(Op):
+    """Probabilities and targets -> the loss of each. Logarithms end at -100, and the gradient at 1e12: both are finite at 0 and 1."""
+
+    def forward(self, xp: Backend, x: Array, target: Array) -> Array:
+        self.saved, self.saved_inputs = (x, target), (0, 1)
+        yes, no = self._logarithms(xp, x)
+        return xp.binary("subtract", xp.binary("multiply", xp.binary("subtract", target, 1.0), no), xp.binary("multiply", target, yes))
+
+    @staticmethod
+    def _logarithms(xp: Backend, x: Array) -> tuple[Array, Array]:
+        """Of the probability and of 1 less the probability."""
+        logs = xp.unary("log", x), xp.unary("log1p", xp.unary("negative", x))
+        return xp.binary("maximum", logs[0], -100.0), xp.binary("maximum", logs[1], -100.0)
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        x, target = self.saved
+        first = second = None
+        if self.needs_grad[0]:
+            slope = xp.binary("maximum", xp.binary("multiply", xp.binary("subtract", 1.0, x), x), 1e-12)
+            first = xp.binary("divide", xp.binary("multiply", grad, xp.binary("subtract", x, target)), slope)
+        if self.needs_grad[1]:
+            yes, no = self._logarithms(xp, x)
+            second = xp.binary("multiply", grad, xp.binary("subtract", no, yes))
+        return first, second

@@ -6,7 +6,7 @@ from ...dtypes import is_floating
 from ...errors import DTypeError, ShapeError, message
 from ...tensor import Tensor
 
-__all__ = ["check_bias", "check_dtypes"]
+__all__ = ["at_least", "check_bias", "check_dtypes"]
 
 
 def check_dtypes(op: str, input: Tensor, *others: Tensor | None) -> None:
@@ -28,3 +28,8 @@ def check_bias(op: str, bias: Tensor | None, size: int) -> None:
     """Refuse a bias that is not (size,)."""
     if bias is not None and bias.array.shape != (size,):
         raise ShapeError(message(op, f"bias ({size},)", f"bias {bias.shape}"))
+
+
+def at_least(x: Tensor, least: float) -> Tensor:
+    """``x``, or ``least`` where that is larger; the gradient is that of ``x`` everywhere, as PyTorch's is of what it bounds so."""
+    return x + (x.clamp(min=float(least)) - x).detach()
