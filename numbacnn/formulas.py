@@ -104,6 +104,15 @@ def hardswish_backward(g, x):
     return type(x)(0) if x <= -three else g if x >= three else g * (x / three + type(x)(0.5))
 
 
+def elu(x):
+    t = tanh(type(x)(0.5) * (x if x < type(x)(0) else type(x)(0)))
+    return type(x)(2) * t / (type(x)(1) - t) if x <= type(x)(0) else x  # e**x - 1, of which no digit cancels near 0
+
+
+def elu_backward(g, y):
+    return g if y > type(y)(0) else g * (y + type(y)(1))
+
+
 def silu_backward(g, x):
     s, one = sigmoid(x), type(x)(1)
     return g * (s * (one + x * (one - s)))
@@ -208,6 +217,7 @@ UNARY = {
         Unary("softplus", softplus, softplus_backward, "x"),
         Unary("hardswish", hardswish, hardswish_backward, "x"),
         Unary("relu6", relu6, relu6_backward, "y"),
+        Unary("elu", elu, elu_backward, "y"),
     )
 }
 

@@ -7,15 +7,18 @@ import math
 import pickle
 import re
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from philox import WORD, dropped, philox
+from scipy import stats
 
 import numbacnn as nc
 from numbacnn import nn
+from numbacnn.nn import functional as F
 
 TORCH = "needs PyTorch: pip install torch==2.13.0"
 
@@ -832,3 +835,137 @@ def test_batch_norm_takes_an_infinite_gradient_without_a_warning() -> None:
     grad[0, 0, 1, 1] = np.inf
     nn.BatchNorm2d(1)(x).backward(nc.from_array(grad))
     assert np.isnan(x.grad.numpy()).any()
+
+
+# -- families ----------------------------------------------------------------------------------------------------------------
+def test_initialisers_give_what_they_say() -> None:
+    nc.manual_seed(0)
+    w = nn.init.trunc_normal_(nc.zeros(200, 100), 1.0, 2.0, -1.0, 4.0).numpy()
+    assert w.min() >= -1 and w.max() <= 4
+    wanted = stats.truncnorm(-1, 1.5, 1, 2)
+    np.testing.assert_allclose([w.mean(), w.std()], [wanted.mean(), wanted.std()], atol=0.03)
+    for shape in ((4, 7), (7, 4), (6, 2, 3, 3)):
+        m = nn.init.orthogonal_(nc.zeros(*shape), 2.0).numpy().reshape(shape[0], -1)
+        small = m @ m.T if shape[0] <= m.shape[1] else m.T @ m
+        np.testing.assert_allclose(small, 4 * np.eye(len(small)), atol=1e-5)
+    np.testing.assert_array_equal(nn.init.eye_(nc.ones(2, 3)), np.eye(2, 3))
+    s = nn.init.sparse_(nc.ones(10, 300), 0.25, 0.5).numpy()
+    assert ((s == 0).sum(0) == 3).all() and s[s != 0].std() == pytest.approx(0.5, abs=0.02)
+    x = nc.randn(2, 4, 5, 5)
+    y = F.conv2d(x, nn.init.dirac_(nc.ones(6, 2, 3, 3), 2), padding=1, groups=2)
+    np.testing.assert_array_equal(y[:, [0, 1, 3, 4]], x)
+    assert (y[:, [2, 5]] == 0).all()
+
+
+@pytest.mark.parametrize(("kind", "make", "text"), [
+    (ValueError, lambda: nn.init.trunc_normal_(W2, a=1.0, b=1.0), "[trunc_normal_] expected bounds a < b; received a = 1.0 and b = 1.0."),
+    (nc.ShapeError, lambda: nn.init.eye_(nc.ones(2)), "[eye_] expected a matrix; received shape (2,)."),
+    (ValueError, lambda: nn.init.sparse_(W2, 2.0), "[sparse_] expected sparsity as a number from 0 to 1; received 2.0."),
+    (nc.ShapeError, lambda: nn.init.dirac_(W2), "[dirac_] expected a weight (out, in, ...) of three to five axes; received shape (2, 3)."),
+    (nc.ShapeError, lambda: F.prelu(W2, nc.ones(2)), "[prelu] expected one slope, or 3 for input (2, 3); received weight (2,)."),
+    (nc.ShapeError, lambda: F.glu(W2), "[glu] expected an even size along dim; received shape (2, 3)."),
+    (ValueError, lambda: F.softshrink(W2, -1.0), "[softshrink] expected lambd as a number of at least 0; received -1.0."),
+    (ValueError, lambda: nn.LeakyReLU("x"), "[LeakyReLU] expected negative_slope as a number that is finite; received 'x'."),
+    (
+        nc.ShapeError,
+        lambda: F.cross_entropy(W2, nc.tensor([0, 1]), nc.ones(2)),
+        "[cross_entropy] expected weight (3,), one for each class; received weight (2,).",
+    ),
+    (
+        ValueError,
+        lambda: F.cross_entropy(W2, nc.tensor([0, 255]), ignore_index=-1),
+        "[cross_entropy] expected labels between 0 and 2; received labels between 0 and 255.",
+    ),
+    (ValueError, lambda: F.one_hot(nc.tensor([3]), 3), "[one_hot] expected labels between 0 and 2; received labels between 3 and 3."),
+    (ValueError, lambda: F.pairwise_distance(W2, W2, 0), "[pairwise_distance] expected p as a number above 0, or infinity; received 0."),
+    (
+        nc.ShapeError,
+        lambda: nn.Dropout2d()(W2),
+        "[Dropout2d] expected input of 3 or 4 axes: channels, and a batch before them; received input (2, 3).",
+    ),
+    (
+        nc.ShapeError,
+        lambda: nn.Unflatten(1, (2, 2))(W2),
+        "[Unflatten] expected sizes that make 3, which axis 1 of (2, 3) has; received (2, 2).",
+    ),
+    (KeyError, lambda: nn.ModuleDict({"a": nn.ReLU()})["b"], "[ModuleDict] expected one of a; received 'b'."),
+    (
+        AttributeError,
+        lambda: nn.Sequential(nn.ReLU()).get_submodule("0.1"),
+        "[get_submodule] expected the name of a module in Sequential; received '0.1'.",
+    ),
+    (
+        nc.ShapeError,
+        lambda: nn.utils.vector_to_parameters(nc.ones(5), [W2]),
+        "[vector_to_parameters] expected a vector (6,); received shape (5,).",
+    ),
+])  # fmt: skip
+def test_errors_of_the_families(kind: type[Exception], make: Callable[[], Any], text: str) -> None:
+    with pytest.raises(kind) as error:
+        make()
+    assert error.value.args[0] == text
+
+
+W2 = nc.ones(2, 3)
+
+
+def test_dropout_of_channels() -> None:
+    nc.manual_seed(0)
+    for axes, kind in ((1, nn.Dropout1d), (2, nn.Dropout2d), (3, nn.Dropout3d)):
+        layer = kind(0.25)
+        for shape in ((20, 30), (30,)):
+            x = nc.ones(*shape, *[2] * axes)
+            y = layer(x).numpy().reshape(-1, 2**axes)
+            assert (y == y[:, :1]).all() and set(np.unique(y)) <= {0, np.float32(1 / 0.75)}
+            assert 0 < (y == 0).mean() < 0.5
+            assert layer.eval()(x) is x
+            layer.train()
+
+
+def test_containers_by_name_and_of_parameters() -> None:
+    layers = nn.ModuleDict([("a", nn.Linear(2, 3))])
+    layers["b"] = nn.ReLU()
+    layers.update({"c": nn.Tanh()})
+    assert list(layers) == ["a", "b", "c"] and "b" in layers and len(layers) == 3 and isinstance(layers.pop("b"), nn.ReLU)
+    assert [name for name, _ in layers.named_parameters()] == ["a.weight", "a.bias"] and list(layers.values())[1] is layers["c"]
+    with pytest.raises(TypeError):
+        nn.ModuleDict({"a": 3})  # type: ignore[dict-item]
+    scales = nn.ParameterDict({"x": nc.ones(1), "y": nn.Parameter(nc.zeros(2))})
+    assert [(name, p.requires_grad) for name, p in scales.items()] == [("x", True), ("y", True)]
+    listed = nn.ParameterList([nc.ones(1)]).append(nc.zeros(2))
+    listed[-1] = nc.full((2,), 3.0)
+    assert [p.tolist() for p in listed] == [[1.0], [3.0, 3.0]] and list(listed.state_dict()) == ["0", "1"]
+
+
+def test_a_hook_before_forward() -> None:
+    """What it returns replaces the arguments; a layer that has one is not fused; taken away it is gone."""
+    net, seen = nn.Sequential(nn.Linear(2, 2), nn.ReLU()), []
+    with nc.no_grad():
+        net[0].weight.copy_(nc.eye(2)), net[0].bias.zero_()
+    handle = net[1].register_forward_pre_hook(lambda module, args: seen.append(args[0].tolist()))
+    twice = net[1].register_forward_pre_hook(lambda module, args: args[0] * 2)
+    assert net(nc.tensor([-1.0, 1.0])).tolist() == [0.0, 2.0] and seen == [[-1.0, 1.0]]
+    handle.remove()
+    twice.remove()
+    assert net(nc.tensor([-1.0, 1.0])).tolist() == [0.0, 1.0] and len(seen) == 1
+
+
+def test_gradients_are_clipped() -> None:
+    for norm_type, wanted in ((2.0, 5.0), (1.0, 7.0), (math.inf, 4.0), (3.0, 91 ** (1 / 3))):
+        a, b = nc.zeros(1, requires_grad=True), nc.zeros(1, requires_grad=True)
+        a.grad, b.grad = nc.tensor([-3.0]), nc.tensor([4.0])
+        assert nn.utils.clip_grad_norm_([a, b, nc.zeros(1)], 0.5, norm_type).item() == pytest.approx(wanted, rel=1e-6)
+        np.testing.assert_allclose([a.grad.item(), b.grad.item()], np.array([-3, 4]) * 0.5 / wanted, rtol=1e-5)
+    nn.utils.clip_grad_value_(a, 0.1)
+    assert a.grad.item() == pytest.approx(-0.1) and nn.utils.clip_grad_norm_([], 1.0).item() == 0
+    layer = nn.Linear(3, 2)
+    nn.utils.vector_to_parameters(nc.arange(8).float(), layer.parameters())
+    assert nn.utils.parameters_to_vector(layer.parameters()).tolist() == list(range(8)) and layer.bias.tolist() == [6, 7]
+
+
+def test_weights_of_a_loss_are_part_of_its_state() -> None:
+    loss = nn.CrossEntropyLoss(nc.ones(3)).to(nc.float64)
+    assert loss.weight is not None and loss.weight.dtype == nc.float64 and list(loss.state_dict()) == ["weight"]
+    nc.manual_seed(0)
+    y = nn.RReLU(0.2, 0.4)(-nc.ones(1000)).numpy()
+    assert -0.4 <= y.min() < -0.39 and -0.21 < y.max() <= -0.2

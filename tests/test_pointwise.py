@@ -38,6 +38,7 @@ ORACLES: dict[str, Callable[[np.ndarray], Any]] = {
     "softplus": lambda x: np.logaddexp(x, 0),
     "hardswish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
     "relu6": lambda x: np.clip(x, 0, 6),
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
 }
 
 

@@ -1092,7 +1092,7 @@ def test_printed(values: str) -> None:
 
 POINTWISE = {
     **{name: getattr(torch, name) for name in ("negative", "absolute", "exp", "log", "log1p", "sqrt", "sigmoid", "tanh", "erf")},
-    **{name: getattr(TF, name) for name in ("relu", "gelu", "silu", "softplus", "hardswish", "relu6")},
+    **{name: getattr(TF, name) for name in ("relu", "gelu", "silu", "softplus", "hardswish", "relu6", "elu")},
     "gelu_tanh": lambda x: TF.gelu(x, approximate="tanh"),
 }
 OTHERWISE = {"gelu": [np.inf, LARGEST]}
@@ -1113,6 +1113,57 @@ def test_every_pointwise_function(name: str) -> None:
     np.testing.assert_allclose(found.detach().numpy(), wanted.detach().numpy(), **close)
     assert a.grad is not None
     np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), **close)
+
+
+ACTIVATIONS = """
+LeakyReLU()
+LeakyReLU(-0.2)
+ELU(0.5)
+SELU()
+CELU()
+CELU(2.0)
+Hardsigmoid()
+Hardtanh()
+Hardtanh(-3.0, 6.0)
+Softsign()
+LogSigmoid()
+Mish()
+Tanhshrink()
+Threshold(1.0, -3.0)
+Hardshrink()
+Hardshrink(3.0)
+Softshrink()
+Softshrink(1.0)
+PReLU()
+PReLU(3)
+RReLU().eval()
+Softmin(1)
+GLU(2)
+Softmax2d()
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("code", ACTIVATIONS)
+def test_activations(code: str) -> None:
+    """Values and gradients: kinks, large and small numbers, infinities and NaN; the text too."""
+    name = code.split("(")[0]
+    odd = () if name in ("Softmin", "Softmax2d") else (np.inf, -np.inf)
+    # PyTorch's vectors and its single numbers differ in the gradient at NaN of these three; here it is as that of the single ones
+    numbers = [
+        v for v in SPECIAL + GRID if abs(v) < 1e5 or v in odd or (odd and v != v and name not in ("Hardtanh", "Hardshrink", "Softshrink"))
+    ]
+    x = np.resize(np.array(numbers, np.float32), (3, 3, 4, 8))
+    ends = []
+    for library in (nc, torch):
+        layer = eval(code, vars(library.nn))
+        given = library.tensor(x, requires_grad=True)
+        y = layer(given)
+        y.backward(library.tensor(np.linspace(-1, 2, y.numel(), dtype=np.float32).reshape(y.shape)))
+        slope = [layer.weight.grad.numpy()] if "PReLU" in code else []
+        ends.append([y.detach().numpy(), given.grad.numpy(), *slope])
+    assert repr(eval(code, vars(nn))) == repr(eval(code, vars(torch.nn)))
+    for mine, other in zip(*ends):
+        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=2e-6)
 
 
 DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float64"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import count, groupby
 from typing import Any, Self, overload
 
@@ -12,8 +12,9 @@ from ..errors import message
 from ..signatures import judged
 from . import fusion
 from .module import Module
+from .parameter import Parameter
 
-__all__ = ["ModuleList", "Sequential"]
+__all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
 
 
 class _Container(Module):
@@ -118,3 +119,152 @@ class ModuleList(_Container):
             lines.append(f"({start}): {text}" if count == 1 else f"({start}-{start + count - 1}): {count} x {text}")
             start += count
         return lines
+
+
+class _ByName(Module):
+    """Modules or parameters by name, in a table of the module's own."""
+
+    _table: str
+
+    def _given(self, values: Any) -> None:
+        if not isinstance(values, Mapping):
+            try:
+                values = dict(values)
+            except (TypeError, ValueError):
+                raise TypeError(message(type(self).__name__, "a mapping of names", type(values).__name__)) from None
+        for name, value in values.items():
+            self[name] = value
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return getattr(self, self._table)[name]
+        except (KeyError, TypeError):
+            raise KeyError(message(type(self).__name__, f"one of {', '.join(self.keys()) or 'no names'}", repr(name))) from None
+
+    def __delitem__(self, name: str) -> None:
+        del getattr(self, self._table)[self._known(name)]
+        self._tell()
+
+    def _known(self, name: str) -> str:
+        self[name]
+        return name
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.keys()
+
+    def __len__(self) -> int:
+        return len(getattr(self, self._table))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self.keys()))
+
+    def keys(self) -> Any:
+        """The names."""
+        return getattr(self, self._table).keys()
+
+    def values(self) -> Any:
+        """What stands under the names."""
+        return getattr(self, self._table).values()
+
+    def items(self) -> Any:
+        """Pairs of both."""
+        return getattr(self, self._table).items()
+
+    def update(self, values: Any) -> None:
+        """Take over a mapping, or pairs."""
+        self._given(values)
+
+    def pop(self, name: str) -> Any:
+        """Take what stands under a name away, and give it."""
+        value = self[name]
+        del self[name]
+        return value
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        raise NotImplementedError
+
+
+@judged
+class ModuleDict(_ByName):
+    """Modules by name, registered; it has no ``forward`` of its own.
+
+    >>> import numbacnn as nc
+    >>> layers = nc.nn.ModuleDict({"conv": nc.nn.Conv2d(3, 8, 3), "act": nc.nn.ReLU()})
+    >>> list(layers), layers["act"]
+    (['conv', 'act'], ReLU())
+    """
+
+    _table = "_modules"
+
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
+        super().__init__()
+        self._given({} if modules is None else modules)
+
+    def __setitem__(self, name: str, module: Module) -> None:
+        self.add_module(name, module)
+
+
+@judged
+class ParameterDict(_ByName):
+    """Parameters by name, registered; a Tensor becomes one.
+
+    >>> import numbacnn as nc
+    >>> [name for name, _ in nc.nn.ParameterDict({"scale": nc.ones(1)}).named_parameters()]
+    ['scale']
+    """
+
+    _table = "_parameters"
+
+    def __init__(self, parameters: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None) -> None:
+        super().__init__()
+        self._given({} if parameters is None else parameters)
+
+    def __setitem__(self, name: str, parameter: Any) -> None:
+        self.register_parameter(name, parameter if parameter is None or isinstance(parameter, Parameter) else Parameter(parameter))
+
+
+@judged
+class ParameterList(Module):
+    """Parameters in a list, registered; a Tensor becomes one.
+
+    >>> import numbacnn as nc
+    >>> len(nc.nn.ParameterList([nc.ones(1), nc.zeros(2)]))
+    2
+    """
+
+    def __init__(self, values: Iterable[Any] | None = None) -> None:
+        super().__init__()
+        self.extend(() if values is None else values)
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self._parameters.values()))
+
+    @judged
+    def __getitem__(self, index: int) -> Any:
+        return self._parameters[self._name(index)]
+
+    @judged
+    def __setitem__(self, index: int, parameter: Any) -> None:
+        self.register_parameter(self._name(index), parameter if isinstance(parameter, Parameter) else Parameter(parameter))
+
+    def _name(self, index: int) -> str:
+        position = operator.index(index)
+        if not -len(self) <= position < len(self):
+            raise IndexError(message(type(self).__name__, f"an index from {-len(self)} to {len(self) - 1}", str(index)))
+        return str(position % len(self))
+
+    @judged
+    def append(self, parameter: Any) -> Self:
+        """Add a parameter at the end."""
+        return self.extend([parameter])
+
+    @judged
+    def extend(self, parameters: Iterable[Any]) -> Self:
+        """Add several at the end, all or none."""
+        made = [p if isinstance(p, Parameter) else Parameter(p) for p in parameters]
+        for p in made:
+            self.register_parameter(str(len(self)), p)
+        return self

@@ -93,4 +93,4 @@ def _group(roles: list[Absorbs | Absorbed | None], start: int) -> _Group | None:
 
 def _unwatched(layer: Any) -> bool:
     """Whether it is there, and has no hooks and no ``forward`` of its own."""
-    return layer is not None and not layer._forward_hooks and "forward" not in layer.__dict__
+    return layer is not None and not layer._forward_hooks and not layer._forward_pre_hooks and "forward" not in layer.__dict__

@@ -9,10 +9,12 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
-from ..arguments import number, one_of
+from ..arguments import integer, number, one_of, probability
 from ..errors import ShapeError, message
 from ..random import generator
 from ..signatures import judged
@@ -21,11 +23,16 @@ from ..tensor import Tensor, from_array, no_grad
 __all__ = [
     "calculate_gain",
     "constant_",
+    "dirac_",
+    "eye_",
     "fan_in_and_fan_out",
     "kaiming_normal_",
     "kaiming_uniform_",
     "normal_",
     "ones_",
+    "orthogonal_",
+    "sparse_",
+    "trunc_normal_",
     "uniform_",
     "xavier_normal_",
     "xavier_uniform_",
@@ -171,6 +178,116 @@ def kaiming_normal_(t: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearit
     >>> depthwise = kaiming_normal_(nc.zeros(512, 1, 3, 3), mode="fan_in", nonlinearity="relu")  # s = sqrt(2 / 9) = 0.47
     """
     return normal_(t, 0.0, _kaiming_std("kaiming_normal_", t, a, mode, nonlinearity))
+
+
+@judged
+def trunc_normal_(t: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> Tensor:
+    """Numbers from N(mean, std^2) that lie in [a, b]: others are drawn anew.
+
+    >>> import numbacnn as nc
+    >>> bool((nc.nn.init.trunc_normal_(nc.zeros(100), b=0.0) <= 0).all())
+    True
+    """
+    number("trunc_normal_", "mean", mean, math.isfinite, "that is finite")
+    number("trunc_normal_", "std", std, lambda v: v > 0, "above 0")
+    if not a < b:
+        raise ValueError(message("trunc_normal_", "bounds a < b", f"a = {a!r} and b = {b!r}"))
+    low, high = ((1 + math.erf((v - mean) / std / math.sqrt(2))) / 2 for v in (a, b))
+    if not low < high:
+        raise ValueError(message("trunc_normal_", "bounds between which normal numbers lie", f"a = {a!r} and b = {b!r}"))
+    inverse = NormalDist().inv_cdf
+
+    def values() -> np.ndarray:
+        shares = np.clip(low + (high - low) * generator().random(t.shape), 1e-300, 1 - 1e-16)
+        return np.clip(np.vectorize(inverse, otypes=[np.float64])(shares) * std + mean, a, b).astype(np.float32)
+
+    return _fill(t, values)
+
+
+@judged
+def orthogonal_(t: Tensor, gain: float = 1.0) -> Tensor:
+    """An orthogonal matrix (out, in * ...) times ``gain``, drawn evenly from all; after Saxe, McClelland and Ganguli (2014).
+
+    Raises:
+        ShapeError: where the tensor has fewer than two axes.
+
+    >>> import numbacnn as nc
+    >>> w = nc.nn.init.orthogonal_(nc.zeros(2, 3))
+    >>> bool(((w @ w.T - nc.eye(2)).abs() < 1e-6).all())
+    True
+    """
+    number("orthogonal_", "gain", gain, math.isfinite, "that is finite")
+    fan_in_and_fan_out("orthogonal_", t.shape)
+    rows, columns = t.shape[0], math.prod(t.shape[1:])
+
+    def values() -> np.ndarray:
+        q, r = np.linalg.qr(generator().standard_normal((max(rows, columns), min(rows, columns))))
+        q = q * np.sign(np.diag(r))  # else not all orthogonal matrices would be as likely
+        return (gain * (q.T if rows < columns else q)).reshape(t.shape).astype(np.float32)
+
+    return _fill(t, values)
+
+
+def _matrix(op: str, t: Tensor) -> None:
+    if t.ndim != 2:
+        raise ShapeError(message(op, "a matrix", f"shape {t.shape}"))
+
+
+@judged
+def eye_(t: Tensor) -> Tensor:
+    """1 on the diagonal of a matrix, 0 elsewhere.
+
+    Raises:
+        ShapeError: where the tensor is no matrix.
+    """
+    _matrix("eye_", t)
+    return _fill(t, lambda: np.eye(t.shape[0], t.shape[1]))
+
+
+@judged
+def dirac_(t: Tensor, groups: int = 1) -> Tensor:
+    """The weight (out, in, ...) of a convolution that gives its input's channels as they are, as many as there are, in each group.
+
+    Raises:
+        ShapeError: where the tensor has not three to five axes.
+        ValueError: where the outputs can't be cut in so many groups.
+    """
+    if not 3 <= t.ndim <= 5:
+        raise ShapeError(message("dirac_", "a weight (out, in, ...) of three to five axes", f"shape {t.shape}"))
+    integer("dirac_", "groups", groups)
+    if t.shape[0] % groups:
+        raise ValueError(message("dirac_", "groups that divide the outputs", f"{groups} groups of {t.shape[0]}"))
+
+    def values() -> np.ndarray:
+        found, each = np.zeros(t.shape), t.shape[0] // groups
+        middle = tuple(size // 2 for size in t.shape[2:])
+        for i in range(min(each, t.shape[1])):
+            at: tuple[Any, ...] = (slice(i, None, each), i, *middle)
+            found[at] = 1
+        return found
+
+    return _fill(t, values)
+
+
+@judged
+def sparse_(t: Tensor, sparsity: float, std: float = 0.01) -> Tensor:
+    """Numbers from N(0, std^2), and 0 for the share ``sparsity`` of each column of a matrix; after Martens (2010).
+
+    Raises:
+        ShapeError: where the tensor is no matrix.
+        ValueError: where ``sparsity`` is no share, or ``std`` is below 0.
+    """
+    _matrix("sparse_", t)
+    probability("sparse_", "sparsity", sparsity)
+    number("sparse_", "std", std)
+
+    def values() -> np.ndarray:
+        found = generator().standard_normal(t.shape, dtype=np.float32) * np.float32(std)
+        order = generator().random(t.shape).argsort(0)
+        np.put_along_axis(found, order[: math.ceil(sparsity * t.shape[0])], 0, 0)
+        return found
+
+    return _fill(t, values)
 
 
 def default_(weight: Tensor, bias: Tensor | None) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 from ..arguments import flag, integer
@@ -17,7 +19,7 @@ from .lazy import LazyModule
 from .module import Module
 from .parameter import Parameter, UninitializedParameter
 
-__all__ = ["Flatten", "Identity", "LazyLinear", "Linear"]
+__all__ = ["Flatten", "Identity", "LazyLinear", "Linear", "Unflatten"]
 
 
 @judged
@@ -129,6 +131,38 @@ class Flatten(Module):
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+@judged
+class Unflatten(Module):
+    """One axis cut into several, whose sizes are given; one of them may be -1.
+
+    >>> import numbacnn as nc
+    >>> nc.nn.Unflatten(1, (2, -1))(nc.ones(5, 6)).shape
+    (5, 2, 3)
+    """
+
+    receptive_field = everything
+
+    def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
+        super().__init__()
+        self.dim = operator.index(dim)
+        self.unflattened_size = tuple(operator.index(size) for size in unflattened_size)
+
+    @judged
+    def forward(self, x: Tensor) -> Tensor:
+        x.size(self.dim)
+        at = self.dim % x.ndim
+        sizes, known = list(self.unflattened_size), math.prod(s for s in self.unflattened_size if s != -1)
+        if sizes.count(-1) == 1 and known > 0:
+            sizes[sizes.index(-1)] = x.shape[at] // known
+        if math.prod(sizes) != x.shape[at] or min(sizes, default=0) < 0:
+            expected = f"sizes that make {x.shape[at]}, which axis {self.dim} of {x.shape} has"
+            raise ShapeError(message("Unflatten", expected, f"{self.unflattened_size}"))
+        return x.reshape(x.shape[:at] + tuple(sizes) + x.shape[at + 1 :])
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
 @judged

@@ -26,7 +26,7 @@ Hook = Callable[["Module", tuple[Any, ...], Any], Any]
 class RemovableHandle:
     """What registering a hook returns; ``remove()`` takes the hook away again."""
 
-    def __init__(self, hooks: dict[int, Hook], key: int) -> None:
+    def __init__(self, hooks: dict[int, Any], key: int) -> None:
         self._hooks = hooks
         self._key = key
 
@@ -63,10 +63,12 @@ class Module:
     _transient: set[str]
     _modules: dict[str, Module | None]
     _forward_hooks: dict[int, Hook]
+    _forward_pre_hooks: dict[int, Callable[..., Any]]
 
     def __init__(self) -> None:
-        for name, value in (("_parameters", {}), ("_buffers", {}), ("_transient", set()), ("_modules", {}), ("_forward_hooks", {})):
-            object.__setattr__(self, name, value)
+        for name in ("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks"):
+            object.__setattr__(self, name, {})
+        object.__setattr__(self, "_transient", set())
         object.__setattr__(self, "training", True)
         object.__setattr__(self, "_made", structure.recordings)
 
@@ -98,6 +100,11 @@ class Module:
         compiler[0]()(self, **options)
 
     def _run(self, *args: Any, **kwargs: Any) -> Any:
+        if self._forward_pre_hooks:
+            refuse(f"a hook of {type(self).__name__} is called")
+            for before in tuple(self._forward_pre_hooks.values()):
+                replaced = before(self, args)
+                args = args if replaced is None else replaced if isinstance(replaced, tuple) else (replaced,)
         if now.tape is None:
             output = self.forward(*args, **kwargs)
         else:
@@ -113,10 +120,18 @@ class Module:
     @judged
     def register_forward_hook(self, hook: Hook) -> RemovableHandle:
         """Call ``hook(module, args, output)`` after each forward; what it returns, if not None, replaces the output."""
-        key = max(self._forward_hooks, default=-1) + 1
+        return self._hooked(self._forward_hooks, hook)
+
+    @judged
+    def register_forward_pre_hook(self, hook: Callable[[Module, tuple[Any, ...]], Any]) -> RemovableHandle:
+        """Call ``hook(module, args)`` before each forward; what it returns, if not None, replaces the arguments."""
+        return self._hooked(self._forward_pre_hooks, hook)
+
+    def _hooked(self, hooks: dict[int, Any], hook: Any) -> RemovableHandle:
+        key = max(hooks, default=-1) + 1
         self._tell()
-        self._forward_hooks[key] = hook
-        return RemovableHandle(self._forward_hooks, key)
+        hooks[key] = hook
+        return RemovableHandle(hooks, key)
 
     # -- attributes ----------------------------------------------------------------------------------------------------
     def __setattr__(self, name: str, value: Any) -> None:
@@ -230,6 +245,24 @@ class Module:
         for name, child in self._modules.items():
             if child is not None:
                 yield from child._walk(_join(prefix, name), seen)
+
+    @judged
+    def get_submodule(self, target: str) -> Module:
+        """The module below this one that has this dotted name; "" is this one.
+
+        Raises:
+            AttributeError: where there is none.
+
+        >>> import numbacnn as nc
+        >>> nc.nn.Sequential(nc.nn.Sequential(nc.nn.ReLU())).get_submodule("0.0")
+        ReLU()
+        """
+        found: Any = self
+        for name in target.split(".") if target else ():
+            found = found._modules.get(name)
+            if found is None:
+                raise AttributeError(message("get_submodule", f"the name of a module in {type(self).__name__}", repr(target)))
+        return found
 
     def modules(self) -> Iterator[Module]:
         """This module and all below it, each once."""

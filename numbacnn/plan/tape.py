@@ -29,7 +29,7 @@ from .records import Compute, DeviceLaunch, Gradient, Launch, Live, Operand, Own
 
 __all__ = ["Tape"]
 
-TABLES = ("_parameters", "_buffers", "_modules", "_forward_hooks")
+TABLES = ("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks")
 """A module's own dictionaries, which it says itself when they change."""
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from ... import random
 from ...arguments import flag, probability
+from ...errors import ShapeError, message
 from ...ops.dropout import Dropout
 from ...signatures import judged
-from ...tensor import Tensor, apply
+from ...tensor import Tensor, apply, ones
 from .checks import check_dtypes
 
-__all__ = ["dropout"]
+__all__ = ["dropout", "dropout1d", "dropout2d", "dropout3d", "dropout_channels"]
 
 
 @judged
@@ -33,3 +34,31 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     if not flag("dropout", "training", training) or p == 0:
         return input
     return apply(Dropout(float(p), random.key()), input)
+
+
+def dropout_channels(op: str, input: Tensor, p: float, training: bool, axes: int) -> Tensor:
+    """:func:`dropout` of whole channels (N, C, ...) or (C, ...), in front of so many axes."""
+    check_dtypes(op, input)
+    if input.ndim not in (axes + 1, axes + 2):
+        expected = f"input of {axes + 1} or {axes + 2} axes: channels, and a batch before them"
+        raise ShapeError(message(op, expected, f"input {input.shape}"))
+    kept = dropout(ones(input.shape[:-axes], dtype=input.dtype, device=input.device), p, training)
+    return input * kept.reshape(kept.shape + (1,) * axes) if training and p else input
+
+
+@judged
+def dropout1d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """:func:`dropout` of whole channels of (N, C, L) or (C, L)."""
+    return dropout_channels("dropout1d", input, p, training, 1)
+
+
+@judged
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """:func:`dropout` of whole channels of (N, C, H, W) or (C, H, W)."""
+    return dropout_channels("dropout2d", input, p, training, 2)
+
+
+@judged
+def dropout3d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """:func:`dropout` of whole channels of (N, C, D, H, W) or (C, D, H, W)."""
+    return dropout_channels("dropout3d", input, p, training, 3)
