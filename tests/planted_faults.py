@@ -212,12 +212,14 @@ SOUND: dict[str, Operation] = {
     "batch_norm_grad": batch_norm_grad,
     "output_shape": REFERENCE.output_shape,
     "set_num_threads": lambda count: None,
+    "set_compiled": lambda flag: None,
 }
 
 
 def implementation(operations: dict[str, Operation], name: str = "sound") -> Any:
     made = {attribute(op, axes): f for op, f in operations.items() for axes in (1, 2, 3)}
-    promises = {"same_bits": "set_num_threads" in operations, "first_of_equals": "max_pool_with_indices" in operations}
+    same_bits = any(op.startswith("set_") for op in operations)
+    promises = {"same_bits": same_bits, "first_of_equals": "max_pool_with_indices" in operations}
     return SimpleNamespace(name=name, version="", rounding="exact", **promises, **made)
 
 
@@ -1608,11 +1610,11 @@ def reads(change: Operation) -> Operation:
     return lambda f, *args, **options: f(*map(change, args), **options)
 
 
-CALLS = {"count": 0, "threads": 0}
+CALLS = {"count": 0, "threads": 0, "compiled": 0}
 
 
 def unsteady(which: str) -> Operation:
-    """The last bits of what isn't whole depend on how often it was called, or on the threads."""
+    """The last bits of what isn't whole depend on how often it was called, on the threads, or on whether it is compiled."""
 
     def broken(f: Operation, x: np.ndarray, *args: Any, **options: Any) -> Any:
         CALLS["count"] += 1
@@ -1623,8 +1625,8 @@ def unsteady(which: str) -> Operation:
     return broken
 
 
-def set_threads(f: Operation, count: int) -> None:
-    CALLS["threads"] = count
+def switch(which: str) -> Operation:
+    return lambda f, value: CALLS.update({which: value})
 
 
 def clamped(f: Operation, x: np.ndarray, *args: Any, **options: Any) -> Any:
@@ -1658,7 +1660,13 @@ EVERY: tuple[tuple[str, str, tuple[str, ...], dict[str, Operation]], ...] = (
         "threads",
         "Sums end in other bits with another number of threads.",
         FAMILIES,
-        {"": unsteady("threads"), "set_num_threads": set_threads},
+        {"": unsteady("threads"), "set_num_threads": switch("threads")},
+    ),
+    (
+        "compiled",
+        "Sums end in other bits where they are compiled.",
+        FAMILIES,
+        {"": unsteady("compiled"), "set_compiled": switch("compiled")},
     ),
     ("float64 in float32", "float64 is computed in float32.", FAMILIES, {"": lambda f, *a, **o: _as(F32, f, a, o)}),
     (
@@ -1720,6 +1728,7 @@ ONLY = {
     "an_empty_batch_gives_an_empty_batch": "{family}: empty batch",
     "a_unit_axis_changes_nothing": "{family}: signals beyond 256",
     "threads_change_nothing": "{family}: threads",
+    "compiling_changes_nothing": "{family}: compiled",
     "channels_are_normalised": "batch_norm: unbiased",
     "normalisation_ignores_shift_and_scale": "batch_norm: mean of squares",
     "normalisation_gradient_goes_through_the_statistics": "batch_norm_grad: constant variance",

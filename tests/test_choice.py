@@ -84,6 +84,14 @@ def test_one_that_would_not_pay_runs_where_it_is_alone() -> None:
     assert conv.choose("grad_input", strips, "float32").name != "column sum"
 
 
+def test_of_several_the_first_on_the_list_takes_a_pass() -> None:
+    strided = ConvGeometry.of((1, 16, 7, 7), (16, 16, 3, 3), stride=2)
+    with only("direct", "winograd"):
+        assert [conv.choose("forward", g, "float32").name for g in (SMALL, strided)] == ["winograd", "direct"]
+    with only("winograd", "depthwise"), pytest.raises(Declined, match="expected a convolution that 'winograd' or 'depthwise' takes; "):
+        conv.choose("forward", strided, "float32")
+
+
 def test_the_one_that_declines_says_why() -> None:
     x, w = nc.ones(1, 1, 28, 28), nc.ones(6, 1, 5, 5)
     with only("winograd"), pytest.raises(Declined) as error:

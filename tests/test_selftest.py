@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -18,11 +19,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from numbacnn import backends
+from numbacnn.backends import choice
+from numbacnn.backends.cpu.conv import choose
 from numbacnn.cli import main
 from numbacnn.errors import FormatError
+from numbacnn.plan.replay import Plan
 from numbacnn.testing import Finding, adapters, child, judge
 from numbacnn.testing.cases import LAYOUTS, Values, from_data, to_data
 from numbacnn.testing.judge import choose_laws, hold
@@ -216,6 +221,24 @@ def test_a_framework_that_does_not_start_is_one_line(tmp_path: Path, run: Run) -
         assert (code, out) == (2, "") and "[implementations] expected a framework" in err and "Traceback" not in err
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_death_within_an_answer_is_told_at_once(framework: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part of the answer is in the pipe, and what follows must not be taken for the rest of it."""
+    (mine,) = child.isolated(framework("max(pad) > 2 and __import__('threading').Timer(0.2, os.abort).start()"), patience=5)
+    load = child.pickle.load
+
+    def late(stream: object) -> object:
+        time.sleep(0.6)  # the answer is larger than the pipe: it waits for its reader
+        return load(stream)
+
+    x = np.zeros((1, 1, 1_000_000), np.float32)
+    with monkeypatch.context() as patch:
+        patch.setattr(child.pickle, "load", late)
+        with pytest.raises(Crashed, match=r"^the process died of SIGABRT$"):
+            mine.pad(x, (3, 3))
+    assert mine.pad(x, (1, 1)).shape == (1, 1, 1_000_002)
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 0.05])
 def test_a_death_after_the_answer_leaves_the_answers_in_order(framework: Callable[[str], str], seconds: float) -> None:
     """Memory that a call has spoilt kills the process some time later: with a question half read, or between two."""
@@ -374,6 +397,43 @@ def test_a_json_that_is_no_file_is_refused_before_the_work(run: Run, tmp_path: P
     assert code == 2 and f"selftest: expected --json as a file; received {tmp_path / 'pipe'}, which is none" in err
 
 
+def test_the_laws_see_what_is_replayed_and_not_what_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call has a plan, recorded with other numbers; what has none is refused."""
+    replays, run = [], Plan.run
+    monkeypatch.setattr(Plan, "run", lambda plan, *rest: (replays.append(plan), run(plan, *rest))[1])
+    (compiled,), (eager, *_) = adapters.implementations("compiled"), adapters.implementations("numbacnn")
+    x, w, b, grad = (Values((2, 3, 6, 6), 1).array, Values((4, 3, 3, 3), 2).array, Values((4,), 3).array, Values((2, 4, 4, 4), 4).array)
+    calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [("conv2d", (x, w, b), {}), ("conv2d_grad", (grad, x, w, b), {})]
+    for name, kernel in (("max_pool2d", (2, 3)), ("avg_pool2d", (2, 3)), ("adaptive_avg_pool2d", (4, 5)), ("adaptive_max_pool2d", (3, 2))):
+        calls += [(name, (x, kernel), {}), (f"{name}_grad", (getattr(eager, name)(x, kernel), x, kernel), {})]
+    calls += [("batch_norm", (x,), {"eps": 1e-3}), ("batch_norm_grad", (x[::-1].copy(), x), {"eps": 1e-3})]
+    for i, (name, args, options) in enumerate(calls, 1):
+        found, wanted = (getattr(each, name)(*args, **options) for each in (compiled, eager))
+        for a, b in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(a, b, name)
+        assert len(replays) == i, name
+    with pytest.raises(RuntimeError, match=r"^\[compile\] expected a function of which there is a plan; received an index holds "):
+        compiled.adaptive_max_pool2d(x, (4, 5))
+
+
+@pytest.mark.parametrize("family", ["conv", "conv_transpose"])
+@pytest.mark.parametrize("way", backends.get("cpu").algorithms)
+def test_most_cases_that_are_drawn_for_a_way_are_its_own(way: str, family: str) -> None:
+    """A way is judged by itself, and not by what takes the place of what it declines."""
+    mine = next(each for each in adapters.implementations("numbacnn") if each.name == f"numbacnn cpu {way}")
+    axes = tuple(n for n in (1, 2, 3) if hasattr(mine, f"conv{n}d"))
+    taken = []
+
+    @settings(max_examples=60)
+    @given(case=cases(family, axes, **mine.ranges[family]))
+    def look(case: Any) -> None:
+        with choice.only(way), contextlib.suppress(choice.Declined):
+            taken.append(choose("grad_input" if way == "column sum" else "forward", case.geometry, "float32"))
+
+    look()
+    assert len(taken) >= 48
+
+
 def test_a_file_without_the_function_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "empty.py"
     path.write_text("")
@@ -381,12 +441,25 @@ def test_a_file_without_the_function_is_refused(tmp_path: Path) -> None:
         adapters.implementations(str(path))
 
 
-@pytest.mark.parametrize(("gives", "received"), [("mine, mine", "mine, mine"), ("", "list")])
-def test_a_list_of_equal_names_or_of_none_is_refused(tmp_path: Path, gives: str, received: str) -> None:
+@pytest.mark.parametrize(("gives", "received"), [("[]", r"\[\]"), ("7", "7"), ("None", "None"), ("'mine'", "'mine'")])
+def test_what_is_no_list_of_implementations_is_refused(tmp_path: Path, gives: str, received: str) -> None:
     path = tmp_path / "mine.py"
-    path.write_text(f"class mine:\n    name = 'mine'\n\ndef implementations():\n    return [{gives}]\n")
-    with pytest.raises(ValueError, match=rf"^\[implementations\] expected a list of implementations, .*; received {received}\.$"):
+    path.write_text(f"def implementations():\n    return {gives}\n")
+    with pytest.raises(ValueError, match=rf"^\[implementations\] expected a list of implementations; received {received}\.$"):
         adapters.implementations(str(path))
+
+
+def test_implementations_of_one_name_are_numbered_and_run_again_by_that(framework: Callable[[str], str], run: Run, tmp_path: Path) -> None:
+    """The last is broken: the others keep the law, in the replay too."""
+    path, kept = Path(framework(SOUND)), tmp_path / "found.json"
+    made = [f"SimpleNamespace(name='mine{tail}', pad={pad})" for tail, pad in (("-2", "pad"), ("", "pad"), ("", "lambda x, *_, **__: x"))]
+    path.write_text(path.read_text().replace("return [", f"return [{', '.join(made)}] or ["))
+    assert [each.name for each in child.isolated(str(path))] == ["mine-2", "mine", "mine-3"]
+    assert run("--framework", str(path), "--ops", "pad", "--examples", "5", "--json", str(kept))[0] == 1
+    found = json.loads(kept.read_text())["verdicts"]
+    assert {row["implementation"] for row in found} == {"mine-2", "mine", "mine-3"}
+    assert {row["implementation"] for row in found if row["finding"]} == {"mine-3"}
+    assert run("--replay", str(kept))[0] == 1
 
 
 @pytest.mark.parametrize(

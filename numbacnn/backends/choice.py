@@ -1,7 +1,7 @@
 """Which implementation takes a convolution. A device has an ordered list of them: special ones first, the general one last.
 
 The first that does not decline takes a pass of a geometry; with ``config.explain`` it is printed, and why the others declined. Inside
-``only`` there is one of them, so that each can be judged by itself; ``in_front`` puts another before them. Both hold for the thread (or
+``only`` there are few of them, so that each can be judged by itself; ``in_front`` puts another before them. Both hold for the thread (or
 the asyncio task) that entered them, as ``no_grad`` does, and may be nested.
 """
 
@@ -59,7 +59,7 @@ class Algorithm:
 # -- what a thread has changed ---------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class _Rule:
-    only: str = ""
+    only: tuple[str, ...] = ()
     front: tuple[tuple[str, str, Any], ...] = ()
     """(device, operation, algorithm), the last one entered first."""
     outer: _Rule | None = field(default=None, compare=False, repr=False)
@@ -95,16 +95,16 @@ class Changed(contextlib.ContextDecorator):
         _rule.set((_rule.get() or _PLAIN).outer)
 
 
-def only(name: str) -> Changed:
-    """Let this algorithm alone convolve, also where another would be quicker; ``backends.get(device).algorithms`` names them.
+def only(*names: str) -> Changed:
+    """Let these algorithms alone convolve, also where another would be quicker; ``backends.get(device).algorithms`` names them.
 
-    A pass that it does not take raises ``Declined``, which says why.
+    Of several the first on the list that takes a pass does it. A pass that none takes raises ``Declined``, which says why.
 
     >>> import numbacnn as nc
     >>> with only("direct"):
     ...     y = nc.nn.functional.conv2d(nc.ones(1, 1, 3, 3), nc.ones(1, 1, 2, 2))
     """
-    return Changed(lambda rule: replace(rule, only=name), f"only({name!r})")
+    return Changed(lambda rule: replace(rule, only=names), f"only({', '.join(map(repr, names))})")
 
 
 def in_front(device: str, op: str, algorithm: Any, made_by: str = "") -> Changed:
@@ -148,7 +148,7 @@ def chooser(device: str, listed: Sequence[A]) -> Callable[..., A]:
                 break
             declined.append(f"{algorithm.name}: {reason}")
         else:
-            raise Declined(message(title, f"a convolution that {rule.only!r} takes", what, declined[-1]))
+            raise Declined(message(title, f"a convolution that {_either(rule.only)} takes", what, declined[-1]))
         if explain:
             print(f"[{title}] {what}: {algorithm.name}" + "".join(f"\n    not {line}" for line in declined), file=sys.stderr)
         return algorithm
@@ -159,9 +159,13 @@ def chooser(device: str, listed: Sequence[A]) -> Callable[..., A]:
     return choose
 
 
-def _allowed(title: str, algorithms: Sequence[A], only: str) -> Sequence[A]:
-    """Those with the one name that may be used, if there is one."""
-    found = [algorithm for algorithm in algorithms if only in ("", algorithm.name)]
+def _allowed(title: str, algorithms: Sequence[A], only: tuple[str, ...]) -> Sequence[A]:
+    """Those with the names that may be used, if there are such."""
+    found = [algorithm for algorithm in algorithms if not only or algorithm.name in only]
     if not found:
-        raise Declined(message(title, f"one of {', '.join(algorithm.name for algorithm in algorithms)}", repr(only)))
+        raise Declined(message(title, f"one of {', '.join(algorithm.name for algorithm in algorithms)}", _either(only)))
     return found
+
+
+def _either(names: tuple[str, ...]) -> str:
+    return " or ".join(map(repr, names))

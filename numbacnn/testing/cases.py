@@ -12,6 +12,7 @@ True
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -22,7 +23,21 @@ import numpy as np
 from ..errors import FormatError, message
 from ..geometry import AdaptivePoolGeometry, Axis, ConvGeometry, PoolGeometry
 
-__all__ = ["LAYOUTS", "AdaptiveCase", "Case", "ConvCase", "NormCase", "PadCase", "PoolCase", "Values", "from_data", "relayout", "to_data"]
+__all__ = [
+    "LAYOUTS",
+    "AdaptiveCase",
+    "Case",
+    "ConvCase",
+    "NormCase",
+    "PadCase",
+    "PoolCase",
+    "Values",
+    "from_data",
+    "laid",
+    "lies",
+    "relayout",
+    "to_data",
+]
 
 LAYOUTS = ("C", "channels_last", "fortran", "reversed", "every_other", "cropped", "readonly")
 """Orders of memory that ``relayout`` knows."""
@@ -55,6 +70,26 @@ def relayout(a: np.ndarray, layout: str) -> np.ndarray:
         out.flags.writeable = False
         return out
     raise ValueError(message("relayout", f"one of {', '.join(LAYOUTS)}", repr(layout)))
+
+
+def lies(a: np.ndarray) -> tuple[Any, ...]:
+    """How an array lies in memory, and what is in the gaps: ``laid`` makes one of it that lies as this one does."""
+    steps = [(size - 1) * stride for size, stride in zip(a.shape, a.strides)] if a.size else []
+    before, after = -sum(min(step, 0) for step in steps), sum(max(step, 0) for step in steps)
+    room = before + after + a.itemsize if a.size else 0
+    memory = ctypes.string_at(a.ctypes.data - before, room) if room else b""
+    return memory, a.shape, a.dtype.str, before, a.strides, a.flags.writeable
+
+
+def laid(memory: bytes, shape: tuple[int, ...], dtype: str, offset: int, strides: tuple[int, ...], writeable: bool) -> np.ndarray:
+    """The array of ``lies``.
+
+    >>> laid(*lies(np.arange(6)[::-2])).strides
+    (-16,)
+    """
+    a: np.ndarray = np.ndarray(shape, dtype, bytearray(memory), offset, strides) if memory else np.empty(shape, dtype)
+    a.flags.writeable = writeable
+    return a
 
 
 KINDS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]] = {

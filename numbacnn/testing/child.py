@@ -7,9 +7,10 @@ fork, a death costs an import. It serves calls on its standard streams, and a li
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import io
+import itertools
 import json
+import mmap
 import os
 import pickle
 import signal
@@ -19,13 +20,14 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import message
+from .cases import laid, lies
 from .trial import Crashed, LawBroken, as_arrays, name_of
 
 __all__ = ["Child", "isolated"]
@@ -57,14 +59,28 @@ def isolated(framework: str, patience: float = PATIENCE, **options: Any) -> list
     except Exception as error:
         expected = f"a framework {framework} that starts"
         raise RuntimeError(message("implementations", expected, f"{type(error).__name__}: {error}")) from error
-    return [Remote(child, place, **about) for place, about in enumerate(found)]
+    names = numbered([about["plain"].pop("name") for about in found])
+    return [Remote(child, place, name, **about) for place, (name, about) in enumerate(zip(names, found))]
+
+
+def numbered(names: Iterable[str]) -> list[str]:
+    """The names, with a number behind those that are there before.
+
+    >>> numbered(["mine", "yours", "mine", "mine"])
+    ['mine', 'yours', 'mine-2', 'mine-3']
+    """
+    found: list[str] = []
+    for name in names:
+        further = (f"{name}-{number}" for number in itertools.count(2))
+        found.append(next(each for each in itertools.chain([name], further) if each not in found))
+    return found
 
 
 class Remote:
     """An implementation that lives in a child: its callables send their arguments there."""
 
-    def __init__(self, child: Child, place: int, plain: dict[str, Any], callables: list[str]) -> None:
-        vars(self).update(plain)
+    def __init__(self, child: Child, place: int, name: str, plain: dict[str, Any], callables: list[str]) -> None:
+        vars(self).update(plain, name=name)
         for name in callables:
             setattr(self, name, _Call(child, place, name))
 
@@ -87,24 +103,18 @@ class Pickler(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is not np.ndarray or obj.dtype.hasobject:
             return NotImplemented
-        steps = [(size - 1) * stride for size, stride in zip(obj.shape, obj.strides)] if obj.size else []
-        before, after = -sum(min(step, 0) for step in steps), sum(max(step, 0) for step in steps)
-        room = before + after + obj.itemsize if obj.size else 0
-        memory = ctypes.string_at(obj.ctypes.data - before, room) if room else b""
-        return _laid, (memory, obj.shape, obj.dtype.str, before, obj.strides, obj.flags.writeable)
+        return laid, lies(obj)
 
 
-def _laid(memory: bytes, shape: tuple[int, ...], dtype: str, offset: int, strides: tuple[int, ...], writeable: bool) -> np.ndarray:
-    a: np.ndarray = np.ndarray(shape, dtype, bytearray(memory), offset, strides) if memory else np.empty(shape, dtype)
-    a.flags.writeable = writeable
-    return a
+def pickled(message: Any) -> memoryview:
+    memory = io.BytesIO()
+    Pickler(memory, 5).dump(message)
+    return memory.getbuffer()
 
 
 def send(message: Any, stream: Any) -> None:
     """Send all of a message, or nothing where it can't be pickled."""
-    memory = io.BytesIO()
-    Pickler(memory, 5).dump(message)
-    stream.write(memory.getbuffer())
+    stream.write(pickled(message))
     stream.flush()
 
 
@@ -113,6 +123,7 @@ class Child:
 
     def __init__(self, framework: str, options: dict[str, Any], patience: float) -> None:
         start = f"import sys; sys.path.insert(0, {PACKAGES!r}); from {__name__} import serve; del sys.path[0]; serve()"
+        self.environment = {"OMP_WAIT_POLICY": "passive"} | os.environ  # threads that spin between calls would keep the law from running
         self.command = [sys.executable, "-P", "-c", start, framework, json.dumps(options)]
         self.patience = patience
         self.process: subprocess.Popen[bytes] | None = None
@@ -123,7 +134,7 @@ class Child:
         """The answer; what the call raised is raised here, and a death is ``Crashed``."""
         if self.process is None:
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.complaints}
-            self.process = subprocess.Popen(self.command, start_new_session=True, **pipes)  # type: ignore[call-overload]
+            self.process = subprocess.Popen(self.command, start_new_session=True, env=self.environment, **pipes)  # type: ignore[call-overload]
             weakref.finalize(self, end, self.process)  # when nobody asks any more, or at exit
             self._answer(self.process, IMPORT)
         return self._answer(self.process, self.patience, *question)
@@ -228,10 +239,11 @@ def serve() -> None:
     except Exception as error:
         found, failed = [], error
     send(("imported", None), answers)
+    writing = mmap.mmap(-1, 1)  # a life sets it while it answers
     while True:
         life = os.fork() if hasattr(os, "fork") and not failed else 0
         if life == 0:
-            live(found, failed, questions, answers)
+            live(found, failed, questions, answers, writing)
             os._exit(0)
         ended, status = 0, 0
         while not ended:
@@ -239,9 +251,12 @@ def serve() -> None:
                 os.killpg(0, signal.SIGKILL)
             time.sleep(0.02)
             ended, status = os.waitpid(life, os.WNOHANG)
-        if os.waitstatus_to_exitcode(status) == 0:
+        code = os.waitstatus_to_exitcode(status)
+        if code == 0:
             return
-        send(("died", os.waitstatus_to_exitcode(status)), answers)
+        if writing[0]:  # what is sent behind a part of an answer would be taken for the rest: this process ends in the same way
+            os.kill(os.getpid(), -code) if code < 0 else os._exit(code)
+        send(("died", code), answers)
         if not _skip(questions.fileno()):
             return
         send(("ready", None), answers)
@@ -258,7 +273,7 @@ def _skip(questions: int) -> bool:
     return True
 
 
-def live(implementations: list[Any], failed: Exception | None, questions: Any, answers: Any) -> None:
+def live(implementations: list[Any], failed: Exception | None, questions: Any, answers: Any, writing: Any) -> None:
     """One life: answer until the questions end, or a call ends the process."""
     while True:
         try:
@@ -266,9 +281,13 @@ def live(implementations: list[Any], failed: Exception | None, questions: Any, a
         except EOFError:
             return
         try:
-            send(("is", _answer(implementations, failed, *question)), answers)
+            answer = pickled(("is", _answer(implementations, failed, *question)))
         except Exception as error:
-            send(("raised", _portable(error)), answers)
+            answer = pickled(("raised", _portable(error)))
+        writing[0] = 1
+        answers.write(answer)
+        answers.flush()
+        writing[0] = 0
 
 
 def _answer(implementations: list[Any], failed: Exception | None, place: Any, *call: Any) -> Any:

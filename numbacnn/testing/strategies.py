@@ -7,7 +7,7 @@ laws make of these cases.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from ..errors import message
@@ -55,11 +55,13 @@ def conv_cases(
     stride: Range = (1, 4),
     dilation: Range = (1, 3),
     groups: Range = (1, 3),
+    outputs: int = 1,
     transposed: bool = False,
 ) -> ConvCase:
     """Convolutions of up to ``batch`` images of up to ``size`` pixels a side, ``channels`` channels a group.
 
     Args:
+        outputs: along each axis, at least.
         transposed: only those whose gradient is a transposed convolution in PyTorch's sense: the same padding on both sides.
     """
     count = draw(st.integers(*groups))
@@ -70,7 +72,8 @@ def conv_cases(
         extent = d * (k - 1) + 1
         before = draw(st.integers(0, extent))
         after = draw(st.integers(0, extent)) if asymmetric else before
-        drawn.append(Axis(_side(draw, max(1, extent - before - after), size), k, s, before, after, d))
+        least = extent + (outputs - 1) * s - before - after
+        drawn.append(Axis(_side(draw, max(1, least), size), k, s, before, after, d))
     g = ConvGeometry(draw(st.integers(1, batch)), c, tuple(drawn), oc, count)
     return ConvCase(g, _values(draw, *ConvCase.shapes(g)))
 
@@ -107,11 +110,18 @@ def max_pool_cases(
 
 @st.composite
 def avg_pool_cases(
-    draw: Draw, axes: int = 2, *, size: int = 9, batch: int = 3, channels: Range = (1, 4), kernel: Range = (1, 4)
+    draw: Draw,
+    axes: int = 2,
+    *,
+    size: int = 9,
+    batch: int = 3,
+    channels: Range = (1, 4),
+    kernel: Range = (1, 4),
+    divisors: Sequence[int | None] = (None, None, None, 1, 2, 4),
 ) -> PoolCase:
     """Average poolings; ``ceil_mode``, ``count_include_pad`` and ``divisor_override`` vary (the last not along one axis)."""
     g = _pool(draw, axes, size, batch, channels, kernel, (1, 1), draw(st.booleans()))
-    divisor = draw(st.sampled_from((None, None, None, 1, 2, 4))) if axes > 1 else None
+    divisor = draw(st.sampled_from(divisors)) if axes > 1 else None
     return PoolCase(g, _values(draw, *PoolCase.shapes(g)), divisor)
 
 

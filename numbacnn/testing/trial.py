@@ -16,10 +16,11 @@ An **implementation** is any object with some of these attributes; arrays in and
 | each of them with ``_grad`` behind | (grad, *the same) -> a gradient for each array that was given, None for one it lacks |
 | ``output_shape`` | (name, shapes, *the rest of the call) -> the shape, without the memory |
 | ``set_num_threads`` | (number) -> None; 0 stands for as many as at first |
+| ``set_compiled`` | (flag) -> None: whether calls run compiled, where they are not at first |
 | ``rounding`` | a row of ``ROUNDING``; "exact" where there is none |
 | ``ranges`` | for a family of operations, what ``strategies`` draw from: {"conv": {"groups": (1, 1)}} |
 | ``largest`` | the most numbers that an array of a call may have, where it is slow; larger ones are not tried |
-| ``same_bits`` | True: it promises the same bits for any number of threads and any order of memory |
+| ``same_bits`` | True: it promises the same bits for any number of threads, any order of memory, and compiled |
 | ``first_of_equals`` | True: it promises that of equal maxima the first in the order of rows gets the gradient |
 
 Names and defaults are PyTorch's, and an option that has its default is left out of a call. Sizes come as tuples, a number for each
@@ -31,7 +32,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,8 +173,14 @@ class Trial:
         except Exception as error:
             raise Refused(f"{name}: {type(error).__name__}: {error}") from error
 
-    def set_num_threads(self, number: int) -> None:
-        self._ask("set_num_threads", number)
+    @contextlib.contextmanager
+    def switched(self, switch: str, value: Any, usual: Any) -> Iterator[None]:
+        """Calls inside run with another ``set_num_threads`` or ``set_compiled``."""
+        self._ask(switch, value)
+        try:
+            yield
+        finally:
+            self._ask(switch, usual)
 
     def _bear(self, shape: Sequence[int]) -> None:
         """Refuse what would give more numbers than a slow implementation can."""

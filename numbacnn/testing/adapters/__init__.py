@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import message
-from ..trial import name_of
+from ...signatures import shown
 
 __all__ = ["FRAMEWORKS", "implementations"]
 
@@ -30,7 +30,7 @@ def implementations(framework: str = "numbacnn", **options: Any) -> list[Any]:
 
     Raises:
         ImportError: the framework is not installed.
-        ValueError: there is no such adapter or file, or the file has no such function, or that gives no list of different names.
+        ValueError: there is no such adapter or file, or the file has no such function, or that gives no list of implementations.
 
     >>> [each.name for each in implementations("reference")]
     ['reference']
@@ -44,8 +44,6 @@ def implementations(framework: str = "numbacnn", **options: Any) -> list[Any]:
     if not callable(found):
         raise ValueError(message("implementations", "a function implementations() in the file", repr(framework)))
     given = found(**options)
-    names = [name_of(each) for each in given] if isinstance(given, (list, tuple)) else []
-    if not names or len(set(names)) < len(names):
-        received = ", ".join(names) or type(given).__name__
-        raise ValueError(message("implementations", "a list of implementations, each with a name of its own", received))
+    if not given or not isinstance(given, (list, tuple)):
+        raise ValueError(message("implementations", "a list of implementations", shown(given)))
     return list(given)

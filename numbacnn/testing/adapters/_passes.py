@@ -25,16 +25,23 @@ RANGES: dict[str, dict[str, Any]] = {
     "depthwise": {"channels": (1, 1), "groups": (16, 20), "size": 7},
     "grouped": {"channels": (2, 2), "groups": (8, 9), "size": 7},
     "column sum": {"groups": (1, 1), "dilation": (1, 1)},
-    "superpixels": {"groups": (1, 1), "dilation": (1, 1), "stride": (1, 2)},
+    "superpixels": {"groups": (1, 1), "dilation": (1, 1), "kernel": (2, 3), "stride": (1, 1), "outputs": 2},
 }
 """What cases a way to convolve takes."""
+AXES = {"winograd": (2,)}
+"""Of so many axes, where not of all."""
 
 
 def passes(device: str) -> list[Any]:
-    """Each way of a device to convolve; the first of them has its other operations too."""
-    found = []
-    for place, way in enumerate(backends.get(device).algorithms):
-        found.append(from_passes(backends.get(device), f"numbacnn {device} {way}", way, convolutions_only=place > 0))
+    """Each way of a device to convolve; the first of them has its other operations too.
+
+    What a way declines the general one does: so laws compare the two, and their own cases are not refused.
+    """
+    xp, found = backends.get(device), []
+    for place, way in enumerate(xp.algorithms):
+        found.append(from_passes(xp, f"numbacnn {device} {way}", (way, xp.algorithms[-1]), convolutions_only=place > 0))
+        if way != xp.algorithms[-1]:  # larger ones are rows of windows far apart, which the general one takes
+            found[-1].largest = 2**16
     return found
 
 
@@ -78,10 +85,11 @@ def _of(xp: Any) -> Callable[[np.ndarray], Any]:
     return to
 
 
-def from_passes(xp: Any, name: str, way: str = "", convolutions_only: bool = False) -> Any:
-    """``xp``'s passes as an implementation; ``way``: the one way to convolve that it may use."""
+def from_passes(xp: Any, name: str, ways: Sequence[str] = (), convolutions_only: bool = False) -> Any:
+    """``xp``'s passes as an implementation; ``ways``: those to convolve that it may use, the one that it is about first."""
     to, back = (_of(xp), xp.to_numpy) if hasattr(xp, "from_numpy") else (np.asarray, np.asarray)
-    narrowed = functools.partial(choice.only, way) if way else contextlib.nullcontext
+    narrowed = functools.partial(choice.only, *ways) if ways else contextlib.nullcontext
+    way = ways[0] if ways else ""
 
     def conv(x: np.ndarray, w: np.ndarray, b: Any = None, **options: Any) -> np.ndarray:
         g = conv_geometry(x.shape, w.shape, **options)
@@ -93,11 +101,7 @@ def from_passes(xp: Any, name: str, way: str = "", convolutions_only: bool = Fal
     def conv_grad(grad: np.ndarray, x: np.ndarray, w: np.ndarray, b: Any = None, **options: Any) -> Any:
         g = conv_geometry(x.shape, w.shape, **options)
         with narrowed():
-            weight = back(xp.conv_grad_weight(to(grad), to(x), g))
-            try:
-                return back(xp.conv_grad_input(to(grad), to(w), g)), weight
-            except choice.Declined:
-                return None, weight
+            return back(xp.conv_grad_input(to(grad), to(w), g)), back(xp.conv_grad_weight(to(grad), to(x), g))
 
     def conv_transpose(x: np.ndarray, w: np.ndarray, **options: Any) -> np.ndarray:
         g = transposed_geometry(x.shape, w.shape, **options)
@@ -136,8 +140,8 @@ def from_passes(xp: Any, name: str, way: str = "", convolutions_only: bool = Fal
     operations = [conv, conv_grad, conv_transpose]
     if not convolutions_only:
         operations += [max_pool, max_pool_with_indices, max_pool_grad, avg_pool, avg_pool_grad, adaptive_avg_pool, adaptive_avg_pool_grad]
-    made = {attribute(f.__name__, axes): f for f in operations for axes in (1, 2, 3)}
-    ranges = {family: RANGES.get(way, {}) for family in ("conv", "conv_transpose")}
+    made = {attribute(f.__name__, axes): f for f in operations for axes in AXES.get(way, (1, 2, 3))}
+    ranges = {family: RANGES.get(way, {}) for family in ("conv", "conv_transpose")} | {"avg_pool": {"divisors": (None,)}}
     rounding = "winograd" if way == "winograd" else "exact"
     promises = {"same_bits": True, "first_of_equals": True}
     return SimpleNamespace(name=name, rounding=rounding, ranges=ranges, output_shape=output_shape, **promises, **made)

@@ -118,10 +118,17 @@ def holds_lifted(trial: Trial, case: Case, family: str) -> None:
 @law(*FAMILIES, needs=("", "set_num_threads"), kind="normal")
 def threads_change_nothing(trial: Trial, case: Case, family: str) -> None:
     """One thread gives what several give: the same bits, where they are promised."""
-    trial.set_num_threads(1)
-    try:
-        alone = trial.run(family, case)
-    finally:
-        trial.set_num_threads(0)
-    for _, found, wanted in _pairs(trial.run(family, case), alone):
+    _switch_changes_nothing(trial, case, family, "set_num_threads", 1, 0)
+
+
+@law(*FAMILIES, needs=("", "set_compiled"), kind="normal")
+def compiling_changes_nothing(trial: Trial, case: Case, family: str) -> None:
+    """A compiled call gives what the call gives without: the same bits, where they are promised."""
+    _switch_changes_nothing(trial, case, family, "set_compiled", True, False)
+
+
+def _switch_changes_nothing(trial: Trial, case: Case, family: str, switch: str, value: Any, usual: Any) -> None:
+    with trial.switched(switch, value, usual):
+        other = trial.run(family, case)
+    for _, found, wanted in _pairs(other, trial.run(family, case)):
         (trial.equal if trial.same_bits else trial.same)(found, wanted)
