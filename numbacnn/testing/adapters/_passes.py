@@ -40,7 +40,7 @@ def passes(device: str) -> list[Any]:
     xp, found = backends.get(device), []
     for place, way in enumerate(xp.algorithms):
         found.append(from_passes(xp, f"numbacnn {device} {way}", (way, xp.algorithms[-1]), convolutions_only=place > 0))
-        if way != xp.algorithms[-1]:  # larger ones are rows of windows far apart, which the general one takes
+        if way in RANGES:  # larger ones are rows of windows far apart, which the general one takes
             found[-1].largest = 2**16
     return found
 

@@ -79,7 +79,7 @@ def implementations(device: str = DEFAULT) -> list[Any]:
     for name, f in functions.items():
         vars(users).update({name: forward(f), f"{name}_grad": gradients(f)})
     found = [users, *passes(device)]
-    for each in found:
+    for each in found if device == DEFAULT else []:
         each.set_num_threads = lambda n: set_num_threads(n or default)
     if SIMULATED and device != DEFAULT:
         shrink()
