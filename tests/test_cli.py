@@ -449,6 +449,34 @@ def test_what_argparse_refuses(run: Run, words: str, text: str) -> None:
     assert (code, out) == (2, "") and err.endswith(f"error: {text}\n")
 
 
+@pytest.mark.parametrize("words", ["profile --out", "evaluate --csv", "evaluate --picture", "predict x.png --csv", "predict x.png --json"])
+def test_files_are_judged_before_the_work(run: Run, folder: Path, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was said when all was done."""
+    no_pictures(monkeypatch)
+    (folder / "file").write_text("")
+    (folder / "inner").mkdir()
+    option = words.split()[-1]
+    for place, why in (
+        ("inner", "'inner' is a folder"),
+        (os.devnull, f"{os.devnull!r} is no file"),
+        ("file/x", f"'file/x' can't be written: {folder.resolve() / 'file'} is no folder"),
+    ):
+        code, out, err = run(*words.split(), place)
+        assert (code, out) == (2, "") and err.endswith(f"error: argument {option}: {why}\n")
+    monkeypatch.setattr(os, "access", lambda *args: False)
+    code, out, err = run(*words.split(), "new/x")
+    assert (code, out) == (2, "") and err.endswith(f"'new/x' can't be written: {folder.resolve()} can't be written to\n")
+    assert sorted(os.listdir(folder)) == ["file", "inner"]
+
+
+@pytest.mark.parametrize("words", ["profile --out", "evaluate --picture"])
+def test_a_picture_needs_matplotlib_before_the_work(run: Run, folder: Path, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    code, out, err = run(*words.split(), "x.png")
+    op = words.split()[0]
+    assert (code, out) == (1, "") and err.startswith(f"numbacnn: [{op}] expected matplotlib to be installed; received ")
+
+
 def test_failures_are_one_line(run: Run, trained: Path, folder: Path) -> None:
     (folder / "text").write_text("no picture")
     code, out, err = run("predict", "--checkpoint", str(trained), "text")

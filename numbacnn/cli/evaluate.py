@@ -12,8 +12,9 @@ from .. import data, files, plots, training
 from ..checkpoint import Checkpoint, Preprocessing
 from ..data import ImageDataset
 from ..errors import message
+from ..extras import import_extra
 from ..training.examples import described
-from .options import Commands, UsageError, machine_arguments, positive, use_threads
+from .options import Commands, UsageError, machine_arguments, output, positive, use_threads
 from .pictures import SETS, Pictures, located
 from .places import open_checkpoint, preprocessing_of
 from .tables import as_csv, columns
@@ -29,8 +30,9 @@ def add(commands: Commands) -> None:
     sub.add_argument("checkpoint", nargs="?", help="a checkpoint or the folder of a run (default: the newest in runs/)")
     text = "digits, mnist, fashion-mnist or a held-out folder, all of it (default: the run's own, its test pictures)"
     sub.add_argument("--data", help=text)
-    sub.add_argument("--csv", metavar="FILE", help="write each picture's file, label, prediction and probability; the worst mistakes first")
-    sub.add_argument("--picture", metavar="FILE", help="write the confusion matrix as a PNG")
+    csv = "write each picture's file, label, prediction and probability; the worst mistakes first"
+    sub.add_argument("--csv", metavar="FILE", type=output, help=csv)
+    sub.add_argument("--picture", metavar="FILE", type=output, help="write the confusion matrix as a PNG")
     sub.add_argument("--skip-bad", action="store_true", help="go on without the files that can't be read")
     sub.add_argument("--batch-size", type=positive, default=256)
     machine_arguments(sub)
@@ -38,6 +40,8 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.picture:
+        import_extra("evaluate", "matplotlib.figure", "matplotlib")
     use_threads(args)
     path, saved = open_checkpoint(args.checkpoint)
     seen = preprocessing_of(path, saved)
@@ -58,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
     if test.files is not None:
         print("".join(f"\n{line}" for line in _mistakes(test, probabilities, order)), end="")
     if args.csv:
-        files.write_atomically(Path(args.csv), _csv(test, probabilities, order).encode())
+        files.write_atomically(args.csv, _csv(test, probabilities, order).encode())
     if args.picture:
         plots.confusion(found, args.picture)
 

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
 from typing import TypeAlias
 
 from .. import backends, models
 
-__all__ = ["Commands", "UsageError", "machine_arguments", "natural", "network", "positive", "rate", "share", "side", "use_threads"]
+__all__ = [
+    "Commands",
+    "UsageError",
+    "machine_arguments",
+    "natural",
+    "network",
+    "output",
+    "positive",
+    "rate",
+    "share",
+    "side",
+    "use_threads",
+]
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -35,6 +49,18 @@ def network(text: str) -> str:
     if models.canonical(text) not in models.registry:
         raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(models.registry)}")
     return models.canonical(text)
+
+
+def output(text: str) -> Path:
+    """A file that can be written, in a folder that may have to be made: judged before the work, not after it."""
+    path = Path(text).resolve()
+    if path.exists() and not path.is_file():
+        raise argparse.ArgumentTypeError(f"{text!r} is {'a folder' if path.is_dir() else 'no file'}")
+    folder = next(parent for parent in path.parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        why = "can't be written to" if folder.is_dir() else "is no folder"
+        raise argparse.ArgumentTypeError(f"{text!r} can't be written: {folder} {why}")
+    return Path(text)
 
 
 def rate(text: str) -> float:

@@ -17,7 +17,7 @@ from ..data.picture import reason
 from ..errors import FormatError, printable
 from ..files import write_atomically
 from ..predictor import BATCH, Prediction, Predictor
-from .options import Commands, UsageError, machine_arguments, positive, use_threads
+from .options import Commands, UsageError, machine_arguments, output, positive, use_threads
 from .places import open_checkpoint
 from .tables import as_csv, columns
 
@@ -33,10 +33,14 @@ def add(commands: Commands) -> None:
     sub.add_argument("pictures", nargs="+", metavar="PICTURE", help="picture files of any kind and size, or folders: all pictures below")
     sub.add_argument("--checkpoint", help="a checkpoint or the folder of a run (default: the newest in runs/)")
     sub.add_argument("--top", type=positive, default=3, metavar="N", help="how many classes to name (default: %(default)s)")
-    sub.add_argument("--csv", metavar="FILE", help="write the table there; - prints it in place of the other")
-    sub.add_argument("--json", metavar="FILE", help="likewise as JSON, one object for each picture")
+    sub.add_argument("--csv", metavar="FILE", type=_place, help="write the table there; - prints it in place of the other")
+    sub.add_argument("--json", metavar="FILE", type=_place, help="likewise as JSON, one object for each picture")
     machine_arguments(sub)
     sub.set_defaults(run=run)
+
+
+def _place(text: str) -> str | Path:
+    return text if text == STDOUT else output(text)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,8 +7,9 @@ from typing import Any
 
 from .. import data, models, nn, plots, training
 from ..dtypes import int64
+from ..extras import import_extra
 from ..tensor import inference_mode, randn, zeros
-from .options import Commands, machine_arguments, network, positive, side, use_threads
+from .options import Commands, machine_arguments, network, output, positive, side, use_threads
 from .pictures import SETS, Pictures, located
 
 __all__ = ["add"]
@@ -26,7 +27,7 @@ def add(commands: Commands) -> None:
     sub.add_argument("--optimizer", choices=sorted(training.OPTIMIZERS), default="sgd", help="(default: %(default)s)")
     sub.add_argument("--inference", action="store_true", help="the network's answers in place of a training step")
     sub.add_argument("--kernels", action="store_true", help="list the kernels too, the slowest first")
-    sub.add_argument("--out", metavar="FILE", help="draw the layers as a PNG")
+    sub.add_argument("--out", metavar="FILE", type=output, help="draw the layers as a PNG")
     machine_arguments(sub)
     sub.set_defaults(run=run)
 
@@ -34,6 +35,8 @@ def add(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> None:
     from .. import plan  # which needs Numba
 
+    if args.out:
+        import_extra("profile", "matplotlib.figure", "matplotlib")
     use_threads(args)
     x, y, classes = _batch(args)
     models.check_input(args.model, x.shape[1:])
