@@ -263,7 +263,8 @@ def test_profile(run: Run, folder: Path) -> None:
     rows = [line.split() for line in layers.splitlines()]
     assert rows[0] == ["pass", "layer", "ms", "share"] and rows[-1][0] == "all"
     assert {"forward", "backward", "optimizer"} == {row[0] for row in rows[1:-1]} and rows[-2][:2] == ["optimizer", "SGD"]
-    assert {"0", "2", "3", "5", "7", "9", "11", "other"} == {row[1] for row in rows[1:-2]}
+    named = {"0 Conv2d", "2 MaxPool2d", "3 Conv2d", "5 MaxPool2d", "7 Linear", "9 Linear", "11 Linear", "other"}
+    assert named == {" ".join(row[1:-2]) for row in rows[1:-2]}
     listed = [line.split() for line in kernels.splitlines()]
     assert listed[0] == ["calls", "kernel", "ms", "share"] and listed[-1] == rows[-1]
     assert [float(row[2]) for row in listed[1:-1]] == sorted((float(row[2]) for row in listed[1:-1]), reverse=True)
@@ -280,7 +281,7 @@ def test_profile_of_answers_and_of_data(run: Run, folder: Path) -> None:
         for i in range(4):
             PIL.fromarray(np.full((20, 24, 3), (60 * i, 0, 0), np.uint8)).save(folder / "own" / name / f"{i}.png")
     code, out, _ = run("profile", "--data", "own", "--model", "small-resnet", "--size", "16", "--batch-size", "2", "--inference")
-    assert code == 0 and out.startswith("small-resnet, answers to 2x3x16x16, ") and "forward    3.conv1 " in out
+    assert code == 0 and out.startswith("small-resnet, answers to 2x3x16x16, ") and "forward    3.conv1 Conv2d " in out
 
 
 def test_profile_says_what_it_cannot_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

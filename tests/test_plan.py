@@ -2549,8 +2549,8 @@ def test_a_profile_names_passes_and_layers():
     step, (x, y) = nc.compile(lambda x, y: train(net, optimiser, x, y)), batch(0)
     found = nc.profile(step, x, y, repeat=3)
     assert [*found.layers()] == [
-        *(("forward", layer) for layer in ("0", "1", "2", "3", "")),
-        *(("backward", layer) for layer in ("", "3", "2", "1", "0")),
+        *(("forward", layer) for layer in ("0 Linear", "1 BatchNorm1d", "2 ReLU", "3 Linear", "")),
+        *(("backward", layer) for layer in ("", "3 Linear", "2 ReLU", "1 BatchNorm1d", "0 Linear")),
         ("optimizer", "Adam"),
     ]
     assert all(row.seconds > 0 for row in found.rows)
@@ -2611,9 +2611,10 @@ def test_a_profile_of_a_network_in_training_has_its_backward():
     net = deep()
     net.compile()
     found = nc.profile(net, inputs(0), repeat=3)
+    layers = ["0 Linear", "1 BatchNorm1d", "2 ReLU", "3 Dropout", "4 Linear"]
     assert [*found.layers()] == [
-        *(("forward", layer) for layer in "01234"),  # the last takes its activation with it
-        *(("backward", layer) for layer in "43210"),
+        *(("forward", layer) for layer in layers),  # the last takes its activation with it
+        *(("backward", layer) for layer in reversed(layers)),
     ]
     assert all(p.grad is None for p in net.parameters())
     assert nc.explain(net).startswith("Sequential: 1 signature\n") and "    backward, when it is called:\n" in nc.explain(net)

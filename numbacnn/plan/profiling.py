@@ -27,7 +27,7 @@ class Timed(NamedTuple):
     part: str
     """"forward", "backward" or "optimizer"."""
     layer: str
-    """By its name in the network; "" for what no module does, as a loss."""
+    """Its name in the network and its class, as "0 Conv2d"; "" for what no module does, as a loss."""
     kernel: str
     seconds: float
 
@@ -103,7 +103,7 @@ def profile(step: Any, *args: Any, repeat: int = 10, **options: Any) -> Profile:
     >>> with nc.no_grad():
     ...     found = nc.profile(net, nc.ones(32, 8))
     >>> [layer for _, layer in found.layers()]
-    ['0', '2']
+    ['0 Linear', '2 Linear']
     """
     integer("profile", "repeat", repeat)
     compiled = step.__dict__.get("_compiled") if isinstance(step, Module) else step

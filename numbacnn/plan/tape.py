@@ -66,7 +66,7 @@ class Tape:
     place: Any = HOST
     """Where the step's memory lies: a device, as ``memory`` has it."""
     part: tuple[str, str] = ("forward", "")
-    """The pass that runs, and the layer that it belongs to, by its name in the network."""
+    """The pass that runs, and the layer that it belongs to: its name in the network, and its class."""
     structure: int = field(default_factory=lambda: recording.structure.changes)
     """How often modules, parameters and optimisers' groups were changed before the step."""
 
@@ -79,7 +79,7 @@ class Tape:
         self._count = 0
         self._starts: list[tuple[int, int, Owner]] = []
         self._modules: dict[int, Any] = {}
-        self._names: dict[int, str] = {}  # of modules, by the network that is called first
+        self._names: dict[int, str] = {}  # of modules, in the network that is called first, and of their classes
         self.nodes: dict[int, str] = {}  # the layers of operations, by their numbers
         self._positions = {id(value): i for i, value in reversed(list(enumerate(self.arguments)))}
         self.histories = [value._node if isinstance(value, Tensor) else None for value in self.arguments]
@@ -272,7 +272,7 @@ class Tape:
         """A module runs."""
         self.sees_module(module)
         if id(module) not in self._names:
-            self._names.update((id(m), name or type(m).__name__) for name, m in module.named_modules())
+            self._names.update((id(m), f"{name} {type(m).__name__}".lstrip()) for name, m in module.named_modules())
         before, self.part = self.part, ("forward", self._names[id(module)])
         try:
             yield
