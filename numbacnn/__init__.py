@@ -95,8 +95,8 @@ _METHODS = """
 
 
 _MODULES = """
-    checkpoint cli d2l data dlpack extras files functions inspect kernels layout models pickles plan plots predictor ptfile recording
-    reference testing training vision
+    checkpoint cli compat d2l data dlpack extras files functions inspect kernels layout models pickles plan plots predictor ptfile
+    recording reference testing training vision
 """.split()  # noqa: SIM905
 _ELSEWHERE = {
     **{module: f"{module}:" for module in _MODULES},

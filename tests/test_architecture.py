@@ -72,7 +72,7 @@ LAYERS = [
     {"checkpoint"},
     {"predictor", "plots"},
     {"training"},
-    {"d2l"},
+    {"d2l", "compat"},
     {"cli"},
     {"__main__"},
 ]

@@ -1,4 +1,5 @@
-"""The command line: ``numbacnn train``, ``evaluate``, ``predict``, ``summary``, ``profile``, ``doctor``, ``warmup`` and ``selftest``.
+"""The command line: ``numbacnn train``, ``evaluate``, ``predict``, ``summary``, ``profile``, ``doctor``, ``warmup``,
+``selftest``, ``run`` and ``check``.
 
 Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage, 130 stopped with Ctrl-C. Of ``selftest`` 1 says that a law is
 broken, and 2 that it could not judge. SIGTERM and SIGHUP end the process themselves, after a run is saved.
@@ -18,12 +19,12 @@ from typing import TextIO
 from .. import training
 from ..errors import printable
 from ..version import __version__
-from . import doctor, evaluate, predict, profile, selftest, summary, train, warmup
+from . import check, doctor, evaluate, predict, profile, run, selftest, summary, train, warmup
 from .options import UsageError
 
 __all__ = ["main"]
 
-COMMANDS = (train, evaluate, predict, summary, profile, doctor, warmup, selftest)
+COMMANDS = (train, evaluate, predict, summary, profile, doctor, warmup, selftest, run, check)
 EXAMPLES = """examples:
   numbacnn train                                    the digits: offline, in less than a minute
   numbacnn train --data fashion-mnist --model lenet the recipe of the book
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse has written why
         return int(stop.code or 0)
     try:
-        with contextlib.redirect_stdout(Printable(sys.stdout)):
+        with contextlib.nullcontext() if hasattr(args, "script") else contextlib.redirect_stdout(Printable(sys.stdout)):
             return int(args.run(args) or 0)
     except UsageError as error:
         return _failed(2, str(error))

@@ -12,16 +12,20 @@ __all__ = ["VGG", "vgg11", "vgg11_bn"]
 
 Head = Literal["imagenet", "cifar"]
 
-_VGG11 = (64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0)  # output channels of 3x3 convolutions; 0 is a pooling
+CHANNELS = (64, 128, 256, 512, 512)  # of the convolutions before each pooling
+VGG11 = (1, 1, 2, 2, 2)  # and how many there are
 
 
 class VGG(nn.Module):
-    """``features``: 3x3 convolutions with rectifiers, and five poolings; then ``avgpool`` and the linear layers of ``classifier``."""
+    """``features``: 3x3 convolutions with rectifiers, and five poolings; then ``avgpool`` and the linear layers of ``classifier``.
 
-    def __init__(self, classes: int, in_channels: int, head: Head, batch_norm: bool) -> None:
+    ``depths`` says how many convolutions there are before each pooling.
+    """
+
+    def __init__(self, classes: int, in_channels: int, head: Head, batch_norm: bool, depths: tuple[int, ...] = VGG11) -> None:
         super().__init__()
         one_of("vgg11", "head", head, ("imagenet", "cifar"))
-        self.features = _features(in_channels, batch_norm)
+        self.features = _features(in_channels, batch_norm, depths)
         large = head == "imagenet"
         self.avgpool = nn.AdaptiveAvgPool2d(7 if large else 1)
         self.classifier = _large_head(classes) if large else nn.Sequential(nn.Linear(512, classes))
@@ -31,17 +35,16 @@ class VGG(nn.Module):
         return self.classifier(self.avgpool(self.features(x)).flatten(1))
 
 
-def _features(in_channels: int, batch_norm: bool) -> nn.Sequential:
+def _features(in_channels: int, batch_norm: bool, depths: tuple[int, ...]) -> nn.Sequential:
     layers = nn.Sequential()
-    for channels in _VGG11:
-        if not channels:
-            layers.append(nn.MaxPool2d(kernel_size=2, stride=2))
-            continue
-        layers.append(nn.Conv2d(in_channels, channels, kernel_size=3, padding=1))
-        if batch_norm:
-            layers.append(nn.BatchNorm2d(channels))
-        layers.append(nn.ReLU(inplace=True))
-        in_channels = channels
+    for channels, depth in zip(CHANNELS, depths):
+        for _ in range(depth):
+            layers.append(nn.Conv2d(in_channels, channels, kernel_size=3, padding=1))
+            if batch_norm:
+                layers.append(nn.BatchNorm2d(channels))
+            layers.append(nn.ReLU(inplace=True))
+            in_channels = channels
+        layers.append(nn.MaxPool2d(kernel_size=2, stride=2))
     return layers
 
 

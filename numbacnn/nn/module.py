@@ -387,6 +387,22 @@ class Module:
                     module._buffers[name] = None if buffer is None else convert(buffer)
         return self
 
+    def cpu(self) -> Self:
+        """Move all parameters and buffers to the CPU."""
+        return self.to("cpu")
+
+    def cuda(self) -> Self:
+        """Move all parameters and buffers to the GPU."""
+        return self.to("cuda")
+
+    def float(self) -> Self:
+        """Convert the floating parameters and buffers to float32."""
+        return self.to("float32")
+
+    def double(self) -> Self:
+        """Convert the floating parameters and buffers to float64."""
+        return self.to("float64")
+
     # -- state ---------------------------------------------------------------------------------------------------------
     def _entries(self) -> Iterator[tuple[str, Module, str, Tensor]]:
         """Dotted name, owner, local name and tensor of what ``state_dict`` holds; shared tensors under each of their names."""

@@ -1,0 +1,132 @@
+"""``torch.cuda``, ``torch.backends`` and ``torch.amp``: questions about devices, and switches for what the library has one way of doing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from .. import backends
+from .. import cuda as gpu
+from .tensors import CUDA_TYPES, device, say_once, unchanged
+
+__all__ = ["GradScaler", "autocast"]
+
+
+class autocast(contextlib.ContextDecorator):
+    """Accepted; what is within is computed in float32 and float64, as everywhere. It says so once."""
+
+    def __init__(self, device_type: Any = "cuda", dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None) -> None:
+        self.enabled = device_type if isinstance(device_type, bool) else enabled  # torch.cuda.amp.autocast(True)
+
+    def __enter__(self) -> autocast:
+        if self.enabled:
+            say_once("autocast: float32 is computed in float32 here; half precision is not used")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+class GradScaler:
+    """Loss scaling for half precision, which is not used: the scale is 1, and a step is the optimiser's step."""
+
+    def __init__(self, device: Any = "cuda", *args: Any, enabled: bool = True, **options: Any) -> None:
+        self._enabled = enabled
+
+    def scale(self, outputs: Any) -> Any:
+        return outputs
+
+    def unscale_(self, optimizer: Any) -> None:
+        pass
+
+    def step(self, optimizer: Any, *args: Any, **options: Any) -> Any:
+        return optimizer.step(*args, **options)
+
+    def update(self, new_scale: float | None = None) -> None:
+        pass
+
+    def get_scale(self) -> float:
+        return 1.0
+
+    def is_enabled(self) -> bool:
+        return self._enabled
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        pass
+
+
+def _needs_gpu(what: Any) -> Callable[..., Any]:
+    """A function that answers for the one GPU, and fails where there is none."""
+
+    def answer(*args: Any, **options: Any) -> Any:
+        gpu.synchronize()  # DeviceError where there is none
+        return what
+
+    return answer
+
+
+def _name(index: Any = None) -> str:
+    from ..kernels.cuda import driver
+
+    gpu.synchronize()  # DeviceError where there is none
+    name = driver.cuda.get_current_device().name
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def _nothing(*args: Any, **options: Any) -> None:
+    """What it asks for is so already."""
+
+
+amp = SimpleNamespace(autocast=autocast, GradScaler=GradScaler)
+accelerator = SimpleNamespace(
+    current_accelerator=lambda check_available=False: device("cuda") if gpu.is_available() else None,
+    current_device_index=_needs_gpu(0),
+    device_count=gpu.device_count,
+    is_available=gpu.is_available,
+    set_device_index=unchanged(0),
+    synchronize=lambda device=None: gpu.synchronize() if gpu.is_available() else None,
+)
+cuda = SimpleNamespace(
+    **CUDA_TYPES,
+    OutOfMemoryError=MemoryError,
+    current_device=_needs_gpu(0),
+    device=lambda device: contextlib.nullcontext(),
+    empty_cache=backends.empty_cache,
+    get_device_name=_name,
+    init=_nothing,
+    is_initialized=gpu.is_available,
+    manual_seed=_nothing,  # one generator on the host draws for every device: torch.manual_seed governs it
+    manual_seed_all=_nothing,
+    set_device=_nothing,
+    synchronize=lambda device=None: gpu.synchronize(),
+)
+cudnn = SimpleNamespace(
+    allow_tf32=False,
+    benchmark=False,
+    deterministic=True,
+    enabled=True,
+    is_available=lambda: False,
+    version=lambda: None,
+)
+matmul = SimpleNamespace(allow_tf32=False)
+mps = SimpleNamespace(is_available=lambda: False, is_built=lambda: False)
+version = SimpleNamespace(cuda=None, hip=None, __version__="2.13.0")
+
+
+def _as_it_is(function: Any = None, **options: Any) -> Any:
+    return function if callable(function) else _as_it_is
+
+
+jit = SimpleNamespace(
+    Final=Any,
+    export=_as_it_is,
+    ignore=_as_it_is,
+    is_scripting=lambda: False,
+    is_tracing=lambda: False,
+    unused=_as_it_is,
+)

@@ -1,0 +1,140 @@
+"""``torch.nn`` beside what the library has: averages by ``size_average``, softmax without an axis, names without an underscore."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
+from typing import Any
+
+from numbacnn import nn
+
+from ..nn import functional as F
+from ..nn import init as initialisers
+
+__all__ = ["DataParallel", "data_parallel"]
+
+
+class DataParallel(nn.Module):
+    """A module on the one device there is. Its keys begin with ``module.``, as PyTorch's do."""
+
+    def __init__(self, module: nn.Module, device_ids: Any = None, output_device: Any = None, dim: int = 0) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        return self.module(*inputs, **options)
+
+
+def data_parallel(module: nn.Module, inputs: Any, device_ids: Any = None, output_device: Any = None, dim: int = 0, **options: Any) -> Any:
+    """The module's answer, on the one device there is."""
+    return module(*(inputs if isinstance(inputs, tuple) else (inputs,)), **options)
+
+
+def reduction_of(options: dict[str, Any]) -> dict[str, Any]:
+    """``size_average`` and ``reduce`` as a ``reduction``, as PyTorch reads them."""
+    average, reduce = options.pop("size_average", None), options.pop("reduce", None)
+    if average is None and reduce is None:
+        return options
+    return {**options, "reduction": "none" if reduce is False else "sum" if average is False else "mean"}
+
+
+@functools.cache
+def _loss(kind: Any) -> Any:
+    """A loss that takes ``size_average`` and ``reduce`` too."""
+
+    def __init__(self: nn.Module, *args: Any, **options: Any) -> None:
+        if len(args) == 1 and isinstance(args[0], bool):  # MSELoss(False)
+            options["size_average"], args = args[0], ()
+        kind.__init__(self, *args, **reduction_of(options))
+
+    members = {"__init__": __init__, "__doc__": kind.__doc__, "__module__": __name__, "__signature__": _with_old(kind)}
+    return type(kind.__name__, (kind,), members)
+
+
+@functools.cache
+def _reduced(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        return function(*args, **reduction_of(options))
+
+    call.__signature__ = _with_old(function)  # type: ignore[attr-defined]
+    return call
+
+
+def _with_old(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature of a function, and the arguments of old."""
+    signature = inspect.signature(function)
+    old = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in ("size_average", "reduce")]
+    return signature.replace(parameters=[*signature.parameters.values(), *old])
+
+
+def implicit_dim(op: str, dims: int) -> int:
+    """The axis that PyTorch takes where none is given; it warns."""
+    warnings.warn(f"{op}: give dim; without it the axis is {0 if dims in (0, 1, 3) else 1} here", stacklevel=3)
+    return 0 if dims in (0, 1, 3) else 1
+
+
+@functools.cache
+def _softmax(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+        input = input if dtype is None else input.to(dtype)
+        return function(input, implicit_dim(function.__name__, input.ndim) if dim is None else dim)
+
+    return call
+
+
+@functools.cache
+def _softmax_layer(kind: Any) -> Any:
+    def __init__(self: nn.Module, dim: int | None = None) -> None:
+        kind.__init__(self, 1 if dim is None else dim)
+        self.dim = dim
+
+    def forward(self: nn.Module, input: Any) -> Any:
+        dim = implicit_dim(kind.__name__, input.ndim) if self.dim is None else self.dim
+        return getattr(input, "softmax" if kind is nn.Softmax else "log_softmax")(dim)
+
+    return type(kind.__name__, (kind,), {"__init__": __init__, "forward": forward, "__doc__": kind.__doc__, "__module__": __name__})
+
+
+def __getattr__(name: str) -> Any:
+    """The losses and softmaxes of ``nn``, with the arguments of old; other names are the library's own."""
+    kind: Any = getattr(nn, name)
+    wrap = _softmax_layer if name in ("Softmax", "LogSoftmax") else _loss if "Loss" in name else None
+    if wrap is None:
+        raise AttributeError(name)
+    return wrap(kind)
+
+
+class _Functional:
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(F, name)
+        if name in ("softmax", "log_softmax"):
+            return _softmax(function)
+        if callable(function) and "reduction" in inspect.signature(function).parameters:
+            return _reduced(function)
+        raise AttributeError(name)
+
+
+class _Init:
+    """Initialisers by the names that they had before PyTorch 0.4."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.endswith("_") or not hasattr(initialisers, f"{name}_"):
+            raise AttributeError(name)
+        warnings.warn(f"nn.init.{name} is nn.init.{name}_ since PyTorch 0.4", stacklevel=3)
+        return getattr(initialisers, f"{name}_")
+
+
+def _ntuple(n: int) -> Callable[[Any], tuple[Any, ...]]:
+    def parse(x: Any) -> tuple[Any, ...]:
+        return tuple(x) if isinstance(x, Iterable) else (x,) * n
+
+    return parse
+
+
+functional, init = _Functional(), _Init()
+sizes = SimpleNamespace(_ntuple=_ntuple, _single=_ntuple(1), _pair=_ntuple(2), _triple=_ntuple(3), _quadruple=_ntuple(4))

@@ -1,0 +1,179 @@
+"""``torch`` beside what the library has: constructors of old, devices as objects, and what old code gives to methods."""
+
+from __future__ import annotations
+
+import functools
+import math
+import warnings
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from .. import backends, random
+from ..arguments import flag
+from ..dtypes import as_dtype, float32
+from ..errors import message
+from ..tensor import Function, empty, tensor
+from ..tensor import Tensor as OurTensor
+from ..version import __version__ as VERSION
+
+__all__ = """
+    Generator Size Tensor Variable are_deterministic_algorithms_enabled channels_last contiguous_format device dtype e get_default_dtype inf
+    is_tensor nan newaxis pi preserve_format set_default_dtype set_default_tensor_type set_float32_matmul_precision strided
+    use_deterministic_algorithms
+    BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor IntTensor LongTensor ShortTensor
+""".split()  # noqa: SIM905
+
+__version__ = f"2.13.0+numbacnn{VERSION}"
+
+e, inf, nan, newaxis, pi = math.e, math.inf, math.nan, None, math.pi
+channels_last, contiguous_format, preserve_format = "channels_last", "contiguous_format", "preserve_format"
+dtype, strided = np.dtype, "strided"
+"""Memory formats are accepted and change nothing: layers keep their results channels-last."""
+
+
+class device(str):
+    """The name of a device, with its ``type`` and ``index``: ``device("cuda:0")``, ``device("cuda", 0)``, ``device(0)``."""
+
+    type: str
+    index: int | None  # type: ignore[assignment]
+
+    def __new__(cls, name: Any = "cpu", index: int | None = None) -> device:
+        kind, _, number = (f"cuda:{name}" if isinstance(name, int) else str(name)).partition(":")
+        self = super().__new__(cls, kind if kind in backends.names() else backends.device(kind))  # a GPU may be named where there is none
+        self.type, self.index = kind, int(number) if number else index
+        return self
+
+    def __repr__(self) -> str:
+        return f"device(type={self.type!r})" if self.index is None else f"device(type={self.type!r}, index={self.index})"
+
+
+class Size(tuple[int, ...]):
+    """The sizes of a tensor."""
+
+    def numel(self) -> int:
+        return math.prod(self)
+
+
+class TensorType(type):
+    """A class that makes tensors of one dtype, and of which all tensors of that dtype are instances."""
+
+    dtype: np.dtype[Any] | None
+    device: str | None
+
+    def __call__(cls, *args: Any, **options: Any) -> OurTensor:
+        wanted = {"dtype": cls.dtype or float32, **({"device": cls.device} if cls.device else {}), **options}
+        if all(isinstance(arg, int) and not isinstance(arg, bool) for arg in args) and args:
+            return empty(args, **wanted)
+        if len(args) > 1:
+            raise TypeError(message(cls.__name__, "sizes, or one list, array or tensor", f"{len(args)} arguments"))
+        data = args[0] if args else []
+        if isinstance(data, Size):
+            return empty(data, **wanted)
+        return data.to(wanted["dtype"]) if isinstance(data, OurTensor) else tensor(data, **wanted)
+
+    def __instancecheck__(cls, x: object) -> bool:
+        return isinstance(x, OurTensor) and cls.dtype in (None, x.dtype) and cls.device in (None, x.device)
+
+    def __subclasscheck__(cls, other: type) -> bool:
+        return other is cls or issubclass(other, OurTensor)
+
+    def __getattr__(cls, name: str) -> Any:
+        return getattr(OurTensor, name)
+
+
+Tensor = TensorType("Tensor", (), {"dtype": None, "device": None})
+_OLD = {
+    "Float": "float32",
+    "Double": "float64",
+    "Long": "int64",
+    "Int": "int32",
+    "Short": "int16",
+    "Char": "int8",
+    "Byte": "uint8",
+    "Bool": "bool",
+}
+OLD_TYPES = {f"{name}Tensor": TensorType(f"{name}Tensor", (), {"dtype": np.dtype(kind), "device": None}) for name, kind in _OLD.items()}
+CUDA_TYPES = {name: TensorType(name, (), {"dtype": kind.dtype, "device": "cuda"}) for name, kind in OLD_TYPES.items()}
+globals().update(OLD_TYPES)
+
+
+class VariableType(TensorType):
+    """Since PyTorch 0.4 a Tensor is a Variable."""
+
+    def __call__(cls, data: OurTensor, requires_grad: bool = False, volatile: bool = False) -> OurTensor:
+        """The same values without a history."""
+        return data.detach().requires_grad_(requires_grad)
+
+
+Variable = VariableType("Variable", (), {"dtype": None, "device": None})
+
+
+class Generator(random.Generator):
+    """A stream of random numbers; ``device`` is accepted, numbers are drawn on the host."""
+
+    def __init__(self, device: Any = "cpu") -> None:
+        super().__init__()
+        self.device = globals()["device"](device)
+
+
+@functools.cache
+def say_once(text: str) -> None:
+    warnings.warn(text, stacklevel=3)
+
+
+def unchanged(*allowed: Any) -> Callable[..., None]:
+    """A switch that may be set to what the library does anyway."""
+
+    def switch(value: Any = allowed[0], **_: Any) -> None:
+        if value not in allowed:
+            raise ValueError(message("compat", f"one of {allowed}", repr(value), "the library does nothing else"))
+
+    return switch
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Nothing to do: results have the same bits from run to run."""
+    flag("use_deterministic_algorithms", "mode", mode)
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    return True
+
+
+def get_default_dtype() -> np.dtype[Any]:
+    return float32
+
+
+def set_default_dtype(d: Any) -> None:
+    """float32 is the only default."""
+    unchanged(float32)(as_dtype("set_default_dtype", d))
+
+
+def set_default_tensor_type(t: Any) -> None:
+    """float32 is the only default."""
+    unchanged(float32)(as_dtype("set_default_tensor_type", named(t)))
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """float32 is computed in float32, whatever less is allowed."""
+    unchanged("highest", "high", "medium")(precision)
+
+
+def is_tensor(obj: object) -> bool:
+    return isinstance(obj, OurTensor)
+
+
+def named(kind: Any) -> Any:
+    """The dtype of "torch.FloatTensor", of that class, or of anything else that is one."""
+    found = OLD_TYPES.get(kind.rpartition(".")[2]) if isinstance(kind, str) else kind
+    return found.dtype if isinstance(found, TensorType) else kind
+
+
+autograd = SimpleNamespace(
+    Variable=Variable,
+    Function=Function,
+    set_detect_anomaly=unchanged(False),
+)

@@ -1,0 +1,105 @@
+"""``torchvision`` beside what the library has: its networks under torchvision's argument lists, and names of old."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from .. import models, nn
+from ..errors import message
+from ..ptfile import load
+from ..version import __version__ as VERSION
+
+__all__: list[str] = []
+
+__version__ = f"0.28.0+numbacnn{VERSION}"
+
+PAGES = "https://download.pytorch.org/models/"
+
+
+class _Weights(enum.Enum):
+    """The file of trained weights that torchvision publishes for a network."""
+
+    @property
+    def url(self) -> str:
+        return PAGES + self.value
+
+    def transforms(self) -> Callable[..., Any]:
+        """What pictures must go through before the network: resized to 256, cut to 224, normalised."""
+        from ..vision import transforms as t
+
+        return t.Compose([t.Resize(256), t.CenterCrop(224), t.ToTensor(), t.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))])
+
+    def get_state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:
+        return load_state_dict_from_url(self.url)
+
+
+def load_state_dict_from_url(url: str, model_dir: str | None = None, *args: Any, file_name: str | None = None, **options: Any) -> Any:
+    """The weights of a file that PyTorch's hub, or a user, has put into ``model_dir``; by default where the hub keeps them.
+
+    Raises:
+        FileNotFoundError: it is not there; the message says where it is wanted.
+    """
+    cache = Path(os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "torch")
+    path = Path(model_dir) / "" if model_dir else cache / "hub" / "checkpoints"
+    path /= file_name or url.rpartition("/")[2]
+    if not path.exists():
+        raise FileNotFoundError(message("load_state_dict_from_url", f"the file {path}", "none", f"download {url} to that place"))
+    return load(path)
+
+
+def _network(name: str, make: Callable[[int], nn.Module], kind: Any) -> Callable[..., nn.Module]:
+    def network(*, weights: Any = None, progress: bool = True, pretrained: bool = False, num_classes: int = 1000) -> nn.Module:
+        weights = kind.DEFAULT if pretrained or weights in ("DEFAULT", "IMAGENET1K_V1") else weights
+        if weights is not None and not isinstance(weights, kind):
+            raise ValueError(message(name, f"weights of {kind.__name__}", repr(weights)))
+        if weights is not None and num_classes != 1000:
+            hint = "replace the last layer afterwards"
+            raise ValueError(message(name, "1000 classes with trained weights", f"{num_classes}", hint))
+        state = None if weights is None else weights.get_state_dict()
+        net = make(num_classes)
+        if state is not None:
+            net.load_state_dict(state)
+        return net
+
+    network.__name__ = network.__qualname__ = name
+    network.__doc__ = f"torchvision's {name}: (N, 3, H, W) -> (N, num_classes); ``weights`` names a file of trained ones."
+    return network
+
+
+FILES = {  # of trained weights, by network
+    "resnet18": "f37072fd",
+    "resnet34": "b627a593",
+    "vgg11": "8a719046",
+    "vgg11_bn": "6002323d",
+    "vgg13": "19584684",
+    "vgg13_bn": "abd245e5",
+    "vgg16": "397923af",
+    "vgg16_bn": "6c64b313",
+    "vgg19": "dcbb9e9d",
+    "vgg19_bn": "c79401a0",
+}
+DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2)}
+DEPTHS |= {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+
+
+def _make(name: str, classes: int) -> nn.Module:
+    base = name.removesuffix("_bn")
+    if base.startswith("resnet"):
+        return models.resnet.ResNet(DEPTHS[base], classes, 3, "imagenet")  # type: ignore[arg-type]
+    return models.vgg.VGG(classes, 3, "imagenet", name != base, DEPTHS[base])
+
+
+networks = SimpleNamespace(ResNet=models.resnet.ResNet, BasicBlock=models.resnet.BasicBlock, VGG=models.vgg.VGG)
+for _name, _hash in FILES.items():
+    _file, _kind = f"{_name}-{_hash}.pth", _name.replace("resnet", "ResNet").replace("vgg", "VGG").replace("_bn", "_BN") + "_Weights"
+    _weights: Any = _Weights(_kind, {"IMAGENET1K_V1": _file, "DEFAULT": _file})  # type: ignore[call-arg]
+    setattr(networks, _kind, _weights)
+    setattr(networks, _name, _network(_name, functools.partial(_make, _name), _weights))
+
+hub = SimpleNamespace(load_state_dict_from_url=load_state_dict_from_url, load_url=load_state_dict_from_url)

@@ -1,0 +1,322 @@
+"""``torch`` and ``torchvision`` made from the library, what runs with them, and what is said to be missing."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+import re
+import subprocess
+import sys
+import textwrap
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import numbacnn as nc
+from numbacnn import cli, nn
+from numbacnn.compat import adapt
+from numbacnn.compat.check import check
+from numbacnn.compat.modules import Missing, find, mirror
+from numbacnn.compat.table import DIFFERENT, LEFT_OUT, MODULES, RENAMED
+
+
+@pytest.fixture(autouse=True, scope="module")
+def unadapted() -> Iterator[None]:
+    """Other tests of this process see tensors and modules as they were."""
+    before = [(kind, dict(vars(kind))) for kind in (nc.Tensor, nn.Module)]
+    adapt.adapt()
+    yield
+    adapt.adapt.cache_clear()
+    for kind, members in before:
+        for name in {*vars(kind)} - {*members}:
+            delattr(kind, name)
+        for name, value in members.items():
+            if vars(kind)[name] is not value:
+                setattr(kind, name, value)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_name_that_a_module_lists_is_there(module: str) -> None:
+    for name in dir(mirror(module)):
+        getattr(mirror(module), name)
+
+
+def test_tables_name_what_is_there() -> None:
+    for old, new in RENAMED.items():
+        assert find(old) is find(new)
+    for name in DIFFERENT:
+        assert name == "torch.nn.init.kaiming_normal" or find(name)
+    here = [name for name in LEFT_OUT if name not in MODULES and name not in ("torch.onnx", "torch.distributed")]
+    for name in here:
+        with pytest.raises(Missing):
+            find(name)
+
+
+MISSING = {
+    "torch.nn.Conv2D": "the nearest is torch.nn.Conv2d.",
+    "torch.sparse": "left out for good: tensors are dense.",
+    "torch.nn.FractionalMaxPool2d": "numbacnn check lists all that a script misses.",
+    "torch.optim.SGD.foo": "numbacnn check lists all that a script misses.",
+}
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_a_missing_name_says_what_is_nearest(name: str) -> None:
+    with pytest.raises(
+        Missing, match="^" + re.escape(f"[compat] expected a name that numbacnn has; received {name}; {MISSING[name]}") + "$"
+    ):
+        find(name)
+
+
+def test_a_missing_name_is_an_attribute_error_and_an_import_error() -> None:
+    import numbacnn.compat.torch as torch
+
+    assert not hasattr(torch, "xpu") and hasattr(torch.nn, "Conv2d")
+    with pytest.raises(ImportError, match=r"received torch\.nn\.Conv2D; the nearest is torch\.nn\.Conv2d"):
+        from numbacnn.compat.torch.nn import Conv2D  # noqa: F401
+    with pytest.raises(ImportError, match=r"received torch\.quantum"):
+        import numbacnn.compat.torch.quantum  # noqa: F401
+    with pytest.raises(AttributeError, match=r"received torch\.Tensor\.masked_scatter;"):
+        nc.ones(2).masked_scatter
+
+
+def test_switches_of_backends() -> None:
+    import numbacnn.compat.torch as torch
+
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cuda.matmul.allow_tf32 = True
+    with pytest.raises(AttributeError, match=r"torch\.backends\.cudnn\.bench;"):
+        torch.backends.cudnn.bench = True
+    assert torch.are_deterministic_algorithms_enabled() and not torch.backends.mps.is_available()
+    torch.use_deterministic_algorithms(True)
+    torch.set_float32_matmul_precision("high")
+    with pytest.raises(ValueError, match="the library does nothing else"):
+        torch.set_default_dtype(torch.float64)
+
+
+def test_devices_are_strings_with_a_type() -> None:
+    import numbacnn.compat.torch as torch
+
+    assert [(str(d), d.type, d.index) for d in map(torch.device, ("cpu", "cuda:0", 1))] == [
+        ("cpu", "cpu", None), ("cuda", "cuda", 0), ("cuda", "cuda", 1)]  # fmt: skip
+    assert repr(torch.device("cuda", 0)) == "device(type='cuda', index=0)" and torch.device("cpu") == nc.ones(1).device
+    x = torch.randn(2).to(torch.device("cpu"), non_blocking=True).contiguous(memory_format=torch.channels_last)
+    assert x.device.type == "cpu" and isinstance(x.device, torch.device) and isinstance(nc.ones(1).device, str)
+    assert nn.Linear(2, 2).to("cpu", memory_format=torch.channels_last).weight.device == "cpu"
+    with pytest.raises(nc.DeviceError):
+        torch.device("abacus")
+
+
+def test_constructors_of_old() -> None:
+    import numbacnn.compat.torch as torch
+
+    assert torch.Tensor(2, 3).shape == (2, 3) and torch.Tensor().shape == (0,) and torch.FloatTensor(torch.Size((4,))).shape == (4,)
+    assert torch.Tensor([1, 2]).dtype == nc.float32 and torch.LongTensor([1.5, 2]).tolist() == [1, 2]
+    assert torch.Tensor(np.ones((2, 2), np.int64)).dtype == nc.float32 and torch.ByteTensor(nc.ones(2)).dtype == nc.uint8
+    x = torch.DoubleTensor([1])
+    assert isinstance(x, torch.Tensor) and isinstance(x, torch.DoubleTensor) and not isinstance(x, torch.FloatTensor)
+    assert not isinstance(x, torch.cuda.DoubleTensor) and not isinstance(1.0, torch.Tensor) and issubclass(nn.Parameter, torch.Tensor)
+    assert x.type() == "torch.DoubleTensor" and x.type("torch.LongTensor").dtype == x.type(torch.LongTensor).dtype == nc.int64
+    assert x.type(torch.float32).dtype == nc.float32
+    with pytest.raises(TypeError, match=r"^\[FloatTensor\] expected sizes, or one list, array or tensor; received 2 arguments"):
+        torch.FloatTensor([1], [2])
+
+
+def test_a_variable_is_a_tensor_without_a_history() -> None:
+    from numbacnn.compat.torch.autograd import Variable
+
+    x = nc.ones(2, requires_grad=True)
+    plain, leaf = Variable(x * 2), Variable(nc.ones(2), requires_grad=True)
+    assert not plain.requires_grad and leaf.requires_grad and leaf.is_leaf and isinstance(x, Variable) and not isinstance(2, Variable)
+
+
+def test_half_precision_is_float32_and_says_so_once() -> None:
+    import numbacnn.compat.torch as torch
+
+    weight = nn.Parameter(nc.ones(2))
+    optimizer, scaler = nc.optim.SGD([weight], lr=1.0), torch.amp.GradScaler("cuda")
+    with pytest.warns(UserWarning, match="half precision is not used"), torch.autocast("cpu", dtype=torch.float32):
+        loss = (weight * 2).sum()
+    scaler.scale(loss).backward()
+    scaler.unscale_(optimizer)
+    scaler.step(optimizer)
+    scaler.update()
+    assert weight.tolist() == [-1.0, -1.0] and scaler.get_scale() == 1.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with torch.cuda.amp.autocast(False), torch.autocast("cpu"):
+            pass
+
+
+def test_losses_take_size_average_and_reduce() -> None:
+    """As PyTorch reads them: no reduction goes before the sum."""
+    import numbacnn.compat.torch as torch
+
+    x, y = nc.tensor([[1.0, 2.0], [3.0, 5.0]]), nc.zeros(2, 2)
+    each = (x * x).numpy()
+    mean, total = each.mean(), each.sum()
+    for average, reduce in itertools.product((True, False, None), repeat=2):
+        wanted = each if reduce is False else total if average is False else mean
+        loss = torch.nn.MSELoss(size_average=average, reduce=reduce)
+        for result in (loss(x, y), torch.nn.functional.mse_loss(x, y, size_average=average, reduce=reduce)):
+            assert np.array_equal(result.numpy(), wanted)
+    assert torch.nn.MSELoss(False).reduction == "sum" and torch.nn.MSELoss(reduction="none").reduction == "none"
+    kept = pickle.loads(pickle.dumps(torch.nn.CrossEntropyLoss(size_average=False)))
+    assert kept.reduction == "sum" and isinstance(kept, nn.CrossEntropyLoss)
+
+
+@pytest.mark.parametrize(("dims", "dim"), [(1, 0), (2, 1), (3, 0), (4, 1)])
+def test_softmax_without_an_axis_takes_pytorchs(dims: int, dim: int) -> None:
+    import numbacnn.compat.torch as torch
+
+    x = nc.randn(*range(2, 2 + dims))
+    for name in ("softmax", "log_softmax"):
+        layer = getattr(torch.nn, {"softmax": "Softmax", "log_softmax": "LogSoftmax"}[name])
+        with pytest.warns(UserWarning, match=f"the axis is {dim} here"):
+            results = getattr(torch.nn.functional, name)(x), layer()(x)
+        for result in (*results, layer(dim)(x), getattr(torch.nn.functional, name)(x, dim=dim)):
+            assert np.array_equal(result.numpy(), getattr(x, name)(dim).numpy())
+
+
+def test_initialisers_without_an_underscore() -> None:
+    import numbacnn.compat.torch as torch
+
+    with pytest.warns(UserWarning, match="constant_ since"):
+        assert torch.nn.init.constant(nc.zeros(2), 3.0).tolist() == [3.0, 3.0]
+    assert torch.nn.init.ones_(nc.zeros(2)).tolist() == [1.0, 1.0]
+
+
+def test_data_parallel_is_the_module_on_one_device() -> None:
+    import numbacnn.compat.torch as torch
+
+    net = torch.nn.DataParallel(nn.Linear(2, 3), device_ids=[0, 1])
+    assert list(net.state_dict()) == ["module.weight", "module.bias"] and net(nc.ones(1, 2)).shape == (1, 3)
+    assert torch.nn.parallel.data_parallel(net.module, nc.ones(1, 2)).shape == (1, 3)
+
+
+def test_networks_of_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under its argument lists; a file of weights where the hub keeps it, or where the user says."""
+    import numbacnn.compat.torchvision as torchvision
+
+    net = torchvision.models.vgg11(weights=None, num_classes=7)
+    assert net.state_dict()["classifier.6.weight"].shape[0] == 7
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"resnet18-f37072fd\.pth; received none; download https://download\.pytorch\.org/models"):
+        torchvision.models.resnet18(pretrained=True)
+    with pytest.raises(ValueError, match="replace the last layer afterwards"):
+        torchvision.models.resnet18(weights="DEFAULT", num_classes=3)
+    with pytest.raises(ValueError, match=r"expected weights of ResNet18_Weights; received 'BEST'"):
+        torchvision.models.resnet18(weights="BEST")
+    (tmp_path / "hub/checkpoints").mkdir(parents=True)
+    made = torchvision.models.resnet18()
+    nc.save(made.state_dict(), tmp_path / "hub/checkpoints/resnet18-f37072fd.pth")
+    read = torchvision.models.resnet18(weights=torchvision.models.ResNet18_Weights.IMAGENET1K_V1)
+    assert all(np.array_equal(a.numpy(), b.numpy()) for a, b in zip(made.state_dict().values(), read.state_dict().values()))
+
+
+def test_tensorboard(tmp_path: Path) -> None:
+    """What TensorBoard itself reads out of the files."""
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    from numbacnn.compat.torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(tmp_path) as writer:
+        writer.add_scalar("loss", nc.tensor(0.5), 3)
+        writer.add_scalars("both", {"a": 1.0, "b": 2.0}, 4)
+        writer.add_image("picture", nc.ones(3, 4, 5), 1)
+        writer.add_image("grey", np.zeros((4, 5), np.uint8), 1, dataformats="HW")
+        writer.add_histogram("weights", nc.arange(10.0), 2)
+        writer.add_text("note", "some *text*", 2)
+        with pytest.raises(AttributeError, match="graphs and hyper-parameters are left out"):
+            writer.add_graph
+        with pytest.raises(nc.ShapeError, match=r"received \(4, 5\), 'CHW'"):
+            writer.add_image("bad", nc.ones(4, 5))
+    found = reader.EventAccumulator(str(tmp_path))
+    found.Reload()
+    assert [(e.step, e.value) for e in found.Scalars("loss")] == [(3, 0.5)]
+    assert [(i.width, i.height) for name in ("picture", "grey") for i in found.Images(name)] == [(5, 4)] * 2
+    assert found.Histograms("weights")[0].histogram_value.num == 10 and found.Tags()["tensors"] == ["note"]
+    below = reader.EventAccumulator(str(tmp_path / "both_b"))
+    below.Reload()
+    assert [(e.step, e.value) for e in below.Scalars("both")] == [(4, 2.0)]
+
+
+# -- numbacnn run and check ------------------------------------------------------------------------------------------
+
+SCRIPT = """
+import sys
+import torch
+import torch.nn as nn
+from torch.utils.data import DataLoader
+assert "numbacnn" in torch.__version__ and torch.nn.Conv2d.__module__ == "numbacnn.nn.conv"
+assert not [m for m in sys.modules.values() if "site-packages/torch/" in (getattr(m, "__file__", "") or "")]
+print(__name__, sys.argv[1:], sys.path[0] == {folder!r}, sys.stdout is sys.__stdout__)
+import beside
+if sys.argv[1:] == ["fail"]:
+    nn.Conv2D(1, 2, 3)
+if sys.argv[1:] == ["leave"]:
+    sys.exit(5)
+"""
+
+
+def test_run_runs_a_script_in_which_torch_is_this(tmp_path: Path) -> None:
+    """PyTorch, where it is installed, is not touched; the script's arguments, exit status and traceback are its own."""
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT.format(folder=str(tmp_path)))
+    (tmp_path / "beside.py").write_text("import torch.nn.functional as F\nF.relu\n")
+
+    def started(*arguments: str, module: str = "numbacnn.compat") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", *module.split(), str(script), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+    done = started("--epochs", "3", module="numbacnn run")
+    assert (done.returncode, done.stdout) == (0, "__main__ ['--epochs', '3'] True True\n"), done.stderr
+    failed = started("fail")
+    assert failed.returncode == 1 and "received torch.nn.Conv2D; the nearest is torch.nn.Conv2d." in failed.stderr
+    assert failed.stderr.splitlines()[1] == f'  File "{script}", line 11, in <module>'
+    assert started("leave").returncode == 5
+
+
+def test_run_needs_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "nowhere.py"]) == 1
+    assert capsys.readouterr().err == "numbacnn: [run] expected a Python file; received 'nowhere.py'.\n"
+
+
+def test_check_lists_names_without_running_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "model.py").write_text(textwrap.dedent("""
+        import torch, torch.nn as nn
+        import torch.nn.functional as F
+        from torch.nn import FractionalMaxPool2d, Linear
+        from torchvision.models import *
+        import numpy as np
+        raise SystemExit("it is not run")
+        layers = nn
+        class Net(nn.Module):
+            def half_way(self, x):
+                return x.masked_scatter(1).relu()
+            def masked_select_all(self): ...
+        layers.Conv2D(1, 2, 3)
+        nn.Conv2d(1, 2, kernel_size=3, color="red")
+        F.mse_loss(1, 2, size_average=False)
+        Net().half_way(1).masked_select_all()
+        torch.manual_seed(1)
+        resnet18(num_classes=3)
+        np.fft.fft(1)
+    """))  # fmt: skip
+    (tmp_path / "bad.py").write_text("def (")
+    (tmp_path / "none.py").write_text("import numpy as np\nnp.zeros(1).masked_scatter(1)\n")
+    report = check([tmp_path])
+    assert set(report.missing) == {".masked_scatter", "torch.nn.FractionalMaxPool2d", "torch.nn.Conv2D", "torch.nn.Conv2d(color=)"}
+    assert report.missing["torch.nn.Conv2D"] == "the nearest is torch.nn.Conv2d"
+    assert set(report.different) == {"torch.manual_seed"} and [Path(file).name for file in report.unread] == ["bad.py"]
+    assert report.used["torch.nn.Conv2D"] == [f"{tmp_path / 'model.py'}:13"] and "torchvision.models.resnet18" in report.used
+    assert cli.main(["check", str(tmp_path)]) == 1
+    shown = capsys.readouterr().out
+    assert f"  torch.nn.Conv2D ({tmp_path / 'model.py'}:13): the nearest is torch.nn.Conv2d\n" in shown
+    count = len(report.used)
+    assert shown.endswith(f"{count - 4} of {count} names of torch and torchvision are here.\n")
+    (tmp_path / "model.py").write_text("import torch\ntorch.ones(2)\n")
+    assert cli.main(["check", str(tmp_path / "model.py")]) == 0
+    assert cli.main(["check", str(tmp_path / "gone")]) == 1 and "expected a file or a folder" in capsys.readouterr().err
