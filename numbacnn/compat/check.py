@@ -108,7 +108,7 @@ def _judge(report: Report, full: str, keywords: list[str], place: str) -> None:
         report.missing[full] = hint(full)
         return
     for keyword in keywords:
-        if not _takes(found, keyword):
+        if not takes(found, keyword):
             name = f"{full}({keyword}=)"
             report.used.setdefault(name, []).append(place)
             report.missing[name] = "an argument that is not taken"
@@ -117,7 +117,7 @@ def _judge(report: Report, full: str, keywords: list[str], place: str) -> None:
             report.different[full] = DIFFERENT[prefix]
 
 
-def _takes(function: Any, keyword: str) -> bool:
+def takes(function: Any, keyword: str) -> bool:
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):

@@ -125,8 +125,17 @@ class _Init:
     def __getattr__(self, name: str) -> Any:
         if name.endswith("_") or not hasattr(initialisers, f"{name}_"):
             raise AttributeError(name)
-        warnings.warn(f"nn.init.{name} is nn.init.{name}_ since PyTorch 0.4", stacklevel=3)
-        return getattr(initialisers, f"{name}_")
+        return _renamed(getattr(initialisers, f"{name}_"))
+
+
+@functools.cache
+def _renamed(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        warnings.warn(f"nn.init.{function.__name__[:-1]} is nn.init.{function.__name__} since PyTorch 0.4", stacklevel=2)
+        return function(*args, **options)
+
+    return call
 
 
 def _ntuple(n: int) -> Callable[[Any], tuple[Any, ...]]:
