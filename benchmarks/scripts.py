@@ -1,8 +1,8 @@
 """Scripts that were written for PyTorch, run unchanged: ``python -m benchmarks.scripts [NAME ...] [--torchvision FOLDER] [--out FOLDER]``.
 
 Each runs by ``numbacnn run``, and beside it with PyTorch where that and torchvision are installed (``--torchvision`` names a folder with
-a torchvision that does not fit the installed PyTorch). Both start from the same weights, see ``torch_scripts/prelude.py``; the numbers of their output
-are compared. Fashion-MNIST (its first pictures) comes from NUMBACNN_DATA.
+a torchvision that does not fit the installed PyTorch). Both start from the same weights, see ``torch_scripts/prelude.py``; the numbers of
+their output are compared. Fashion-MNIST (its first pictures) comes from NUMBACNN_DATA.
 """
 
 from __future__ import annotations

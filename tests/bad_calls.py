@@ -174,6 +174,8 @@ ROWS: dict[str, Callable[[], Call]] = {
     "where": lambda: call(nc.where, images(2, 3) > 0, images(2, 3), 1.0),
     "device": lambda: call(nc.device, "cpu"),
     "manual_seed": lambda: call(nc.manual_seed, 0),
+    "Generator.manual_seed": lambda: call(nc.Generator().manual_seed, 0),
+    "Generator.set_state": lambda: call(nc.Generator().set_state, nc.get_rng_state()),
     "set_rng_state": lambda: call(nc.set_rng_state, nc.get_rng_state()),
     "set_num_threads": lambda: call(nc.set_num_threads, None),
     "corr2d": lambda: call(nc.corr2d, images(4, 4), images(2, 2)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import pickle
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mirror import serving
 
 import numbacnn as nc
 from numbacnn import cli, nn
@@ -163,6 +165,7 @@ def test_losses_take_size_average_and_reduce() -> None:
         loss = torch.nn.MSELoss(size_average=average, reduce=reduce)
         for result in (loss(x, y), torch.nn.functional.mse_loss(x, y, size_average=average, reduce=reduce)):
             assert np.array_equal(result.numpy(), wanted)
+    assert torch.nn.modules.loss._Loss(None, None, "sum").reduction == torch.nn.modules.loss._Loss(False).reduction == "sum"
     assert torch.nn.MSELoss(False).reduction == "sum" and torch.nn.MSELoss(reduction="none").reduction == "none"
     kept = pickle.loads(pickle.dumps(torch.nn.CrossEntropyLoss(size_average=False)))
     assert kept.reduction == "sum" and isinstance(kept, nn.CrossEntropyLoss)
@@ -203,18 +206,35 @@ def test_networks_of_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     net = torchvision.models.vgg11(weights=None, num_classes=7)
     assert net.state_dict()["classifier.6.weight"].shape[0] == 7
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"resnet18-f37072fd\.pth; received none; download https://download\.pytorch\.org/models"):
-        torchvision.models.resnet18(pretrained=True)
     with pytest.raises(ValueError, match="replace the last layer afterwards"):
         torchvision.models.resnet18(weights="DEFAULT", num_classes=3)
     with pytest.raises(ValueError, match=r"expected weights of ResNet18_Weights; received 'BEST'"):
         torchvision.models.resnet18(weights="BEST")
+    assert "vgg16_bn" in torchvision.models.__dict__ and not hasattr(torchvision.models, "vit_b_16")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "hub/checkpoints").mkdir(parents=True)
     made = torchvision.models.resnet18()
     nc.save(made.state_dict(), tmp_path / "hub/checkpoints/resnet18-f37072fd.pth")
-    read = torchvision.models.resnet18(weights=torchvision.models.ResNet18_Weights.IMAGENET1K_V1)
-    assert all(np.array_equal(a.numpy(), b.numpy()) for a, b in zip(made.state_dict().values(), read.state_dict().values()))
+    for options in ({"weights": torchvision.models.ResNet18_Weights.IMAGENET1K_V1}, {"pretrained": True}, {"weights": "DEFAULT"}):
+        read = torchvision.models.resnet18(**options)
+        assert all(np.array_equal(a.numpy(), b.numpy()) for a, b in zip(made.state_dict().values(), read.state_dict().values()))
+
+
+def test_weights_are_downloaded_once_and_checked(tmp_path: Path) -> None:
+    """By the beginning of the SHA-256 in their name; a server need not say how long they are."""
+    import numbacnn.compat.torch as torch
+
+    nc.save({"weight": nc.ones(3)}, tmp_path / "made.pth")
+    content = (tmp_path / "made.pth").read_bytes()
+    good, bad = f"net-{hashlib.sha256(content).hexdigest()[:8]}.pth", "net-00000000.pth"
+    with serving({good: content, bad: content}) as server:
+        for _ in range(2):
+            state = torch.hub.load_state_dict_from_url(f"{server.url}/well/{good}", str(tmp_path / "kept"), progress=False)
+            assert state["weight"].tolist() == [1.0, 1.0, 1.0]
+        torch.utils.model_zoo.load_url(f"{server.url}/well/{good}", str(tmp_path / "kept"), file_name="mine.pth")
+        assert len(server.log) == 1 and sorted(file.name for file in (tmp_path / "kept").glob("[!.]*")) == ["mine.pth", good]
+        with pytest.raises(ConnectionError, match="SHA-256 00000000"):
+            torch.hub.load_state_dict_from_url(f"{server.url}/well/{bad}", str(tmp_path / "kept"))
 
 
 def test_tensorboard(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from numbacnn import nn
 from ..nn import functional as F
 from ..nn import init as initialisers
 
-__all__ = ["DataParallel", "data_parallel"]
+__all__ = ["DataParallel", "_Loss", "data_parallel"]
 
 
 class DataParallel(nn.Module):
@@ -39,6 +39,14 @@ def reduction_of(options: dict[str, Any]) -> dict[str, Any]:
     if average is None and reduce is None:
         return options
     return {**options, "reduction": "none" if reduce is False else "sum" if average is False else "mean"}
+
+
+class _Loss(nn.Module):
+    """The base of PyTorch's losses, of which people make their own."""
+
+    def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
+        super().__init__()
+        self.reduction = reduction_of({"size_average": size_average, "reduce": reduce, "reduction": reduction})["reduction"]
 
 
 @functools.cache

@@ -75,7 +75,13 @@ _mirrors: dict[str, Mirror] = {}
 
 
 def mirror(full: str) -> Mirror:
-    return _mirrors.get(full) or _mirrors.setdefault(full, Mirror(full))
+    """The one object for a module."""
+    if full not in _mirrors:
+        _mirrors[full] = made = Mirror(full)
+        if full == "torchvision.models":  # people look networks up in its __dict__
+            for name in dir(made):
+                getattr(made, name)
+    return _mirrors[full]
 
 
 def places(module: str) -> Iterator[Any]:

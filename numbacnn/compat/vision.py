@@ -5,12 +5,15 @@ from __future__ import annotations
 import enum
 import functools
 import os
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from .. import models, nn
+from ..data.download import RemoteFile, fetch
 from ..errors import message
 from ..ptfile import load
 from ..version import __version__ as VERSION
@@ -39,18 +42,32 @@ class _Weights(enum.Enum):
         return load_state_dict_from_url(self.url)
 
 
-def load_state_dict_from_url(url: str, model_dir: str | None = None, *args: Any, file_name: str | None = None, **options: Any) -> Any:
-    """The weights of a file that PyTorch's hub, or a user, has put into ``model_dir``; by default where the hub keeps them.
+def load_state_dict_from_url(
+    url: str,
+    model_dir: str | None = None,
+    map_location: Any = None,
+    progress: bool = True,
+    check_hash: bool = False,
+    file_name: str | None = None,
+    weights_only: bool = True,
+) -> Any:
+    """The weights behind a URL, downloaded once into ``model_dir``, by default where PyTorch's hub keeps them.
+
+    ``name-0123abcd.pth`` has the beginning of its SHA-256 in its name; that is always checked.
 
     Raises:
-        FileNotFoundError: it is not there; the message says where it is wanted.
+        ConnectionError: it can't be downloaded; the message says where to put it.
     """
-    cache = Path(os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "torch")
-    path = Path(model_dir) / "" if model_dir else cache / "hub" / "checkpoints"
-    path /= file_name or url.rpartition("/")[2]
+    cache = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "torch")
+    folder = Path(model_dir) if model_dir else Path(cache, "hub", "checkpoints")
+    base, _, name = url.rpartition("/")
+    digest = re.search(r"-([0-9a-f]{8,})\.", name)
+    path = folder / (file_name or name)
     if not path.exists():
-        raise FileNotFoundError(message("load_state_dict_from_url", f"the file {path}", "none", f"download {url} to that place"))
-    return load(path)
+        fetched = fetch(RemoteFile(name, None, digest[1] if digest else ""), [f"{base}/"], folder)
+        if fetched != path:
+            shutil.copyfile(fetched, path)
+    return load(path, map_location)
 
 
 def _network(name: str, make: Callable[[int], nn.Module], kind: Any) -> Callable[..., nn.Module]:

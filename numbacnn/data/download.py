@@ -20,10 +20,13 @@ ATTEMPTS = 50  # on one mirror, each of which must get further than the last
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """What a download must be: its name below each mirror, its size in bytes and its SHA-256 in hex."""
+    """What a download must be: its name below each mirror, its size in bytes and its SHA-256 in hex.
+
+    Where only the beginning of the SHA-256 is known, that is compared; a size of None is what the server says.
+    """
 
     name: str
-    size: int
+    size: int | None
     sha256: str
 
 
@@ -65,7 +68,7 @@ def fetch(file: RemoteFile, mirrors: Sequence[str], folder: Path, *, timeout: fl
 
 
 def _is(file: RemoteFile, path: Path) -> bool:
-    return path.exists() and _size(path) == file.size and _digest(path) == file.sha256
+    return path.exists() and file.size in (None, _size(path)) and _digest(path).startswith(file.sha256)
 
 
 @contextlib.contextmanager
@@ -111,12 +114,13 @@ def _from_mirror(url: str, file: RemoteFile, part: Path, timeout: float) -> None
             if _size(part) > before:
                 continue  # a break on the way, but it got further: go on from there
             raise
-        if _digest(part) == file.sha256:
+        if _digest(part).startswith(file.sha256):
             return
         received = f"{_size(part)} bytes with SHA-256 {_digest(part)}"
         part.unlink()
         if before == 0:  # otherwise the old beginning may have been at fault: once more from the start
-            raise FormatError(message("fetch", f"{file.name}: {file.size} bytes with SHA-256 {file.sha256}", received))
+            wanted = "" if file.size is None else f"{file.size} bytes with "
+            raise FormatError(message("fetch", f"{file.name}: {wanted}SHA-256 {file.sha256}", received))
     raise ConnectionError(f"it broke off {ATTEMPTS} times")
 
 
@@ -137,23 +141,24 @@ def _request(url: str, file: RemoteFile, part: Path, timeout: float) -> None:
     from tqdm import tqdm
 
     start = _size(part)
-    if start >= file.size:
+    if file.size is not None and start >= file.size:
         return
     headers = {"User-Agent": "numbacnn"} | ({"Range": f"bytes={start}-"} if start else {})
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout) as response:
         resumed = start > 0 and response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
         have = start if resumed else 0
         announced = response.headers.get("Content-Length", "")
-        if announced.isdigit() and have + int(announced) != file.size:  # a log-in page, say; keep what we have
-            raise ConnectionError(f"it offers {have + int(announced)} bytes instead of {file.size}")
-        bar = tqdm(total=file.size, initial=have, desc=file.name, unit="B", unit_scale=True, leave=False, disable=None)
+        offered = have + int(announced) if announced.isdigit() else file.size
+        if file.size not in (None, offered):  # a log-in page, say; keep what we have
+            raise ConnectionError(f"it offers {offered} bytes instead of {file.size}")
+        bar = tqdm(total=offered, initial=have, desc=file.name, unit="B", unit_scale=True, leave=False, disable=None)
         with part.open("ab" if resumed else "wb") as out, bar:
-            while chunk := response.read(min(CHUNK, file.size + 1 - have)):  # never more than one byte too many
+            while chunk := response.read(CHUNK if offered is None else min(CHUNK, offered + 1 - have)):  # at most one byte too many
                 out.write(chunk)
                 have += len(chunk)
                 bar.update(len(chunk))
-    if have < file.size:
-        raise ConnectionError(f"it broke off after {have} of {file.size} bytes")
+    if offered is not None and have < offered:
+        raise ConnectionError(f"it broke off after {have} of {offered} bytes")
 
 
 def _size(path: Path) -> int:
