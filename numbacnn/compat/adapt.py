@@ -43,6 +43,7 @@ def _dropping(method: Callable[..., Any], dropped: tuple[str, ...]) -> Callable[
             options.pop(name, None)
         return method(self, *args, **options)
 
+    del call.__wrapped__  # type: ignore[attr-defined]  # it takes more than that
     return call
 
 

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from .. import backends, random
-from ..arguments import flag
+from ..arguments import flag, integer
 from ..dtypes import as_dtype, float32
 from ..errors import message
-from ..tensor import Function, empty, tensor
+from ..tensor import Function, empty, tensor, text
 from ..tensor import Tensor as OurTensor
 from ..version import __version__ as VERSION
 
 __all__ = """
     Generator Size Tensor Variable are_deterministic_algorithms_enabled channels_last contiguous_format device dtype e get_default_dtype inf
-    is_tensor nan newaxis pi preserve_format set_default_dtype set_default_tensor_type set_float32_matmul_precision strided
+    is_tensor nan newaxis pi preserve_format set_default_dtype set_default_tensor_type set_float32_matmul_precision set_printoptions strided
     use_deterministic_algorithms
     BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor IntTensor LongTensor ShortTensor
 """.split()  # noqa: SIM905
@@ -160,6 +160,20 @@ def set_default_tensor_type(t: Any) -> None:
 def set_float32_matmul_precision(precision: str) -> None:
     """float32 is computed in float32, whatever less is allowed."""
     unchanged("highest", "high", "medium")(precision)
+
+
+def set_printoptions(
+    precision: int | None = None,
+    threshold: int | None = None,
+    edgeitems: int | None = None,
+    linewidth: int | None = None,
+    profile: str | None = None,
+    sci_mode: bool | None = None,
+) -> None:
+    """How tensors are written: digits behind the point, how many elements are shown whole, how many at either end, and a line's length."""
+    for name, value in (("DIGITS", precision), ("LIMIT", threshold), ("EDGE", edgeitems), ("WIDTH", linewidth)):
+        if value is not None:
+            setattr(text, name, integer("set_printoptions", name.lower(), value, 0))
 
 
 def is_tensor(obj: object) -> bool:
