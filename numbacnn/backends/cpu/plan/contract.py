@@ -13,7 +13,7 @@ from ....recording import constant
 from .tables import TapSet, with_tail
 from .tiles import tile_for
 
-__all__ = ["TASKS", "Contraction", "contraction", "even", "pixel_stride_for"]
+__all__ = ["EVEN", "TASKS", "Contraction", "contraction", "even", "pixel_stride_for"]
 
 SPAN_BYTES = 1 << 18
 """What a task's pixels should occupy, input and output: they stay in the second-level cache while the blocks of weights pass by."""

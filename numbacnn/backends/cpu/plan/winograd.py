@@ -11,7 +11,7 @@ import numpy as np
 from ....geometry import ConvGeometry
 from ....kernels.cpu import winograd
 from ....kernels.cpu.record import record
-from .contract import TASKS, Contraction, contraction
+from .contract import EVEN, TASKS, Contraction, contraction
 from .correlate import Correlation, correlation
 from .tables import one_run
 from .tiles import sum_tile, tile_for
@@ -22,8 +22,8 @@ PATCHES_BYTES = 1 << 22
 """What the transformed patches of input and output may occupy: they stay in the last-level cache, or its share of one."""
 FEWEST_PATCHES = 192
 """Patches for which it pays to read the transformed weights."""
-SHARE = 128
-"""Channels of patches that a task transforms, at least."""
+SHARE = 256
+"""Channels of patches that a task transforms, at least, where there are more tasks than EVEN."""
 PRODUCT_TASKS, SUM_TASKS, WORTH = 4, 2, 1 << 18
 """Tasks that share the blocks of a place's product, and of its sums for the gradient, at most: each of the latter copies its own panels.
 A task has so many multiplications, about."""
@@ -79,7 +79,7 @@ def _winograd_plan(g: ConvGeometry, first: int, count: int) -> WinogradPlan:
     patches = count * columns
 
     def told(sizes: tuple[int, ...], channels: int, padding: tuple[int, ...]) -> np.ndarray:
-        (height, width), (top, left), tasks = sizes, padding, max(1, min(TASKS, patches, patches * channels // SHARE))
+        (height, width), (top, left), tasks = sizes, padding, min(TASKS, patches, max(EVEN, patches * channels // SHARE))
         image = {"height": height, "width": width, "channels": channels, "top": top, "left": left, "rows": rows, "columns": columns}
         return record(**image, first=first * columns, patches=patches, tasks=tasks)
 
