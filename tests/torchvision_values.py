@@ -73,15 +73,17 @@ class Case:
 
 # -- what is drawn ----------------------------------------------------------------------------------------------------
 def pixels(draw: Draw, kind: str, height: int, width: int) -> np.ndarray:
-    """(H, W, C) or (H, W) for a Pillow picture, (C, H, W) or (N, C, H, W) for a Tensor; noise, or few colours, or a smooth picture."""
+    """(H, W, C) or (H, W) for a Pillow picture, (C, H, W) or (N, C, H, W) for a Tensor; noise, few colours, one, or a smooth picture."""
     if kind in PICTURES:
         bands = {"RGB": (3,), "RGBA": (4,), "LA": (2,)}.get(kind, ())
         raw = draw.bytes(height, width, *bands)
     else:
         raw = draw.bytes(*draw.one_of((), (), (2,)), draw.one_of(1, 3, 3), height, width)
-    style = draw.integer(0, 3)
+    style = draw.integer(0, 4)
     if style == 0:
         raw = raw // 64 * 85
+    elif style == 2:
+        raw = np.full_like(raw, raw.flat[0])
     elif style == 1:
         raw = (np.arange(raw.size).reshape(raw.shape) % 256).astype(np.uint8)
     if kind.startswith("float"):
@@ -234,7 +236,8 @@ def cases(count: int = CASES) -> Iterator[Case]:
     for n in range(count):
         draw, name = Draw(n, 17), names[n % len(names)]
         kind = draw.one_of(*ROWS[name].kinds)
-        height, width = draw.integer(8, 14), draw.integer(8, 14)
+        least = 17 if name == "equalize" else 8  # which leaves a picture of fewer than 256 pixels as it is
+        height, width = draw.integer(least, least + 6), draw.integer(least, least + 6)
         array = pixels(draw, kind, height, width)
         if name == "to_pil_image":
             array = array[0] if array.ndim == 4 else array
@@ -264,11 +267,12 @@ RandomPerspective(0.0,1.0,InterpolationMode.NEAREST,1)
 """Transforms that leave nothing to chance, as they are made."""
 
 DRAWN = """
-RandomCrop(8) RandomCrop((6,9),padding=2) RandomCrop(30,pad_if_needed=True) RandomHorizontalFlip() RandomVerticalFlip() RandomResizedCrop(8)
-RandomResizedCrop((6,9),scale=(0.5,0.75),ratio=(0.9,1.1)) ColorJitter(0.5,0.4,0.3,0.2) ColorJitter(2) RandomRotation(10)
-RandomAffine(10,(0.1,0.2),(0.8,1.2),5) RandomGrayscale() RandomErasing() RandomErasing(1,(0.1,0.2),(0.5,2.0),(1,2,3),True)
-RandomErasing(0.25,value='random') GaussianBlur(3) RandomApply([CenterCrop(5),Grayscale()]) RandomInvert() RandomPosterize(3)
-RandomSolarize(0.5) RandomAdjustSharpness(0.5) RandomAutocontrast() RandomEqualize() RandomPerspective()
+RandomCrop(8) RandomCrop((6,9),padding=2) RandomCrop(30,pad_if_needed=True) RandomCrop((12,30),pad_if_needed=True) RandomHorizontalFlip()
+RandomVerticalFlip() RandomResizedCrop(8) RandomResizedCrop((6,9),scale=(0.5,0.75),ratio=(0.9,1.1)) ColorJitter(0.5,0.4,0.3,0.2)
+ColorJitter(2) RandomRotation(10) RandomAffine(10,(0.1,0.2),(0.8,1.2),5) RandomGrayscale() RandomErasing()
+RandomErasing(1,(0.1,0.2),(0.5,2.0),(1,2,3),True) RandomErasing(0.25,value='random') GaussianBlur(3)
+RandomApply([CenterCrop(5),Grayscale()]) RandomInvert() RandomPosterize(3) RandomSolarize(0.5) RandomAdjustSharpness(0.5)
+RandomAutocontrast() RandomEqualize() RandomPerspective()
 """.split()  # noqa: SIM905
 """Transforms of which only the ``repr`` is stored."""
 

@@ -8,7 +8,6 @@ from typing import Any
 from ...arguments import flag, number
 from ...errors import message
 from ...signatures import judged, shown
-from ...tensor import Tensor
 from . import functional as F
 from .functional.picture import Fill, Interpolation, InterpolationMode, P, interpolation_mode, numbers
 from .transform import Sometimes, Transform, check_fill, place, span, uniform
@@ -26,12 +25,6 @@ def _angles(op: str, name: str, value: Any, lengths: Sequence[int] = (2,)) -> li
 
 def _uniform(bounds: Sequence[float]) -> float:
     return uniform(min(bounds), max(bounds))
-
-
-def _color(img: Any, fill: Any) -> Any:
-    """A fill as a Tensor takes it."""
-    one = not isinstance(fill, Sequence)
-    return [float(fill)] if one and isinstance(img, Tensor) else fill
 
 
 @judged
@@ -78,7 +71,7 @@ class RandomRotation(Transform):
     @judged
     def forward(self, img: P) -> P:
         angle = self.get_params(self.degrees)
-        return F.rotate(img, angle, self.interpolation, self.expand, self.center, _color(img, self.fill))
+        return F.rotate(img, angle, self.interpolation, self.expand, self.center, self.fill)
 
 
 @judged
@@ -150,7 +143,7 @@ class RandomAffine(Transform):
     @judged
     def forward(self, img: P) -> P:
         drawn = self.get_params(self.degrees, self.translate, self.scale, self.shear, F.get_image_size(img))
-        return F.affine(img, *drawn, interpolation=self.interpolation, fill=_color(img, self.fill), center=self.center)
+        return F.affine(img, *drawn, interpolation=self.interpolation, fill=self.fill, center=self.center)
 
 
 @judged
@@ -194,4 +187,4 @@ class RandomPerspective(Sometimes):
     def _changed(self, img: Any) -> Any:
         width, height = F.get_image_size(img)
         start, end = self.get_params(width, height, self.distortion_scale)
-        return F.perspective(img, start, end, self.interpolation, _color(img, self.fill))
+        return F.perspective(img, start, end, self.interpolation, self.fill)

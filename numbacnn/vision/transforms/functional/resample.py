@@ -140,8 +140,6 @@ def _taps(have: int, wanted: int, mode: str, smooth: bool, real: Any) -> Taps:
     middle, radius = (here + real(0.5)) * scale, RADIUS[mode]
     if not smooth:
         middle -= real(0.5)
-        if mode == "bilinear":
-            middle = middle.clip(0)
         places = np.floor(middle).astype(np.int64)[:, None] + np.arange(1 - radius, radius + 1)
         return Taps(places.clip(0, have - 1), _window((places - middle[:, None]).astype(real), mode, -0.75))
     stretch = max(scale, real(1))

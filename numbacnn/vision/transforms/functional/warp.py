@@ -197,7 +197,9 @@ def _warped(op: str, img: Any, matrix: Sequence[float], mode: InterpolationMode,
 
     def change(x: np.ndarray) -> np.ndarray:
         planes = x.reshape(-1, *((1,) + x.shape)[-3:])
-        seen = _looked_up(planes, _sources(matrix, height, width, rows, columns, x.dtype.type), mode.value, color)
+        with np.errstate(all="ignore"):  # what comes from nowhere is outside the picture
+            sources = _sources(matrix, height, width, rows, columns, x.dtype.type)
+        seen = _looked_up(planes, sources, mode.value, color)
         return seen.reshape(*x.shape[:-2], rows, columns)
 
     return on_array(op, img, lambda x: computed(x, change))
@@ -223,8 +225,7 @@ def _sources(matrix: Sequence[float], height: int, width: int, rows: int, column
     found = x * xx + y * xy + x1, x * yx + y * yy + y1  # the picture reaches from -1 to 1, or from 0 to 2
     if len(a) == 3:
         depth = x * a[2, 0] + y * a[2, 1] + a[2, 2]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found = found[0] / depth - 1, found[1] / depth - 1
+        found = found[0] / depth - 1, found[1] / depth - 1
     return (found[0] + 1) * real(width / 2) - real(0.5), (found[1] + 1) * real(height / 2) - real(0.5)
 
 
