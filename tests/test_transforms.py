@@ -121,7 +121,8 @@ def test_what_comes_from_nowhere_is_outside() -> None:
 
 def test_a_grey_tensor_keeps_its_saturation() -> None:
     x = nc.from_array(np.arange(256, dtype=np.uint8).reshape(1, 16, 16))
-    assert np.array_equal(np.asarray(F.adjust_saturation(x, 0.2265)), np.asarray(x))
+    for factor in np.linspace(0.1, 1.9, 19):
+        assert np.array_equal(np.asarray(F.adjust_saturation(x, factor)), np.asarray(x))
 
 
 def test_a_part_beside_the_picture_is_zero() -> None:

@@ -118,9 +118,9 @@ def _window(d: Draw, h: int, w: int) -> dict[str, int]:
     return {"top": d.integer(-6, h - 1), "left": d.integer(-6, w - 1), "height": d.integer(7, h + 5), "width": d.integer(7, w + 5)}
 
 
-def _corners(d: Draw, h: int, w: int) -> list[list[int]]:
-    a, b = w // 4, h // 4
-    moves = [[d.integer(0, a), d.integer(0, b)] for _ in range(4)]
+def _corners(d: Draw, h: int, w: int) -> list[list[float]]:
+    """No whole numbers: whether a point on the very edge lies in the picture would be decided by rounding."""
+    moves = [[d.number(0.1, w / 4), d.number(0.1, h / 4)] for _ in range(4)]
     return [[abs(x - dx), abs(y - dy)] for (x, y), (dx, dy) in zip([[0, 0], [w - 1, 0], [w - 1, h - 1], [0, h - 1]], moves)]
 
 
