@@ -800,6 +800,9 @@ ENDLESS = {("fit", "epochs"), ("digits", "size"), ("OneCycleLR", "total_steps")}
     ("adaptive_max_pool2d", 1),
     ("Schedule.step", 0),
     ("profile", "repeat"),
+    *((name, i) for name, i in (("randperm", 0), ("randint", 2), ("linspace", 2), ("logspace", 2), ("multinomial", 1))),
+    *((f"Tensor.{name}", 0) for name in ("tensor_split", "new_ones", "new_full", "multinomial", "repeat", "tile", "repeat_interleave")),
+    ("Tensor.bincount", "minlength"),
 }
 """Arguments for which a huge number is right, and takes for ever."""
 

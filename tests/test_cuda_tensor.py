@@ -44,6 +44,16 @@ EXPRESSIONS = [
     "x.T.contiguous() * 2",
     "x[2:].expand(3, 4).contiguous()",
     "x.flip(0, 1)",
+    "x.sin() + x.floor() * x.sign() + x.fmod(0.3)",
+    "((x > 0) & ~(x > 2) | (x < -1)).float().cumsum(1)",
+    "x[2].long() & 3",
+    "x.masked_fill(x > 1, 2.0).nan_to_num().tril().amax(1)",
+    "x[2:].sort(1, descending=True).values",
+    "x.gather(1, x.detach().nan_to_num().argsort(1))",
+    "x.nan_to_num().index_add(0, nc.tensor([2, 0, 2], device=x.device), x.nan_to_num()).logsumexp(1)",
+    "nc.einsum('ij,kj->ik', x, x)",
+    "x[2].prod() + x[2].norm(3)",
+    "x.detach().nonzero().float()",
     "x.roll((1, -2), (0, 1)) * x.roll(3)",
 ]
 
@@ -53,7 +63,7 @@ def test_expression(expression: str) -> None:
     found = []
     for device in ("cpu", "cuda"):
         x = nc.tensor(X, device=device, requires_grad=True)
-        y = eval(expression, {"x": x})
+        y = eval(expression, {"x": x, "nc": nc})
         assert y.device == device
         if y.requires_grad:
             (y * nc.arange(1.0, y.numel() + 1, device=device).reshape(y.shape)).sum().backward()

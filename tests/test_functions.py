@@ -183,6 +183,11 @@ def test_the_mode_of_the_autograd() -> None:
     assert nc.is_grad_enabled()
 
 
+def test_nan_as_an_integer_is_no_warning() -> None:
+    assert nc.tensor(nc.tensor([float("nan"), 2.0]), dtype="int64")[1] == 2
+    assert nc.ones(1, dtype="int64").new_tensor(np.array([np.inf])).shape == (1,)
+
+
 def test_memory_is_shared_where_it_can_be() -> None:
     array = np.zeros(3, np.float32)
     x, same = nc.from_numpy(array), nc.tensor([1.0])

@@ -433,7 +433,7 @@ def tensor(data: Any, *, dtype: Any = None, device: str = "cpu", requires_grad: 
     numbers = "biuf" if wanted is None or isinstance(data, np.ndarray) else "biufO"  # O: Python's integers of more than 64 bits
     if array.dtype.kind not in numbers:
         as_dtype("tensor", array.dtype)
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):  # what does not fit is a result
         return from_array(array if wanted is None else array.astype(wanted, copy=False), device, requires_grad)
 
 

@@ -15,7 +15,7 @@ from .core import TensorBase, as_tensor, from_array, is_tensor
 from .create import arange, zeros
 from .elementary import in_place
 from .logic import Logic, check_mask
-from .operands import check_axis, check_broadcast_shapes, check_cast
+from .operands import as_scalar, check_axis, check_broadcast_shapes, check_cast
 from .parts import Parts
 from .pointwise import where
 
@@ -137,7 +137,7 @@ class Gather(Logic, Parts):
         wanted = self.shape[: len(places) - 1] + (index.numel(),) + self.shape[len(places) :]
         if source.shape != wanted:
             raise ShapeError(message("index_add", f"source {wanted}", f"shape {source.shape}"))
-        return self._added(places, source if alpha == 1 else source * alpha)
+        return self._added(places, source if as_scalar(alpha) == 1 else source * alpha)
 
     def index_fill(self, dim: int, index: Tensor, value: Any) -> Tensor:
         """A copy with one value at the places along an axis that a vector names."""

@@ -214,7 +214,7 @@ def _cumulate(function: Any, x: np.ndarray, axis: int, back: bool, out: np.ndarr
 
 
 def _product(x: np.ndarray, axis: int, out: np.ndarray) -> None:
-    np.multiply.reduce(x, axis, out=out)
+    np.prod(x, axis, None, out)
 
 
 def _slopes(x: np.ndarray, grad: np.ndarray, axis: int, out: np.ndarray) -> None:

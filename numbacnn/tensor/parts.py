@@ -90,7 +90,7 @@ class Parts(Index, Shape):
             starts = [0, *as_sizes("tensor_split", (indices_or_sections,))]
             parts = [slice(start, stop) for start, stop in zip(starts, [*starts[1:], None])]
             return tuple(self[(slice(None),) * axis + (part,)] for part in parts)
-        count = integer("tensor_split", "indices_or_sections", indices_or_sections, 1, max(size, 1 << 20))
+        count = integer("tensor_split", "indices_or_sections", indices_or_sections)
         return _cut(self, axis, [i * (size // count) + min(i, size % count) for i in range(count + 1)])
 
     # -- repetitions
