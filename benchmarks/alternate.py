@@ -133,8 +133,8 @@ def peaks(threads: int) -> dict[str, float]:
 
 
 # -- a worker ----------------------------------------------------------------------------------------------------------------
-def work(makers: Makers, args: argparse.Namespace) -> None:
-    """Answer the parent's requests with the times of the quickest way, or with the reason why there is none.
+def work(makers: Makers, args: argparse.Namespace, least: int = 3) -> None:
+    """Answer the parent's requests with the times of the quickest way, ``least`` or more, or with the reason why there is none.
 
     Cases with ``mode="inference"`` run in inference mode.
     """
@@ -152,7 +152,7 @@ def work(makers: Makers, args: argparse.Namespace) -> None:
             except Unavailable as error:
                 reason = str(error)
         with mode(args.worker, held):
-            found = min((timed(way, request["seconds"]) for way in ways), key=min) if ways else reason
+            found = min((timed(way, request["seconds"], least) for way in ways), key=min) if ways else reason
         print(json.dumps(found), flush=True)
 
 

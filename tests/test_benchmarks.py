@@ -18,9 +18,19 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT))  # the benchmarks are not installed
 
-from benchmarks import alternate, bandwidth, conv, folders, lenet, readme, scaling, serve, startup, tables, train  # noqa: E402
+from benchmarks import alternate, bandwidth, conv, folders, lenet, loader, readme, scaling, serve, startup, tables, train  # noqa: E402
 
 ROW = {"numbacnn_best": 2.0, "numbacnn_median": 4.0, "torch_best": 3.0, "torch_median": 5.0}
+
+
+def test_both_loaders_are_given_the_same_pictures(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    loader.write(tmp_path, 3)
+    found = []
+    for tensor in (lambda values: values.transpose(2, 0, 1), lambda values: torch.from_numpy(values).permute(2, 0, 1).contiguous()):
+        loader.random.seed(1)
+        found.append([loader.Pictures(str(tmp_path), tensor)[i][0] for i in range(3)])
+    assert all((ours == theirs.numpy()).all() and ours.shape == (3, 224, 224) for ours, theirs in zip(*found))
 
 
 # -- figures and tables --------------------------------------------------------------------------------------------------------

@@ -950,3 +950,151 @@ def test_pytorch_s_order_of_arguments() -> None:
     for name in ("RandomSampler", "WeightedRandomSampler", "SubsetRandomSampler", "BatchSampler", "random_split", "Subset"):
         ours, theirs = (list(inspect.signature(getattr(module, name)).parameters) for module in (nc.data, torch_data))
         assert ours == theirs, name
+
+
+# -- training ----------------------------------------------------------------------------------------------------------------------
+class Labelled(Dataset[Any]):
+    """Points of two classes, with a little noise that the library's generator draws."""
+
+    def __init__(self, n: int = 24, **attributes: Any) -> None:
+        self.n = n
+        self.__dict__.update(attributes)
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, index: int) -> tuple[nc.Tensor, int]:
+        return nc.ones(4) * (1 if index % 2 else -1) + 0.1 * nc.rand(4), index % 2
+
+
+def points(n: int = 24) -> tuple[np.ndarray, np.ndarray]:
+    labels = np.arange(n) % 2
+    return np.float32(2 * labels[:, None] - 1 + np.zeros((n, 4))), labels
+
+
+def net() -> nc.nn.Module:
+    nc.manual_seed(3)
+    return nc.nn.Linear(4, 2)
+
+
+def fitted(train: Any, **options: Any) -> tuple[Any, nc.nn.Module]:
+    model = net()
+    history = nc.fit(model, train, **({"epochs": 3, "batch_size": 5, "lr": 0.1, "progress": False} | options))
+    return [(e.train_loss, e.val_loss) for e in history], model
+
+
+def loader_of(data: Any, **options: Any) -> DataLoader:
+    return DataLoader(data, **({"batch_size": 5, "shuffle": True, "seed": 0} | options))
+
+
+TRAINED: dict[str, Any] = {
+    "data set": lambda: Labelled(),
+    "loader": lambda: loader_of(Labelled()),
+    "workers": lambda: loader_of(Labelled(), num_workers=2),
+    "part": lambda: Subset(Labelled(40), range(24)),
+    "tensors": lambda: TensorDataset(*points()),
+    "part of tensors": lambda: random_split(TensorDataset(*points(30)), [24, 6], nc.Generator().manual_seed(0))[0],
+    "batch sampler": lambda: DataLoader(Labelled(), batch_sampler=BatchSampler(RandomSampler(range(24)), 5, False), seed=0),
+}
+
+
+class Killed:
+    """A metric that ends a run in the middle of its second epoch."""
+
+    steps = 0
+
+    @classmethod
+    def step(cls, output: nc.Tensor, y: nc.Tensor) -> float:
+        cls.steps -= 1
+        if cls.steps == 0:
+            raise RuntimeError("killed")
+        return 0.0
+
+
+@pytest.mark.parametrize("data", TRAINED)
+def test_fit_takes_any_data_set_and_resumes_it_to_the_same_bits(data: str, tmp_path: Path) -> None:
+    def run(**more: Any) -> Any:
+        val = loader_of(Labelled(8), num_workers=1) if data == "loader" else Labelled(8)
+        return fitted(TRAINED[data](), val=val, metrics={"step": Killed.step}, compile=False, **more)
+
+    whole, model = run()
+    assert whole[-1][0] < whole[0][0]
+    Killed.steps = 11  # of the first two trials, five steps and two batches of val, and two steps
+    with pytest.raises(RuntimeError, match="killed"):
+        run(out=tmp_path / "run", checkpoint_every=1)
+    resumed, second = run(out=tmp_path / "run", resume=True)
+    assert resumed == whole and all((a == b).all().item() for a, b in zip(model.parameters(), second.parameters()))
+
+
+def test_workers_train_to_the_same_bits() -> None:
+    found = [fitted(TRAINED[data]())[0] for data in ("data set", "loader", "workers")]
+    assert found[0] == found[1] == found[2]
+    assert fitted(TRAINED["tensors"]())[0] == fitted(points())[0]
+
+
+def test_what_a_run_knows_of_its_data(tmp_path: Path) -> None:
+    fitted(Labelled(), out=tmp_path / "run", epochs=1)
+    with pytest.raises(
+        ValueError, match="expected the run as it began, with train 'Labelled of 24 examples'; received train 'Labelled of 23"
+    ):
+        fitted(Labelled(23), out=tmp_path / "run", epochs=1, resume=True)
+    text = "[fit] expected val with the classes of train, ('a', 'b'); received ('a', 'c')."
+    with raises(ValueError, text):
+        fitted(Labelled(classes=["a", "b"]), val=Labelled(classes=["a", "c"]))
+
+
+def test_a_model_by_name_and_balanced_classes_ask_the_data_set() -> None:
+    class Pictures(Labelled):
+        def __getitem__(self, index: int) -> Any:
+            return nc.rand(1, 28, 28), index % 2
+
+    labels = [i % 2 for i in range(24)]
+    for known in ({"classes": ["a", "b"]}, {"targets": labels}, {"targets": np.array(labels)}):
+        weight = "balanced" if "targets" in known else None
+        model = nc.fit("lenet", Pictures(8, **known), epochs=1, batch_size=8, progress=False, class_weight=weight).model
+        assert model is not None and list(model.parameters())[-1].shape == (2,)
+    hint = "give the data set .classes or .targets, or make the model yourself"
+    with raises(ValueError, f"[fit] expected data that name their classes for lenet; received Pictures; {hint}."):
+        nc.fit("lenet", Pictures(8), progress=False)
+    text = "[fit] expected data that keep their labels, as .targets, with class_weight; received a data set without them; "
+    with raises(ValueError, text + "give a number for each class."):
+        fitted(Labelled(), class_weight="balanced")
+
+
+def test_evaluate_and_predict_take_any_data_set() -> None:
+    _, model = fitted(points())
+    expected = nc.evaluate(model, points(8))
+    exact = TensorDataset(*points(8))
+    named = [
+        StackDataset(points(8)[0], points(8)[1]),
+        Subset(exact, range(8)),
+        exact,
+        DataLoader(exact, 3),
+        loader_of(exact, collate_fn=default_collate),
+    ]
+    for data in named:
+        found = nc.evaluate(model, data)
+        assert (
+            found.accuracy == expected.accuracy and abs(found.loss - expected.loss) < 1e-6 and (found.confusion == expected.confusion).all()
+        )
+    assert nc.evaluate(model, Labelled(8, classes=["no", "yes"])).classes == ("no", "yes")
+    wanted = nc.predict(model, points(8)[0])
+    for data in (exact, DataLoader(points(8)[0], 3), DataLoader(exact, 3, num_workers=1), Subset(exact, range(8))):
+        assert np.allclose(nc.predict(model, data), wanted, atol=1e-6)
+    with raises(TypeError, "[evaluate] expected batches (x, y); received 3 members; let the data set, or a collate_fn, give pairs."):
+        nc.evaluate(model, StackDataset("ab", "cd", "ef"))
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (
+            {"transform": lambda batch, generator: batch},
+            "transform from the DataLoader; received transform of fit; DataLoader(..., transform=...)",
+        ),
+        ({"drop_last": True}, "drop_last from the DataLoader; received drop_last of fit; DataLoader(..., drop_last=...)"),
+    ],
+)
+def test_a_loader_decides_what_it_decides(options: dict[str, Any], text: str) -> None:
+    with raises(ValueError, f"[fit] expected {text}."):
+        fitted(loader_of(Labelled()), **options)
