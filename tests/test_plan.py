@@ -1428,6 +1428,38 @@ def test_memory_does_not_grow():
         tracemalloc.stop()
 
 
+def test_a_plan_takes_no_more_memory_than_eager():
+    """Recordings kept all that their steps had made, plans took what recordings had, and large gradients lay in memory twice."""
+
+    def world() -> Any:
+        nc.manual_seed(0)
+        layers = [nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 32, 3), nn.ReLU(), nn.MaxPool2d(2)]
+        net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(32 * 225, 60), nn.ReLU(), nn.Linear(60, 3))
+        optimiser = nc.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
+        return lambda x, y: train(net, optimiser, x, y)
+
+    x, y = nc.rand(16, 3, 32, 32), batch(0, 16)[1]
+    peaks: list[list[int]] = []
+    for wrap in (lambda f: f, nc.compile):
+        wrap(world())(x, y)  # what is made once
+        gc.collect()
+        nc.empty_cache()
+        tracemalloc.start()
+        try:
+            step = wrap(world())
+            peaks.append([])
+            for _ in range(7):
+                tracemalloc.reset_peak()
+                step(x, y)
+                peaks[-1].append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    eager, compiled = max(peaks[0]), peaks[1]
+    assert max(compiled[1:3]) < 1.5 * eager  # recordings
+    assert max(compiled[4:]) < 1.1 * eager
+    assert replays(step) == 4
+
+
 def test_a_compiled_function_lets_the_network_go():
     net, optimiser = linear()
     step = nc.compile(lambda x, y: train(net, optimiser, x, y))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import config, recording
+from .. import backends, config, recording
 from ..backends.choice import ruled
 from ..errors import message
 from ..kernels.cpu import launch
@@ -201,6 +201,8 @@ class Compiled:
         numbers = drawn()
         tape = recording.now.tape = Tape(given, reached)
         recording.structure.recordings += 1
+        self._arena.let_go()
+        backends.empty_cache()  # what it takes by itself
         try:
             with reached.watching():
                 result = self.function(*args, **options)

@@ -46,6 +46,7 @@ def finish(tape: Tape, result: Any, before: Any) -> None:
         del moved
         _judge_memory(tape, left)
     tape.arguments, tape.histories = [], []
+    tape.memory.chunks.clear()
 
 
 def _judge_python(tape: Tape) -> None:

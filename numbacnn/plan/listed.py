@@ -5,13 +5,11 @@ What the device is given in place of addresses, and how memory is taken there, i
 
 from __future__ import annotations
 
-import bisect
 import functools
 import time
 from typing import Any
 
-from .memory import LINE
-from .rows import Called, regions_of
+from .rows import Called
 from .tape import Tape
 
 __all__ = ["Listed", "Listing"]
@@ -30,36 +28,6 @@ class Listed:
     def place(self, region: int, start: int) -> None:
         """A region lies here now."""
         self.bases[region] = start
-
-    @staticmethod
-    def lay_out(tape: Tape, shared: dict[int, int]) -> tuple[dict[int, int], int]:
-        """Where in one room these regions lie, and its size: memory is used again when the last kernel that is given it has run.
-
-        What the way forward leaves to the way back lasts, for that may be gone again.
-        """
-        turn = len(tape.rows) if tape.way_back is None else tape.way_back.row
-        first: dict[int, int] = {}
-        last: dict[int, int] = {}
-        for i, row in enumerate(tape.rows):
-            for region in regions_of(row.values):
-                first.setdefault(region, i)
-                last[region] = len(tape.rows) if first[region] < turn <= i else i
-        places: dict[int, int] = {}
-        used: list[tuple[int, int, int]] = []  # of what lies there now: the place, the end, and the row after which it is free
-        size = 0
-        for region in sorted(shared, key=lambda region: first.get(region, 0)):
-            if region not in first:
-                places[region] = 0
-                continue
-            used = [block for block in used if block[2] >= first[region]]
-            wanted, place = -(-tape.regions[region].size // LINE) * LINE, 0
-            for start, end, _ in used:
-                if place + wanted <= start:
-                    break
-                place = end
-            bisect.insort(used, (place, place + wanted, last[region]))
-            places[region], size = place, max(size, place + wanted)
-        return places, size
 
 
 class Listing:

@@ -1,7 +1,7 @@
 """A plan: a recorded step as data, and its replay.
 
-All memory that a step makes lies in one room, at the places that it had while it was recorded; what it owns to nobody lives no longer
-than a replay, or than the backward of what the replay has returned. Arrays of others are read and written where they lie: their addresses
+All memory that a step makes lies in one room, and is used again there as soon as it can be; what it owns to nobody lives no longer than a
+replay, or than the backward of what the replay has returned. Arrays of others are read and written where they lie: their addresses
 are looked at in each call, and put into the table where they have changed. What is returned, and gradients, get memory of their own.
 """
 
@@ -22,10 +22,10 @@ from ..locks import lock
 from ..tensor import Tensor
 from ..tensor.tape import Node
 from .listed import Listed, Listing
-from .memory import HOST, LINE
+from .memory import HOST, LINE, place_of
 from .records import Gradient, Operand, WayBack
 from .results import Shown, nobody, rebuilt, remade
-from .rows import Failed, Layout, Part, Table, value_at
+from .rows import Failed, Layout, Part, Table, lay_out, value_at
 from .tape import Tape
 
 __all__ = ["AWAITING", "Arena", "Plan"]
@@ -47,6 +47,14 @@ class Arena:
     def empty(self, place: Any, size: int, dtype: Any) -> Any:
         """Memory for what is returned, on a device."""
         return self.buffers.empty((size,), np.uint8) if place is HOST else place.memory(size, dtype)
+
+    def let_go(self) -> None:
+        """Give the memory back that no result uses: whoever records a step takes as much, and the next replay takes its own."""
+        with self.lock:
+            for device, rooms in self._rooms.items():
+                held = [rooms[i] for i in range(1, len(rooms)) if _held(rooms, i) != _FREE]
+                rooms[:] = [place_of(device).memory(0), *held]
+            self.buffers.clear()
 
     def room(self, place: Any, size: int, keeps: bool) -> Any:
         """Memory for a replay; where it ``keeps`` some for its backward, one that nobody else holds, None if there are too many."""
@@ -81,10 +89,12 @@ class _Left:
         self.reads = ("gradient", *gradient.key) in tape.owners
         self.kept: Any = nobody  # a weak reference
 
-    def again(self, given: list[Any]) -> bool:
+    def again(self, given: list[Any], arena: Arena) -> bool:
         """Whether the gradient that there is may be written over."""
         t = self.tensor(given)
-        return t._grad is not None and self.kept() is t._grad and not self.reads and _references(t._grad) == _ALONE
+        if t._grad is None or self.kept() is not t._grad or self.reads:
+            return False
+        return _references(t._grad) == _ALONE[arena.buffers.keeps(t._grad.array.base)]
 
 
 def _references(tensor: Any) -> tuple[int, int, int]:
@@ -98,7 +108,9 @@ class _Holder:
 
 
 _holder = _Holder()
-_ALONE = _references(_holder._grad)  # measured: what the calls add differs between Python versions
+_tensor, _array, _memory = _references(_holder._grad)  # measured: what the calls add differs between Python versions
+_ALONE = (_tensor, _array, _memory), (_tensor, _array, _memory + 1)
+"""Of a Tensor that nobody else holds: in memory of its own, and in that of a free list, which refers to it too."""
 
 
 class Call(ops.Op):
@@ -152,18 +164,15 @@ class Plan:
 
     # -- making ------------------------------------------------------------------------------------------------------------
     def _lay_out(self) -> None:
-        """Where in the room what the step makes lies: memory that was used twice is used twice."""
+        """Where in the room what the step makes lies."""
         tape = self.tape
         own = {*self._outputs, *(left.operand.region for left in self._left)}
         if tape.way_back is not None:
             own |= {operand.region for _, operand in tape.way_back.ends}
-        starts: dict[int, int] = {}
         for i, region in enumerate(tape.regions):
             if region.key[0] != "made":
                 self._table.place(i, region.start)
-            elif i not in own:
-                starts[i] = region.start
-        places, self.size = self._table.lay_out(tape, starts)
+        places, self.size = lay_out(tape, [i for i, region in enumerate(tape.regions) if region.key[0] == "made" and i not in own])
         self._layout = Layout(self._table, places)
 
     def lines(self) -> list[str]:
@@ -245,7 +254,7 @@ class Plan:
             if not arrays[i].flags.writeable:
                 backends.get(backends.DEFAULT).unlock(arrays[i])
         lives = self._make_lives()
-        new = [None if left.again(given) else self._gradient(left) for left in self._left]
+        new = [None if left.again(given, self.arena) else self._gradient(left) for left in self._left]
         outputs = {region: self._own(region, dtype) for region, dtype in self._outputs.items()}
         try:
             (rows or self.forward.run)()

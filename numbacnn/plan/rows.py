@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import ctypes
 import time
 from collections.abc import Callable
@@ -12,11 +13,11 @@ from numba import types
 
 from ..kernels.cpu import launch
 from . import loops, native
-from .memory import address
+from .memory import LINE, address
 from .records import Launch, Operand
 from .tape import Tape
 
-__all__ = ["TRIES", "Called", "Failed", "Layout", "Part", "Table", "regions_of", "value_at"]
+__all__ = ["TRIES", "Called", "Failed", "Layout", "Part", "Table", "lay_out", "regions_of", "value_at"]
 
 TRIES = 4
 """How often rows are run with one thread, and with all, before the faster way is kept."""
@@ -86,17 +87,6 @@ class Table:
                     operands.append((address(value) + offset, strides))
             slots += native.loop_slots(nest.loop, nest.shape, operands)
 
-    @staticmethod
-    def lay_out(tape: Tape, shared: dict[int, int]) -> tuple[dict[int, int], int]:
-        """Where in one room these regions lie, by where they lay, and its size: memory that was used twice is used twice."""
-        used, places, size = set(shared.values()), {}, 0
-        for chunk in tape.memory.chunks:
-            if address(chunk) in used:
-                places[address(chunk)] = size
-                size += len(chunk)
-        tape.memory.chunks.clear()
-        return {i: places[start] for i, start in shared.items()}, size
-
     def at(self, place: int) -> int:
         """The address of a place in the table."""
         return address(self._table) + 16 * place
@@ -134,6 +124,38 @@ class Layout:
                 target[where] = offsets + start
             for region, place in self._places.items():
                 self._table.bases[region] = place + start
+
+
+def lay_out(tape: Tape, shared: list[int]) -> tuple[dict[int, int], int]:
+    """Where in one room these regions lie, and its size: memory is used again when the last row that is given it has run.
+
+    What the way forward leaves to the way back lasts, for that may be gone again.
+    """
+    turn = len(tape.rows) if tape.way_back is None else tape.way_back.row
+    behind = {table: [operand.region for _, operand in entries] for table, entries in tape.tables}
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for i, row in enumerate(tape.rows):
+        given = regions_of(row.values)
+        for region in (*given, *(inner for table in given for inner in behind.get(table, ()))):
+            first.setdefault(region, i)
+            last[region] = len(tape.rows) if first[region] < turn <= i else i
+    places: dict[int, int] = {}
+    used: list[tuple[int, int, int]] = []  # of what lies there now: the place, the end, and the row after which it is free
+    size = 0
+    for region in sorted(shared, key=lambda region: first.get(region, 0)):
+        if region not in first:
+            places[region] = 0
+            continue
+        used = [block for block in used if block[2] >= first[region]]
+        wanted, place = -(-tape.regions[region].size // LINE) * LINE, 0
+        for start, end, _ in used:
+            if place + wanted <= start:
+                break
+            place = end
+        bisect.insort(used, (place, place + wanted, last[region]))
+        places[region], size = place, max(size, place + wanted)
+    return places, size
 
 
 def _add_slots(ty: Any, value: Any, slots: list[int], places: list[list[tuple[int, int]]]) -> None:

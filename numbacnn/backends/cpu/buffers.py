@@ -59,6 +59,10 @@ class Buffers:
             buffer, start = self._take(size + LINE)
         return np.ndarray(shape, dtype, buffer, start)
 
+    def keeps(self, memory: Any) -> bool:
+        """Whether some memory is one of these buffers, so that this list refers to it too."""
+        return isinstance(memory, np.ndarray) and any(kept is memory for kept in self._buffers.get(len(memory), _NONE)[0])
+
     def _take(self, size: int) -> tuple[np.ndarray, int]:
         """A free buffer, and where its first cache line starts."""
         size = -(-size // SMALL) * SMALL
