@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 import numbacnn as nc
 from numbacnn import nn
+from numbacnn.plan import compiled as deciding
 from numbacnn.plan import loops, profiling
 from numbacnn.plan import rows as running
 from numbacnn.plan.replay import Plan
@@ -787,6 +788,36 @@ def test_more_than_eight_signatures_run_eagerly():
         assert times(nc.ones(2), float(i)).tolist() == [i, i]
     assert len(times._entries) == 8
     assert "more than 8 signatures" in nc.explain(times)
+
+
+def test_plans_of_many_kernels_are_dropped_the_least_recently_called_first(monkeypatch):
+    def has_plans() -> list[bool]:
+        return [bool(entry.plans) for entry in times._entries.values()]
+
+    def call(k: float, count: int = 4) -> None:
+        for _ in range(count):
+            assert times(nc.ones(2), k).tolist() == [k + 1, k + 1]
+
+    times = nc.compile(lambda x, k: x * k + 1)  # two kernels
+    monkeypatch.setattr(deciding, "LIMIT", 4 * deciding.ROW)
+    call(0.0)
+    call(1.0)
+    assert has_plans() == [True, True]
+    call(0.0, 1)
+    call(2.0)
+    assert has_plans() == [True, False, True]
+    call(1.0, 1)  # one recording
+    assert has_plans() == [False, False, True]
+    call(1.0, 3)
+    assert has_plans() == [False, True, True]
+    assert f"plans of {4 * deciding.ROW:,} bytes, of at most {4 * deciding.ROW:,}, that run in " in nc.explain(times)
+    monkeypatch.setattr(deciding, "LIMIT", 1)
+    call(3.0)
+    assert has_plans() == [False, False, False, True]  # which is kept whatever it takes
+    before = replays(times)
+    for k in (0.0, 1.0) * 20:  # each drops the other
+        call(k, 1)
+    assert replays(times) == before
 
 
 def test_a_retained_graph():
@@ -2718,8 +2749,10 @@ def test_explain_lists_the_calls_of_a_plan():
     for i in range(5):
         step(*batch(i))
     lines = nc.explain(step).splitlines()
-    assert lines[:3] == ["<lambda>: 1 signature", "", "float32 (5, 4), int64 (5,): 5 calls, 2 replayed"]
-    assert lines[3].startswith("    a plan of ") and lines[3].endswith(" bytes")
+    rows, room = 6_000 * len(next(iter(step._entries.values())).plans[0].tape.rows), step._arena.size
+    assert lines[:2] == ["<lambda>: 1 signature", f"plans of {rows:,} bytes, of at most 134,217,728, that run in {room:,}"]
+    assert lines[2:4] == ["", "float32 (5, 4), int64 (5,): 5 calls, 2 replayed"]
+    assert lines[4].startswith("    a plan of ") and lines[4].endswith(" bytes")
     assert lines[-1].split()[0] == "sgd_step" and "test_plan.py:" in lines[-1]
 
 

@@ -48,6 +48,11 @@ def compile(
     one operation, which gives its gradient to parameters and inputs as eager ones do, to the same bits. The loss may be anything. Up to
     four results may wait for their backward at a time; further calls run as they did.
 
+    Eight signatures of a function have plans, of each up to four between which it changes. All run in one piece of memory, as large as the
+    largest takes: some 0.9 of what a training step takes by itself at its peak. Results and gradients that come and go take at most 256 MiB
+    more. The plans themselves take 6 kB a kernel (a ResNet-18 step 2 MB) and at most 128 MiB: of more, those of the signatures that were
+    called least recently are dropped.
+
     A plan knows what the function's code reaches by name: numbers, tensors and objects in globals, closures and attributes. It does not see
     what happens beside tensors: a print, a line in a log, a counter in an object that it can't reach by name happen while the function
     runs by itself only. Have it return what you want to know.

@@ -38,6 +38,11 @@ CALLS = 3
 """Calls of a signature of which a plan is made: the first runs as it did, two are compared."""
 ATTEMPTS = 8
 """Recordings without a replay in between; then a signature runs eagerly."""
+LIMIT = 1 << 27
+"""Bytes of the plans and recordings of one function, beside the memory in which they run: of more, those of the signatures that were
+called least recently are dropped. One signature alone may take more, as a step of so many kernels does by itself."""
+ROW = 6_000
+"""Bytes of a kernel in a plan: its arguments, its part of the tables, and Python's objects. Measured."""
 CHECKS = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
 """Replays after which a step is recorded once more, and compared."""
 SWITCHES = [
@@ -57,9 +62,15 @@ class _Entry:
         self.plans: list[Plan] = []
         self.tapes: list[Tape] = []  # the last recordings that were like no other
         self.calls = self.replays = 0
+        self.last = 0  # the number of its last call
         self.failed = 0  # recordings since the last replay
         self.over = False  # it runs eagerly from now on
         self.reason: str | None = None  # why it was recorded, the last time, without a plan that holds
+
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        return ROW * sum(len(tape.rows) for tape in (*self.tapes, *(plan.tape for plan in self.plans)))
 
 
 class Compiled:
@@ -71,6 +82,7 @@ class Compiled:
         self.function, self.fullgraph, self.reaches = function, fullgraph, reaches
         self._entries: dict[Any, _Entry] = {}
         self._arena = Arena()
+        self._calls = itertools.count(1)
         self._lock = lock()
         self.reason: str | None = None
 
@@ -106,6 +118,7 @@ class Compiled:
                 return self._eager(f"it has more than {SIGNATURES} signatures", args, options)
             entry = self._entries.setdefault(key, _Entry())
         entry.calls += 1
+        entry.last = next(self._calls)
         if entry.calls == 1:
             return self.function(*args, **options)
         if entry.over:
@@ -170,6 +183,8 @@ class Compiled:
         """What there is to know, for :func:`numbacnn.explain`."""
         count = len(self._entries)
         lines = [f"{self.name}: {count} signature{'s' * (count != 1)}"]
+        if any(entry.plans for entry in self._entries.values()):
+            lines.append(f"plans of {self._size():,} bytes, of at most {LIMIT:,}, that run in {self._arena.size:,}")
         if self.reason not in (None, *(entry.reason for entry in self._entries.values())):
             lines.append(f"runs eagerly: {self.reason}")
         for key, entry in self._entries.items():
@@ -220,7 +235,17 @@ class Compiled:
             entry.reason = tape.reason or self._compare(entry, tape, changed)
             if entry.reason is not None and entry.failed >= ATTEMPTS:
                 entry.over, entry.plans, entry.tapes = True, [], []
+            self._drop(entry)
         return result
+
+    def _size(self) -> int:
+        return sum(entry.size for entry in self._entries.values())
+
+    def _drop(self, kept: _Entry) -> None:
+        """Forget what is too much, but that of one signature."""
+        for entry in sorted(self._entries.values(), key=lambda entry: entry.last):
+            if self._size() > LIMIT and entry is not kept:
+                entry.plans, entry.tapes = [], []
 
     def _check(self, entry: _Entry, plan: Plan, tape: Tape) -> None:
         """Compare a plan with what the function does now."""

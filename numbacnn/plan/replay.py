@@ -48,6 +48,11 @@ class Arena:
         """Memory for what is returned, on a device."""
         return self.buffers.empty((size,), np.uint8) if place is HOST else place.memory(size, dtype)
 
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(room.nbytes for rooms in self._rooms.values() for room in rooms) + self.buffers.held
+
     def let_go(self) -> None:
         """Give the memory back that no result uses: whoever records a step takes as much, and the next replay takes its own."""
         with self.lock:
