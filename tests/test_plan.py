@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import copy
+import dataclasses
 import gc
 import operator
 import os
@@ -13,6 +14,7 @@ import random
 import re
 import subprocess
 import sys
+import threading
 import tracemalloc
 import weakref
 from collections.abc import Callable
@@ -23,6 +25,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba.core.compiler_lock import global_compiler_lock
 
 import numbacnn as nc
 from numbacnn import nn
@@ -30,6 +33,7 @@ from numbacnn.plan import compiled as deciding
 from numbacnn.plan import loops, profiling
 from numbacnn.plan import rows as running
 from numbacnn.plan.replay import Plan
+from numbacnn.recording import structure
 
 pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 F = nn.functional
@@ -1333,18 +1337,32 @@ def test_a_global_that_is_assigned_has_no_plan():
 
 
 def test_what_can_not_be_seen_is_found_by_comparing_again():
+    """Then the function is eager, with other signatures too."""
     box = Hidden(1.0)
     times = nc.compile(lambda x: x * box.value)
     for _ in range(5):
         times(nc.ones(2))
+        times(nc.ones(3))
     box.value = 2.0
-    with pytest.warns(
-        RuntimeWarning, match=r"does not do the same in each call: its calls differ in .*test_plan.py:\d+; earlier calls may"
-    ):
+    text = r"does not do the same in each call: its calls differ in .*test_plan.py:\d+; earlier calls may"
+    with pytest.warns(RuntimeWarning, match=text) as warned:
         for _ in range(12):
             found = times(nc.ones(2))
-    assert found.tolist() == [2.0, 2.0]
+    assert found.tolist() == [2.0, 2.0] and [w.filename for w in warned] == [__file__]
     assert plans(times) == 0
+    for size in (3, 4) * 12:
+        assert times(nc.ones(size)).tolist() == [2.0] * size
+    assert plans(times) == 0 and "runs eagerly: it does not do the same in each call: its calls differ in " in nc.explain(times)
+
+
+def test_a_step_is_compared_again_after_10_100_and_1000_replays():
+    double = nc.compile(lambda x: x * 2.0)
+    x, when, before = nc.ones(2), [], structure.recordings
+    for i in range(1110):
+        double(x)
+        if structure.recordings != before:
+            when, before = [*when, i], structure.recordings
+    assert when == [1, 2, 12, 102, 1002]
 
 
 def test_lazy_layers():
@@ -1441,6 +1459,18 @@ def test_threads_share_a_compiled_function():
     assert replays(look) > 20  # while one thread records, others run eagerly
 
 
+STEPS = int(os.environ.get("NUMBACNN_PLAN_STEPS", "2000"))
+
+
+def _resident() -> int:
+    """Bytes of this process; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
 def test_memory_does_not_grow():
     net, optimiser = linear()
     step = nc.compile(lambda x, y: train(net, optimiser, x, y))
@@ -1448,6 +1478,11 @@ def test_memory_does_not_grow():
     for i in range(200):
         step(*data[i % 5])
     gc.collect()
+    resident = _resident()
+    for i in range(STEPS):
+        step(*data[i % 5])
+    gc.collect()
+    assert _resident() - resident <= 1 << 20
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
@@ -2456,6 +2491,194 @@ def test_globals_that_only_share_a_name_with_an_attribute_do_not_count():
         del globals()["reshape"]
 
 
+def test_layers_that_average_all_batches():
+    """A batch normalisation's momentum is None: its share is 1 / count, which a plan reads from memory."""
+
+    def world(wrap):
+        net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6, momentum=None), nn.Linear(6, 3))
+        optimiser = nc.optim.SGD(net.parameters(), lr=0.1)
+        step = wrap(lambda x, y: train(net, optimiser, x, y))
+
+        def call(i):
+            if i == 6:
+                net[1].reset_running_stats()
+            return step(*batch(i))
+
+        return call, net, step
+
+    assert replays(alike(world, 12)) >= 7
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "int16", "uint8"])
+def test_indices_of_any_dtype(dtype):
+    """Those of uint8 are masks, as PyTorch has them; as labels they are numbers."""
+    kinds: dict[str, Callable[[nc.Tensor, nc.Tensor], nc.Tensor]] = {
+        "labels": lambda x, y: F.cross_entropy(x, y),
+        "rows": lambda x, y: x[y],
+        "places": lambda x, y: x[nc.arange(5), y],
+    }
+    for name, function in kinds.items():
+        mask = dtype == "uint8" and name != "labels"
+        compiled = nc.compile(function)
+        for i in range(5):
+            x, y = batch(i)
+            y = nc.tensor(y.numpy().astype(dtype))
+            if mask and name == "places":
+                with pytest.raises(IndexError):
+                    compiled(x, y)
+            else:
+                assert compiled(x, y).tolist() == function(x, y).tolist()
+        assert replays(compiled) == (0 if mask else 2)
+        assert ("values are read" in nc.explain(compiled)) == (mask and name == "rows")
+
+
+def test_the_flags_of_arguments_are_part_of_the_signature():
+    """Arrays that can't be written to, and such as do not lie on borders of their elements, as files have them."""
+    double = nc.compile(lambda x: nc.from_array(x) * 2.0)
+    for i in range(5):
+        whole = np.arange(4, dtype=np.float32) + i
+        fixed = whole.copy()
+        fixed.flags.writeable = False
+        apart = np.zeros(17, np.uint8)[1:].view(np.float32)
+        apart[...] = whole
+        for x in (whole, fixed, apart):
+            assert double(x).tolist() == (whole * 2).tolist()
+    assert len(double._entries) == 3
+
+
+def test_data_classes_as_arguments_have_no_plan():
+    @dataclasses.dataclass
+    class Batch:
+        x: nc.Tensor
+        y: nc.Tensor
+
+    net, optimiser = linear()
+    step = nc.compile(lambda batch: train(net, optimiser, batch.x, batch.y))
+    for i in range(5):
+        step(Batch(*batch(i)))
+    assert plans(step) == 0 and "an argument is a Batch: pass Tensors" in nc.explain(step)
+
+
+def test_values_that_are_not_finite():
+    """No kernel is chosen by values, but within: statistics are summed up again, and zeros are multiplied or not."""
+
+    def world(wrap):
+        nc.manual_seed(1)
+        layers = [nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.MaxPool2d(2)]
+        net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(16 * 16, 3))
+        optimiser = nc.optim.Adam(net.parameters())
+        step = wrap(lambda x, y: train(net, optimiser, x, y))
+
+        def call(i):
+            x = np.random.default_rng(i).standard_normal((4, 3, 8, 8), dtype=np.float32)
+            if i > 4:
+                x[i % 4, i % 3, i % 8, 0] = (np.inf, -np.inf, np.nan, 3e38)[i % 4]
+            if i % 4 == 3:
+                net.load_state_dict({key: nc.ones(*t.shape, dtype=t.dtype) * 0.1 for key, t in net.state_dict().items()})
+            return step(nc.tensor(x), batch(i, 4)[1])
+
+        return call, net, step
+
+    assert replays(alike(world, 12)) >= 4
+
+
+def test_another_threads_inference_mode():
+    """It makes weights read-only, and keeps them packed, while a replay writes to them by address."""
+    net, optimiser = linear()
+    other, other_optimiser = linear()
+    step = nc.compile(lambda x, y: train(net, optimiser, x, y))
+    x, over = batch(50, 20)[0], threading.Event()
+
+    def look() -> int:
+        calls = 0
+        while not over.is_set():
+            with nc.inference_mode():
+                for _ in range(3):
+                    net(x)
+                    calls += 1
+        return calls
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        seen = pool.submit(look)
+        try:
+            for i in range(60):
+                step(*batch(i))
+                train(other, other_optimiser, *batch(i))
+        finally:
+            over.set()
+        assert seen.result() > 0
+    assert replays(step) > 20
+    for a, b in zip(net.parameters(), other.parameters()):
+        np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
+    with nc.inference_mode():
+        np.testing.assert_array_equal(net(x).numpy(), other(x).numpy())
+
+
+def test_the_switch_between_calls(monkeypatch):
+    """``config.compile`` counts at once, in both directions."""
+
+    def world(wrap):
+        net, optimiser = linear()
+        step = wrap(lambda x, y: train(net, optimiser, x, y))
+
+        def call(i):
+            with monkeypatch.context() as patch:
+                patch.setattr(nc.config, "compile", i not in (4, 5, 8))
+                return step(*batch(i))
+
+        return call, net, step
+
+    assert replays(alike(world, 10)) == 4
+
+
+UNCOMPILED = """
+import numpy as np
+import numbacnn as nc
+
+nc.manual_seed(0)
+net = nc.nn.Sequential(nc.nn.Linear(4, 6), nc.nn.ReLU(), nc.nn.Linear(6, 3))
+optimiser = nc.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+x, y = nc.tensor(np.random.default_rng(0).standard_normal((5, 4), dtype=np.float32)), nc.tensor([0, 1, 2, 0, 1])
+
+@nc.compile
+def step(x, y):
+    optimiser.zero_grad()
+    loss = nc.nn.functional.cross_entropy(net(x), y)
+    loss.backward()
+    optimiser.step()
+    return loss
+
+net.compile()
+losses = [step(x, y).item() for _ in range(5)]
+with nc.no_grad():
+    scores = [net(x).tolist() for _ in range(5)]
+print(losses == sorted(losses, reverse=True), all(s == scores[0] for s in scores), nc.explain(step))
+"""
+
+
+def test_without_numba_it_runs_eagerly():
+    env = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    found = subprocess.run([sys.executable, "-c", UNCOMPILED], capture_output=True, text=True, timeout=300, env=env)
+    assert found.stdout == "True True step: 0 signatures\n", found.stderr[-2000:]
+
+
+def test_a_compiled_run_that_is_resumed_has_the_bits_of_an_eager_one(tmp_path):
+    rng = np.random.default_rng(0)
+    data = rng.standard_normal((44, 1, 8, 8), dtype=np.float32), rng.integers(0, 3, 44)
+
+    def run(folder: Any, epochs: int, compile: bool, resume: bool = False) -> list[bytes]:
+        nc.manual_seed(0)
+        layers = [nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.2), nn.Flatten(), nn.Linear(144, 3)]
+        net = nn.Sequential(*layers)
+        options: dict[str, Any] = {"optimizer": "adam", "batch_size": 5, "progress": False, "seed": 3, "schedule": None}
+        nc.fit(net, data, epochs=epochs, out=folder, resume=resume, compile=compile, **options)
+        return [np.asarray(t).tobytes() for t in net.state_dict().values()]
+
+    whole = run(tmp_path / "whole", 4, compile=False)
+    run(tmp_path / "run", 2, compile=True)
+    assert run(tmp_path / "run", 4, compile=True, resume=True) == whole
+
+
 def test_functions_inside_a_step_may_use_its_variables():
     def world(wrap):
         net, optimiser = linear()
@@ -2827,6 +3050,21 @@ def test_what_a_compilation_prints_is_no_part_of_a_step(monkeypatch):
         return x * 2
 
     monkeypatch.setattr(sys, "stderr", Lines())
+    for _ in range(6):
+        step(nc.ones(2))
+    assert replays(step) == 3, nc.explain(step)
+
+
+def test_what_a_compilation_imports_is_no_part_of_a_step():
+    """The body of SciPy's modules ran while a kernel was compiled, and set their names: a recording was lost."""
+    names = Hidden({"counted": 0})
+
+    @nc.compile
+    def step(x):
+        with global_compiler_lock:
+            exec(compile("counted = counted + 1", "another.py", "exec"), names.value)
+        return x * 2
+
     for _ in range(6):
         step(nc.ones(2))
     assert replays(step) == 3, nc.explain(step)

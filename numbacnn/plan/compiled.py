@@ -85,6 +85,7 @@ class Compiled:
         self._calls = itertools.count(1)
         self._lock = lock()
         self.reason: str | None = None
+        self.wrong: str | None = None  # why it runs eagerly for good
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """As a method: of a Module, which can be an argument; of another object, a function of its own that the object keeps."""
@@ -107,6 +108,8 @@ class Compiled:
     def __call__(self, *args: Any, **options: Any) -> Any:
         if recording.now.tape is not None or mode.watch is not None or not config.compile or not launch.can_replay():
             return self.function(*args, **options)
+        if self.wrong is not None:
+            return self._eager(self.wrong, args, options)
         given: list[Any] = []
         try:
             key = _signature(args, options, given)
@@ -229,7 +232,7 @@ class Compiled:
         if recording.structure.changes != tape.structure and tape.reason is None:
             tape.reason = "a module, a parameter or an optimiser's groups are changed in it"
         if checked is not None:
-            self._check(entry, checked, tape)
+            self._check(checked, tape)
         else:
             entry.failed += 1
             entry.reason = tape.reason or self._compare(entry, tape, changed)
@@ -247,13 +250,14 @@ class Compiled:
             if self._size() > LIMIT and entry is not kept:
                 entry.plans, entry.tapes = [], []
 
-    def _check(self, entry: _Entry, plan: Plan, tape: Tape) -> None:
+    def _check(self, plan: Plan, tape: Tape) -> None:
         """Compare a plan with what the function does now."""
         difference = tape.reason or plan.tape.difference(tape)
         if difference is not None:
-            entry.over, entry.plans, entry.tapes = True, [], []
-            entry.reason = f"it does not do the same in each call: {difference}"
-            text = f"numbacnn: {self.name} was compiled, but {entry.reason}; earlier calls may be wrong, later ones run eagerly"
+            for entry in self._entries.values():
+                entry.plans, entry.tapes = [], []
+            self.reason = self.wrong = f"it does not do the same in each call: {difference}"
+            text = f"numbacnn: {self.name} was compiled, but {self.wrong}; earlier calls may be wrong, later ones run eagerly"
             warnings.warn(text, RuntimeWarning, stacklevel=4)
 
     def _compare(self, entry: _Entry, tape: Tape, changed: str | None) -> str | None:

@@ -20,6 +20,7 @@ from typing import Any
 import llvmlite
 import numba
 import numpy as np
+from numba.core.compiler_lock import global_compiler_lock
 
 from ..nn import Module
 from ..recording import now
@@ -174,7 +175,9 @@ class Reached:
         before, collecting = sys.getprofile(), gc.isenabled()
 
         def called(frame: types.FrameType, event: str, argument: Any) -> None:
-            if event == "call" and now.tape is not None and frame.f_code not in self._seen and not is_own(frame.f_code):
+            if event != "call" or now.tape is None or frame.f_code in self._seen or is_own(frame.f_code):
+                return
+            if not global_compiler_lock.is_locked():  # what Numba imports while it compiles is no part of the step
                 self._add_called(frame)
 
         gc.disable()  # what others have it call is none of the step's
