@@ -155,7 +155,7 @@ def _members_fit(value: Any, kind: type, parts: tuple[Any, ...]) -> bool:
         return all(fits(member, parts[0]) for member in value)
     if isinstance(value, np.ndarray) and parts and parts[0] not in (Any, int, float):
         return False
-    return not (issubclass(kind, Sequence) and kind is not str and isinstance(value, (str, bytes)))
+    return not (issubclass(kind, Iterable) and kind not in (str, bytes) and isinstance(value, (str, bytes)))
 
 
 def _is_integer(value: Any) -> bool:
