@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from test_plan import LAYERS, OPTIMISERS, SCHEDULES, Run, plans, replays
+from test_plan import LAYERS, OPTIMISERS, SCHEDULES, RecordableSquare, Run, plans, replays
 from test_plan import memory_is_filled_with_nan as memory_is_filled_with_nan  # a fixture for these tests too
 
 import numbacnn as nc
@@ -240,6 +240,64 @@ def test_a_kernel_of_ones_own_is_replayed():
     for i in range(5):
         assert step(tensor(np.array([i, 2.0 * i], np.float32))).tolist() == [2.0 * i, 4.0 * i]
     assert replays(step) == 2, nc.explain(step)
+
+
+class Doubled(nc.Function):
+    """A kernel of one's own, with a backward of another."""
+
+    recordable = True
+
+    @staticmethod
+    def forward(ctx, x):
+        return _own_kernel(x)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return _own_kernel(grad)
+
+
+class Halved(nc.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 0.5
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * 0.5
+
+
+@pytest.mark.parametrize("function", [Doubled, Halved, RecordableSquare])
+def test_functions_of_the_users_own(function):
+    """They are replayed where they say that they may be, forward and backward; else a reason says what is missing."""
+    found = []
+    for wrap in (lambda f: f, nc.compile):
+        w = nn.Parameter(tensor(np.array([0.5, -2.0], np.float32)))
+
+        def step(x, w=w):
+            loss = (function.apply(w * x) * x).sum()
+            loss.backward()
+            return loss
+
+        step = wrap(step)
+        found.append([(bits(step(tensor(np.array([i, 3.0], np.float32)))), bits(w.grad)) for i in range(6)])
+    assert found[0] == found[1]
+    assert replays(step) == (3 if function.recordable else 0), nc.explain(step)
+    assert ("Halved is a Function without `recordable = True`" in nc.explain(step)) == (not function.recordable)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "int16"])
+def test_indices_of_any_dtype(dtype):
+    """Labels are replayed; an index is read by the host."""
+    kinds: dict[str, Callable[[nc.Tensor, nc.Tensor], nc.Tensor]] = {
+        "": lambda x, y: F.cross_entropy(x, y),
+        "values are read": lambda x, y: x[y],
+    }
+    for reason, function in kinds.items():
+        compiled = nc.compile(function)
+        for i in range(5):
+            x, y = tensor(np.arange(6, dtype=np.float32).reshape(2, 3) * i), tensor(np.array([1, i % 2]).astype(dtype))
+            assert bits(compiled(x, y)) == bits(function(x, y))
+        assert replays(compiled) == (0 if reason else 2) and reason in nc.explain(compiled), nc.explain(compiled)
 
 
 def test_arguments_that_are_written_to_are_written():
