@@ -40,7 +40,7 @@ _libraries: list[Any] = []  # their machine code goes with them
 
 def arguments(signature: Signature) -> tuple[Any, ...]:
     """The types that the compiled kernel takes; it is compiled, or loaded from the cache, where it is not there."""
-    return _overload(signature).fndesc.argtypes
+    return () if signature is LOOPS else _overload(signature).fndesc.argtypes
 
 
 def _overload(signature: Signature) -> Any:
@@ -75,9 +75,9 @@ def loop_slots(loop: tuple[int, int], shape: tuple[int, ...], operands: list[tup
 
 @global_compiler_lock
 def thunks(wanted: Iterable[Signature]) -> list[int]:
-    """The addresses of thunks for these signatures; each is made once a process."""
+    """The addresses of thunks for these signatures, which differ; each is made once a process."""
     wanted = list(wanted)
-    new = [signature for signature in dict.fromkeys(wanted) if signature not in _known]
+    new = [signature for signature in wanted if signature not in _known]
     if new:
         library, module = _library("numbacnn_thunks")
         for n, signature in enumerate(new):

@@ -36,7 +36,9 @@ class Table:
         """The place in the table of each row that is in it."""
         self._numbers: list[np.ndarray] = []  # whose addresses records hold
         slots: list[int] = []
-        signatures, starts, places = [], [], [[] for _ in tape.regions]  # type: ignore[var-annotated]
+        signatures: dict[native.Signature, int] = {}  # each once, for it takes long to hash one
+        kinds: list[tuple[Any, ...]] = []  # the arguments of each
+        starts, places = [], [[] for _ in tape.regions]  # type: ignore[var-annotated]
         for i, row in enumerate(self.rows):
             nests = None if isinstance(row, Launch) else loops.nests(row.function, row.values)
             if isinstance(row, Launch):
@@ -45,17 +47,20 @@ class Table:
                 signature = native.LOOPS
             else:
                 continue
+            number = signatures.setdefault(signature, len(signatures))
+            if number == len(kinds):
+                kinds.append(native.arguments(signature))
             self.native[i] = len(starts)
-            starts.append(len(slots))
-            signatures.append(signature)
+            starts.append((number, len(slots)))
             if nests is not None:
                 self._add_nests(nests, slots, places)
             else:
-                for ty, value in zip(native.arguments(signature), row.values):
+                for ty, value in zip(kinds[number], row.values):
                     _add_slots(ty, value, slots, places)
         self.slots = np.array(slots, np.int64)
         first = address(self.slots)
-        table = [(thunk, first + 8 * start) for thunk, start in zip(native.thunks(signatures), starts)]
+        thunks = native.thunks(signatures)
+        table = [(thunks[number], first + 8 * start) for number, start in starts]
         self._table = np.array(table, np.int64).reshape(-1, 2)
         self.patches: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [
             [(self.slots, *np.array(found, np.int64).T)] if found else []  # type: ignore[list-item]
