@@ -1494,6 +1494,17 @@ def test_memory_does_not_grow():
         tracemalloc.stop()
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc, which Windows and macOS lack")
+def test_memory_that_nobody_keeps_goes_back_to_the_system():
+    """The C library kept what lay between blocks in use, and a plan's memory came on top of it."""
+    nc.ones(1)  # loads the backend
+    blocks = [np.ones(100_000, np.uint8) for _ in range(600)]
+    del blocks[::2], blocks[1::2], blocks[::2]
+    before = _resident()
+    nc.empty_cache()
+    assert before - _resident() > 20_000_000 and len(blocks) < 100
+
+
 def test_a_plan_takes_no_more_memory_than_eager():
     """Recordings kept all that their steps had made, plans took what recordings had, and large gradients lay in memory twice."""
 
@@ -1521,7 +1532,7 @@ def test_a_plan_takes_no_more_memory_than_eager():
         finally:
             tracemalloc.stop()
     eager, compiled = max(peaks[0]), peaks[1]
-    assert max(compiled[1:3]) < 1.5 * eager  # recordings
+    assert max(compiled[1:3]) < 1.2 * eager  # recordings
     assert max(compiled[4:]) < 1.1 * eager
     assert replays(step) == 4
 

@@ -55,7 +55,8 @@ def compile(
 
     A plan knows what the function's code reaches by name: numbers, tensors and objects in globals, closures and attributes. It does not see
     what happens beside tensors: a print, a line in a log, a counter in an object that it can't reach by name happen while the function
-    runs by itself only. Have it return what you want to know.
+    runs by itself only. Have it return what you want to know. After 10, 100, 1,000, ... replays a step is written down once more: where it
+    does something else, a warning names the line, and the function runs as it did from then on.
 
     On CUDA a replay launches the recorded kernels one after the other, and all else that the step does in Python is gone. A step has a plan
     where all that it uses lies on one device, its arguments too; labels out of range raise where a result is read, as they do eagerly.

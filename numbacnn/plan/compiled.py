@@ -229,6 +229,7 @@ class Compiled:
             recording.structure.recordings += 1
             recording.now.tape = None
         finish(tape, result, numbers)
+        backends.empty_cache()  # what it took is free
         if recording.structure.changes != tape.structure and tape.reason is None:
             tape.reason = "a module, a parameter or an optimiser's groups are changed in it"
         if checked is not None:

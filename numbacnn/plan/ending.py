@@ -34,6 +34,7 @@ def finish(tape: Tape, result: Any, before: Any) -> None:
             tape.refuse("random numbers are drawn from random or np.random")
         _judge_python(tape)
         _count_versions(tape)
+        tape.trim()
         moved = Moved([*tape.memory.chunks, *(live.array for live in tape.lives)]) if tape.place is HOST else _Left(tape)
         tape.result = describe(tape, result, moved)
         for gradient in tape.gradients.values():

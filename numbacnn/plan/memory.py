@@ -29,8 +29,12 @@ class Memory:
     def __init__(self) -> None:
         self.chunks: list[np.ndarray] = []  # by size
 
-    def take(self, size: int) -> np.ndarray:
-        """The smallest free chunk that holds so many bytes, and is not more than twice as large."""
+    def take(self, size: int, known: dict[int, Any]) -> np.ndarray:
+        """The smallest free chunk that holds so many bytes, and is not more than twice as large.
+
+        Where there is none, a new one takes the place of one that is only somewhat too small. ``known``: what is known of chunks by their
+        ids, which others have when they are gone.
+        """
         size = max(1, -(-size // LINE)) * LINE
         first = bisect.bisect_left(self.chunks, size, key=len)
         for i in range(first, len(self.chunks)):
@@ -38,8 +42,21 @@ class Memory:
                 break
             if _references(self.chunks, i) == _FREE:
                 return self.chunks[i]
+        for i in range(first - 1, -1, -1):
+            if 2 * len(self.chunks[i]) < size:
+                break
+            if _references(self.chunks, i) == _FREE:
+                del known[id(self.chunks[i])], self.chunks[i]
+                first -= 1
+                break
         self.chunks.insert(first, _on_a_line(size))
         return self.chunks[first]
+
+    def trim(self, known: dict[int, Any]) -> None:
+        """Give free chunks back."""
+        for i in reversed(range(len(self.chunks))):
+            if _references(self.chunks, i) == _FREE:
+                del known[id(self.chunks[i])], self.chunks[i]
 
     def in_use(self) -> list[np.ndarray]:
         """The chunks that somebody refers to."""

@@ -103,7 +103,7 @@ class Tape:
         if self.reason is not None:
             return np.empty(shape, dtype)
         size = math.prod(shape) * np.dtype(dtype).itemsize
-        chunk = self.memory.take(size)
+        chunk = self.memory.take(size, self._made)
         self._made[id(chunk)] = self._region(("made", self._count, size), address(chunk), size, None)
         self._count += 1
         self.lines[id(chunk)] = _line()
@@ -231,6 +231,10 @@ class Tape:
             weights = owner.get
             made = lambda given: None if (w := weights(given)) is None else get(w)  # noqa: E731
             self._own(("packed", owner.key, name), value, made, lambda given: None, HOST.device)
+
+    def trim(self) -> None:
+        """Give memory back that was made in the step and that nobody refers to."""
+        self.memory.trim(self._made)
 
     def told(self) -> Any:
         """How much the tape knows that is no call."""

@@ -20,7 +20,7 @@ from ...kernels.cpu.transpose import transpose
 from ...layout import CHANNELS_FIRST, CHANNELS_LAST
 from ...signatures import shown
 from . import packs
-from .buffers import Buffers, plain
+from .buffers import Buffers, give_back, plain
 
 __all__ = [
     "EMPTY",
@@ -247,6 +247,7 @@ class Arrays:
 
     def empty_cache(self) -> None:
         self.buffers.clear()
+        give_back()
 
     def synchronize(self) -> None:
         """The CPU's kernels return when they are done."""

@@ -6,6 +6,7 @@ does whoever holds a view, so memory that anybody can still see is never handed 
 
 from __future__ import annotations
 
+import ctypes
 import math
 import sys
 from collections import OrderedDict
@@ -17,7 +18,7 @@ import numpy as np
 from ... import recording
 from ...locks import lock
 
-__all__ = ["SMALL", "Buffers", "plain"]
+__all__ = ["SMALL", "Buffers", "give_back", "plain"]
 
 SMALL = 1 << 15
 """Bytes below which NumPy's own allocation is quick enough."""
@@ -39,6 +40,13 @@ _NONE: tuple[list[np.ndarray], list[int]] = ([], [])
 def plain(shape: Sequence[int], dtype: Any) -> np.ndarray:
     """An uninitialised C-contiguous array that is not kept for later; while a step is recorded, of the memory that the plan keeps."""
     return np.empty(shape, dtype) if recording.now.tape is None else recording.now.tape.empty(shape, dtype)
+
+
+def give_back() -> None:
+    """Have the C library give freed memory back to the system, where it keeps it for later and can be told to."""
+    trim = None if sys.platform == "win32" else getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 class Buffers:
@@ -106,7 +114,7 @@ class Buffers:
             self.held -= size * len(bucket)
 
     def clear(self) -> None:
-        """Forget all buffers."""
+        """Forget all buffers; :func:`give_back` has the system get their memory."""
         with self._lock:
             self._buffers.clear()
             self.held = 0
