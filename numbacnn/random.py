@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,18 +31,21 @@ def _stream() -> np.random.Generator:
     return _generator if found is None else found
 
 
-@contextmanager
-def drawing_from(stream: np.random.Generator | Callable[[], np.random.Generator]) -> Iterator[None]:
+class drawing_from:
     """Within, this thread draws from ``stream`` instead of the library's generator. A loader makes each example so.
 
     A function is called at the first draw: most examples draw nothing, and to make a generator takes longer than to make some of them.
     """
-    before = getattr(_local, "stream", None)
-    _local.stream = stream
-    try:
-        yield
-    finally:
-        _local.stream = before
+
+    def __init__(self, stream: np.random.Generator | Callable[[], np.random.Generator]) -> None:
+        self.stream = stream
+
+    def __enter__(self) -> None:
+        self.before = getattr(_local, "stream", None)
+        _local.stream = self.stream
+
+    def __exit__(self, *exc: object) -> None:
+        _local.stream = self.before
 
 
 def generator() -> np.random.Generator:

@@ -743,6 +743,35 @@ def test_ctrl_c_ends_a_loop(way: list[str]) -> None:
     assert out.endswith(b"interrupted\n") and not err and child.returncode == 0
 
 
+KILLED = """
+import multiprocessing, os, signal
+from numbacnn.data import DataLoader
+
+running = iter(DataLoader(range(1000), num_workers=3, multiprocessing_context="fork"))
+next(running)
+print(*[child.pid for child in multiprocessing.active_children()], flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@FORK
+def test_workers_end_with_the_process_that_began_them() -> None:
+    child = subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    pids = [int(pid) for pid in child.stdout.readline().split()]
+    try:
+        assert len(pids) == 3 and child.wait(20) == -signal.SIGKILL
+        ended = threading.Thread(target=child.stdout.read, daemon=True)  # which the workers hold open too
+        ended.start()
+        ended.join(20)
+        assert not ended.is_alive()
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        child.stdout.close()
+
+
 class Computed(Dataset[Any]):
     """Examples that parallel kernels make."""
 

@@ -45,7 +45,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     if isinstance(first, Mapping):
         return _alike(first, {key: default_collate([_member(example, key) for example in batch]) for key in first})
     if isinstance(first, Sequence):
-        if any(not isinstance(example, Sequence) or len(example) != len(first) for example in batch):
+        if any(not isinstance(example, (tuple, list, Sequence)) or len(example) != len(first) for example in batch):
             lengths = ", ".join(str(len(example)) if isinstance(example, Sequence) else type(example).__name__ for example in batch)
             raise ValueError(message("default_collate", f"examples of {len(first)} members each", lengths, "pad them in a collate_fn"))
         return _alike(first, [default_collate(members) for members in zip(*batch)])
@@ -61,7 +61,7 @@ def _stacked(batch: Sequence[Any]) -> Tensor:
         raise ShapeError(message("default_collate", "examples of one shape", f"shapes {found}", "resize them, or pad them in a collate_fn"))
     for dtype in {example.dtype for example in batch}:
         as_dtype("default_collate", dtype)
-    arrays = [example.detach().array if isinstance(example, Tensor) else example for example in batch]
+    arrays = [example.array if isinstance(example, Tensor) else example for example in batch]
     graph = any(isinstance(example, Tensor) and example.requires_grad for example in batch)
     if graph or len({array.dtype for array in arrays}) > 1 or not all(isinstance(array, np.ndarray) for array in arrays):
         return stack([example if isinstance(example, Tensor) else from_array(example) for example in batch])

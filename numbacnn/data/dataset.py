@@ -262,7 +262,7 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Generator | 
         ValueError: where the lengths do not add up to that of the data set.
 
     >>> [len(part) for part in random_split(range(10), [0.5, 0.25, 0.25])]
-    [5, 3, 2]
+    [6, 2, 2]
     """
     n, total = length("random_split", dataset), sum(lengths)
     if any(share < 0 for share in lengths):

@@ -290,12 +290,8 @@ class DataLoader:
         """The batches of an epoch that are to be made. What their order draws from the library's generator depends on the epoch alone."""
         key, loop, first = (self._seed, epoch), next(self._loops), 0
         stream = np.random.Generator(np.random.Philox(key=np.array(key, np.uint64)))
-        batches, batched = batches_of(self._order), self.batch_sampler is not None and not isinstance(self._source, Stream)
-        for batch in itertools.count():
-            with random.drawing_from(stream):
-                indices: Any = next(batches, batches)
-            if indices is batches:
-                return
+        batched = self.batch_sampler is not None and not isinstance(self._source, Stream)
+        for batch, indices in enumerate(batches_of(self._order, stream)):
             if not isinstance(indices, np.ndarray) and batched:
                 indices = list(indices)
             if batch >= start:

@@ -41,7 +41,8 @@ class _ProcessWorker:
     def __init__(self, worker: Worker, context: Any) -> None:
         self.number = worker.info.id if worker.info is not None else 0
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(worker, theirs), name=f"numbacnn-worker-{self.number}", daemon=True)
+        inherited = self.connection if context.get_start_method() == "fork" else None
+        self.process = context.Process(target=_serve, args=(worker, theirs, inherited), name=f"worker-{self.number}", daemon=True)
         try:
             self.process.start()
         except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -98,8 +99,10 @@ class _InWorker(Exception):
         return f"\n{self.args[0]}"
 
 
-def _serve(worker: Worker, connection: Connection) -> None:
-    """What a process does until it is dismissed, or the other end of the pipe is gone."""
+def _serve(worker: Worker, connection: Connection, inherited: Connection | None) -> None:
+    """What a process does until it is dismissed, or the other end of the pipe is gone, with the process that held it."""
+    if inherited is not None:
+        inherited.close()  # else this process would hold the other end itself
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes of a terminal; the loop ends this one
     config.threads = 1
     seed = worker.info.seed if worker.info is not None else 0

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..arguments import flag, integer
 from ..errors import ShapeError, message
-from ..random import Generator, permutation
+from ..random import Generator, drawing_from, permutation
 from ..random import generator as drawn_from
 from ..signatures import judged, shown
 from .dataset import length
@@ -188,13 +188,20 @@ class BatchSampler(Sampler[list[Any]]):
         return whole if self.drop_last or not rest else whole + 1
 
 
-def batches_of(sampler: Any) -> Iterator[Any]:
-    """What a sampler yields; of indices that are known at once, arrays that are slices of them."""
+def batches_of(sampler: Any, stream: np.random.Generator) -> Iterator[Any]:
+    """What a sampler yields, which draws from a stream; of indices that are known at once, arrays that are slices of them."""
     inner = getattr(sampler, "sampler", None)
     if type(sampler) is not BatchSampler or not isinstance(inner, _Order) or type(inner).__iter__ is not _Order.__iter__:
-        yield from sampler
-        return
-    order = inner.order()
+        with drawing_from(stream):
+            indices = iter(sampler)
+        while True:
+            with drawing_from(stream):
+                batch = next(indices, indices)
+            if batch is indices:
+                return
+            yield batch
+    with drawing_from(stream):
+        order = inner.order()
     for begin in range(0, len(order), sampler.batch_size):
         batch = order[begin : begin + sampler.batch_size]
         if len(batch) == sampler.batch_size or not sampler.drop_last:
