@@ -3079,3 +3079,45 @@ def test_what_a_compilation_imports_is_no_part_of_a_step():
     for _ in range(6):
         step(nc.ones(2))
     assert replays(step) == 3, nc.explain(step)
+
+
+def test_an_import_within_a_step_is_no_part_of_it(tmp_path, monkeypatch):
+    (tmp_path / "imported_within.py").write_text('"""A module sets its names, this one among them."""\n')
+    monkeypatch.syspath_prepend(tmp_path)
+
+    @nc.compile
+    def step(x):
+        sys.modules.pop("imported_within", None)
+        __import__("imported_within")
+        return x * 2
+
+    for _ in range(6):
+        step(nc.ones(2))
+    assert replays(step) == 3, nc.explain(step)
+
+
+WHOLE = """
+import numbacnn as nc
+
+class Hidden:
+    __slots__ = ("value",)
+
+def factor():
+    return scale
+
+hidden = Hidden()
+hidden.value = factor
+step = nc.compile(lambda x: x * hidden.value())
+found = []
+for i in range(12):
+    scale = float(i // 6)
+    found.append(step(nc.ones(1)).item())
+"""
+
+
+def test_a_step_within_an_import_is_watched(tmp_path, monkeypatch):
+    (tmp_path / "imported_whole.py").write_text(WHOLE)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = __import__("imported_whole")
+    assert module.found == [0.0] * 6 + [1.0] * 6
+    assert replays(module.step) > 3

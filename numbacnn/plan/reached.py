@@ -29,6 +29,7 @@ __all__ = ["Reached", "is_own", "plain"]
 
 PACKAGE = str(Path(__file__).parents[1])
 OTHERS = tuple(str(Path(module.__file__ or "?").parent) for module in (np, numba, llvmlite)) + ("<frozen",)
+IMPORTING = "<frozen importlib._bootstrap>"
 STANDARD = str(Path(types.__file__).parent)
 PLAIN = (int, float, complex, bool, str, bytes, type(None))
 MANY = 64
@@ -171,13 +172,13 @@ class Reached:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Look out for the user's code that runs inside."""
-        before, collecting = sys.getprofile(), gc.isenabled()
+        """Look out for the user's code that runs inside: not what an import runs, or Numba while it compiles."""
+        before, collecting, outside = sys.getprofile(), gc.isenabled(), sys._getframe(2)  # of whoever runs the step
 
         def called(frame: types.FrameType, event: str, argument: Any) -> None:
             if event != "call" or now.tape is None or frame.f_code in self._seen or is_own(frame.f_code):
                 return
-            if not global_compiler_lock.is_locked():  # what Numba imports while it compiles is no part of the step
+            if not global_compiler_lock.is_locked() and not _is_imported(frame, outside):
                 self._add_called(frame)
 
         gc.disable()  # what others have it call is none of the step's
@@ -188,6 +189,15 @@ class Reached:
             sys.setprofile(before)
             if collecting:
                 gc.enable()
+
+
+def _is_imported(frame: types.FrameType | None, outside: types.FrameType) -> bool:
+    """Whether an import runs this code, itself within the step: the body of a module, or who looks for it."""
+    while frame is not None and frame is not outside:
+        if frame.f_code.co_filename == IMPORTING:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _has_attributes(value: Any) -> bool:
