@@ -15,7 +15,18 @@ from .errors import message
 from .locks import watch
 from .signatures import judged, shown
 
-__all__ = ["Generator", "draw", "drawing_from", "generator", "get_rng_state", "key", "manual_seed", "permutation", "set_rng_state"]
+__all__ = [
+    "Generator",
+    "check_generator",
+    "draw",
+    "drawing_from",
+    "generator",
+    "get_rng_state",
+    "key",
+    "manual_seed",
+    "permutation",
+    "set_rng_state",
+]
 
 _generator = np.random.Generator(np.random.PCG64())
 watch(_generator.bit_generator.lock)  # type: ignore[attr-defined]
@@ -109,6 +120,12 @@ def _go_on(op: str, stream: np.random.Generator, state: dict[str, Any]) -> None:
         stream.bit_generator.state = state
     except (TypeError, ValueError, LookupError, OverflowError, AttributeError) as error:
         raise ValueError(message(op, "a state that get_rng_state gave", shown(state), str(error))) from None
+
+
+def check_generator(op: str, generator: Any) -> None:
+    """TypeError for what is neither a Generator nor None."""
+    if not isinstance(generator, (Generator, type(None))):
+        raise TypeError(message(op, "generator as a Generator or None", shown(generator)))
 
 
 class Generator:

@@ -46,7 +46,7 @@ RECORDS = set(
     """
     Checkpoint Preprocessing Evaluation History Function Module Optimizer Schedule Field Row Summary UninitializedParameter Normalize
     RemovableHandle Prediction Profile LoadReport Reduction ImageFolder Reading HyperParameters DataModule Classifier Timer
-    InterpolationMode LRScheduler Dataset Generator Sampler
+    InterpolationMode LRScheduler Dataset Generator IterableDataset Sampler WorkerInfo
     """.split()  # noqa: SIM905
 )
 """Public names of types that a user does not call, or makes a subclass of; the second name of a class."""
@@ -56,6 +56,7 @@ FREE = set(
     no_grad inference_mode is_grad_enabled empty_cache get_rng_state get_num_threads cache_folder mnist fashion_mnist registry save
     save_weights write_atomically DTypeError DeviceError FormatError ShapeError resnet18 vgg11 vgg11_bn
     FashionMNIST MNIST enable_grad load_data_fashion_mnist cpu gpu num_gpus try_all_gpus use_svg_display add_to_class
+    get_worker_info
     """.split()  # noqa: SIM905
 )
 """Functions without arguments to draw, those that write files, errors, and networks that take long to make."""

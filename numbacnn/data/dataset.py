@@ -13,7 +13,7 @@ import numpy as np
 
 from ..arguments import integer
 from ..errors import ShapeError, message
-from ..random import Generator, permutation
+from ..random import Generator, check_generator, permutation
 from ..signatures import judged, shown
 from ..tensor import Tensor
 
@@ -79,7 +79,7 @@ def length(op: str, dataset: Any) -> int:
     try:
         return len(dataset)
     except TypeError as error:
-        if hasattr(type(dataset), "__len__"):  # it has one, which fails
+        if error.__traceback__ is not None and error.__traceback__.tb_next is not None:  # it has a function for it, which fails
             raise
         wanted = "a data set that says its length"
         raise TypeError(message(op, wanted, f"a {type(dataset).__name__}, which has no __len__")) from error
@@ -177,6 +177,7 @@ class ConcatDataset(Dataset[Any]):
     def __len__(self) -> int:
         return self.cumulative_sizes[-1]
 
+    @judged
     def __getitem__(self, index: int) -> Any:
         n = len(self)
         if not -n <= index < n:
@@ -264,6 +265,7 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Generator | 
     >>> [len(part) for part in random_split(range(10), [0.5, 0.25, 0.25])]
     [6, 2, 2]
     """
+    check_generator("random_split", generator)
     n, total = length("random_split", dataset), sum(lengths)
     if any(share < 0 for share in lengths):
         raise ValueError(message("random_split", "lengths of at least 0", f"{list(lengths)}"))

@@ -21,7 +21,7 @@ from .arrays import Arrays
 from .collate import default_collate, default_convert
 from .dataset import Dataset, IterableDataset, length
 from .images import ImageDataset
-from .sampler import BatchSampler, RandomSampler, SequentialSampler, batches_of
+from .sampler import BatchSampler, RandomSampler, SequentialSampler, batches_of, check_indices
 from .source import Stream, source_of
 from .task import Task, worker_seed
 from .transforms import Transform
@@ -134,8 +134,7 @@ class DataLoader:
         for name, function in (("collate_fn", collate_fn), ("worker_init_fn", worker_init_fn)):
             if function is not None and not callable(function):
                 raise TypeError(message("DataLoader", f"{name} as a function or None", shown(function)))
-        if not isinstance(generator, (Generator, type(None))):
-            raise TypeError(message("DataLoader", "generator as a Generator or None", shown(generator)))
+        random.check_generator("DataLoader", generator)
         if generator is not None and seed is not None:
             raise ValueError(message("DataLoader", "a seed or a generator", "both"))
         self._seed = 0 if seed is None else integer("DataLoader", "seed", seed, 0, WORD - 1)
@@ -196,8 +195,8 @@ class DataLoader:
         if batch_size is None and self.drop_last:
             raise ValueError(message("DataLoader", "batches with drop_last", "batch_size None"))
         for name, value in (("sampler", sampler), ("batch_sampler", batch_sampler)):
-            if value is not None and not isinstance(value, Iterable) and not hasattr(value, "__getitem__"):
-                raise TypeError(message("DataLoader", f"{name} as indices that can be iterated over", shown(value)))
+            if value is not None:
+                check_indices("DataLoader", name, value)
 
     def _samplers(self, batch_size: Any, sampler: Any, batch_sampler: Any) -> tuple[Any, Any]:
         """The sampler and the batch sampler; None for one that there is not."""

@@ -13,12 +13,21 @@ import numpy as np
 
 from ..arguments import flag, integer
 from ..errors import ShapeError, message
-from ..random import Generator, drawing_from, permutation
+from ..random import Generator, check_generator, drawing_from, permutation
 from ..random import generator as drawn_from
 from ..signatures import judged, shown
 from .dataset import length
 
-__all__ = ["BatchSampler", "RandomSampler", "Sampler", "SequentialSampler", "SubsetRandomSampler", "WeightedRandomSampler", "batches_of"]
+__all__ = [
+    "BatchSampler",
+    "RandomSampler",
+    "Sampler",
+    "SequentialSampler",
+    "SubsetRandomSampler",
+    "WeightedRandomSampler",
+    "batches_of",
+    "check_indices",
+]
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -73,6 +82,7 @@ class RandomSampler(_Order):
     def __init__(
         self, data_source: Any, replacement: bool = False, num_samples: int | None = None, generator: Generator | None = None
     ) -> None:
+        check_generator("RandomSampler", generator)
         self.data_source, self.generator = data_source, generator
         self.replacement = flag("RandomSampler", "replacement", replacement)
         self._samples = None if num_samples is None else integer("RandomSampler", "num_samples", num_samples)
@@ -106,8 +116,11 @@ class SubsetRandomSampler(Sampler[int]):
     """
 
     def __init__(self, indices: Sequence[int], generator: Generator | None = None) -> None:
+        check_generator("SubsetRandomSampler", generator)
         self.indices, self.generator = indices, generator
         length("SubsetRandomSampler", indices)
+        if not hasattr(indices, "__getitem__"):
+            raise TypeError(message("SubsetRandomSampler", "indices as a sequence", shown(indices)))
 
     def __iter__(self) -> Iterator[int]:
         for i in permutation(len(self.indices), None if self.generator is None else self.generator.numpy).tolist():
@@ -129,6 +142,7 @@ class WeightedRandomSampler(_Order):
     """
 
     def __init__(self, weights: Any, num_samples: int, replacement: bool = True, generator: Generator | None = None) -> None:
+        check_generator("WeightedRandomSampler", generator)
         self.num_samples = integer("WeightedRandomSampler", "num_samples", num_samples)
         self.replacement, self.generator = flag("WeightedRandomSampler", "replacement", replacement), generator
         self.weights = _weights(weights, None if self.replacement else self.num_samples)
@@ -174,6 +188,7 @@ class BatchSampler(Sampler[list[Any]]):
     """
 
     def __init__(self, sampler: Iterable[Any], batch_size: int, drop_last: bool) -> None:
+        check_indices("BatchSampler", "sampler", sampler)
         self.sampler = sampler
         self.batch_size, self.drop_last = integer("BatchSampler", "batch_size", batch_size), flag("BatchSampler", "drop_last", drop_last)
 
@@ -186,6 +201,12 @@ class BatchSampler(Sampler[list[Any]]):
     def __len__(self) -> int:
         whole, rest = divmod(length("BatchSampler", self.sampler), self.batch_size)
         return whole if self.drop_last or not rest else whole + 1
+
+
+def check_indices(op: str, name: str, value: Any) -> None:
+    """TypeError for what can't be iterated over."""
+    if isinstance(value, type) or not (isinstance(value, Iterable) or hasattr(value, "__getitem__")):
+        raise TypeError(message(op, f"{name} as indices that can be iterated over", shown(value)))
 
 
 def batches_of(sampler: Any, stream: np.random.Generator) -> Iterator[Any]:
