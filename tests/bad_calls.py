@@ -523,7 +523,6 @@ ROWS: dict[str, Callable[[], Call]] = {
         nc.data.ConcatDataset([list(zip(*pair()))]),
         2,
         False,
-        [0, 3, 1],
         collate_fn=nc.data.default_collate,
         pin_memory=False,
         drop_last=False,
