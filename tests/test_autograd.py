@@ -194,6 +194,9 @@ GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tenso
         (lambda x: F.cross_entropy(x, nc.tensor([0, 2, 1]), label_smoothing=0.2, reduction="none"), [real(3, 4)]),
         (lambda x: F.cross_entropy(x, nc.tensor([[0, 2], [1, 1]]), reduction="sum"), [real(2, 3, 2)]),
     ],
+    ops.loss.BinaryCrossEntropy: [
+        (lambda x, y: F.binary_cross_entropy(x.sigmoid(), y.sigmoid()), [real(3, 4), real(3, 4, seed=1)]),
+    ],
     ops.conv.Conv: [
         (lambda x, w, b: F.conv2d(x, w, b, padding=1), [real(2, 2, 3, 4), real(3, 2, 3, 3, seed=1), real(3, seed=2)]),
         (lambda x, w: F.conv2d(x, w, stride=2, padding="valid", dilation=2), [real(1, 1, 5, 6), real(2, 1, 2, 2, seed=1)]),
@@ -1134,6 +1137,23 @@ FLAG = "[{}] expected {} as True or False; received {}."
 mask = nc.tensor([True, False])
 
 ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
+    (lambda: F.hardtanh(x, 2.0, 1.0), ValueError, "[hardtanh] expected min_val of at most max_val; received 2.0 and 1.0."),
+    (
+        lambda: F.gaussian_nll_loss(nc.ones(2, 3), nc.ones(2, 3), nc.ones(5)),
+        nc.ShapeError,
+        "[gaussian_nll_loss] expected variances (2, 3), or with 1 for the last axis; received variances (5,).",
+    ),
+    (
+        lambda: F.multilabel_soft_margin_loss(nc.ones(2)[0], nc.ones(2)[0]),
+        nc.ShapeError,
+        "[multilabel_soft_margin_loss] expected scores (N, K) or (K,); received scores ().",
+    ),
+    (
+        lambda: F.cosine_embedding_loss(nc.ones(2, 2, 2), nc.ones(2, 2, 2), nc.ones(2)),
+        nc.ShapeError,
+        "[cosine_embedding_loss] expected vectors (N, D) and a target (N,), or (D,) and (); received vectors (2, 2, 2), target (2,).",
+    ),
+    (lambda: F.rrelu(x, 0.5, 0.2), ValueError, "[rrelu] expected lower of at most upper; received 0.5 and 0.2."),
     (lambda: x.size(2), nc.ShapeError, "[size] expected an axis of a tensor with 2 axes; received 2."),
     (lambda: x.size((0, 1)), nc.ShapeError, "[size] expected an axis of a tensor with 2 axes; received (0, 1)."),
     (lambda: nc.tensor(1.0).size(0), nc.ShapeError, "[size] expected a tensor with axes; received a 0-d tensor."),

@@ -1,7 +1,8 @@
 """Runs a script so that two libraries can be compared: weights, orders and random numbers come from NumPy.
 
-``python prelude.py SCRIPT [ARGS]`` with PyTorch, ``numbacnn run prelude.py SCRIPT [ARGS]`` without. A network's weights are filled when an
-optimiser is given them; loaders don't shuffle; dropout and random transforms leave their input alone.
+``python prelude.py SCRIPT [ARGS]`` with PyTorch, ``numbacnn run prelude.py SCRIPT [ARGS]`` without. Weights are filled when an optimiser is
+given them, and what is left of a network when it is set to training. Loaders don't shuffle; dropout and random transforms leave their
+input alone; made-up pictures are NumPy's.
 """
 
 from __future__ import annotations
@@ -26,38 +27,42 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 import torch.utils.data
-from torchvision import transforms
+from PIL import Image
+from torchvision import datasets, transforms
 
 numbers = np.random.RandomState(0)
 
 
-def filled(values: np.ndarray) -> np.ndarray | None:
+seen: set[int] = set()
+
+
+def fill(parameters):  # type: ignore[no-untyped-def]
     """Weights uniform within 1 / sqrt(fan in); a vector of equal numbers, such as the scales of a norm, stays."""
-    if values.size and (values == values.flat[0]).all():
-        return None
-    return numbers.uniform(-1, 1, values.shape).astype(np.float32) / np.float32(np.sqrt(np.prod(values.shape[1:]) if values.ndim > 1 else len(values)))
+    for p in parameters:
+        values = p.detach().numpy()
+        constant = values.ravel()[0] in (0, 0.25, 1) if values.size == 1 else (values == values.ravel()[0]).all()
+        if id(p) in seen or constant:
+            continue
+        seen.add(id(p))
+        bound = np.float32(np.sqrt(np.prod(values.shape[1:]) if values.ndim > 1 else len(values)))
+        with torch.no_grad():
+            p.copy_(torch.from_numpy(numbers.uniform(-1, 1, values.shape).astype(np.float32) / bound))
 
 
-def start(optimizer_init):  # type: ignore[no-untyped-def]
-    seen: set[int] = set()
-
-    def init(self, params, *args, **options):  # type: ignore[no-untyped-def]
-        params = list(params)
-        for group in params:
-            for p in group["params"] if isinstance(group, dict) else [group]:
-                if id(p) in seen:
-                    continue
-                seen.add(id(p))
-                values = filled(p.detach().numpy())
-                if values is not None:
-                    with torch.no_grad():
-                        p.copy_(torch.from_numpy(values))
-        optimizer_init(self, params, *args, **options)
-
-    return init
+def init(self, params, *args, **options):  # type: ignore[no-untyped-def]
+    params = list(params)
+    fill(p for group in params for p in (group["params"] if isinstance(group, dict) else [group]))
+    optimizer_init(self, params, *args, **options)
 
 
-torch.optim.Optimizer.__init__ = start(torch.optim.Optimizer.__init__)
+def train(self, mode=True):  # type: ignore[no-untyped-def]
+    if mode:
+        fill(self.parameters())
+    return module_train(self, mode)
+
+
+optimizer_init, torch.optim.Optimizer.__init__ = torch.optim.Optimizer.__init__, init
+module_train, nn.Module.train = nn.Module.train, train
 
 
 class Ordered(torch.utils.data.DataLoader):
@@ -65,6 +70,20 @@ class Ordered(torch.utils.data.DataLoader):
         super().__init__(dataset, batch_size, False, **options)
 
 
+class Fake(torch.utils.data.Dataset):
+    def __init__(self, size, image_size, num_classes, transform=None, random_offset=0):  # type: ignore[no-untyped-def]
+        self.size, self.shape, self.classes, self.transform, self.offset = size, image_size, num_classes, transform, random_offset
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        own = np.random.RandomState(index + self.offset)
+        picture = Image.fromarray(own.randint(0, 256, (*self.shape[1:], self.shape[0])).astype(np.uint8))
+        return self.transform(picture), int(own.randint(0, self.classes))
+
+    def __len__(self):  # type: ignore[no-untyped-def]
+        return self.size
+
+
+datasets.FakeData = Fake
 torch.utils.data.DataLoader = Ordered
 torch.randn = lambda *size, **options: torch.from_numpy(numbers.standard_normal(size).astype(np.float32))
 torch.randn_like = lambda x, **options: torch.from_numpy(numbers.standard_normal(tuple(x.shape)).astype(np.float32))

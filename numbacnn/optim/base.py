@@ -115,9 +115,11 @@ class Optimizer:
             if group.get(name, only) is not only:
                 raise ValueError(message(op, f"{name} = {only}, which is all that {type(self).__name__} has", shown(group[name])))
         for name in self._rates:
-            number(op, name, group[name])
+            if name in group:  # an optimiser of the user's own need not have them all
+                number(op, name, group[name])
         for name in self._flags:
-            plain_flag(op, name, group[name])
+            if name in group:
+                plain_flag(op, name, group[name])
         self._check(op, group)
 
     def _check(self, op: str, group: Mapping[str, Any]) -> None:
