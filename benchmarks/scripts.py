@@ -82,7 +82,7 @@ def run(command: list[str], folder: Path, env: dict[str, str]) -> tuple[str, flo
 
 def compared(ours: str, theirs: str) -> float:
     """The largest difference of two numbers at the same place, relative to 1 or the number; infinite where the words differ."""
-    number = re.compile(r"-?\d+\.\d+")
+    number = re.compile(r"-?\d+(?:\.\d+)?")
     if number.sub("#", ours) != number.sub("#", theirs):
         return float("inf")
     pairs = zip(map(float, number.findall(ours)), map(float, number.findall(theirs)))
