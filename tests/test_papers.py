@@ -52,7 +52,7 @@ def api() -> list[tuple[str, str]]:
 def test_the_names_of_the_api_are_there() -> None:
     found = api()
     assert len(found) > 100
-    rooms = {"a `Tensor`": nc.Tensor, "`nn`": nc.nn, "`models`": nc.models, "`optim`": nc.optim, "`data`": nc.data}
+    rooms = {"a `Tensor`": nc.Tensor, "`nn`": nc.nn, "`models`": nc.models, "`optim`": nc.optim, "`data`": nc.data, "`vision`": nc.vision}
     for label, name in found:
         owner = rooms.get(label, nc)
         for part in name.removeprefix("nn.").split("."):
