@@ -14,7 +14,7 @@ from .backends import device, empty_cache, launch
 from .chapter import convolve2d, corr2d, corr2d_multi_in, corr2d_multi_in_out, pool2d
 from .dtypes import bool_, finfo, float32, float64, iinfo, int8, int16, int32, int64, uint8
 from .errors import DeviceError, DTypeError, FormatError, ShapeError
-from .random import Generator, get_rng_state, manual_seed, set_rng_state
+from .random import Generator, get_rng_state, initial_seed, manual_seed, set_rng_state
 from .tensor import (
     Function,
     Tensor,

@@ -22,13 +22,15 @@ __all__ = [
     "drawing_from",
     "generator",
     "get_rng_state",
+    "initial_seed",
     "key",
     "manual_seed",
     "permutation",
     "set_rng_state",
 ]
 
-_generator = np.random.Generator(np.random.PCG64())
+_seed = secrets.randbits(63)
+_generator = np.random.Generator(np.random.PCG64(_seed))
 watch(_generator.bit_generator.lock)  # type: ignore[attr-defined]
 
 
@@ -92,8 +94,20 @@ def manual_seed(seed: int) -> None:
     >>> nc.manual_seed(0); a = nc.rand(3); nc.manual_seed(0); bool((a == nc.rand(3)).all())
     True
     """
+    global _seed
     recording.refuse("the random generator is set")
-    _generator.bit_generator.state = np.random.PCG64(integer("manual_seed", "seed", seed, 0)).state
+    _seed = integer("manual_seed", "seed", seed, 0)
+    _generator.bit_generator.state = np.random.PCG64(_seed).state
+
+
+def initial_seed() -> int:
+    """The number that the library's stream was started from: that of :func:`manual_seed`, or one that the system drew.
+
+    >>> manual_seed(3)
+    >>> initial_seed()
+    3
+    """
+    return _seed
 
 
 def get_rng_state() -> dict[str, Any]:

@@ -83,6 +83,12 @@ def test_a_missing_name_is_an_attribute_error_and_an_import_error() -> None:
         import numbacnn.compat.torch.quantum  # noqa: F401
     with pytest.raises(AttributeError, match=r"received torch\.Tensor\.histc;"):
         nc.ones(2).histc
+    with pytest.raises(AttributeError, match=r"received torch\.nn\.Module\.half; float32 and float64 are what the library computes in"):
+        nn.Linear(1, 1).half
+    with pytest.raises(AttributeError, match=r"received torch\.nn\.Module\.share_memory;"):
+        nn.Linear(1, 1).share_memory
+    with pytest.raises(AttributeError, match=r"^'Linear' object has no attribute 'shape'$"):
+        nn.Linear(1, 1).shape
 
 
 def test_switches_of_backends() -> None:
@@ -95,8 +101,20 @@ def test_switches_of_backends() -> None:
     assert torch.are_deterministic_algorithms_enabled() and not torch.backends.mps.is_available()
     torch.use_deterministic_algorithms(True)
     torch.set_float32_matmul_precision("high")
-    with pytest.raises(ValueError, match="the library does nothing else"):
+    with pytest.raises(
+        ValueError, match=r"^\[set_default_dtype\] expected one of float32; received float64; the library does nothing else"
+    ):
         torch.set_default_dtype(torch.float64)
+    assert not torch.distributed.is_available() and not torch.distributed.is_initialized()
+    with pytest.raises(AttributeError, match=r"received torch\.distributed\.init_process_group; one process and one device"):
+        torch.distributed.init_process_group("nccl")
+    with pytest.raises(AttributeError, match=r"received torch\.onnx\.export; left out"):
+        torch.onnx.export
+    with pytest.warns(UserWarning, match="backward does not look for NaN here"), torch.autograd.set_detect_anomaly(True):
+        pass
+    with warnings.catch_warnings(), torch.autograd.detect_anomaly(False):
+        warnings.simplefilter("error")
+        torch.autograd.set_detect_anomaly(False)
 
 
 def test_devices_are_strings_with_a_type() -> None:
@@ -125,6 +143,51 @@ def test_constructors_of_old() -> None:
     assert x.type(torch.float32).dtype == nc.float32
     with pytest.raises(TypeError, match=r"^\[FloatTensor\] expected sizes, or one list, array or tensor; received 2 arguments"):
         torch.FloatTensor([1], [2])
+
+
+def test_a_shape_is_a_size() -> None:
+    """So that ``Tensor(x.size())`` is of that size, and not of its numbers."""
+    import numbacnn.compat.torch as torch
+
+    x = nc.ones(2, 3)
+    assert isinstance(x.shape, torch.Size) and x.size() == (2, 3) and x.shape.numel() == 6 and str(x.shape) == "torch.Size([2, 3])"
+    assert torch.Tensor(x.size()).shape == torch.FloatTensor(x.shape).shape == x.new(x.size()).shape == (2, 3)
+    assert torch.Tensor(np.int64(2), 3).shape == x.new(2, 3).shape == (2, 3) and x.long().new([1.5]).tolist() == [1]
+
+
+def test_the_type_of_tensors() -> None:
+    """The class is compared, and never made another of; a class of the GPU moves tensors there."""
+    import numbacnn.compat.torch as torch
+
+    x = nc.ones(2)
+    kind = type(x)
+    assert kind == torch.Tensor and kind != torch.FloatTensor and torch.Tensor != torch.FloatTensor and len({torch.Tensor}) == 1
+    with pytest.raises(TypeError, match="^" + re.escape("[compat] expected tensors as they are; received a subclass Mine of Tensor")):
+        type("Mine", (torch.Tensor,), {})
+    assert nn.Linear(1, 1).type(torch.DoubleTensor).weight.type() == "torch.DoubleTensor"
+    if not nc.cuda.is_available():
+        for kind in (torch.cuda.FloatTensor, "torch.cuda.FloatTensor"):
+            with pytest.raises(nc.DeviceError):
+                x.type(kind)
+
+
+def test_the_seed_of_a_worker() -> None:
+    """``initial_seed`` as PyTorch's documents use it: in a worker it is the worker's own."""
+    import numbacnn.compat.torch as torch
+
+    torch.manual_seed(5)
+    seeds: dict[int, int] = {}
+    loader = torch.utils.data.DataLoader(range(6), num_workers=2, worker_init_fn=lambda i: seeds.update({i: torch.initial_seed()}))
+    list(loader)
+    assert torch.initial_seed() == 5 and sorted(seeds) == [0, 1] and len({5, *seeds.values()}) == 3
+
+
+def test_what_peoples_own_initialisers_and_layers_look_up() -> None:
+    import numbacnn.compat.torch as torch
+
+    assert torch.nn.init._calculate_fan_in_and_fan_out(nc.ones(6, 3, 5, 5)) == (75, 150)
+    assert isinstance(nn.BatchNorm2d(2), torch.nn.modules.batchnorm._BatchNorm)
+    assert "rand" not in dir(torch.autograd) and torch.autograd.no_grad is nc.no_grad
 
 
 def test_a_variable_is_a_tensor_without_a_history() -> None:
@@ -311,6 +374,8 @@ def test_check_lists_names_without_running_them(tmp_path: Path, capsys: pytest.C
         from torch.nn import FractionalMaxPool2d, Linear
         from torchvision.models import *
         import numpy as np
+        import re
+        from PIL import Image
         raise SystemExit("it is not run")
         layers = nn
         class Net(nn.Module):
@@ -324,6 +389,8 @@ def test_check_lists_names_without_running_them(tmp_path: Path, capsys: pytest.C
         torch.manual_seed(1)
         resnet18(num_classes=3)
         np.fft.fft(1)
+        np.linalg.svd(1), re.compile(1), Image.new("RGB", 1), queue.put(1)
+        torch.nn.Linear(1, 1)._new()
     """))  # fmt: skip
     (tmp_path / "bad.py").write_text("def (")
     (tmp_path / "none.py").write_text("import numpy as np\nnp.zeros(1).histc(1)\n")
@@ -331,10 +398,10 @@ def test_check_lists_names_without_running_them(tmp_path: Path, capsys: pytest.C
     assert set(report.missing) == {".histc", "torch.nn.FractionalMaxPool2d", "torch.nn.Conv2D", "torch.nn.Conv2d(color=)"}
     assert report.missing["torch.nn.Conv2D"] == "the nearest is torch.nn.Conv2d"
     assert set(report.different) == {"torch.manual_seed"} and [Path(file).name for file in report.unread] == ["bad.py"]
-    assert report.used["torch.nn.Conv2D"] == [f"{tmp_path / 'model.py'}:13"] and "torchvision.models.resnet18" in report.used
+    assert report.used["torch.nn.Conv2D"] == [f"{tmp_path / 'model.py'}:15"] and "torchvision.models.resnet18" in report.used
     assert cli.main(["check", str(tmp_path)]) == 1
     shown = capsys.readouterr().out
-    assert f"  torch.nn.Conv2D ({tmp_path / 'model.py'}:13): the nearest is torch.nn.Conv2d\n" in shown
+    assert f"  torch.nn.Conv2D ({tmp_path / 'model.py'}:15): the nearest is torch.nn.Conv2d\n" in shown
     count = len(report.used)
     assert shown.endswith(f"{count - 4} of {count} names of torch and torchvision are here.\n")
     (tmp_path / "model.py").write_text("import torch\ntorch.ones(2)\n")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from .. import backends, nn
 from ..tensor import Tensor
+from .methods import METHODS
 from .modules import Missing, missing
-from .tensors import OLD_TYPES, device, named
+from .table import LEFT_OUT
+from .tensors import OLD_TYPES, Size, device, old_type
 
 __all__ = ["adapt"]
 
@@ -21,19 +23,44 @@ def adapt() -> None:
     slot = inspect.getattr_static(Tensor, "device")
     devices = {name: device(name) for name in backends.names()}
     setattr(Tensor, "device", property(lambda x: devices[slot.__get__(x)], slot.__set__))  # noqa: B010
+    setattr(Tensor, "shape", property(lambda x: Size(x.array.shape)))  # noqa: B010
     for kind in (Tensor, nn.Module):
         for name, dropped in (("to", ("non_blocking", "memory_format")), ("contiguous", ("memory_format",)), ("clone", ("memory_format",))):
             if hasattr(kind, name):
                 setattr(kind, name, _dropping(getattr(kind, name), dropped))
         setattr(kind, "cuda", _numbered(kind.cuda))  # noqa: B010
+        setattr(kind, "type", _type)  # noqa: B010
+    Tensor.new = _new  # type: ignore[attr-defined]
     Tensor.__getattr__ = _unknown  # type: ignore[attr-defined]
-    Tensor.type = _type(Tensor.type)  # type: ignore[method-assign]
+    nn.Module.__getattr__ = _unknown_of_modules(nn.Module.__getattr__)  # type: ignore[method-assign]
 
 
 def _unknown(x: Tensor, name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
     raise Missing(missing(f"torch.Tensor.{name}"))
+
+
+def _unknown_of_modules(look_up: Callable[..., Any]) -> Callable[..., Any]:
+    """Says of PyTorch's methods that they are missing; other attributes are the user's own affair."""
+
+    @functools.wraps(look_up)
+    def __getattr__(self: nn.Module, name: str) -> Any:
+        try:
+            return look_up(self, name)
+        except AttributeError:
+            full = f"torch.nn.Module.{name}"
+            if full in LEFT_OUT or (name in METHODS and not hasattr(Tensor, name)):
+                raise Missing(missing(full)) from None
+            raise
+
+    return __getattr__
+
+
+def _new(x: Tensor, *args: Any) -> Tensor:
+    """Another tensor of the dtype, on the device: of these sizes, or of these values."""
+    kind = next(kind for kind in OLD_TYPES.values() if kind.dtype == x.dtype)
+    return cast(Tensor, kind(*args, device=x.device))
 
 
 def _dropping(method: Callable[..., Any], dropped: tuple[str, ...]) -> Callable[..., Any]:
@@ -57,11 +84,9 @@ def _numbered(cuda: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _type(convert: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(convert)
-    def type(self: Tensor, dtype: Any = None, **options: Any) -> Any:
-        if dtype is None:
-            return f"torch.{next(name for name, kind in OLD_TYPES.items() if kind.dtype == self.dtype)}"
-        return convert(self, named(dtype))
-
-    return type
+def _type(x: Any, dtype: Any = None, non_blocking: bool = False, **options: Any) -> Any:
+    """In a dtype, and on the GPU for ``torch.cuda.FloatTensor``; without one, the name of the tensor's class of old."""
+    if dtype is None:
+        return f"torch.{'cuda.' * x.is_cuda}{next(name for name, kind in OLD_TYPES.items() if kind.dtype == x.dtype)}"
+    kind = old_type(dtype)
+    return x.to(dtype) if kind is None else x.to(dtype=kind.dtype, device=kind.device or "cpu")

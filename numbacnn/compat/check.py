@@ -20,7 +20,7 @@ from .table import DIFFERENT, MODULES
 __all__ = ["Report", "check"]
 
 ROOTS = ("torch", "torchvision")
-EVERYWHERE = frozenset(name for kind in (Tensor, nn.Module, optim.Optimizer) for name in dir(kind))
+EVERYWHERE = frozenset(name for kind in (Tensor, nn.Module, optim.Optimizer) for name in dir(kind) if not name.startswith("_"))
 
 
 @dataclass
@@ -117,6 +117,13 @@ def _judge(report: Report, full: str, keywords: list[str], place: str) -> None:
             report.different[full] = DIFFERENT[prefix]
 
 
+def _is_of(names: set[str], node: ast.expr) -> bool:
+    """Whether a dotted name begins with one of these: ``np.linalg.svd`` with ``np``."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return isinstance(node, ast.Name) and node.id in names
+
+
 def takes(function: Any, keyword: str) -> bool:
     try:
         parameters = inspect.signature(function).parameters
@@ -130,6 +137,7 @@ class Uses(ast.NodeVisitor):
 
     def __init__(self, tree: ast.AST, own: set[str]) -> None:
         self.names: dict[str, str] = {}
+        self.others: set[str] = set()  # what other modules give: their functions are no methods of tensors
         self.own = own
         self.found: list[tuple[str, int, list[str]]] = []
         imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
@@ -141,10 +149,14 @@ class Uses(ast.NodeVisitor):
     def _bind(self, node: ast.Import | ast.ImportFrom) -> None:
         for name in node.names:
             if isinstance(node, ast.Import):
-                if name.name.partition(".")[0] in ROOTS:
+                if name.name.partition(".")[0] not in ROOTS:
+                    self.others.add(name.asname or name.name.partition(".")[0])
+                else:
                     self.names[name.asname or name.name.partition(".")[0]] = name.name if name.asname else name.name.partition(".")[0]
                     self._use(name.name, node.lineno)
-            elif node.module and not node.level and node.module.partition(".")[0] in ROOTS:
+            elif node.level or not node.module or node.module.partition(".")[0] not in ROOTS:
+                self.others.add(name.asname or name.name)
+            else:
                 self._use(node.module, node.lineno)
                 if name.name != "*":
                     self.names[name.asname or name.name] = f"{node.module}.{name.name}"
@@ -176,7 +188,7 @@ class Uses(ast.NodeVisitor):
             self._use(full, node.lineno, [keyword.arg for keyword in node.keywords if keyword.arg])
         elif isinstance(node.func, ast.Attribute):
             name = node.func.attr
-            if name in METHODS and name not in EVERYWHERE and name not in self.own:
+            if name in METHODS - EVERYWHERE - self.own and not _is_of(self.others, node.func):
                 self._use(f".{name}", node.lineno)
             self.visit(node.func.value)
         else:

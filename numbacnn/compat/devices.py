@@ -88,7 +88,7 @@ accelerator = SimpleNamespace(
     current_device_index=_needs_gpu(0),
     device_count=gpu.device_count,
     is_available=gpu.is_available,
-    set_device_index=unchanged(0),
+    set_device_index=unchanged("set_device_index", 0),
     synchronize=lambda device=None: gpu.synchronize() if gpu.is_available() else None,
 )
 cuda = SimpleNamespace(
@@ -114,6 +114,7 @@ cudnn = SimpleNamespace(
     version=lambda: None,
 )
 matmul = SimpleNamespace(allow_tf32=False)
+distributed = SimpleNamespace(is_available=lambda: False, is_initialized=lambda: False)
 mps = SimpleNamespace(is_available=lambda: False, is_built=lambda: False)
 version = SimpleNamespace(cuda=None, hip=None, __version__="2.13.0")
 

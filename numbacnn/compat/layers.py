@@ -128,7 +128,10 @@ class _Functional:
 
 
 class _Init:
-    """Initialisers by the names that they had before PyTorch 0.4."""
+    """Initialisers by the names that they had before PyTorch 0.4, and what people's own ones call."""
+
+    def _calculate_fan_in_and_fan_out(self, tensor: Any) -> tuple[int, int]:
+        return initialisers.fan_in_and_fan_out("_calculate_fan_in_and_fan_out", tensor.shape)
 
     def __getattr__(self, name: str) -> Any:
         if name.endswith("_") or not hasattr(initialisers, f"{name}_"):

@@ -1,4 +1,4 @@
-"""The names of methods in PyTorch 2.13: those of tensors, modules and optimisers that no string, list or dictionary has."""
+"""The names of methods in PyTorch 2.13: those of tensors, modules and optimisers that no string, list, dictionary or queue has."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ METHODS = frozenset(
     log_normal_ log_softmax logaddexp logaddexp2 logcumsumexp logdet logical_and logical_and_ logical_not logical_not_ logical_or
     logical_or_ logical_xor logical_xor_ logit logit_ logsumexp long lstsq lt lt_ lu lu_solve mT map2_ map_ masked_fill masked_fill_
     masked_scatter masked_scatter_ masked_select matmul matrix_exp matrix_power max maximum mean median min minimum mm mode module_load
-    modules moveaxis movedim msort mtia mul mul_ multinomial multiply multiply_ mv mvlgamma mvlgamma_ name named_buffers named_children
+    modules moveaxis movedim msort mtia mul mul_ multinomial multiply multiply_ mv mvlgamma mvlgamma_ named_buffers named_children
     named_modules named_parameters nan_to_num nan_to_num_ nanmean nanmedian nanquantile nansum narrow narrow_copy nbytes ndim ndimension
     ne ne_ neg neg_ negative negative_ nelement new new_empty new_empty_strided new_full new_ones new_tensor new_zeros nextafter
     nextafter_ nonzero nonzero_static norm normal_ not_equal not_equal_ numel numpy orgqr ormqr outer output_nr parameters permute
-    pin_memory pinverse polygamma polygamma_ positive pow pow_ prelu prod profile_hook_step put put_ q_per_channel_axis
+    pin_memory pinverse polygamma polygamma_ positive pow pow_ prelu prod profile_hook_step put_ q_per_channel_axis
     q_per_channel_scales q_per_channel_zero_points q_scale q_zero_point qr qscheme quantile rad2deg rad2deg_ random_ ravel reciprocal
     reciprocal_ record_stream register_backward_hook register_buffer register_forward_hook register_forward_pre_hook
     register_full_backward_hook register_full_backward_pre_hook register_hook register_load_state_dict_post_hook

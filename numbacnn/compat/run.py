@@ -18,7 +18,8 @@ __all__ = ["run"]
 def run(script: str, arguments: Sequence[str] = ()) -> int:
     """Run a file as ``python script arguments`` does, but for what ``import torch`` and ``import torchvision`` give.
 
-    ``sys.argv`` and ``sys.path[0]`` of this process are the script's from then on.
+    ``sys.argv`` and ``sys.path[0]`` of this process are the script's from then on. Processes that it forks are like it; one that
+    ``multiprocessing`` spawns imports the ``torch`` that is installed.
 
     Returns:
         0; or 1 where the script raised, after its traceback is printed.

@@ -12,8 +12,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torch": ("numbacnn.compat.tensors", "numbacnn.compat.devices", "numbacnn"),
     "torch.accelerator": ("numbacnn.compat.devices:accelerator",),
     "torch.amp": ("numbacnn.compat.devices:amp",),
-    "torch.autograd": ("numbacnn.compat.tensors:autograd", "numbacnn"),
-    "torch.autograd.function": ("numbacnn.compat.tensors:autograd", "numbacnn"),
+    "torch.autograd": ("numbacnn.compat.tensors:autograd", "numbacnn.testing.gradients"),
+    "torch.autograd.function": ("numbacnn.compat.tensors:autograd",),
     "torch.autograd.variable": ("numbacnn.compat.tensors:autograd",),
     "torch.backends": (),
     "torch.backends.cuda": (),
@@ -22,6 +22,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torch.backends.mps": ("numbacnn.compat.devices:mps",),
     "torch.cuda": ("numbacnn.compat.devices:cuda", "numbacnn.cuda"),
     "torch.cuda.amp": ("numbacnn.compat.devices:amp",),
+    "torch.distributed": ("numbacnn.compat.devices:distributed",),
     "torch.functional": ("numbacnn",),
     "torch.jit": ("numbacnn.compat.devices:jit",),
     "torch.hub": ("numbacnn.compat.vision:hub",),
@@ -33,13 +34,15 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torch.nn.modules": _NN,
     **{
         f"torch.nn.modules.{name}": _NN
-        for name in "activation batchnorm container conv dropout linear loss module padding pooling upsampling".split()  # noqa: SIM905
+        for name in "activation container conv dropout linear loss module padding pooling upsampling".split()  # noqa: SIM905
     },
+    "torch.nn.modules.batchnorm": (*_NN, "numbacnn.nn.norm"),
     "torch.nn.modules.utils": ("numbacnn.compat.layers:sizes",),
     "torch.nn.parallel": _NN,
     "torch.nn.parameter": _NN,
     "torch.nn.utils": ("numbacnn.nn.utils",),
     "torch.nn.utils.clip_grad": ("numbacnn.nn.utils",),
+    "torch.onnx": (),
     "torch.optim": ("numbacnn.optim",),
     "torch.optim.lr_scheduler": ("numbacnn.optim.lr_scheduler",),
     "torch.optim.optimizer": ("numbacnn.optim",),
@@ -82,6 +85,8 @@ LEFT_OUT: dict[str, str] = {
     "torch.float16": _FLOATS,
     "torch.half": _FLOATS,
     "torch.jit": "left out for good: numbacnn.compile makes a step one call, numbacnn.save keeps weights",
+    "torch.nn.Module.bfloat16": _FLOATS,
+    "torch.nn.Module.half": _FLOATS,
     "torch.nn.parallel.DistributedDataParallel": "one process and one device are what the library runs on",
     "torch.nn.quantized": "left out for good",
     "torch.onnx": "left out: numbacnn.save writes weights that PyTorch reads, and PyTorch writes ONNX",
@@ -98,9 +103,11 @@ DIFFERENT = {
     "torch.autocast": "float32 is computed in float32; half precision is not used",
     "torch.compile": "numbacnn.compile: a step or a module is recorded and replayed with the same bits",
     "torch.cuda.amp": "float32 is computed in float32; half precision is not used",
+    "torch.load": "nothing that a file names is run, whatever weights_only says: whole modules are not read",
     "torch.manual_seed": "other random numbers than PyTorch's come from the same seed",
     "torch.nn.DataParallel": "there is one device; keys begin with module. all the same",
     "torch.nn.init.kaiming_normal": "now kaiming_normal_",
+    "torch.save": "tensors, numbers, strings and dtypes in lists, tuples, dicts and sets; whole modules and arrays are refused",
     "torch.utils.data.DataLoader": "workers are threads unless multiprocessing_context= is given; the order is not PyTorch's",
 }
 """Names, or all below them, that mean something else here, and what."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import warnings
@@ -13,16 +14,17 @@ import numpy as np
 
 from .. import backends, random
 from ..arguments import flag, integer
+from ..data import get_worker_info
 from ..dtypes import as_dtype, float32
 from ..errors import message
-from ..tensor import Function, empty, tensor, text
+from ..tensor import Function, empty, enable_grad, inference_mode, no_grad, set_grad_enabled, tensor, text
 from ..tensor import Tensor as OurTensor
 from ..version import __version__ as VERSION
 
 __all__ = """
     Generator Size Tensor Variable are_deterministic_algorithms_enabled channels_last contiguous_format device dtype e get_default_dtype inf
-    is_tensor nan newaxis pi preserve_format set_default_dtype set_default_tensor_type set_float32_matmul_precision set_printoptions strided
-    use_deterministic_algorithms
+    initial_seed is_tensor nan newaxis pi preserve_format set_default_dtype set_default_tensor_type set_float32_matmul_precision
+    set_printoptions strided use_deterministic_algorithms
     BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor IntTensor LongTensor ShortTensor
 """.split()  # noqa: SIM905
 
@@ -51,10 +53,13 @@ class device(str):
 
 
 class Size(tuple[int, ...]):
-    """The sizes of a tensor."""
+    """The sizes of a tensor: its ``shape``."""
 
     def numel(self) -> int:
         return math.prod(self)
+
+    def __repr__(self) -> str:
+        return f"torch.Size({[*self]})"
 
 
 class TensorType(type):
@@ -63,22 +68,32 @@ class TensorType(type):
     dtype: np.dtype[Any] | None
     device: str | None
 
+    def __init__(cls, name: str, bases: tuple[type, ...], members: dict[str, Any]) -> None:
+        if bases:
+            raise TypeError(message("compat", "tensors as they are", f"a subclass {name} of {bases[0].__name__}", "wrap one instead"))
+        super().__init__(name, bases, members)
+
     def __call__(cls, *args: Any, **options: Any) -> OurTensor:
         wanted = {"dtype": cls.dtype or float32, **({"device": cls.device} if cls.device else {}), **options}
-        if all(isinstance(arg, int) and not isinstance(arg, bool) for arg in args) and args:
+        if all(isinstance(arg, (int, np.integer)) and not isinstance(arg, bool) for arg in args) and args:
             return empty(args, **wanted)
         if len(args) > 1:
             raise TypeError(message(cls.__name__, "sizes, or one list, array or tensor", f"{len(args)} arguments"))
         data = args[0] if args else []
         if isinstance(data, Size):
             return empty(data, **wanted)
-        return data.to(wanted["dtype"]) if isinstance(data, OurTensor) else tensor(data, **wanted)
+        return data.to(**wanted) if isinstance(data, OurTensor) else tensor(data, **wanted)
 
     def __instancecheck__(cls, x: object) -> bool:
         return isinstance(x, OurTensor) and cls.dtype in (None, x.dtype) and cls.device in (None, x.device)
 
     def __subclasscheck__(cls, other: type) -> bool:
         return other is cls or issubclass(other, OurTensor)
+
+    def __eq__(cls, other: object) -> bool:
+        return other is cls or (cls.dtype is None and other is OurTensor)  # type(x) == torch.Tensor
+
+    __hash__ = type.__hash__
 
     def __getattr__(cls, name: str) -> Any:
         return getattr(OurTensor, name)
@@ -124,12 +139,12 @@ def say_once(text: str) -> None:
     warnings.warn(text, stacklevel=3)
 
 
-def unchanged(*allowed: Any) -> Callable[..., None]:
+def unchanged(op: str, *allowed: Any) -> Callable[[Any], None]:
     """A switch that may be set to what the library does anyway."""
 
-    def switch(value: Any = allowed[0], **_: Any) -> None:
+    def switch(value: Any) -> None:
         if value not in allowed:
-            raise ValueError(message("compat", f"one of {allowed}", repr(value), "the library does nothing else"))
+            raise ValueError(message(op, f"one of {', '.join(map(str, allowed))}", str(value), "the library does nothing else"))
 
     return switch
 
@@ -149,17 +164,18 @@ def get_default_dtype() -> np.dtype[Any]:
 
 def set_default_dtype(d: Any) -> None:
     """float32 is the only default."""
-    unchanged(float32)(as_dtype("set_default_dtype", d))
+    unchanged("set_default_dtype", float32)(as_dtype("set_default_dtype", d))
 
 
 def set_default_tensor_type(t: Any) -> None:
     """float32 is the only default."""
-    unchanged(float32)(as_dtype("set_default_tensor_type", named(t)))
+    kind = old_type(t)
+    unchanged("set_default_tensor_type", float32)(as_dtype("set_default_tensor_type", t if kind is None else kind.dtype))
 
 
 def set_float32_matmul_precision(precision: str) -> None:
     """float32 is computed in float32, whatever less is allowed."""
-    unchanged("highest", "high", "medium")(precision)
+    unchanged("set_float32_matmul_precision", "highest", "high", "medium")(precision)
 
 
 def set_printoptions(
@@ -180,14 +196,40 @@ def is_tensor(obj: object) -> bool:
     return isinstance(obj, OurTensor)
 
 
-def named(kind: Any) -> Any:
-    """The dtype of "torch.FloatTensor", of that class, or of anything else that is one."""
-    found = OLD_TYPES.get(kind.rpartition(".")[2]) if isinstance(kind, str) else kind
-    return found.dtype if isinstance(found, TensorType) else kind
+def initial_seed() -> int:
+    """The seed of this process; in a loader's worker, that worker's own."""
+    info = get_worker_info()
+    return random.initial_seed() if info is None else info.seed
+
+
+def old_type(kind: Any) -> TensorType | None:
+    """The class that "torch.cuda.FloatTensor" names, or that is given; None for anything else."""
+    if isinstance(kind, str):
+        return (CUDA_TYPES if ".cuda." in kind else OLD_TYPES).get(kind.rpartition(".")[2])
+    return kind if isinstance(kind, TensorType) else None
+
+
+class set_detect_anomaly(contextlib.ContextDecorator):
+    """Accepted; no NaN is looked for in gradients. It says so once."""
+
+    def __init__(self, mode: bool = True, check_nan: bool = True) -> None:
+        if mode:
+            say_once("set_detect_anomaly: backward does not look for NaN here; look at the gradients with isfinite()")
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        pass
 
 
 autograd = SimpleNamespace(
-    Variable=Variable,
     Function=Function,
-    set_detect_anomaly=unchanged(False),
+    Variable=Variable,
+    detect_anomaly=set_detect_anomaly,
+    enable_grad=enable_grad,
+    inference_mode=inference_mode,
+    no_grad=no_grad,
+    set_detect_anomaly=set_detect_anomaly,
+    set_grad_enabled=set_grad_enabled,
 )
