@@ -91,6 +91,22 @@ def test_a_missing_name_is_an_attribute_error_and_an_import_error() -> None:
         nn.Linear(1, 1).shape
 
 
+@pytest.mark.parametrize(
+    ("module", "names", "others"),
+    [
+        ("torch", ("nn", "sigmoid", "float32", "device"), ("say_once", "OurTensor")),
+        ("torch.utils.data", ("Dataset", "random_split", "get_worker_info"), ("Compose", "digits", "length")),
+        ("torchvision.transforms", ("Compose", "ToTensor"), ()),
+        ("torchvision.datasets.folder", ("IMG_EXTENSIONS", "make_dataset"), ()),
+    ],
+)
+def test_all_names_of_a_module_are_imported(module: str, names: tuple[str, ...], others: tuple[str, ...]) -> None:
+    """By ``from torch.nn import *``: what the module offers, and none of what it is made with."""
+    space: dict[str, object] = {}
+    exec(f"from numbacnn.compat.{module} import *", space)
+    assert {*names} <= {*space} and not {*others} & {*space}
+
+
 def test_switches_of_backends() -> None:
     import numbacnn.compat.torch as torch
 

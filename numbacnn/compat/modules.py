@@ -27,6 +27,8 @@ class Mirror(ModuleType):
         self.__file__ = __file__
 
     def __getattr__(self, name: str) -> Any:
+        if name == "__all__":
+            return dir(self)
         if name.startswith("__") and name != "__version__":
             raise AttributeError(name)
         module = key(self)
@@ -91,7 +93,7 @@ def places(module: str) -> Iterator[Any]:
 
 def public(place: Any) -> Iterable[str]:
     names = getattr(place, "__all__", None)
-    names = [name for name in dir(place) if not name.startswith("_")] if names is None else names
+    names = [name for name in dir(place) if not name.startswith("_")] if names is None else {*names, *getattr(place, "_ELSEWHERE", ())}
     return (name for name in names if not isinstance(getattr(place, name, None), ModuleType))
 
 

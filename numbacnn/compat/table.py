@@ -6,7 +6,8 @@ __all__ = ["DIFFERENT", "LEFT_OUT", "MODULES", "RENAMED"]
 
 _NN = ("numbacnn.compat.layers", "numbacnn.nn")
 _F = ("numbacnn.compat.layers:functional", "numbacnn.nn.functional")
-_DATA = ("numbacnn.data",)
+_DATA = ("numbacnn.compat.tensors:data",)
+_DATASETS = ("cifar", "folder", "mnist", "stl10", "svhn", "vision")
 
 MODULES: dict[str, tuple[str, ...]] = {
     "torch": ("numbacnn.compat.tensors", "numbacnn.compat.devices", "numbacnn"),
@@ -59,7 +60,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torch.version": ("numbacnn.compat.devices:version",),
     "torchvision": ("numbacnn.compat.vision",),
     "torchvision.datasets": ("numbacnn.vision.datasets",),
-    **{f"torchvision.datasets.{name}": ("numbacnn.vision.datasets",) for name in ("cifar", "folder", "mnist", "stl10", "svhn", "vision")},
+    **{f"torchvision.datasets.{name}": (f"numbacnn.vision.datasets.{name}",) for name in _DATASETS},
     "torchvision.models": ("numbacnn.compat.vision:networks",),
     "torchvision.models.resnet": ("numbacnn.compat.vision:networks",),
     "torchvision.models.vgg": ("numbacnn.compat.vision:networks",),
@@ -72,6 +73,7 @@ MODULES: dict[str, tuple[str, ...]] = {
 
 RENAMED = {
     "torch.optim.lr_scheduler._LRScheduler": "torch.optim.lr_scheduler.LRScheduler",
+    "torchvision.datasets.folder.default_loader": "torchvision.datasets.folder.pil_loader",
     "torchvision.transforms.RandomSizedCrop": "torchvision.transforms.RandomResizedCrop",
     "torchvision.transforms.Scale": "torchvision.transforms.Resize",
 }

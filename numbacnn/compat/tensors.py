@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from .. import backends, random
+from .. import data as ours
 from ..arguments import flag, integer
-from ..data import get_worker_info
 from ..dtypes import as_dtype, float32
 from ..errors import message
 from ..tensor import Function, empty, enable_grad, inference_mode, no_grad, set_grad_enabled, tensor, text
@@ -198,7 +198,7 @@ def is_tensor(obj: object) -> bool:
 
 def initial_seed() -> int:
     """The seed of this process; in a loader's worker, that worker's own."""
-    info = get_worker_info()
+    info = ours.get_worker_info()
     return random.initial_seed() if info is None else info.seed
 
 
@@ -233,3 +233,9 @@ autograd = SimpleNamespace(
     set_detect_anomaly=set_detect_anomaly,
     set_grad_enabled=set_grad_enabled,
 )
+
+_LOADING = """
+    BatchSampler ChainDataset ConcatDataset DataLoader Dataset IterableDataset RandomSampler Sampler SequentialSampler StackDataset Subset
+    SubsetRandomSampler TensorDataset WeightedRandomSampler default_collate default_convert get_worker_info random_split
+""".split()  # noqa: SIM905
+data = SimpleNamespace(**{name: getattr(ours, name) for name in _LOADING})
