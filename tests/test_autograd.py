@@ -508,6 +508,18 @@ def test_no_grad_on_a_generator(mode: type[nc.no_grad]) -> None:
     assert seen == [False, "sent", False, False, False, False] and nc.is_grad_enabled()
 
 
+@pytest.mark.parametrize("mode", [nc.no_grad, nc.inference_mode, nc.enable_grad])
+def test_a_mode_decorates_without_parentheses(mode: Any) -> None:
+    @mode
+    def seen() -> bool:
+        """Of its own."""
+        return nc.is_grad_enabled()
+
+    assert seen() is (mode is nc.enable_grad) and seen.__doc__ == "Of its own." and nc.is_grad_enabled()
+    with exactly(TypeError, f"[{mode.__name__}] expected a function to decorate, or nothing; received 3."):
+        mode(3)
+
+
 def test_no_grad_on_a_coroutine() -> None:
     @nc.no_grad()
     async def silent() -> bool:

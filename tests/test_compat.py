@@ -212,6 +212,8 @@ def test_a_variable_is_a_tensor_without_a_history() -> None:
     x = nc.ones(2, requires_grad=True)
     plain, leaf = Variable(x * 2), Variable(nc.ones(2), requires_grad=True)
     assert not plain.requires_grad and leaf.requires_grad and leaf.is_leaf and isinstance(x, Variable) and not isinstance(2, Variable)
+    with pytest.raises(TypeError, match=r"^\[Variable\] expected data as a Tensor; received \[1\.0\]"):
+        Variable([1.0])
 
 
 def test_half_precision_is_float32_and_says_so_once() -> None:
@@ -245,6 +247,10 @@ def test_losses_take_size_average_and_reduce() -> None:
         for result in (loss(x, y), torch.nn.functional.mse_loss(x, y, size_average=average, reduce=reduce)):
             assert np.array_equal(result.numpy(), wanted)
     assert torch.nn.modules.loss._Loss(None, None, "sum").reduction == torch.nn.modules.loss._Loss(False).reduction == "sum"
+    weight, labels = nc.ones(2), nc.tensor([0, 1])
+    assert torch.nn.CrossEntropyLoss(weight, False).reduction == torch.nn.BCELoss(None, False).reduction == "sum"
+    for result in (torch.nn.CrossEntropyLoss(weight, False)(x, labels), torch.nn.functional.cross_entropy(x, labels, weight, False)):
+        assert result.item() == nn.functional.cross_entropy(x, labels, reduction="sum").item()
     assert torch.nn.MSELoss(False).reduction == "sum" and torch.nn.MSELoss(reduction="none").reduction == "none"
     kept = pickle.loads(pickle.dumps(torch.nn.CrossEntropyLoss(size_average=False)))
     assert kept.reduction == "sum" and isinstance(kept, nn.CrossEntropyLoss)

@@ -914,6 +914,12 @@ def test_errors_of_the_families(kind: type[Exception], make: Callable[[], Any], 
 W2 = nc.ones(2, 3)
 
 
+@pytest.mark.parametrize("name", ["dropout", "dropout1d", "dropout2d", "dropout3d"])
+def test_dropout_takes_inplace_and_leaves_its_input_alone(name: str) -> None:
+    x = nc.ones(2, 3, 4, 5, 6)[(0,) * (3 - int(name[7:-1] or 3))]
+    assert getattr(nn.functional, name)(x, 0.99, True, True) is not x and (x == 1).all()
+
+
 def test_dropout_of_channels() -> None:
     nc.manual_seed(0)
     for axes, kind in ((1, nn.Dropout1d), (2, nn.Dropout2d), (3, nn.Dropout3d)):

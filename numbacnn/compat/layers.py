@@ -33,12 +33,14 @@ def data_parallel(module: nn.Module, inputs: Any, device_ids: Any = None, output
     return module(*(inputs if isinstance(inputs, tuple) else (inputs,)), **options)
 
 
-def reduction_of(options: dict[str, Any]) -> dict[str, Any]:
-    """``size_average`` and ``reduce`` as a ``reduction``, as PyTorch reads them."""
+def reduction_of(args: tuple[Any, ...], options: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments with ``size_average`` and ``reduce`` as a ``reduction``, as PyTorch reads them; a bool at the end is ``size_average``."""
+    if args and isinstance(args[-1], bool):  # CrossEntropyLoss(weight, False)
+        args, options = args[:-1], {"size_average": args[-1], **options}
     average, reduce = options.pop("size_average", None), options.pop("reduce", None)
     if average is None and reduce is None:
-        return options
-    return {**options, "reduction": "none" if reduce is False else "sum" if average is False else "mean"}
+        return args, options
+    return args, {**options, "reduction": "none" if reduce is False else "sum" if average is False else "mean"}
 
 
 class _Loss(nn.Module):
@@ -46,7 +48,7 @@ class _Loss(nn.Module):
 
     def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
         super().__init__()
-        self.reduction = reduction_of({"size_average": size_average, "reduce": reduce, "reduction": reduction})["reduction"]
+        self.reduction = reduction_of((), {"size_average": size_average, "reduce": reduce, "reduction": reduction})[1]["reduction"]
 
 
 @functools.cache
@@ -54,9 +56,8 @@ def _loss(kind: Any) -> Any:
     """A loss that takes ``size_average`` and ``reduce`` too."""
 
     def __init__(self: nn.Module, *args: Any, **options: Any) -> None:
-        if len(args) == 1 and isinstance(args[0], bool):  # MSELoss(False)
-            options["size_average"], args = args[0], ()
-        kind.__init__(self, *args, **reduction_of(options))
+        args, options = reduction_of(args, options)
+        kind.__init__(self, *args, **options)
 
     members = {"__init__": __init__, "__doc__": kind.__doc__, "__module__": __name__, "__signature__": _with_old(kind)}
     return type(kind.__name__, (kind,), members)
@@ -66,7 +67,8 @@ def _loss(kind: Any) -> Any:
 def _reduced(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*args: Any, **options: Any) -> Any:
-        return function(*args, **reduction_of(options))
+        args, options = reduction_of(args, options)
+        return function(*args, **options)
 
     call.__signature__ = _with_old(function)  # type: ignore[attr-defined]
     return call

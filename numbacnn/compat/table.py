@@ -72,6 +72,7 @@ MODULES: dict[str, tuple[str, ...]] = {
 """Where the names of each module are looked up, the first place first: a module, or an object in one."""
 
 RENAMED = {
+    "torch.nn.utils.clip_grad_norm": "torch.nn.utils.clip_grad_norm_",
     "torch.optim.lr_scheduler._LRScheduler": "torch.optim.lr_scheduler.LRScheduler",
     "torchvision.datasets.folder.default_loader": "torchvision.datasets.folder.pil_loader",
     "torchvision.transforms.RandomSizedCrop": "torchvision.transforms.RandomResizedCrop",

@@ -17,6 +17,7 @@ from .. import data as ours
 from ..arguments import flag, integer
 from ..dtypes import as_dtype, float32
 from ..errors import message
+from ..signatures import shown
 from ..tensor import Function, empty, enable_grad, inference_mode, no_grad, set_grad_enabled, tensor, text
 from ..tensor import Tensor as OurTensor
 from ..version import __version__ as VERSION
@@ -120,6 +121,8 @@ class VariableType(TensorType):
 
     def __call__(cls, data: OurTensor, requires_grad: bool = False, volatile: bool = False) -> OurTensor:
         """The same values without a history."""
+        if not isinstance(data, OurTensor):
+            raise TypeError(message("Variable", "data as a Tensor", shown(data), "make one with tensor()"))
         return data.detach().requires_grad_(requires_grad)
 
 

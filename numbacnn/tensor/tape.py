@@ -66,10 +66,15 @@ def is_grad_enabled() -> bool:
 
 
 class no_grad(contextlib.ContextDecorator):
-    """Record nothing inside: ``with no_grad(): ...`` or ``@no_grad()``.
+    """Record nothing inside: ``with no_grad(): ...``, ``@no_grad()`` or ``@no_grad``.
 
     A decorated generator or coroutine records nothing while it runs; between its steps the mode is its caller's.
     """
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        if function is not None and not callable(function):
+            raise TypeError(message(cls.__name__, "a function to decorate, or nothing", repr(function)))
+        return super().__new__(cls) if function is None else cls()(function)
 
     def __call__(self, function: Callable[..., Any]) -> Any:
         if inspect.isasyncgenfunction(function):
@@ -162,6 +167,9 @@ class set_grad_enabled(no_grad):
     >>> y.requires_grad, nc.is_grad_enabled()
     (False, True)
     """
+
+    def __new__(cls, mode: bool) -> Any:
+        return object.__new__(cls)
 
     def __init__(self, mode: bool) -> None:
         self.wanted = flag("set_grad_enabled", "mode", mode)

@@ -14,11 +14,12 @@ __all__ = ["dropout", "dropout1d", "dropout2d", "dropout3d", "dropout_channels"]
 
 
 @judged
-def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zero each element with probability ``p`` and scale the others by 1 / (1 - p); the identity unless ``training``.
 
     The mask is drawn where the tensor lies, from a key of the library's generator: a CPU and a GPU drop the same elements, whatever
-    the number of threads. After Srivastava et al. (2014).
+    the number of threads. After Srivastava et al. (2014). ``inplace`` is taken for PyTorch's sake, here and below; the result is always
+    a new tensor, or the input itself.
 
     Raises:
         ValueError: ``p`` is no probability.
@@ -47,18 +48,18 @@ def dropout_channels(op: str, input: Tensor, p: float, training: bool, axes: int
 
 
 @judged
-def dropout1d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """:func:`dropout` of whole channels of (N, C, L) or (C, L)."""
     return dropout_channels("dropout1d", input, p, training, 1)
 
 
 @judged
-def dropout2d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """:func:`dropout` of whole channels of (N, C, H, W) or (C, H, W)."""
     return dropout_channels("dropout2d", input, p, training, 2)
 
 
 @judged
-def dropout3d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """:func:`dropout` of whole channels of (N, C, D, H, W) or (C, D, H, W)."""
     return dropout_channels("dropout3d", input, p, training, 3)
