@@ -140,6 +140,7 @@ def test_devices_are_strings_with_a_type() -> None:
         ("cpu", "cpu", None), ("cuda", "cuda", 0), ("cuda", "cuda", 1)]  # fmt: skip
     assert repr(torch.device("cuda", 0)) == "device(type='cuda', index=0)" and torch.device("cpu") == nc.ones(1).device
     x = torch.randn(2).to(torch.device("cpu"), non_blocking=True).contiguous(memory_format=torch.channels_last)
+    assert torch.randn(2).is_contiguous(memory_format=torch.contiguous_format)
     assert x.device.type == "cpu" and isinstance(x.device, torch.device) and isinstance(nc.ones(1).device, str)
     assert nn.Linear(2, 2).to("cpu", memory_format=torch.channels_last).weight.device == "cpu"
     with pytest.raises(nc.DeviceError):
@@ -169,6 +170,12 @@ def test_a_shape_is_a_size() -> None:
     assert isinstance(x.shape, torch.Size) and x.size() == (2, 3) and x.shape.numel() == 6 and str(x.shape) == "torch.Size([2, 3])"
     assert torch.Tensor(x.size()).shape == torch.FloatTensor(x.shape).shape == x.new(x.size()).shape == (2, 3)
     assert torch.Tensor(np.int64(2), 3).shape == x.new(2, 3).shape == (2, 3) and x.long().new([1.5]).tolist() == [1]
+
+
+def test_the_largest_along_an_axis_by_numpys_name() -> None:
+    x = nc.tensor([[1.0, 5.0], [3.0, 2.0]])
+    assert x.max(axis=0).values.tolist() == [3.0, 5.0] and x.min(axis=1).indices.tolist() == [0, 1]
+    assert nc.max(x, axis=0).indices.tolist() == [1, 0]
 
 
 def test_the_type_of_tensors() -> None:

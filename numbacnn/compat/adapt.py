@@ -25,9 +25,9 @@ def adapt() -> None:
     setattr(Tensor, "device", property(lambda x: devices[slot.__get__(x)], slot.__set__))  # noqa: B010
     setattr(Tensor, "shape", property(lambda x: Size(x.array.shape)))  # noqa: B010
     for kind in (Tensor, nn.Module):
-        for name, dropped in (("to", ("non_blocking", "memory_format")), ("contiguous", ("memory_format",)), ("clone", ("memory_format",))):
+        for name in ("clone", "contiguous", "is_contiguous", "to"):
             if hasattr(kind, name):
-                setattr(kind, name, _dropping(getattr(kind, name), dropped))
+                setattr(kind, name, _dropping(getattr(kind, name)))
         setattr(kind, "cuda", _numbered(kind.cuda))  # noqa: B010
         setattr(kind, "type", _type)  # noqa: B010
     Tensor.new = _new  # type: ignore[attr-defined]
@@ -63,11 +63,9 @@ def _new(x: Tensor, *args: Any) -> Tensor:
     return cast(Tensor, kind(*args, device=x.device))
 
 
-def _dropping(method: Callable[..., Any], dropped: tuple[str, ...]) -> Callable[..., Any]:
+def _dropping(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
-    def call(self: Any, *args: Any, **options: Any) -> Any:
-        for name in dropped:
-            options.pop(name, None)
+    def call(self: Any, *args: Any, memory_format: Any = None, non_blocking: bool = False, **options: Any) -> Any:
         return method(self, *args, **options)
 
     del call.__wrapped__  # type: ignore[attr-defined]  # it takes more than that

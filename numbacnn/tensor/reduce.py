@@ -120,7 +120,7 @@ class Reduce(Logic, Shape):
         """``(amin, amax)``, of all elements or along an axis."""
         return self.amin(dim, keepdim), self.amax(dim, keepdim)
 
-    def max(self, dim: Any = None, keepdim: bool = False) -> Any:
+    def max(self, dim: Any = None, keepdim: bool = False, *, axis: int | None = None) -> Any:
         """The largest element, or along an axis ``(values, indices)``; NaN counts as larger than all.
 
         Equal maxima share the gradient; along an axis the first of them, which ``indices`` names, takes it all. With another tensor,
@@ -128,13 +128,13 @@ class Reduce(Logic, Shape):
         """
         if isinstance(dim, TensorBase):
             return self.maximum(dim)
-        return self._extreme("max", reduce.Max, reduce.MaxAlong, dim, keepdim)
+        return self._extreme("max", reduce.Max, reduce.MaxAlong, dim if axis is None else axis, keepdim)
 
-    def min(self, dim: Any = None, keepdim: bool = False) -> Any:
+    def min(self, dim: Any = None, keepdim: bool = False, *, axis: int | None = None) -> Any:
         """The smallest element, or along an axis ``(values, indices)``; the gradient as in :meth:`max`."""
         if isinstance(dim, TensorBase):
             return self.minimum(dim)
-        return self._extreme("min", reduce.Min, reduce.MinAlong, dim, keepdim)
+        return self._extreme("min", reduce.Min, reduce.MinAlong, dim if axis is None else axis, keepdim)
 
     def _extreme(self, name: str, of_all: type[reduce.Max], along: type[reduce.MaxAlong], dim: int | None, keepdim: bool) -> Any:
         keepdim = _kept(name, keepdim)
