@@ -37,6 +37,7 @@ from .tensor import (
     from_numpy,
     full,
     full_like,
+    grad,
     hstack,
     inference_mode,
     is_grad_enabled,

@@ -16,6 +16,7 @@ import numpy as np
 
 __all__ = [
     "Numbers",
+    "RemovableHandle",
     "changed",
     "compiler",
     "constant",
@@ -59,6 +60,20 @@ structure = _Structure()
 def changed() -> None:
     """Say that a recorded step may consist of other operations from now on."""
     structure.changes += 1
+
+
+class RemovableHandle:
+    """What registering a hook returns; ``remove()`` takes the hook away again."""
+
+    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
+        self._hooks, self._key = hooks, max(hooks, default=-1) + 1
+        changed()
+        hooks[self._key] = hook
+
+    def remove(self) -> None:
+        """Take the hook away; a second time it does nothing."""
+        changed()
+        self._hooks.pop(self._key, None)
 
 
 @contextlib.contextmanager

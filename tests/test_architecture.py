@@ -50,7 +50,7 @@ LAYERS = [
     {"ops", "cuda"},
     {"tensor.tape", "tensor.text"},
     {"tensor.core"},
-    {"tensor.exchange", "tensor.operands"},
+    {"tensor.autograd", "tensor.exchange", "tensor.operands"},
     {"tensor.convert", "tensor.create", "tensor.function", "tensor.index", "tensor.join", "tensor.shape"},
     {"tensor.einsum", "tensor.parts", "tensor.pointwise"},
     {"tensor.draw", "tensor.elementary"},

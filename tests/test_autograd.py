@@ -228,6 +228,9 @@ GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tenso
         (lambda x: F.adaptive_avg_pool2d(x, (3, 2)), [real(1, 2, 5, 4)]),
         (lambda x: F.adaptive_avg_pool2d(x, (None, 7)), [real(2, 3, 4)]),
     ],
+    ops.loss.BinaryCrossEntropy: [
+        (lambda x, t: F.binary_cross_entropy(x.sigmoid(), t.sigmoid(), reduction="none"), [real(3, 4), real(3, 4)]),
+    ],
     ops.pool.AvgPool: [
         (lambda x: F.avg_pool2d(x, 2), [real(2, 2, 4, 5)]),
         (lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True), [real(1, 2, 5, 4)]),
@@ -1246,6 +1249,38 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
         "[backward] expected a gradient of shape (3,); received none; only one element can do without.",
     ),
     (lambda: (leaf * 2).backward(y), nc.ShapeError, "[backward] expected a gradient of shape (3,); received shape (4,)."),
+    (
+        lambda: x.register_hook(print),
+        RuntimeError,
+        "[register_hook] expected a tensor that requires a gradient; received one that does not.",
+    ),
+    (lambda: leaf.register_hook(3), TypeError, "[register_hook] expected hook as a function; received int."),
+    (
+        lambda: _with_hook(lambda gradient: gradient[:1]).sum().backward(),
+        nc.ShapeError,
+        "[register_hook] expected None or a gradient of shape (3,) on cpu from the hook; received shape (1,) on cpu.",
+    ),
+    (lambda: x.retain_grad(), RuntimeError, "[retain_grad] expected a tensor that requires a gradient; received one that does not."),
+    (lambda: x[0].detach_(), RuntimeError, "[detach_] expected a tensor that owns its memory; received a view; use detach()."),
+    (lambda: nc.grad([], leaf), nc.ShapeError, "[grad] expected outputs, and grad_outputs for each of 0; received 0."),
+    (
+        lambda: nc.grad(leaf.sum(), leaf, [None, None]),
+        nc.ShapeError,
+        "[grad] expected outputs, and grad_outputs for each of 1; received 2.",
+    ),
+    (
+        lambda: nc.grad(leaf, leaf),
+        nc.ShapeError,
+        "[grad] expected a gradient of shape (3,); received none; only one element can do without.",
+    ),
+    (lambda: nc.grad(leaf.sum(), x), RuntimeError, "[grad] expected a tensor that requires a gradient; received one that does not."),
+    (lambda: nc.grad(x.sum(), leaf), RuntimeError, "[grad] expected a tensor that requires a gradient; received one that does not."),
+    (
+        lambda: nc.grad(leaf.sum(), leaf * 2),
+        RuntimeError,
+        "[grad] expected inputs that the outputs were made of; received another one; pass allow_unused=True.",
+    ),
+    (lambda: nc.grad(leaf.sum(), 3), TypeError, "[grad] expected inputs as a Tensor or a sequence of Tensors; received 3."),
     (lambda: len(nc.tensor(1)), TypeError, "[len] expected a tensor with axes; received a 0-d tensor."),
     (lambda: x.flatten(1, 0), nc.ShapeError, "[flatten] expected start_dim before end_dim; received 1 and 0."),
     (lambda: x.permute(0, 0), nc.ShapeError, "[permute] expected each of the 2 axes once; received (0, 0)."),
@@ -1486,6 +1521,12 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
 ]
 
 
+def _with_hook(hook: Any) -> nc.Tensor:
+    y = leaf * 2
+    y.register_hook(hook)
+    return y
+
+
 @pytest.mark.parametrize(("call", "kind", "text"), ERRORS, ids=[text for _, _, text in ERRORS])
 def test_error(call: Callable[[], Any], kind: type[BaseException], text: str) -> None:
     with exactly(kind, text):
@@ -1501,6 +1542,79 @@ def test_every_error_has_its_test() -> None:
         for call in re.findall(r'message\(\s*f?"?([\w.()]+)"?, f?"([^"{]*)', inspect.getsource(module)):
             if call[1]:
                 assert call[1] in here, call
+
+
+def test_hooks_are_told_all_of_a_gradient_once() -> None:
+    told: list[Any] = []
+    x, w = nc.tensor([1.0, 2.0], requires_grad=True), nc.tensor([3.0, 4.0], requires_grad=True)
+    doubles = x.register_hook(lambda g: told.append(("x", g.tolist())) or g * 2)
+    y = x * w
+    y.register_hook(lambda g: told.append(("y", g.tolist())))
+    y.register_hook(lambda g: g + 1)
+    y.retain_grad()
+    loss = (y * y + x).sum()
+    loss.backward(retain_graph=True)
+    assert told == [("y", [6.0, 16.0]), ("x", [22.0, 69.0])]  # of both ways to x
+    assert y.grad.tolist() == [7, 17] and x.grad.tolist() == [44, 138] and w.grad.tolist() == [7, 34]
+    doubles.remove()
+    doubles.remove()
+    loss.backward()
+    assert len(told) == 3 and x.grad.tolist() == [66, 207] and y.grad.tolist() == [14, 34]
+    one = nc.tensor(2.0, requires_grad=True)
+    one.retain_grad()
+    one.register_hook(lambda g: g * 5)
+    one.backward()
+    assert one.grad == 5
+
+
+def test_a_tensor_that_retains_its_gradient_is_not_kept_alive() -> None:
+    y = nc.ones(2, requires_grad=True) * 2
+    y.retain_grad()
+    loss, gone = y.sum(), weakref.ref(y)
+    del y
+    assert gone() is None
+    loss.backward()
+
+
+def test_a_hook_makes_no_plan() -> None:
+    w = nc.nn.Parameter(nc.ones(2))
+
+    def step(x: nc.Tensor) -> nc.Tensor:
+        w.grad = None
+        (w * x).sum().backward()
+        return w.grad * 1
+
+    compiled, told = nc.compile(step), []
+    for _ in range(4):
+        compiled(nc.ones(2))
+    handle = w.register_hook(lambda g: told.append(1) or g * 3)
+    assert [compiled(nc.ones(2)).tolist() for _ in range(4)] == [[3.0, 3.0]] * 4 and len(told) == 4
+    handle.remove()
+    assert [compiled(nc.ones(2)).tolist() for _ in range(4)] == [[1.0, 1.0]] * 4
+
+
+def test_gradients_of_some_tensors_leave_none_on_leaves() -> None:
+    x, w = nc.tensor([1.0, 2.0], requires_grad=True), nc.tensor([3.0, 4.0], requires_grad=True)
+    y = x * w
+    z = y * y + x
+    assert [g.tolist() for g in nc.grad(z.sum(), [x, y, w], retain_graph=True)] == [[19.0, 65.0], [6.0, 16.0], [6.0, 32.0]]
+    found = nc.grad([z, y], [y, w, y], [nc.ones(2), nc.tensor([2.0, 3.0])], retain_graph=True)
+    assert [g.tolist() for g in found] == [[8.0, 19.0], [8.0, 38.0], [8.0, 19.0]]
+    assert nc.grad(y.sum(), [z, w], retain_graph=True, allow_unused=True)[0] is None
+    assert nc.grad(z, z, nc.ones(2), retain_graph=True)[0].tolist() == [1, 1] and nc.grad(x.sum(), x)[0].tolist() == [1, 1]
+    assert x.grad is None and w.grad is None
+    x.register_hook(lambda g: g * 10)
+    assert nc.grad(z.sum(), y)[0].tolist() == [6, 16]  # the walk stops at y: what y was made of is still there
+    assert nc.grad(y.sum(), x)[0].tolist() == [30, 40]
+    with pytest.raises(RuntimeError, match="a graph that was not walked yet"):
+        nc.grad(y.sum(), x)
+
+
+def test_a_tensor_lets_go_of_its_history() -> None:
+    x = nc.ones(2, requires_grad=True)
+    h = x * 2
+    assert h.detach_() is h and not h.requires_grad and h.is_leaf
+    assert not x.detach_().requires_grad
 
 
 def test_a_tensor_alone_is_one_input() -> None:

@@ -18,7 +18,7 @@ from ..arguments import flag, integer
 from ..dtypes import as_dtype, float32
 from ..errors import message
 from ..signatures import shown
-from ..tensor import Function, empty, enable_grad, inference_mode, no_grad, set_grad_enabled, tensor, text
+from ..tensor import Function, empty, enable_grad, grad, inference_mode, no_grad, set_grad_enabled, tensor, text
 from ..tensor import Tensor as OurTensor
 from ..version import __version__ as VERSION
 
@@ -231,6 +231,7 @@ autograd = SimpleNamespace(
     Variable=Variable,
     detect_anomaly=set_detect_anomaly,
     enable_grad=enable_grad,
+    grad=grad,
     inference_mode=inference_mode,
     no_grad=no_grad,
     set_detect_anomaly=set_detect_anomaly,

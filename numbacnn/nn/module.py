@@ -12,7 +12,7 @@ from .. import backends
 from ..arguments import flag
 from ..dtypes import as_dtype, is_floating, names_device
 from ..errors import DTypeError, message
-from ..recording import changed, compiler, now, refuse, structure
+from ..recording import RemovableHandle, changed, compiler, now, refuse, structure
 from ..signatures import judged, shown
 from ..tensor import Tensor, from_array, no_grad
 from .lazy import LazyModule
@@ -21,19 +21,6 @@ from .parameter import Parameter
 __all__ = ["LoadReport", "Module", "RemovableHandle"]
 
 Hook = Callable[["Module", tuple[Any, ...], Any], Any]
-
-
-class RemovableHandle:
-    """What registering a hook returns; ``remove()`` takes the hook away again."""
-
-    def __init__(self, hooks: dict[int, Any], key: int) -> None:
-        self._hooks = hooks
-        self._key = key
-
-    def remove(self) -> None:
-        """Take the hook away; a second time it does nothing."""
-        changed()
-        self._hooks.pop(self._key, None)
 
 
 class LoadReport(NamedTuple):
@@ -120,18 +107,12 @@ class Module:
     @judged
     def register_forward_hook(self, hook: Hook) -> RemovableHandle:
         """Call ``hook(module, args, output)`` after each forward; what it returns, if not None, replaces the output."""
-        return self._hooked(self._forward_hooks, hook)
+        return RemovableHandle(self._forward_hooks, hook)
 
     @judged
     def register_forward_pre_hook(self, hook: Callable[[Module, tuple[Any, ...]], Any]) -> RemovableHandle:
         """Call ``hook(module, args)`` before each forward; what it returns, if not None, replaces the arguments."""
-        return self._hooked(self._forward_pre_hooks, hook)
-
-    def _hooked(self, hooks: dict[int, Any], hook: Any) -> RemovableHandle:
-        key = max(hooks, default=-1) + 1
-        self._tell()
-        hooks[key] = hook
-        return RemovableHandle(hooks, key)
+        return RemovableHandle(self._forward_pre_hooks, hook)
 
     # -- attributes ----------------------------------------------------------------------------------------------------
     def __setattr__(self, name: str, value: Any) -> None:

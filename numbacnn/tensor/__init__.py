@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from .autograd import grad
 from .core import Operand, Scalar, TensorBase, apply, from_array, is_tensor, tensor
 from .create import (
     Create,
@@ -64,6 +65,7 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "grad",
     "hstack",
     "inference_mode",
     "is_grad_enabled",

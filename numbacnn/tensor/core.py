@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 import weakref
@@ -16,7 +17,7 @@ from ..dtypes import DType, as_dtype, bool_, float32, int64, is_floating
 from ..errors import DeviceError, DTypeError, ShapeError, message
 from ..locks import lock
 from ..signatures import judged
-from .tape import Node, Version, mode, walk
+from .tape import Hook, Node, Version, hooked, mode, no_grad, walk
 from .text import tensor_text
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class TensorBase:
     """What a tensor is, without the methods that compute: those come from a class for each family, and ``Tensor`` joins them."""
 
     __array_ufunc__ = None  # so that ndarray + tensor comes to us
-    __slots__ = ("__weakref__", "_base", "_grad", "_node", "_requires_grad", "_seen", "_version", "array", "device")
+    __slots__ = ("__weakref__", "_base", "_grad", "_hooks", "_node", "_requires_grad", "_seen", "_version", "array", "device")
 
     _new: ClassVar[type[Tensor]]
     """The class of all results. It stands above this one, and registers itself here."""
@@ -57,6 +58,7 @@ class TensorBase:
         self.array, self.device = array, device
         self._grad: Tensor | None = None
         self._node: Node | None = None
+        self._hooks: dict[int, Hook] | None = None  # of a leaf; other hooks are the node's
         self._base: Callable[[], TensorBase | None] | None = None  # of a view: a weak reference to the tensor whose memory it shows
         self._seen: int | None = None  # of a view: the recorded writes to its memory until it was made
         self._version = Version()
@@ -180,6 +182,19 @@ class TensorBase:
         result._version = self._version
         return result
 
+    def detach_(self) -> Self:
+        """Let go of its own history; a leaf needs no gradient any more. Returns the tensor.
+
+        Raises:
+            RuntimeError: it is a view, whose memory belongs to a tensor with a history.
+        """
+        if self._base is not None:
+            raise RuntimeError(message("detach_", "a tensor that owns its memory", "a view", "use detach()"))
+        recording.refuse("a tensor lets go of its history")
+        self._node = None
+        self.requires_grad = False
+        return self
+
     def _alias(self) -> Tensor:
         """Another tensor of the same memory."""
         result = self._new(self.array, self.device)
@@ -263,27 +278,71 @@ class TensorBase:
             RuntimeError: nothing to differentiate, a second walk, or a saved value that was overwritten.
             ShapeError: the gradient's shape is wrong.
         """
-        if not self.requires_grad:
-            raise RuntimeError(message("backward", "a tensor that requires a gradient", "one that does not"))
-        self._check_history("backward")
+        seed = self._seed("backward", gradient)
         retain_graph = flag("backward", "retain_graph", retain_graph)
-        xp = backends.get(self.device)
+        if self._node is not None:
+            walk(self._node, seed, retain_graph)
+        else:
+            self._accumulate(hooked(self, seed) if self._hooks else seed, owned=False)
+
+    def _seed(self, op: str, gradient: Tensor | None) -> Any:
+        """The array of this tensor's gradient, with which a walk back begins."""
+        self._check_grad(op)
+        self._check_history(op)
         if gradient is None:
             if self.numel() != 1:
-                raise ShapeError(message("backward", f"a gradient of shape {self.shape}", "none", "only one element can do without"))
-            seed = xp.full(self.shape, 1, self.dtype)
-        else:
-            gradient = as_tensor(gradient, self.device)
-            if gradient.shape != self.shape:
-                raise ShapeError(message("backward", f"a gradient of shape {self.shape}", f"shape {gradient.shape}"))
-            if gradient.device != self.device:
-                expected, received = f"a gradient on {self.device!r}", repr(gradient.device)
-                raise DeviceError(message("backward", expected, received, "move it with .to()"))
-            seed = gradient.detach().to(self.dtype).array
-        if self._node is None:
-            self._accumulate(seed, owned=False)
-        else:
-            walk(self._node, seed, retain_graph)
+                raise ShapeError(message(op, f"a gradient of shape {self.shape}", "none", "only one element can do without"))
+            return backends.get(self.device).full(self.shape, 1, self.dtype)
+        gradient = as_tensor(gradient, self.device)
+        if gradient.shape != self.shape:
+            raise ShapeError(message(op, f"a gradient of shape {self.shape}", f"shape {gradient.shape}"))
+        if gradient.device != self.device:
+            raise DeviceError(message(op, f"a gradient on {self.device!r}", repr(gradient.device), "move it with .to()"))
+        return gradient.detach().to(self.dtype).array
+
+    def _check_grad(self, op: str) -> None:
+        if not self.requires_grad:
+            raise RuntimeError(message(op, "a tensor that requires a gradient", "one that does not"))
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> recording.RemovableHandle:
+        """Call ``hook(gradient)`` in each backward when all of this tensor's gradient has come; what it returns, if not None, replaces it.
+
+        The hook must not write into the gradient. A step in which it is called is not compiled by ``nc.compile``.
+
+        Raises:
+            TypeError: ``hook`` is no function.
+            RuntimeError: no gradient is recorded.
+
+        >>> import numbacnn as nc
+        >>> x = nc.ones(2, requires_grad=True)
+        >>> handle = x.register_hook(lambda gradient: gradient * 10)
+        >>> (x * 3).sum().backward(); handle.remove(); x.grad
+        tensor([30., 30.])
+        """
+        if not callable(hook):
+            raise TypeError(message("register_hook", "hook as a function", type(hook).__name__))
+        self._check_grad("register_hook")
+        recording.refuse("a hook of a tensor is registered")
+        end: Any = self if self._node is None else self._node
+        if end._hooks is None:
+            end._hooks = {}
+        return recording.RemovableHandle(end._hooks, functools.partial(_replaced, hook, self.device))
+
+    def retain_grad(self) -> None:
+        """Have each backward leave this tensor's gradient in ``.grad`` though it is no leaf.
+
+        Raises:
+            RuntimeError: no gradient is recorded.
+
+        >>> import numbacnn as nc
+        >>> y = nc.ones(2, requires_grad=True) * 3
+        >>> y.retain_grad()
+        >>> (y * y).sum().backward(); y.grad
+        tensor([6., 6.])
+        """
+        self._check_grad("retain_grad")
+        if self._node is not None:
+            self._node.keep = functools.partial(_keep, weakref.ref(self))
 
     def _accumulate(self, gradient: Any, owned: bool) -> None:
         xp = backends.get(self.device)
@@ -320,6 +379,27 @@ class TensorBase:
         if self.numel() != 1:
             raise ShapeError(message("bool", "a tensor of one element", f"shape {self.shape}", "use .any() or .all()"))
         return bool(self.item())
+
+
+def _replaced(hook: Callable[[Tensor], Tensor | None], device: str, gradient: Any) -> Any:
+    """The array that a user's hook puts in a gradient's place, or None."""
+    with no_grad():
+        found = hook(TensorBase._new(gradient, device))
+    if found is None:
+        return None
+    if not isinstance(found, TensorBase) or found.shape != tuple(gradient.shape) or found.device != device:
+        received = f"shape {found.shape} on {found.device}" if isinstance(found, TensorBase) else type(found).__name__
+        raise ShapeError(
+            message("register_hook", f"None or a gradient of shape {tuple(gradient.shape)} on {device} from the hook", received)
+        )
+    return found.detach().to(gradient.dtype).array
+
+
+def _keep(owner: Callable[[], TensorBase | None], gradient: Any) -> None:
+    """Leave a gradient with a tensor that retains it, if that still lives."""
+    t = owner()
+    if t is not None:
+        t._accumulate(gradient, owned=False)
 
 
 def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:

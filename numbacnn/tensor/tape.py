@@ -26,10 +26,12 @@ from ..errors import ShapeError, message
 from ..recording import now, refuse
 
 __all__ = [
+    "Hook",
     "Leaf",
     "Node",
     "Version",
     "enable_grad",
+    "hooked",
     "inference_mode",
     "is_grad_enabled",
     "mode",
@@ -200,6 +202,10 @@ class Version:
     count = recorded = 0  # of the class: making one, for every tensor, is then half the work
 
 
+Hook = Callable[[Any], Any]
+"""Called with a gradient when all of it has come; what it gives, if not None, takes the gradient's place."""
+
+
 class Leaf(Protocol):
     """What the tape asks of a tensor in which gradients end."""
 
@@ -208,6 +214,9 @@ class Leaf(Protocol):
     @property
     def dtype(self) -> Any: ...
 
+    device: str
+    _hooks: dict[int, Hook] | None
+
     def _accumulate(self, gradient: Any, owned: bool) -> None:
         """Add to its gradient; where ``owned``, it may keep the array."""
 
@@ -215,11 +224,15 @@ class Leaf(Protocol):
 class Node:
     """An operation on the tape: where its gradients go, and what must not have changed until then."""
 
-    __slots__ = ("device", "dtype", "edges", "number", "op", "shape", "versions")
+    __slots__ = ("_hooks", "device", "dtype", "edges", "keep", "number", "op", "shape", "versions")
     _numbers = itertools.count()
+    keep: Callable[[Any], None] | None
+    """Told the gradient, behind the hooks: of a result that retains it."""
 
     def __init__(self, op: ops.Op, inputs: Sequence[Any], result: Any) -> None:
         self.op: ops.Op | None = op
+        self._hooks: dict[int, Hook] | None = None
+        self.keep = None
         self.device, self.shape, self.dtype = result.device, result.shape, result.dtype
         self.number = next(Node._numbers)  # creation order is a topological order
         if now.tape is not None:
@@ -272,26 +285,52 @@ class Node:
         self.op, self.edges, self.versions = None, [], []
 
 
-def walk(root: Node, grad: Any, retain: bool, take: Callable[[Node | Leaf, Any, bool], bool] | None = None) -> None:
+def walk(
+    root: Node,
+    grad: Any,
+    retain: bool,
+    take: Callable[[Node | Leaf, Any, bool], bool] | None = None,
+    stop: Callable[[Node, Any], bool] | None = None,
+) -> None:
     """Carry the gradient from the root to the leaves; the graph is freed on the way, or retained for another walk.
 
-    ``take(end, gradient, owned)``: true where it has taken a gradient, which then goes no further.
+    ``take(end, gradient, owned)``: true where it has taken a gradient, which then goes no further. ``stop(node, gradient)`` is told all
+    of a node's gradient: true where the walk ends there.
     """
-    grads: dict[Node, Any] = {root: grad}
+    grads: dict[Node | Leaf, Any] = {root: grad}
     queue = [(-root.number, root)]
     while queue:
         _, node = heapq.heappop(queue)
-        gradients, edges = node.gradients(grads.pop(node)), node.edges
+        grad = grads.pop(node)
+        if node._hooks or node.keep is not None:
+            grad = hooked(node, grad)
+            if node.keep is not None:
+                node.keep(grad)
+        if stop is not None and stop(node, grad):
+            continue
+        gradients, edges = node.gradients(grad), node.edges
         owned = node.op is not None and node.op.owns_gradient
         if not retain:
             node.release()
         for edge, gradient in zip(edges, gradients):
             if edge is None or gradient is None or (take is not None and take(edge, gradient, owned)):
                 continue
-            if not isinstance(edge, Node):
+            if not isinstance(edge, Node) and not edge._hooks:
                 edge._accumulate(gradient, owned)
             elif edge in grads:
                 grads[edge] = backends.get(edge.device).binary("add", grads[edge], gradient)
             else:
                 grads[edge] = gradient
-                heapq.heappush(queue, (-edge.number, edge))
+                if isinstance(edge, Node):
+                    heapq.heappush(queue, (-edge.number, edge))
+    for leaf, gradient in grads.items():  # with hooks, which are told all of a gradient
+        leaf._accumulate(hooked(leaf, gradient), False)  # type: ignore[union-attr]
+
+
+def hooked(end: Node | Leaf, gradient: Any) -> Any:
+    """All of an end's gradient as its hooks leave it."""
+    refuse("a hook of a tensor is called")
+    for hook in tuple((end._hooks or {}).values()):
+        replaced = hook(gradient)
+        gradient = gradient if replaced is None else replaced
+    return gradient
