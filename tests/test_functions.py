@@ -56,6 +56,10 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: X.masked_scatter(M, V), nc.ShapeError, "[masked_scatter] expected source of at least 6 elements; received shape (3,)."),
     (lambda: V.tril(), nc.ShapeError, "[tril] expected matrices (..., M, N); received shape (3,)."),
     (lambda: X.diagonal(0, 1, 1), nc.ShapeError, "[diagonal] expected two axes of a tensor; received 1 and 1 of shape (2, 3)."),
+    (lambda: V.clone().fill_diagonal_(0), nc.ShapeError, "[fill_diagonal_] expected a matrix; received shape (3,)."),
+    (lambda: M.fill_(2), nc.DTypeError, "[write] expected values that fit bool; received int64; convert them with .to()."),
+    (lambda: I.fill_(float("inf")), nc.DTypeError, "[write] expected values that fit int64; received float32; convert them with .to()."),
+    (lambda: I.fill_(10**400), ValueError, "[write] expected numbers from"),
     (lambda: nc.ones(1, 1, 1).diag(), nc.ShapeError, "[diag] expected a vector or a matrix; received shape (1, 1, 1)."),
     (lambda: V.trace(), nc.ShapeError, "[trace] expected a matrix; received shape (3,)."),
     (lambda: X.index_select(0, M.long()), nc.ShapeError, "[index_select] expected a vector of places and a tensor with axes; received"),
@@ -103,7 +107,7 @@ def test_every_name_has_a_row() -> None:
     torch = pytest.importorskip("torch")
     text = "\n".join(function_rows.ROWS)
     elsewhere = """
-        T argmax argmin backward bool clone contiguous copy_ cpu cuda data detach device dim double dtype erf exp expand fill_ flatten flip
+        T argmax argmin backward detach_ erf_ expm1_ fill_diagonal_ frac_ log1p_ masked_scatter_ register_hook retain_grad bool clone contiguous copy_ cpu cuda data detach device dim double dtype erf exp expand fill_ flatten flip
         float grad half int is_leaf item itemsize log log1p log_softmax long matmul max mean min ndim numpy permute pin_memory relu
         requires_grad requires_grad_ reshape roll shape sigmoid size sqrt squeeze std sum t tan tanh to tolist transpose type unsqueeze
         var view zero_
@@ -117,6 +121,29 @@ def test_every_name_has_a_row() -> None:
         if not name.startswith("_") and name not in elsewhere and not called:
             missing.append(name)
     assert missing == []
+
+
+def test_what_is_not_recorded_is_copied_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from numbacnn import backends
+
+    copies: list[int] = []
+    for xp in {type(backends.get("cpu"))}:
+        copy, astype = xp.copy, xp.astype
+        monkeypatch.setattr(xp, "copy", lambda self, x, copy=copy: copies.append(x.size) or copy(self, x))
+        monkeypatch.setattr(xp, "astype", lambda self, x, dtype, astype=astype: copies.append(x.size) or astype(self, x, dtype))
+    x = nc.ones(2, 3)
+    x.repeat(2, 2), x.repeat_interleave(3, 1), x.masked_fill(M, 0.0), nc.where(M, x, 1.0)  # noqa: B018
+    x.mul_(x)
+    x *= 2
+    assert copies == []
+
+
+def test_a_condition_may_be_written_to_before_the_backward() -> None:
+    x, condition = nc.ones(3, requires_grad=True), nc.tensor([True, False, True])
+    y = nc.where(condition, x, 0.0)
+    condition.zero_()
+    y.sum().backward()
+    assert x.grad.tolist() == [1, 0, 1]
 
 
 def test_draws_come_from_the_generator_that_is_given() -> None:

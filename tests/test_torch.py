@@ -973,6 +973,24 @@ torch.flatten(x.reshape(3, 2, 2), 1)
 torch.nn.functional.dropout(x, 0.0)
 torch.nn.functional.dropout(x, 0.7, training=False)
 torch.nn.functional.dropout(x, 1.0)
++x
+x[True]
+x[True, 0]
+i.relu()
+torch.nn.functional.relu(i)
+s.movedim(0, -1)
+s.detach().unique(return_inverse=True)[1]
+x ** 2
+x ** 2.0
+p ** 0.5
+i ** 2
+x.max(axis=1)[0]
+k.unique(return_inverse=True)[1]
+x.min(axis=0)[0]
+x.repeat(1, 1)
+x[:1].repeat(3, 1)
+x[:, :1].repeat_interleave(4, 1)
+x.repeat_interleave(1, 0)
 """.strip().splitlines()
 
 
@@ -1213,6 +1231,19 @@ WRITES = [
     "z = torch.ones(3, 4); z.T.contiguous().zero_(); z.T.T.contiguous()[0] = 5.0; out = z * x",
     "z = torch.ones(1, 4).expand(3, 4).contiguous(); z[1] = 7.0; out = z * x",
     "z = torch.ones(3, 4); d = z.detach(); d += x; out = d",
+    "z = m.clone(); z[0] = 0; z[1] = 1; z[2, 0] = 1.0; out = z",
+    "z = m.clone(); z.zero_(); out = z",
+    "z = i.clone(); z[0] = 2.0; z.masked_fill_(m, 3); out = z",
+    "z = w = x * 2; z **= 2; out = w * 1",
+    "z = w = x * 2; z %= 3; out = w * 1",
+    "z = w = i.clone(); z //= 2; z %= 3; z **= 2; out = w",
+    "z = w = m.clone(); z &= i > 2; z |= i > 6; z ^= i > 7; out = w",
+    "z = w = i.clone(); z &= 6; z |= 1; z ^= 2; out = w",
+    "z = torch.ones(3, 4); z.fill_diagonal_(5.0); z *= x; out = z",
+    "z = torch.ones(4, 2); z.fill_diagonal_(0); out = z",
+    "z = x * 1; z.masked_scatter_(m, y.expand(3, 4)); out = z * x",
+    "z = p.detach() * 1; z.log1p_(); z.expm1_(); z.erf_(); z.frac_(); out = z",
+    "z = torch.ones(3, 4); z *= x; z /= p; out = z",
 ]
 
 
@@ -1235,6 +1266,10 @@ def test_in_place_writes(code: str) -> None:
 REFUSED = [
     "x[0] = 1.0",
     "x += 1",
+    "x **= 2",
+    "x //= 2",
+    "x %= 2",
+    "i //= 2.5",
     "i += 0.5",
     "m += 1",
     "x.numpy()",

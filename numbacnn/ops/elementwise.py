@@ -255,8 +255,10 @@ class Where(Op):
         self.condition = condition
 
     def forward(self, xp: Backend, a: Array | float, b: Array | float) -> Array:
-        self.shapes = shape_of(a), shape_of(b)
-        return xp.where(self.condition, a, b)
+        self.shapes, condition = (shape_of(a), shape_of(b)), self.condition
+        if True in self.needs_grad:
+            self.condition = xp.copy(condition)  # which may be written to before the backward
+        return xp.where(condition, a, b)
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         parts = ((grad, 0.0), (0.0, grad))

@@ -136,6 +136,7 @@ class Arithmetic(Elementary):
     lerp_ = in_place(lerp)
     addcmul_ = in_place(addcmul)
     addcdiv_ = in_place(addcdiv)
+    __ifloordiv__, __imod__, __ipow__ = floor_divide_, remainder_, pow_
 
 
 def _scaled(op: str, to: Any, x: Operand, factor: Scalar) -> Any:

@@ -81,7 +81,8 @@ def in_place(method: Callable[P, Tensor]) -> Callable[P, Tensor]:
 
     @functools.wraps(method)
     def write(self: Any, *args: Any, **options: Any) -> Any:
-        return self._write(..., method(self._before_write(), *args, **options))  # type: ignore[call-arg, arg-type]
+        before = self._before_write(*args, *options.values())
+        return self._write(..., method(before, *args, **options))  # type: ignore[call-arg, arg-type]
 
     return _named(write, f"{method.__name__}_", f":meth:`{method.__name__}`, written into this tensor.")  # type: ignore[arg-type]
 
@@ -154,6 +155,10 @@ class Elementary(Pointwise):
     sqrt_ = in_place(Pointwise.sqrt)
     tanh_ = in_place(Pointwise.tanh)
     clamp_ = in_place(Pointwise.clamp)
+    erf_ = in_place(Pointwise.erf)
+    log1p_ = in_place(Pointwise.log1p)
+    expm1_ = in_place(expm1)
+    frac_ = in_place(frac)
     sin_ = in_place(sin)
     cos_ = in_place(cos)
     floor_ = in_place(floor)

@@ -161,6 +161,8 @@ class Gather(Logic, Parts):
             raise ShapeError(message("masked_scatter", f"source of at least {count} elements", f"shape {source.shape}"))
         return self._with((place,), values[:count])
 
+    masked_scatter_ = in_place(masked_scatter)
+
     # -- matrices
     def tril(self, diagonal: int = 0) -> Tensor:
         """The lower triangle of matrices (..., M, N), up to a diagonal: 0 is the main one, 1 the one above it. The rest is 0.
@@ -217,6 +219,19 @@ class Gather(Logic, Parts):
         shift = integer("diag", "diagonal", diagonal, -(1 << 31), 1 << 31)
         along, size = counting(self.shape[0]), self.shape[0] + abs(shift)
         return zeros(size, size, dtype=self.dtype, device=self.device)._with((along - min(shift, 0), along + max(shift, 0)), self)
+
+    def fill_diagonal_(self, fill_value: Any) -> Self:
+        """Write one value on the diagonal of a matrix.
+
+        >>> import numbacnn as nc
+        >>> nc.zeros(2, 3).fill_diagonal_(1.0).tolist()
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+        """
+        if self.ndim != 2:
+            raise ShapeError(message("fill_diagonal_", "a matrix", f"shape {self.shape}"))
+        along = counting(min(self.shape))
+        self[along, along] = fill_value
+        return self
 
     def trace(self) -> Tensor:
         """The sum of a matrix's diagonal."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from .. import backends
+from ..dtypes import is_floating
 from ..errors import ShapeError, message
 from ..indexing import ints_first
 from ..ops.shape import AddAt, GetItem, SetItem
@@ -71,9 +73,12 @@ class Index(TensorBase):
             check_cast(value.dtype, self.dtype)
             value = value.to(self.dtype)
         else:
-            value = as_scalar(value)
-            check_cast(scalar_dtype(value), self.dtype)
-            value = as_number("write", value, self.dtype)
+            given = as_scalar(value)
+            if isinstance(given, float) and not is_floating(self.dtype) and not math.isfinite(given):
+                check_cast(scalar_dtype(given), self.dtype)
+            value = as_number("write", given, self.dtype)
+            if value != given and not is_floating(self.dtype):  # a fraction, or what is neither 0 nor 1, would go
+                check_cast(scalar_dtype(given), self.dtype)
         recorded = mode.grad and (self.requires_grad or (isinstance(value, TensorBase) and value.requires_grad))
         owner = self if self._base is None else self._base()
         if mode.grad and owner is not None and owner._requires_grad:
@@ -119,6 +124,8 @@ def _as_index(index: Any) -> Any:
 
 
 def _as_entry(entry: Any) -> Any:
+    if isinstance(entry, (bool, np.bool_)):
+        return np.array(entry)  # a mask without axes
     if entry is None or isinstance(entry, (int, slice, type(...), np.generic)):
         return entry
     if isinstance(entry, (TensorBase, np.ndarray)):

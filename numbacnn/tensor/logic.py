@@ -215,6 +215,7 @@ class Logic(Arithmetic):
     logical_not_ = in_place(logical_not)
     logical_and_ = in_place(logical_and)
     logical_or_ = in_place(logical_or)
+    __iand__, __ior__, __ixor__ = in_place(bitwise_and), in_place(bitwise_or), in_place(bitwise_xor)
 
 
 def _truth(other: Any, device: str) -> Any:

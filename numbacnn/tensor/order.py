@@ -170,10 +170,11 @@ class Order(Reduce, Gather):
         flag("unique", "sorted", sorted)
         wanted = flag("unique", "return_inverse", return_inverse), flag("unique", "return_counts", return_counts)
         axis = None if dim is None else check_axis("unique", dim, self.ndim)
-        values, inverse, counts = np.unique(np.asarray(self), False, True, True, axis, equal_nan=False)
+        x: Any = self if self.ndim or axis is None else self.reshape(1)
+        values, inverse, counts = np.unique(np.asarray(x), False, True, True, axis, equal_nan=False)
         inverse = inverse.reshape(self.shape if axis is None else -1)
         found = [values, *(more for more, asked in zip((inverse, counts), wanted) if asked)]
-        tensors = tuple(from_array(np.ascontiguousarray(a), self.device) for a in found)
+        tensors = tuple(from_array(np.require(a, requirements="C"), self.device) for a in found)
         return tensors[0] if len(tensors) == 1 else tensors
 
     @judged

@@ -124,7 +124,7 @@ class Parts(Index, Shape):
         own = (1,) * (len(times) - self.ndim) + self.shape
         whole = as_sizes(op, tuple(t * size for t, size in zip(times, own)))
         apart = self.reshape([part for size in own for part in (1, size)])
-        return apart.expand([part for t, size in zip(times, own) for part in (t, size)]).reshape(whole).clone()
+        return _copied(apart.expand([part for t, size in zip(times, own) for part in (t, size)]).reshape(whole))
 
     @judged
     def repeat_interleave(self, repeats: Any, dim: int | None = None) -> Tensor:
@@ -142,7 +142,7 @@ class Parts(Index, Shape):
         if not isinstance(repeats, (TensorBase, list, tuple, np.ndarray)):
             times = integer("repeat_interleave", "repeats", repeats, 0)
             wide = x.unsqueeze(axis + 1).expand(*x.shape[: axis + 1], times, *x.shape[axis + 1 :])
-            return wide.reshape(*x.shape[:axis], size * times, *x.shape[axis + 1 :]).clone()
+            return _copied(wide.reshape(*x.shape[:axis], size * times, *x.shape[axis + 1 :]))
         counts = np.asarray(as_tensor(repeats, self.device))
         if counts.dtype.kind not in "iu" or counts.ndim > 1 or (counts < 0).any() or counts.size not in (1, size):
             expected = f"repeats as integers of at least 0, one for each of {size} places"
@@ -157,6 +157,11 @@ def _axis(op: str, x: Any, dim: Any) -> tuple[int, int]:
     if not x.ndim:
         raise ShapeError(message(op, "a tensor with axes", "a 0-d tensor"))
     return axis, x.shape[axis]
+
+
+def _copied(x: Any) -> Tensor:
+    """What is no view as it is, a copy of a view."""
+    return x if x._base is None else x.clone()
 
 
 def _places(x: Any, axis: int, start: int, stop: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from .. import backends
-from ..dtypes import bool_
+from ..dtypes import bool_, is_floating
 from ..errors import DeviceError, DTypeError, message
 from ..ops import elementwise
 from ..signatures import judged
@@ -64,10 +64,18 @@ class Pointwise(Index, Convert):
         return binary(elementwise.Remainder(), other, self)
 
     def __pow__(self, other: Operand) -> Tensor:
+        if isinstance(other, (int, float)) and is_floating(self.dtype):  # several times as fast as a power
+            if other == 2:
+                return self * self
+            if other == 0.5:
+                return self.sqrt()
         return binary(elementwise.Power(), self, other)
 
     def __rpow__(self, other: Operand) -> Tensor:
         return binary(elementwise.Power(), other, self)
+
+    def __pos__(self) -> Self:
+        return self
 
     def __neg__(self) -> Tensor:
         check_values("negative", self, self)
@@ -84,14 +92,15 @@ class Pointwise(Index, Convert):
         return self._write(..., self - other)
 
     def __imul__(self, other: Operand) -> Self:
-        return self._write(..., self._before_write() * other)
+        return self._write(..., self._before_write(other) * other)
 
     def __itruediv__(self, other: Operand) -> Self:
-        return self._write(..., self._before_write() / other)
+        return self._write(..., self._before_write(other) / other)
 
-    def _before_write(self) -> Pointwise:
-        """Itself, or a copy for backward where operations are recorded: it is about to be overwritten."""
-        return self.clone() if mode.grad else self
+    def _before_write(self, *others: Any) -> Pointwise:
+        """Itself, or a copy for backward where the operation with others is recorded: it is about to be overwritten."""
+        recorded = mode.grad and any(isinstance(t, TensorBase) and t.requires_grad for t in (self, *others))
+        return self.clone() if recorded else self
 
     # -- comparison: bool tensors
     def __eq__(self, other: object) -> Any:
@@ -145,7 +154,7 @@ class Pointwise(Index, Convert):
 
     def relu(self) -> Tensor:
         """max(x, 0), elementwise; NaN stays NaN."""
-        return _unary("relu", self)
+        return _unary("relu", self) if is_floating(self.dtype) else self.clamp(min=0)
 
     def sigmoid(self) -> Tensor:
         """1 / (1 + exp(-x)), elementwise."""
@@ -211,4 +220,4 @@ def where(condition: Tensor, a: Any = None, b: Any = None) -> Any:
     first = a if isinstance(a, TensorBase) else b
     if first.device != condition.device:
         raise DeviceError(message("where", "tensors on one device", f"{condition.device} and {first.device}", "move one with .to()"))
-    return apply(elementwise.Where(backends.get(condition.device).copy(condition.array)), a, b)
+    return apply(elementwise.Where(condition.array), a, b)

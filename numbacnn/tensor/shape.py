@@ -82,7 +82,7 @@ class Shape(TensorBase):
             raise ShapeError(message("flatten", "start_dim before end_dim", f"{start_dim} and {end_dim}"))
         return self.reshape(self.shape[:first] + (math.prod(self.shape[first : last + 1]),) + self.shape[last + 1 :])
 
-    def permute(self, dims: Any, *more: Any) -> Tensor:
+    def permute(self, dims: Any = (), *more: Any) -> Tensor:
         """The axes in another order; a view.
 
         >>> import numbacnn as nc
@@ -116,7 +116,7 @@ class Shape(TensorBase):
         if len(origin) != len(target) or len({*origin}) != len(origin) or len({*target}) != len(target):
             raise ShapeError(message("movedim", "as many places as axes, each once", f"{source} and {destination}"))
         order = [axis for axis in range(self.ndim) if axis not in origin]
-        for place, axis in sorted(zip(target, origin)):
+        for place, axis in sorted(zip(target, origin)) if self.ndim else ():
             order.insert(place, axis)
         return apply(Transpose(tuple(order)), self)
 
