@@ -19,7 +19,7 @@ import numpy as np
 
 from .fingerprint import fingerprint
 
-__all__ = ["BINARY", "UNARY", "Binary", "Unary", "forgiving", "own_row", "rebound"]
+__all__ = ["BINARY", "UNARY", "Binary", "Unary", "forgiving", "leaky_relu_row", "own_row", "rebound"]
 
 
 # -- what the functions of the table may call ----------------------------------------------------------------------------
@@ -102,6 +102,17 @@ def hardswish(x):
 def hardswish_backward(g, x):
     three = type(x)(3)
     return type(x)(0) if x <= -three else g if x >= three else g * (x / three + type(x)(0.5))
+
+
+BELOW: Any = None  # the slope below 0: each row of :func:`leaky_relu_row` has its own
+
+
+def leaky_relu(x):
+    return x if x > type(x)(0) else x * type(x)(BELOW)
+
+
+def leaky_relu_backward(g, x):
+    return g if x > type(x)(0) else g * type(x)(BELOW)
 
 
 def elu(x):
@@ -220,6 +231,25 @@ UNARY = {
         Unary("elu", elu, elu_backward, "y"),
     )
 }
+
+
+LEAKY_SLOPES = 8
+"""Slopes of leaky ReLUs that get kernels of their own: a slope that changes all the time shall not have one compiled each time."""
+
+
+def leaky_relu_row(slope: float) -> str | None:
+    """The name of the row of a leaky ReLU with this slope, which joins the table; None where there are as many as there may be.
+
+    >>> leaky_relu_row(0.25)
+    'leaky_relu_0x1_0000000000000pm2'
+    """
+    name = "leaky_relu_" + float(slope).hex().translate(str.maketrans("-+.", "mp_"))
+    if name not in UNARY:
+        if sum(known.startswith("leaky_relu_") for known in UNARY) >= LEAKY_SLOPES:
+            return None
+        forward, backward = (rebound(f, f.__name__, BELOW=float(slope)) for f in (leaky_relu, leaky_relu_backward))
+        UNARY[name] = Unary(name, forward, backward, "x", title="LeakyReLU")
+    return name
 
 
 # -- functions of the user's own -----------------------------------------------------------------------------------------------------

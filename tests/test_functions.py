@@ -14,6 +14,7 @@ import pytest
 import numbacnn as nc
 from numbacnn import functions
 from numbacnn.errors import in_form
+from numbacnn.tensor.tape import watching
 
 X, I, M = nc.ones(2, 3), nc.tensor([0, 1]), nc.ones(2, 3) > 0
 V = nc.ones(3)
@@ -107,7 +108,8 @@ def test_every_name_has_a_row() -> None:
     torch = pytest.importorskip("torch")
     text = "\n".join(function_rows.ROWS)
     elsewhere = """
-        T argmax argmin backward detach_ erf_ expm1_ fill_diagonal_ frac_ log1p_ masked_scatter_ register_hook retain_grad bool clone contiguous copy_ cpu cuda data detach device dim double dtype erf exp expand fill_ flatten flip
+        T argmax argmin backward bool clone detach_ erf_ expm1_ fill_diagonal_ frac_ log1p_ masked_scatter_ register_hook
+        retain_grad contiguous copy_ cpu cuda data detach device dim double dtype erf exp expand fill_ flatten flip
         float grad half int is_leaf item itemsize log log1p log_softmax long matmul max mean min ndim numpy permute pin_memory relu
         requires_grad requires_grad_ reshape roll shape sigmoid size sqrt squeeze std sum t tan tanh to tolist transpose type unsqueeze
         var view zero_
@@ -132,7 +134,7 @@ def test_what_is_not_recorded_is_copied_once(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(xp, "copy", lambda self, x, copy=copy: copies.append(x.size) or copy(self, x))
         monkeypatch.setattr(xp, "astype", lambda self, x, dtype, astype=astype: copies.append(x.size) or astype(self, x, dtype))
     x = nc.ones(2, 3)
-    x.repeat(2, 2), x.repeat_interleave(3, 1), x.masked_fill(M, 0.0), nc.where(M, x, 1.0)  # noqa: B018
+    x.repeat(2, 2), x.repeat_interleave(3, 1), x.masked_fill(M, 0.0), nc.where(M, x, 1.0)
     x.mul_(x)
     x *= 2
     assert copies == []
@@ -144,6 +146,21 @@ def test_a_condition_may_be_written_to_before_the_backward() -> None:
     condition.zero_()
     y.sum().backward()
     assert x.grad.tolist() == [1, 0, 1]
+
+
+def test_a_leaky_relu_is_one_kernel_for_some_slopes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from numbacnn import formulas
+    from numbacnn.nn.functional import leaky_relu
+
+    seen: list[str] = []
+    x = nc.tensor([-2.0, 3.0], requires_grad=True)
+    with watching(lambda op, inputs, result: seen.append(op.label)):
+        leaky_relu(x, 0.25)
+    assert seen == ["LeakyReLU"]
+    monkeypatch.setattr(formulas, "LEAKY_SLOPES", 0)
+    for slope in (0.375, 0.75):
+        y = leaky_relu(x, slope)
+        assert y.tolist() == [-2 * slope, 3] and nc.grad(y.sum(), x)[0].tolist() == [slope, 1]
 
 
 def test_draws_come_from_the_generator_that_is_given() -> None:

@@ -1136,6 +1136,8 @@ def test_every_pointwise_function(name: str) -> None:
 ACTIVATIONS = """
 LeakyReLU()
 LeakyReLU(-0.2)
+LeakyReLU(0.25)
+LeakyReLU(4.0)
 ELU(0.5)
 SELU()
 CELU()

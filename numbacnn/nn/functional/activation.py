@@ -6,6 +6,7 @@ from typing import Literal
 
 from ...arguments import flag, number, one_of
 from ...errors import ShapeError, message
+from ...formulas import leaky_relu_row
 from ...ops import elementwise
 from ...signatures import judged
 from ...tensor import Tensor, apply, rand, where
@@ -159,7 +160,8 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     """
     check_dtypes("leaky_relu", input)
     _finite("leaky_relu", negative_slope=negative_slope)
-    return where(input > 0, input, input * float(negative_slope))
+    row = leaky_relu_row(negative_slope)
+    return where(input > 0, input, input * float(negative_slope)) if row is None else apply(elementwise.Pointwise(row), input)
 
 
 @judged
