@@ -513,7 +513,8 @@ def test_module_errors() -> None:
         ),
         (
             lambda: nn.init.calculate_gain("cos"),
-            "[calculate_gain] expected nonlinearity as 'linear', 'conv2d', 'sigmoid', 'tanh', 'relu', 'leaky_relu' or 'selu'; "
+            "[calculate_gain] expected nonlinearity as 'linear', 'conv1d', 'conv2d', 'conv3d', 'conv_transpose1d', 'conv_transpose2d', "
+            "'conv_transpose3d', 'sigmoid', 'tanh', 'relu', 'leaky_relu' or 'selu'; "
             "received 'cos'.",
         ),
         (
@@ -591,7 +592,9 @@ def test_layers_start_as_pytorchs() -> None:
     assert all(p.array.flags.c_contiguous and str(p.dtype) == "float32" for p in nc.models.lenet().parameters())
 
 
-@pytest.mark.parametrize("nonlinearity", ["linear", "conv2d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"])
+@pytest.mark.parametrize(
+    "nonlinearity", ["linear", "conv2d", "conv1d", "conv_transpose2d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"]
+)
 def test_gain_is_pytorchs(nonlinearity: str) -> None:
     torch = pytest.importorskip("torch", reason=TORCH)
     assert nn.init.calculate_gain(nonlinearity) == torch.nn.init.calculate_gain(nonlinearity)
@@ -616,6 +619,40 @@ def test_a_slice_keeps_its_modules_when_it_grows() -> None:
     part.append(layers[3]).append(layers[0])
     assert list(part) == [*layers[1:], layers[0]]
     assert len(nn.ModuleList(layers)[2:].append(layers[0])) == 3
+
+
+@pytest.mark.parametrize("kind", ["Sequential", "ModuleList"])
+def test_modules_come_and_go(kind: str) -> None:
+    torch = pytest.importorskip("torch")
+    found = []
+    for library in (torch.nn, nn):
+        layers = [library.ReLU(), library.Tanh(), library.Sigmoid(), library.Identity()]
+        make = (
+            (lambda *given, of=library: getattr(of, kind)(*given))
+            if kind == "Sequential"
+            else (lambda *given, of=library: of.ModuleList(given))
+        )
+        row = make(*layers[:3])
+        row.insert(1, layers[3])
+        row.insert(2, layers[0])
+        texts = [str(row)]
+        del row[0]
+        texts += [str(row), str(row.pop(1)), str(row), str(row + make(layers[0])), str(len(row)), str(list(row._modules))]
+        row += make(layers[3])
+        del row[1:]
+        found.append([*texts, str(row), str(list(row._modules))])
+    assert found[0] == found[1]
+
+
+def test_what_a_container_refuses() -> None:
+    row = nn.Sequential(nn.ReLU())
+    with exactly(TypeError, "[Sequential] expected a Module; received 3."):
+        row.insert(0, 3)  # type: ignore[arg-type]
+    with exactly(IndexError, "[Sequential] expected an index from -1 to 1; received 2."):
+        row.insert(2, nn.ReLU())
+    with exactly(IndexError, "[Sequential] expected an index from -1 to 0; received 1."):
+        del row[1]
+    assert len(row) == 1
 
 
 @pytest.mark.parametrize("row", [nn.Sequential(nn.ReLU()), nn.ModuleList([nn.ReLU()])], ids=["Sequential", "ModuleList"])
@@ -870,6 +907,13 @@ def test_initialisers_give_what_they_say() -> None:
     (nc.ShapeError, lambda: F.prelu(W2, nc.ones(2)), "[prelu] expected one slope, or 3 for input (2, 3); received weight (2,)."),
     (nc.ShapeError, lambda: F.glu(W2), "[glu] expected an even size along dim; received shape (2, 3)."),
     (ValueError, lambda: F.softshrink(W2, -1.0), "[softshrink] expected lambd as a number of at least 0; received -1.0."),
+    (ValueError, lambda: F.rrelu(W2, 1.0, 0.5), "[rrelu] expected lower of at most upper; received 1.0 and 0.5."),
+    (ValueError, lambda: nn.RReLU(1.0, 0.5), "[RReLU] expected lower of at most upper; received 1.0 and 0.5."),
+    (ValueError, lambda: nn.Hardtanh(1.0, 0.5), "[Hardtanh] expected min_val of at most max_val; received 1.0 and 0.5."),
+    (ValueError, lambda: F.hardtanh(W2, 1.0, 0.5), "[hardtanh] expected min_val of at most max_val; received 1.0 and 0.5."),
+    (ValueError, lambda: nn.CELU(0.0), "[CELU] expected alpha as a number above 0; received 0.0."),
+    (ValueError, lambda: F.celu(W2, -1.0), "[celu] expected alpha as a number above 0; received -1.0."),
+    (ValueError, lambda: nn.Softshrink(-1.0), "[Softshrink] expected lambd as a number of at least 0; received -1.0."),
     (ValueError, lambda: nn.LeakyReLU("x"), "[LeakyReLU] expected negative_slope as a number that is finite; received 'x'."),
     (
         nc.ShapeError,
@@ -882,7 +926,7 @@ def test_initialisers_give_what_they_say() -> None:
         "[cross_entropy] expected labels between 0 and 2; received labels between 0 and 255.",
     ),
     (ValueError, lambda: F.one_hot(nc.tensor([3]), 3), "[one_hot] expected labels between 0 and 2; received labels between 3 and 3."),
-    (ValueError, lambda: F.pairwise_distance(W2, W2, 0), "[pairwise_distance] expected p as a number above 0, or infinity; received 0."),
+    (ValueError, lambda: F.pairwise_distance(W2, W2, math.nan), "[norm] expected p as a number, or 'fro'; received nan."),
     (
         nc.ShapeError,
         lambda: nn.Dropout2d()(W2),

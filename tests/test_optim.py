@@ -1022,3 +1022,11 @@ def test_a_step_that_is_refused_leaves_no_state() -> None:
         optimizer.step()
     assert optimizer.state_dict()["state"] == {}
     assert first.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam", "AdamW", "NAdam", "RMSprop", "Adagrad", "Adadelta"])
+def test_a_rate_may_be_a_tensor(kind: str) -> None:
+    w = nc.ones(2, requires_grad=True)
+    optimizer = getattr(nc.optim, kind)([{"params": w, "weight_decay": nc.tensor(0.25)}], lr=nc.tensor(0.5))
+    assert [optimizer.param_groups[0][name] for name in ("lr", "weight_decay")] == [0.5, 0.25]
+    assert type(optimizer.param_groups[0]["lr"]) is float and type(optimizer.defaults["lr"]) is float

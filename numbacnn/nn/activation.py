@@ -11,6 +11,7 @@ from ..signatures import judged, shown
 from ..tensor import PointwiseFunction, Tensor, full
 from . import functional as F
 from .field import Field, unchanged
+from .functional.activation import check_bounds
 from .fusion import Absorbed
 from .module import Module
 from .parameter import Parameter
@@ -256,6 +257,7 @@ class CELU(_WithNumbers):
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__(inplace, alpha=alpha)
+        number("CELU", "alpha", alpha, lambda v: v > 0, "above 0")
 
     def forward(self, x: Tensor) -> Tensor:
         return F.celu(x, self.alpha)
@@ -278,6 +280,7 @@ class Hardtanh(_WithNumbers):
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__(inplace, min_val=min_val, max_val=max_val)
+        check_bounds("Hardtanh", min_val=min_val, max_val=max_val)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.hardtanh(x, self.min_val, self.max_val)
@@ -337,6 +340,7 @@ class Softshrink(_WithNumbers):
 
     def __init__(self, lambd: float = 0.5) -> None:
         super().__init__(lambd=lambd)
+        number("Softshrink", "lambd", lambd)
 
     def extra_repr(self) -> str:
         return f"{self.lambd}"
@@ -387,6 +391,7 @@ class RReLU(_WithNumbers):
 
     def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False) -> None:
         super().__init__(inplace, lower=lower, upper=upper)
+        check_bounds("RReLU", lower=lower, upper=upper)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.rrelu(x, self.lower, self.upper, self.training)

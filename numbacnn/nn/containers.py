@@ -9,7 +9,7 @@ from itertools import count, groupby
 from typing import Any, Self, overload
 
 from ..errors import message
-from ..signatures import judged
+from ..signatures import judged, shown
 from . import fusion
 from .module import Module
 from .parameter import Parameter
@@ -50,9 +50,53 @@ class _Container(Module):
         return list(self._modules)[position]
 
     @judged
+    def __delitem__(self, index: int | slice) -> None:
+        names = list(self._modules)[index] if isinstance(index, slice) else [self._name(index)]
+        self._put([item for item in self._modules.items() if item[0] not in names])
+
+    def _put(self, items: Iterable[tuple[str, Any]]) -> None:
+        """Take these in place of all, as 0, 1, ... where the names are numbers."""
+        new: dict[str, Any] = {}
+        for name, module in items:
+            new[str(len(new)) if name.isdigit() else name] = module
+        self._tell()
+        self._modules.clear()
+        self._modules.update(new)
+
+    @judged
     def append(self, module: Module) -> Self:
         """Add a module at the end."""
         return self.extend([module])
+
+    @judged
+    def insert(self, index: int, module: Module) -> Self:
+        """Add a module before the one at ``index``.
+
+        >>> import numbacnn as nc
+        >>> net = nc.nn.Sequential(nc.nn.Flatten(), nc.nn.Tanh())
+        >>> net.insert(1, nc.nn.Linear(4, 2))[1]
+        Linear(in_features=4, out_features=2, bias=True)
+        """
+        if not -len(self) <= operator.index(index) <= len(self):
+            raise IndexError(message(type(self).__name__, f"an index from {-len(self)} to {len(self)}", str(index)))
+        if not isinstance(module, Module):
+            raise TypeError(message(type(self).__name__, "a Module", shown(module)))
+        items = list(self._modules.items())
+        items.insert(index, ("0", module))
+        self._put(items)
+        return self
+
+    def pop(self, index: int = -1) -> Any:
+        """Take a module away, and give it."""
+        module = self[index]
+        del self[index]
+        return module
+
+    def __iadd__(self, modules: Iterable[Module]) -> Self:
+        return self.extend(modules)
+
+    def __add__(self, modules: Iterable[Module]) -> Self:
+        return self._slice(list(self._modules.items())).extend(modules)
 
     @judged
     def extend(self, modules: Iterable[Module]) -> Self:

@@ -39,7 +39,14 @@ __all__ = [
     "zeros_",
 ]
 
-_GAINS = {"linear": 1.0, "conv2d": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3.0, "relu": math.sqrt(2.0), "leaky_relu": 0.0, "selu": 0.75}
+_GAINS = {
+    **dict.fromkeys(("linear", *(f"conv{kind}{axes}d" for kind in ("", "_transpose") for axes in (1, 2, 3))), 1.0),
+    "sigmoid": 1.0,
+    "tanh": 5.0 / 3.0,
+    "relu": math.sqrt(2.0),
+    "leaky_relu": 0.0,
+    "selu": 0.75,
+}
 
 
 _skipped: ContextVar[bool] = ContextVar("skipped", default=False)

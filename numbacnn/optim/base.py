@@ -79,7 +79,7 @@ class Optimizer:
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         if isinstance(params, (Tensor, Mapping)):
             raise TypeError(message(type(self).__name__, "an iterable of parameters", type(params).__name__, "wrap it in a list"))
-        self.defaults = defaults
+        self.defaults = _plain(defaults)
         self.param_groups: list[dict[str, Any]] = []
         # the keys are found by identity: hash() tells any two living tensors apart, so that their elementwise == is never asked
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
@@ -105,7 +105,7 @@ class Optimizer:
             if id(p) in seen:
                 raise ValueError(message(op, "each parameter once", "one that is there already"))
             seen.add(id(p))
-        complete = {**self.defaults, **group, "params": params}
+        complete = {**self.defaults, **_plain(group), "params": params}
         self._judge_group(op, complete)
         changed()
         self.param_groups.append(complete)
@@ -279,6 +279,11 @@ class Optimizer:
             lines.append(f"Parameter Group {index}")
             lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
         return "\n".join([*lines, ")"])
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A group's values, as ``lr``, as plain numbers where they are Tensors without axes."""
+    return {name: v.item() if isinstance(v, Tensor) and not v.ndim else v for name, v in values.items()}
 
 
 def _alike(a: Tensor, b: Tensor) -> bool:

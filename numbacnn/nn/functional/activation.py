@@ -150,6 +150,14 @@ def _finite(op: str, **numbers: float) -> None:
         number(op, name, value, lambda v: True, "that is finite")
 
 
+def check_bounds(op: str, **bounds: float) -> None:
+    """Judge two finite numbers, the second of which is not below the first."""
+    _finite(op, **bounds)
+    (low, least), (high, most) = bounds.items()
+    if least > most:
+        raise ValueError(message(op, f"{low} of at most {high}", f"{least} and {most}"))
+
+
 @judged
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """``input`` above 0, ``negative_slope * input`` elsewhere. After Maas, Hannun and Ng (2013).
@@ -182,9 +190,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
 @judged
 def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False) -> Tensor:
     """:func:`leaky_relu` with a slope for each element that is drawn from [lower, upper) in training, and their middle else."""
-    _finite("rrelu", lower=lower, upper=upper)
-    if lower > upper:
-        raise ValueError(message("rrelu", "lower of at most upper", f"{lower} and {upper}"))
+    check_bounds("rrelu", lower=lower, upper=upper)
     if not flag("rrelu", "training", training):
         return leaky_relu(input, (lower + upper) / 2)
     check_dtypes("rrelu", input)
@@ -214,7 +220,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
 @judged
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """``input`` above 0, ``alpha * (exp(input / alpha) - 1)`` elsewhere. After Barron (2017)."""
-    number("celu", "alpha", alpha, lambda v: v != 0, "other than 0")
+    number("celu", "alpha", alpha, lambda v: v > 0, "above 0")
     return where(input > 0, input, _pointwise("elu", input / float(alpha)) * float(alpha))
 
 
@@ -222,9 +228,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """``input`` between ``min_val`` and ``max_val``, which bound it."""
     check_dtypes("hardtanh", input)
-    _finite("hardtanh", min_val=min_val, max_val=max_val)
-    if min_val > max_val:
-        raise ValueError(message("hardtanh", "min_val of at most max_val", f"{min_val} and {max_val}"))
+    check_bounds("hardtanh", min_val=min_val, max_val=max_val)
     return where(input <= min_val, float(min_val), where(input >= max_val, float(max_val), input))
 
 

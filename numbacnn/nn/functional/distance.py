@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ... import backends
-from ...arguments import flag, integer, number
+from ...arguments import integer, number
 from ...dtypes import int64
 from ...errors import DTypeError, message
 from ...signatures import judged
-from ...tensor import Tensor, eye, where
+from ...tensor import Tensor, eye
 from .checks import at_least, check_dtypes
 
 __all__ = ["cosine_similarity", "normalize", "one_hot", "pairwise_distance"]
-
-
-def _length(op: str, x: Tensor, p: float, dim: int, keepdim: bool) -> Tensor:
-    """The p-norm along an axis; where it is 0 so is its gradient."""
-    number(op, "p", math.copysign(1, p) if isinstance(p, float) and math.isinf(p) else p, lambda v: v > 0, "above 0, or infinity")
-    size = x.abs()
-    if math.isinf(p):
-        return size.max(dim, keepdim).values
-    if p == 1:
-        return size.sum(dim, keepdim)
-    total = (x * x if p == 2 else size**p).sum(dim, keepdim)
-    none = total == 0
-    filled = where(none, 1.0, total)
-    return where(none, 0.0, filled.sqrt() if p == 2 else filled ** (1 / p))
 
 
 @judged
@@ -41,7 +25,7 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     """
     number("pairwise_distance", "eps", eps, lambda v: True, "that is finite")
     check_dtypes("pairwise_distance", x1, x2)
-    return _length("pairwise_distance", x1 - x2 + eps, p, -1, flag("pairwise_distance", "keepdim", keepdim))
+    return (x1 - x2 + eps).norm(p, -1, keepdim)
 
 
 @judged
@@ -54,7 +38,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     """
     number("cosine_similarity", "eps", eps)
     check_dtypes("cosine_similarity", x1, x2)
-    a, b = (x / at_least(_length("cosine_similarity", x, 2, dim, True), eps) for x in (x1, x2))
+    a, b = (x / at_least(x.norm(dim=dim, keepdim=True), eps) for x in (x1, x2))
     return (a * b).sum(dim)
 
 
@@ -68,7 +52,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
     """
     number("normalize", "eps", eps)
     check_dtypes("normalize", input)
-    return input / _length("normalize", input, p, dim, True).clamp(min=float(eps))
+    return input / input.norm(p, dim, True).clamp(min=float(eps))
 
 
 @judged
