@@ -44,6 +44,10 @@ def weight(*shape: int) -> nc.Tensor:
     return images(*shape).requires_grad_()
 
 
+LEAF = weight(2, 3)
+OUTPUT = LEAF * 2
+
+
 def labels(*values: int) -> nc.Tensor:
     return nc.tensor(list(values))
 
@@ -225,6 +229,9 @@ ROWS: dict[str, Callable[[], Call]] = {
     "Tensor.fill_": _method("fill_", 1.0),
     "Tensor.copy_": lambda: call(images(2, 3).copy_, images(2, 3)),
     "Tensor.requires_grad_": _method("requires_grad_", True),
+    "grad": lambda: call(lambda seed, retain, unused: nc.grad(OUTPUT, LEAF, seed, retain, unused), images(2, 3), True, False),
+    "Tensor.register_hook": lambda: call((weight(2, 3) * 2).register_hook, print),
+    "Tensor.fill_diagonal_": lambda: call(images(2, 3).fill_diagonal_, 1.0),
     "Tensor.backward": lambda: call((weight(2, 3) * 2).backward, images(2, 3), False),
     "Tensor.__add__": lambda: call(lambda other: images(2, 3) + other, images(3)),
     "Tensor.__rsub__": lambda: call(lambda other: other - images(2, 3), images(3)),

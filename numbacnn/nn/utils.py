@@ -53,11 +53,15 @@ def fuse_conv_bn_eval(conv: Conv2d, bn: BatchNorm2d) -> Conv2d:
     return fused
 
 
-def _gradients(op: str, parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+def _tensors(op: str, parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     if not all(isinstance(p, Tensor) for p in given):
         raise TypeError(message(op, "parameters that are Tensors", ", ".join(type(p).__name__ for p in given)))
-    return [p.grad for p in given if p.grad is not None]
+    return given
+
+
+def _gradients(op: str, parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    return [p.grad for p in _tensors(op, parameters) if p.grad is not None]
 
 
 @judged
@@ -111,7 +115,7 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     >>> parameters_to_vector(nc.nn.Linear(3, 2).parameters()).shape
     (8,)
     """
-    return cat([p.reshape(-1) for p in parameters])
+    return cat([p.reshape(-1) for p in _tensors("parameters_to_vector", parameters)])
 
 
 @judged
@@ -121,7 +125,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     Raises:
         ShapeError: where it has not as many elements as they have; nothing is written then.
     """
-    given = list(parameters)
+    given = _tensors("vector_to_parameters", parameters)
     total = sum(p.numel() for p in given)
     if vec.shape != (total,):
         raise ShapeError(message("vector_to_parameters", f"a vector ({total},)", f"shape {vec.shape}"))

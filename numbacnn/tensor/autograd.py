@@ -44,7 +44,7 @@ def grad(
     >>> x = nc.tensor([1.0, 2.0], requires_grad=True)
     >>> y = x * x
     >>> nc.grad((y * 3).sum(), [x, y]), x.grad
-    ((tensor([6., 12.]), tensor([3., 3.])), None)
+    ((tensor([ 6., 12.]), tensor([3., 3.])), None)
     """
     results, wanted = _listed(outputs), _listed(inputs)
     given = [None] * len(results) if grad_outputs is None else _listed(grad_outputs)
