@@ -914,8 +914,16 @@ def test_initialisers_give_what_they_say() -> None:
     (ValueError, lambda: nn.CELU(0.0), "[CELU] expected alpha as a number above 0; received 0.0."),
     (ValueError, lambda: F.celu(W2, -1.0), "[celu] expected alpha as a number above 0; received -1.0."),
     (ValueError, lambda: nn.Softshrink(-1.0), "[Softshrink] expected lambd as a number of at least 0; received -1.0."),
-    (TypeError, lambda: nn.utils.parameters_to_vector({"w": W2}), "[parameters_to_vector] expected parameters that are Tensors; received str."),
-    (TypeError, lambda: nn.utils.vector_to_parameters(nc.ones(6), {"w": W2}), "[vector_to_parameters] expected parameters that are Tensors; received str."),
+    (
+        TypeError,
+        lambda: nn.utils.parameters_to_vector({"w": W2}),
+        "[parameters_to_vector] expected parameters that are Tensors; received str.",
+    ),
+    (
+        TypeError,
+        lambda: nn.utils.vector_to_parameters(nc.ones(6), {"w": W2}),
+        "[vector_to_parameters] expected parameters that are Tensors; received str.",
+    ),
     (ValueError, lambda: nn.LeakyReLU("x"), "[LeakyReLU] expected negative_slope as a number that is finite; received 'x'."),
     (
         nc.ShapeError,
