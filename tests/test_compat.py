@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mirror import serving
+from unadapted import unadapted
 
 import numbacnn as nc
 from numbacnn import cli, nn
@@ -26,18 +27,10 @@ from numbacnn.compat.table import DIFFERENT, LEFT_OUT, MODULES, RENAMED
 
 
 @pytest.fixture(autouse=True, scope="module")
-def unadapted() -> Iterator[None]:
-    """Other tests of this process see tensors and modules as they were."""
-    before = [(kind, dict(vars(kind))) for kind in (nc.Tensor, nn.Module)]
-    adapt.adapt()
-    yield
-    adapt.adapt.cache_clear()
-    for kind, members in before:
-        for name in {*vars(kind)} - {*members}:
-            delattr(kind, name)
-        for name, value in members.items():
-            if vars(kind)[name] is not value:
-                setattr(kind, name, value)
+def adapted() -> Iterator[None]:
+    with unadapted():
+        adapt.adapt()
+        yield
 
 
 @pytest.mark.parametrize("module", MODULES)
