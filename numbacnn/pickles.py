@@ -237,7 +237,7 @@ def judge(value: Any, misfit: Callable[[Any], str]) -> None:
     heights: dict[int, int] = {}
 
     def visit(value: Any, way: tuple[Any, ...], level: int) -> int:
-        if type(value) in (list, tuple, dict, OrderedDict):
+        if type(value) in (list, dict, OrderedDict) or _is_tuple(value):
             if id(value) not in heights:
                 if level > DEPTH:
                     raise Misfit(f"more than {DEPTH} lists and dicts within each other")
@@ -253,6 +253,11 @@ def judge(value: Any, misfit: Callable[[Any], str]) -> None:
         return 0
 
     visit(value, (), 1)
+
+
+def _is_tuple(value: Any) -> bool:
+    """A tuple, or one of a class that names no fields: the shape of a tensor under ``compat``."""
+    return isinstance(value, tuple) and not hasattr(value, "_fields")
 
 
 def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
@@ -319,7 +324,7 @@ class Writer:
             return self._written(Call("_codecs encode", (value.decode("latin1"), "latin1")))
         if kind is complex:
             return self._written(Call("__builtin__ complex", (value.real, value.imag)))
-        if kind is tuple:
+        if _is_tuple(value):
             return self._tuple(value) + self._kept(value)
         if kind is list:
             return b"]" + self._kept(value) + b"(" + self._all(value) + b"e"

@@ -23,7 +23,7 @@ def adapt() -> None:
     slot = inspect.getattr_static(Tensor, "device")
     devices = {name: device(name) for name in backends.names()}
     setattr(Tensor, "device", property(lambda x: devices[slot.__get__(x)], slot.__set__))  # noqa: B010
-    setattr(Tensor, "shape", property(lambda x: Size(x.array.shape)))  # noqa: B010
+    setattr(Tensor, "shape", property(lambda x: Size(x.array.shape), doc=Tensor.shape.__doc__))  # noqa: B010
     for kind in (Tensor, nn.Module):
         for name in ("clone", "contiguous", "is_contiguous", "to"):
             if hasattr(kind, name):

@@ -59,9 +59,6 @@ class Size(tuple[int, ...]):
     def numel(self) -> int:
         return math.prod(self)
 
-    def __repr__(self) -> str:
-        return f"torch.Size({[*self]})"
-
 
 class TensorType(type):
     """A class that makes tensors of one dtype, and of which all tensors of that dtype are instances."""
