@@ -7,6 +7,7 @@ them fit, the error passes as it is: it is a fault of the library. Functions tha
 
 from __future__ import annotations
 
+import builtins
 import functools
 import inspect
 import operator
@@ -101,12 +102,13 @@ def _fault(function: Callable[..., Any], args: tuple[Any, ...], options: dict[st
 def _hint(function: Callable[..., Any], parameter: str) -> Any:
     """The annotation of a parameter; ``Any`` for one that can't be resolved.
 
-    A name that only the type checker imports is looked up in the package around the function's module.
+    A name that only the type checker imports is looked up in the package around the function's module; not so ``float``, which is a
+    dtype there.
     """
     hint, package = function.__annotations__.get(parameter, Any), sys.modules[function.__module__].__package__
     try:
         while isinstance(hint, str):
-            hint = eval(hint, function.__globals__, vars(sys.modules[package or function.__module__]))
+            hint = eval(hint, {**vars(sys.modules[package or function.__module__]), **vars(builtins), **function.__globals__})
     except (NameError, AttributeError):
         return Any
     return hint

@@ -144,3 +144,15 @@ def test_words() -> None:
     assert described(int | Sequence[float] | None) == "an integer, a sequence of numbers or None"
     assert described(nc.Tensor) == "a Tensor"
     assert shown([1, "a"]) == "[1, 'a']" and shown(nc.Tensor) == "type Tensor" and shown(object()) == "object"
+
+
+def test_a_dtype_of_the_name_of_a_python_type_does_not_hide_it() -> None:
+    """``nc.float`` is float32 from its first use on; an argument annotated ``float`` is a number all the same."""
+    assert nc.float == nc.float32
+
+    def half(x: float) -> float:
+        return x / 2
+
+    half.__module__ = "numbacnn.random"
+    with pytest.raises(TypeError, match=r"^\[half\] expected x as a number; received '1'\.$"):
+        judged(half)("1")  # type: ignore[arg-type]
