@@ -56,7 +56,7 @@ FREE = set(
     no_grad inference_mode is_grad_enabled empty_cache get_rng_state get_num_threads cache_folder mnist fashion_mnist registry save
     save_weights write_atomically DTypeError DeviceError FormatError ShapeError resnet18 vgg11 vgg11_bn
     FashionMNIST MNIST enable_grad load_data_fashion_mnist cpu gpu num_gpus try_all_gpus use_svg_display add_to_class
-    get_worker_info
+    get_worker_info initial_seed
     """.split()  # noqa: SIM905
 )
 """Functions without arguments to draw, those that write files, errors, and networks that take long to make."""
