@@ -31,6 +31,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
+LONG = bool(os.environ.get("NUMBACNN_LONG"))
+"""More cases, and the tests marked ``long``: other processors, all kernels compiled anew. ``.ci/run`` asks for them."""
+
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
 if SIMULATED:
     sys.setswitchinterval(0.0005)  # threads of a block that wait for each other poll, and would keep the others from running
@@ -52,8 +55,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 2 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The file that takes longest comes first, so that one of two processes does not wait for the other at the end."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that take long are run only where they are asked for. The file that takes longest comes first, so that one of two processes
+    does not wait for the other at the end."""
+    long = [item for item in items if item.get_closest_marker("long") and not LONG]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in set(long)]
     items.sort(key=lambda item: item.path.name != "test_simulator.py")
 
 

@@ -84,6 +84,7 @@ def test_the_tests_keep_their_kernels_to_themselves() -> None:
     assert os.environ["NUMBA_CACHE_DIR"] == numba.config.CACHE_DIR
 
 
+@pytest.mark.long
 def test_compilations_agree(tmp_path: Path) -> None:
     assert run(tmp_path / "parallel", "list") == run(tmp_path / "serial", "reversed", TWINS)
 

@@ -445,7 +445,10 @@ TARGETS = [
 ]
 
 
-@pytest.mark.parametrize(("cpu_name", "features", "wanted", "needed"), TARGETS, ids=[t[0] for t in TARGETS])
+EACH = [pytest.param(*t, id=t[0], marks=[] if t[0] == "haswell" else pytest.mark.long) for t in TARGETS]
+
+
+@pytest.mark.parametrize(("cpu_name", "features", "wanted", "needed"), EACH)
 def test_another_processor(cpu_name: str, features: str, wanted: str, needed: str) -> None:
     """Lanes follow the target, also where a multiply-add must be two instructions."""
     import llvmlite.binding as llvm
@@ -480,7 +483,7 @@ for (kernel, arguments), shapes in ((contract, [(*tiles.WIDE, 1)]), (correlate, 
 """
 
 
-@pytest.mark.parametrize(("cpu_name", "features", "wanted", "needed"), TARGETS, ids=[t[0] for t in TARGETS])
+@pytest.mark.parametrize(("cpu_name", "features", "wanted", "needed"), EACH)
 def test_no_tile_is_spilled(tmp_path: Path, cpu_name: str, features: str, wanted: str, needed: str) -> None:
     """The loops around the tile write no vector to the stack: LLVM's scheduler once did, and halved the speed of weight gradients."""
     import llvmlite.binding as llvm

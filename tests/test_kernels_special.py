@@ -434,7 +434,7 @@ t.test_few_pixels(cpu, t.FEW[{shape}], np.float64, "none")
     [
         {"NUMBA_DISABLE_JIT": "1"},
         {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+sse2"},
-        {"NUMBA_CPU_NAME": "sandybridge", "NUMBA_CPU_FEATURES": "+avx"},
+        pytest.param({"NUMBA_CPU_NAME": "sandybridge", "NUMBA_CPU_FEATURES": "+avx"}, marks=pytest.mark.long),
     ],
     ids=lambda e: "-".join(e.values()),
 )

@@ -37,7 +37,7 @@ from numbacnn.recording import structure
 
 pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 F = nn.functional
-DRAWS = int(os.environ.get("NUMBACNN_PLAN_DRAWS", "25"))
+DRAWS = int(os.environ.get("NUMBACNN_PLAN_DRAWS", "10"))
 
 
 @pytest.fixture(autouse=True)

@@ -214,7 +214,7 @@ def assemble(ptx: Path, arch: str) -> tuple[int, int, int]:
     return registers, spills, int(shared[1]) if shared else 0
 
 
-@pytest.mark.parametrize("cc", [(9, 0), (7, 5)], ids=["sm_90", "sm_75"])
+@pytest.mark.parametrize("cc", [pytest.param((9, 0), id="sm_90"), pytest.param((7, 5), id="sm_75", marks=pytest.mark.long)])
 def test_every_kernel_compiles_well(cc: tuple[int, int], cuda_home: Path, tmp_path: Path) -> None:
     path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
     environment = {k: v for k, v in os.environ.items() if k != "NUMBA_ENABLE_CUDASIM"} | {"CUDA_HOME": str(cuda_home), "PYTHONPATH": path}

@@ -13,7 +13,7 @@ import numbacnn as nc
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch==2.13.0")
 
-DRAWS = 12 if os.environ.get("CI") else 4
+DRAWS = 24 if os.environ.get("NUMBACNN_LONG") else 4
 
 
 def verdict(row: str, known: dict[str, Any]) -> Any:
