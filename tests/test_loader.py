@@ -222,8 +222,9 @@ def test_random_split_beside_pytorch(n: int, weights: list[int], shares: bool) -
         lengths = [after - before for before, after in itertools.pairwise([0, *cuts, n])]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a part may be empty
-        ours, theirs = random_split(range(n), lengths), torch_data.random_split(range(n), lengths)
-    assert [len(part) for part in ours] == [len(part) for part in theirs]
+        ours = random_split(range(n), lengths)
+        if not shares or sum(lengths) <= 1:  # PyTorch refuses shares that rounding makes a little more than 1
+            assert [len(part) for part in ours] == [len(part) for part in torch_data.random_split(range(n), lengths)]
     assert sorted(i for part in ours for i in part.indices) == list(range(n))
 
 

@@ -269,7 +269,7 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Generator | 
     n, total = length("random_split", dataset), sum(lengths)
     if any(share < 0 for share in lengths):
         raise ValueError(message("random_split", "lengths of at least 0", f"{list(lengths)}"))
-    if math.isclose(total, 1) and total <= 1:
+    if math.isclose(total, 1) and not all(isinstance(share, int) for share in lengths):  # seven sevenths may be a bit more than 1
         sizes = [math.floor(n * share) for share in lengths]
         rest = n - sum(sizes)
         sizes = [size + rest // len(sizes) + (i < rest % len(sizes)) for i, size in enumerate(sizes)]
