@@ -483,6 +483,7 @@ for (kernel, arguments), shapes in ((contract, [(*tiles.WIDE, 1)]), (correlate, 
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("cpu_name", "features", "wanted", "needed"), EACH)
 def test_no_tile_is_spilled(tmp_path: Path, cpu_name: str, features: str, wanted: str, needed: str) -> None:
     """The loops around the tile write no vector to the stack: LLVM's scheduler once did, and halved the speed of weight gradients."""

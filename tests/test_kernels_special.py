@@ -433,7 +433,7 @@ t.test_few_pixels(cpu, t.FEW[{shape}], np.float64, "none")
     "environment",
     [
         {"NUMBA_DISABLE_JIT": "1"},
-        {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+sse2"},
+        pytest.param({"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+sse2"}, marks=pytest.mark.long),
         pytest.param({"NUMBA_CPU_NAME": "sandybridge", "NUMBA_CPU_FEATURES": "+avx"}, marks=pytest.mark.long),
     ],
     ids=lambda e: "-".join(e.values()),
