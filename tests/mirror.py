@@ -1,4 +1,4 @@
-"""A server of files in this process, which can serve them well or badly: what downloads are tried against."""
+"""What tests of files and downloads share: a server in this process, which can serve files well or badly, and nothing from outside."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import socketserver
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
+
+import pytest
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -64,3 +67,21 @@ def serving(content: dict[str, bytes]) -> Iterator[Server]:
         finally:
             tcp.shutdown()
             thread.join()
+
+
+@contextlib.contextmanager
+def raises(kind: type[BaseException], text: str) -> Iterator[None]:
+    """The block raises exactly this kind with exactly this text."""
+    with pytest.raises(kind) as caught:
+        yield
+    assert type(caught.value) is kind
+    assert str(caught.value) == text
+
+
+@pytest.fixture(autouse=True)
+def nothing_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the user's own data or cache."""
+    monkeypatch.delenv("NUMBACNN_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")

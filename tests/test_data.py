@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import doctest
 import gzip
@@ -24,7 +23,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mirror import Server, serving
+from mirror import Server, raises, serving
+from mirror import nothing_outside as nothing_outside  # a fixture for these tests too
 
 from numbacnn import random
 from numbacnn.data import (
@@ -54,25 +54,6 @@ from numbacnn.data import (
 )
 from numbacnn.errors import DeviceError, DTypeError, FormatError, ShapeError
 from numbacnn.tensor import from_array
-
-
-@contextlib.contextmanager
-def raises(kind: type[BaseException], text: str) -> Iterator[None]:
-    """The block raises exactly this kind with exactly this text."""
-    with pytest.raises(kind) as caught:
-        yield
-    assert type(caught.value) is kind
-    assert str(caught.value) == text
-
-
-@pytest.fixture(autouse=True)
-def nothing_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the user's own data or cache."""
-    monkeypatch.delenv("NUMBACNN_DATA", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
-    monkeypatch.setenv("no_proxy", "*")
-
 
 OWN_DATA = os.environ.get("NUMBACNN_DATA", "")
 

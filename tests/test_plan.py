@@ -2642,7 +2642,7 @@ def test_the_switch_between_calls(monkeypatch):
     assert replays(alike(world, 10)) == 4
 
 
-UNCOMPILED = """
+SCRIPT = """
 import numpy as np
 import numbacnn as nc
 
@@ -2658,7 +2658,10 @@ def step(x, y):
     loss.backward()
     optimiser.step()
     return loss
+"""
+"""A compiled step, as the start of a program."""
 
+UNCOMPILED = f"""{SCRIPT}
 net.compile()
 losses = [step(x, y).item() for _ in range(5)]
 with nc.no_grad():
@@ -2798,24 +2801,8 @@ def test_an_interrupt_leaves_a_whole_step(monkeypatch):
         assert (np.asarray(a) == np.asarray(b)).all() and a._version.count == b._version.count, name
 
 
-FORKED = """
+FORKED = f"""{SCRIPT}
 import os, sys
-import numpy as np
-import numbacnn as nc
-
-nc.manual_seed(0)
-net = nc.nn.Sequential(nc.nn.Linear(4, 6), nc.nn.ReLU(), nc.nn.Linear(6, 3))
-optimiser = nc.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
-x, y = nc.tensor(np.random.default_rng(0).standard_normal((5, 4), dtype=np.float32)), nc.tensor([0, 1, 2, 0, 1])
-
-@nc.compile
-def step(x, y):
-    optimiser.zero_grad()
-    loss = nc.nn.functional.cross_entropy(net(x), y)
-    loss.backward()
-    optimiser.step()
-    return loss
-
 for _ in range(6):
     step(x, y)
 read, write = os.pipe()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
 import io
@@ -20,7 +19,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torchvision_utils_values as values
-from mirror import Server, serving
+from mirror import Server, raises, serving
+from mirror import nothing_outside as nothing_outside  # a fixture for these tests too
 from PIL import Image
 
 import numbacnn as nc
@@ -33,24 +33,6 @@ from numbacnn.vision.datasets import folder as folders
 from numbacnn.vision.datasets.vision import Source
 
 OWN_DATA = os.environ.get("NUMBACNN_DATA", "")
-
-
-@contextlib.contextmanager
-def raises(kind: type[BaseException], text: str) -> Iterator[None]:
-    """The block raises exactly this kind with exactly this text."""
-    with pytest.raises(kind) as caught:
-        yield
-    assert type(caught.value) is kind
-    assert str(caught.value) == text
-
-
-@pytest.fixture(autouse=True)
-def nothing_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the user's own data or cache."""
-    monkeypatch.delenv("NUMBACNN_DATA", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
-    monkeypatch.setenv("no_proxy", "*")
 
 
 @pytest.fixture
