@@ -27,5 +27,10 @@ fuse: bool = True
 """Let ``nn.Sequential`` have a layer do the work of its neighbours in fewer passes over memory, to the same bits: the activation behind a
 convolution or linear layer, the average pooling behind a convolution, the Flatten before a linear layer."""
 
+cuda_path: str = os.environ.get("NUMBACNN_CUDA_PATH", "auto")
+"""How work reaches a CUDA device: "safe" is Numba's own launch and memory, and the kernels that need many launches; "fast" the library's
+launcher, its free list of memory, and kernels that need few; "auto" the fast one where it has been found right on this machine. Set it
+before the device is first used."""
+
 compile: bool = True
 """Let functions and modules that went through ``nc.compile`` be replayed as plans; False: they run as they are."""

@@ -1,0 +1,1 @@
+"""Families of operations in fewer launches than those beside this folder, on the kernels of ``kernels.cuda.fast``."""
