@@ -39,6 +39,7 @@ LAYERS = [
     {"backends.base", "backends.cpu.plan.correlate", "backends.cpu.plan.depthwise", "backends.cpu.plan.column_sum"},
     {f"backends.cpu.plan.{family}" for family in ("conv", "few_pixels", "linear", "winograd")},
     {f"backends.{device}.arrays" for device in DEVICES},
+    {"backends.cuda.fast.arrays"},
     {"backends.cpu.run", *(f"backends.{device}.pointwise" for device in DEVICES)},
     {f"backends.{device}.{family}" for device in DEVICES for family in ("index", "loss", "optim", "pool", "reduce")},
     {"backends.cpu.conv.algorithm"},

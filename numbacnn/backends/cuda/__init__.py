@@ -8,6 +8,7 @@ from .arrays import CudaArray
 from .conv import Conv
 from .dense import Dense
 from .dropout import Dropout
+from .fast.arrays import Arrays as FastArrays
 from .index import Index
 from .loss import Loss
 from .norm import Norm
@@ -24,7 +25,7 @@ class CudaBackend(Index, Conv, Dense, Norm, Dropout, Loss, Optim, Own):
     simulated = driver.SIMULATED
 
 
-class FastBackend(CudaBackend):
+class FastBackend(FastArrays, CudaBackend):
     """The same with fewer launches: what ``fast`` has of a family comes first."""
 
 

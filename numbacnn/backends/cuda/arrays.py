@@ -119,7 +119,7 @@ class Recorded:
 
     def memory(self, size: int, dtype: Any = np.uint8) -> Any:
         """So many bytes, uninitialised, as elements of this type."""
-        return driver.cuda.device_array(max(size // np.dtype(dtype).itemsize, 1), np.dtype(dtype))
+        return self._xp.allocate(max(size // np.dtype(dtype).itemsize, 1), np.dtype(dtype))
 
     def whole(self, x: CudaArray) -> Any:
         """What holds the memory, as what :meth:`shaped` takes."""
@@ -138,7 +138,7 @@ class Recorded:
         """An operand as a kernel is given it, at this address."""
         dense = tuple(s * like.dtype.itemsize for s in views.dense(like.shape, range(len(like.shape))).strides)
         found = {"shape": like.shape, "typestr": like.dtype.str, "strides": None if like.strides == dense else like.strides}
-        return driver.borrow(None, {**found, "data": (address, False), "version": 3})
+        return self._xp.lend(None, {**found, "data": (address, False), "version": 3})
 
     def alike(self, x: CudaArray, like: Any) -> bool:
         """Whether an array lies in memory as an operand does."""
@@ -172,12 +172,31 @@ class Arrays:
         self.recorded = Recorded(self)
         self._constant = functools.lru_cache(maxsize=256)(self._make_constant)
 
+    @property
+    def account(self) -> Any:
+        """The bytes that arrays use."""
+        hint = 'nc.config.cuda_path = "fast", before the device is used'
+        raise DeviceError(message("cuda", "the fast path, which keeps an account of memory", "the safe one", hint))
+
+    # what a flat array is
+    def allocate(self, size: int, dtype: np.dtype) -> Any:
+        """So many elements, uninitialised."""
+        return driver.cuda.device_array(size, dtype)
+
+    def upload(self, values: np.ndarray) -> Any:
+        """Flat values of the host, which may change as soon as this returns."""
+        return driver.cuda.to_device(values)
+
+    def lend(self, owner: Any, found: dict[str, Any]) -> Any:
+        """Memory that an interface describes and an owner keeps alive, for kernels of the library."""
+        return driver.borrow(owner, found)
+
     def empty(self, shape: Sequence[int], dtype: Any, order: Sequence[int] | None = None) -> CudaArray:
         """Uninitialised; the axes lie in memory in ``order``, slowest first (C order by default)."""
         size = math.prod(shape)
         if size > LIMIT:
             raise DeviceError(message("cuda", f"arrays of at most {LIMIT} elements", f"shape {tuple(shape)}", "split the batch"))
-        buffer = driver.cuda.device_array(max(size, 1), np.dtype(dtype))
+        buffer = self.allocate(max(size, 1), np.dtype(dtype))
         if recording.now.tape is not None:
             recording.now.tape.makes(self.recorded, buffer)
         return CudaArray(buffer, views.dense(shape, range(len(shape)) if order is None else order), dtype)
@@ -263,7 +282,7 @@ class Arrays:
         if length > LIMIT:
             raise DeviceError(message("from_array", f"an array within {LIMIT} elements of memory", f"shape {shape}"))
         flat = {**found, "shape": (length,), "strides": None, "data": (found["data"][0] + before, False)}
-        borrowed = CudaArray(driver.borrow(array, flat), View(-before // size, shape, tuple(s // size for s in strides)), dtype)
+        borrowed = CudaArray(self.lend(array, flat), View(-before // size, shape, tuple(s // size for s in strides)), dtype)
         return self.copy(borrowed) if found["data"][1] else borrowed
 
     def launch(self, kernel: Any, args: Sequence[Any], grid: tuple[int, ...], block: tuple[int, ...]) -> None:
@@ -290,7 +309,7 @@ class Arrays:
         if a.size > LIMIT:
             raise DeviceError(message("cuda", f"arrays of at most {LIMIT} elements", f"shape {a.shape}", "split the batch"))
         memory = np.ascontiguousarray(a.transpose(order)).reshape(-1)
-        return CudaArray(driver.cuda.to_device(memory), views.dense(a.shape, order), a.dtype)
+        return CudaArray(self.upload(memory), views.dense(a.shape, order), a.dtype)
 
     def watch(self, fault: CudaArray, error: Callable[[CudaArray], Exception], given: CudaArray) -> None:
         """Raise ``error(given)`` at the next point that reads a result, if ``fault`` () is not 0 then."""

@@ -16,6 +16,11 @@ if not hasattr(np, "row_stack"):  # gone in NumPy 2.5; numba-cuda 0.30 still ask
 from numba import config
 from numba import cuda as _numba_cuda
 
+try:
+    from numba.cuda.np.numpy_support import from_dtype  # numba-cuda's types are its own
+except ImportError:
+    from numba.np.numpy_support import from_dtype
+
 from ... import recording
 from ...errors import DeviceError, message
 
@@ -27,6 +32,7 @@ __all__ = [
     "erf",
     "exp",
     "fmod",
+    "from_dtype",
     "interface",
     "is_kernel",
     "launch",
@@ -134,9 +140,18 @@ def _spread(args: tuple[Any, ...]) -> list[Any]:
     return [value for a in args for value in (map(_argument, a()) if isinstance(a, recording.Numbers) else (a,))]
 
 
+launcher: Callable[..., None] | None = None
+"""What launches the library's kernels, where Numba does not."""
+
+
 def launch(kernel: Any, grid: Sequence[int], block: int, *args: Any) -> None:
     """The same for a kernel of the library, whose integers have 32 bits."""
-    launch_as_given(kernel, grid, block, *[_argument(a) for a in args])
+    if launcher is None:
+        launch_as_given(kernel, grid, block, *[_argument(a) for a in args])
+    elif all(grid):
+        if recording.now.tape is not None:
+            recording.now.tape.calls(launch, kernel, tuple(grid), block, *map(_argument, args))
+        launcher(kernel, grid, block, args)
 
 
 def launch_flat(kernel: Any, n: int, *args: Any) -> None:

@@ -1,0 +1,107 @@
+"""The CUDA driver's own functions, called by ``ctypes``; an error of theirs is a DeviceError."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import sys
+import threading
+from collections.abc import Callable
+from ctypes import byref, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
+from typing import Any
+
+from ...errors import DeviceError, message
+from .driver import cuda
+
+__all__ = ["OUT_OF_MEMORY", "call", "enter", "failed", "function", "refused", "works"]
+
+OUT_OF_MEMORY = 2
+LOST = "the device's work is lost: start the process anew"
+HINTS = {
+    2: "make the batch smaller, or drop tensors",
+    3: "CUDA cannot be used in a forked process: start it by spawn",
+    700: f"a kernel has left its memory, and {LOST}",
+    719: f"a kernel has failed, and {LOST}",
+}
+
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "cuCtxSynchronize": (),
+    "cuEventCreate": (c_void_p, c_uint),
+    "cuEventQuery": (c_void_p,),
+    "cuEventRecord": (c_void_p, c_void_p),
+    "cuEventSynchronize": (c_void_p,),
+    "cuGetErrorName": (c_int, c_void_p),
+    "cuGraphAddKernelNode_v2": (c_void_p, c_void_p, c_void_p, c_size_t, c_void_p),
+    "cuGraphCreate": (c_void_p, c_uint),
+    "cuGraphDestroy": (c_void_p,),
+    "cuGraphExecDestroy": (c_void_p,),
+    "cuGraphExecKernelNodeSetParams_v2": (c_void_p, c_void_p, c_void_p),
+    "cuGraphInstantiateWithFlags": (c_void_p, c_void_p, c_uint64),
+    "cuGraphLaunch": (c_void_p, c_void_p),
+    "cuKernelGetFunction": (c_void_p, c_void_p),
+    "cuLaunchKernelEx": (c_void_p,) * 4,
+    "cuMemAlloc_v2": (c_void_p, c_size_t),
+    "cuMemFree_v2": (c_uint64,),
+    "cuMemHostAlloc": (c_void_p, c_size_t, c_uint),
+    "cuMemcpyDtoH_v2": (c_void_p, c_uint64, c_size_t),
+    "cuMemcpyHtoDAsync_v2": (c_uint64, c_void_p, c_size_t, c_void_p),
+    "cuStreamCreate": (c_void_p, c_uint),
+    "cuStreamWaitEvent": (c_void_p, c_void_p, c_uint),
+}
+"""The functions that are called, and the types of their arguments. The newest, ``cuLaunchKernelEx``, came with CUDA 11.8."""
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    """The driver that Numba has loaded too: its variable names another file."""
+    return ctypes.CDLL(os.environ.get("NUMBA_CUDA_DRIVER") or ("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"))
+
+
+@functools.cache
+def function(name: str) -> Callable[..., int]:
+    """A function of the driver, which returns an error's number or 0."""
+    # made of the prototype, it is called in half the time that an attribute of the library takes
+    return ctypes.CFUNCTYPE(c_int, *ARGUMENTS[name])((name, _library()))
+
+
+def works() -> bool:
+    """Whether this driver has all these functions."""
+    try:
+        return all(map(function, ARGUMENTS))
+    except (AttributeError, OSError):
+        return False
+
+
+def call(name: str, *arguments: Any) -> None:
+    """Call a function of the driver.
+
+    Raises:
+        DeviceError: where it fails.
+    """
+    enter()
+    error = function(name)(*arguments)
+    if error:
+        raise failed(name, error)
+
+
+def failed(name: str, error: int) -> DeviceError:
+    """What there is to raise where a function has failed with this number."""
+    return DeviceError(message("cuda", f"{name} to succeed", f"{refused(error)} ({error})", HINTS.get(error, "")))
+
+
+def refused(error: int) -> str:
+    """The driver's name for an error."""
+    found = c_char_p()
+    function("cuGetErrorName")(error, byref(found))
+    return (found.value or b"an error without a name").decode()
+
+
+_here = threading.local()
+
+
+def enter() -> None:
+    """Make the device's context this thread's, once: Numba asks the driver at every launch whose it is."""
+    if not hasattr(_here, "entered"):
+        cuda.current_context()
+        _here.entered = True
