@@ -26,7 +26,8 @@ import numbacnn as nc
 from numbacnn import checkpoint, extras, plots, training
 from numbacnn.checkpoint import Checkpoint, Preprocessing
 from numbacnn.cli import doctor, main, pictures, summary, warmup
-from numbacnn.kernels.cpu import cache, compiler, launch
+from numbacnn.kernels import cache
+from numbacnn.kernels.cpu import compiler, launch
 
 PIL = pytest.importorskip("PIL.Image", reason='needs pillow: pip install "numbacnn[demo]"')
 Run = Callable[..., tuple[int, str, str]]
@@ -332,7 +333,7 @@ def test_doctor_and_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(numba.config, "CACHE_DIR", str(path))
 
     cache_dir(tmp_path / "kernels")
-    folder = Path(cache.folder() or "")
+    folder = Path(cache.folder(launch.call) or "")
     assert folder.parent == tmp_path / "kernels"
     assert doctor._cache() == f"{folder} (works, 0.0 MB)"
     assert not list(folder.iterdir())

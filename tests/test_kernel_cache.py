@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from numbacnn import config
-from numbacnn.kernels.cpu import cache, launch, tile
+from numbacnn.kernels import cache
+from numbacnn.kernels.cpu import launch, tile
 
 pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 

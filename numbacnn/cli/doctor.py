@@ -130,13 +130,14 @@ def _cache() -> str:
     """Where kernels are kept and whether that works, tried with a small one."""
     import numba
 
-    from ..kernels.cpu import cache
+    from ..kernels import cache
+    from ..kernels.cpu import launch
 
-    folder = cache.folder()
+    folder = cache.folder(launch.call)
     if folder is None:
         return "none: kernels are compiled in every process; set NUMBA_CACHE_DIR to a folder that can be written"
     try:
-        cache.try_out()
+        cache.try_out(launch.call)
     except Exception as error:
         mend = "set NUMBA_CACHE_DIR to a folder with room that can be written"
         return f"failed: kernels cannot be kept in {folder} ({cache.reason(error)}); {mend}"

@@ -123,7 +123,7 @@ def _compiled(work: Mapping[str, Callable[[], object]], verbose: bool) -> str:
             config.quiet = quiet
     compiled, loaded = ([seconds for _, seconds, fresh in done if fresh == wanted] for wanted in (True, False))
     parts = f"{len(compiled)} kernels compiled in {sum(compiled):.1f} s, {len(loaded)} loaded from the cache in {sum(loaded):.1f} s"
-    from ..kernels.cpu import cache
+    from ..kernels import cache
 
     return "; ".join([parts, f"{time.perf_counter() - began:.1f} s in all", *([cache.unkept] if cache.unkept else [])])
 

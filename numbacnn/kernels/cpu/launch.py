@@ -29,7 +29,7 @@ from numba.core.registry import CPUDispatcher
 
 from ... import config, locks, recording
 from ...signatures import judged
-from . import cache
+from .. import cache
 from .compiler import pipeline
 from .record import by_names
 

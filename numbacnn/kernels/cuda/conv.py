@@ -6,7 +6,7 @@ channels. Weights lie as (G, KD, KH, KW, CI, CO), for the input gradient as (G, 
 
 from numba import int32, uint32
 
-from .driver import cuda
+from .driver import cuda, kernel
 
 I = int32
 U = uint32
@@ -44,7 +44,7 @@ def window_of(at, k, outputs, stride, before, dilation):
     return o, t >= 0 and U(o * U(stride)) == U(t) and o < U(outputs)
 
 
-@cuda.jit
+@kernel
 def forward(x, w, bias, has_bias, y, axes, CI, CO, G, total):
     """x (N, D, H, W, G * CI) -> y (N, OD, OH, OW, G * CO)."""
     i = U(cuda.grid(1))
@@ -75,7 +75,7 @@ def forward(x, w, bias, has_bias, y, axes, CI, CO, G, total):
     y[i] = value
 
 
-@cuda.jit
+@kernel
 def grad_input(grad, w, dx, axes, CI, CO, G, total):
     """grad (N, OD, OH, OW, G * CO) -> dx (N, D, H, W, G * CI): what each window that sees an element hands back."""
     i = U(cuda.grid(1))
@@ -104,7 +104,7 @@ def grad_input(grad, w, dx, axes, CI, CO, G, total):
     dx[i] = value
 
 
-@cuda.jit
+@kernel
 def grad_weight(x, grad, part, axes, CI, CO, G, lines, chunk, total):
     """x, grad -> part (slices, G, KD, KH, KW, CI, CO); slice s sums the output lines (n, od, oh) from s * chunk."""
     i = U(cuda.grid(1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,6 +24,7 @@ except ImportError:
 
 from ... import recording
 from ...errors import DeviceError, message
+from .. import cache
 
 __all__ = [
     "SIMULATED",
@@ -35,6 +37,7 @@ __all__ = [
     "from_dtype",
     "interface",
     "is_kernel",
+    "kernel",
     "launch",
     "launch_as_given",
     "launch_flat",
@@ -157,6 +160,17 @@ def launch(kernel: Any, grid: Sequence[int], block: int, *args: Any) -> None:
 def launch_flat(kernel: Any, n: int, *args: Any) -> None:
     """Launch ``kernel`` with at least ``n`` threads; ``n`` becomes its last argument."""
     launch(kernel, (-(-n // THREADS),), THREADS, *args, n)
+
+
+def kernel(function: Any) -> Any:
+    """``cuda.jit`` for a kernel of the library: what it compiles to is kept on disk."""
+    made = cuda.jit(function)
+    if not SIMULATED:
+        from numba.cuda.dispatcher import CUDACache
+
+        version = getattr(sys.modules.get("numba_cuda"), "__version__", "")  # of what compiles in Numba's stead, where it is installed
+        cache.keep(made, CUDACache, version)
+    return made
 
 
 def is_kernel(value: Any) -> bool:

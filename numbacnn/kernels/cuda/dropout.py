@@ -2,7 +2,7 @@
 
 from numba import uint32, uint64
 
-from .driver import cuda
+from .driver import cuda, kernel
 
 M0, M1 = uint64(0xD2511F53), uint64(0xCD9E8D57)
 W0, W1 = uint64(0x9E3779B9), uint64(0xBB67AE85)
@@ -11,7 +11,7 @@ ROUNDS = 10
 U = uint32
 
 
-@cuda.jit
+@kernel
 def dropout(x, low, high, threshold, scale, y, size, groups):
     """y = x * scale where an element's number is at least threshold, else x * 0; x and y are flat. ``low`` and ``high`` are the key."""
     group = U(cuda.grid(1))

@@ -2,10 +2,10 @@
 
 from numba import int64
 
-from .driver import cuda
+from .driver import cuda, kernel
 
 
-@cuda.jit
+@kernel
 def judge(labels, classes, out, fault, n):
     """out = labels, and 0 in place of one that is no class; ``fault[0]`` becomes 1 where there is such a label."""
     i = cuda.grid(1)

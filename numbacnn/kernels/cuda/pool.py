@@ -6,7 +6,7 @@
 from numba import int32, uint32
 
 from .conv import pixel, place, seen, window_of
-from .driver import cuda
+from .driver import cuda, kernel
 from .simt.adaptive import window
 from .simt.pool import span, windows
 
@@ -29,7 +29,7 @@ def following(d, h, w, top, bottom, left, right):
     return d, h, w
 
 
-@cuda.jit
+@kernel
 def max_forward(x, y, index, axes, C, total):
     """``index`` gets the place of each maximum among the pixels: the first of equals, the last NaN; -1 for a window without data."""
     i = U(cuda.grid(1))
@@ -58,7 +58,7 @@ def max_forward(x, y, index, axes, C, total):
     index[i] = where
 
 
-@cuda.jit
+@kernel
 def max_backward(grad, index, dx, axes, C, total):
     """Each input element adds up the gradients of the windows that chose it."""
     i = U(cuda.grid(1))
@@ -85,7 +85,7 @@ def max_backward(grad, index, dx, axes, C, total):
     dx[i] = value
 
 
-@cuda.jit
+@kernel
 def avg_forward(x, y, axes, C, include_pad, total):
     i = U(cuda.grid(1))
     if i >= total:
@@ -109,7 +109,7 @@ def avg_forward(x, y, axes, C, include_pad, total):
     y[i] = value
 
 
-@cuda.jit
+@kernel
 def avg_backward(grad, dx, axes, C, include_pad, total):
     i = U(cuda.grid(1))
     if i >= total:
@@ -136,7 +136,7 @@ def avg_backward(grad, dx, axes, C, include_pad, total):
     dx[i] = value
 
 
-@cuda.jit
+@kernel
 def adaptive_avg_forward(x, y, axes, C, total):
     i = U(cuda.grid(1))
     if i >= total:
@@ -156,7 +156,7 @@ def adaptive_avg_forward(x, y, axes, C, total):
     y[i] = value / x.dtype.type(U(U(U(back - front) * U(bottom - top)) * U(right - left)))
 
 
-@cuda.jit
+@kernel
 def adaptive_avg_backward(grad, dx, axes, C, total):
     i = U(cuda.grid(1))
     if i >= total:

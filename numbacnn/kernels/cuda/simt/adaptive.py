@@ -2,7 +2,7 @@
 
 from numba import uint32
 
-from ..driver import cuda
+from ..driver import cuda, kernel
 from .pool import flat, place
 
 U = uint32
@@ -14,7 +14,7 @@ def window(o, size, count):
     return U(U(o * size) // count), U(U(U(U(o + U(1)) * size) + U(count - U(1))) // count)
 
 
-@cuda.jit
+@kernel
 def adaptive_avg_forward(x, y, H, W, C, OH, OW, total):
     i = U(cuda.grid(1))
     if i >= total:
@@ -29,7 +29,7 @@ def adaptive_avg_forward(x, y, H, W, C, OH, OW, total):
     y[i] = value / x.dtype.type(U(U(bottom - top) * U(right - left)))
 
 
-@cuda.jit
+@kernel
 def adaptive_avg_backward(grad, dx, H, W, C, OH, OW, total):
     i = U(cuda.grid(1))
     if i >= total:

@@ -12,7 +12,7 @@ The weight gradient sums over pixels; slices of them are summed by separate bloc
 
 from numba import int32, uint32
 
-from ..driver import cuda
+from ..driver import cuda, kernel
 from .tile import ACROSS, BK, BM, BMP, BN, BNP, LOADS, THREADS, TM, TN, clear, multiply
 
 I = int32
@@ -29,7 +29,7 @@ def source(first, k, step, divisor, size):
     return s
 
 
-@cuda.jit
+@kernel
 def gather(
     x, w, bias, has_bias, y, H, W, C, OH, OW, OC, KH, KW, CI, CO,
     scale_h, scale_w, shift_h, shift_w, step_h, step_w, divisor_h, divisor_w, M,
@@ -96,7 +96,7 @@ def gather(
                     y[U(U(m * OC) + o)] = acc[i, j] + b
 
 
-@cuda.jit
+@kernel
 def grad_weight(x, grad, y, H, W, C, OH, OW, OC, KH, KW, CI, CO, SH, SW, PH, PW, DH, DW, G, lines, chunk):
     """x (N, H, W, C), grad (N, OH, OW, OC) -> y (slices, G, KH, KW, CI, CO); slice s sums the output lines (n, oh) from s * chunk."""
     left = cuda.shared.array((2, BK, BMP), y.dtype)
@@ -163,7 +163,7 @@ def grad_weight(x, grad, y, H, W, C, OH, OW, OC, KH, KW, CI, CO, SH, SW, PH, PW,
                     y[U(U(U(U(z * M) + m) * CO) + o)] = acc[i, j]
 
 
-@cuda.jit
+@kernel
 def add_slices(x, y, slices, n):
     """x (slices, n) -> y (n,), the slices added in order."""
     i = U(cuda.grid(1))

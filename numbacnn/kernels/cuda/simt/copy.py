@@ -2,7 +2,7 @@
 
 from numba import int32, uint32
 
-from ..driver import cuda
+from ..driver import cuda, kernel
 
 I = int32
 U = uint32
@@ -20,14 +20,14 @@ def locate(i, shape, strides, start):
     return U(at + I(I(i) * strides[0]))
 
 
-@cuda.jit
+@kernel
 def copy(shape, x, x_start, x_strides, y, y_start, y_strides, n):
     i = U(cuda.grid(1))
     if i < n:
         y[locate(i, shape, y_strides, y_start)] = x[locate(i, shape, x_strides, x_start)]
 
 
-@cuda.jit
+@kernel
 def fill(y, value, n):
     i = U(cuda.grid(1))
     if i < n:

@@ -2,14 +2,14 @@
 
 from numba import uint32
 
-from ..driver import cuda, exp, log
+from ..driver import cuda, exp, kernel, log
 from .reduce import SUM, THREADS, tree
 from .softmax import row_exp_sum, row_max
 
 U = uint32
 
 
-@cuda.jit
+@kernel
 def cross_entropy_forward(x, labels, smoothing, losses, softmax, cols):
     """Logits x (rows, cols), labels (rows,) -> losses (rows,), softmax (rows, cols). The target is (1 - s) onehot + s / cols."""
     part = cuda.shared.array(THREADS, x.dtype)
@@ -35,7 +35,7 @@ def cross_entropy_forward(x, labels, smoothing, losses, softmax, cols):
         losses[row] = loss
 
 
-@cuda.jit
+@kernel
 def cross_entropy_backward(grad, softmax, labels, smoothing, out, cols, n):
     """grad (rows,), softmax (rows, cols) -> out = grad (softmax - target); one thread per element."""
     i = U(cuda.grid(1))

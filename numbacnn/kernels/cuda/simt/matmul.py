@@ -2,13 +2,13 @@
 
 from numba import uint32
 
-from ..driver import cuda
+from ..driver import cuda, kernel
 from .tile import ACROSS, BK, BM, BMP, BN, BNP, LOADS, THREADS, TM, TN, clear, multiply
 
 U = uint32
 
 
-@cuda.jit
+@kernel
 def matmul(a, a_start, a_row, a_col, b, b_start, b_row, b_col, bias, has_bias, y, M, N, K):
     """y (M, N) = a (M, K) @ b (K, N) + bias (N,); ``a_row`` is the distance from one row of ``a`` to the next, and so on."""
     left = cuda.shared.array((2, BK, BMP), y.dtype)

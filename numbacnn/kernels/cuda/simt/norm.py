@@ -7,7 +7,7 @@ thread a channel, slice after slice. Nothing cancels, and the order depends on t
 
 from numba import uint32
 
-from ..driver import cuda, sqrt
+from ..driver import cuda, kernel, sqrt
 from .reduce import COLUMNS, LANES
 
 U = uint32
@@ -22,7 +22,7 @@ def join(n, mean, m2, other_n, other_mean, other_m2):
     return both, mean + delta * share, m2 + other_m2 + delta * delta * n * share
 
 
-@cuda.jit
+@kernel
 def moments(x, means, squares, rows, cols, chunk):
     """x (rows, cols) -> the means and the sums of squared deviations (slices, cols) of the rows from blockIdx.y * chunk."""
     part_n = cuda.shared.array((LANES, COLUMNS), x.dtype)
@@ -70,7 +70,7 @@ def moments(x, means, squares, rows, cols, chunk):
         squares[i] = part_m2[U(0), k]
 
 
-@cuda.jit
+@kernel
 def statistics(means, squares, rows, chunk, slices, eps, mean, invstd, running_mean, running_var, momentum, running, cols):
     """Join the slices of ``moments``: mean and 1 / sqrt(variance + eps) (cols,); ``running``: the running ones move by ``momentum``."""
     c = U(cuda.grid(1))
@@ -94,7 +94,7 @@ def statistics(means, squares, rows, chunk, slices, eps, mean, invstd, running_m
         running_var[c] = keep * running_var[c] + momentum * (m2 / (n - real(1)))
 
 
-@cuda.jit
+@kernel
 def inverse(var, eps, invstd, cols):
     """invstd = 1 / sqrt(var + eps)."""
     c = U(cuda.grid(1))
@@ -102,7 +102,7 @@ def inverse(var, eps, invstd, cols):
         invstd[c] = var.dtype.type(1) / sqrt(var[c] + eps)
 
 
-@cuda.jit
+@kernel
 def normalise(x, mean, invstd, weight, has_weight, bias, has_bias, y, cols, n):
     """y = (x - mean) * invstd * weight + bias; one thread an element."""
     i = U(cuda.grid(1))
@@ -117,7 +117,7 @@ def normalise(x, mean, invstd, weight, has_weight, bias, has_bias, y, cols, n):
     y[i] = v
 
 
-@cuda.jit
+@kernel
 def grad_moments(grad, x, mean, totals, products, rows, cols, chunk):
     """The sums of grad and of grad * (x - mean) (slices, cols) over the rows from blockIdx.y * chunk."""
     part = cuda.shared.array((LANES, COLUMNS), x.dtype)
@@ -156,7 +156,7 @@ def grad_moments(grad, x, mean, totals, products, rows, cols, chunk):
         products[i] = part_product[U(0), k]
 
 
-@cuda.jit
+@kernel
 def grad_input(grad, x, mean, invstd, weight, has_weight, total, product, rows, training, dx, cols, n):
     """dx = weight * invstd * (grad - total / rows - (x - mean) * invstd**2 * product / rows); without ``training`` the first term only."""
     i = U(cuda.grid(1))

@@ -2,12 +2,12 @@
 
 from numba import uint32
 
-from ..driver import cuda, sqrt
+from ..driver import cuda, kernel, sqrt
 
 U = uint32
 
 
-@cuda.jit
+@kernel
 def sgd_step(w, grad, velocity, lr, momentum, damping, decay, has_velocity, nesterov, first, n):
     """``damping`` is 1 - dampening; ``first``: the velocity starts as the gradient; without one, ``velocity`` is any array."""
     i = U(cuda.grid(1))
@@ -22,7 +22,7 @@ def sgd_step(w, grad, velocity, lr, momentum, damping, decay, has_velocity, nest
         w[i] -= lr * d
 
 
-@cuda.jit
+@kernel
 def adam_step(w, grad, m, v, rate, beta1, keep1, beta2, keep2, eps, decay, shrink, root, n):
     """``keep`` is 1 - beta, ``rate`` lr / (1 - beta1^t), ``root`` sqrt(1 - beta2^t), ``shrink`` 1 - lr * decay where decay is decoupled."""
     i = U(cuda.grid(1))

@@ -9,7 +9,7 @@ import math
 from numba import uint32
 
 from ....names import ACTIVATIONS
-from ..driver import cuda, erf, exp, fmod, log, log1p, sqrt, tanh
+from ..driver import cuda, erf, exp, fmod, kernel, log, log1p, sqrt, tanh
 from .copy import locate
 
 U = uint32
@@ -21,7 +21,7 @@ DENSITY = 1 / math.sqrt(2 * math.pi)  # of the normal distribution, at 0
 SLOPE, CUBE = math.sqrt(2 / math.pi), 0.044715  # tanh(SLOPE * (x + CUBE * x**3)) is about erf(x / sqrt(2))
 
 
-@cuda.jit
+@kernel
 def unary(op, shape, x, x_start, x_strides, y, n):
     i = U(cuda.grid(1))
     if i >= n:
@@ -55,7 +55,7 @@ def unary(op, shape, x, x_start, x_strides, y, n):
         y[i] = erf(v)
 
 
-@cuda.jit
+@kernel
 def binary(op, shape, a, a_start, a_strides, b, b_start, b_strides, y, n):
     i = U(cuda.grid(1))
     if i >= n:
@@ -78,7 +78,7 @@ def binary(op, shape, a, a_start, a_strides, b, b_start, b_strides, y, n):
         y[i] = v if v < w or v != v else w
 
 
-@cuda.jit
+@kernel
 def floor_real(op, shape, a, a_start, a_strides, b, b_start, b_strides, y, n):
     """Floor division and its remainder as Python and NumPy do them: from ``fmod``, which is exact, not from a rounded quotient."""
     i = U(cuda.grid(1))
@@ -108,7 +108,7 @@ def floor_real(op, shape, a, a_start, a_strides, b, b_start, b_strides, y, n):
         y[i] = quotient
 
 
-@cuda.jit
+@kernel
 def floor_whole(op, shape, a, a_start, a_strides, b, b_start, b_strides, y, n):
     """Floor division and its remainder of integers."""
     i = U(cuda.grid(1))
@@ -122,7 +122,7 @@ def floor_whole(op, shape, a, a_start, a_strides, b, b_start, b_strides, y, n):
         y[i] = v % w
 
 
-@cuda.jit
+@kernel
 def compare(op, shape, a, a_start, a_strides, b, b_start, b_strides, y, n):
     i = U(cuda.grid(1))
     if i >= n:
@@ -143,7 +143,7 @@ def compare(op, shape, a, a_start, a_strides, b, b_start, b_strides, y, n):
         y[i] = v >= w
 
 
-@cuda.jit
+@kernel
 def where(shape, c, c_start, c_strides, a, a_start, a_strides, b, b_start, b_strides, y, n):
     i = U(cuda.grid(1))
     if i >= n:
@@ -154,7 +154,7 @@ def where(shape, c, c_start, c_strides, a, a_start, a_strides, b, b_start, b_str
         y[i] = b[locate(i, shape, b_strides, b_start)]
 
 
-@cuda.jit
+@kernel
 def activation_backward(op, shape, grad, grad_start, grad_strides, y, y_start, y_strides, out, n):
     """The gradient of an activation from its output ``y``."""
     i = U(cuda.grid(1))
@@ -172,7 +172,7 @@ def activation_backward(op, shape, grad, grad_start, grad_strides, y, y_start, y
         out[i] = g * (one - v * v)
 
 
-@cuda.jit
+@kernel
 def gelu(approximate, shape, x, x_start, x_strides, y, n):
     """x times the normal distribution function of x, by erf or by tanh (``approximate``)."""
     i = U(cuda.grid(1))
@@ -187,7 +187,7 @@ def gelu(approximate, shape, x, x_start, x_strides, y, n):
     y[i] = real(0.5) * v * (real(1) + t)
 
 
-@cuda.jit
+@kernel
 def gelu_backward(approximate, shape, grad, grad_start, grad_strides, x, x_start, x_strides, dx, n):
     """The gradient of ``gelu`` from its input."""
     i = U(cuda.grid(1))

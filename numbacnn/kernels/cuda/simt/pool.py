@@ -2,7 +2,7 @@
 
 from numba import int32, uint32
 
-from ..driver import cuda
+from ..driver import cuda, kernel
 
 I = int32
 U = uint32
@@ -26,7 +26,7 @@ def flat(n, h, w, c, H, W, C):
     return U(U(U(U(U(U(n * H) + h) * W) + w) * C) + c)
 
 
-@cuda.jit
+@kernel
 def max_forward(x, y, index, H, W, C, OH, OW, KH, KW, SH, SW, PH, PW, DH, DW, total):
     """``index`` gets h * W + w of each maximum: the first of equals, the last NaN; -1 for a window that lies wholly in the padding."""
     i = U(cuda.grid(1))
@@ -49,7 +49,7 @@ def max_forward(x, y, index, H, W, C, OH, OW, KH, KW, SH, SW, PH, PW, DH, DW, to
     index[i] = where
 
 
-@cuda.jit
+@kernel
 def max_backward(grad, index, out, H, W, C, OH, OW, KH, KW, SH, SW, PH, PW, DH, DW, total):
     """Each input element adds up the gradients of the windows that chose it."""
     i = U(cuda.grid(1))
@@ -84,7 +84,7 @@ def span(o, S, P, K, size, include_pad):
     return first, last, I(stop - start) if include_pad else I(last - first)
 
 
-@cuda.jit
+@kernel
 def avg_forward(x, y, H, W, C, OH, OW, KH, KW, SH, SW, PH, PW, include_pad, total):
     i = U(cuda.grid(1))
     if i >= total:
@@ -112,7 +112,7 @@ def windows(h, S, P, K, count):
     return first, last if last < count else count
 
 
-@cuda.jit
+@kernel
 def avg_backward(grad, out, H, W, C, OH, OW, KH, KW, SH, SW, PH, PW, include_pad, total):
     i = U(cuda.grid(1))
     if i >= total:

@@ -5,7 +5,7 @@ The order of every sum depends on the shape alone.
 
 from numba import int32, uint32
 
-from ..driver import cuda
+from ..driver import cuda, kernel
 
 I = int32
 U = uint32
@@ -39,7 +39,7 @@ def tree(op, part, value, t):
     return result
 
 
-@cuda.jit
+@kernel
 def reduce_rows(op, x, y, cols, chunk, slices):
     """x (rows, cols) -> y (rows, slices); slice s covers the columns from s * chunk."""
     part = cuda.shared.array(THREADS, x.dtype)
@@ -63,7 +63,7 @@ def reduce_rows(op, x, y, cols, chunk, slices):
         y[block] = value
 
 
-@cuda.jit
+@kernel
 def reduce_columns(op, x, y, rows, cols, chunk):
     """x (rows, cols) -> y (slices, cols); slice s = blockIdx.y covers the rows from s * chunk."""
     part = cuda.shared.array((LANES, COLUMNS), x.dtype)
@@ -103,7 +103,7 @@ def beats(a, i, b, j):
     return a > b or (a != a) or (a == b and i < j)
 
 
-@cuda.jit
+@kernel
 def argmax_rows(x, y, cols):
     """x (rows, cols) -> y (rows,) int64: where each row's maximum lies."""
     best = cuda.shared.array(THREADS, x.dtype)

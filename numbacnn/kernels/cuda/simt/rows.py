@@ -47,14 +47,16 @@ def _scalar(function: Callable, name: str, **called: Any) -> Any:
     return cuda.jit(device=True)(formulas.forgiving(function) if driver.SIMULATED else function)
 
 
-def _kernel(pattern: Callable, scalar: Any, name: str) -> Any:
-    return cuda.jit(formulas.rebound(pattern, name, function=scalar))
+def _kernel(pattern: Callable, scalar: Any, name: str, row: Any) -> Any:
+    make = cuda.jit if row.title else driver.kernel  # of a user's function the name does not say what it does
+    return make(formulas.rebound(pattern, name, function=scalar))
 
 
 @functools.cache
 def forward(name: str) -> Any:
     """y of x."""
-    return _kernel(_map_one, _scalar(formulas.UNARY[name].forward, f"{name}_scalar"), f"{name}_forward")
+    row = formulas.UNARY[name]
+    return _kernel(_map_one, _scalar(row.forward, f"{name}_scalar"), f"{name}_forward", row)
 
 
 @functools.cache
@@ -62,4 +64,4 @@ def backward(name: str) -> Any:
     """The gradient of x, of the gradient of y and of x or y, as the table says."""
     row = formulas.UNARY[name]
     called = {} if row.derivative is None else {"slope": _scalar(row.derivative, f"{name}_slope")}
-    return _kernel(_map_two, _scalar(row.backward, f"{name}_backward_scalar", **called), f"{name}_backward")
+    return _kernel(_map_two, _scalar(row.backward, f"{name}_backward_scalar", **called), f"{name}_backward", row)

@@ -2,7 +2,7 @@
 
 from numba import uint32
 
-from ..driver import cuda, exp, log
+from ..driver import cuda, exp, kernel, log
 from .reduce import MAX, SUM, THREADS, combine, tree
 
 U = uint32
@@ -28,7 +28,7 @@ def row_exp_sum(part, x, top, base, cols, t):
     return tree(SUM, part, value, t)
 
 
-@cuda.jit
+@kernel
 def softmax_rows(logarithm, x, y, cols):
     """x (rows, cols) -> y: softmax of each row, or its logarithm."""
     part = cuda.shared.array(THREADS, x.dtype)
@@ -46,7 +46,7 @@ def softmax_rows(logarithm, x, y, cols):
         i = U(i + U(THREADS))
 
 
-@cuda.jit
+@kernel
 def softmax_backward_rows(logarithm, grad, y, out, cols):
     """grad, y (rows, cols) -> out: y (g - sum(g y)), or of the logarithm g - exp(y) sum(g)."""
     part = cuda.shared.array(THREADS, y.dtype)

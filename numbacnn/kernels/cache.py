@@ -11,6 +11,7 @@ The checksum finds damage, not malice: a cached kernel is code, and whoever may 
 from __future__ import annotations
 
 import contextlib
+import functools
 import glob
 import hashlib
 import os
@@ -28,9 +29,9 @@ from numba import njit
 from numba.core.caching import FunctionCache
 from numba.core.serialize import dumps
 
-from ... import config
+from .. import config
 
-__all__ = ["SUFFIX", "damage", "folder", "keep", "reason", "try_out", "unkept"]
+__all__ = ["SUFFIX", "damage", "folder", "keep", "made_of", "reason", "try_out", "unkept"]
 
 SUFFIX = ".nbk"
 SIZE = hashlib.sha256().digest_size
@@ -106,14 +107,17 @@ def reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-class _Cache(FunctionCache):
-    """The cache of one kernel."""
+_Numbas: Any = object  # a class of caches
+
+
+class _Cache(_Numbas):
+    """The cache of one kernel, on top of a class of Numba's: ``made_of`` makes one."""
 
     def __init__(self, function: Callable) -> None:
         super().__init__(function)
         with contextlib.suppress(AttributeError):
             *_, base, stamp = attrgetter(*HOOKS)(self)
-            self._cache_file = _Files(self.cache_path, base, stamp())
+            self._cache_file = _Files(self.cache_path, base, (stamp(), self.version))
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
@@ -131,6 +135,12 @@ class _Cache(FunctionCache):
         return contextlib.nullcontext()  # Numba's passes over errors on Windows
 
 
+@functools.cache
+def made_of(numbas: type, version: str = "") -> Any:
+    """The class of caches that writes what this class of Numba's does. ``version``: of what compiles beside Numba itself."""
+    return type("_Cache", (_Cache, numbas), {"version": version})
+
+
 def _say(where: str) -> None:
     global unkept
     if unkept is None:
@@ -139,11 +149,11 @@ def _say(where: str) -> None:
             print(f"numbacnn: {unkept}", file=sys.stderr, flush=True)
 
 
-def keep(dispatcher: Any) -> None:
-    """Have what this dispatcher compiles kept on disk, if there is a folder that can be written."""
+def keep(dispatcher: Any, numbas: type = FunctionCache, version: str = "") -> None:
+    """Have what this dispatcher compiles kept on disk, if there is a folder that can be written: see :func:`made_of`."""
     try:
         if hasattr(dispatcher, "_cache"):
-            dispatcher._cache = _Cache(dispatcher.py_func)
+            dispatcher._cache = made_of(numbas, version)(dispatcher.py_func)
         else:
             dispatcher.enable_caching()
     except (RuntimeError, OSError):
@@ -154,23 +164,28 @@ def _sample(x):
     return x + x
 
 
-def folder() -> str | None:
-    """Where kernels are kept; None where no folder can be written."""
+def _beside(function: Any) -> Any:
+    """A small function as if it stood in the file of another one."""
+    return types.FunctionType(_sample.__code__.replace(co_filename=function.__code__.co_filename), globals(), "sample")
+
+
+def folder(function: Any) -> str | None:
+    """Where kernels are kept that stand in the file of this function; None where no folder can be written."""
     try:
-        return _Cache(_sample).cache_path
+        return made_of(FunctionCache)(_beside(function)).cache_path
     except (RuntimeError, OSError):
         return None
 
 
-def try_out() -> None:
-    """Compile a small kernel, save it and load it again.
+def try_out(function: Any) -> None:
+    """Compile a small kernel, save it where :func:`folder` says, and load it again.
 
     Raises:
         Exception: whatever keeps kernels from being saved or loaded.
     """
-    sample = types.FunctionType(_sample.__code__, globals(), "sample")
+    sample = _beside(function)
     sample.__qualname__ = f"sample_{os.getpid()}"  # its file is nobody else's
-    dispatcher, cache, sig = njit(sample), _Cache(sample), (numba.int64,)
+    dispatcher, cache, sig = njit(sample), made_of(FunctionCache)(sample), (numba.int64,)
     dispatcher.compile(sig)
     try:
         FunctionCache.save_overload(cache, sig, dispatcher.overloads[sig])
