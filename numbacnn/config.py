@@ -32,5 +32,8 @@ cuda_path: str = os.environ.get("NUMBACNN_CUDA_PATH", "auto")
 launcher, its free list of memory, and kernels that need few; "auto" the fast one where it has been found right on this machine. Set it
 before the device is first used."""
 
+cuda_graphs: bool = True
+"""Let the driver launch the kernels of a plan as one graph; False: the library launches them one by one. The bits are the same."""
+
 compile: bool = True
 """Let functions and modules that went through ``nc.compile`` be replayed as plans; False: they run as they are."""

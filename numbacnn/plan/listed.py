@@ -1,6 +1,7 @@
 """A plan on a device whose kernels Python launches: a list of launches, on arrays that are made of addresses once memory lies.
 
-What the device is given in place of addresses, and how memory is taken there, its backend says: ``recorded``.
+What the device is given in place of addresses, how memory is taken there, and which launches it does as one, its backend says:
+``recorded``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class Listed:
     """All rows of a tape, and where each region lies."""
 
     def __init__(self, tape: Tape) -> None:
-        self.rows, self.at = tape.rows, tape.place.at
+        self.rows, self.at, self.join = tape.rows, tape.place.at, tape.place.join
         self.native: dict[int, int] = {}
         self.patches: list[list[Any]] = [[] for _ in tape.regions]
         self.bases = [0] * len(tape.regions)
@@ -39,12 +40,13 @@ class Listing:
         self.table, self._ended = table, True
         rows: list[Any] = table.rows[first:last]  # type: ignore[assignment]
         self._calls = [Called(functools.partial(row.function, row.kernel), row.values, table.at) for row in rows]
+        self._segments = table.join(self._calls)
 
     def run(self) -> None:
         """Launch them."""
         self._ended = False
-        for call in self._calls:
-            call(self.table.bases)
+        for segment in self._segments:
+            segment(self.table.bases)
         self._ended = True
 
     def has_ended(self) -> bool:

@@ -284,8 +284,12 @@ class Called:
     def __call__(self, bases: list[int]) -> None:
         now = [bases[region] for region in self.regions]
         if self.made[0] != now:
-            self.made = now, tuple(value_at(value, bases, self.at) for value in self.values)
+            self.made = now, self.values_at(bases)
         launch.call(self.function, self.made[1])
+
+    def values_at(self, bases: list[int]) -> tuple[Any, ...]:
+        """What it is called with, where memory lies so."""
+        return tuple(value_at(value, bases, self.at) for value in self.values)
 
 
 def regions_of(value: Any) -> list[int]:

@@ -140,6 +140,10 @@ class Recorded:
         found = {"shape": like.shape, "typestr": like.dtype.str, "strides": None if like.strides == dense else like.strides}
         return self._xp.lend(None, {**found, "data": (address, False), "version": 3})
 
+    def join(self, calls: list[Any]) -> list[Any]:
+        """What runs these launches: they themselves, or others that do several."""
+        return calls
+
     def alike(self, x: CudaArray, like: Any) -> bool:
         """Whether an array lies in memory as an operand does."""
         return self.told(x)[1:3] == (like.strides, like.dtype)

@@ -143,7 +143,7 @@ def _spread(args: tuple[Any, ...]) -> list[Any]:
     return [value for a in args for value in (map(_argument, a()) if isinstance(a, recording.Numbers) else (a,))]
 
 
-launcher: Callable[..., None] | None = None
+launcher: Any = None
 """What launches the library's kernels, where Numba does not."""
 
 

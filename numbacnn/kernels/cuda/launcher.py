@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import types
 
-from ...errors import DeviceError
 from ...recording import Numbers
 from . import api
 from .driver import from_dtype
@@ -106,6 +105,16 @@ class Packed:
         self._extra = (ctypes.c_void_p * 5)(POINTER, self.head + AT, LENGTH, self.head + SIZE, END)
         self.extra = ctypes.addressof(self._extra)
 
+    def write(self, compiled: _Compiled, grid: Sequence[int], block: int, numbers: Sequence[Any]) -> None:
+        """Pack a launch."""
+        x, y, z = (*grid, 1, 1)[:3]
+        compiled.pack(self.buffer, 0, x, y, z, block, 1, 1, compiled.size, *numbers)
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """Blocks and threads, along three axes each."""
+        return struct.unpack_from("@6I", self.buffer)
+
 
 class Launcher:
     """``launcher(kernel, grid, block, arguments)``: flat arrays are Buffers, an int is a uint32 and a tuple one of int32."""
@@ -121,11 +130,18 @@ class Launcher:
         except AttributeError:
             room = self._enter()
         compiled, numbers = self.prepare(kernel, values)
-        x, y, z = (*grid, 1, 1)[:3]
-        compiled.pack(room.buffer, 0, x, y, z, block, 1, 1, compiled.size, *numbers)
+        room.write(compiled, grid, block, numbers)
         error = self._launch(room.head, compiled.handle, None, room.extra)
         if error:
-            raise self._failed(kernel, error)
+            raise api.failed(f"the launch of {kernel.__name__}", error)
+
+    def launch_again(self, rooms: Sequence[Packed], handles: Sequence[int]) -> None:
+        """Launch what was packed before, in order."""
+        api.enter()
+        for room, handle in zip(rooms, handles):
+            error = self._launch(room.head, handle, None, room.extra)
+            if error:
+                raise api.failed("a launch", error)
 
     def prepare(self, kernel: Any, values: Sequence[Any]) -> tuple[_Compiled, list[Any]]:
         """The kernel for arguments of these types, and the numbers that they are to the driver."""
@@ -155,6 +171,3 @@ class Launcher:
         api.enter()
         self._here.room = Packed()
         return self._here.room
-
-    def _failed(self, kernel: Any, error: int) -> DeviceError:
-        return api.failed(f"the launch of {kernel.__name__}", error)

@@ -198,10 +198,14 @@ class Buffer:
         start, stop, _ = part.indices(self.size)
         return Buffer(self.owner, self.address + start * self.dtype.itemsize, max(stop - start, 0), self.dtype)
 
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
     def view(self, dtype: Any) -> Buffer:
         """The same bytes as elements of another type."""
         dtype = np.dtype(dtype)
-        return Buffer(self.owner, self.address, self.size * self.dtype.itemsize // dtype.itemsize, dtype)
+        return Buffer(self.owner, self.address, self.nbytes // dtype.itemsize, dtype)
 
     def reshape(self, shape: list[int]) -> Any:
         """An array of Numba's in the same memory, for kernels that Numba launches."""

@@ -2,16 +2,55 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 
+from .... import config
 from ....kernels.cuda import driver, memory
+from ....kernels.cuda.graph import Launches
 from ....kernels.cuda.launcher import Launcher
 from ....kernels.cuda.uploads import Uploads
+from ....recording import Numbers
 from .. import arrays
 
 __all__ = ["Arrays"]
+
+
+class _Sequence:
+    """Launches of a plan that are packed once: again only those whose arrays lie elsewhere now, or whose numbers may have changed."""
+
+    def __init__(self, calls: list[Any]) -> None:
+        self._calls, self._launches = calls, Launches(driver.launcher, len(calls), config.cuda_graphs)
+        self._kernels = [call.function.args[0] for call in calls]
+        self._always = [i for i, call in enumerate(calls) if any(isinstance(value, Numbers) for value in call.values)]
+        self._given: dict[int, list[int]] = {}
+        for i, call in enumerate(calls):
+            for region in call.regions:
+                self._given.setdefault(region, []).append(i)
+        self._bases: dict[int, int] = {}
+
+    def __call__(self, bases: list[int]) -> None:
+        moved = [region for region in self._given if self._bases.get(region) != bases[region]]
+        for i in sorted({i for region in moved for i in self._given[region]}.union(self._always)):
+            grid, block, *values = self._calls[i].values_at(bases)
+            self._launches.set(i, self._kernels[i], grid, block, values)
+        self._bases.update((region, bases[region]) for region in moved)
+        self._launches.run()
+
+
+class _Recorded(arrays.Recorded):
+    """On a GPU launches that follow each other are one."""
+
+    def join(self, calls: list[Any]) -> list[Any]:
+        if driver.SIMULATED:
+            return calls
+        joined: list[Any] = []
+        for ours, group in itertools.groupby(calls, lambda call: call.function.func is driver.launch):
+            some = list(group)
+            joined += [_Sequence(some)] if ours else some
+        return joined
 
 
 class Arrays(arrays.Arrays):
@@ -21,6 +60,7 @@ class Arrays(arrays.Arrays):
 
     def __init__(self) -> None:
         super().__init__()
+        self.recorded = _Recorded(self)
         if not driver.SIMULATED:
             self._uploads = Uploads()
             driver.launcher = driver.launcher or Launcher()
