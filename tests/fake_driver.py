@@ -83,8 +83,8 @@ class Launch:
 
     @property
     def numbers(self) -> bytes:
-        """The arguments without what has eight bytes: addresses, mostly."""
-        return b"".join(self.arguments[at : at + size] for at, size in parameters(self.ptx) if size != 8)
+        """The arguments without what has eight bytes: addresses, mostly. Nothing where the image is not PTX: its layout isn't known."""
+        return b"".join(self.arguments[at : at + size] for at, size in parameters(self.ptx) if size != 8) if self.ptx else b""
 
 
 def parameters(ptx: str) -> list[tuple[int, int]]:

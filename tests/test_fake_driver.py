@@ -349,11 +349,11 @@ FAILURES = {  # what happens -> what was received
     "memory is full": r".*memory.*",
     "no allocation succeeds": r".*memory.*",
     "the second launch fails": r".*LAUNCH_FAILED.*",
-    "a result cannot be read": r".*ILLEGAL_ADDRESS.*",
-    "the device is lost, launch": r".*ILLEGAL_ADDRESS.*",
-    "the device is lost, read": r".*ILLEGAL_ADDRESS.*",
-    "the device is lost, bring": r".*ILLEGAL_ADDRESS.*",
-    "the device is lost, wait": r".*ILLEGAL_ADDRESS.*",
+    "a result cannot be read": r".*(ILLEGAL_ADDRESS|700).*",
+    "the device is lost, launch": r".*(ILLEGAL_ADDRESS|700).*",
+    "the device is lost, read": r".*(ILLEGAL_ADDRESS|700).*",
+    "the device is lost, bring": r".*(ILLEGAL_ADDRESS|700).*",
+    "the device is lost, wait": r".*(ILLEGAL_ADDRESS|700).*",
 }
 
 

@@ -8,15 +8,19 @@ The simulator sees none of this. A kernel without a row in ``signatures`` fails 
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from fake_driver import parameters
 
 REGISTERS = {"float32": 64, "float64": 80}  # 64: four blocks of 256 threads share a multiprocessor
 TILE_REGISTERS = {"float32": 144, "float64": 255}  # 144: three blocks of 128 threads; in float64 it only has to fit
@@ -176,8 +180,39 @@ def compile_all(folder: Path, cc: tuple[int, int]) -> None:
         for i, arguments in enumerate(variants):
             kinds = {str(getattr(a, "dtype", a)) for a in arguments}
             kind = next((k for k in ("float64", "float32") if k in kinds), "other")
-            ptx, _ = cuda.compile_ptx(found[name].py_func, arguments, cc=cc)
+            function = found[name].py_func
+            ptx, _ = cuda.compile_ptx(function, arguments, cc=cc)
             (folder / f"{name}.{i}.{kind}.ptx").write_text(ptx)
+            described = {"function": f"{function.__module__}.{function.__qualname__}", "types": typed(arguments), **packed(arguments)}
+            (folder / f"{name}.{i}.{kind}.json").write_text(json.dumps(described))
+
+
+def typed(arguments: Any) -> list[str]:
+    """The types of arguments: an array's with brackets, those of a tuple in brackets."""
+    return [f"{t.dtype}[]" if hasattr(t, "layout") else f"[{', '.join(map(str, t))}]" if hasattr(t, "count") else str(t) for t in arguments]
+
+
+def flat(arguments: Any) -> list[Any]:
+    """The types of arguments, those of a tuple one by one."""
+    return [u for t in arguments for u in (t if hasattr(t, "count") else (t,))]
+
+
+def packed(arguments: Any) -> dict[str, Any]:
+    """Arguments as the library packs them, 1, 2, 3, ... where a number or an address goes: the bytes; each one's bytes, and the number of
+    its parameter."""
+    count, places = 0, []
+    for t in flat(arguments):
+        array = hasattr(t, "layout")  # of one axis: what owns it, elements, bytes of one, address, shape, strides
+        dtype = "uint64" if array else str(t).replace("boolean", "bool")
+        places.append([count + 4 * array, np.array(len(places) + 1).astype(dtype).tobytes().hex()])
+        count += 7 if array else 1
+    return {"packed": struct.pack(format_of(arguments), *range(1, len(places) + 1)).hex(), "places": places, "count": count}
+
+
+def format_of(arguments: Any) -> str:
+    """The ``struct`` format of a launch's arguments."""
+    codes = {"bool": "?", "uint8": "B", "int32": "i", "uint32": "I", "int64": "q", "float32": "f", "float64": "d"}
+    return "@" + "".join("0q32xQ16x" if hasattr(t, "layout") else codes[str(t).replace("boolean", "bool")] for t in flat(arguments))
 
 
 # -- the tests ---------------------------------------------------------------------------------------------------------------
@@ -214,18 +249,32 @@ def assemble(ptx: Path, arch: str) -> tuple[int, int, int]:
     return registers, spills, int(shared[1]) if shared else 0
 
 
-@pytest.mark.parametrize("cc", [pytest.param((9, 0), id="sm_90"), pytest.param((7, 5), id="sm_75", marks=pytest.mark.long)])
-def test_every_kernel_compiles_well(cc: tuple[int, int], cuda_home: Path, tmp_path: Path) -> None:
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param((9, 0), id="sm_90"),
+        pytest.param((8, 0), id="sm_80", marks=pytest.mark.long),
+        pytest.param((7, 5), id="sm_75", marks=pytest.mark.long),
+    ],
+)
+def compiled(request: pytest.FixtureRequest, cuda_home: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder with every kernel's PTX, and for what processor it is."""
+    folder, cc = tmp_path_factory.mktemp("ptx"), request.param
     path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
     environment = {k: v for k, v in os.environ.items() if k != "NUMBA_ENABLE_CUDASIM"} | {"CUDA_HOME": str(cuda_home), "PYTHONPATH": path}
-    command = [sys.executable, __file__, str(tmp_path), *map(str, cc)]
+    command = [sys.executable, __file__, str(folder), *map(str, cc)]
     child = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert child.returncode == 0, child.stdout + child.stderr
+    return folder, f"sm_{cc[0]}{cc[1]}"
+
+
+def test_every_kernel_compiles_well(compiled: tuple[Path, str]) -> None:
+    folder, arch = compiled
     wrong = []
-    for file in sorted(tmp_path.glob("*.ptx")):
+    for file in sorted(folder.glob("*.ptx")):
         module, name, _, kind, _ = file.name.split(".")
         text = file.read_text()
-        registers, spills, shared = assemble(file, f"sm_{cc[0]}{cc[1]}")
+        registers, spills, shared = assemble(file, arch)
         print(f"{file.stem:50} {registers:4} registers {spills:4} bytes spilled {shared:6} bytes shared")
         budget = TILE_REGISTERS if f"{module}.{name}" in TILED else REGISTERS
         if spills or shared > SHARED or registers > budget.get(kind, 255):
@@ -235,6 +284,19 @@ def test_every_kernel_compiles_well(cc: tuple[int, int], cuda_home: Path, tmp_pa
         if kind.startswith("float") and re.search(r"\b(div|rem)\.[su]64", text):
             wrong.append(f"{file.stem}: 64-bit division")
     assert not wrong, "\n".join(wrong)
+
+
+def test_arguments_are_packed_as_kernels_read_them(compiled: tuple[Path, str]) -> None:
+    files = sorted(compiled[0].glob("*.ptx"))
+    for file in files:
+        layout, told = parameters(file.read_text()), json.loads(file.with_suffix(".json").read_text())
+        where = [layout[number] for number, _ in told["places"]]
+        end, expected = sum(layout[-1]), bytearray(sum(layout[-1]))
+        for (at, size), (_, value) in zip(where, told["places"]):
+            assert len(value) == 2 * size, f"{file.stem}: an argument of {len(value) // 2} bytes where the kernel has {size}"
+            expected[at : at + size] = bytes.fromhex(value)
+        assert len(layout) == told["count"] and bytes.fromhex(told["packed"]) == expected, f"{file.stem}: {told['packed']}, {end} bytes"
+    assert len(files) > 100
 
 
 if __name__ == "__main__":
