@@ -220,7 +220,7 @@ class Compiled:
         tape = recording.now.tape = Tape(given, reached)
         recording.structure.recordings += 1
         self._arena.let_go()
-        backends.empty_cache()  # what it takes by itself
+        backends.get(backends.DEFAULT).empty_cache()  # what it takes by itself
         try:
             with reached.watching():
                 result = self.function(*args, **options)
@@ -229,7 +229,7 @@ class Compiled:
             recording.structure.recordings += 1
             recording.now.tape = None
         finish(tape, result, numbers)
-        backends.empty_cache()  # what it took is free
+        backends.get(backends.DEFAULT).empty_cache()  # what it took is free
         if recording.structure.changes != tape.structure and tape.reason is None:
             tape.reason = "a module, a parameter or an optimiser's groups are changed in it"
         if checked is not None:
