@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CHANNELS_FIRST", "CHANNELS_LAST", "channels_last"]
+__all__ = ["CHANNELS_FIRST", "CHANNELS_LAST", "channels_last", "kernel_first"]
 
 CHANNELS_LAST = {ndim: (0, *range(2, ndim), 1) for ndim in (3, 4, 5)}
 """By the number of axes: the axes (N, C, ...) in the order of memory, (N, ..., C). Other arrays lie in plain order."""
@@ -18,3 +18,12 @@ def channels_last(ndim: int) -> tuple[int, ...]:
     ((0, 2, 3, 1), (0, 1))
     """
     return CHANNELS_LAST.get(ndim) or tuple(range(ndim))
+
+
+def kernel_first(ndim: int) -> tuple[int, ...]:
+    """The axes of a convolution's weight (OC, C, ...) as (..., C, OC): of one tap neighbours in memory are those that are used together.
+
+    >>> kernel_first(4), kernel_first(2)
+    ((2, 3, 1, 0), (0, 1))
+    """
+    return (*range(2, ndim), 1, 0) if ndim > 2 else tuple(range(ndim))

@@ -67,6 +67,9 @@ class Backend(Protocol):
     def dlpack(self, x: Array, stream: int | None, version: tuple[int, int] | None, copied: bool) -> Any: ...  # a capsule
     def from_dlpack(self, source: Any) -> Array: ...  # of what offers __dlpack__ and lies on this device
 
+    # -- parameters, and their moments: the array, or a copy in the order of memory that kernels read a weight in
+    def parameter(self, x: Array) -> Array: ...
+
     # -- weights that a layer uses without a gradient: what kernels make of one may be kept until it is written to ---------
     def lock(self, holder: Any) -> None: ...  # ``holder.array`` is used now, and again later: it may be kept prepared
     def unlock(self, x: Array) -> None: ...  # somebody is about to write to x, a weight or a view of one; all writes call it

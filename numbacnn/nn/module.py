@@ -15,6 +15,7 @@ from ..errors import DTypeError, message
 from ..recording import RemovableHandle, changed, compiler, now, refuse, structure
 from ..signatures import judged, shown
 from ..tensor import Tensor, from_array, no_grad
+from ..tensor.core import as_parameter
 from .lazy import LazyModule
 from .parameter import Parameter
 
@@ -362,7 +363,8 @@ class Module:
                 for parameter in module._parameters.values():
                     if parameter is not None:
                         moved = convert(parameter.detach())
-                        parameter.array, parameter.device = moved.array, moved.device
+                        if moved.array is not parameter.array:
+                            parameter.array, parameter.device = as_parameter(moved).array, moved.device
                         parameter.grad = None if parameter.grad is None else convert(parameter.grad)
                 for name, buffer in module._buffers.items():
                     module._buffers[name] = None if buffer is None else convert(buffer)

@@ -10,6 +10,7 @@ from ..errors import message
 from ..recording import changed
 from ..signatures import judged
 from ..tensor import Tensor, from_array
+from ..tensor.core import as_parameter
 
 __all__ = ["FrozenParameter", "Parameter", "UninitializedParameter"]
 
@@ -91,7 +92,7 @@ class UninitializedParameter(Parameter):
         device, dtype = self.device, self.dtype
         changed()
         self.__class__ = Parameter  # type: ignore[assignment]
-        self.array = from_array(np.zeros(shape, dtype), device).array
+        self.array = as_parameter(from_array(np.zeros(shape, dtype), device)).array
 
     def __repr__(self) -> str:
         return "<UninitializedParameter>"

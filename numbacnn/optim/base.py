@@ -15,6 +15,7 @@ from ..errors import DTypeError, ShapeError, message
 from ..recording import changed, guard, now
 from ..signatures import judged, shown
 from ..tensor import Tensor, from_array
+from ..tensor.core import as_parameter
 
 __all__ = ["Optimizer"]
 
@@ -27,7 +28,7 @@ def saved_moment(op: str, name: str, value: Any, p: Tensor) -> Tensor:
         raise ValueError(message(op, f"{name} as an array of floats", type(value).__name__ if array is None else str(array.dtype)))
     if array.shape != p.shape:
         raise ShapeError(message(op, f"{name} in the parameter's shape {p.shape}", f"shape {array.shape}"))
-    return from_array(np.array(array, p.dtype, order="C"), p.device)
+    return as_parameter(from_array(np.array(array, p.dtype, order="C"), p.device))
 
 
 def saved_square(op: str, name: str, value: Any, p: Tensor) -> Tensor:
@@ -173,7 +174,7 @@ class Optimizer:
                 now.tape.sees_moments(self.state, p)
             for name, moment in state.items():
                 if isinstance(moment, Tensor) and not _alike(moment, p):
-                    state[name] = moment.to(p.device, p.dtype)
+                    state[name] = as_parameter(moment.to(p.device, p.dtype))
             params, states, _ = batches.setdefault((id(group), p.device, p.dtype.char), ([], [], group))
             params.append(p)
             states.append(state)
@@ -304,8 +305,8 @@ def descents(params: list[Tensor], group: Mapping[str, Any]) -> list[Any]:
 
 
 def zeros_for(p: Tensor) -> Tensor:
-    """A moment of zeros, in C order whatever the parameter's order is."""
-    return from_array(np.zeros(p.shape, p.dtype), p.device)
+    """A moment of zeros, in the order that parameters have on the device, whatever this parameter's is."""
+    return as_parameter(from_array(np.zeros(p.shape, p.dtype), p.device))
 
 
 def _to_numpy(value: Any) -> np.ndarray:

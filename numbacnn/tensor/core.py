@@ -23,7 +23,7 @@ from .text import tensor_text
 if TYPE_CHECKING:
     from . import Tensor
 
-__all__ = ["Operand", "Scalar", "TensorBase", "apply", "as_tensor", "check_fit", "from_array", "is_tensor", "tensor"]
+__all__ = ["Operand", "Scalar", "TensorBase", "apply", "as_parameter", "as_tensor", "check_fit", "from_array", "is_tensor", "tensor"]
 
 Scalar: TypeAlias = int | float | bool
 Operand: TypeAlias = "TensorBase | np.ndarray | Scalar"
@@ -545,6 +545,11 @@ def as_tensor(value: Any, device: str) -> Any:
     return value if isinstance(value, TensorBase) else tensor(value, device=device)
 
 
+def as_parameter(t: TensorBase) -> Tensor:
+    """The values as a parameter or a moment lies in memory on their device; a copy where they lie in another order."""
+    return TensorBase._new(backends.get(t.device).parameter(t.array), t.device)
+
+
 def _joined(data: Sequence[Any]) -> np.ndarray:
     """An array of Tensors, arrays and numbers; Python floats count as float32 here too."""
     parts = [d if isinstance(d, np.ndarray) else np.asarray(tensor(d)) for d in data]
@@ -558,7 +563,9 @@ def _holds_tensors(data: Any) -> bool:
 
 def _rebuild(cls: type[Tensor], array: np.ndarray, device: str, requires_grad: bool, grad: np.ndarray | None) -> Tensor:
     result = cls.__new__(cls)
-    TensorBase.__init__(result, backends.get(device).from_numpy(array), device, requires_grad)
+    xp = backends.get(device)
+    placed = xp.from_numpy(array)
+    TensorBase.__init__(result, xp.parameter(placed) if cls.is_parameter else placed, device, requires_grad)
     if grad is not None:
         result.grad = from_array(grad, device)
     return result

@@ -239,6 +239,9 @@ class Arrays:
     def is_dense(self, x: Array, order: Sequence[int]) -> bool:
         return x.transpose(order).flags.c_contiguous
 
+    def parameter(self, x: Array) -> Array:
+        return c_ordered(x)
+
     lock = staticmethod(packs.lock)
     unlock = staticmethod(packs.unlock)
 

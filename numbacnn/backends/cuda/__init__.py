@@ -9,6 +9,7 @@ from .conv import Conv
 from .dense import Dense
 from .dropout import Dropout
 from .fast.arrays import Arrays as FastArrays
+from .fast.conv import Conv as FastConv
 from .index import Index
 from .loss import Loss
 from .norm import Norm
@@ -25,7 +26,7 @@ class CudaBackend(Index, Conv, Dense, Norm, Dropout, Loss, Optim, Own):
     simulated = driver.SIMULATED
 
 
-class FastBackend(FastArrays, CudaBackend):
+class FastBackend(FastConv, FastArrays, CudaBackend):
     """The same with fewer launches: what ``fast`` has of a family comes first."""
 
 

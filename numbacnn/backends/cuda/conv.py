@@ -12,6 +12,7 @@ from ...kernels.cuda import conv as volume
 from ...kernels.cuda.driver import THREADS, launch, launch_flat
 from ...kernels.cuda.simt import conv, tile
 from ...layout import channels_last
+from ...names import ACTIVATIONS
 from ..choice import Algorithm, DType, chooser
 from .arrays import CudaArray, ceil
 from .pointwise import Pointwise
@@ -27,20 +28,31 @@ def _packed(xp: Pointwise, w: CudaArray, groups: int, channels: tuple[int, int])
     return xp.flat(xp.ordered(split, (0, *range(3, 3 + len(kernel)), *channels)))
 
 
-def _summed(xp: Pointwise, part: CudaArray, g: ConvGeometry) -> CudaArray:
-    """The slices (slices, G, ..., C/G, OC/G) of a weight gradient added in order, as (OC, C/G, ...)."""
-    shape = part.shape[1:]
-    total = part if part.shape[0] == 1 else xp.empty(shape, part.dtype)
-    if part.shape[0] > 1:
-        launch_flat(conv.add_slices, total.size, part.buffer, total.buffer, part.shape[0])
-    found, last = xp.reshape(total, shape), len(shape) - 1
-    return xp.reshape(xp.contiguous(xp.transpose(found, (0, last, last - 1, *range(1, last - 1)))), g.weight_shape)
+class Cuda(Algorithm):
+    """What the ways to convolve have in common. ``xp`` is the backend."""
+
+    def _summed(self, xp: Pointwise, part: CudaArray, g: ConvGeometry) -> CudaArray:
+        """The slices (slices, G, ..., C/G, OC/G) of a weight gradient added in order, as (OC, C/G, ...)."""
+        shape = part.shape[1:]
+        found, last = xp.reshape(self._added(xp, part), shape), len(shape) - 1
+        return xp.reshape(xp.contiguous(xp.transpose(found, (0, last, last - 1, *range(1, last - 1)))), g.weight_shape)
+
+    @staticmethod
+    def _added(xp: Pointwise, part: CudaArray) -> CudaArray:
+        """The slices of a weight gradient added in order."""
+        total = part if part.shape[0] == 1 else xp.empty(part.shape[1:], part.dtype)
+        if part.shape[0] > 1:
+            launch_flat(conv.add_slices, total.size, part.buffer, total.buffer, part.shape[0])
+        return total
 
 
-class Simt(Algorithm):
-    """A tile over windows of an image; a signal is one of a single row. ``xp`` is the backend."""
+class Simt(Cuda):
+    """A tile over windows of an image; a signal is one of a single row."""
 
     name = "simt"
+    kernels = conv
+    fuses = False
+    """Whether ``gather`` applies the activation."""
 
     def declines(self, g: ConvGeometry, dtype: DType) -> str:
         return "three axes" if len(g.axes) > 2 else ""
@@ -48,43 +60,51 @@ class Simt(Algorithm):
     def forward(self, xp: Pointwise, x: CudaArray, w: CudaArray, b: CudaArray | None, activation: str, g: ConvGeometry) -> CudaArray:
         rows, columns = in_front(g.axes, Axis(1), 2)
         out = xp.empty(g.output_shape, x.dtype, channels_last(x.ndim))
-        packed = _packed(xp, w, g.groups, (2, 1))
-        extra = (out.buffer, 0) if b is None else (xp.flat(xp.contiguous(b)), 1)
         sizes = (rows.size, columns.size, g.c, rows.outputs, columns.outputs, g.oc, rows.kernel, columns.kernel)
         shift, stride, dilation = (-rows.before, -columns.before), (rows.stride, columns.stride), (rows.dilation, columns.dilation)
-        self._gather(xp, x, packed, extra, out, (*sizes, g.c // g.groups, g.oc // g.groups), stride, shift, dilation, (1, 1))
-        return xp.activated(out, activation)
+        sizes, moves = (*sizes, g.c // g.groups, g.oc // g.groups), (stride, shift, dilation, (1, 1))
+        return self._gather(xp, x, w, (2, 1), b, activation, out, sizes, moves)
 
     def grad_input(self, xp: Pointwise, grad: CudaArray, w: CudaArray, g: ConvGeometry) -> CudaArray:
         rows, columns = in_front(g.axes, Axis(1), 2)
         out = xp.empty(g.input_shape, grad.dtype, channels_last(grad.ndim))
-        packed = _packed(xp, w, g.groups, (1, 2))
         sizes = (rows.outputs, columns.outputs, g.oc, rows.size, columns.size, g.c, rows.kernel, columns.kernel)
         shift, stride, steps = (rows.before, columns.before), (rows.stride, columns.stride), (-rows.dilation, -columns.dilation)
-        extra = (out.buffer, 0)
-        self._gather(xp, grad, packed, extra, out, (*sizes, g.oc // g.groups, g.c // g.groups), (1, 1), shift, steps, stride)
-        return out
+        sizes, moves = (*sizes, g.oc // g.groups, g.c // g.groups), ((1, 1), shift, steps, stride)
+        return self._gather(xp, grad, w, (1, 2), None, "none", out, sizes, moves)
 
     def _gather(
         self,
         xp: Pointwise,
         x: CudaArray,
-        packed: Any,
-        bias: tuple[Any, int],
+        w: CudaArray,
+        channels: tuple[int, int],
+        b: CudaArray | None,
+        activation: str,
         out: CudaArray,
         sizes: tuple[int, ...],
-        scale: tuple[int, int],
-        shift: tuple[int, int],
-        step: tuple[int, int],
-        divisor: tuple[int, int],
-    ) -> None:
-        """Launch ``conv.gather``; its module says what the last four mean."""
-        pixels = out.size // out.shape[1]
+        moves: tuple[tuple[int, int], ...],
+    ) -> CudaArray:
+        """Launch ``gather``, whose module says what ``moves`` are: scale, shift, step and divisor along both axes.
+
+        ``channels``: of w as (G, OC/G, C/G, ...) the axis of what is summed, and that of what comes out.
+        """
         ci, co = sizes[-2:]
+        weights = self._weights(xp, w, sizes[2] // ci, channels)
+        extra = (out.buffer, 0) if b is None else (xp.flat(xp.contiguous(b)), 1)
+        pixels = out.size // out.shape[1]
         grid = (ceil(pixels, tile.BM), ceil(co, tile.BN), sizes[2] // ci)
+        scale, shift, step, divisor = moves
         signed = [np.int32(v) for v in (*shift, *step)]
         memory = xp.flat(xp.channels_last(x))
-        launch(conv.gather, grid, tile.THREADS, memory, packed, *bias, out.buffer, *sizes, *scale, *signed, *divisor, pixels)
+        code = (ACTIVATIONS.index(activation),) if self.fuses else ()
+        arguments = (memory, *weights, *extra, *code, out.buffer, *sizes, *scale, *signed, *divisor, pixels)
+        launch(self.kernels.gather, grid, tile.THREADS, *arguments)
+        return out if self.fuses else xp.activated(out, activation)
+
+    def _weights(self, xp: Pointwise, w: CudaArray, groups: int, channels: tuple[int, int]) -> tuple[Any, ...]:
+        """The weights as ``gather`` is given them."""
+        return (_packed(xp, w, groups, channels),)
 
     def grad_weight(self, xp: Pointwise, grad: CudaArray, x: CudaArray, g: ConvGeometry) -> CudaArray:
         rows, columns = in_front(g.axes, Axis(1), 2)
@@ -96,11 +116,12 @@ class Simt(Algorithm):
         sizes = (rows.size, columns.size, g.c, rows.outputs, columns.outputs, g.oc, rows.kernel, columns.kernel, ci, co)
         moves = (rows.stride, columns.stride, rows.before, columns.before, rows.dilation, columns.dilation)
         memory = (xp.flat(xp.channels_last(x)), xp.flat(xp.channels_last(grad)), part.buffer)
-        launch(conv.grad_weight, (*grid, slices * g.groups), tile.THREADS, *memory, *sizes, *moves, g.groups, lines, ceil(lines, slices))
-        return _summed(xp, part, g)
+        shape = (*grid, slices * g.groups)
+        launch(self.kernels.grad_weight, shape, tile.THREADS, *memory, *sizes, *moves, g.groups, lines, ceil(lines, slices))
+        return self._summed(xp, part, g)
 
 
-class General(Algorithm):
+class General(Cuda):
     """A thread for each element of the result, for one to three axes."""
 
     name = "general"
@@ -133,7 +154,7 @@ class General(Algorithm):
         part = xp.empty((slices, g.groups, *g.kernel, ci, co), x.dtype)
         memory = (xp.flat(xp.channels_last(x)), xp.flat(xp.channels_last(grad)), part.buffer)
         launch_flat(volume.grad_weight, part.size, *memory, self._axes(g), ci, co, g.groups, lines, ceil(lines, slices))
-        return _summed(xp, part, g)
+        return self._summed(xp, part, g)
 
 
 ALGORITHMS: tuple[Simt | General, ...] = (Simt(), General())
@@ -145,14 +166,15 @@ class Conv(Pointwise):
     """All passes of a convolution, each by the first algorithm that takes it."""
 
     algorithms = tuple(algorithm.name for algorithm in ALGORITHMS)
+    choose = staticmethod(choose)
 
     def conv_forward(
         self, x: CudaArray, w: CudaArray, b: CudaArray | None, geometry: ConvGeometry, activation: str = "none", kept: bool = False
     ) -> CudaArray:
-        return choose("forward", geometry, x.dtype).forward(self, x, w, b, activation, geometry)
+        return self.choose("forward", geometry, x.dtype).forward(self, x, w, b, activation, geometry)
 
     def conv_grad_input(self, grad: CudaArray, w: CudaArray, geometry: ConvGeometry) -> CudaArray:
-        return choose("grad_input", geometry, grad.dtype).grad_input(self, grad, w, geometry)
+        return self.choose("grad_input", geometry, grad.dtype).grad_input(self, grad, w, geometry)
 
     def conv_grad_weight(self, grad: CudaArray, x: CudaArray, geometry: ConvGeometry) -> CudaArray:
-        return choose("grad_weight", geometry, x.dtype).grad_weight(self, grad, x, geometry)
+        return self.choose("grad_weight", geometry, x.dtype).grad_weight(self, grad, x, geometry)

@@ -1,0 +1,55 @@
+"""Convolutions that read weights where they lie, and whose weight gradients come out as the weights lie: no launch moves either."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ....geometry import ConvGeometry
+from ....kernels.cuda import views
+from ....kernels.cuda.fast import conv as kernels
+from ....layout import kernel_first
+from ...choice import chooser
+from .. import conv
+from ..arrays import CudaArray
+from ..pointwise import Pointwise
+
+__all__ = ["Conv"]
+
+
+def _as_parameter(total: CudaArray, g: ConvGeometry) -> CudaArray:
+    """Memory (..., C/G, OC) as a weight (OC, C/G, ...)."""
+    return total.viewed(views.dense(g.weight_shape, kernel_first(len(g.weight_shape))))
+
+
+class Simt(conv.Simt):
+    """The same sums, in one launch."""
+
+    kernels = kernels  # type: ignore[assignment]
+    fuses = True
+
+    def _weights(self, xp: Pointwise, w: CudaArray, groups: int, channels: tuple[int, int]) -> tuple[Any, ...]:
+        """Memory, where it begins, and the distances between groups, rows, columns and channels; a copy only where one is negative."""
+        w = xp.contiguous(w) if min(w.view.strides) < 0 else w
+        out, *others = w.view.strides
+        by_axis = (out * (w.shape[0] // groups), out, *others)
+        rows, columns = (0, *others[1:])[-2:]
+        return w.buffer, w.view.start, by_axis[0], rows, columns, *(by_axis[axis] for axis in channels)
+
+    def _summed(self, xp: Pointwise, part: CudaArray, g: ConvGeometry) -> CudaArray:
+        return _as_parameter(self._added(xp, part), g)
+
+
+class General(conv.General):
+    """The same, whose weight gradient of a single group comes out as the weight lies."""
+
+    def _summed(self, xp: Pointwise, part: CudaArray, g: ConvGeometry) -> CudaArray:
+        return _as_parameter(self._added(xp, part), g) if g.groups == 1 else super()._summed(xp, part, g)
+
+
+class Conv(conv.Conv):
+    """All passes of a convolution."""
+
+    choose = staticmethod(chooser("cuda", (Simt(), General())))
+
+    def parameter(self, x: CudaArray) -> CudaArray:
+        return self.ordered(x, kernel_first(x.ndim))
