@@ -24,15 +24,17 @@ from fake_driver import parameters
 
 REGISTERS = {"float32": 64, "float64": 80}  # 64: four blocks of 256 threads share a multiprocessor
 TILE_REGISTERS = {"float32": 144, "float64": 255}  # 144: three blocks of 128 threads; in float64 it only has to fit
-TILED = {"conv.gather", "conv.grad_weight", "matmul.matmul"}
+TILED = {"conv.gather", "conv.grad_weight", "matmul.matmul", "fast-conv.gather", "fast-conv.grad_weight"}
 SHARED = 48 * 1024
 
 
 # -- the child: compiles with Numba's own CUDA target, which needs NVVM and no driver ------------------------------------------
 def signatures() -> dict[str, list[tuple[Any, ...]]]:
     """kernel -> the argument types it is compiled for. What mixes in integers shows that they type at all."""
-    from numba import boolean, float32, float64, int32, int64, uint8, uint32
+    from numba import boolean, float32, float64, int32, int64, uint8, uint32, uint64
     from numba.types import UniTuple
+
+    from numbacnn.backends.cuda.fast.optim import GROUPS
 
     u, s = uint32, int32
     flat, wide = UniTuple(int32, 1), UniTuple(int32, 4)
@@ -80,6 +82,8 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
         row("matmul.matmul", *(x, u, u, u) * 2, x, u, x, u, u, u)
         row("conv.gather", x, x, x, u, x, *(u,) * 10, u, u, *(s,) * 4, u, u, u)
         row("conv.grad_weight", x, x, x, *(u,) * 19)
+        row("fast-conv.gather", x, x, *(u,) * 6, x, u, u, x, *(u,) * 10, u, u, *(s,) * 4, u, u, u)
+        row("fast-conv.grad_weight", x, x, x, *(u,) * 19)
         row("conv.add_slices", x, x, u, u)
         row("pool.max_forward", x, x, int32[::1], *(u,) * 14)
         row("pool.max_backward", x, int32[::1], x, *(u,) * 14)
@@ -112,6 +116,10 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
         row("norm.grad_input", x, x, x, x, x, u, x, x, u, u, x, u, u)
         row("optim.sgd_step", x, x, x, *(t,) * 4, *(u,) * 4)
         row("optim.adam_step", x, x, x, x, *(t,) * 9, u)
+        for n in GROUPS:
+            pointers, counts, reals = UniTuple(uint64, n), UniTuple(int32, n), UniTuple(t, n)
+            row("fast-optim.sgd_steps", *(pointers,) * 3, counts, counts, *(t,) * 4, u, u)
+            row("fast-optim.adam_steps", *(pointers,) * 4, counts, reals, reals, *(t,) * 7)
     return rows
 
 
@@ -144,14 +152,16 @@ def own_functions() -> None:
 
 
 def kernels() -> dict[str, Any]:
-    """Every kernel of ``numbacnn.kernels.cuda.simt``, as module.name, those for volumes, as volume-module.name, and newer ones."""
+    """Every kernel of ``numbacnn.kernels.cuda.simt``, as module.name, of ``fast``, as fast-module.name, for volumes, and newer ones."""
     import pkgutil
 
     from numba.cuda.dispatcher import CUDADispatcher
 
+    import numbacnn.kernels.cuda.fast as fast
     import numbacnn.kernels.cuda.simt as package
 
     places = {info.name: f"{package.__name__}.{info.name}" for info in pkgutil.iter_modules(package.__path__)}
+    places |= {f"fast-{info.name}": f"{fast.__name__}.{info.name}" for info in pkgutil.iter_modules(fast.__path__)}
     places |= {f"volume-{name}": f"numbacnn.kernels.cuda.{name}" for name in ("conv", "pool")}
     places |= {name: f"numbacnn.kernels.cuda.{name}" for name in ("dropout", "labels")}
     found = {}

@@ -14,7 +14,7 @@ from ...kernels.cuda.simt import optim
 from ...recording import Numbers
 from .arrays import Arrays, CudaArray
 
-__all__ = ["Optim"]
+__all__ = ["Optim", "adam_scalars", "sgd_scalars"]
 
 
 class Optim(Arrays):
@@ -40,7 +40,7 @@ class Optim(Arrays):
     ) -> None:
         states = zip(ws) if velocities is None else zip(ws, velocities)
         for state, grad, first in zip(states, grads, firsts):
-            scalars = Numbers(_sgd_scalars, rates, len(state) == 2, state[0].dtype.type)
+            scalars = Numbers(sgd_scalars, rates, len(state) == 2, state[0].dtype.type)
             self._step(optim.sgd_step, state, grad, scalars, int(first))
 
     def adam_step(
@@ -54,15 +54,21 @@ class Optim(Arrays):
         decoupled: bool,
     ) -> None:
         for i, (state, grad) in enumerate(zip(zip(ws, ms, vs), grads)):
-            self._step(optim.adam_step, state, grad, Numbers(_adam_scalars, rates, steps, i, decoupled, ws[0].dtype.type))
+            self._step(optim.adam_step, state, grad, Numbers(_scalars_of, rates, steps, i, decoupled, ws[0].dtype.type))
 
 
-def _sgd_scalars(rates: np.ndarray, has_velocity: bool, real: type) -> Iterable[Any]:
+def sgd_scalars(rates: np.ndarray, has_velocity: bool, real: type) -> Iterable[Any]:
+    """What the kernel is told of a step."""
     lr, momentum, dampening, decay, nesterov = rates.tolist()
     return *map(real, (lr, momentum, 1 - dampening, decay)), int(has_velocity), int(nesterov)
 
 
-def _adam_scalars(rates: np.ndarray, steps: np.ndarray, i: int, decoupled: bool, real: type) -> Iterable[Any]:
-    (lr, beta1, beta2, eps, decay), step = rates.tolist(), int(steps[i])
+def _scalars_of(rates: np.ndarray, steps: np.ndarray, i: int, decoupled: bool, real: type) -> Iterable[Any]:
+    return adam_scalars(rates, int(steps[i]), decoupled, real)
+
+
+def adam_scalars(rates: np.ndarray, step: int, decoupled: bool, real: type) -> Iterable[Any]:
+    """What the kernel is told of a parameter's step: its rate first, its root last."""
+    lr, beta1, beta2, eps, decay = rates.tolist()
     decays = (0.0, 1 - lr * decay) if decoupled else (decay, 1.0)
     return map(real, (lr / (1 - beta1**step), beta1, 1 - beta1, beta2, 1 - beta2, eps, *decays, math.sqrt(1 - beta2**step)))

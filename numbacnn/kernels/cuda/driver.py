@@ -27,6 +27,7 @@ from ...errors import DeviceError, message
 from .. import cache
 
 __all__ = [
+    "POINTERS",
     "SIMULATED",
     "THREADS",
     "borrow",
@@ -36,6 +37,7 @@ __all__ = [
     "fmod",
     "from_dtype",
     "interface",
+    "intrinsic",
     "is_kernel",
     "kernel",
     "launch",
@@ -46,6 +48,7 @@ __all__ = [
     "require_device",
     "sqrt",
     "tanh",
+    "types",
 ]
 
 SIMULATED = bool(config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
@@ -66,6 +69,14 @@ if SIMULATED:
             return getattr(_get_kernel_context() or _numba_cuda, name)
 
     cuda = _Simulated()
+
+intrinsic: Any = None
+types: Any = None
+if not SIMULATED:
+    from numba.cuda import types
+    from numba.cuda.extending import intrinsic
+
+    types = getattr(types, "types", types)  # numba-cuda has its own, while Numba's module here refers to the CPU's
 
 THREADS = 256  # of a block of a kernel that has one thread per element
 
@@ -109,11 +120,15 @@ def require_device() -> None:
         raise DeviceError(message("device", "a CUDA device", f"none ({reason})", hint))
 
 
+POINTERS = "pointers"
+"""``(POINTERS, array, ...)`` as an argument is a tuple of arrays of which the kernel is given the addresses, as uint64."""
+
+
 def _argument(value: Any) -> Any:
-    # Few specialisations: every Python int is a uint32 and every tuple one of int32 (strides may be negative).
+    # Few specialisations: every Python int is a uint32 and every tuple of integers one of int32 (strides may be negative).
     if isinstance(value, int):
         return np.uint32(value)
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and isinstance(value[0], (int, np.integer)):
         return tuple(np.int32(v) for v in value)
     return value
 
@@ -139,8 +154,14 @@ def launch_as_given(kernel: Any, grid: Sequence[int], block: int | tuple[int, ..
 
 
 def _spread(args: tuple[Any, ...]) -> list[Any]:
-    """The arguments, and in the place of ``recording.Numbers`` what they are now."""
-    return [value for a in args for value in (map(_argument, a()) if isinstance(a, recording.Numbers) else (a,))]
+    """The arguments, and in the place of ``recording.Numbers`` what they are now, in that of ``POINTERS`` addresses."""
+    return [value for a in args for value in (map(_argument, a()) if isinstance(a, recording.Numbers) else (_pointers(a),))]
+
+
+def _pointers(value: Any) -> Any:
+    if isinstance(value, tuple) and value[0] is POINTERS:
+        return tuple(np.uint64(interface(a)["data"][0]) for a in value[1:])
+    return value
 
 
 launcher: Any = None

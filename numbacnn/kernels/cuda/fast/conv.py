@@ -8,7 +8,7 @@ from numba import int32, uint32
 from ..driver import cuda
 from ..simt.conv import source
 from ..simt.tile import ACROSS, BK, BM, BMP, BN, BNP, LOADS, THREADS, TM, TN, clear, multiply
-from .activation import activate
+from .activation import RELU, activate, rectify
 
 I = int32
 U = uint32
@@ -84,7 +84,11 @@ def gather(
             for i in range(TM):
                 m = U(m0 + U(row + U(i)))
                 if m < M:
-                    y[U(U(m * OC) + o)] = activate(activation, acc[i, j] + b)
+                    y[U(U(m * OC) + o)] = rectify(activation, acc[i, j] + b)
+    if activation > RELU:
+        m = U(m0 + row)
+        o = U(n0 + col)
+        activate(activation, y, m, M, o, CO, U(U(m * OC) + U(U(g * CO) + o)), OC)
 
 
 @cuda.jit
