@@ -24,7 +24,7 @@ from fake_driver import parameters
 
 REGISTERS = {"float32": 64, "float64": 80}  # 64: four blocks of 256 threads share a multiprocessor
 TILE_REGISTERS = {"float32": 144, "float64": 255}  # 144: three blocks of 128 threads; in float64 it only has to fit
-TILED = {"conv.gather", "conv.grad_weight", "matmul.matmul", "fast-conv.gather", "fast-conv.grad_weight"}
+TILED = {"conv.gather", "conv.grad_weight", "matmul.matmul", "fast-conv.gather", "fast-conv.grad_weight", "fast-matmul.matmul"}
 SHARED = 48 * 1024
 
 
@@ -83,6 +83,8 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
         row("conv.gather", x, x, x, u, x, *(u,) * 10, u, u, *(s,) * 4, u, u, u)
         row("conv.grad_weight", x, x, x, *(u,) * 19)
         row("fast-conv.gather", x, x, *(u,) * 6, x, u, u, x, *(u,) * 10, u, u, *(s,) * 4, u, u, u)
+        row("fast-matmul.matmul", *(x, u, u, u) * 2, x, u, u, x, u, u, u)
+        row("fast-dense.channel_sums", u, x, x, x, x, t, u, u, u)
         row("fast-conv.grad_weight", x, x, x, *(u,) * 19)
         row("conv.add_slices", x, x, u, u)
         row("pool.max_forward", x, x, int32[::1], *(u,) * 14)

@@ -10,6 +10,7 @@ from .dense import Dense
 from .dropout import Dropout
 from .fast.arrays import Arrays as FastArrays
 from .fast.conv import Conv as FastConv
+from .fast.dense import Dense as FastDense
 from .fast.optim import Optim as FastOptim
 from .index import Index
 from .loss import Loss
@@ -27,7 +28,7 @@ class CudaBackend(Index, Conv, Dense, Norm, Dropout, Loss, Optim, Own):
     simulated = driver.SIMULATED
 
 
-class FastBackend(FastConv, FastOptim, FastArrays, CudaBackend):
+class FastBackend(FastConv, FastOptim, FastDense, FastArrays, CudaBackend):
     """The same with fewer launches: what ``fast`` has of a family comes first."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from ...geometry import PoolGeometry
 from ...kernels.cuda import views
@@ -19,20 +20,22 @@ __all__ = ["Dense"]
 class Dense(Reduce, Pool):
     """Products, and the way back through what is fused behind one."""
 
-    def _matmul(self, a: CudaArray, b: CudaArray, bias: CudaArray | None) -> CudaArray:
-        """(M, K) @ (K, N) + (N,); ``a`` and ``b`` may have any strides that are not negative."""
+    def _matmul(self, a: CudaArray, b: CudaArray, bias: CudaArray | None, kernel: Any = matmul.matmul, *code: int) -> CudaArray:
+        """(M, K) @ (K, N) + (N,); ``a`` and ``b`` may have any strides that are not negative. ``code``: more of the kernel's arguments."""
         out = self.empty((a.shape[0], b.shape[1]), a.dtype)
-        self._matmul_into(out, a, b, bias)
+        self._matmul_into(out, a, b, bias, kernel, *code)
         return out
 
-    def _matmul_into(self, out: CudaArray, a: CudaArray, b: CudaArray, bias: CudaArray | None) -> None:
+    def _matmul_into(
+        self, out: CudaArray, a: CudaArray, b: CudaArray, bias: CudaArray | None, kernel: Any = matmul.matmul, *code: int
+    ) -> None:
         (m, k), n = a.shape, b.shape[1]
         a, b = (self.contiguous(x) if min(x.view.strides) < 0 else x for x in (a, b))
         extra = (out.buffer, 0) if bias is None else (self.flat(self.contiguous(bias)), 1)
         left = (a.buffer, a.view.start, *a.view.strides)
         right = (b.buffer, b.view.start, *b.view.strides)
         grid = (ceil(m, tile.BM), ceil(n, tile.BN))
-        launch(matmul.matmul, grid, tile.THREADS, *left, *right, *extra, self.flat(out), m, n, k)
+        launch(kernel, grid, tile.THREADS, *left, *right, *extra, *code, self.flat(out), m, n, k)
 
     def matmul(self, a: CudaArray, b: CudaArray) -> CudaArray:
         if a.ndim == 2:

@@ -20,6 +20,20 @@ def rectify(activation, v):
 
 
 @cuda.jit(device=True, inline=True)
+def slope(activation, g, v):
+    """What ``simt.pointwise.activation_backward`` makes of a gradient g behind an activation whose result is v."""
+    zero = type(v)(0)
+    one = type(v)(1)
+    if activation == RELU:
+        g = zero if v <= zero else g
+    elif activation == SIGMOID:
+        g = g * v * (one - v)
+    else:
+        g = g * (one - v * v)
+    return g
+
+
+@cuda.jit(device=True, inline=True)
 def activate(activation, y, m, M, n, N, at, width):
     """Sigmoid or tanh of the TM x TN results from row m and column n on that this thread has stored in y, from ``at`` on.
 
