@@ -12,6 +12,7 @@ from .fast.arrays import Arrays as FastArrays
 from .fast.conv import Conv as FastConv
 from .fast.dense import Dense as FastDense
 from .fast.optim import Optim as FastOptim
+from .fast.wide import Wide
 from .index import Index
 from .loss import Loss
 from .norm import Norm
@@ -28,7 +29,7 @@ class CudaBackend(Index, Conv, Dense, Norm, Dropout, Loss, Optim, Own):
     simulated = driver.SIMULATED
 
 
-class FastBackend(FastConv, FastOptim, FastDense, FastArrays, CudaBackend):
+class FastBackend(FastConv, FastOptim, FastDense, Wide, FastArrays, CudaBackend):
     """The same with fewer launches: what ``fast`` has of a family comes first."""
 
 

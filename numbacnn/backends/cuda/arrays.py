@@ -24,7 +24,7 @@ from ...kernels.cuda.views import View
 from ...layout import channels_last
 from ...signatures import shown
 
-__all__ = ["Arrays", "CudaArray", "Operand", "ceil"]
+__all__ = ["Arrays", "CudaArray", "Operand", "Strided", "ceil"]
 
 WATCHED = 256  # values that the device judges before somebody reads a result
 LIMIT = 2**31 - 1  # elements of an array: kernels index with 32 bits
@@ -64,6 +64,9 @@ class CudaArray:
 
 
 Operand = CudaArray | float | int | bool
+
+Strided = tuple[CudaArray, tuple[int, ...]]
+"""An operand of an elementwise kernel, and its strides along the axes that the kernel knows."""
 
 
 def ceil(a: int, b: int) -> int:
@@ -146,7 +149,7 @@ class Recorded:
 
     def alike(self, x: CudaArray, like: Any) -> bool:
         """Whether an array lies in memory as an operand does."""
-        return self.told(x)[1:3] == (like.strides, like.dtype)
+        return self.told(x)[1:3] == (like.strides, like.dtype) and not self.address(x) % self._xp.alignment
 
     def zeros_like(self, x: CudaArray) -> CudaArray:
         """Zeros that lie in memory as an array does."""
@@ -170,6 +173,9 @@ class Recorded:
 
 class Arrays:
     """Memory, and what looks at it."""
+
+    alignment = 1
+    """Of how many bytes the place of memory is a multiple that this device's kernels are given."""
 
     def __init__(self) -> None:
         self._faults: list[tuple[CudaArray, Callable[[CudaArray], Exception], CudaArray]] = []
@@ -217,8 +223,12 @@ class Arrays:
             value = self.reshape(value, value.shape[surplus:])
         value_view = views.broadcast(value.view, x.shape)
         shape, x_strides, strides = views.collapse(x.shape, x.view.strides, value_view.strides)
-        arguments = (shape, value.buffer, np.int32(value.view.start), strides, x.buffer, np.int32(x.view.start), x_strides)
-        launch_flat(copy.copy, x.size, *arguments)
+        self._each(copy.copy, x.size, (), shape, ((value, strides), (x, x_strides)))
+
+    def _each(self, kernel: Any, n: int, code: tuple[int, ...], shape: tuple[int, ...], operands: Sequence[Strided], *out: Any) -> None:
+        """Launch ``kernel(*code, shape, (operand, start, strides)..., *out, n)``, a thread for each of n elements."""
+        arguments = (arg for x, strides in operands for arg in (x.buffer, np.int32(x.view.start), strides))
+        launch_flat(kernel, n, *code, shape, *arguments, *out)
 
     def ordered(self, x: CudaArray, order: Sequence[int]) -> CudaArray:
         """``x`` with its axes in memory in ``order``; a copy only where they are not."""
@@ -347,8 +357,11 @@ class Arrays:
 
     def full(self, shape: Sequence[int], value: float, dtype: Any) -> CudaArray:
         out = self.empty(shape, dtype)
-        launch_flat(copy.fill, out.size, out.buffer, np.array(value, dtype)[()])
+        self._fill(out, np.array(value, dtype)[()])
         return out
+
+    def _fill(self, out: CudaArray, value: Any) -> None:
+        launch_flat(copy.fill, out.size, out.buffer, value)
 
     def copy(self, x: CudaArray) -> CudaArray:
         return self.astype(x, x.dtype)

@@ -11,7 +11,6 @@ from numba.core.errors import NumbaError
 from ...errors import message
 from ...formulas import UNARY as table
 from ...kernels.cuda import views
-from ...kernels.cuda.driver import launch_flat
 from ...kernels.cuda.simt import pointwise, rows
 from ...names import BINARY, COMPARISON, FLOOR, UNARY
 from .arrays import Arrays, CudaArray, Operand
@@ -26,15 +25,14 @@ class Pointwise(Arrays):
     """Some kernels serve several operations: they get an operation's place in its tuple. Others are made from the table."""
 
     def _elementwise(self, kernel: Any, code: tuple[int, ...], operands: Sequence[CudaArray], dtype: Any) -> CudaArray:
-        """Launch ``kernel(*code, shape, (operand, start, strides)..., out, n)``; the result lies as the first operand of its shape does."""
+        """As ``_each``, into a new array, which lies as the first operand of its shape does."""
         shape = np.broadcast_shapes(*(x.shape for x in operands))
         like = next((x for x in operands if x.shape == shape and not views.repeats(x.view)), None)
         order = tuple(range(len(shape))) if like is None else views.memory_order(like.view)
         out = self.empty(shape, dtype, order)
         wide = [views.transpose(views.broadcast(x.view, shape), order) for x in operands]
         sizes, *strides = views.collapse([shape[a] for a in order], *(v.strides for v in wide))
-        arguments = [arg for x, s in zip(operands, strides) for arg in (x.buffer, np.int32(x.view.start), s)]
-        launch_flat(kernel, out.size, *code, sizes, *arguments, out.buffer)
+        self._each(kernel, out.size, code, sizes, tuple(zip(operands, strides)), out.buffer)
         return out
 
     def _operands(self, *values: Operand) -> list[CudaArray]:

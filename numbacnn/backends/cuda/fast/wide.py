@@ -1,0 +1,55 @@
+"""Four neighbours a thread wherever they lie side by side and the first at a multiple of 16 bytes, which an array's view tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ....kernels.cuda import driver
+from ....kernels.cuda.fast import pointwise
+from ....kernels.cuda.simt import copy
+from ....kernels.cuda.views import View
+from ..arrays import Arrays, CudaArray, Strided, ceil
+
+__all__ = ["Wide", "launch_wide"]
+
+
+def _is_wide(x: CudaArray, strides: tuple[int, ...]) -> bool:
+    """Whether each four elements of the last axis are neighbours from a multiple of four on."""
+    return strides[-1] == 1 and not x.view.start % 4 and not any(s % 4 for s in strides[:-1])
+
+
+def launch_wide(kernel: Any, n: int, *args: Any) -> None:
+    """As ``driver.launch_flat``, a thread for four of n elements."""
+    driver.launch(kernel, (ceil(n, 4 * driver.THREADS),), driver.THREADS, *args, n)
+
+
+class Wide(Arrays):
+    """Copies and elementwise operations."""
+
+    alignment = 16
+
+    def borrow(self, array: Any) -> CudaArray:
+        """What holds the memory begins at a multiple of 16 bytes, as what is allocated does: then the view alone says what is aligned."""
+        x = super().borrow(array)
+        size, found = x.dtype.itemsize, driver.interface(x.buffer)
+        address = found["data"][0]
+        before = address % self.alignment // size
+        if before:
+            described = {**found, "shape": (len(x.buffer) + before,), "data": (address - before * size, False)}
+            view = View(x.view.start + before, x.view.shape, x.view.strides)
+            x = CudaArray(driver.borrow(x.buffer, described), view, x.dtype)
+        return x
+
+    def _each(self, kernel: Any, n: int, code: tuple[int, ...], shape: tuple[int, ...], operands: Sequence[Strided], *out: Any) -> None:
+        wide = (len(shape) == 1 or not shape[-1] % 4) and all(_is_wide(x, strides) or not strides[-1] for x, strides in operands)
+        if not wide or not (out or operands[-1][1][-1]):  # an operand may be one element many times, what is written may not
+            return super()._each(kernel, n, code, shape, operands, *out)
+        kernel = pointwise.copy if kernel is copy.copy else pointwise.wide(kernel, *code)
+        arguments = (arg for x, strides in operands for arg in (x.buffer, np.int32(x.view.start), strides))
+        launch_wide(kernel, n, shape, *arguments, *out)
+
+    def _fill(self, out: CudaArray, value: Any) -> None:
+        launch_wide(pointwise.fill, out.size, out.buffer, value)
