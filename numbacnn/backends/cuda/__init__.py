@@ -12,6 +12,7 @@ from .fast.arrays import Arrays as FastArrays
 from .fast.conv import Conv as FastConv
 from .fast.dense import Dense as FastDense
 from .fast.optim import Optim as FastOptim
+from .fast.pool import Pool as FastPool
 from .fast.wide import Wide
 from .index import Index
 from .loss import Loss
@@ -29,7 +30,7 @@ class CudaBackend(Index, Conv, Dense, Norm, Dropout, Loss, Optim, Own):
     simulated = driver.SIMULATED
 
 
-class FastBackend(FastConv, FastOptim, FastDense, Wide, FastArrays, CudaBackend):
+class FastBackend(FastConv, FastOptim, FastDense, Wide, FastPool, FastArrays, CudaBackend):
     """The same with fewer launches: what ``fast`` has of a family comes first."""
 
 

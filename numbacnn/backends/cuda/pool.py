@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,49 +40,47 @@ class Pool(Arrays):
     def _like(self, x: CudaArray, shape: tuple[int, ...], dtype: Any = None) -> CudaArray:
         return self.empty(shape, dtype or x.dtype, channels_last(x.ndim))
 
-    def _memory(self, x: CudaArray) -> Any:
-        return self.flat(self.channels_last(x))
-
-    @staticmethod
-    def _kernels(x: CudaArray, images: Any = pool) -> Any:
-        return volume if x.ndim == 5 else images
+    def _pool(self, kernel: str, g: PoolGeometry | AdaptivePoolGeometry, out: CudaArray, arrays: Sequence[CudaArray], *flags: int) -> None:
+        """Launch the kernel of this name on channels-last arrays, a thread for each element of ``out``."""
+        images: Any = pool if isinstance(g, PoolGeometry) else adaptive
+        sizes = _sizes(g, dilation=kernel.startswith("max")) if isinstance(g, PoolGeometry) else _adaptive_sizes(g)
+        found = getattr(volume if out.ndim == 5 else images, kernel)
+        launch_flat(found, out.size, *map(self.flat, arrays), *sizes, *flags)
 
     def max_pool_forward(self, x: CudaArray, geometry: PoolGeometry) -> tuple[CudaArray, CudaArray]:
         if own := first_in_front("cuda", "max_pool", "forward", geometry, x.dtype):
             return own.forward(self, x, geometry, x.dtype, np.int32)
         out, index = self._like(x, geometry.output_shape), self._like(x, geometry.output_shape, np.int32)
-        memory = self._memory(x), out.buffer, index.buffer
-        launch_flat(self._kernels(x).max_forward, out.size, *memory, *_sizes(geometry, dilation=True))
+        self._pool("max_forward", geometry, out, (self.channels_last(x), out, index))
         return out, index
 
     def max_pool_backward(self, grad: CudaArray, index: CudaArray, geometry: PoolGeometry) -> CudaArray:
         if own := first_in_front("cuda", "max_pool", "grad_input", geometry, grad.dtype):
             return own.grad_input(self, (grad, index), geometry)
         out = self._like(grad, geometry.input_shape)
-        memory = self._memory(grad), self._memory(index), out.buffer
-        launch_flat(self._kernels(grad).max_backward, out.size, *memory, *_sizes(geometry, dilation=True))
+        self._pool("max_backward", geometry, out, (self.channels_last(grad), self.channels_last(index), out))
         return out
 
     def avg_pool_forward(self, x: CudaArray, geometry: PoolGeometry) -> CudaArray:
         if own := first_in_front("cuda", "avg_pool", "forward", geometry, x.dtype):
             return own.forward(self, x, geometry, x.dtype)[0]
-        out, sizes = self._like(x, geometry.output_shape), _sizes(geometry, dilation=False)
-        launch_flat(self._kernels(x).avg_forward, out.size, self._memory(x), out.buffer, *sizes, int(geometry.count_include_pad))
+        out = self._like(x, geometry.output_shape)
+        self._pool("avg_forward", geometry, out, (self.channels_last(x), out), int(geometry.count_include_pad))
         return out
 
     def avg_pool_backward(self, grad: CudaArray, geometry: PoolGeometry) -> CudaArray:
         if own := first_in_front("cuda", "avg_pool", "grad_input", geometry, grad.dtype):
             return own.grad_input(self, (grad,), geometry)
-        out, sizes = self._like(grad, geometry.input_shape), _sizes(geometry, dilation=False)
-        launch_flat(self._kernels(grad).avg_backward, out.size, self._memory(grad), out.buffer, *sizes, int(geometry.count_include_pad))
+        out = self._like(grad, geometry.input_shape)
+        self._pool("avg_backward", geometry, out, (self.channels_last(grad), out), int(geometry.count_include_pad))
         return out
 
     def adaptive_avg_pool_forward(self, x: CudaArray, geometry: AdaptivePoolGeometry) -> CudaArray:
-        out, kernels = self._like(x, geometry.output_shape), self._kernels(x, adaptive)
-        launch_flat(kernels.adaptive_avg_forward, out.size, self._memory(x), out.buffer, *_adaptive_sizes(geometry))
+        out = self._like(x, geometry.output_shape)
+        self._pool("adaptive_avg_forward", geometry, out, (self.channels_last(x), out))
         return out
 
     def adaptive_avg_pool_backward(self, grad: CudaArray, geometry: AdaptivePoolGeometry) -> CudaArray:
-        out, kernels = self._like(grad, geometry.input_shape), self._kernels(grad, adaptive)
-        launch_flat(kernels.adaptive_avg_backward, out.size, self._memory(grad), out.buffer, *_adaptive_sizes(geometry))
+        out = self._like(grad, geometry.input_shape)
+        self._pool("adaptive_avg_backward", geometry, out, (self.channels_last(grad), out))
         return out

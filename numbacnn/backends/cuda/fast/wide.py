@@ -13,12 +13,17 @@ from ....kernels.cuda.simt import copy
 from ....kernels.cuda.views import View
 from ..arrays import Arrays, CudaArray, Strided, ceil
 
-__all__ = ["Wide", "launch_wide"]
+__all__ = ["Wide", "are_wide", "launch_wide"]
 
 
 def _is_wide(x: CudaArray, strides: tuple[int, ...]) -> bool:
     """Whether each four elements of the last axis are neighbours from a multiple of four on."""
     return strides[-1] == 1 and not x.view.start % 4 and not any(s % 4 for s in strides[:-1])
+
+
+def are_wide(cols: int, *arrays: CudaArray) -> bool:
+    """Whether rows of so many elements can be read four at a time, in dense arrays."""
+    return not cols % 4 and all(not x.view.start % 4 for x in arrays)
 
 
 def launch_wide(kernel: Any, n: int, *args: Any) -> None:

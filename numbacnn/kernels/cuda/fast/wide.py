@@ -12,7 +12,7 @@ from numba import uint32
 
 from ..driver import SIMULATED, cuda, intrinsic, types
 
-__all__ = ["load4", "read4", "store4", "write4"]
+__all__ = ["add4", "load4", "read4", "store4", "write4"]
 
 U = uint32
 
@@ -61,6 +61,12 @@ else:
             return context.get_dummy_value()
 
         return types.void(y, types.uint32, *(y.dtype,) * 4), codegen
+
+
+@cuda.jit(device=True, inline=True)
+def add4(a, b):
+    """The sums of four and four."""
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]
 
 
 @cuda.jit(device=True, inline=True)
