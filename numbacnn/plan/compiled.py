@@ -225,6 +225,7 @@ class Compiled:
             with reached.watching():
                 result = self.function(*args, **options)
                 go_back(tape, result)
+                tape.place.settle()
         finally:
             recording.structure.recordings += 1
             recording.now.tape = None

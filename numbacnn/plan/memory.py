@@ -167,6 +167,10 @@ class _Host:
         return np.ndarray(like.shape, like.dtype, np.zeros(max(1, like.nbytes), np.uint8), 0, like.strides)
 
     @staticmethod
+    def settle() -> None:
+        """Nothing waits to be launched."""
+
+    @staticmethod
     def assign(out: np.ndarray, x: np.ndarray) -> None:
         """out[...] = x."""
         np.copyto(out, x)

@@ -242,6 +242,7 @@ class Tape:
 
     def turns(self, result: np.ndarray) -> tuple[WayBack, np.ndarray]:
         """From here on it goes back: with a gradient of a result that is not there yet, and lies in memory as the result does."""
+        self.place.settle()
         arrived = self.place.zeros_like(result)
         self._keep(("arrived", arrived.shape, arrived.dtype.str), root(arrived))
         return WayBack(len(self.rows), self.operand(arrived), arrived), arrived  # type: ignore[arg-type]

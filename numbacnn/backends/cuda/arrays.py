@@ -17,7 +17,7 @@ import numpy as np
 from ... import dlpack, recording
 from ...dtypes import as_dtype
 from ...errors import DeviceError, DTypeError, message
-from ...kernels.cuda import driver, views
+from ...kernels.cuda import driver, held, views
 from ...kernels.cuda.driver import launch_flat
 from ...kernels.cuda.simt import copy
 from ...kernels.cuda.views import View
@@ -165,6 +165,10 @@ class Recorded:
     def watch(self, fault: CudaArray, error: Callable[[CudaArray], Exception], given: CudaArray) -> None:
         """As ``Arrays.watch``."""
         self._xp.watch(fault, error, given)
+
+    def settle(self) -> None:
+        """Launch what waits for the next launch."""
+        held.settle()
 
     def wait(self) -> None:
         """Wait for all launched work."""

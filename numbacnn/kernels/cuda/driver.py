@@ -25,6 +25,7 @@ except ImportError:
 from ... import recording
 from ...errors import DeviceError, message
 from .. import cache
+from . import held
 
 __all__ = [
     "POINTERS",
@@ -148,6 +149,9 @@ _configured = _configure if SIMULATED else functools.lru_cache(maxsize=4096)(_co
 def launch_as_given(kernel: Any, grid: Sequence[int], block: int | tuple[int, ...], *args: Any) -> None:
     """Launch ``kernel`` on ``grid`` blocks of ``block`` threads; an empty grid is no work."""
     if all(grid):
+        waits = held.now.held is not None or held.mine.caught is not None
+        if waits and held.takes(functools.partial(launch_as_given, kernel, grid, block, *args)):
+            return
         if recording.now.tape is not None:
             recording.now.tape.calls(launch_as_given, kernel, tuple(grid), block, *args)
         _configured(kernel, tuple(grid), block)(*_spread(args))

@@ -1,0 +1,63 @@
+"""Memory whose launch may still be to come, and who has it launched first."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ....kernels.cuda import held
+from ....kernels.cuda.views import View
+from ..arrays import Arrays, CudaArray
+
+__all__ = ["Awaited", "Held"]
+
+
+class Awaited(CudaArray):
+    """An array that a launch to come makes. Whoever gets hold of its memory in another way has it launched first."""
+
+    __slots__ = ()
+
+    def viewed(self, view: View) -> CudaArray:
+        held.settle()
+        return super().viewed(view)
+
+
+class Held(Arrays):
+    """Other libraries launch what they like: while one has memory of ours, or we have memory of theirs, nothing waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lent: list[weakref.ref[Any]] = []
+
+    def _may_wait(self) -> bool:
+        if self._lent:
+            self._lent = [buffer for buffer in self._lent if buffer() is not None]
+        return not self._lent
+
+    def _lends(self, x: CudaArray) -> None:
+        held.settle()
+        self._lent.append(weakref.ref(x.buffer))
+
+    def memory(self, x: CudaArray, order: Sequence[int]) -> Any:
+        self._lends(x)
+        return super().memory(x, order)
+
+    def interface(self, x: CudaArray) -> dict[str, Any]:
+        self._lends(x)
+        return super().interface(x)
+
+    def borrow(self, array: Any) -> CudaArray:
+        x = super().borrow(array)
+        self._lends(x)
+        return x
+
+    def to_numpy(self, x: CudaArray) -> np.ndarray:
+        held.settle()
+        return super().to_numpy(x)
+
+    def synchronize(self) -> None:
+        held.settle()
+        super().synchronize()
