@@ -11,10 +11,10 @@ from .dropout import Dropout
 from .fast.arrays import Arrays as FastArrays
 from .fast.conv import Conv as FastConv
 from .fast.dense import Dense as FastDense
+from .fast.norm import Norm as FastNorm
 from .fast.optim import Optim as FastOptim
 from .fast.pool import Pool as FastPool
 from .fast.wide import Wide
-from .fast import norm as fast
 from .index import Index
 from .loss import Loss
 from .norm import Norm
@@ -31,7 +31,7 @@ class CudaBackend(Index, Conv, Dense, Norm, Dropout, Loss, Optim, Own):
     simulated = driver.SIMULATED
 
 
-class FastBackend(FastConv, FastOptim, FastDense, Wide, FastPool, fast.Norm, FastArrays, CudaBackend):
+class FastBackend(FastConv, FastOptim, FastDense, Wide, FastPool, FastNorm, FastArrays, CudaBackend):
     """The same with fewer launches: what ``fast`` has of a family comes first."""
 
 

@@ -149,12 +149,16 @@ _configured = _configure if SIMULATED else functools.lru_cache(maxsize=4096)(_co
 def launch_as_given(kernel: Any, grid: Sequence[int], block: int | tuple[int, ...], *args: Any) -> None:
     """Launch ``kernel`` on ``grid`` blocks of ``block`` threads; an empty grid is no work."""
     if all(grid):
-        waits = held.now.held is not None or held.mine.caught is not None
-        if waits and held.takes(functools.partial(launch_as_given, kernel, grid, block, *args)):
+        if _waits(launch_as_given, kernel, grid, block, *args):
             return
         if recording.now.tape is not None:
             recording.now.tape.calls(launch_as_given, kernel, tuple(grid), block, *args)
         _configured(kernel, tuple(grid), block)(*_spread(args))
+
+
+def _waits(function: Callable[..., None], *args: Any) -> bool:
+    """Whether a launch is held back; else what was held back is launched first."""
+    return (held.now.held is not None or held.mine.caught is not None) and held.takes(functools.partial(function, *args))
 
 
 def _spread(args: tuple[Any, ...]) -> list[Any]:
@@ -176,7 +180,7 @@ def launch(kernel: Any, grid: Sequence[int], block: int, *args: Any) -> None:
     """The same for a kernel of the library, whose integers have 32 bits."""
     if launcher is None:
         launch_as_given(kernel, grid, block, *[_argument(a) for a in args])
-    elif all(grid):
+    elif all(grid) and not _waits(launch, kernel, grid, block, *args):
         if recording.now.tape is not None:
             recording.now.tape.calls(launch, kernel, tuple(grid), block, *map(_argument, args))
         launcher(kernel, grid, block, args)

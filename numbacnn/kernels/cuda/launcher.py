@@ -18,7 +18,7 @@ from numba import types
 
 from ...recording import Numbers
 from . import api
-from .driver import from_dtype
+from .driver import POINTERS, from_dtype
 from .memory import Buffer
 
 __all__ = ["HEAD", "Launcher", "Packed", "format_of"]
@@ -74,8 +74,10 @@ def _numba_type(value: Any) -> Any:
     kind = type(value)
     if kind is Buffer:
         return from_dtype(value.dtype)[::1]
+    if kind is tuple and value[0] is POINTERS:
+        return types.UniTuple(types.uint64, len(value) - 1)
     if kind is tuple:
-        return types.UniTuple(types.int32, len(value))
+        return types.UniTuple(types.int32 if isinstance(value[0], int) else _numba_type(value[0]), len(value))
     return types.uint32 if kind is int else from_dtype(np.dtype(kind))
 
 
@@ -117,7 +119,7 @@ class Packed:
 
 
 class Launcher:
-    """``launcher(kernel, grid, block, arguments)``: flat arrays are Buffers, an int is a uint32 and a tuple one of int32."""
+    """``launcher(kernel, grid, block, arguments)``: flat arrays are Buffers, an int is a uint32 and one in a tuple an int32."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[Any, ...], _Compiled] = {}
@@ -152,8 +154,11 @@ class Launcher:
             if kind is Buffer:
                 key.append(value.tag)
                 numbers.append(value.address)
+            elif kind is tuple and value[0] is POINTERS:
+                key += POINTERS, len(value)
+                numbers += [array.address for array in value[1:]]
             elif kind is tuple:
-                key.append(len(value))
+                key += value[0].__class__, len(value)
                 numbers += value
             elif kind is Numbers:
                 return self.prepare(kernel, [v for a in values for v in (a() if isinstance(a, Numbers) else (a,))])

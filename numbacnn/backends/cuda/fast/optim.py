@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -96,7 +96,7 @@ class Optim(optim.Optim):
         if len(refs) == len(ws) and all(ref() is w for ref, w in zip(refs, ws)):
             return True
         bounds = sorted(map(self._bounds, filter(_size, ws)))
-        if any(high > low for (_, high), (low, _) in zip(bounds, bounds[1:])):
+        if any(high > low for (_, high), (low, _) in itertools.pairwise(bounds)):
             return False
         orders = [views.memory_order(w.view) for w in ws]
         dense = [w.view.strides if views.is_dense(w.view, order) else None for w, order in zip(ws, orders)]

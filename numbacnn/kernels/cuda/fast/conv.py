@@ -5,7 +5,7 @@ The sums are those of ``simt.conv``, which says how they go, in the same order.
 
 from numba import int32, uint32
 
-from ..driver import cuda
+from ..driver import cuda, kernel
 from ..simt.conv import source
 from ..simt.tile import ACROSS, BK, BM, BMP, BN, BNP, LOADS, THREADS, TM, TN, clear, multiply
 from .activation import RELU, activate, rectify
@@ -14,7 +14,7 @@ I = int32
 U = uint32
 
 
-@cuda.jit
+@kernel
 def gather(
     x, w, w_start, w_group, w_row, w_column, w_in, w_out, bias, has_bias, activation, y, H, W, C, OH, OW, OC, KH, KW, CI, CO,
     scale_h, scale_w, shift_h, shift_w, step_h, step_w, divisor_h, divisor_w, M,
@@ -91,7 +91,7 @@ def gather(
         activate(activation, y, m, M, o, CO, U(U(m * OC) + U(U(g * CO) + o)), OC)
 
 
-@cuda.jit
+@kernel
 def grad_weight(x, grad, y, H, W, C, OH, OW, OC, KH, KW, CI, CO, SH, SW, PH, PW, DH, DW, G, lines, chunk):
     """x (N, H, W, C), grad (N, OH, OW, OC) -> y (slices, KH, KW, CI, OC); slice s sums the output lines (n, oh) from s * chunk."""
     left = cuda.shared.array((2, BK, BMP), y.dtype)

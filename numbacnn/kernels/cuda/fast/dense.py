@@ -2,7 +2,7 @@
 
 from numba import uint32
 
-from ..driver import cuda
+from ..driver import cuda, kernel
 from ..simt.reduce import COLUMNS, LANES
 from .activation import slope
 
@@ -25,7 +25,7 @@ def add_lanes(part, band, lane, k):
         half = U(half >> U(1))
 
 
-@cuda.jit
+@kernel
 def channel_sums(op, grad, y, before, sums, one, rows, cols, chunk):
     """before (rows, cols) = the gradient ahead of the activation ``op`` of y, and its sums (slices, cols) over the rows from s * chunk.
 

@@ -2,14 +2,14 @@
 
 from numba import uint32
 
-from ..driver import cuda
+from ..driver import cuda, kernel
 from ..simt.tile import ACROSS, BK, BM, BMP, BN, BNP, LOADS, THREADS, TM, TN, clear, multiply
 from .activation import RELU, activate, rectify
 
 U = uint32
 
 
-@cuda.jit
+@kernel
 def matmul(a, a_start, a_row, a_col, b, b_start, b_row, b_col, bias, has_bias, activation, y, M, N, K):
     """y (M, N) = activation(a (M, K) @ b (K, N) + bias (N,)), as ``simt.matmul``."""
     left = cuda.shared.array((2, BK, BMP), y.dtype)

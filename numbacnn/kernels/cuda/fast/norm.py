@@ -8,7 +8,7 @@ Statistics are joined as in Chan, Golub and LeVeque, "Algorithms for computing t
 
 from numba import uint32
 
-from ..driver import cuda, sqrt
+from ..driver import cuda, kernel, sqrt
 
 U = uint32
 
@@ -56,7 +56,7 @@ def add_lanes(part, part_product, t, shift):
         half = U(half >> U(1))
 
 
-@cuda.jit
+@kernel
 def moments(x, means, squares, tracked, counts, rows, cols, chunk, shift):
     """x (rows, cols) -> the means and the sums of squared deviations (slices, cols); with ``counts`` one more batch is ``tracked``."""
     part_n = cuda.shared.array(THREADS, x.dtype)
@@ -104,7 +104,7 @@ def moments(x, means, squares, tracked, counts, rows, cols, chunk, shift):
         tracked[U(0)] += 1
 
 
-@cuda.jit
+@kernel
 def normalise(
     x,
     means,
@@ -215,7 +215,7 @@ def normalise(
         r = U(r + U(U(ROWS) * lanes))
 
 
-@cuda.jit
+@kernel
 def grad_moments(grad, added, has_added, y, rectified, masked, x, mean, totals, products, rows, cols, chunk, shift):
     """The sums of grad and of grad * (x - mean) (slices, cols). Where ``has_added``, grad is the sum of two.
 
@@ -268,7 +268,7 @@ def grad_moments(grad, added, has_added, y, rectified, masked, x, mean, totals, 
         products[i] = part_product[t]
 
 
-@cuda.jit
+@kernel
 def grad_input(
     grad, x, mean, invstd, weight, has_weight, totals, products, slices, training, dx, has_dx, dweight, dbias, rows, cols, chunk, shift
 ):

@@ -5,13 +5,13 @@ The kernels are given addresses, so that as many fit into a launch's arguments a
 
 from numba import uint32
 
-from ..driver import cuda, sqrt
+from ..driver import cuda, kernel, sqrt
 from .pointer import array_at
 
 U = uint32
 
 
-@cuda.jit
+@kernel
 def sgd_steps(ws, grads, velocities, sizes, firsts, lr, momentum, damping, decay, has_velocity, nesterov):
     """As ``simt.optim.sgd_step``; ``firsts``: whether the velocity starts as the gradient; without them ``velocities`` is any tuple."""
     p = U(cuda.blockIdx.y)
@@ -34,7 +34,7 @@ def sgd_steps(ws, grads, velocities, sizes, firsts, lr, momentum, damping, decay
         i = U(i + U(cuda.blockDim.x * cuda.gridDim.x))
 
 
-@cuda.jit
+@kernel
 def adam_steps(ws, grads, ms, vs, sizes, rates, roots, beta1, keep1, beta2, keep2, eps, decay, shrink):
     """As ``simt.optim.adam_step``, with a rate and a root for each parameter."""
     p = U(cuda.blockIdx.y)

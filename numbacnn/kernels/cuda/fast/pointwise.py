@@ -12,7 +12,7 @@ from typing import Any
 from numba import uint32
 
 from ....formulas import rebound
-from ..driver import cuda
+from ..driver import cuda, kernel
 from ..simt.copy import locate
 from .wide import read4, write4
 
@@ -102,7 +102,7 @@ def wide(kernel: Any, *code: int) -> Any:
     return cuda.jit(rebound(of_four, name, function=of_element))
 
 
-@cuda.jit
+@kernel
 def copy(shape, x, x_start, x_strides, y, y_start, y_strides, n):
     i = U(U(cuda.grid(1)) * U(4))
     if i < n:
@@ -111,7 +111,7 @@ def copy(shape, x, x_start, x_strides, y, y_start, y_strides, n):
         write4(y, locate(i, shape, y_strides, y_start), left, p, q, r, s)
 
 
-@cuda.jit
+@kernel
 def fill(y, value, n):
     i = U(U(cuda.grid(1)) * U(4))
     if i < n:

@@ -6,7 +6,7 @@ The sums have the order of those in ``kernels.cuda.pool``, which says what ``axe
 from numba import int32, uint32
 
 from ..conv import pixel, place, seen, window_of
-from ..driver import cuda
+from ..driver import cuda, kernel
 from ..pool import following
 from ..simt.adaptive import window
 from ..simt.pool import span, windows
@@ -35,7 +35,7 @@ def greater(best, where, v, here):
     return best, where
 
 
-@cuda.jit
+@kernel
 def max_forward(x, y, index, axes, C, total):
     D, OD, KD, SD, PD, DD = axes[0], axes[1], axes[2], axes[3], axes[4], axes[5]
     H, OH, KH, SH, PH, DH = axes[6], axes[7], axes[8], axes[9], axes[10], axes[11]
@@ -62,7 +62,7 @@ def max_forward(x, y, index, axes, C, total):
     store4(index, i, k0, k1, k2, k3)
 
 
-@cuda.jit
+@kernel
 def max_backward(grad, index, dx, axes, C, total):
     D, OD, KD, SD, PD, DD = axes[0], axes[1], axes[2], axes[3], axes[4], axes[5]
     H, OH, KH, SH, PH, DH = axes[6], axes[7], axes[8], axes[9], axes[10], axes[11]
@@ -92,7 +92,7 @@ def max_backward(grad, index, dx, axes, C, total):
     store4(dx, i, s[0], s[1], s[2], s[3])
 
 
-@cuda.jit
+@kernel
 def avg_forward(x, y, axes, C, include_pad, total):
     D, OD, KD, SD, PD = axes[0], axes[1], axes[2], axes[3], axes[4]
     H, OH, KH, SH, PH = axes[6], axes[7], axes[8], axes[9], axes[10]
@@ -115,7 +115,7 @@ def avg_forward(x, y, axes, C, include_pad, total):
     store4(y, i, s[0] / count, s[1] / count, s[2] / count, s[3] / count)
 
 
-@cuda.jit
+@kernel
 def avg_backward(grad, dx, axes, C, include_pad, total):
     D, OD, KD, SD, PD = axes[0], axes[1], axes[2], axes[3], axes[4]
     H, OH, KH, SH, PH = axes[6], axes[7], axes[8], axes[9], axes[10]
@@ -141,7 +141,7 @@ def avg_backward(grad, dx, axes, C, include_pad, total):
     store4(dx, i, s[0], s[1], s[2], s[3])
 
 
-@cuda.jit
+@kernel
 def adaptive_avg_forward(x, y, axes, C, total):
     D, OD, H, OH, W, OW = U(axes[0]), U(axes[1]), U(axes[2]), U(axes[3]), U(axes[4]), U(axes[5])
     i, c, n, od, oh, ow = four(C, OD, OH, OW)
@@ -160,7 +160,7 @@ def adaptive_avg_forward(x, y, axes, C, total):
     store4(y, i, s[0] / count, s[1] / count, s[2] / count, s[3] / count)
 
 
-@cuda.jit
+@kernel
 def adaptive_avg_backward(grad, dx, axes, C, total):
     D, OD, H, OH, W, OW = U(axes[0]), U(axes[1]), U(axes[2]), U(axes[3]), U(axes[4]), U(axes[5])
     i, c, n, d, h, w = four(C, D, H, W)
