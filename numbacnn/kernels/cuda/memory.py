@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -66,6 +67,12 @@ class Block:
         self.pool.dropped[self.size].append(self.address)
 
 
+@functools.lru_cache(maxsize=4096)
+def _rounded(size: int) -> int:
+    step = max(LEAST, 1 << max(size.bit_length() - 4, 0))
+    return max(-(-size // step), 1) * step
+
+
 class Pool:
     """Blocks that were dropped, by size.
 
@@ -86,8 +93,7 @@ class Pool:
         Raises:
             DeviceError: there is no memory, even after what is kept was given back.
         """
-        step = max(LEAST, 1 << max(size.bit_length() - 4, 0))
-        size = max(-(-size // step), 1) * step
+        size = _rounded(size)
         try:
             address = self.free[size].pop()
         except (KeyError, IndexError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -42,17 +43,24 @@ class View:
 
 def dense(shape: Sequence[int], order: Sequence[int]) -> View:
     """A view without gaps whose axes lie in memory in ``order``, slowest first."""
+    return _dense(tuple(shape), tuple(order))
+
+
+@functools.lru_cache(maxsize=4096)  # a step asks for few shapes, and for each again and again
+def _dense(shape: tuple[int, ...], order: tuple[int, ...]) -> View:
     strides, step = [0] * len(shape), 1
     for axis in reversed(order):
         strides[axis] = step
         step *= max(shape[axis], 1)
-    return View(0, tuple(shape), tuple(strides))
+    return View(0, shape, tuple(strides))
 
 
 def is_dense(view: View, order: Sequence[int]) -> bool:
     """Whether the axes lie in memory in ``order`` without gaps. The stride of an axis of one element says nothing."""
     wanted = dense(view.shape, order).strides
-    return view.size == 0 or all(n == 1 or s == w for n, s, w in zip(view.shape, view.strides, wanted))
+    if view.strides == wanted or view.size == 0:
+        return True
+    return all(n == 1 or s == w for n, s, w in zip(view.shape, view.strides, wanted))
 
 
 def memory_order(view: View) -> tuple[int, ...]:
