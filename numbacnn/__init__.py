@@ -96,7 +96,7 @@ _METHODS = """
 
 
 _MODULES = """
-    checkpoint cli compat d2l data dlpack extras files functions inspect kernels layout models pickles plan plots predictor ptfile
+    checkpoint children cli compat d2l data dlpack extras files functions inspect kernels layout models pickles plan plots predictor ptfile
     recording reference testing training vision
 """.split()  # noqa: SIM905
 _ELSEWHERE = {

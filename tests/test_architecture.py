@@ -24,7 +24,7 @@ DEVICES = ("cpu", "cuda")
 # From the bottom up; rooms in one row are siblings and do not import each other.
 LAYERS = [
     {"names", "errors", "config", "locks", "recording", "version"},
-    {"arguments", "dlpack", "extras", "files", "fingerprint", "pickles", "signatures"},
+    {"arguments", "children", "dlpack", "extras", "files", "fingerprint", "pickles", "signatures"},
     {"geometry", "formulas", "layout", "chapter", "kernels", "dtypes", "indexing", "random"},
     {"reference", "kernels.cpu", "kernels.cuda"},
     {
@@ -45,7 +45,7 @@ LAYERS = [
     {"backends.cpu.conv.algorithm"},
     {f"backends.cpu.conv.{algorithm}" for algorithm in ("column_sum", "depthwise", "direct", "few_pixels", "winograd")},
     {f"backends.{device}.{family}" for device in DEVICES for family in ("conv", "dense", "norm")},
-    {f"backends.{device}.own" for device in DEVICES},
+    {"backends.cuda.verdict", *(f"backends.{device}.own" for device in DEVICES)},
     {f"backends.{device}" for device in DEVICES},
     {"backends"},
     {"ops", "cuda"},
@@ -292,7 +292,7 @@ def writes(source: str) -> list[str]:
     return found
 
 
-WITHOUT_ARRAYS = ("backends.cpu.packs", "backends.cpu.buffers", "backends.cpu.plan", "backends.cuda.index")
+WITHOUT_ARRAYS = ("backends.cpu.packs", "backends.cpu.buffers", "backends.cpu.plan", "backends.cuda.index", "backends.cuda.verdict")
 """Rooms that write into dicts and tables of their own, or into a copy on the host."""
 
 

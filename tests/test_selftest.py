@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numbacnn import backends
+from numbacnn import backends, children
 from numbacnn.backends import choice
 from numbacnn.backends.cpu.conv import choose
 from numbacnn.cli import main
@@ -179,9 +179,9 @@ def test_a_limit_is_over_with_its_block(monkeypatch: pytest.MonkeyPatch) -> None
         time.sleep(0.2)
         ended.append(process)
 
-    monkeypatch.setattr(child, "kill", slowly)
+    monkeypatch.setattr(children, "kill", slowly)
     process: Any = object()
-    with child._limit(process, 0.01) as late:
+    with children.limit(process, 0.01) as late:
         began.wait()
     assert late.is_set() and ended == [process]
 

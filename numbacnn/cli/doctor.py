@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-from .. import backends
+from .. import backends, config
 from ..extras import EXTRAS
 from ..testing.finding import processor
 from ..version import __version__
@@ -34,10 +34,14 @@ def version(package: str) -> str | None:
 
 def add(commands: Commands) -> None:
     sub = commands.add_parser("doctor", help="versions, processor, threads, CUDA, and how to fix what is missing")
+    check = "compare the two ways to the CUDA device anew, part by part, and keep the verdict"
+    sub.add_argument("--check-cuda", action="store_true", help=check)
     sub.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.check_cuda:
+        return _check_cuda()
     text, healthy = diagnose()
     print(text)
     return 0 if healthy else 1
@@ -161,8 +165,34 @@ def _cuda() -> Rows:
     reason = driver.why_unavailable()
     if driver.SIMULATED:
         return [("state", "simulated on the CPU (NUMBA_ENABLE_CUDASIM), for tests only")]
-    if not reason:
-        device = driver.cuda.get_current_device()
-        name = device.name.decode() if isinstance(device.name, bytes) else device.name
-        return [("state", f"{name}, compute capability {'.'.join(map(str, device.compute_capability))}")]
-    return [("state", f"no usable GPU: {reason}"), ("fix", 'install an NVIDIA driver, then: pip install "numbacnn[cuda]"')]
+    if reason:
+        return [("state", f"no usable GPU: {reason}"), ("fix", 'install an NVIDIA driver, then: pip install "numbacnn[cuda]"')]
+    found = driver.identity()
+    state = f"{found['card']}, compute capability {found['compute capability']}"
+    return [("state", state), ("driver", found["driver"]), ("compiler", found["target"]), ("path", _path())]
+
+
+def _path() -> str:
+    """The path that work takes to the CUDA device, and why."""
+    from ..backends.cuda import verdict
+
+    if config.cuda_path != "auto":
+        return f"{config.cuda_path}, as config.cuda_path or NUMBACNN_CUDA_PATH says"
+    if verdict.trusted():
+        return "fast, unchecked, as NUMBACNN_CUDA_CHECK=0 says"
+    known = verdict.stored()
+    return known.text if known else f"not chosen: its first use compares both, or {verdict.AGAIN}"
+
+
+def _check_cuda() -> int:
+    """Compare both paths; 1 where the fast one is not right, or there is no GPU."""
+    from ..backends.cuda import verdict
+    from ..kernels.cuda import driver
+
+    reason = driver.why_unavailable()
+    if reason:
+        print(f"no usable GPU: {reason}")
+        return 1
+    found = verdict.judge(tell=lambda line: print(line, flush=True))
+    print(found.text)
+    return 1 if found.reason else 0

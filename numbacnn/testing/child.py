@@ -17,15 +17,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .. import children
 from ..errors import message
 from .cases import laid, lies
 from .trial import Crashed, LawBroken, as_arrays, name_of
@@ -37,9 +37,6 @@ PATIENCE, HURRY, IMPORT = 60.0, 5.0, 300.0
 
 RESUME = b"numbacnn: the next life may begin"
 """What is sent where a life has ended, for it may have read a part of a question: all before this is thrown away."""
-
-PACKAGES = str(Path(__file__).parents[2])
-"""Where numbacnn lies: a child looks there for it, and not in the folder where it starts, whose files could hide a library's."""
 
 
 def isolated(framework: str, patience: float = PATIENCE, **options: Any) -> list[Any]:
@@ -122,9 +119,8 @@ class Child:
     """A process that serves calls; it starts when it is first asked, and again after it died."""
 
     def __init__(self, framework: str, options: dict[str, Any], patience: float) -> None:
-        start = f"import sys; sys.path.insert(0, {PACKAGES!r}); from {__name__} import serve; del sys.path[0]; serve()"
         self.environment = {"OMP_WAIT_POLICY": "passive"} | os.environ  # threads that spin between calls would keep the law from running
-        self.command = [sys.executable, "-P", "-c", start, framework, json.dumps(options)]
+        self.command = children.command(__name__, "serve", framework, json.dumps(options))
         self.patience = patience
         self.process: subprocess.Popen[bytes] | None = None
         self.complaints = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # open as long as the child
@@ -135,7 +131,7 @@ class Child:
         if self.process is None:
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.complaints}
             self.process = subprocess.Popen(self.command, start_new_session=True, env=self.environment, **pipes)  # type: ignore[call-overload]
-            weakref.finalize(self, end, self.process)  # when nobody asks any more, or at exit
+            weakref.finalize(self, children.end, self.process)  # when nobody asks any more, or at exit
             self._answer(self.process, IMPORT)
         return self._answer(self.process, self.patience, *question)
 
@@ -143,7 +139,7 @@ class Child:
         self.complaints.seek(0)
         self.complaints.truncate()  # of a death its own are told; the child writes on from here
         try:
-            with _limit(process, patience) as late:
+            with children.limit(process, patience) as late:
                 if question:
                     with contextlib.suppress(OSError):  # it is dead: then there is no answer
                         send(question, process.stdin)
@@ -155,12 +151,12 @@ class Child:
             if late.is_set():
                 self.patience = min(patience, HURRY)
                 raise Crashed(f"no answer within {patience:g} s") from error
-            raise Crashed(self._death(process.wait())) from error
+            raise Crashed(children.death(process.wait(), self.complaints)) from error
         except BaseException:  # Ctrl-C: the answer is still to come, and must not be taken for the next one
             self.stop()
             raise
         if kind == "died":
-            raise Crashed(self._death(answer))
+            raise Crashed(children.death(answer, self.complaints))
         if kind == "raised":
             raise answer
         return answer
@@ -176,52 +172,7 @@ class Child:
         """End the process and what it forked."""
         process, self.process = self.process, None
         if process is not None:
-            end(process)
-
-    def _death(self, code: int) -> str:
-        """What is known of a death: the signal, and the last line that the process wrote to stderr."""
-        self.complaints.seek(0)
-        lines = [line for line in self.complaints.read().decode(errors="replace").splitlines() if line.strip()]
-        known = {s.value: s.name for s in signal.Signals}
-        how = f"died of {known.get(-code, f'signal {-code}')}" if code < 0 else f"ended with status {code}"
-        return f"the process {how}" + (f": {lines[-1][:200]}" if lines else "")
-
-
-@contextlib.contextmanager
-def _limit(process: subprocess.Popen[bytes], seconds: float) -> Iterator[threading.Event]:
-    """Kill the process after so many seconds, and never after the block; whether it was is the event."""
-    late = threading.Event()
-
-    def give_up() -> None:
-        late.set()
-        kill(process)
-
-    timer = threading.Timer(seconds, give_up)
-    timer.start()
-    try:
-        yield late
-    finally:
-        timer.cancel()
-        timer.join()
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and what it forked."""
-    with contextlib.suppress(OSError):  # gone; macOS says so of one that nobody has waited for, too
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and what it forked."""
-    if process.poll() is None:
-        kill(process)
-        process.wait()
-    for stream in (process.stdin, process.stdout):
-        with contextlib.suppress(OSError):
-            stream.close()  # type: ignore[union-attr]
+            children.end(process)
 
 
 # -- in the child ----------------------------------------------------------------------------------------------------------

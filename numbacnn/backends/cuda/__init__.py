@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ... import config
 from ...kernels.cuda import driver
 from .arrays import CudaArray
 from .conv import Conv
@@ -20,6 +19,7 @@ from .loss import Loss
 from .norm import Norm
 from .optim import Optim
 from .own import Own
+from .verdict import is_fast
 
 __all__ = ["CudaArray", "CudaBackend", "FastBackend", "create", "is_available"]
 
@@ -47,4 +47,4 @@ def create() -> CudaBackend:
         DeviceError: where there is no GPU, driver or compiler; the message says what to do.
     """
     driver.require_device()
-    return CudaBackend() if config.cuda_path == "safe" else FastBackend()
+    return FastBackend() if is_fast() else CudaBackend()

@@ -7,8 +7,11 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 
 if not hasattr(np, "row_stack"):  # gone in NumPy 2.5; numba-cuda 0.30 still asks for it at its first compilation
@@ -37,6 +40,7 @@ __all__ = [
     "exp",
     "fmod",
     "from_dtype",
+    "identity",
     "interface",
     "intrinsic",
     "is_kernel",
@@ -111,6 +115,20 @@ def why_unavailable() -> str:
     except Exception as failure:  # a broken driver raises whatever it likes
         error = failure
     return " ".join(str(error).split()).rstrip(".:")
+
+
+def identity() -> dict[str, str]:
+    """What decides, beside their sources, what kernels do here: card, driver, Numba. No context is made."""
+    card, module = cuda.gpus[0], Path("/proc/driver/nvidia/version")
+    name = getattr(card, "name", "simulated")
+    version = "none" if SIMULATED else ".".join(map(str, cuda.cudadrv.driver.driver.get_version()))
+    return {
+        "card": name.decode() if isinstance(name, bytes) else name,
+        "compute capability": ".".join(map(str, card.compute_capability)),
+        "driver": f"{version} {module.read_text().splitlines()[0] if module.exists() else ''}".strip(),
+        "numba": numba.__version__,
+        "target": f"numba-cuda {metadata.version('numba-cuda')}" if "numba_cuda" in _numba_cuda.__file__ else "Numba's own",
+    }
 
 
 def require_device() -> None:
