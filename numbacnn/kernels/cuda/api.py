@@ -11,10 +11,15 @@ from collections.abc import Callable
 from ctypes import byref, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
 from typing import Any
 
+import numpy as np
+
 from ...errors import DeviceError, message
 from .driver import cuda
 
-__all__ = ["OUT_OF_MEMORY", "call", "enter", "failed", "function", "refused", "works"]
+__all__ = ["OUT_OF_MEMORY", "call", "enter", "event", "failed", "function", "is_over", "page_locked", "refused", "wait_for", "works"]
+
+NO_TIMING = 2
+NOT_READY = 600
 
 OUT_OF_MEMORY = 2
 LOST = "the device's work is lost: start the process anew"
@@ -45,6 +50,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "cuMemFree_v2": (c_uint64,),
     "cuMemHostAlloc": (c_void_p, c_size_t, c_uint),
     "cuMemcpyDtoH_v2": (c_void_p, c_uint64, c_size_t),
+    "cuMemcpyDtoHAsync_v2": (c_void_p, c_uint64, c_size_t, c_void_p),
     "cuMemcpyHtoDAsync_v2": (c_uint64, c_void_p, c_size_t, c_void_p),
     "cuStreamCreate": (c_void_p, c_uint),
     "cuStreamWaitEvent": (c_void_p, c_void_p, c_uint),
@@ -95,6 +101,34 @@ def refused(error: int) -> str:
     found = c_char_p()
     function("cuGetErrorName")(error, byref(found))
     return (found.value or b"an error without a name").decode()
+
+
+def event() -> c_void_p:
+    """An event, which is over when what was launched before it was recorded is."""
+    made = c_void_p()
+    call("cuEventCreate", byref(made), NO_TIMING)
+    return made
+
+
+def is_over(event: c_void_p) -> bool:
+    """Whether that is so now."""
+    error = function("cuEventQuery")(event)
+    if error not in (0, NOT_READY):
+        raise failed("cuEventQuery", error)
+    return not error
+
+
+def wait_for(event: c_void_p) -> None:
+    """Wait until it is so."""
+    if not is_over(event):
+        call("cuEventSynchronize", event)
+
+
+def page_locked(size: int) -> np.ndarray:
+    """Bytes of the host that the device copies to and from while the host goes on."""
+    address = c_void_p()
+    call("cuMemHostAlloc", byref(address), size, 0)
+    return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address.value or 0))
 
 
 _here = threading.local()

@@ -8,7 +8,6 @@ kernels that were launched before the last upload have ended, and the next kerne
 from __future__ import annotations
 
 import ctypes
-from typing import Any
 
 import numpy as np
 
@@ -19,23 +18,14 @@ __all__ = ["PIECE", "Uploads"]
 
 PIECE = 4 << 20
 """Bytes of a piece of page-locked memory. What is larger goes in several."""
-NON_BLOCKING, NO_TIMING = 1, 2
-NOT_READY = 600
+NON_BLOCKING = 1
 
 
 class _Piece:
     """Page-locked memory, and the event that is over when it has been copied."""
 
     def __init__(self) -> None:
-        address = ctypes.c_void_p()
-        api.call("cuMemHostAlloc", ctypes.byref(address), PIECE, 0)
-        self.values = np.ctypeslib.as_array((ctypes.c_uint8 * PIECE).from_address(address.value or 0))
-        self.address, self.copied = address.value, _event()
-
-    def wait(self) -> None:
-        """Wait until it may be written to: mostly it has long been so."""
-        if api.function("cuEventQuery")(self.copied) == NOT_READY:
-            api.call("cuEventSynchronize", self.copied)
+        self.values, self.copied = api.page_locked(PIECE), api.event()
 
 
 class Uploads:
@@ -46,7 +36,7 @@ class Uploads:
         self._pieces: list[_Piece] = []
 
     def _start(self) -> None:
-        self._stream, self._launched = ctypes.c_void_p(), _event()
+        self._stream, self._launched = ctypes.c_void_p(), api.event()
         api.call("cuStreamCreate", ctypes.byref(self._stream), NON_BLOCKING)
         self._pieces = [_Piece(), _Piece()]
 
@@ -67,14 +57,8 @@ class Uploads:
     def _copy(self, address: int, values: np.ndarray) -> None:
         self._turn = 1 - self._turn
         piece = self._pieces[self._turn]
-        piece.wait()
+        api.wait_for(piece.copied)  # that is long over, mostly
         piece.values[: values.size] = values
-        api.call("cuMemcpyHtoDAsync_v2", address, piece.address, values.size, self._stream)
+        api.call("cuMemcpyHtoDAsync_v2", address, piece.values.ctypes.data, values.size, self._stream)
         api.call("cuEventRecord", piece.copied, self._stream)
         api.call("cuStreamWaitEvent", None, piece.copied, 0)
-
-
-def _event() -> Any:
-    made = ctypes.c_void_p()
-    api.call("cuEventCreate", ctypes.byref(made), NO_TIMING)
-    return made

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .... import config
+from .... import config, recording
 from ....kernels.cuda import driver, memory
+from ....kernels.cuda.flags import Flags
 from ....kernels.cuda.graph import Launches
 from ....kernels.cuda.launcher import Launcher
 from ....kernels.cuda.uploads import Uploads
 from ....recording import Numbers
 from .. import arrays
+from ..arrays import CudaArray
 
 __all__ = ["Arrays"]
 
@@ -61,6 +64,7 @@ class Arrays(arrays.Arrays):
     def __init__(self) -> None:
         super().__init__()
         self.recorded = _Recorded(self)
+        self._flags: Flags[tuple[Callable[[CudaArray], Exception], CudaArray]] | None = None
         if not driver.SIMULATED:
             self._uploads = Uploads()
             driver.launcher = driver.launcher or Launcher()
@@ -75,6 +79,22 @@ class Arrays(arrays.Arrays):
         if driver.SIMULATED or len(found["shape"]) != 1 or found.get("strides"):
             return super().lend(owner, found)
         return memory.Buffer(owner, found["data"][0], found["shape"][0], np.dtype(found["typestr"]))
+
+    def watch(self, fault: CudaArray, error: Callable[[CudaArray], Exception], given: CudaArray) -> None:
+        if driver.SIMULATED:
+            super().watch(fault, error, given)
+            return
+        if recording.now.tape is not None:
+            recording.now.tape.watches(fault, error, given)
+        self._flags = self._flags or Flags(arrays.WATCHED)
+        self._flags.add(self.flat(fault), (error, given))
+
+    def judge(self) -> None:
+        super().judge()
+        found = self._flags and self._flags.first_set()
+        if found:
+            error, given = found
+            raise error(given)
 
     def empty_cache(self) -> None:
         """Give what is kept back to the driver."""

@@ -1,0 +1,55 @@
+"""Flags that kernels set, looked at without waiting: each is copied to page-locked memory behind the kernel, and seen when that is done."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from . import api, memory
+
+__all__ = ["Flags"]
+
+T = TypeVar("T")
+
+
+class Flags(Generic[T]):
+    """A queue of flags and what each is about.
+
+    Args:
+        places: how many flags there can be whose kernels have not ended.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._values = api.page_locked(4 * places).view(np.int32)
+        self._events = [api.event() for _ in range(places)]
+        self._waiting: list[tuple[int, memory.Buffer, T]] = []
+        self._next = 0
+
+    def add(self, flag: memory.Buffer, about: T) -> None:
+        """A kernel that was launched sets a flag, an int32, or not. What has ended without one is forgotten."""
+        self._forget(len(self._values) - 1)
+        place, self._next = self._next, (self._next + 1) % len(self._values)
+        api.call("cuMemcpyDtoHAsync_v2", self._values[place:].ctypes.data, flag.address, 4, None)
+        api.call("cuEventRecord", self._events[place], None)
+        self._waiting.append((place, flag, about))
+
+    def _forget(self, most: int) -> None:
+        """At most so many may wait then: the device is far behind where it takes a wait."""
+        while self._waiting:
+            place = self._waiting[0][0]
+            if len(self._waiting) <= most and not api.is_over(self._events[place]):
+                return
+            api.wait_for(self._events[place])
+            if self._values[place]:
+                return
+            del self._waiting[0]
+
+    def first_set(self) -> T | None:
+        """Wait for all, and give what the first flag that is set is about; then none is waited for."""
+        waiting, self._waiting = self._waiting, []
+        for place, _, about in waiting:
+            api.wait_for(self._events[place])
+            if self._values[place]:
+                return about
+        return None
