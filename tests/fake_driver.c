@@ -279,7 +279,7 @@ int cuEventElapsedTime_v2(float *ms, void *start, void *end) { CONTEXT; *ms = 1;
 ACCEPTED(cuEventDestroy_v2)
 
 /* -- images and kernels -------------------------------------------------------------------------------------------------------- */
-enum { PARAMETERS = 128 };
+enum { PARAMETERS = 1024 };
 typedef struct Image { char *ptx; } Image; /* NULL: not text */
 typedef struct Kernel {
   Image *image;

@@ -172,7 +172,7 @@ class Recorded:
 
     def wait(self) -> None:
         """Wait for all launched work."""
-        driver.cuda.synchronize()
+        self._xp.wait()
 
 
 class Arrays:
@@ -200,6 +200,10 @@ class Arrays:
     def upload(self, values: np.ndarray) -> Any:
         """Flat values of the host, which may change as soon as this returns."""
         return driver.cuda.to_device(values)
+
+    def wait(self) -> None:
+        """Wait for all launched work."""
+        driver.cuda.synchronize()
 
     def lend(self, owner: Any, found: dict[str, Any]) -> Any:
         """Memory that an interface describes and an owner keeps alive, for kernels of the library."""
@@ -313,7 +317,7 @@ class Arrays:
 
     def dlpack(self, x: CudaArray, stream: int | None, version: tuple[int, int] | None, copied: bool) -> Any:
         if stream not in (None, -1, 1):  # work of the library is in the default stream, which is 1
-            driver.cuda.synchronize()
+            self.wait()
         return dlpack.lend(x.buffer, self.interface(x), self.dlpack_device(), version is not None and version[0] >= 1, copied)
 
     def from_dlpack(self, source: Any) -> CudaArray:
@@ -414,5 +418,5 @@ class Arrays:
 
     def synchronize(self) -> None:
         recording.refuse("the device is waited for")
-        driver.cuda.synchronize()
+        self.wait()
         self.judge()

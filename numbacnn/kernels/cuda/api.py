@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from ctypes import byref, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
 from typing import Any
 
@@ -16,7 +17,20 @@ import numpy as np
 from ...errors import DeviceError, message
 from .driver import cuda
 
-__all__ = ["OUT_OF_MEMORY", "call", "enter", "event", "failed", "function", "is_over", "page_locked", "refused", "wait_for", "works"]
+__all__ = [
+    "OUT_OF_MEMORY",
+    "call",
+    "enter",
+    "event",
+    "failed",
+    "function",
+    "is_over",
+    "page_locked",
+    "refused",
+    "require",
+    "told",
+    "wait_for",
+]
 
 NO_TIMING = 2
 NOT_READY = 600
@@ -71,12 +85,13 @@ def function(name: str) -> Callable[..., int]:
     return ctypes.CFUNCTYPE(c_int, *ARGUMENTS[name])((name, _library()))
 
 
-def works() -> bool:
-    """Whether this driver has all these functions."""
+def require() -> None:
+    """Raise a DeviceError unless the driver has all these functions."""
     try:
-        return all(map(function, ARGUMENTS))
-    except (AttributeError, OSError):
-        return False
+        for name in ARGUMENTS:
+            function(name)
+    except (AttributeError, OSError) as error:
+        raise DeviceError(message("cuda", "a driver of CUDA 11.8 or newer", str(error), "update it, or take the safe path")) from None
 
 
 def call(name: str, *arguments: Any) -> None:
@@ -137,5 +152,19 @@ _here = threading.local()
 def enter() -> None:
     """Make the device's context this thread's, once: Numba asks the driver at every launch whose it is."""
     if not hasattr(_here, "entered"):
-        cuda.current_context()
+        with told("a context of the device"):
+            cuda.current_context()
         _here.entered = True
+
+
+@contextlib.contextmanager
+def told(expected: str) -> Iterator[None]:
+    """What Numba says of the driver's errors inside is said as the library says them."""
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith(("numba.cuda", "cuda.")):
+            raise
+        received = " ".join(str(error).split()).rstrip(".").replace(";", ",")
+        hint = "update the driver of the GPU" if "PTX_VERSION" in received else "look with nvidia-smi at who uses the GPU"
+        raise DeviceError(message("cuda", expected, received, hint)) from error

@@ -84,8 +84,9 @@ def _numba_type(value: Any) -> Any:
 def _compiled(kernel: Any, values: Sequence[Any]) -> _Compiled:
     """Numba compiles it, or loads it from disk."""
     signature = tuple(map(_numba_type, values))
-    made = kernel.compile(signature)
-    handle = made._codelibrary.get_cufunc().handle
+    with api.told(f"a driver that loads {kernel.__name__}"):
+        made = kernel.compile(signature)
+        handle = made._codelibrary.get_cufunc().handle
     if isinstance(handle, ctypes.c_void_p):  # Numba's own target
         number = handle.value
     else:  # numba-cuda: a kernel, of which the driver gives the function in this context, or that function

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .... import config, recording
-from ....kernels.cuda import driver, memory
+from ....kernels.cuda import api, driver, memory
 from ....kernels.cuda.flags import Flags
 from ....kernels.cuda.graph import Launches
 from ....kernels.cuda.launcher import Launcher
@@ -66,6 +66,8 @@ class Arrays(arrays.Arrays):
         self.recorded = _Recorded(self)
         self._flags: Flags[tuple[Callable[[CudaArray], Exception], CudaArray]] | None = None
         if not driver.SIMULATED:
+            api.require()
+            api.enter()
             self._uploads = Uploads()
             driver.launcher = driver.launcher or Launcher()
 
@@ -74,6 +76,9 @@ class Arrays(arrays.Arrays):
 
     def upload(self, values: np.ndarray) -> Any:
         return super().upload(values) if driver.SIMULATED else self._uploads(values)
+
+    def wait(self) -> None:
+        memory.wait()
 
     def lend(self, owner: Any, found: dict[str, Any]) -> Any:
         if driver.SIMULATED or len(found["shape"]) != 1 or found.get("strides"):
