@@ -84,6 +84,7 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
         row("conv.grad_weight", x, x, x, *(u,) * 19)
         row("fast-conv.gather", x, x, *(u,) * 6, x, u, u, x, *(u,) * 10, u, u, *(s,) * 4, u, u, u)
         row("fast-matmul.matmul", *(x, u, u, u) * 2, x, u, u, x, u, u, u)
+        row("fast-pictures.scaled", uint8[::1], x, x, u, u)
         row("fast-dense.channel_sums", u, x, x, x, x, t, u, u, u)
         row("fast-conv.grad_weight", x, x, x, *(u,) * 19)
         row("conv.add_slices", x, x, u, u)

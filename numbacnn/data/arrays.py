@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import backends
 from ..dtypes import as_dtype
 from ..errors import ShapeError, message
 from ..signatures import shown
@@ -54,6 +56,7 @@ class Arrays:
         pictures: the ImageDataset whose bytes the first column is.
         rows: those of the examples; None for all.
         transform: of a batch of the first column.
+        there: whether the device makes floats of bytes.
     """
 
     columns: tuple[Column, ...]
@@ -61,6 +64,7 @@ class Arrays:
     pictures: ImageDataset | None = None
     rows: np.ndarray | None = None
     transform: Transform | None = None
+    there: bool = False
 
     def __len__(self) -> int:
         return len(self.columns[0].arrays[0] if self.rows is None else self.rows)
@@ -99,13 +103,25 @@ class Arrays:
         return [[self._scaled(a) for a in x], *others]
 
     def _scaled(self, x: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(x) if self.pictures is None else to_float(x, self.pictures.mean, self.pictures.std)
+        if self.pictures is None or (self.there and x.dtype == np.uint8):
+            return np.ascontiguousarray(x)
+        return to_float(x, self.pictures.mean, self.pictures.std)
 
     def finished(self, made: list[list[np.ndarray]], device: str) -> Any:
         """Tensors; to NCHW by view: the memory stays channels-last."""
         x, *others = made
         parts = [[a.transpose(0, 3, 1, 2) if a.ndim == 4 else a for a in x], *others]
-        return self.together(column.alike([from_array(a, device) for a in part]) for column, part in zip(self.columns, parts))
+        tensors = [[from_array(a, device) for a in part] for part in parts]
+        if self.pictures is not None and tensors[0][0].dtype == np.uint8:  # for the device to scale
+            xp: Any = backends.get(device)
+            tensors[0] = [Tensor(xp.scaled(t.array, self._table), device) for t in tensors[0]]
+        return self.together(column.alike(part) for column, part in zip(self.columns, tensors))
+
+    @functools.cached_property
+    def _table(self) -> np.ndarray:
+        """What becomes of each byte, by its channel: (256, C)."""
+        bytes_ = np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None], (256, self.columns[0].arrays[0].shape[-1]))
+        return to_float(bytes_[None, None], self.pictures.mean, self.pictures.std)[0, 0]  # type: ignore[union-attr]
 
 
 def _transformed(transform: Transform, x: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from multiprocessing.context import BaseContext
 from typing import Any
 
@@ -141,7 +142,10 @@ class DataLoader:
         self.worker_init_fn, self.transform, self.generator, self.dataset = worker_init_fn, transform, generator, dataset
         self._judge_order(batch_size, sampler, batch_sampler)
         batched = batch_size is not None or batch_sampler is not None
+        self.device = backends.device(device, "DataLoader")
         self._source = source_of(dataset, batched, collate_fn, self.drop_last, transform)
+        if isinstance(self._source, Arrays) and hasattr(backends.get(self.device), "scaled"):
+            self._source = replace(self._source, there=True)
         in_memory = isinstance(dataset, (tuple, list, ImageDataset)) and isinstance(self._source, Arrays)
         if in_memory and self.drop_last and batch_size is not None and len(self._source) < batch_size:  # type: ignore[arg-type]
             received, hint = f"{len(self._source)} examples with drop_last", "lower batch_size or keep the last"  # type: ignore[arg-type]
@@ -149,7 +153,6 @@ class DataLoader:
         self.sampler, self.batch_sampler = self._samplers(batch_size, sampler, batch_sampler)
         self.collate_fn = collate_fn or (default_collate if self.batch_sampler is not None else default_convert)
         self.batch_size = batch_size if batch_sampler is None else None
-        self.device = backends.device(device, "DataLoader")
         self._epoch, self._position, self._resume, self._loops = 0, 0, False, itertools.count()
         self._pool: Pool | None = None
         self._told: int | None = None  # the length of an iterable data set, where somebody asked for it

@@ -12,6 +12,7 @@ from .fast.conv import Conv as FastConv
 from .fast.dense import Dense as FastDense
 from .fast.norm import Norm as FastNorm
 from .fast.optim import Optim as FastOptim
+from .fast.pictures import Pictures
 from .fast.pool import Pool as FastPool
 from .fast.wide import Wide
 from .index import Index
@@ -31,7 +32,7 @@ class CudaBackend(Index, Conv, Dense, Norm, Dropout, Loss, Optim, Own):
     simulated = driver.SIMULATED
 
 
-class FastBackend(FastConv, FastOptim, FastDense, Wide, FastPool, FastNorm, FastArrays, CudaBackend):
+class FastBackend(FastConv, FastOptim, FastDense, Wide, FastPool, FastNorm, Pictures, FastArrays, CudaBackend):
     """The same with fewer launches: what ``fast`` has of a family comes first."""
 
 
