@@ -62,16 +62,16 @@ class Simt(Cuda):
         out = xp.empty(g.output_shape, x.dtype, channels_last(x.ndim))
         sizes = (rows.size, columns.size, g.c, rows.outputs, columns.outputs, g.oc, rows.kernel, columns.kernel)
         shift, stride, dilation = (-rows.before, -columns.before), (rows.stride, columns.stride), (rows.dilation, columns.dilation)
-        sizes, moves = (*sizes, g.c // g.groups, g.oc // g.groups), (stride, shift, dilation, (1, 1))
-        return self._gather(xp, x, w, (2, 1), b, activation, out, sizes, moves)
+        channels = g.c // g.groups, g.oc // g.groups
+        return self._gather(xp, x, w, (2, 1), b, activation, out, (*sizes, *channels), (stride, shift, dilation, (1, 1)))
 
     def grad_input(self, xp: Pointwise, grad: CudaArray, w: CudaArray, g: ConvGeometry) -> CudaArray:
         rows, columns = in_front(g.axes, Axis(1), 2)
         out = xp.empty(g.input_shape, grad.dtype, channels_last(grad.ndim))
         sizes = (rows.outputs, columns.outputs, g.oc, rows.size, columns.size, g.c, rows.kernel, columns.kernel)
         shift, stride, steps = (rows.before, columns.before), (rows.stride, columns.stride), (-rows.dilation, -columns.dilation)
-        sizes, moves = (*sizes, g.oc // g.groups, g.c // g.groups), ((1, 1), shift, steps, stride)
-        return self._gather(xp, grad, w, (1, 2), None, "none", out, sizes, moves)
+        channels = g.oc // g.groups, g.c // g.groups
+        return self._gather(xp, grad, w, (1, 2), None, "none", out, (*sizes, *channels), ((1, 1), shift, steps, stride))
 
     def _gather(
         self,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ....geometry import ConvGeometry
 from ....kernels.cuda import views
 from ....kernels.cuda.fast import conv as kernels
@@ -46,10 +48,18 @@ class General(conv.General):
         return _as_parameter(self._added(xp, part), g) if g.groups == 1 else super()._summed(xp, part, g)
 
 
+ALGORITHMS: tuple[conv.Simt | conv.General, ...] = (Simt(), General())
+
+
 class Conv(conv.Conv):
     """All passes of a convolution."""
 
-    choose = staticmethod(chooser("cuda", (Simt(), General())))
+    choose = staticmethod(chooser("cuda", ALGORITHMS))
 
     def parameter(self, x: CudaArray) -> CudaArray:
         return self.ordered(x, kernel_first(x.ndim))
+
+    def to_numpy(self, x: CudaArray) -> np.ndarray:
+        """As elsewhere; what lies as a parameter comes in C order, as parameters lie on the host and in files."""
+        found = super().to_numpy(x)
+        return found.copy() if x.ndim > 2 and views.is_dense(x.view, kernel_first(x.ndim)) else found

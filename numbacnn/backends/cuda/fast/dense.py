@@ -24,9 +24,13 @@ class Dense(dense.Dense):
         return self._matmul(*product, matmul.matmul, ACTIVATIONS.index(activation))
 
     def activation_backward(self, activation: str, grad: CudaArray, y: CudaArray) -> tuple[CudaArray, CudaArray]:
+        return self._back(activation, grad, y) if _is_usual(grad) else super().activation_backward(activation, grad, y)
+
+    def channel_sum(self, grad: CudaArray) -> CudaArray:
+        return self._back("none", grad, grad)[1] if _is_usual(grad) else super().channel_sum(grad)
+
+    def _back(self, activation: str, grad: CudaArray, y: CudaArray) -> tuple[CudaArray, CudaArray]:
         """The gradient before an activation, channels last, and its sum over all axes but the channels'."""
-        if not grad.size or grad.ndim not in (2, *CHANNELS_LAST):
-            return super().activation_backward(activation, grad, y)
         order = channels_last(grad.ndim)
         grad, y = self.ordered(grad, order), grad if activation == "none" else self.ordered(y, order)
         before = grad if activation == "none" else self.empty(grad.shape, grad.dtype, order)
@@ -43,5 +47,7 @@ class Dense(dense.Dense):
             launch(reduce.reduce_columns, (across, 1), block, reduce.SUM, part.buffer, sums.buffer, slices, channels, slices)
         return before, sums
 
-    def channel_sum(self, grad: CudaArray) -> CudaArray:
-        return self.activation_backward("none", grad, grad)[1] if grad.dtype.kind == "f" else super().channel_sum(grad)
+
+def _is_usual(grad: CudaArray) -> bool:
+    """Whether it has elements, and axes that can lie channels last."""
+    return bool(grad.size) and grad.dtype.kind == "f" and grad.ndim in (2, *CHANNELS_LAST)

@@ -95,7 +95,7 @@ class Optim(optim.Optim):
         refs = self._known[ws[0]][0] if ws[0] in self._known else ()
         if len(refs) == len(ws) and all(ref() is w for ref, w in zip(refs, ws)):
             return True
-        bounds = sorted(map(self._bounds, filter(_size, ws)))
+        bounds = sorted(self._bounds(w) for w in ws if w.size)
         if any(high > low for (_, high), (low, _) in itertools.pairwise(bounds)):
             return False
         orders = [views.memory_order(w.view) for w in ws]
@@ -110,10 +110,6 @@ class Optim(optim.Optim):
             low += min(stride * (n - 1), 0) * w.dtype.itemsize
             high += max(stride * (n - 1), 0) * w.dtype.itemsize
         return low, high + w.dtype.itemsize
-
-
-def _size(w: CudaArray) -> int:
-    return w.size
 
 
 def _grouped(places: list[int]) -> Iterator[tuple[list[int], list[int]]]:
