@@ -39,7 +39,8 @@ class Exchange(TensorBase):
 
         It shares the tensor's memory where that lies in this order, and is a copy elsewhere. What layers return lies channels last:
         "nhwc" costs nothing there, "nchw" a pass over memory. Parameters, their gradients, what ``zeros``, ``randn`` or ``from_array`` make
-        lie in C order: "nchw" costs nothing. Tensors of other than three to five axes have one order only.
+        lie in C order: "nchw" costs nothing. But on CUDA weights of convolutions lie with the output channels last, which is neither.
+        Tensors of other than three to five axes have one order only.
 
         What a kernel writes to must be no copy: give ``copy=False`` there, and make the tensor by :func:`numbacnn.empty`. The autograd does
         not see what a kernel does; call it inside a :class:`Function`.

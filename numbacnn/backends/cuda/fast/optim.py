@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from ....kernels.cuda.driver import POINTERS, launch
 from ....kernels.cuda.fast import optim as kernels
 from ....recording import Numbers
 from .. import optim
-from ..arrays import CudaArray, ceil
+from ..arrays import Arrays, CudaArray, ceil
 
 __all__ = ["GROUPS", "Optim"]
 
@@ -23,6 +23,24 @@ GROUPS = (16, 64)
 3.3 KB of arguments, of which a launch has 4."""
 BLOCKS = 128
 """At most so many blocks stride through a parameter."""
+
+
+class _Lying(NamedTuple):
+    """How a parameter's weights lie."""
+
+    size: int
+    order: tuple[int, ...]
+    strides: tuple[int, ...] | None
+    """None where there are gaps."""
+
+    @classmethod
+    def told(cls, view: views.View) -> _Lying:
+        order = views.memory_order(view)
+        return cls(view.size, order, view.strides if views.is_dense(view, order) else None)
+
+    def of(self, xp: Arrays, x: CudaArray) -> CudaArray:
+        """An array of the parameter in this order; a copy only where it lies in another."""
+        return x if x.view.strides == self.strides else xp.ordered(x, self.order)
 
 
 class Optim(optim.Optim):
@@ -74,21 +92,17 @@ class Optim(optim.Optim):
         ws, *moments = states
         columns = (ws, grads, *(moments or [ws]))
         known = self._known[ws[0]][1]
-        for at, places in _grouped([i for i, w in enumerate(ws) if w.size]):
-            rows = {i: [self._alike(column[i], known[i]) for column in columns] for i in at}
-            pointers = [(POINTERS, *(self.flat(rows[i][k]) for i in places)) for k in range(len(columns))]
-            sizes = tuple(ws[i].size for i in places)
+        for at, places in _grouped([i for i, lying in enumerate(known) if lying.size]):
+            rows = {i: [known[i].of(self, column[i]) for column in columns] for i in at}
+            memory = {i: [x.buffer if x.view.start == 0 else self.flat(x) for x in row] for i, row in rows.items()}
+            pointers = [(POINTERS, *(memory[i][k] for i in places)) for k in range(len(columns))]
+            sizes = tuple(known[i].size for i in places)
             grid = (min(ceil(max(sizes), driver.THREADS), BLOCKS), len(at))
             launch(kernel, grid, driver.THREADS, *pointers, sizes, *numbers(places))
             for i, (w, _, *others) in rows.items():
                 for given, changed in zip([ws[i], *(column[i] for column in moments)], [w, *others]):
                     if given is not changed:
                         self.assign(given, changed)
-
-    def _alike(self, x: CudaArray, known: tuple[tuple[int, ...], tuple[int, ...] | None]) -> CudaArray:
-        """An array of a parameter in its weights' order of memory; a copy only where it lies in another."""
-        order, strides = known
-        return x if x.view.strides == strides else self.ordered(x, order)
 
     def _apart(self, ws: Sequence[CudaArray]) -> bool:
         """Whether no two weights share memory. That, and how each lies, is worked out once for arrays that are the same in each step."""
@@ -98,9 +112,7 @@ class Optim(optim.Optim):
         bounds = sorted(self._bounds(w) for w in ws if w.size)
         if any(high > low for (_, high), (low, _) in itertools.pairwise(bounds)):
             return False
-        orders = [views.memory_order(w.view) for w in ws]
-        dense = [w.view.strides if views.is_dense(w.view, order) else None for w, order in zip(ws, orders)]
-        self._known[ws[0]] = [weakref.ref(w) for w in ws], list(zip(orders, dense))
+        self._known.update({ws[0]: ([weakref.ref(w) for w in ws], [_Lying.told(w.view) for w in ws])})
         return True
 
     def _bounds(self, w: CudaArray) -> tuple[int, int]:
