@@ -303,6 +303,36 @@ def test_a_parameter_that_is_there_stays_where_it_is(cuda_fast: None) -> None:
     assert net.to("cuda").weight.array is array
 
 
+def test_a_weight_that_a_kernel_is_to_write_lies_in_c_order_from_then_on(cuda_fast: None) -> None:
+    x = nc.tensor(normal(1, 2, 1, 3), device="cuda")
+    found = []
+    for change in (False, True):
+        nc.manual_seed(0)
+        net = nn.Conv2d(2, 3, (1, 2)).to("cuda")
+        optimiser = nc.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+
+        @nc.compile
+        def one(net: Any = net, optimiser: Any = optimiser) -> nc.Tensor:
+            optimiser.zero_grad()
+            loss = (net(x) ** 2).sum()
+            loss.backward()
+            optimiser.step()
+            return loss
+
+        losses = []
+        for i in range(8):
+            losses.append(np.asarray(one().detach()).tobytes())
+            if change and i == 4:
+                part = net.weight.detach()[0]
+                with pytest.raises(ValueError, match="memory in another order"):
+                    net.weight.detach().numba(copy=False)
+                del part
+                assert net.weight.detach().numba(copy=False).shape == net.weight.shape
+                assert not weights_lie(net.weight)
+        found.append([*losses, np.asarray(net.weight.detach()).tobytes()])
+    assert found[0] == found[1]
+
+
 # -- steps -----------------------------------------------------------------------------------------------------------------------------
 def train(wrap: Callable[[Any], Any], make: Callable[[Any], Any]) -> tuple[list[bytes], Any]:
     nc.manual_seed(3)

@@ -69,6 +69,7 @@ class Backend(Protocol):
 
     # -- parameters, and their moments: the array, or a copy in the order of memory that kernels read a weight in
     def parameter(self, x: Array) -> Array: ...
+    def lay(self, x: Array, order: Sequence[int]) -> None: ...  # let a parameter lie in this order, if it can and nobody has a view of it
 
     # -- weights that a layer uses without a gradient: what kernels make of one may be kept until it is written to ---------
     def lock(self, holder: Any) -> None: ...  # ``holder.array`` is used now, and again later: it may be kept prepared

@@ -39,7 +39,8 @@ class Exchange(TensorBase):
 
         It shares the tensor's memory where that lies in this order, and is a copy elsewhere. What layers return lies channels last:
         "nhwc" costs nothing there, "nchw" a pass over memory. Parameters, their gradients, what ``zeros``, ``randn`` or ``from_array`` make
-        lie in C order: "nchw" costs nothing. But on CUDA weights of convolutions lie with the output channels last, which is neither.
+        lie in C order: "nchw" costs nothing. On CUDA weights of convolutions and their gradients lie with the output channels last, which
+        is neither; a weight that is asked for with ``copy=False`` lies in C order from then on, unless there are views of it.
         Tensors of other than three to five axes have one order only.
 
         What a kernel writes to must be no copy: give ``copy=False`` there, and make the tensor by :func:`numbacnn.empty`. The autograd does
@@ -63,6 +64,8 @@ class Exchange(TensorBase):
             raise RuntimeError(message("numba", "a tensor without a gradient", "one that requires it", "call detach().numba()"))
         xp = backends.get(self.device)
         xp.unlock(self.array)
+        if copy is False:
+            xp.lay(self.array, order)
         dense = xp.is_dense(self.array, order)
         if copy is False and not dense:
             received, hint = "memory in another order", f"make it by empty(..., layout={layout!r})"

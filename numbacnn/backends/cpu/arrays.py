@@ -242,6 +242,9 @@ class Arrays:
     def parameter(self, x: Array) -> Array:
         return c_ordered(x)
 
+    def lay(self, x: Array, order: Sequence[int]) -> None:
+        """All lie as they are wanted."""
+
     lock = staticmethod(packs.lock)
     unlock = staticmethod(packs.unlock)
 

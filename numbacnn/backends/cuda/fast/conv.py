@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from .... import recording
 from ....geometry import ConvGeometry
 from ....kernels.cuda import views
 from ....kernels.cuda.fast import conv as kernels
@@ -48,6 +51,14 @@ class General(conv.General):
         return _as_parameter(self._added(xp, part), g) if g.groups == 1 else super()._summed(xp, part, g)
 
 
+def _references(x: CudaArray) -> int:
+    """How often the memory of an array is referred to."""
+    return sys.getrefcount(x.buffer)
+
+
+_ALONE = _references(CudaArray(np.empty(0), views.dense((0,), (0,)), np.float32))
+
+
 ALGORITHMS: tuple[conv.Simt | conv.General, ...] = (Simt(), General())
 
 
@@ -58,6 +69,13 @@ class Conv(conv.Conv):
 
     def parameter(self, x: CudaArray) -> CudaArray:
         return self.ordered(x, kernel_first(x.ndim))
+
+    def lay(self, x: CudaArray, order: Sequence[int]) -> None:
+        if x.ndim > 2 and tuple(order) == tuple(range(x.ndim)) and not self.is_dense(x, order) and _references(x) == _ALONE:
+            recording.refuse("a weight is laid in another order")
+            laid = self.contiguous(x)
+            recording.changed()
+            x.buffer, x.view = laid.buffer, laid.view
 
     def to_numpy(self, x: CudaArray) -> np.ndarray:
         """As elsewhere; what lies as a parameter comes in C order, as parameters lie on the host and in files."""

@@ -28,19 +28,20 @@ BLOCKS = 128
 class _Lying(NamedTuple):
     """How a parameter's weights lie."""
 
+    array: weakref.ref[CudaArray]
+    view: views.View
     size: int
     order: tuple[int, ...]
-    strides: tuple[int, ...] | None
-    """None where there are gaps."""
+    is_dense: bool
 
     @classmethod
-    def told(cls, view: views.View) -> _Lying:
-        order = views.memory_order(view)
-        return cls(view.size, order, view.strides if views.is_dense(view, order) else None)
+    def of(cls, w: CudaArray) -> _Lying:
+        order = views.memory_order(w.view)
+        return cls(weakref.ref(w), w.view, w.size, order, views.is_dense(w.view, order))
 
-    def of(self, xp: Arrays, x: CudaArray) -> CudaArray:
+    def alike(self, xp: Arrays, x: CudaArray) -> CudaArray:
         """An array of the parameter in this order; a copy only where it lies in another."""
-        return x if x.view.strides == self.strides else xp.ordered(x, self.order)
+        return x if self.is_dense and x.view.strides == self.view.strides else xp.ordered(x, self.order)
 
 
 class Optim(optim.Optim):
@@ -91,9 +92,9 @@ class Optim(optim.Optim):
         """Run a kernel on flat memory. ``numbers``: its other arguments for the parameters at these places."""
         ws, *moments = states
         columns = (ws, grads, *(moments or [ws]))
-        known = self._known[ws[0]][1]
+        known = self._known[ws[0]]
         for at, places in _grouped([i for i, lying in enumerate(known) if lying.size]):
-            rows = {i: [known[i].of(self, column[i]) for column in columns] for i in at}
+            rows = {i: [known[i].alike(self, column[i]) for column in columns] for i in at}
             memory = {i: [x.buffer if x.view.start == 0 else self.flat(x) for x in row] for i, row in rows.items()}
             pointers = [(POINTERS, *(memory[i][k] for i in places)) for k in range(len(columns))]
             sizes = tuple(known[i].size for i in places)
@@ -106,13 +107,13 @@ class Optim(optim.Optim):
 
     def _apart(self, ws: Sequence[CudaArray]) -> bool:
         """Whether no two weights share memory. That, and how each lies, is worked out once for arrays that are the same in each step."""
-        refs = self._known[ws[0]][0] if ws[0] in self._known else ()
-        if len(refs) == len(ws) and all(ref() is w for ref, w in zip(refs, ws)):
+        known = self._known.get(ws[0], ())
+        if len(known) == len(ws) and all(lying.array() is w and lying.view is w.view for lying, w in zip(known, ws)):
             return True
         bounds = sorted(self._bounds(w) for w in ws if w.size)
         if any(high > low for (_, high), (low, _) in itertools.pairwise(bounds)):
             return False
-        self._known.update({ws[0]: ([weakref.ref(w) for w in ws], [_Lying.told(w.view) for w in ws])})
+        self._known.update({ws[0]: [_Lying.of(w) for w in ws]})
         return True
 
     def _bounds(self, w: CudaArray) -> tuple[int, int]:
