@@ -312,7 +312,7 @@ def test_a_weight_that_a_kernel_is_to_write_lies_in_c_order_from_then_on(cuda_fa
         optimiser = nc.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
 
         @nc.compile
-        def one(net: Any = net, optimiser: Any = optimiser) -> nc.Tensor:
+        def one(x: nc.Tensor, net: Any = net, optimiser: Any = optimiser) -> nc.Tensor:
             optimiser.zero_grad()
             loss = (net(x) ** 2).sum()
             loss.backward()
@@ -321,7 +321,7 @@ def test_a_weight_that_a_kernel_is_to_write_lies_in_c_order_from_then_on(cuda_fa
 
         losses = []
         for i in range(8):
-            losses.append(np.asarray(one().detach()).tobytes())
+            losses.append(np.asarray(one(x).detach()).tobytes())
             if change and i == 4:
                 part = net.weight.detach()[0]
                 with pytest.raises(ValueError, match="memory in another order"):
@@ -330,6 +330,7 @@ def test_a_weight_that_a_kernel_is_to_write_lies_in_c_order_from_then_on(cuda_fa
                 assert net.weight.detach().numba(copy=False).shape == net.weight.shape
                 assert not weights_lie(net.weight)
         found.append([*losses, np.asarray(net.weight.detach()).tobytes()])
+        assert sum(entry.replays for entry in one._entries.values()) > 2, nc.explain(one)
     assert found[0] == found[1]
 
 
