@@ -56,7 +56,9 @@ class CudaArray:
         return self.buffer
 
     def viewed(self, view: View) -> CudaArray:
-        """Another view of the same buffer."""
+        """Another view of the same buffer: from then on others than who has this array may read it."""
+        if held.now.held is not None:
+            held.seen(self)
         return CudaArray(self.buffer, view, self.dtype)
 
     def __repr__(self) -> str:

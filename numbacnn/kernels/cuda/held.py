@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from ... import recording
 from ...locks import lock
 
-__all__ = ["Held", "catching", "claim", "hold", "mine", "now", "settle", "takes"]
+__all__ = ["Held", "catching", "claim", "hold", "mine", "now", "seen", "settle", "takes"]
 
 
 class Held:
@@ -25,6 +25,10 @@ class Held:
 
     def run(self) -> None:
         """Launch them."""
+        raise NotImplementedError
+
+    def makes(self, array: Any) -> bool:
+        """Whether one of them makes this array."""
         raise NotImplementedError
 
 
@@ -67,6 +71,13 @@ def settle() -> None:
                 held.tape.part = part
 
 
+def seen(array: Any) -> None:
+    """Launch what makes this array, if it waits."""
+    with _lock:
+        if now.held is not None and now.held.makes(array):
+            settle()
+
+
 def hold(held: Held) -> None:
     """Have it wait, and launch what waited; at once where another thread's recording has something that waits."""
     with _lock:
@@ -89,7 +100,8 @@ def claim() -> Iterator[Held | None]:
 @contextmanager
 def catching() -> Iterator[list[Callable[[], None]]]:
     """What this thread launches inside, as functions without arguments, in place of launching it."""
-    mine.caught = caught = []
+    caught: list[Callable[[], None]] = []
+    mine.caught = caught
     try:
         yield caught
     finally:

@@ -1,4 +1,4 @@
-"""Memory whose launch may still be to come, and who has it launched first."""
+"""Who has what waits launched before he looks at memory without a launch (see ``kernels.cuda.held``)."""
 
 from __future__ import annotations
 
@@ -9,20 +9,9 @@ from typing import Any
 import numpy as np
 
 from ....kernels.cuda import held
-from ....kernels.cuda.views import View
 from ..arrays import Arrays, CudaArray
 
-__all__ = ["Awaited", "Held"]
-
-
-class Awaited(CudaArray):
-    """An array that a launch to come makes. Whoever gets hold of its memory in another way has it launched first."""
-
-    __slots__ = ()
-
-    def viewed(self, view: View) -> CudaArray:
-        held.settle()
-        return super().viewed(view)
+__all__ = ["Held"]
 
 
 class Held(Arrays):

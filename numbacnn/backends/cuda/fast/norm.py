@@ -21,7 +21,7 @@ from ....layout import channels_last
 from ..arrays import CudaArray, Operand, ceil
 from ..norm import Norm as SafeNorm
 from ..reduce import WANTED_BLOCKS
-from .held import Awaited, Held
+from .held import Held
 
 __all__ = ["Norm"]
 
@@ -50,14 +50,20 @@ class _Chain(held.Held):
         before: _Chain | None = None,
     ) -> None:
         super().__init__()
-        self.kind, self.out, self.whole, self.operands = kind, Awaited(out.buffer, out.view, out.dtype), whole, operands
-        self.launches = [*launches] if before is None else [*before.launches, *launches]
-        self.between = [] if before is None else [*before.between, weakref.ref(before.out)]
+        self.kind, self.out, self.whole, self.operands = kind, out, whole, operands
+        self.launches: list[Callable[[], None]] = [*launches]
+        self.between: list[Callable[[], Any]] = []
+        if before is not None:
+            self.launches = [*before.launches, *launches]
+            self.between = [*before.between, weakref.ref(before.out)]
 
     @property
     def is_alone(self) -> bool:
         """Whether nobody refers to an array that is made on the way."""
         return all(array() is None for array in self.between)
+
+    def makes(self, array: Any) -> bool:
+        return array is self.out or any(known() is array for known in self.between)
 
     def run(self) -> None:
         if self.whole is not None and self.is_alone:
