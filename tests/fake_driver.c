@@ -1,4 +1,5 @@
-/* A libcuda.so.1 without a GPU: device memory is host memory, a kernel is what was launched and with which bytes, and no kernel runs.
+/* A libcuda.so.1 without a GPU: device memory is host memory, a launch is a kernel's name and its arguments' bytes. No kernel runs, unless
+   Python runs it (fake_run).
 
    It refuses what a real driver refuses: work before there is a context, memory that it did not give, copies beyond a block's end, a kernel
    that its image lacks, a launch that no card takes, arguments of another size than the kernel's. Every call is counted by its name, and any
@@ -279,7 +280,7 @@ int cuEventElapsedTime_v2(float *ms, void *start, void *end) { CONTEXT; *ms = 1;
 ACCEPTED(cuEventDestroy_v2)
 
 /* -- images and kernels -------------------------------------------------------------------------------------------------------- */
-enum { PARAMETERS = 1024 };
+enum { PARAMETERS = 1024 }; /* 4096 bytes are allowed */
 typedef struct Image { char *ptx; } Image; /* NULL: not text */
 typedef struct Kernel {
   Image *image;
@@ -425,19 +426,22 @@ static int judged(Launch *l, void **parameters, void **extra) {
   return fits(l) ? packed(l, parameters, extra) : INVALID_VALUE;
 }
 
-static void launched(Launch l) { /* owns the bytes */
+static int (*runner)(const Launch *); /* what runs kernels, if anything does; its answer is the launch's */
+
+static int launched(Launch l) { /* owns the bytes */
+  int error = runner ? runner(&l) : 0;
   pthread_mutex_lock(&lock);
   if (logging) {
     if (n_launches == room) launches = realloc(launches, (room = 2 * room + 64) * sizeof l);
     launches[n_launches++] = l;
   } else free(l.bytes);
   pthread_mutex_unlock(&lock);
+  return error;
 }
 
 static int launch(Launch l, void **parameters, void **extra) {
   int error = judged(&l, parameters, extra);
-  if (!error) launched(l);
-  return error;
+  return error ? error : launched(l);
 }
 
 int cuLaunchKernel(Kernel *k, uint gx, uint gy, uint gz, uint bx, uint by, uint bz, uint shared, void *stream, void **parameters, void **extra) {
@@ -512,12 +516,12 @@ int cuGraphExecKernelNodeSetParams_v2(Graph *g, Place place, const Node *p) {
 int cuGraphUpload(Graph *g, void *stream) { CONTEXT; return 0; }
 int cuGraphLaunch(Graph *g, void *stream) {
   CONTEXT;
-  for (size_t i = 0; i < g->n; i++) {
+  for (size_t i = 0; i < g->n && !error; i++) {
     Launch l = twin(g->launches[i]);
     l.stream = stream;
-    launched(l);
+    error = launched(l);
   }
-  return 0;
+  return error;
 }
 int cuGraphExecDestroy(Graph *g) { COUNTED; return end(g); }
 int cuGraphDestroy(Graph *g) { COUNTED; return end(g); }
@@ -592,6 +596,15 @@ void fake_reset(int log) { /* counts, the peak and the log begin anew */
   pthread_mutex_unlock(&lock);
 }
 void fake_memory(size_t *now, size_t *most) { *now = in_use, *most = peak; }
+void fake_run(int (*with)(const Launch *)) { runner = with; }
+size_t fake_blocks(address *starts, address *sizes, size_t room) { /* of the device's memory: how many there are */
+  size_t n = 0;
+  pthread_mutex_lock(&lock);
+  for (Block *b = blocks; b; b = b->next)
+    if (!b->pinned && n++ < room) starts[n - 1] = b->start, sizes[n - 1] = b->size;
+  pthread_mutex_unlock(&lock);
+  return n;
+}
 const Launch *fake_launch(size_t i) { return i < n_launches ? &launches[i] : NULL; }
 const char *fake_name(const Kernel *k) { return k->name; }
 const char *fake_ptx(const Kernel *k) { return k->image->ptx; }

@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,9 @@ class _Launch(ctypes.Structure):
     )
 
 
+_Runner = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Launch))
+
+
 @dataclass(frozen=True)
 class Launch:
     """A kernel that was launched, with its arguments as the driver packed them."""
@@ -73,13 +76,13 @@ class Launch:
 
     @property
     def kernel(self) -> str:
-        """Its module's and its own name, of a mangled one: ``conv.gather``."""
+        """Where the function is, of its mangled name: ``numbacnn.kernels.cuda.simt.conv.gather``."""
         names, at = [], self.name.find("N") + 1
         while found := re.match(r"\d+", self.name[at:]):
             size, at = int(found[0]), at + found.end()
             names.append(self.name[at : at + size])
             at += size
-        return ".".join(names[-2:])
+        return ".".join(names).removeprefix("cudapy.")
 
     @property
     def numbers(self) -> bytes:
@@ -107,6 +110,7 @@ class Driver:
     def __init__(self) -> None:
         self._lib = lib = ctypes.CDLL("libcuda.so.1")
         lib.fake_launch.restype, lib.fake_launch.argtypes = ctypes.POINTER(_Launch), [ctypes.c_size_t]
+        lib.fake_blocks.restype = ctypes.c_size_t
         for name in ("fake_name", "fake_ptx"):
             getattr(lib, name).restype, getattr(lib, name).argtypes = ctypes.c_char_p, [ctypes.c_void_p]
 
@@ -129,12 +133,25 @@ class Driver:
         """Every kernel that was launched since then, those of graphs too."""
         out: list[Launch] = []
         while row := self._lib.fake_launch(len(out)):
-            l = row.contents
-            name, ptx = (f(l.kernel) or b"" for f in (self._lib.fake_name, self._lib.fake_ptx))
-            out.append(
-                Launch(name.decode(), tuple(l.grid), tuple(l.block), ctypes.string_at(l.bytes, l.size) if l.bytes else b"", ptx.decode())
-            )
+            out.append(self._launch(row.contents))
         return out
+
+    def _launch(self, l: _Launch) -> Launch:
+        name, ptx = (f(l.kernel) or b"" for f in (self._lib.fake_name, self._lib.fake_ptx))
+        given = ctypes.string_at(l.bytes, l.size) if l.bytes else b""
+        return Launch(name.decode(), tuple(l.grid), tuple(l.block), given, ptx.decode())
+
+    def run(self, kernel: Callable[[Launch], int]) -> None:
+        """Let ``kernel`` do what is launched from now on; it returns an error's number or 0."""
+        self._runner = _Runner(lambda row: kernel(self._launch(row.contents)))
+        self._lib.fake_run(self._runner)
+
+    def blocks(self) -> list[tuple[int, int]]:
+        """Where each block of the device's memory begins, and its bytes."""
+        n = self._lib.fake_blocks(None, None, ctypes.c_size_t(0))
+        starts, sizes = ((ctypes.c_uint64 * n)() for _ in range(2))
+        self._lib.fake_blocks(starts, sizes, ctypes.c_size_t(n))
+        return sorted(zip(starts, sizes))
 
     def memory(self) -> tuple[int, int]:
         """Bytes of the device's memory that are taken now, and the most since the counts began."""

@@ -213,6 +213,8 @@ def flat(arguments: Any) -> list[Any]:
 def packed(arguments: Any) -> dict[str, Any]:
     """Arguments as the library packs them, 1, 2, 3, ... where a number or an address goes: the bytes; each one's bytes, and the number of
     its parameter."""
+    from numbacnn.kernels.cuda.launcher import format_of
+
     count, places = 0, []
     for t in flat(arguments):
         array = hasattr(t, "layout")  # of one axis: what owns it, elements, bytes of one, address, shape, strides
@@ -220,12 +222,6 @@ def packed(arguments: Any) -> dict[str, Any]:
         places.append([count + 4 * array, np.array(len(places) + 1).astype(dtype).tobytes().hex()])
         count += 7 if array else 1
     return {"packed": struct.pack(format_of(arguments), *range(1, len(places) + 1)).hex(), "places": places, "count": count}
-
-
-def format_of(arguments: Any) -> str:
-    """The ``struct`` format of a launch's arguments."""
-    codes = {"bool": "?", "uint8": "B", "int32": "i", "uint32": "I", "int64": "q", "float32": "f", "float64": "d"}
-    return "@" + "".join("0q32xQ16x" if hasattr(t, "layout") else codes[str(t).replace("boolean", "bool")] for t in flat(arguments))
 
 
 # -- the tests ---------------------------------------------------------------------------------------------------------------
