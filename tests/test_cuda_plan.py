@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from test_plan import LAYERS, OPTIMISERS, SCHEDULES, RecordableSquare, Run, plans, replays
+from test_plan import LAYERS, OPTIMISERS, RETURNED, SCHEDULES, RecordableSquare, Run, plans, replays, returned_both_ways
 from test_plan import memory_is_filled_with_nan as memory_is_filled_with_nan  # a fixture for these tests too
 
 import numbacnn as nc
-from numbacnn import cuda, nn
+from numbacnn import cuda, nn, recording
 from numbacnn.backends import choice
+from numbacnn.plan.memory import place_of
 
 pytestmark = [
     pytest.mark.skipif(not cuda.is_available(), reason="needs a GPU or NUMBA_ENABLE_CUDASIM=1; test_simulator.py runs it simulated"),
@@ -343,6 +344,42 @@ def test_what_runs_as_it_did_says_why(name):
         for _ in range(12):
             compiled(tensor(np.ones(2, np.float32)))
     kept.clear()
+
+
+@pytest.mark.parametrize("name", RETURNED)
+def test_what_is_returned_and_kept(name):
+    """As on the CPU: what is returned stays where it was made, and yet somebody else who has it shows."""
+    step, reason = returned_both_ways(name, lambda values: tensor(np.array(values, np.float32)))
+    assert reason in nc.explain(step), nc.explain(step)
+    assert (replays(step) > 3) == (not reason), nc.explain(step)
+
+
+def test_memory_that_is_anothers_by_now_is_not_the_steps():
+    """What the step has made and let go is known by its address no longer: what is made there behind its back is not taken for it."""
+    place = place_of("cuda")
+
+    def step(x):
+        first = place.address((x * 2.0).array)
+        with recording.pausing():
+            others = [x + 1.0]
+            while place.address(others[-1].array) != first and len(others) < 64:
+                others.append(x + 1.0)
+        return x * others[-1]
+
+    step = nc.compile(step)
+    for i in range(4):
+        x = tensor(np.array([i, 1.0], np.float32))
+        assert bits(step(x)) == bits(x * (x + 1.0))
+    assert "was made outside the step" in nc.explain(step), nc.explain(step)
+
+
+def test_a_step_without_work_that_returns_what_it_is_not_given():
+    w = tensor(np.ones(2, np.float32))
+    for function in (lambda: w, lambda: nn.Parameter(w), lambda: w.detach()[1:], lambda x: (w, x)):
+        step = nc.compile(function)
+        for _ in range(4):
+            step(*[nc.ones(1)] * function.__code__.co_argcount)
+        assert plans(step) == 0 and "no plan" in nc.explain(step)
 
 
 def test_kernels_are_timed():

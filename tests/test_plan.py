@@ -1091,6 +1091,115 @@ def test_what_is_kept_beyond_the_step_has_no_plan():
     assert "a tensor is kept beyond the step that was made in " in nc.explain(compiled)
 
 
+def _gradient(w: nn.Parameter, x: nc.Tensor) -> nc.Tensor:
+    w.grad = None
+    (w * x).sum().backward()
+    return w.grad
+
+
+def _two_gradients(w: nn.Parameter, x: nc.Tensor) -> nc.Tensor:
+    x.requires_grad_().grad = _gradient(w, x).detach()
+    return x * 2.0
+
+
+class Scaled(nc.Function):
+    """Keeps both arguments for its backward."""
+
+    recordable = True
+
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return x * w
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, w = ctx.saved_tensors
+        return w * grad, x * grad
+
+
+def _saved(w: nn.Parameter, x: nc.Tensor) -> tuple[nc.Tensor, nc.Tensor]:
+    return Scaled.apply(y := x * 2.0, w), y
+
+
+IN_STEP = "a tensor is kept beyond the step that was made in "
+RETURNED: dict[str, tuple[Callable[..., Any], str]] = {
+    "a result": (lambda w, x, keep: keep(x * 2.0), IN_STEP),
+    "one of two": (lambda w, x, keep: (x * 3.0, [keep(x * 2.0)]), IN_STEP),
+    "one that comes twice": (lambda w, x, keep: (y := x * 2.0, keep(y)), IN_STEP),
+    "a tuple": (lambda w, x, keep: keep((x * 2.0, x * 3.0)), IN_STEP),
+    "a dictionary in a tuple": (lambda w, x, keep: (1.0, keep({"a": x, "b": x * 3.0})), IN_STEP),
+    "another of its memory": (lambda w, x, keep: (y := x * 2.0, keep(y.detach()))[0], IN_STEP),
+    "the base of a view": (lambda w, x, keep: keep(x * 2.0)[1:], IN_STEP),
+    "its gradient's": (lambda w, x, keep: keep(_gradient(w, x).detach()), IN_STEP),
+    "a gradient": (lambda w, x, keep: _gradient(w, x), IN_STEP),
+    "a view of an argument": (lambda w, x, keep: keep(x[1:]), "a tensor is kept beyond the step that shows memory from outside"),
+    "two gradients": (lambda w, x, keep: _two_gradients(w, x), "two gradients are set to the same memory"),
+    "nobody's": (lambda w, x, keep: (y := x * 2.0, {"again": y, "in": [y, y * 2.0]}, y[1:]), ""),
+    "one list twice": (lambda w, x, keep: (some := [x * 2.0], some), ""),
+    "owners'": (lambda w, x, keep: (x, w, x[1:], x.reshape(2, 2), x * w, w.detach()[1:]), ""),
+    "owners' in a list": (lambda w, x, keep: (x * w, keep([x, w])), "a tensor is kept beyond the step that shows memory from outside"),
+    "what a gradient lies in": (lambda w, x, keep: _gradient(w, x).detach(), ""),
+    "a part of that": (lambda w, x, keep: (_gradient(w, x).detach()[1:], w.grad.detach() * 2.0), ""),
+    "a sum in a gradient": (lambda w, x, keep: ((w * x).sum().backward(), w.grad.detach())[1], ""),
+    "with a way back": (lambda w, x, keep: (w * x).exp(), ""),
+    "what the way back has": (lambda w, x, keep: _saved(w, x), ""),
+    "a gradient on the way back": (lambda w, x, keep: w * _gradient(w, x).detach(), ""),
+}
+
+
+def returned_both_ways(name: str, tensor: Callable[[Any], nc.Tensor]) -> Any:
+    """What a step returns, and what it leaves, eager and compiled; each result is kept by the caller, and half of them are written to."""
+    function, reason = RETURNED[name]
+    found = []
+    for wrap in (lambda f: f, nc.compile):
+        w = nn.Parameter(tensor([1.0, 2.0, 3.0, 4.0]))
+        hidden = Hidden([])
+
+        def keep(value, hidden=hidden):
+            hidden.value.append(value)
+            return value
+
+        def step(x, w=w, keep=keep):
+            return function(w, x, keep)
+
+        step = wrap(step)
+        kept, seen = [], []
+        for i in range(5 if reason else 8):
+            x = tensor([i, i + 1.0, -i, 0.5])
+            value = step(x)
+            results = _tensors(value)
+            kept.append(results)
+            if i % 2 and not results[0].requires_grad:
+                results[0].mul_(2.0)
+            if i % 3 == 2:  # of this call, and of one before
+                for t in (results[0], kept[i - 1][0]):
+                    if t._node is not None and t._node.op is not None:
+                        t.sum().backward()
+            same = [[a is b for b in results] for a in (*results, x, w, w.grad)]
+            grad = None if w.grad is None else w.grad
+            seen.append([np.array(t.detach()).tobytes() for t in (*results, x, w, *_tensors(grad))] + [same, len(hidden.value)])
+        last = [np.array(t.detach()).tobytes() for results in (*kept, _tensors(hidden.value)) for t in results]
+        found.append((seen, last))
+        kept.clear()
+    assert found[0] == found[1]
+    return step, reason
+
+
+def _tensors(value: Any) -> list[nc.Tensor]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [t for v in value for t in _tensors(v)] if isinstance(value, (tuple, list)) else [value] * isinstance(value, nc.Tensor)
+
+
+@pytest.mark.parametrize("name", RETURNED)
+def test_what_is_returned_and_kept(name):
+    """A plan is refused where somebody else has what is returned, who would wait for more; else each has his own."""
+    step, reason = returned_both_ways(name, lambda values: nc.tensor(values, dtype="float32"))
+    assert reason in nc.explain(step), nc.explain(step)
+    assert (replays(step) > 3) == (not reason), nc.explain(step)
+
+
 def test_a_gradient_that_somebody_holds_is_not_written_over():
     net, optimiser = linear()
     step = nc.compile(lambda x, y: train(net, optimiser, x, y))

@@ -13,7 +13,8 @@ from .. import backends
 from ..tensor import Tensor
 from ..tensor.function import Context
 from ..tensor.tape import Node, walk
-from .memory import Moved, root
+from .left import Left
+from .memory import root
 from .results import tensors_in
 from .tape import Tape
 
@@ -80,24 +81,24 @@ def _nodes(end: Node, tape: Tape) -> dict[Node, None]:
     return found
 
 
-def move(nodes: list[Node], moved: Moved) -> None:
-    """Give what operations have saved memory of its own: the caller of the recorded step will walk them too."""
+def move(nodes: list[Node], left: Left) -> None:
+    """Give what operations have saved arrays of its own: the caller of the recorded step will walk them too."""
     for node in nodes:
-        _move_attributes(node.op, moved)
+        _move_attributes(node.op, left)
 
 
-def _move_attributes(holder: Any, moved: Moved) -> None:
+def _move_attributes(holder: Any, left: Left) -> None:
     for name, value in vars(holder).items():
-        setattr(holder, name, _moved(value, moved))
+        setattr(holder, name, _moved(value, left))
 
 
-def _moved(value: Any, moved: Moved) -> Any:
-    if moved.knows(value):
-        return moved(value) if moved.concerns(value) else value
+def _moved(value: Any, left: Left) -> Any:
     if isinstance(value, Tensor):
-        value.array = _moved(value.array, moved)
+        value.array = _moved(value.array, left)
+    elif left.concerns(value):
+        return left(value)
     elif type(value) in (tuple, list):
-        return type(value)(_moved(v, moved) for v in value)
+        return type(value)(_moved(v, left) for v in value)
     elif isinstance(value, Context):
-        _move_attributes(value, moved)
+        _move_attributes(value, left)
     return value

@@ -223,13 +223,13 @@ class Compiled:
         backends.get(backends.DEFAULT).empty_cache()  # what it takes by itself
         try:
             with reached.watching():
-                result = self.function(*args, **options)
-                go_back(tape, result)
+                returned = [self.function(*args, **options)]
+                go_back(tape, returned[0])
                 tape.place.settle()
         finally:
             recording.structure.recordings += 1
             recording.now.tape = None
-        finish(tape, result, numbers)
+        finish(tape, returned, numbers)
         backends.get(backends.DEFAULT).empty_cache()  # what it took is free
         if recording.structure.changes != tape.structure and tape.reason is None:
             tape.reason = "a module, a parameter or an optimiser's groups are changed in it"
@@ -241,7 +241,7 @@ class Compiled:
             if entry.reason is not None and entry.failed >= ATTEMPTS:
                 entry.over, entry.plans, entry.tapes = True, [], []
             self._drop(entry)
-        return result
+        return returned[0]
 
     def _size(self) -> int:
         return sum(entry.size for entry in self._entries.values())

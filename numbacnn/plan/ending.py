@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..tensor import Tensor
 from .back import move
-from .memory import HOST, Moved
+from .left import Left, kept
 from .records import Owner
 from .results import describe
 from .tape import Tape
@@ -24,10 +25,10 @@ def drawn() -> Any:
     return random.getstate(), state[1].tobytes(), state[2:]
 
 
-def finish(tape: Tape, result: Any, before: Any) -> None:
-    """Judge the step, and give what it returns and the gradients that it leaves memory of their own.
+def finish(tape: Tape, returned: list[Any], before: Any) -> None:
+    """Judge the step, and describe what it returns and the gradients that it leaves.
 
-    ``before``: what :func:`drawn` gave before the step.
+    ``returned``: a list that alone holds what the step returns. ``before``: what :func:`drawn` gave before the step.
     """
     if tape.reason is None:
         if drawn() != before:
@@ -35,17 +36,17 @@ def finish(tape: Tape, result: Any, before: Any) -> None:
         _judge_python(tape)
         _count_versions(tape)
         tape.trim()
-        moved = Moved([*tape.memory.chunks, *(live.array for live in tape.lives)]) if tape.place is HOST else _Left(tape)
-        tape.result = describe(tape, result, moved)
+        left = Left(tape)
+        tape.place.move_watched(left)
+        tape.result = describe(tape, returned[0], left)
+        _judge_kept(tape, lambda: kept(tape, returned))
         for gradient in tape.gradients.values():
-            gradient.left = _left_gradient(tape, gradient.tensor(tape.arguments)._grad, gradient.found, moved)
+            gradient.left = _left_gradient(tape, gradient.tensor(tape.arguments)._grad, gradient.found, left)
             gradient.found = None
         if tape.way_back is not None:
-            move(tape.way_back.nodes, moved)
+            move(tape.way_back.nodes, left)
             tape.way_back.nodes = []
-        left = moved.regions if isinstance(moved, _Left) else set()
-        del moved
-        _judge_memory(tape, left)
+        _judge_kept(tape, left.kept)
     tape.arguments, tape.histories = [], []
     tape.memory.chunks.clear()
 
@@ -82,50 +83,24 @@ def _count_versions(tape: Tape) -> None:
     tape.versions = [(row, by_version[id(version)]) for row, version in tape.versions if id(version) in by_version]
 
 
-def _left_gradient(tape: Tape, left: Any, found: Any, moved: Moved) -> Any:
+def _left_gradient(tape: Tape, gradient: Any, found: Any, left: Left) -> Any:
     """The gradient that a tensor has at the end, as a plan leaves it."""
-    if left is None or left is found:
-        return None if left is None else "found"
-    if type(left) is not Tensor or not moved.concerns(left.array):
+    if gradient is None or gradient is found:
+        return None if gradient is None else "found"
+    if type(gradient) is not Tensor or not left.concerns(gradient.array):
         tape.refuse("a gradient is set to a tensor that was not made in the step")
         return None
-    operand = tape.operand(left.array)
-    left.array = moved(left.array)
-    return operand, left._version.count
+    operand: Any = tape.operand(gradient.array)
+    if any(isinstance(other.left, tuple) and other.left[0].region == operand.region for other in tape.gradients.values()):
+        tape.refuse("two gradients are set to the same memory")
+    gradient.array = left(gradient.array)
+    return operand, gradient._version.count
 
 
-class _Left(Moved):
-    """What lies on another device and was made in the step stays where it is: its regions are known to be in use after the step."""
-
-    def __init__(self, tape: Tape) -> None:
-        super().__init__([live.array for live in tape.lives])
-        self._tape = tape
-        self.regions = {operand.region for fault, _, given in tape.watched for operand in (fault, given)}
-
-    def knows(self, value: Any) -> bool:
-        return isinstance(value, np.ndarray) or self._tape.place.is_array(value)
-
-    def concerns(self, array: Any) -> bool:
-        return super().concerns(array) if isinstance(array, np.ndarray) else self._tape.made(array) is not None
-
-    def __call__(self, array: Any) -> Any:
-        if isinstance(array, np.ndarray):
-            return super().__call__(array)
-        operand = self._tape.operand(array)
-        if operand is not None:
-            self.regions.add(operand.region)
-        return array
-
-
-def _judge_memory(tape: Tape, left: set[int]) -> None:
-    """Nothing else that was made in the step may be in use after it."""
-    if tape.reason is None and not {region for region, _ in tape.alive()} <= left:
+def _judge_kept(tape: Tape, kept: Callable[[], list[int]]) -> None:
+    """Nobody else may have what lasts beyond the step: regions."""
+    if tape.reason is None and kept():
         gc.collect()
-        lines = [line for region, line in tape.alive() if region not in left]
-        if lines:
-            tape.reason = f"a tensor is kept beyond the step that was made in {lines[0]}"
-    if tape.reason is None and tape.memory.in_use():
-        gc.collect()
-        used = tape.memory.in_use()
-        if used:
-            tape.reason = f"a tensor is kept beyond the step that was made in {tape.lines[id(used[0])]}"
+        for region in kept()[:1]:
+            line = tape.lines.get(region)
+            tape.reason = "a tensor is kept beyond the step that " + (f"was made in {line}" if line else "shows memory from outside")

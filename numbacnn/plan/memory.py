@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import bisect
 import sys
+from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from .. import backends
 
-__all__ = ["HOST", "LINE", "Memory", "Moved", "address", "bounds", "dense", "place_of", "root"]
+__all__ = ["FREE", "HOST", "LINE", "Memory", "address", "bounds", "dense", "place_of", "references", "root"]
 
 LINE = 64
 """Bytes of a cache line, on whose borders memory starts."""
 
 
-def _references(chunks: list[np.ndarray], i: int) -> int:
-    return sys.getrefcount(chunks[i])
+def references(holder: Any, key: Any) -> int:
+    """How often what a holder has in a place is referred to; :data:`FREE` times where nobody else does."""
+    return sys.getrefcount(holder[key])
 
 
-_FREE = _references([np.empty(0)], 0)
+FREE = references([np.empty(0)], 0)
 
 
 class Memory:
@@ -40,12 +42,12 @@ class Memory:
         for i in range(first, len(self.chunks)):
             if len(self.chunks[i]) > 2 * size:
                 break
-            if _references(self.chunks, i) == _FREE:
+            if references(self.chunks, i) == FREE:
                 return self.chunks[i]
         for i in range(first - 1, -1, -1):
             if 2 * len(self.chunks[i]) < size:
                 break
-            if _references(self.chunks, i) == _FREE:
+            if references(self.chunks, i) == FREE:
                 del known[id(self.chunks[i])], self.chunks[i]
                 first -= 1
                 break
@@ -55,37 +57,13 @@ class Memory:
     def trim(self, known: dict[int, Any]) -> None:
         """Give free chunks back."""
         for i in reversed(range(len(self.chunks))):
-            if _references(self.chunks, i) == _FREE:
+            if references(self.chunks, i) == FREE:
                 del known[id(self.chunks[i])], self.chunks[i]
 
-    def in_use(self) -> list[np.ndarray]:
-        """The chunks that somebody refers to."""
-        return [self.chunks[i] for i in range(len(self.chunks)) if _references(self.chunks, i) != _FREE]
-
-
-class Moved:
-    """Arrays that lie in these chunks, in memory of their own, together with what shares it."""
-
-    def __init__(self, chunks: list[np.ndarray]) -> None:
-        self._chunks = set(map(id, chunks))
-        self._copies: dict[int, np.ndarray] = {}
-
-    def knows(self, value: Any) -> bool:
-        """Whether a value is an array."""
-        return isinstance(value, np.ndarray)
-
-    def concerns(self, array: Any) -> bool:
-        """Whether an array lies in a chunk."""
-        return id(root(array)) in self._chunks
-
-    def __call__(self, array: Any) -> Any:
-        chunk = root(array)
-        if id(chunk) not in self._copies:
-            self._copies[id(chunk)] = chunk.copy()
-        place = address(array) - address(chunk)
-        moved = np.ndarray(array.shape, array.dtype, self._copies[id(chunk)], place, array.strides)
-        moved.flags.writeable = array.flags.writeable
-        return moved
+    def in_use(self, known: dict[int, int], left: Counter[int]) -> list[int]:
+        """What is ``known`` of the chunks to which more refers than ``left`` says of that."""
+        regions = [known[id(chunk)] for chunk in self.chunks]
+        return [region for i, region in enumerate(regions) if references(self.chunks, i) - FREE > left[region]]
 
 
 def _on_a_line(size: int) -> np.ndarray:
@@ -169,6 +147,15 @@ class _Host:
     @staticmethod
     def settle() -> None:
         """Nothing waits to be launched."""
+
+    @staticmethod
+    def again(x: np.ndarray) -> np.ndarray:
+        """Another array that is the same."""
+        return x.view()
+
+    @staticmethod
+    def move_watched(left: Any) -> None:
+        """Nothing is judged later."""
 
     @staticmethod
     def assign(out: np.ndarray, x: np.ndarray) -> None:

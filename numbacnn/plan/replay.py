@@ -22,7 +22,7 @@ from ..locks import lock
 from ..tensor import Tensor
 from ..tensor.tape import Node
 from .listed import Listed, Listing
-from .memory import HOST, LINE, place_of
+from .memory import FREE, HOST, LINE, place_of, references
 from .records import Gradient, Operand, WayBack
 from .results import Shown, nobody, rebuilt, remade
 from .rows import Failed, Layout, Part, Table, lay_out, value_at
@@ -57,14 +57,14 @@ class Arena:
         """Give the memory back that no result uses: whoever records a step takes as much, and the next replay takes its own."""
         with self.lock:
             for device, rooms in self._rooms.items():
-                held = [rooms[i] for i in range(1, len(rooms)) if _held(rooms, i) != _FREE]
+                held = [rooms[i] for i in range(1, len(rooms)) if references(rooms, i) != FREE]
                 rooms[:] = [place_of(device).memory(0), *held]
             self.buffers.clear()
 
     def room(self, place: Any, size: int, keeps: bool) -> Any:
         """Memory for a replay; where it ``keeps`` some for its backward, one that nobody else holds, None if there are too many."""
         rooms, size = self._rooms.setdefault(place.device, [place.memory(0)]), size + LINE
-        free = [i for i in range(1, len(rooms)) if _held(rooms, i) == _FREE] if keeps else [0]
+        free = [i for i in range(1, len(rooms)) if references(rooms, i) == FREE] if keeps else [0]
         for i in free:
             if len(rooms[i]) >= size:
                 return rooms[i]
@@ -78,13 +78,6 @@ class Arena:
         return made
 
 
-def _held(rooms: list[Any], i: int) -> int:
-    return sys.getrefcount(rooms[i])
-
-
-_FREE = _held([np.empty(0)], 0)
-
-
 class _Left:
     """A gradient that a plan leaves: a Tensor that nobody else holds is filled again."""
 
@@ -92,12 +85,13 @@ class _Left:
         self.tensor, (self.operand, self.count) = gradient.tensor, gradient.left
         self.size = tape.regions[self.operand.region].size
         self.reads = ("gradient", *gradient.key) in tape.owners
+        self.is_shown = False  # in another Tensor too
         self.kept: Any = nobody  # a weak reference
 
     def again(self, given: list[Any], arena: Arena) -> bool:
         """Whether the gradient that there is may be written over."""
         t = self.tensor(given)
-        if t._grad is None or self.kept() is not t._grad or self.reads:
+        if t._grad is None or self.kept() is not t._grad or self.reads or self.is_shown:
             return False
         return _references(t._grad) == _ALONE[arena.buffers.keeps(t._grad.array.base)]
 
@@ -150,8 +144,10 @@ class Plan:
         judged = [operand for fault, _, given in tape.watched for operand in (fault, given)]
         own = [operand for operand in (*shown, *judged) if tape.regions[operand.region].key[0] == "made"]
         self._outputs = {operand.region: operand.dtype for operand in own}
-        self._left = [_Left(g, tape) for g in tape.gradients.values() if isinstance(g.left, tuple)]
         way = tape.way_back
+        self._left = [_Left(g, tape) for g in tape.gradients.values() if isinstance(g.left, tuple)]
+        for left in self._left:  # a way back may read what the call has left
+            left.is_shown = self._outputs.pop(left.operand.region, None) is not None or way is not None
         self._table: Any = (Table if place is HOST else Listed)(tape)
         self.forward = _part(self._table, 0, len(tape.rows) if way is None else way.row)
         self._back = None if way is None else _Back(way, tape, self._table)
@@ -259,8 +255,8 @@ class Plan:
             if not arrays[i].flags.writeable:
                 backends.get(backends.DEFAULT).unlock(arrays[i])
         lives = self._make_lives()
-        new = [None if left.again(given, self.arena) else self._gradient(left) for left in self._left]
         outputs = {region: self._own(region, dtype) for region, dtype in self._outputs.items()}
+        new = [None if left.again(given, self.arena) else self._gradient(left, outputs) for left in self._left]
         try:
             (rows or self.forward.run)()
         except Failed as failed:
@@ -319,10 +315,13 @@ class Plan:
             gradient.tensor(given)._grad = None
         return error(*(value_at(value, self._table.bases) for value in self.tape.rows[row].values))
 
-    def _gradient(self, left: _Left) -> Tensor:
+    def _gradient(self, left: _Left, outputs: dict[int, Any]) -> Tensor:
         """A new Tensor for a gradient."""
         operand = left.operand
-        made = Tensor(self._place.shaped(operand, self._own(operand.region, operand.dtype)), self._place.device)
+        memory = self._own(operand.region, operand.dtype)
+        if left.is_shown:
+            outputs[operand.region] = memory
+        made = Tensor(self._place.shaped(operand, memory), self._place.device)
         left.kept = weakref.ref(made)
         return made
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..optim import Optimizer, Schedule
 from ..tensor import Tensor
 from ..tensor.tape import Node
-from .memory import Moved
+from .left import Left
+from .memory import place_of
 from .records import Operand
 
 if TYPE_CHECKING:
@@ -56,15 +57,15 @@ def tensors_in(value: Any) -> list[Tensor]:
     return list(found.values())
 
 
-def describe(tape: Tape, value: Any, moved: Moved) -> Results:
-    """What is returned, as a plan makes it again; the Tensors get memory of their own."""
+def describe(tape: Tape, value: Any, left: Left) -> Results:
+    """What is returned, as a plan makes it again; the Tensors get arrays of their own."""
     found: dict[int, Tensor] = {}
     structure = _structure(value, found, tape.refuse)
     numbers = _numbers(structure)
     if numbers and not set(numbers).isdisjoint(_rates(tape)):
         tape.refuse("it returns a number that an optimiser or a schedule may change")
     tensors = list(found.values())
-    shown = [_shown(tape, tensors, i, moved) for i in range(len(tensors)) if tape.reason is None]
+    shown = [_shown(tape, tensors, i, left) for i in range(len(tensors)) if tape.reason is None]
     return Results(structure, tuple(shown))
 
 
@@ -103,7 +104,7 @@ def _rates(tape: Tape) -> set[float]:
     return found
 
 
-def _shown(tape: Tape, tensors: list[Tensor], i: int, moved: Moved) -> Shown:
+def _shown(tape: Tape, tensors: list[Tensor], i: int, left: Left) -> Shown:
     t = tensors[i]
     outside = [(key, other) for key, owner in tape.owners.items() if (other := owner.tensor(tape.arguments)) is not None]
     own = next((key for key, other in outside if other is t), None)
@@ -111,15 +112,16 @@ def _shown(tape: Tape, tensors: list[Tensor], i: int, moved: Moved) -> Shown:
         return Shown(own)
     if type(t) is not Tensor:
         tape.refuse(f"it returns a {type(t).__name__} that is made in it")
-    operand = tape.operand(t.array)
+    tape.on(place_of(t.device))
+    operand = tape.operand(t.array) if tape.reason is None else None
     if operand is None:
         return Shown(None)
     kind, key = tape.regions[operand.region].key[:2]
     if kind == "owner":
         if tape.place.whole(tape.owners[key].array()) is None:
             tape.refuse("it returns a view of a tensor that has gaps in memory")
-    elif kind == "made" and moved.concerns(t.array):
-        t.array = moved(t.array)
+    elif left.concerns(t.array):
+        t.array = left(t.array)
         key = None
     else:
         tape.refuse("it returns a tensor that was not made in the step")

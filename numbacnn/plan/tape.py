@@ -14,6 +14,7 @@ import operator
 import struct
 import sys
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +24,7 @@ from numba import typeof
 
 from .. import recording
 from ..tensor import Tensor
-from .memory import HOST, Memory, address, bounds, place_of, root
+from .memory import FREE, HOST, Memory, address, bounds, place_of, references, root
 from .reached import Reached, is_own
 from .records import Compute, DeviceLaunch, Gradient, Launch, Live, Operand, Owner, Region, WayBack
 
@@ -73,9 +74,9 @@ class Tape:
     def __post_init__(self) -> None:
         self._made: dict[int, int] = {}  # the region of each chunk, and of each array that is kept
         self._lying: list[tuple[int, int, int]] = []  # on another device: from where to where regions lie
-        self._alive: list[tuple[Any, int, str]] = []  # likewise: a weak reference to what was made, its region, and where
+        self._buffers: dict[int, Any] = {}  # likewise: a weak reference to what holds the memory of a region that was made
         self._used: set[str] = set()  # devices
-        self.lines: dict[int, str] = {}  # where each chunk was taken
+        self.lines: dict[int, str] = {}  # where the memory of each region was made
         self._count = 0
         self._starts: list[tuple[int, int, Owner]] = []
         self._modules: dict[int, Any] = {}
@@ -99,27 +100,28 @@ class Tape:
 
     def empty(self, shape: Any, dtype: Any) -> np.ndarray:
         """Memory for an array of the step."""
-        self._on(HOST)
+        self.on(HOST)
         if self.reason is not None:
             return np.empty(shape, dtype)
         size = math.prod(shape) * np.dtype(dtype).itemsize
         chunk = self.memory.take(size, self._made)
-        self._made[id(chunk)] = self._region(("made", self._count, size), address(chunk), size, None)
+        region = self._made[id(chunk)] = self._region(("made", self._count, size), address(chunk), size, None)
         self._count += 1
-        self.lines[id(chunk)] = _line()
+        self.lines[region] = _line()
         return np.ndarray(shape, dtype, chunk)
 
     def makes(self, place: Any, buffer: Any) -> None:
-        """Memory was made on another device, where it is known by its address until that is another's."""
-        self._on(place)
+        """Memory was made on another device, where it is known by its address for as long as it is there."""
+        self.on(place)
         if self.reason is None:
             low, high = place.bounds(buffer)
             region = self._region(("made", self._count, high - low), low, high - low, None)
             self._count += 1
             self._lies(low, high, region)
-            self._alive.append((weakref.ref(buffer), region, _line()))
+            self._buffers[region] = weakref.ref(buffer)
+            self.lines[region] = _line()
 
-    def _on(self, place: Any) -> None:
+    def on(self, place: Any) -> None:
         """The step uses a device."""
         if not self._used:
             self._used, self.place = {place.device}, place
@@ -132,13 +134,13 @@ class Tape:
 
     def launch(self, driver: Any, args: tuple[Any, ...]) -> None:
         """A kernel is launched."""
-        self._on(HOST)
+        self.on(HOST)
         if self.reason is None:
             self.rows.append(Launch(driver, tuple(map(typeof, args)), tuple(map(self._value, args)), self.part, _line()))
 
     def compute(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         """A function of NumPy's is called."""
-        self._on(HOST)
+        self.on(HOST)
         if self.reason is None:
             self.rows.append(Compute(function, tuple(map(self._value, args)), self.part, _line()))
 
@@ -261,9 +263,14 @@ class Tape:
         region = self.made(array)
         return region is not None and region.start == self.place.address(array)
 
-    def alive(self) -> list[tuple[int, str]]:
-        """The memory on another device that was made in the step and that somebody refers to: its region, and where it was made."""
-        return [(region, line) for buffer, region, line in self._alive if buffer() is not None]
+    def in_use(self, left: Counter[int]) -> list[int]:
+        """The regions that were made in the step and to whose memory more refers than ``left`` says."""
+        found = self.memory.in_use(self._made, left)
+        for region, buffer in self._buffers.items():
+            held = [buffer()]
+            if held[0] is not None and references(held, 0) - FREE > left[region]:
+                found.append(region)
+        return found
 
     # -- who owns memory -----------------------------------------------------------------------------------------------
     def sees(self, tensors: Any) -> None:
@@ -352,7 +359,7 @@ class Tape:
     def _own(self, key: tuple[Any, ...], array: Any, get: Callable[[Any], Any], tensor: Callable[[Any], Any], device: str) -> None:
         if key in self.owners or self.reason is not None:
             return
-        self._on(place_of(device))
+        self.on(place_of(device))
         if self.reason is not None or not self.place.is_array(array):
             return
         low, high = self.place.bounds(array) if array.size else (0, 0)
@@ -435,7 +442,11 @@ class Tape:
 
     def _lies_at(self, start: int) -> int | None:
         i = bisect.bisect_right(self._lying, start, key=lambda entry: entry[0])
-        return self._lying[i - 1][2] if i and start < self._lying[i - 1][1] else None
+        if not i or start >= self._lying[i - 1][1]:
+            return None
+        region = self._lying[i - 1][2]
+        gone = region in self._buffers and self._buffers[region]() is None  # what was made of it since then is another's
+        return None if gone else region
 
     def name(self, value: Any) -> Any:
         """What is equal where two recordings mean the same."""

@@ -172,6 +172,14 @@ class Recorded:
         """Launch what waits for the next launch."""
         held.settle()
 
+    def again(self, x: CudaArray) -> CudaArray:
+        """Another array that is the same."""
+        return x.viewed(x.view)
+
+    def move_watched(self, left: Any) -> None:
+        """What is judged later is the step's too."""
+        self._xp.move_watched(lambda x: left(x) if left.concerns(x) else x)
+
     def wait(self) -> None:
         """Wait for all launched work."""
         self._xp.wait()
@@ -342,6 +350,10 @@ class Arrays:
         self._faults.append((fault, error, given))
         if len(self._faults) > WATCHED:
             self.judge()
+
+    def move_watched(self, moved: Callable[[CudaArray], CudaArray]) -> None:
+        """Put other arrays in the place of those that are still to be judged."""
+        self._faults = [(moved(fault), error, moved(given)) for fault, error, given in self._faults]
 
     def judge(self) -> None:
         """Wait for the device, and raise the first error that it has found."""
