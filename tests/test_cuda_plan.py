@@ -292,7 +292,7 @@ def test_indices_of_any_dtype(dtype):
     """Labels are replayed; an index is read by the host."""
     kinds: dict[str, Callable[[nc.Tensor, nc.Tensor], nc.Tensor]] = {
         "": lambda x, y: F.cross_entropy(x, y),
-        "values are read": lambda x, y: x[y],
+        "an index is an array, which the host reads": lambda x, y: x[y],
     }
     for reason, function in kinds.items():
         compiled = nc.compile(function)

@@ -1342,6 +1342,19 @@ def test_indices_that_have_no_plan(index):
     assert reason in nc.explain(compiled)
 
 
+def test_windows_of_unequal_sizes_are_replayed():
+    """Their places are an index that never changes."""
+
+    def world(wrap):
+        x = nn.Parameter(nc.ones(2, 3, 7, 8))
+        step = wrap(lambda w, x=x: F.adaptive_max_pool2d(x * w, (3, 5)).sum().backward())
+        holder = nn.ParameterList([x])
+        return (lambda i: step(nc.tensor(np.random.default_rng(i).integers(-3, 4, (2, 3, 7, 8)).astype(np.float32)))), holder, step
+
+    step = alike(world, 6)
+    assert replays(step) == 3, nc.explain(step)
+
+
 def test_inputs_are_written_to():
     def scale(x):
         x.mul_(2.0)

@@ -14,7 +14,7 @@ from ..dtypes import is_floating
 from ..errors import ShapeError, message
 from ..indexing import ints_first
 from ..ops.shape import AddAt, GetItem, SetItem
-from ..recording import is_constant, now
+from ..recording import is_constant, now, refuse
 from .core import Operand, Scalar, TensorBase, apply, as_tensor
 from .operands import as_number, as_scalar, check_cast, scalar_dtype
 from .tape import mode
@@ -32,20 +32,20 @@ class Index(TensorBase):
 
     def __getitem__(self, index: Any) -> Tensor:
         try:
-            return apply(GetItem(ints_first(self.shape, _as_index(index))), self)
+            return apply(GetItem(ints_first(self.shape, _as_index(index, self.device))), self)
         except (IndexError, OverflowError) as error:
             raise _index_error(self.shape, index, error) from None
 
     def __setitem__(self, index: Any, value: Operand) -> None:
         try:
-            self._write(ints_first(self.shape, _as_index(index)), value)
+            self._write(ints_first(self.shape, _as_index(index, self.device)), value)
         except (IndexError, OverflowError) as error:
             raise _index_error(self.shape, index, error) from None
 
     def _with_added(self, index: Any, values: Tensor) -> Tensor:
         """A copy with values added at an index; those for one place add up."""
         try:
-            places = ints_first(self.shape, _as_index(index))
+            places = ints_first(self.shape, _as_index(index, self.device))
             return apply(AddAt(places), self, self._fitting(places, values))
         except (IndexError, OverflowError) as error:
             raise _index_error(self.shape, index, error) from None
@@ -118,18 +118,20 @@ class Index(TensorBase):
         return (self[i] for i in range(len(self)))
 
 
-def _as_index(index: Any) -> Any:
+def _as_index(index: Any, device: str) -> Any:
     """An index as the backends take it: Tensors, and sequences inside, become NumPy arrays; those of uint8 are masks."""
-    return tuple(_as_entry(i) for i in index) if isinstance(index, tuple) else _as_entry(index)
+    return tuple(_as_entry(i, device) for i in index) if isinstance(index, tuple) else _as_entry(index, device)
 
 
-def _as_entry(entry: Any) -> Any:
+def _as_entry(entry: Any, device: str) -> Any:
     if isinstance(entry, (bool, np.bool_)):
         return np.array(entry)  # a mask without axes
     if entry is None or isinstance(entry, (int, slice, type(...), np.generic)):
         return entry
     if isinstance(entry, (TensorBase, np.ndarray)):
         held = entry.array if isinstance(entry, TensorBase) else entry
+        if device != backends.DEFAULT:
+            refuse("an index is an array, which the host reads")
         if now.tape is not None and isinstance(held, np.ndarray) and held.dtype.kind in "iu" and held.dtype != np.uint8:
             return held if is_constant(held) else backends.get(backends.DEFAULT).astype(held, held.dtype)  # in memory of the plan
         array = np.array(entry)  # a copy: backward must see what forward saw

@@ -6,6 +6,7 @@ import functools
 
 import numpy as np
 
+from ... import recording
 from ...arguments import IntPair
 from ...errors import ShapeError, message
 from ...geometry import AdaptivePoolGeometry, AdaptiveSize, PoolGeometry
@@ -107,12 +108,13 @@ def adaptive_max_pool2d(input: Tensor, output_size: AdaptiveSize) -> Tensor:
         return max_pool2d(input, tuple(size // outputs for size, outputs in zip(g.sizes, g.outputs)))
     x = input
     for axis, size, outputs in zip((3, 2), reversed(g.sizes), reversed(g.outputs)):
-        x = x[(slice(None),) * axis + (_places(size, outputs),)].max(axis + 1).values
+        x = x.movedim(axis, 0)[_places(size, outputs)].max(1).values.movedim(0, axis)
     return x
 
 
+@functools.lru_cache(maxsize=256)
 def _places(size: int, outputs: int) -> np.ndarray:
     """The places along an axis that each window sees, (outputs, widest window): the last repeated where a window has fewer."""
     numbers = np.arange(outputs)
     starts, stops = numbers * size // outputs, -(-(numbers + 1) * size // outputs)
-    return np.minimum(starts[:, None] + np.arange((stops - starts).max()), stops[:, None] - 1)
+    return recording.constant(np.minimum(starts[:, None] + np.arange((stops - starts).max()), stops[:, None] - 1))
