@@ -21,7 +21,6 @@ from test_own import plain, test_a_pointwise_function, test_far_from_zero_it_is_
 
 import numbacnn as nc
 from numbacnn import cuda
-from numbacnn.backends.cuda import pointwise
 from numbacnn.kernels.cuda import driver
 from numbacnn.testing import gradcheck
 
@@ -145,7 +144,8 @@ def test_a_function_that_cuda_does_not_compile(monkeypatch: pytest.MonkeyPatch) 
     def refuses(*_: Any) -> None:
         raise NumbaError("no such function\nmore")
 
-    monkeypatch.setattr(pointwise, "launch_flat", refuses)
+    zeros = nc.zeros(2, device="cuda")
+    monkeypatch.setattr(driver, "launch", refuses)
     with pytest.raises(TypeError) as error:
-        nc.pointwise(plain, plain)(nc.zeros(2, device="cuda"))
+        nc.pointwise(plain, plain)(zeros)
     assert str(error.value) == "[plain] expected a function that Numba compiles for CUDA too; received no such function."

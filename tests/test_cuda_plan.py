@@ -29,8 +29,7 @@ F = nn.functional
 @pytest.fixture(autouse=True)
 def few_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The simulator starts a thread of Python's for each of a block: none where they do not wait for each other, else few."""
-    from numbacnn.kernels.cuda import driver
-    from numbacnn.kernels.cuda.fast import norm as fast_norm
+    from numbacnn.kernels.cuda import driver, fast
     from numbacnn.kernels.cuda.simt import loss, norm, reduce, softmax
 
     if driver.SIMULATED:
@@ -49,9 +48,10 @@ def few_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                 self._f(*args)
 
         monkeypatch.setattr(kernel.BlockManager, "run", run)
-        for module in (driver, loss, norm, fast_norm, reduce, softmax):
-            for name in {"THREADS", "COLUMNS", "LANES"} & vars(module).keys():
-                monkeypatch.setattr(module, name, 2)
+        few = {"THREADS": 4, "COLUMNS": 4, "LANES": 2}
+        for module in (driver, loss, norm, reduce, softmax, fast.loss, fast.norm, fast.reduce, fast.softmax):
+            for name in few.keys() & vars(module).keys():
+                monkeypatch.setattr(module, name, few[name])
     with choice.only("general"), np.errstate(all="ignore"):
         yield
 

@@ -26,6 +26,8 @@ REGISTERS = {"float32": 64, "float64": 80}  # 64: four blocks of 256 threads sha
 TILE_REGISTERS = {"float32": 144, "float64": 255}  # 144: three blocks of 128 threads; in float64 it only has to fit
 TILED = {"conv.gather", "conv.grad_weight", "matmul.matmul", "fast-conv.gather", "fast-conv.grad_weight", "fast-matmul.matmul"}
 SHARED = 48 * 1024
+OF_QUADS = {f"fast-{name}" for name in ("loss", "pointwise", "pool", "reduce", "softmax")}  # kernels of 16-byte accesses
+NARROW = {"fast-pointwise.fill": "ld", "fast-reduce.reduce_rows": "st", "fast-pointwise.wide_compare_2": "st"}  # but not these ones'
 
 
 # -- the child: compiles with Numba's own CUDA target, which needs NVVM and no driver ------------------------------------------
@@ -63,6 +65,14 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
         row("reduce.reduce_rows", u, x, x, u, u, u)
         row("reduce.reduce_columns", u, x, x, u, u, u)
         row("reduce.argmax_rows", x, int64[::1], u)
+    for t in (float32, float64, int64, uint8):
+        x = t[::1]
+        for rank in (flat, wide) if t is float32 else (flat,):
+            row("fast-pointwise.copy", *strided((u,), rank, t, t))
+        row("fast-pointwise.copy", *strided((u,), flat, t, boolean))
+        row("fast-pointwise.fill", x, t, u)
+        row("fast-reduce.reduce_rows", u, x, x, u, u, u)
+        row("fast-reduce.reduce_columns", u, x, x, u, u, u)
     for t in (int64, uint8):
         row("labels.judge", t[::1], u, int64[::1], int32[::1], u)
     row("pointwise.unary", u, *strided((boolean[::1], u), flat, float32))
@@ -104,6 +114,15 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
         row("volume-pool.avg_backward", x, x, axes, u, u, u)
         row("volume-pool.adaptive_avg_forward", x, x, UniTuple(int32, 6), u, u)
         row("volume-pool.adaptive_avg_backward", x, x, UniTuple(int32, 6), u, u)
+        row("fast-pool.max_forward", x, x, int32[::1], axes, u, u)
+        row("fast-pool.max_backward", x, int32[::1], x, axes, u, u)
+        row("fast-pool.avg_forward", x, x, axes, u, u, u)
+        row("fast-pool.avg_backward", x, x, axes, u, u, u)
+        row("fast-pool.adaptive_avg_forward", x, x, UniTuple(int32, 6), u, u)
+        row("fast-pool.adaptive_avg_backward", x, x, UniTuple(int32, 6), u, u)
+        row("fast-softmax.softmax_rows", u, x, x, u)
+        row("fast-softmax.softmax_backward_rows", u, x, x, x, u)
+        row("fast-loss.cross_entropy_forward", x, int64[::1], t, x, x, u)
         row("dropout.dropout", x, u, u, u, t, x, u, u)
         row("pointwise.gelu", u, *strided((x, u), flat, t))
         row("pointwise.gelu_backward", u, *strided((x, u), flat, t, t))
@@ -123,6 +142,9 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
             pointers, counts, reals = UniTuple(uint64, n), UniTuple(int32, n), UniTuple(t, n)
             row("fast-optim.sgd_steps", *(pointers,) * 3, counts, counts, *(t,) * 4, u, u)
             row("fast-optim.adam_steps", *(pointers,) * 4, counts, reals, reals, *(t,) * 7)
+    for name, (*_, operands) in of_quads().items():
+        made_of = (boolean if name == "wide_compare_2" else float32)[::1]
+        row(f"fast-pointwise.{name}", *strided((made_of, u), flat, *(boolean, float32, float32)[-operands:]))
     return rows
 
 
@@ -137,6 +159,18 @@ def made(part: str, real: Any = None) -> list[str]:
     other = {"float32": False, "float64": True}.get(str(real))
     rows = {name: row for name, row in UNARY.items() if row.saves and name not in (*older, *GELU)}
     return [name for name, row in rows.items() if not row.title or name.endswith("_single") is not other]
+
+
+def of_quads() -> dict[str, tuple[Any, tuple[int, ...], int]]:
+    """Some elementwise kernels whose threads make four neighbours, as others do: name -> kernel, code, number of operands."""
+    from numbacnn.kernels.cuda.simt import pointwise, rows
+
+    coded = [(pointwise.unary, 8, 1), (pointwise.unary, 11, 1), (pointwise.gelu, 0, 1)]  # relu, erf
+    coded += [(pointwise.binary, 0, 2), (pointwise.binary, 4, 2), (pointwise.floor_real, 1, 2), (pointwise.compare, 2, 2)]  # sum, power
+    coded += [(pointwise.activation_backward, 0, 2), (pointwise.gelu_backward, 0, 2)]
+    found = {f"wide_{kernel.__name__}_{code}": (kernel, (code,), operands) for kernel, code, operands in coded}
+    made = [(rows.forward("silu"), 1), (rows.backward("silu"), 2), (pointwise.where, 3)]
+    return found | {f"wide_{kernel.__name__}": (kernel, (), operands) for kernel, operands in made}
 
 
 def own_functions() -> None:
@@ -175,7 +209,9 @@ def kernels() -> dict[str, Any]:
                 found[f"{short}.{name}"] = value
     for part in ("forward", "backward"):
         found |= {f"rows.{name}_{part}": getattr(package.rows, part)(name) for name in made(part)}
-    return found
+    from numbacnn.kernels.cuda.fast.pointwise import wide
+
+    return found | {f"fast-pointwise.{name}": wide(kernel, *code) for name, (kernel, code, _) in of_quads().items()}
 
 
 def compile_all(folder: Path, cc: tuple[int, int]) -> None:
@@ -281,7 +317,7 @@ def test_every_kernel_compiles_well(compiled: tuple[Path, str]) -> None:
     folder, arch = compiled
     wrong = []
     for file in sorted(folder.glob("*.ptx")):
-        module, name, _, kind, _ = file.name.split(".")
+        module, name, i, kind, _ = file.name.split(".")
         text = file.read_text()
         registers, spills, shared = assemble(file, arch)
         print(f"{file.stem:50} {registers:4} registers {spills:4} bytes spilled {shared:6} bytes shared")
@@ -290,6 +326,9 @@ def test_every_kernel_compiles_well(compiled: tuple[Path, str]) -> None:
             wrong.append(f"{file.stem}: {registers} registers, {spills} bytes spilled, {shared} bytes shared")
         if kind == "float32" and ".f64" in text:
             wrong.append(f"{file.stem}: float64 in a float32 kernel")
+        if module in OF_QUADS and i == "0":
+            kinds = {"ld", "st"} - {NARROW.get(f"{module}.{name}")}
+            wrong += [f"{file.stem}: no {k}.global.v4.f32" for k in sorted(kinds) if f"{k}.global.v4.f32" not in text]
         if kind.startswith("float") and re.search(r"\b(div|rem)\.[su]64", text):
             wrong.append(f"{file.stem}: 64-bit division")
     assert not wrong, "\n".join(wrong)

@@ -243,6 +243,10 @@ class Arrays:
         shape, x_strides, strides = views.collapse(x.shape, x.view.strides, value_view.strides)
         self._each(copy.copy, x.size, (), shape, ((value, strides), (x, x_strides)))
 
+    def _block(self, kernel: Any, threads: int, arrays: Sequence[CudaArray], cols: int = 0) -> tuple[Any, int]:
+        """A kernel and the threads of its block, or another that does the same to these dense arrays; ``cols``: if of columns."""
+        return kernel, threads
+
     def _each(self, kernel: Any, n: int, code: tuple[int, ...], shape: tuple[int, ...], operands: Sequence[Strided], *out: Any) -> None:
         """Launch ``kernel(*code, shape, (operand, start, strides)..., *out, n)``, a thread for each of n elements."""
         arguments = (arg for x, strides in operands for arg in (x.buffer, np.int32(x.view.start), strides))
@@ -267,7 +271,7 @@ class Arrays:
     def _make_constant(self, data: bytes, dtype: Any) -> CudaArray:
         with recording.pausing():
             out = self.empty((), dtype)
-            launch_flat(copy.fill, 1, out.buffer, np.frombuffer(data, dtype)[0])
+            self._fill(out, np.frombuffer(data, dtype)[0])
         recording.constant(out.buffer)
         return out
 

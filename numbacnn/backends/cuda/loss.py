@@ -34,8 +34,10 @@ class Loss(Arrays):
         rows, cols = logits.shape
         losses = self.empty((rows,), logits.dtype)
         softmax = self.empty((rows, cols), logits.dtype)
-        memory = (self.flat(self.contiguous(logits)), self.flat(self.contiguous(labels)), logits.dtype.type(smoothing))
-        launch(loss.cross_entropy_forward, (rows,), reduce.THREADS, *memory, losses.buffer, softmax.buffer, cols)
+        x = self.contiguous(logits)
+        kernel, threads = self._block(loss.cross_entropy_forward, reduce.THREADS, (x,))
+        memory = (self.flat(x), self.flat(self.contiguous(labels)), logits.dtype.type(smoothing))
+        launch(kernel, (rows,), threads, *memory, losses.buffer, softmax.buffer, cols)
         return losses, softmax
 
     def cross_entropy_backward(self, grad: CudaArray, softmax: CudaArray, labels: CudaArray, smoothing: float) -> CudaArray:

@@ -71,26 +71,28 @@ class Reduce(Pointwise):
     def _reduce_columns(self, op: int, x: CudaArray, rows: int, cols: int) -> CudaArray:
         """(rows, cols) -> (cols,): bands of rows first, then the bands."""
         across, slices, chunk = self._bands(rows, cols)
-        memory, block = self.flat(x), reduce.COLUMNS * reduce.LANES
+        kernel, threads = self._block(reduce.reduce_columns, reduce.COLUMNS * reduce.LANES, (x,), cols)
+        memory = self.flat(x)
         if slices > 1:
             part = self.empty((slices, cols), x.dtype)
-            launch(reduce.reduce_columns, (across, slices), block, op, memory, part.buffer, rows, cols, chunk)
+            launch(kernel, (across, slices), threads, op, memory, part.buffer, rows, cols, chunk)
             memory, rows = part.buffer, slices
         out = self.empty((cols,), x.dtype)
-        launch(reduce.reduce_columns, (across, 1), block, op, memory, out.buffer, rows, cols, rows)
+        launch(kernel, (across, 1), threads, op, memory, out.buffer, rows, cols, rows)
         return out
 
     def _reduce_rows(self, op: int, x: CudaArray, rows: int, cols: int) -> CudaArray:
         """(rows, cols) -> (rows,): slices of long rows first, then the slices."""
+        kernel, threads = self._block(reduce.reduce_rows, reduce.THREADS, (x,))
         memory = self.flat(x)
         chunk = max(ceil(cols, max(1, WANTED_BLOCKS // max(rows, 1))), ROW_CHUNK)
         slices = ceil(cols, chunk)
         if slices > 1:
             part = self.empty((rows, slices), x.dtype)
-            launch(reduce.reduce_rows, (rows * slices,), reduce.THREADS, op, memory, part.buffer, cols, chunk, slices)
+            launch(kernel, (rows * slices,), threads, op, memory, part.buffer, cols, chunk, slices)
             memory, cols = part.buffer, slices
         out = self.empty((rows,), x.dtype)
-        launch(reduce.reduce_rows, (rows,), reduce.THREADS, op, memory, out.buffer, cols, cols, 1)
+        launch(kernel, (rows,), threads, op, memory, out.buffer, cols, cols, 1)
         return out
 
     def argmax(self, x: CudaArray, axis: int) -> CudaArray:
@@ -115,8 +117,9 @@ class Reduce(Pointwise):
         order = _axis_last(x.ndim, axis) if x.ndim else ()
         out = self.empty(x.shape, x.dtype, order)
         cols = x.shape[axis] if x.ndim else 1
-        memory = [self.flat(self.ordered(a, order)) for a in arrays]
-        launch(kernel, (x.size // max(cols, 1),), reduce.THREADS, logarithm, *memory, out.buffer, cols)
+        dense = [self.ordered(a, order) for a in arrays]
+        kernel, threads = self._block(kernel, reduce.THREADS, dense)
+        launch(kernel, (x.size // max(cols, 1),), threads, logarithm, *map(self.flat, dense), out.buffer, cols)
         return out
 
     def softmax(self, x: CudaArray, axis: int) -> CudaArray:

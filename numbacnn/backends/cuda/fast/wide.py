@@ -8,12 +8,25 @@ from typing import Any
 import numpy as np
 
 from ....kernels.cuda import driver
-from ....kernels.cuda.fast import pointwise
+from ....kernels.cuda.fast import loss, pointwise, reduce, softmax
 from ....kernels.cuda.simt import copy
+from ....kernels.cuda.simt import loss as narrow_loss
+from ....kernels.cuda.simt import reduce as narrow_reduce
+from ....kernels.cuda.simt import softmax as narrow_softmax
 from ....kernels.cuda.views import View
 from ..arrays import Arrays, CudaArray, Strided, ceil
 
 __all__ = ["Wide", "are_wide", "launch_wide"]
+
+
+OF_QUADS: dict[Any, Any] = {
+    narrow_reduce.reduce_rows: reduce.reduce_rows,
+    narrow_reduce.reduce_columns: reduce.reduce_columns,
+    narrow_softmax.softmax_rows: softmax.softmax_rows,
+    narrow_softmax.softmax_backward_rows: softmax.softmax_backward_rows,
+    narrow_loss.cross_entropy_forward: loss.cross_entropy_forward,
+}
+"""Kernels whose threads each do the work of four."""
 
 
 def _is_wide(x: CudaArray, strides: tuple[int, ...]) -> bool:
@@ -47,6 +60,9 @@ class Wide(Arrays):
             view = View(x.view.start + before, x.view.shape, x.view.strides)
             x = CudaArray(driver.borrow(x.buffer, described), view, x.dtype)
         return x
+
+    def _block(self, kernel: Any, threads: int, arrays: Sequence[CudaArray], cols: int = 0) -> tuple[Any, int]:
+        return (OF_QUADS[kernel], threads // 4) if are_wide(cols, *arrays) else super()._block(kernel, threads, arrays, cols)
 
     def _each(self, kernel: Any, n: int, code: tuple[int, ...], shape: tuple[int, ...], operands: Sequence[Strided], *out: Any) -> None:
         wide = (len(shape) == 1 or not shape[-1] % 4) and all(_is_wide(x, strides) or not strides[-1] for x, strides in operands)

@@ -1,0 +1,37 @@
+"""Cross entropy of logits and labels, four elements a load: sums in the order of ``simt.loss``."""
+
+from numba import uint32
+
+from ..driver import cuda, kernel, log
+from ..simt.reduce import SUM, THREADS
+from .reduce import either4, first_quad, four, inside, some4, tree
+from .softmax import exp4, less4, over4, row_exp_sum, row_max, write_some4
+from .wide import add4
+
+U = uint32
+
+
+@kernel
+def cross_entropy_forward(x, labels, smoothing, losses, softmax, cols):
+    """Logits x (rows, cols), labels (rows,) -> losses (rows,), softmax (rows, cols). The target is (1 - s) onehot + s / cols."""
+    part = cuda.shared.array(THREADS, x.dtype)
+    t = U(cuda.threadIdx.x)
+    row = U(cuda.blockIdx.x)
+    begin = U(row * cols)
+    end = U(begin + cols)
+    top = row_max(part, x, t, begin, end)
+    total = row_exp_sum(part, x, top, t, begin, end)
+    even = four(x.dtype.type(0))
+    q = first_quad(t, begin)
+    while q < end:
+        v = less4(some4(x, q, begin, end), top)
+        write_some4(softmax, q, begin, end, over4(exp4(v), total))
+        even = either4(inside(q, begin, end), add4(even, v), even)
+        q = U(q + U(THREADS))
+    mean = tree(SUM, part, even, t, begin) / x.dtype.type(cols)
+    if t == U(0):
+        true = x[U(begin + U(labels[row]))] - top
+        loss = log(total) - true
+        if smoothing > x.dtype.type(0):  # else a logit of -inf would make NaN of zero
+            loss += smoothing * (true - mean)
+        losses[row] = loss
