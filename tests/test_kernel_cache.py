@@ -291,3 +291,12 @@ def test_a_compiled_kernel_refuses_other_tiles(other: Any) -> None:
         compiled(other, x)
     wanted = "[kernel] expected Tile(3, 1, 'float32', 1); received another tile; it was compiled for that one alone."
     assert str(error.value) == wanted
+
+
+def test_cuda_kernels_of_one_pattern_have_files_of_their_own() -> None:
+    from numbacnn.kernels.cuda.fast.pointwise import wide
+    from numbacnn.kernels.cuda.simt import pointwise, rows
+
+    made = [rows.forward("silu"), rows.forward("elu"), rows.backward("elu")]
+    made += [wide(made[0]), wide(made[1]), wide(pointwise.unary, 8), wide(pointwise.unary, 9), wide(pointwise.gelu, 0)]
+    assert len({kernel._cache._impl.filename_base for kernel in made}) == len(made)

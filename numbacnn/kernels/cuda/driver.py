@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 import sys
 import warnings
@@ -43,6 +44,7 @@ __all__ = [
     "identity",
     "interface",
     "intrinsic",
+    "is_kept",
     "is_kernel",
     "kernel",
     "launch",
@@ -209,8 +211,19 @@ def launch_flat(kernel: Any, n: int, *args: Any) -> None:
     launch(kernel, (-(-n // THREADS),), THREADS, *args, n)
 
 
+def _sources() -> str:
+    """A hash of all that kernels are made of: Numba's cache sees changes in a kernel's own file only."""
+    here = Path(__file__).parent
+    files = [*sorted(here.rglob("*.py")), *(here.parents[1] / f"{name}.py" for name in ("formulas", "names"))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:10]
+
+
+SOURCES = _sources()
+
+
 def kernel(function: Any) -> Any:
-    """``cuda.jit`` for a kernel of the library: what it compiles to is kept on disk."""
+    """``cuda.jit`` for a kernel of the library: what it compiles to is kept on disk, under its name."""
+    function.__qualname__ = f"{function.__name__}_{SOURCES}"  # a copy of a pattern has the pattern's
     made = cuda.jit(function)
     if not SIMULATED:
         from numba.cuda.dispatcher import CUDACache
@@ -218,6 +231,11 @@ def kernel(function: Any) -> Any:
         version = getattr(sys.modules.get("numba_cuda"), "__version__", "")  # of what compiles in Numba's stead, where it is installed
         cache.keep(made, CUDACache, version)
     return made
+
+
+def is_kept(kernel: Any) -> bool:
+    """Whether what a kernel compiles to is kept on disk."""
+    return not SIMULATED and kernel._cache.cache_path is not None
 
 
 def is_kernel(value: Any) -> bool:

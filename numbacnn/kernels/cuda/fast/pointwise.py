@@ -12,6 +12,7 @@ from typing import Any
 from numba import uint32
 
 from ....formulas import rebound
+from .. import driver
 from ..driver import cuda, kernel
 from ..simt.copy import locate
 from .wide import read4, write4
@@ -99,7 +100,8 @@ def wide(kernel: Any, *code: int) -> Any:
     of_one, of_four = PATTERNS[(given.__code__.co_argcount - len(code)) // 3 - 2]
     scalar = cuda.jit(device=True)(rebound(given, f"{name}_element", U=_only, locate=_here))
     of_element = cuda.jit(device=True)(rebound(of_one, f"{name}_function", element=scalar, CODE=code))
-    return cuda.jit(rebound(of_four, name, function=of_element))
+    make = driver.kernel if driver.is_kept(kernel) else cuda.jit
+    return make(rebound(of_four, name, function=of_element))
 
 
 @kernel
