@@ -26,7 +26,7 @@ REGISTERS = {"float32": 64, "float64": 80}  # 64: four blocks of 256 threads sha
 TILE_REGISTERS = {"float32": 144, "float64": 255}  # 144: three blocks of 128 threads; in float64 it only has to fit
 TILED = {"conv.gather", "conv.grad_weight", "matmul.matmul", "fast-conv.gather", "fast-conv.grad_weight", "fast-matmul.matmul"}
 SHARED = 48 * 1024
-OF_QUADS = {f"fast-{name}" for name in ("loss", "pointwise", "pool", "reduce", "softmax")}  # kernels of 16-byte accesses
+OF_QUADS = {f"fast-{name}" for name in ("depthwise", "loss", "pointwise", "pool", "reduce", "softmax")}  # kernels of 16-byte accesses
 NARROW = {"fast-pointwise.fill": "ld", "fast-reduce.reduce_rows": "st", "fast-pointwise.wide_compare_2": "st"}  # but not these ones'
 
 
@@ -120,6 +120,9 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
         row("fast-pool.avg_backward", x, x, axes, u, u, u)
         row("fast-pool.adaptive_avg_forward", x, x, UniTuple(int32, 6), u, u)
         row("fast-pool.adaptive_avg_backward", x, x, UniTuple(int32, 6), u, u)
+        row("fast-depthwise.forward", x, x, x, u, u, x, axes, u, u)
+        row("fast-depthwise.grad_input", x, x, x, axes, u, u)
+        row("fast-depthwise.grad_weight", x, x, x, axes, *(u,) * 5)
         row("fast-softmax.softmax_rows", u, x, x, u)
         row("fast-softmax.softmax_backward_rows", u, x, x, x, u)
         row("fast-loss.cross_entropy_forward", x, int64[::1], t, x, x, u)

@@ -8,7 +8,7 @@ from typing import Any
 from ..backends.cuda import conv as convolve
 from ..backends.cuda import reduce as reductions
 from ..kernels.cuda import driver
-from ..kernels.cuda.fast import activation
+from ..kernels.cuda.fast import activation, depthwise
 from ..kernels.cuda.fast import conv as fast_conv
 from ..kernels.cuda.fast import dense as fast_dense
 from ..kernels.cuda.fast import loss as fast_loss
@@ -28,7 +28,7 @@ def shrink(change: Callable[[Any, str, int], None] = setattr) -> None:
     for module in (tile, conv, matmul, activation, fast_conv, fast_matmul):
         for name in _TILE.keys() & vars(module).keys():
             change(module, name, _TILE[name])
-    rows = ((module, _ROWS) for module in (reduce, norm, softmax, loss, fast_dense, fast_reduce, fast_softmax, fast_loss))
+    rows = ((module, _ROWS) for module in (reduce, norm, softmax, loss, fast_dense, depthwise, fast_reduce, fast_softmax, fast_loss))
     for module, constants in (*rows, (reductions, _BACKEND), (convolve, _BACKEND)):
         for name in constants.keys() & vars(module).keys():
             change(module, name, constants[name])

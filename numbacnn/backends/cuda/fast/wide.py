@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ....geometry import Axis, ConvGeometry, PoolGeometry, in_front
 from ....kernels.cuda import driver
 from ....kernels.cuda.fast import loss, pointwise, reduce, softmax
 from ....kernels.cuda.simt import copy
@@ -16,7 +17,7 @@ from ....kernels.cuda.simt import softmax as narrow_softmax
 from ....kernels.cuda.views import View
 from ..arrays import Arrays, CudaArray, Strided, ceil
 
-__all__ = ["Wide", "are_wide", "launch_wide"]
+__all__ = ["Wide", "all_axes", "are_wide", "launch_wide"]
 
 
 OF_QUADS: dict[Any, Any] = {
@@ -44,6 +45,11 @@ def launch_wide(kernel: Any, n: int, *args: Any) -> None:
     driver.launch(kernel, (ceil(n, 4 * driver.THREADS),), driver.THREADS, *args, n)
 
 
+def all_axes(g: ConvGeometry | PoolGeometry) -> tuple[int, ...]:
+    """Three axes as kernels take them: each one's size, outputs, kernel, stride, padding before, dilation."""
+    return tuple(v for a in in_front(g.axes, Axis(1)) for v in (a.size, a.outputs, a.kernel, a.stride, a.before, a.dilation))
+
+
 class Wide(Arrays):
     """Copies and elementwise operations."""
 
@@ -58,7 +64,7 @@ class Wide(Arrays):
         if before:
             described = {**found, "shape": (len(x.buffer) + before,), "data": (address - before * size, False)}
             view = View(x.view.start + before, x.view.shape, x.view.strides)
-            x = CudaArray(driver.borrow(x.buffer, described), view, x.dtype)
+            x = CudaArray(self.lend(x.buffer, described), view, x.dtype)
         return x
 
     def _block(self, kernel: Any, threads: int, arrays: Sequence[CudaArray], cols: int = 0) -> tuple[Any, int]:
