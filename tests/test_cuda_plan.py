@@ -49,7 +49,7 @@ def few_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
         monkeypatch.setattr(kernel.BlockManager, "run", run)
         few = {"THREADS": 4, "COLUMNS": 4, "LANES": 2}
-        for module in (driver, loss, norm, reduce, softmax, fast.loss, fast.norm, fast.reduce, fast.softmax):
+        for module in (driver, loss, norm, reduce, softmax, fast.dense, fast.loss, fast.norm, fast.reduce, fast.softmax):
             for name in few.keys() & vars(module).keys():
                 monkeypatch.setattr(module, name, few[name])
     with choice.only("general"), np.errstate(all="ignore"):

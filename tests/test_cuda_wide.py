@@ -177,6 +177,13 @@ def test_borrowed_memory_tells_by_its_view_where_it_begins(launched: list[str]) 
         xp.setitem(x, slice(None), xp.unary("negative", x))
 
 
+def test_kernels_stop_at_misaligned_addresses_in_the_simulator_too() -> None:
+    if driver.SIMULATED:
+        x, out = FastBackend().from_numpy(values(9)), FastBackend().empty((8,), np.float32)
+        with pytest.raises(ValueError, match=r"misaligned address$"):
+            driver.launch_flat(fast.pointwise.copy, 8, (8,), x.buffer, np.int32(1), (1,), out.buffer, np.int32(0), (1,))
+
+
 def test_a_plan_knows_where_arrays_begin() -> None:
     """Two arguments that kernels may not be launched alike for have two plans."""
     negative = nc.compile(lambda x: -x)
@@ -184,6 +191,16 @@ def test_a_plan_knows_where_arrays_begin() -> None:
     for start in (0, 1, 4, 1, 0):
         x = whole[start : start + 9]
         assert negative(x).numpy().tobytes() == (-x.numpy()).tobytes()
+
+
+def test_the_way_back_of_a_plan_knows_where_gradients_begin() -> None:
+    double = nc.compile(lambda x: x * 2.0)
+    whole = nc.tensor(values(9), device="cuda")
+    for start in (0, 1, 0, 1):
+        x = nc.tensor(values(8, seed=1), device="cuda", requires_grad=True)
+        double(x).backward(whole[start : start + 8])
+        assert x.grad is not None
+        assert x.grad.numpy().tobytes() == (whole[start : start + 8] * 2.0).numpy().tobytes()
 
 
 POOLS = [

@@ -18,12 +18,20 @@ U = uint32
 
 if SIMULATED:
 
+    def _judge(x, i):
+        """A GPU stops at an address that is no multiple of 16 bytes; so does this."""
+        array = x._item._ary
+        if (array.ctypes.data + int(i) * array.itemsize) % min(16, 4 * array.itemsize):
+            raise ValueError("misaligned address")
+
     def load4(x, i):
         """x[i : i + 4] as a tuple."""
+        _judge(x, i)
         return x[i], x[i + 1], x[i + 2], x[i + 3]
 
     def store4(y, i, a, b, c, d):
         """y[i : i + 4] = a, b, c, d."""
+        _judge(y, i)
         y[i], y[i + 1], y[i + 2], y[i + 3] = a, b, c, d
 
 else:
