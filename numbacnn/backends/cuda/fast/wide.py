@@ -71,8 +71,8 @@ class Wide(Arrays):
         return (OF_QUADS[kernel], threads // 4) if are_wide(cols, *arrays) else super()._block(kernel, threads, arrays, cols)
 
     def _each(self, kernel: Any, n: int, code: tuple[int, ...], shape: tuple[int, ...], operands: Sequence[Strided], *out: Any) -> None:
-        wide = (len(shape) == 1 or not shape[-1] % 4) and all(_is_wide(x, strides) or not strides[-1] for x, strides in operands)
-        if not wide or not (out or operands[-1][1][-1]):  # an operand may be one element many times, what is written may not
+        in_quads = len(shape) == 1 or not shape[-1] % 4
+        if not in_quads or any(strides[-1] and not _is_wide(x, strides) for x, strides in operands):  # one element may serve many
             return super()._each(kernel, n, code, shape, operands, *out)
         kernel = pointwise.copy if kernel is copy.copy else pointwise.wide(kernel, *code)
         arguments = (arg for x, strides in operands for arg in (x.buffer, np.int32(x.view.start), strides))
