@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import warnings
@@ -105,9 +106,10 @@ def test_a_good_verdict_is_found_once(processes: Processes, tmp_path: Path) -> N
     assert known is not None and known.text.startswith("fast, the same as the safe one (found on 20")
 
 
+ABORTED = "the fast path failed in sums: the process " + ("ended with status 3" if os.name == "nt" else "died of SIGABRT")
 FAULTS = [
-    ("if fast: os.abort()", "", "the fast path failed in sums: the process died of SIGABRT"),
-    ("", "if fast: os.abort()", "the fast path failed in sums: the process died of SIGABRT"),
+    ("if fast: os.abort()", "", ABORTED),
+    ("", "if fast: os.abort()", ABORTED),
     ("sys.exit('an illegal address')", "", "the safe path failed in sums: the process ended with status 1: an illegal address"),
     ("", "if fast: sys.exit(3)", "the fast path failed in sums: the process ended with status 3"),
     ("if fast: os._exit(0)", "", "the fast path left no results (FileNotFoundError)"),
@@ -211,7 +213,7 @@ def test_where_a_verdict_cannot_be_kept_nothing_is_checked(processes: Processes,
     assert "its verdict cannot be kept (no folder for kernels can be written: set NUMBA_CACHE_DIR to one)" in text
     (tmp_path / "file").touch()
     monkeypatch.setattr(cache, "folder", lambda function: str(tmp_path / "file"))
-    assert verdict.judge().reason == "its verdict cannot be kept (Not a directory)"
+    assert verdict.judge().reason.startswith("its verdict cannot be kept (")
     assert started == []
 
 
