@@ -121,7 +121,8 @@ class Conv(conv.Conv):
         return self.ordered(x, kernel_first(x.ndim))
 
     def lay(self, x: CudaArray, order: Sequence[int]) -> None:
-        if x.ndim > 2 and tuple(order) == tuple(range(x.ndim)) and not self.is_dense(x, order) and _references(x) == _ALONE:
+        is_weight = self.is_dense(x, kernel_first(x.ndim)) and not self.is_dense(x, order)
+        if is_weight and tuple(order) == tuple(range(x.ndim)) and _references(x) == _ALONE:
             recording.refuse("a weight is laid in another order")
             laid = self.contiguous(x)
             recording.changed()
