@@ -269,6 +269,25 @@ def test_branches_that_join_are_added_by_the_reduction(launched, monkeypatch):
         assert one == separately(monkeypatch, lambda kept=kept: run(kept))
 
 
+def test_a_plan_that_is_launched_at_once_comes_behind_what_waits():
+    from numbacnn.kernels.cuda import held
+    from numbacnn.kernels.cuda.graph import Launches
+
+    class Waiting(held.Held):
+        def run(self) -> None:
+            order.append("waited")
+
+    class Launcher:
+        def launch_again(self, rooms: Any, handles: Any) -> None:
+            order.append("plan")
+
+    order: list[str] = []
+    held.hold(Waiting())
+    launches: Any = Launches
+    launches(Launcher(), 0, False).run()
+    assert order == ["waited", "plan"]
+
+
 def test_nothing_waits_while_another_library_has_memory(launched):
     bn, x = batch()
     shown = x.numba("nhwc", copy=False)

@@ -139,6 +139,11 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
         row("norm.normalise", x, x, x, x, u, x, u, x, u, u)
         row("norm.grad_moments", x, x, x, x, x, u, u, u)
         row("norm.grad_input", x, x, x, x, x, u, x, x, u, u, x, u, u)
+        row("fast-norm.moments", x, x, x, int64[::1], *(u,) * 5)
+        factors = (x, x, u, t, x, x, x, x, u, t, int64[::1], x, u, x, u)
+        row("fast-norm.normalise", x, *factors, x, u, u, x, *(u,) * 4)
+        row("fast-norm.grad_moments", x, x, u, x, u, *(x,) * 5, *(u,) * 4)
+        row("fast-norm.grad_input", x, x, x, x, x, u, x, x, u, u, x, u, x, x, *(u,) * 4)
         row("optim.sgd_step", x, x, x, *(t,) * 4, *(u,) * 4)
         row("optim.adam_step", x, x, x, x, *(t,) * 9, u)
         for n in GROUPS:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from ctypes import c_uint, c_void_p
 from typing import Any
 
-from . import api
+from . import api, held
 from .launcher import Launcher, Packed
 
 __all__ = ["Launches"]
@@ -63,7 +63,8 @@ class Launches:
             api.call("cuGraphExecKernelNodeSetParams_v2", self._graph, self._nodes[i], ctypes.byref(self._described(i)))
 
     def run(self) -> None:
-        """Launch all."""
+        """Launch all, behind what waits."""
+        held.settle()
         if not self._as_graph:
             self._launcher.launch_again(self._rooms, self._handles)
             return
