@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import uint32
 
 from ..driver import SIMULATED, cuda, intrinsic, types
@@ -20,7 +21,7 @@ if SIMULATED:
 
     def _judge(x, i):
         """A GPU stops at an address that is no multiple of 16 bytes; so does this."""
-        array = x._item._ary
+        array = x if isinstance(x, np.ndarray) else x._item._ary  # what ``pointer.array_at`` makes is NumPy's
         if (array.ctypes.data + int(i) * array.itemsize) % min(16, 4 * array.itemsize):
             raise ValueError("misaligned address")
 
