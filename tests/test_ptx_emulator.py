@@ -57,6 +57,25 @@ def volumes(where: str) -> list[np.ndarray]:
     return [xp.to_numpy(a) for a in found]
 
 
+def many_channels(x: Any) -> Any:
+    """Pooling of a number of channels that is a multiple of four."""
+    from numbacnn.nn import functional as F
+
+    x = x * 36
+    return F.max_pool2d(x, 2).sum() + F.avg_pool2d(x, 3, 3).sum() + F.adaptive_avg_pool2d(x, (3, 2)).sum()
+
+
+def layers(where: str) -> Any:
+    """Linear layers whose parameters are small integers, with activations that are done in the layers' kernels."""
+    import numbacnn as nc
+    from numbacnn import nn
+
+    net = nn.Sequential(nn.Linear(20, 7), nn.ReLU(), nn.Linear(7, 3), nn.ReLU()).to(where)
+    for p in net.parameters():
+        p.detach()[:] = nc.from_array(whole(*p.shape, seed=7)).to(where)
+    return net
+
+
 def exact_cases() -> dict[str, Case]:
     """What small integers tell exactly: name -> (function, arrays)."""
     import numbacnn as nc
@@ -77,9 +96,13 @@ def exact_cases() -> dict[str, Case]:
         "sum of rows": (lambda x: x.reshape(-1, 6).sum(1), (x,)),
         "sum of columns": (lambda x: x.reshape(-1, 6).sum(0) + x.reshape(-1, 6).max(0)[0], (x,)),
         "product": (lambda a, b: a @ b, (whole(35, 17), whole(17, 9, seed=1))),
+        "product of turned ones": (lambda a, b: a.T @ b.T, (whole(17, 35), whole(9, 17, seed=1))),
+        "layer": (lambda x, w, b: F.linear(x, w, b), (whole(9, 20), whole(7, 20, seed=1), whole(7, seed=2))),
+        "fused layers": (lambda x: layers(x.device)(x), (whole(9, 20),)),
         "convolution": (lambda x, w, b: F.conv2d(x, w, b, padding=1), (x, w, whole(6))),
         "strided convolution": (lambda x, w: F.conv2d(x, w, stride=2, padding=(1, 2), dilation=(1, 2)), (x, w)),
         "grouped convolution": (lambda x, w: F.conv2d(x, w, groups=5), (x, whole(10, 1, 3, 3, seed=1))),
+        "many channels": (many_channels, (whole(2, 8, 6, 7),)),
         "maximum pooling": (lambda x: F.max_pool2d(x, 3, 2, 1), (x,)),
         "average pooling": (lambda x: F.avg_pool2d(x * 4, 2), (x,)),
         "volumes": (volumes, ()),
@@ -172,6 +195,37 @@ def operations(wanted: str) -> dict[str, Any]:
     cases = {"exact": exact_cases, "close": close_cases}[wanted]()
     differences = {name: compared(device, *case) for name, case in cases.items()}
     return {"differences": differences, "ran": sorted(device.ran)}
+
+
+def training() -> dict[str, Any]:
+    """The parameters after each of some steps of a small network, eagerly and compiled: their bytes."""
+    import numbacnn as nc
+    from numbacnn import nn
+    from numbacnn.nn import functional as F
+
+    device, told = Device(Driver()), {}
+    x, y = (nc.from_array(a).to("cuda") for a in (real(3, 1, 8, 8), whole(3, low=0, high=4, dtype=np.int64)))
+    for way in ("eager", "compiled"):
+        nc.manual_seed(0)
+        body = (nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.2))
+        net = nn.Sequential(*body, nn.Flatten(), nn.Linear(64, 4)).to("cuda")
+        optimiser = nc.optim.Adam(net.parameters(), lr=0.01)
+
+        def step(x: Any, y: Any, net: Any = net, optimiser: Any = optimiser) -> Any:
+            optimiser.zero_grad()
+            loss = F.cross_entropy(net(x), y)
+            loss.backward()
+            optimiser.step()
+            return loss
+
+        run = nc.compile(step) if way == "compiled" else step
+        device.driver.reset()
+        told[way] = []
+        for _ in range(6):
+            loss = run(x, y).detach().numpy().tobytes()
+            told[way].append((loss + b"".join(p.detach().numpy().tobytes() for p in net.parameters())).hex())
+        told[f"{way} launches"] = device.driver.counts().get("GraphLaunch", 0)
+    return told | {"error": device.error}
 
 
 def all_kernels() -> list[str]:
@@ -323,8 +377,22 @@ def test_instructions_are_those_of_the_manual() -> None:
     assert {key: value(*key) for key in wanted} == wanted
 
 
+without_compiler = pytest.mark.skipif(toolkit() is None, reason='no NVVM or ptxas here: pip install "numbacnn[ptx]"')
+
+
 @pytest.mark.long
-@pytest.mark.skipif(toolkit() is None, reason='no NVVM or ptxas here: pip install "numbacnn[ptx]"')
+@without_compiler
+@pytest.mark.parametrize("path", ["fast", "safe"])
+def test_a_compiled_step_has_the_bits_of_an_eager_one(path: str, driver: Path, cuda_home: Path) -> None:
+    script = "import json\nimport test_ptx_emulator as t\nprint(json.dumps(t.training()))"
+    told = fake_driver.run(script, {"NUMBACNN_CUDA_PATH": path}, driver=driver, home=cuda_home)
+    assert not told["error"] and told["eager"] == told["compiled"]
+    assert len(set(told["eager"])) == 6, "nothing is learnt"
+    assert told["eager launches"] == 0 and bool(told["compiled launches"]) == (path == "fast")
+
+
+@pytest.mark.long
+@without_compiler
 def test_kernels_compute_what_the_cpu_does(driver: Path, cuda_home: Path) -> None:
     ran: set[str] = set()
     for path, parts in (("fast", ("exact", "close")), ("safe", ("exact", "close"))):
