@@ -1627,6 +1627,32 @@ def test_memory_that_nobody_keeps_goes_back_to_the_system():
     assert before - _resident() > 20_000_000 and len(blocks) < 100
 
 
+def test_memory_of_plans_that_none_runs_in_is_given_back():
+    net = deep()
+    net.compile()
+
+    def gradients():
+        net.zero_grad()
+        nc.manual_seed(0)
+        net(inputs(1)).sum().backward()
+        return [p.grad.tolist() for p in net.parameters()]
+
+    wanted = [gradients() for _ in range(5)]
+    arena, waiting = net._compiled._arena, net(inputs(4))
+    held = arena.size
+    with arena.lock:  # of a replay
+        nc.empty_cache()
+    assert arena.size == held > 1000
+    nc.empty_cache()
+    assert arena.size == held  # all of it is the result's
+    waiting.sum().backward()
+    del waiting
+    gc.collect()
+    nc.empty_cache()
+    assert arena.size < 1000
+    assert [gradients() for _ in range(5)] == wanted and replays(net) == 8
+
+
 def test_a_plan_takes_no_more_memory_than_eager():
     """Recordings kept all that their steps had made, plans took what recordings had, and large gradients lay in memory twice."""
 

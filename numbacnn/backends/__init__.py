@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import weakref
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from ..arguments import per_axis
 from ..errors import DeviceError, ShapeError, in_form, message
+from ..locks import lock
 from ..names import ACTIVATIONS
 from ..recording import given
 from ..signatures import judged, shown
@@ -26,6 +28,7 @@ __all__ = [
     "empty_cache",
     "get",
     "holder",
+    "keeps",
     "launch",
     "lender",
     "names",
@@ -50,6 +53,8 @@ _DEVICES = {
 }
 _ALIASES = {"cuda:0": "cuda"}  # one GPU is used
 _loaded: dict[str, Backend] = {}
+_keepers: weakref.WeakSet[Any] = weakref.WeakSet()
+_keeping = lock()
 
 
 def names() -> tuple[str, ...]:
@@ -185,7 +190,17 @@ def _counts(name: str, value: int | Sequence[int] | None, least: int) -> tuple[i
     return () if value is None else per_axis("launch", name, value, least, axes)
 
 
+def keeps(keeper: Any) -> None:
+    """Have :func:`empty_cache` call ``keeper.let_go()`` for as long as the object lives, which gives back what nobody uses."""
+    with _keeping:
+        _keepers.add(keeper)
+
+
 def empty_cache() -> None:
-    """Give the memory that backends keep for later back to the system."""
+    """Give the memory that backends, and functions under :func:`numbacnn.compile`, keep for later back to the system."""
+    with _keeping:
+        keepers = list(_keepers)
+    for keeper in keepers:
+        keeper.let_go()
     for backend in _loaded.values():
         backend.empty_cache()

@@ -219,8 +219,7 @@ class Compiled:
         numbers = drawn()
         tape = recording.now.tape = Tape(given, reached)
         recording.structure.recordings += 1
-        self._arena.let_go()
-        backends.get(backends.DEFAULT).empty_cache()  # what it takes by itself
+        backends.empty_cache()  # it takes as much by itself
         try:
             with reached.watching():
                 returned = [self.function(*args, **options)]

@@ -43,6 +43,7 @@ class Arena:
         self.buffers = Buffers(limit=1 << 28)
         """For what is returned, and gradients, which come and go."""
         self._rooms: dict[str, list[Any]] = {}  # of each device; the first is that of plans that keep nothing
+        backends.keeps(self)
 
     def empty(self, place: Any, size: int, dtype: Any) -> Any:
         """Memory for what is returned, on a device."""
@@ -54,12 +55,16 @@ class Arena:
         return sum(room.nbytes for rooms in self._rooms.values() for room in rooms) + self.buffers.held
 
     def let_go(self) -> None:
-        """Give the memory back that no result uses: whoever records a step takes as much, and the next replay takes its own."""
-        with self.lock:
+        """Give the memory back that no result and no replay uses: the next one takes its own."""
+        if not self.lock.acquire(blocking=False):
+            return
+        try:
             for device, rooms in self._rooms.items():
                 held = [rooms[i] for i in range(1, len(rooms)) if references(rooms, i) != FREE]
                 rooms[:] = [place_of(device).memory(0), *held]
             self.buffers.clear()
+        finally:
+            self.lock.release()
 
     def room(self, place: Any, size: int, keeps: bool) -> Any:
         """Memory for a replay; where it ``keeps`` some for its backward, one that nobody else holds, None if there are too many."""
