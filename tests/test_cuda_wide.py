@@ -262,9 +262,18 @@ def test_softmax_and_cross_entropy(launched: list[str], cols: int) -> None:
         launched.clear()
         y, z = xp.softmax(x, 1), xp.log_softmax(x, 1)
         found = [y, z, xp.softmax_backward(grad, y, 1), xp.log_softmax_backward(grad, z, 1)]
-        return [*found, *xp.cross_entropy_forward(x, labels, 0.0), *xp.cross_entropy_forward(x, labels, 0.1)]
+        for smoothing in (0.0, 0.1):
+            losses, share = xp.cross_entropy_forward(x, labels, smoothing)
+            found += [losses, share, xp.cross_entropy_backward(losses, share, labels, smoothing)]
+        return found
 
-    assert same(launched, run) == ["fast.softmax"] * 4 + ["fast.loss"] * 2
+    assert same(launched, run) == ["fast.softmax"] * 4 + ["fast.loss"] * 4
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_dropout(launched: list[str], n: int) -> None:
+    key = np.array([7, 9], np.int64)
+    assert same(launched, lambda xp: xp.dropout(xp.from_numpy(values(n)), key, 1 << 31, 2.0)) == ["fast.dropout"]
 
 
 DEPTHWISE = [

@@ -26,7 +26,9 @@ REGISTERS = {"float32": 64, "float64": 80}  # 64: four blocks of 256 threads sha
 TILE_REGISTERS = {"float32": 144, "float64": 255}  # 144: three blocks of 128 threads; in float64 it only has to fit
 TILED = {"conv.gather", "conv.grad_weight", "matmul.matmul", "fast-conv.gather", "fast-conv.grad_weight", "fast-matmul.matmul"}
 SHARED = 48 * 1024
-OF_QUADS = {f"fast-{name}" for name in ("depthwise", "loss", "pointwise", "pool", "reduce", "softmax")}  # kernels of 16-byte accesses
+OF_QUADS = {
+    f"fast-{name}" for name in ("depthwise", "dropout", "loss", "pointwise", "pool", "reduce", "softmax")
+}  # kernels of 16-byte accesses
 NARROW = {"fast-pointwise.fill": "ld", "fast-reduce.reduce_rows": "st", "fast-pointwise.wide_compare_2": "st"}  # but not these ones'
 
 
@@ -126,6 +128,8 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
         row("fast-softmax.softmax_rows", u, x, x, u)
         row("fast-softmax.softmax_backward_rows", u, x, x, x, u)
         row("fast-loss.cross_entropy_forward", x, int64[::1], t, x, x, u)
+        row("fast-loss.cross_entropy_backward", x, x, int64[::1], t, x, u, u)
+        row("fast-dropout.dropout", x, u, u, u, t, x, u, u)
         row("dropout.dropout", x, u, u, u, t, x, u, u)
         row("pointwise.gelu", u, *strided((x, u), flat, t))
         row("pointwise.gelu_backward", u, *strided((x, u), flat, t, t))

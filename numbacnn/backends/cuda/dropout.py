@@ -17,6 +17,7 @@ class Dropout(Arrays):
 
     def dropout(self, x: CudaArray, key: np.ndarray, threshold: int, scale: float) -> CudaArray:
         out = self.empty(x.shape, x.dtype, channels_last(x.ndim))
-        memory, halves = self.flat(self.channels_last(x)), Numbers(np.ndarray.tolist, key)
-        driver.launch_flat(dropout.dropout, ceil(x.size, 4), memory, halves, threshold, x.dtype.type(scale), out.buffer, x.size)
+        dense, halves = self.channels_last(x), Numbers(np.ndarray.tolist, key)
+        kernel, _ = self._block(dropout.dropout, driver.THREADS, (dense,))
+        driver.launch_flat(kernel, ceil(x.size, 4), self.flat(dense), halves, threshold, x.dtype.type(scale), out.buffer, x.size)
         return out

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...kernels.cuda import driver
 from ...kernels.cuda.driver import launch, launch_flat
 from ...kernels.cuda.labels import judge
 from ...kernels.cuda.simt import loss, reduce
 from ..base import bad_labels
-from .arrays import Arrays, CudaArray
+from .arrays import Arrays, CudaArray, ceil
 
 __all__ = ["Loss"]
 
@@ -42,6 +43,8 @@ class Loss(Arrays):
 
     def cross_entropy_backward(self, grad: CudaArray, softmax: CudaArray, labels: CudaArray, smoothing: float) -> CudaArray:
         out = self.empty(softmax.shape, softmax.dtype)
-        memory = [self.flat(self.contiguous(a)) for a in (self.broadcast_to(grad, labels.shape), softmax, labels)]
-        launch_flat(loss.cross_entropy_backward, out.size, *memory, softmax.dtype.type(smoothing), out.buffer, softmax.shape[1])
+        dense = [self.contiguous(a) for a in (self.broadcast_to(grad, labels.shape), softmax, labels)]
+        kernel, threads = self._block(loss.cross_entropy_backward, driver.THREADS, dense)
+        sizes = (softmax.dtype.type(smoothing), out.buffer, softmax.shape[1], out.size)
+        launch(kernel, (ceil(out.size, driver.THREADS),), threads, *map(self.flat, dense), *sizes)
         return out

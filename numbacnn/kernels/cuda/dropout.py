@@ -11,18 +11,25 @@ ROUNDS = 10
 U = uint32
 
 
-@kernel
-def dropout(x, low, high, threshold, scale, y, size, groups):
-    """y = x * scale where an element's number is at least threshold, else x * 0; x and y are flat. ``low`` and ``high`` are the key."""
-    group = U(cuda.grid(1))
-    if group >= groups:
-        return
+@cuda.jit(device=True, inline=True)
+def draw(group, low, high):
+    """The numbers of a group of four elements; ``low`` and ``high`` are the key."""
     a, b, c, d = uint64(group), uint64(0), uint64(0), uint64(0)
     k0, k1 = uint64(low), uint64(high)
     for _ in range(ROUNDS):
         p, q = M0 * a, M1 * c
         a, b, c, d = (q >> HALF) ^ b ^ k0, q & LOW, (p >> HALF) ^ d ^ k1, p & LOW
         k0, k1 = (k0 + W0) & LOW, (k1 + W1) & LOW
+    return a, b, c, d
+
+
+@kernel
+def dropout(x, low, high, threshold, scale, y, size, groups):
+    """y = x * scale where an element's number is at least threshold, else x * 0; x and y are flat."""
+    group = U(cuda.grid(1))
+    if group >= groups:
+        return
+    a, b, c, d = draw(group, low, high)
     i = U(U(4) * group)
     zero = x.dtype.type(0)
     y[i] = x[i] * (scale if U(a) >= threshold else zero)

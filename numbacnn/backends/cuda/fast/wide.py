@@ -9,7 +9,8 @@ import numpy as np
 
 from ....geometry import Axis, ConvGeometry, PoolGeometry, in_front
 from ....kernels.cuda import driver
-from ....kernels.cuda.fast import loss, pointwise, reduce, softmax
+from ....kernels.cuda import dropout as narrow_dropout
+from ....kernels.cuda.fast import dropout, loss, pointwise, reduce, softmax
 from ....kernels.cuda.simt import copy
 from ....kernels.cuda.simt import loss as narrow_loss
 from ....kernels.cuda.simt import reduce as narrow_reduce
@@ -26,6 +27,8 @@ OF_QUADS: dict[Any, Any] = {
     narrow_softmax.softmax_rows: softmax.softmax_rows,
     narrow_softmax.softmax_backward_rows: softmax.softmax_backward_rows,
     narrow_loss.cross_entropy_forward: loss.cross_entropy_forward,
+    narrow_loss.cross_entropy_backward: loss.cross_entropy_backward,
+    narrow_dropout.dropout: dropout.dropout,
 }
 """Kernels whose threads each do the work of four."""
 

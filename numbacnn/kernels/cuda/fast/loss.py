@@ -6,7 +6,7 @@ from ..driver import cuda, kernel, log
 from ..simt.reduce import SUM, THREADS
 from .reduce import either4, first_quad, four, inside, some4, tree
 from .softmax import exp4, less4, over4, row_exp_sum, row_max, write_some4
-from .wide import add4
+from .wide import add4, read4, write4
 
 U = uint32
 
@@ -35,3 +35,29 @@ def cross_entropy_forward(x, labels, smoothing, losses, softmax, cols):
         if smoothing > x.dtype.type(0):  # else a logit of -inf would make NaN of zero
             loss += smoothing * (true - mean)
         losses[row] = loss
+
+
+@cuda.jit(device=True, inline=True)
+def back(grad, p, labels, smoothing, cols, i):
+    """grad (softmax - target) of the i-th element, whose softmax is p."""
+    row = U(i // cols)
+    one = grad.dtype.type(1)
+    target = smoothing / grad.dtype.type(cols)
+    if U(i - U(row * cols)) == U(labels[row]):
+        target += one - smoothing
+    return grad[row] * (p - target)
+
+
+@kernel
+def cross_entropy_backward(grad, softmax, labels, smoothing, out, cols, n):
+    """grad (rows,), softmax (rows, cols) -> out = grad (softmax - target)."""
+    i = U(U(cuda.grid(1)) * U(4))
+    if i < n:
+        left = U(n - i)
+        p, q, r, s = read4(softmax, i, 1, left)
+        # beyond the end, as read4 has it: what does not exist is made of what does
+        p = back(grad, p, labels, smoothing, cols, i)
+        q = back(grad, q, labels, smoothing, cols, U(i + U(1)) if left > U(1) else i)
+        r = back(grad, r, labels, smoothing, cols, U(i + U(2)) if left > U(2) else i)
+        s = back(grad, s, labels, smoothing, cols, U(i + U(3)) if left > U(3) else i)
+        write4(out, i, left, p, q, r, s)
