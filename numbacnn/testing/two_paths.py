@@ -131,7 +131,14 @@ def broadcast(device: str) -> Iterator[Tensor]:
 @case("reductions", SUMS)
 def reductions(device: str) -> Iterator[Tensor]:
     numbers = Numbers(device)
-    for shape, axes in (((3, 5, 7, 9), (0, 2, 3)), ((1031,), (0,)), ((17, 300), (1,)), ((300, 17), (0,)), ((2, 3, 1), (2,))):
+    for shape, axes in (
+        ((3, 5, 7, 9), (0, 2, 3)),
+        ((1031,), (0,)),
+        ((17, 300), (1,)),
+        ((300, 17), (0,)),
+        ((701, 36), (0,)),
+        ((2, 3, 1), (2,)),
+    ):
         for function in (Tensor.sum, Tensor.mean, Tensor.amax):
             x = numbers(*shape)
             yield from both(numbers, function(x, axes), x)
@@ -177,6 +184,7 @@ def convolutions(device: str) -> Iterator[Tensor]:
         (2, 7, 8, 8, 7, 3, 1, 1, 1, 7),
         (3, 16, 6, 7, 40, 1, 2, 0, 1, 1),
         (1, 4, 33, 2, 4, 2, (3, 1), (0, 1), 1, 4),
+        (3, 36, 9, 7, 36, 3, 2, 1, 1, 36),
     ):
         kernels = (kernel, kernel)
         x, weight, bias = numbers(n, c, h, w), numbers(out, c // groups, *kernels), numbers(out)
