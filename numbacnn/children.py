@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-__all__ = ["command", "death", "end", "kill", "limit"]
+__all__ = ["command", "death", "end", "end_with_parent", "kill", "limit"]
 
 PACKAGES = str(Path(__file__).parents[1])
 """Where numbacnn lies: a child looks there for it, and not in the folder where it starts, whose files could hide a library's."""
@@ -69,3 +70,15 @@ def death(code: int, complaints: IO[bytes]) -> str:
     known = {s.value: s.name for s in signal.Signals}
     how = f"died of {known.get(-code, f'signal {-code}')}" if code < 0 else f"ended with status {code}"
     return f"the process {how}" + (f": {lines[-1][:200]}" if lines else "")
+
+
+def end_with_parent() -> None:
+    """Have this process end when the one that started it does, however that dies."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -25,6 +25,7 @@ def _cache_folder() -> str:
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with Ctrl-C ignored, and so do their children
 os.environ["NUMBA_CACHE_DIR"] = _cache_folder()
 os.environ.setdefault("MPLBACKEND", "agg")
+os.environ.setdefault("NUMBACNN_CUDA_CHECK", "0")  # on a GPU it is the fast path that is tested, and not first compared for minutes
 # thousands of tiny launches: on a busy machine threads that spin while they wait for each other starve
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import threading
 import warnings
@@ -58,6 +59,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
     monkeypatch.setattr(cache, "folder", lambda function: str(tmp_path))
     monkeypatch.setattr(config, "cuda_path", "auto")
     monkeypatch.setattr(config, "quiet", True)
+    monkeypatch.setattr(config, "cuda_graphs", True)  # which cases change
     monkeypatch.setattr(verdict, "_warned", False)
     monkeypatch.delenv("NUMBACNN_CUDA_CHECK", raising=False)
     return found
@@ -356,6 +358,15 @@ def test_results_must_be_the_same_again(monkeypatch: pytest.MonkeyPatch) -> None
         two_paths.results(("next",), lambda **what: None)
 
 
+def test_a_process_ends_with_the_one_that_started_it() -> None:
+    leaf = "from numbacnn import children; children.end_with_parent(); print('up', flush=True); import time; time.sleep(99)"
+    script = f"import os, subprocess, sys; subprocess.Popen([sys.executable, '-c', {leaf!r}]); os.read(0, 1); os._exit(0)"
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", script], **pipes) as parent:
+        assert parent.stdout.readline() == b"up\n"  # type: ignore[union-attr]
+        assert parent.communicate(b"x", timeout=30) == (b"", None)  # the other end of its output is closed: nobody is left
+
+
 def run_case(name: str) -> list[bytes]:
     return [np.asarray(t.detach()).tobytes() for t in two_paths.CASES[name].run("cpu")]
 
@@ -374,7 +385,7 @@ def test_a_compiled_step_of_other_bits_would_be_seen(monkeypatch: pytest.MonkeyP
         return lambda x, y: step(x if disable else x * 1.001, y)
 
     monkeypatch.setattr(two_paths, "compile", off)
-    with pytest.raises(RuntimeError, match=r"^a compiled step has other bits than an eager one \(loss 0\)$"):
+    with pytest.raises(RuntimeError, match=r"^a step run as a list has other bits than an eager one \(loss 0\)$"):
         list(two_paths.trained("cpu", lambda: two_paths.nn.Sequential(two_paths.nn.Linear(3, 10)), (2, 3), 1))
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import nn, optim
+from .. import children, config, nn, optim
 from ..nn import functional as F
 from ..plan import compile
 from ..random import manual_seed
@@ -285,9 +285,10 @@ def start(net: nn.Module, numbers: Numbers) -> None:
 
 
 def trained(device: str, make: Callable[[], nn.Module], shape: tuple[int, ...], steps: int) -> Iterator[Tensor]:
-    """A network's losses and state after some steps, which are the same run eagerly and through ``compile``, bit for bit."""
-    found: list[list[Tensor]] = []
-    for compiled in (False, True):
+    """A network's losses and state after some steps: the same bits run eagerly, and through ``compile`` as a list and as a graph."""
+    found: dict[str, list[Tensor]] = {}
+    for way in ("eager", "list", "graph"):
+        config.cuda_graphs = way == "graph"
         manual_seed(5)
         numbers, net = Numbers(device), make().to(device)
         start(net, numbers)
@@ -300,14 +301,14 @@ def trained(device: str, make: Callable[[], nn.Module], shape: tuple[int, ...], 
             optimiser.step()
             return loss
 
-        take = compile(step, disable=not compiled)
+        take = compile(step, disable=way == "eager")
         lost = [take(numbers(*shape, grad=False), numbers.whole(10, shape[0])).detach().clone() for _ in range(steps)]
-        found.append([*lost, *net.state_dict().values()])
-    for i, (eager, replayed) in enumerate(zip(*found)):
-        if eager.numpy().tobytes() != replayed.numpy().tobytes():
-            what = f"loss {i}" if i < steps else f"state {i - steps}"
-            raise RuntimeError(f"a compiled step has other bits than an eager one ({what})")
-    yield from found[0]
+        found[way] = [*lost, *net.state_dict().values()]
+        for i, (eager, replayed) in enumerate(zip(found["eager"], found[way])):
+            if eager.numpy().tobytes() != replayed.numpy().tobytes():
+                what = f"loss {i}" if i < steps else f"state {i - steps}"
+                raise RuntimeError(f"a step run as a {way} has other bits than an eager one ({what})")
+    yield from found["eager"]
 
 
 @case("LeNet's training", TRAINED)
@@ -367,6 +368,7 @@ def main() -> None:
 
     A line of JSON says that a case begins, and one how long it took; one that says "again" stands between the two rounds.
     """
+    children.end_with_parent()
     lines = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what is printed is no answer
 
