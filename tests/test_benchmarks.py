@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT))  # the benchmarks are not installed
 
-from benchmarks import alternate, bandwidth, conv, folders, lenet, loader, readme, scaling, serve, startup, tables, train  # noqa: E402
+from benchmarks import alternate, bandwidth, conv, folders, gpu, lenet, loader, readme, scaling, serve, startup, tables, train  # noqa: E402
 
 ROW = {"numbacnn_best": 2.0, "numbacnn_median": 4.0, "torch_best": 3.0, "torch_median": 5.0}
 
@@ -545,3 +545,89 @@ def test_the_drawn_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert (len(train), len(test), len(train.classes)) == (24, 12, 12) and train.classes == test.classes
     assert folders.looks_drawn(train.images) and (train.images == again.images).all()
     assert not set(folders.TRAIN_FONTS) & set(folders.TEST_FONTS)
+
+
+# -- a GPU's ---------------------------------------------------------------------------------------------------------------------
+def parts_of(monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
+    """Parts of the GPU's benchmark that are these scripts, of at most two seconds each."""
+    monkeypatch.setattr(gpu, "PARTS", {name: gpu.Part(lambda: iter(()), 2.0, {"PART": name}) for name in scripts})
+    monkeypatch.setattr(gpu, "command", lambda name: [sys.executable, "-I", "-S", "-c", scripts[name]])
+    monkeypatch.setattr(gpu, "fake", lambda: False)
+
+
+def measured(capsys: pytest.CaptureFixture[str], **options: Any) -> list[dict[str, Any]]:
+    gpu.measure(argparse.Namespace(**{"only": None, "budget": 60.0} | options), gpu.Report())
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(row.pop("t") >= 0 for row in rows) and rows[-1].pop("seconds") >= 0 and rows.pop() == {"part": "end"}
+    return rows
+
+
+def test_a_part_that_dies_or_hangs_is_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    good = """import os; print('{"us": 1.23456}', flush=True); print('a word'); print('{"name": "' + os.environ['PART'] + '"}')"""
+    dies = good + "; import sys; sys.stdout.flush(); sys.exit('an illegal address')"
+    parts_of(monkeypatch, good=good, dies=dies, hangs="import time; time.sleep(99)", last=good)
+    rows = measured(capsys)
+    assert rows == [
+        {"part": "good", "us": 1.235},
+        {"part": "good", "name": "good"},
+        {"part": "dies", "us": 1.235},
+        {"part": "dies", "name": "dies"},
+        {"part": "dies", "error": "the process ended with status 1: an illegal address"},
+        {"part": "hangs", "error": "stopped after 2 s"},
+        {"part": "last", "us": 1.235},
+        {"part": "last", "name": "last"},
+    ]
+
+
+def test_parts_that_are_not_asked_for_or_come_too_late(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    parts_of(monkeypatch, one="", two="print('{}')")
+    assert measured(capsys, only=["two"]) == [{"part": "two"}]
+    assert measured(capsys, budget=4.0) == [{"part": name, "skipped": "no time left"} for name in ("one", "two")]
+
+
+def test_a_gpus_figures_are_kept_and_a_fake_ones_marked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from numbacnn.kernels.cuda import driver
+
+    parts_of(monkeypatch, one="print('{}')")
+    monkeypatch.setattr(driver, "why_unavailable", lambda: "")
+    monkeypatch.setattr(driver, "SIMULATED", False)
+    monkeypatch.setattr(sys, "argv", ["gpu", "--out", str(tmp_path)])
+    gpu.main()
+    (file,) = tmp_path.iterdir()
+    assert file.match("gpu-*.jsonl") and file.read_text() == capsys.readouterr().out
+    assert [json.loads(line)["part"] for line in file.read_text().splitlines()] == ["one", "end"]
+    monkeypatch.setattr(gpu, "fake", lambda: True)
+    monkeypatch.setattr(gpu, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["gpu"])
+    gpu.main()
+    assert [json.loads(line)["driver"] for line in capsys.readouterr().out.splitlines()] == ["fake", "fake"]
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_without_a_driver_the_gpus_benchmark_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from numbacnn.kernels.cuda import driver
+
+    monkeypatch.setattr(driver, "why_unavailable", lambda: "no driver")
+    monkeypatch.setattr(sys, "argv", ["gpu"])
+    with pytest.raises(SystemExit, match=r"^benchmarks.gpu: no CUDA device: no driver$"):
+        gpu.main()
+
+
+def test_a_networks_steps_end_in_the_same_bits_each_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the CPU, where there is no graph."""
+    import numbacnn as nc
+
+    monkeypatch.setattr(nc.nn.Module, "to", lambda self, device: self)
+    monkeypatch.setattr(nc.config, "cuda_graphs", True)
+    x, y = map(nc.from_array, train.batch((2, 1, 28, 28)))
+    found = []
+    for way in ("eager", "list"):
+        model, step = gpu.made("LeNet", way)
+        for _ in range(5):
+            step(x, y)
+        found.append(gpu.state(model))
+    assert found[0] == found[1]
+    model.state_dict()["0.bias"].add_(1e-3)
+    assert gpu.state(model) != found[1]
