@@ -166,7 +166,7 @@ class Conv(Pointwise):
     """All passes of a convolution, each by the first algorithm that takes it."""
 
     algorithms = tuple(algorithm.name for algorithm in ALGORITHMS)
-    choose = staticmethod(choose)
+    choose: Any = staticmethod(choose)
 
     def conv_forward(
         self, x: CudaArray, w: CudaArray, b: CudaArray | None, geometry: ConvGeometry, activation: str = "none", kept: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -23,7 +24,7 @@ class Flags(Generic[T]):
     def __init__(self, places: int) -> None:
         self._values = api.page_locked(4 * places).view(np.int32)
         self._events = [api.event() for _ in range(places)]
-        self._waiting: list[tuple[int, memory.Buffer, T]] = []
+        self._waiting: list[tuple[int, T]] = []
         self._next = 0
 
     def add(self, flag: memory.Buffer, about: T) -> None:
@@ -32,7 +33,7 @@ class Flags(Generic[T]):
         place, self._next = self._next, (self._next + 1) % len(self._values)
         api.call("cuMemcpyDtoHAsync_v2", self._values[place:].ctypes.data, flag.address, 4, None)
         api.call("cuEventRecord", self._events[place], None)
-        self._waiting.append((place, flag, about))
+        self._waiting.append((place, about))  # the flag's memory may be used again: by launches behind the copy
 
     def _forget(self, most: int) -> None:
         """At most so many may wait then: the device is far behind where it takes a wait."""
@@ -45,10 +46,14 @@ class Flags(Generic[T]):
                 return
             del self._waiting[0]
 
+    def replace(self, other: Callable[[T], T]) -> None:
+        """Say otherwise what the flags are about."""
+        self._waiting = [(place, other(about)) for place, about in self._waiting]
+
     def first_set(self) -> T | None:
         """Wait for all, and give what the first flag that is set is about; then none is waited for."""
         waiting, self._waiting = self._waiting, []
-        for place, _, about in waiting:
+        for place, about in waiting:
             api.wait_for(self._events[place])
             if self._values[place]:
                 return about

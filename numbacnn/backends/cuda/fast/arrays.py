@@ -94,6 +94,11 @@ class Arrays(arrays.Arrays):
         self._flags = self._flags or Flags(arrays.WATCHED)
         self._flags.add(self.flat(fault), (error, given))
 
+    def move_watched(self, moved: Callable[[CudaArray], CudaArray]) -> None:
+        super().move_watched(moved)
+        if self._flags is not None:
+            self._flags.replace(lambda about: (about[0], moved(about[1])))
+
     def judge(self) -> None:
         super().judge()
         found = self._flags and self._flags.first_set()

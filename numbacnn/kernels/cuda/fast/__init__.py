@@ -1,1 +1,1 @@
-"""Kernels that do the work of several of ``simt`` in one launch or of four threads in one. Those stay: they are the ones that have run on a GPU."""
+"""Kernels that do in one launch the work of several of ``simt``, or in one thread that of four. Those stay: they have run on a GPU."""
