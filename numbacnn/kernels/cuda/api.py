@@ -69,7 +69,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "cuStreamCreate": (c_void_p, c_uint),
     "cuStreamWaitEvent": (c_void_p, c_void_p, c_uint),
 }
-"""The functions that are called, and the types of their arguments. The newest, ``cuLaunchKernelEx``, came with CUDA 11.8."""
+"""The functions that are called, and the types of their arguments. The newest came with CUDA 12."""
 
 
 @functools.cache
@@ -91,7 +91,7 @@ def require() -> None:
         for name in ARGUMENTS:
             function(name)
     except (AttributeError, OSError) as error:
-        raise DeviceError(message("cuda", "a driver of CUDA 11.8 or newer", str(error), "update it, or take the safe path")) from None
+        raise DeviceError(message("cuda", "a driver of CUDA 12 or newer", str(error), "update it, or take the safe path")) from None
 
 
 def call(name: str, *arguments: Any) -> None:

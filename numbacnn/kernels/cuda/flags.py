@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from ...locks import lock
 from . import api, memory
 
 __all__ = ["Flags"]
@@ -26,14 +27,16 @@ class Flags(Generic[T]):
         self._events = [api.event() for _ in range(places)]
         self._waiting: list[tuple[int, T]] = []
         self._next = 0
+        self._lock = lock()
 
     def add(self, flag: memory.Buffer, about: T) -> None:
         """A kernel that was launched sets a flag, an int32, or not. What has ended without one is forgotten."""
-        self._forget(len(self._values) - 1)
-        place, self._next = self._next, (self._next + 1) % len(self._values)
-        api.call("cuMemcpyDtoHAsync_v2", self._values[place:].ctypes.data, flag.address, 4, None)
-        api.call("cuEventRecord", self._events[place], None)
-        self._waiting.append((place, about))  # the flag's memory may be used again: by launches behind the copy
+        with self._lock:
+            self._forget(len(self._values) - 1)
+            place, self._next = self._next, (self._next + 1) % len(self._values)
+            api.call("cuMemcpyDtoHAsync_v2", self._values[place:].ctypes.data, flag.address, 4, None)
+            api.call("cuEventRecord", self._events[place], None)
+            self._waiting.append((place, about))  # the flag's memory may be used again: by launches behind the copy
 
     def _forget(self, most: int) -> None:
         """At most so many may wait then: the device is far behind where it takes a wait."""
@@ -48,13 +51,15 @@ class Flags(Generic[T]):
 
     def replace(self, other: Callable[[T], T]) -> None:
         """Say otherwise what the flags are about."""
-        self._waiting = [(place, other(about)) for place, about in self._waiting]
+        with self._lock:
+            self._waiting = [(place, other(about)) for place, about in self._waiting]
 
     def first_set(self) -> T | None:
         """Wait for all, and give what the first flag that is set is about; then none is waited for."""
-        waiting, self._waiting = self._waiting, []
-        for place, about in waiting:
-            api.wait_for(self._events[place])
-            if self._values[place]:
-                return about
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+            for place, about in waiting:
+                api.wait_for(self._events[place])
+                if self._values[place]:
+                    return about
         return None

@@ -78,7 +78,7 @@ def _numba_type(value: Any) -> Any:
         return types.UniTuple(types.uint64, len(value) - 1)
     if kind is tuple:
         return types.UniTuple(types.int32 if isinstance(value[0], int) else _numba_type(value[0]), len(value))
-    return types.uint32 if kind is int else from_dtype(np.dtype(kind))
+    return types.uint32 if isinstance(value, int) else from_dtype(np.dtype(kind))
 
 
 def _compiled(kernel: Any, values: Sequence[Any]) -> _Compiled:
