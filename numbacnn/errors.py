@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["DTypeError", "DeviceError", "FormatError", "ShapeError", "in_form", "message", "printable"]
+__all__ = ["DTypeError", "DeviceError", "FormatError", "OutOfMemoryError", "ShapeError", "in_form", "message", "printable"]
 
 # control characters but the line's end, those that turn the direction of writing, and halves of characters
 _UNPRINTABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -25,6 +25,10 @@ class DTypeError(TypeError):
 
 class DeviceError(RuntimeError):
     """A device is missing, or the arguments lie on different ones."""
+
+
+class OutOfMemoryError(DeviceError, MemoryError):
+    """A device has no memory left; what it holds stays as it is."""
 
 
 class FormatError(ValueError):

@@ -10,7 +10,7 @@ import pytest
 import numbacnn as nc
 from numbacnn import backends, cuda
 from numbacnn.backends.cuda import CudaBackend
-from numbacnn.errors import DeviceError
+from numbacnn.errors import DeviceError, OutOfMemoryError
 from numbacnn.kernels.cuda import memory
 from numbacnn.kernels.cuda.driver import SIMULATED
 
@@ -77,7 +77,7 @@ def test_without_memory_what_is_kept_is_given_back_and_then_there_is_an_error(mo
     original = memory.new
     monkeypatch.setattr(memory, "new", new)
     found = nc.empty(7000, device="cuda")  # when the block that waits is given back
-    with pytest.raises(DeviceError) as raised:
+    with pytest.raises(OutOfMemoryError) as raised:
         nc.empty(9000, device="cuda")
     received = "received CUDA_ERROR_OUT_OF_MEMORY with .* in use"
     assert raised.match(rf"\[cuda\] expected 36 KiB of free memory; {received}; make the batch smaller, or drop tensors\.")

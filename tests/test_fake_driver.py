@@ -320,7 +320,7 @@ def test_a_step_asks_the_driver_for(name: str, driver: Path, cuda_home: Path, re
     assert found["same"], "the plan launches other kernels than the step"
 
 
-FORM = r"DeviceError: \[(cuda|device)\] expected [^;]+; received (?P<received>[^;]+); [^;]+\."
+FORM = r"(DeviceError|OutOfMemoryError): \[(cuda|device)\] expected [^;]+; received (?P<received>[^;]+); [^;]+\."
 NOTHING = "no error"
 
 ABSENT = {

@@ -78,6 +78,11 @@ def _name(index: Any = None) -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
+def _of_memory(name: str) -> Callable[..., Any]:
+    """A function that asks after the memory of the one GPU, and finds none in use where there is none."""
+    return lambda device=None: getattr(gpu, name)() if gpu.is_available() else 0
+
+
 def _nothing(*args: Any, **options: Any) -> None:
     """What it asks for is so already."""
 
@@ -97,6 +102,7 @@ cuda = SimpleNamespace(
     current_device=_needs_gpu(0),
     device=lambda device: contextlib.nullcontext(),
     empty_cache=backends.empty_cache,
+    **{name: _of_memory(name) for name in ("memory_allocated", "memory_reserved", "max_memory_allocated", "reset_peak_memory_stats")},
     get_device_name=_name,
     init=_nothing,
     is_initialized=gpu.is_available,

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...errors import DeviceError, message
+from ...errors import OutOfMemoryError, message
 from . import api
 from .driver import SIMULATED, borrow
 
@@ -91,7 +91,7 @@ class Pool:
         """A block of at least so many bytes.
 
         Raises:
-            DeviceError: there is no memory, even after what is kept was given back.
+            OutOfMemoryError: there is no memory, even after what is kept was given back.
         """
         size = _rounded(size)
         try:
@@ -137,7 +137,7 @@ def _new_or_kept(size: int) -> int:
         return new(size)
     except MemoryError as error:
         received = f"{error} with {account.shown(account.in_use)} in use"
-        raise DeviceError(message("cuda", f"{account.shown(size)} of free memory", received, api.HINTS[api.OUT_OF_MEMORY])) from None
+        raise OutOfMemoryError(message("cuda", f"{account.shown(size)} of free memory", received, api.HINTS[api.OUT_OF_MEMORY])) from None
 
 
 def empty() -> None:
