@@ -433,6 +433,27 @@ def test_running_statistics_that_do_not_lie_dense_move():
     assert np.allclose(np.asarray(both), np.stack([drawn(4, 3).mean(0), drawn(4, 3).var(0, ddof=1)], 1), rtol=1e-5)
 
 
+@pytest.mark.skipif(not backends.get("cuda").simulated if cuda.is_available() else True, reason="of the simulator")
+def test_threads_of_a_simulated_block_that_come_at_once_share_memory(monkeypatch):
+    from numba.cuda.simulator.kernelapi import FakeCUDAShared
+
+    shared, both, empty = FakeCUDAShared(0), threading.Barrier(2), np.empty
+
+    def slow(*args: Any) -> np.ndarray:
+        both.wait()
+        return empty(*args)
+
+    found: list[np.ndarray] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "empty", slow)
+        threads = [threading.Thread(target=lambda: found.append(shared.array((2, 3), np.dtype(np.float32)))) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert found[0] is found[1] and found[0].shape == (2, 3) and found[0].dtype == np.float32
+
+
 def test_nothing_is_kept_for_longer_than_it_waits():
     bn, x = batch()
     y = F.relu(bn(x))

@@ -64,6 +64,20 @@ cuda: Any = _numba_cuda
 if SIMULATED:
     from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
     from numba.cuda.simulator.kernel import _get_kernel_context
+    from numba.cuda.simulator.kernelapi import FakeCUDAShared, numpy_support
+    from numba.cuda.simulator.kernelapi import types as _kinds
+
+    _of_the_simulator = FakeCUDAShared.array
+
+    def _shared(self: Any, shape: Any, dtype: Any) -> np.ndarray:
+        """``cuda.shared.array`` of a line: one for the block. Of the simulator's own, two threads that come at once get one each."""
+        if shape == 0:
+            return _of_the_simulator(self, shape, dtype)
+        line = sys._getframe(1).f_code.co_filename, sys._getframe(1).f_lineno
+        kind = numpy_support.as_dtype(dtype) if isinstance(dtype, _kinds.Type) else dtype
+        return self._allocations.setdefault(line, np.empty(shape, kind))
+
+    FakeCUDAShared.array = _shared  # type: ignore[method-assign]
 
     class _Simulated:
         """``cuda`` as the running kernel means it.
