@@ -41,8 +41,8 @@ def finish(tape: Tape, returned: list[Any], before: Any) -> None:
         tape.result = describe(tape, returned[0], left)
         _judge_kept(tape, lambda: kept(tape, returned))
         for gradient in tape.gradients.values():
-            gradient.left = _left_gradient(tape, gradient.tensor(tape.arguments)._grad, gradient.found, left)
-            gradient.found = None
+            gradient.left = _left_gradient(tape, gradient.tensor(tape.arguments)._grad, gradient.found(), left)
+            gradient.read = None
         if tape.way_back is not None:
             move(tape.way_back.nodes, left)
             tape.way_back.nodes = []

@@ -8,7 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Compute", "DeviceLaunch", "Gradient", "Launch", "Live", "Operand", "Owner", "Region", "WayBack"]
+__all__ = ["Compute", "DeviceLaunch", "Gradient", "Launch", "Live", "Operand", "Owner", "Region", "WayBack", "nobody"]
+
+
+def nobody() -> None:
+    """A weak reference to nothing."""
 
 
 class Region(NamedTuple):
@@ -59,7 +63,9 @@ class Gradient:
     needs: str
     """What the step has to find: "some", "none" or, where it does not look, "any"."""
     found: Any
-    """What it finds, while it is recorded."""
+    """What it finds, while it is recorded: a weak reference, for it may be let go to make room."""
+    read: Any = None
+    """The same, once it is looked at."""
     left: Any = None
     """What it leaves: None, "found" for what it found, or the operand and the version count of a new one."""
 

@@ -23,8 +23,8 @@ from ..tensor import Tensor
 from ..tensor.tape import Node
 from .listed import Listed, Listing
 from .memory import FREE, HOST, LINE, place_of, references
-from .records import Gradient, Operand, WayBack
-from .results import Shown, nobody, rebuilt, remade
+from .records import Gradient, Operand, WayBack, nobody
+from .results import Shown, rebuilt, remade
 from .rows import Failed, Layout, Part, Table, lay_out, value_at
 from .tape import Tape
 

@@ -15,12 +15,12 @@ from ..tensor import Tensor
 from ..tensor.tape import Node
 from .left import Left
 from .memory import place_of
-from .records import Operand
+from .records import Operand, nobody
 
 if TYPE_CHECKING:
     from .tape import Tape
 
-__all__ = ["Results", "Shown", "describe", "nobody", "rebuilt", "remade", "tensors_in"]
+__all__ = ["Results", "Shown", "describe", "rebuilt", "remade", "tensors_in"]
 
 NUMBERS = (int, float, bool, str)
 
@@ -136,10 +136,6 @@ def _shown(tape: Tape, tensors: list[Tensor], i: int, left: Left) -> Shown:
     version = next((("owner", k) for k, other in outside if other._version is t._version), version)
     behind = None if t._seen is None else t._version.recorded - t._seen
     return Shown(key, operand, history, t._requires_grad, base, version, behind)
-
-
-def nobody() -> None:
-    """A weak reference to nothing."""
 
 
 def remade(

@@ -26,7 +26,7 @@ from .. import recording
 from ..tensor import Tensor
 from .memory import FREE, HOST, Memory, address, bounds, place_of, references, root
 from .reached import Reached, is_own
-from .records import Compute, DeviceLaunch, Gradient, Launch, Live, Operand, Owner, Region, WayBack
+from .records import Compute, DeviceLaunch, Gradient, Launch, Live, Operand, Owner, Region, WayBack, nobody
 
 __all__ = ["Tape"]
 
@@ -208,7 +208,7 @@ class Tape:
         ``error`` makes an exception of the kernel's arguments.
         """
         now = [(gradient, gradient.tensor(self.arguments)._grad) for gradient in self.gradients.values()]
-        if any(t is not None and t is not gradient.found for gradient, t in now):
+        if any(t is not None and t is not gradient.found() for gradient, t in now):
             self.refuse("values are judged behind a backward, which would have to be undone")
         self.stops[len(self.rows)] = error, [gradient for gradient, t in now if t is None]
 
@@ -335,7 +335,8 @@ class Tape:
     def reads_gradient(self, t: Any) -> None:
         """Somebody asks for the gradient of a tensor."""
         gradient = self._gradient(t, "none" if t._grad is None else "some")
-        if gradient is not None and t._grad is not None and t._grad is gradient.found:
+        if gradient is not None and t._grad is not None and t._grad is gradient.found():
+            gradient.read = t._grad
             tensor = gradient.tensor
             array = lambda given: None if (g := tensor(given)._grad) is None else g.array  # noqa: E731
             self._own(("gradient", *gradient.key), t._grad.array, array, lambda given: tensor(given)._grad, t.device)
@@ -353,7 +354,7 @@ class Tape:
                 if self._region_at(t.array) is None:
                     self.refuse("the gradient of a tensor is used that is neither an argument nor a parameter")
                 return None
-            self.gradients[id(t)] = Gradient(owner.tensor, owner.key, needs, t._grad)
+            self.gradients[id(t)] = Gradient(owner.tensor, owner.key, needs, nobody if t._grad is None else weakref.ref(t._grad))
         return self.gradients[id(t)]
 
     def _own(self, key: tuple[Any, ...], array: Any, get: Callable[[Any], Any], tensor: Callable[[Any], Any], device: str) -> None:
