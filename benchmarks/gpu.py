@@ -18,12 +18,14 @@ import itertools
 import json
 import math
 import os
+import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -118,19 +120,24 @@ def check() -> Rows:
 
 
 def tests() -> Rows:
+    """Each failure as it comes, and now and then the counts, so that a run that is stopped has said something."""
     files = sorted(map(str, (ROOT / "tests").glob("test_cuda_*.py")))
     workers = str(min(8, max(1, (os.cpu_count() or 2) // 2)))
-    command = [sys.executable, "-m", "pytest", "-q", "--tb=line", "-n", workers, "--maxfail=25", "-p", "no:cacheprovider", *files]
-    with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"NUMBACNN_TEST_CACHE": os.environ.get("NUMBA_CACHE_DIR", folder)}
-        run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    lines = run.stdout.strip().splitlines() or [""]
-    yield {
-        "what": "pytest",
-        "status": run.returncode,
-        "last": lines[-1],
-        "failed": [x[:300] for x in lines if x.startswith(("FAILED", "ERROR"))],
-    }
+    command = [sys.executable, "-m", "pytest", "-v", "--tb=line", "-n", workers, "--maxfail=25", "-p", "no:cacheprovider", *files]
+    environment = os.environ | {"NUMBACNN_TEST_CACHE": os.environ["NUMBA_CACHE_DIR"], "PYTHONUNBUFFERED": "1"}
+    counts, last = Counter[str](), ""
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+        for line in run.stdout or ():
+            last = line.strip() or last
+            if found := re.match(r"(?:\[gw\d+\] \[ *\d+%\] )(PASSED|FAILED|ERROR|SKIPPED) (.*)", line):
+                counts[found[1]] += 1
+                if found[1] in ("FAILED", "ERROR"):
+                    yield {"what": found[1], "test": found[2]}
+                if counts.total() % 100 == 0:
+                    yield {"what": "until now", **counts}
+            elif line.startswith(("FAILED", "ERROR")):
+                yield {"what": "why", "line": line.strip()[:300]}
+    yield {"what": "pytest", "status": run.returncode, "last": last, **counts}
 
 
 def sanitizer() -> Rows:
@@ -477,6 +484,7 @@ def main() -> None:
     reason = driver.why_unavailable() or ("the simulator is switched on" if driver.SIMULATED else "")
     if reason:
         sys.exit(f"benchmarks.gpu: no CUDA device: {reason}")
+    os.environ.setdefault("NUMBA_CACHE_DIR", os.path.join(tempfile.gettempdir(), "numbacnn-gpu"))  # the tests take kernels from there too
     out = args.out or (None if fake() else ROOT / "benchmarks/results")
     if out is None:
         measure(args, Report())

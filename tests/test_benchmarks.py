@@ -591,6 +591,7 @@ def test_a_gpus_figures_are_kept_and_a_fake_ones_marked(
     from numbacnn.kernels.cuda import driver
 
     parts_of(monkeypatch, one="print('{}')")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))  # which is set otherwise
     monkeypatch.setattr(driver, "why_unavailable", lambda: "")
     monkeypatch.setattr(driver, "SIMULATED", False)
     monkeypatch.setattr(sys, "argv", ["gpu", "--out", str(tmp_path)])
