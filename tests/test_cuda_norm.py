@@ -415,16 +415,19 @@ def test_the_average_of_all_batches_is_not_read_by_the_host(monkeypatch):
     assert bn.num_batches_tracked.item() == 3
 
 
-def test_without_a_bias_no_addition_is_taken_in(launched):
-    """A compiler may make one operation of a multiplication and an addition, to other bits."""
-    bn, x = batch()
-    bn.bias = None
-    launched.clear()
-    bits(F.relu(bn(x) + x))
-    assert launched == ["moments", "normalise", "pointwise.binary", "pointwise.unary"]
-    launched.clear()
-    bits(F.relu(bn(x)))
-    assert launched == ["moments", "normalise"]
+@pytest.mark.parametrize("missing", ["bias", "weight", "both"])
+def test_without_a_weight_or_a_bias(missing, launched, monkeypatch):
+    def run() -> Any:
+        bn, x = batch()
+        for name in ("weight", "bias"):
+            if missing in (name, "both"):
+                setattr(bn, name, None)
+        launched.clear()
+        return bits(F.relu(bn(x) - 1.0)), bits(F.relu(bn(x) + x))
+
+    one = run()
+    assert launched[-2:] == ["moments", "normalise"]
+    assert one == separately(monkeypatch, run)
 
 
 def test_running_statistics_that_do_not_lie_dense_move():

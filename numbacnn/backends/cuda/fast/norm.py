@@ -173,9 +173,7 @@ class Norm(Held, SafeNorm):
             more = (into, 0) if added is None else (self.flat(added), 1)
             launch(norm.normalise, grid, norm.THREADS, *given, *more, int(rectified), into, *sizes)
 
-        # without a bias a compiler may make one operation of the multiplication and an addition, to other bits: none is taken in
-        kind = "added" if bias is None else "normal"
-        out = self._wait(_Chain(kind, out, [functools.partial(whole, out.buffer)], whole))
+        out = self._wait(_Chain("normal", out, [functools.partial(whole, out.buffer)], whole))
         for r, changed in zip(running, dense):
             if moves and changed is not r:
                 self.assign(r, changed)

@@ -185,7 +185,7 @@ def normalise(
             running_mean[c] = keep * running_mean[c] + share * center
             running_var[c] = keep * running_var[c] + share * (m2 / (n - real(1)))
     w = real(1)
-    b = zero
+    b = real(-0.0)  # which changes no bit where it is added
     if has_weight:
         w = weight[c]
     if has_bias:
@@ -202,11 +202,7 @@ def normalise(
         for j in range(ROWS):
             row = U(r + U(U(j) * lanes))
             if row < last:
-                v = (group[j] - center) * scale
-                if has_weight:
-                    v *= w
-                if has_bias:
-                    v += b
+                v = cuda.fma((group[j] - center) * scale, w, b)  # said so: no compiler makes other bits of what follows
                 if has_added:
                     v += other[j]
                 if rectified:
@@ -257,7 +253,7 @@ def grad_moments(grad, added, has_added, y, rectified, masked, x, mean, totals, 
                         g = zero if output[j] <= zero else g
                         masked[U(U(row * cols) + c)] = g
                     total += g
-                    product += g * (other[j] - center)
+                    product = cuda.fma(g, other[j] - center, product)
             r = U(r + U(U(ROWS) * lanes))
     part[t] = total
     part_product[t] = product
