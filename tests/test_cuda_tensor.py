@@ -55,6 +55,8 @@ EXPRESSIONS = [
     "x[2].prod() + x[2].norm(3)",
     "x.detach().nonzero().float()",
     "x.roll((1, -2), (0, 1)) * x.roll(3)",
+    "x.diagonal(1) * x.T.diagonal(-1)",
+    "(y := x.detach() * 1, y.T.diagonal(1).fill_(7.0), y)[2]",
 ]
 
 

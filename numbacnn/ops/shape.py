@@ -9,7 +9,7 @@ import numpy as np
 from ..backends import Array, Backend
 from .base import Gradients, Op, shape_of, unbroadcast
 
-__all__ = ["AddAt", "Broadcast", "Concatenate", "Contiguous", "Flip", "GetItem", "Reshape", "Roll", "SetItem", "Transpose"]
+__all__ = ["AddAt", "Broadcast", "Concatenate", "Contiguous", "Diagonal", "Flip", "GetItem", "Reshape", "Roll", "SetItem", "Transpose"]
 
 
 class Reshape(Op):
@@ -51,6 +51,24 @@ class Broadcast(Op):
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         return (unbroadcast(xp, grad, self.source),)
+
+
+class Diagonal(Op):
+    """That of the matrices which the first two axes span, as the last axis."""
+
+    view = True
+
+    def __init__(self, offset: int) -> None:
+        self.offset = offset
+
+    def forward(self, xp: Backend, x: Array) -> Array:
+        self.source = x.shape
+        return xp.diagonal(x, self.offset)
+
+    def backward(self, xp: Backend, grad: Array) -> Gradients:
+        whole = xp.full(self.source, 0, grad.dtype)
+        xp.setitem(xp.diagonal(whole, self.offset), ..., grad)
+        return (whole,)
 
 
 class Contiguous(Op):

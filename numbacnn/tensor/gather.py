@@ -10,8 +10,9 @@ from ..arguments import flag, integer, one_of
 from ..dtypes import bool_, int64
 from ..errors import DTypeError, ShapeError, message
 from ..indexing import counting
+from ..ops.shape import Diagonal
 from ..signatures import judged, shown
-from .core import TensorBase, as_tensor, from_array, is_tensor
+from .core import TensorBase, apply, as_tensor, from_array, is_tensor
 from .create import arange, zeros
 from .elementary import in_place
 from .logic import Logic, check_mask
@@ -190,7 +191,7 @@ class Gather(Logic, Parts):
     triu_ = in_place(triu)
 
     def diagonal(self, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-        """The diagonal of the matrices that two axes span, as the last axis; ``offset`` 1 is the one above it. A copy.
+        """The diagonal of the matrices that two axes span, as the last axis; ``offset`` 1 is the one above it. A view.
 
         >>> import numbacnn as nc
         >>> nc.arange(6).reshape(2, 3).diagonal(), nc.arange(6).reshape(2, 3).diagonal(1)
@@ -200,10 +201,7 @@ class Gather(Logic, Parts):
         if self.ndim < 2 or first == second:
             raise ShapeError(message("diagonal", "two axes of a tensor", f"{dim1} and {dim2} of shape {self.shape}"))
         shift = integer("diagonal", "offset", offset, -(1 << 31), 1 << 31)
-        x = self.movedim((first, second), (0, 1))
-        length = max(min(x.shape[0] + min(shift, 0), x.shape[1] - max(shift, 0)), 0)
-        along = counting(length)
-        return x[along - min(shift, 0), along + max(shift, 0)].movedim(0, -1)
+        return apply(Diagonal(shift), self.movedim((first, second), (0, 1)))
 
     def diag(self, diagonal: int = 0) -> Tensor:
         """The diagonal of a matrix; or of a vector the matrix that has it as its diagonal.
@@ -213,7 +211,7 @@ class Gather(Logic, Parts):
         ([[1, 0], [0, 2]], tensor([1, 4]))
         """
         if self.ndim == 2:
-            return self.diagonal(diagonal)
+            return self.diagonal(diagonal).clone()
         if self.ndim != 1:
             raise ShapeError(message("diag", "a vector or a matrix", f"shape {self.shape}"))
         shift = integer("diag", "diagonal", diagonal, -(1 << 31), 1 << 31)

@@ -413,6 +413,9 @@ class Arrays:
     def broadcast_to(self, x: CudaArray, shape: Sequence[int]) -> CudaArray:
         return x.viewed(views.broadcast(x.view, shape))
 
+    def diagonal(self, x: CudaArray, offset: int) -> CudaArray:
+        return x.viewed(views.diagonal(x.view, offset))
+
     def shares_memory(self, x: CudaArray, y: CudaArray) -> bool:
         return x.buffer is y.buffer
 

@@ -16,6 +16,7 @@ __all__ = [
     "broadcast",
     "collapse",
     "dense",
+    "diagonal",
     "index",
     "is_basic",
     "is_dense",
@@ -70,6 +71,14 @@ def memory_order(view: View) -> tuple[int, ...]:
 
 def transpose(view: View, axes: Sequence[int]) -> View:
     return View(view.start, tuple(view.shape[a] for a in axes), tuple(view.strides[a] for a in axes))
+
+
+def diagonal(view: View, offset: int) -> View:
+    """The diagonal of the first two axes as the last one."""
+    (rows, columns, *shape), (down, right, *strides) = view.shape, view.strides
+    length = max(min(rows + min(offset, 0), columns - max(offset, 0)), 0)
+    start = view.start + (max(offset, 0) * right - min(offset, 0) * down if length else 0)
+    return View(start, (*shape, length), (*strides, down + right))
 
 
 def broadcast(view: View, shape: Sequence[int]) -> View:
