@@ -211,6 +211,17 @@ def test_data_set_errors(make: Any, kind: type[Exception], text: str) -> None:
         make()
 
 
+@pytest.mark.parametrize("members", [2, 3])
+@pytest.mark.parametrize("arrays", [False, True])
+def test_a_list_is_a_data_set_of_its_members(members: int, arrays: bool) -> None:
+    """Two of them are no pair (X, y), as they were."""
+    torch = pytest.importorskip("torch")
+    values = [np.full((3, 2), i, np.float32) for i in range(members)]
+    ours, theirs = ([m(v) for v in values] for m in ((np.copy, np.copy) if arrays else (nc.tensor, torch.tensor)))
+    expected = [plain(batch) for batch in torch.utils.data.DataLoader(theirs, 2)]
+    assert [plain(batch) for batch in DataLoader(ours, 2)] == expected
+
+
 @given(st.integers(1, 40), st.lists(st.integers(1, 6), min_size=1, max_size=5), st.booleans())
 @settings(max_examples=CASES, deadline=None)
 def test_random_split_beside_pytorch(n: int, weights: list[int], shares: bool) -> None:

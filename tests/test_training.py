@@ -697,6 +697,17 @@ def test_evaluate() -> None:
     assert found.loss == pytest.approx(-shifted[np.arange(5), data.labels].mean(), rel=1e-6)
 
 
+def test_a_list_of_two_arrays_is_a_pair() -> None:
+    x, y = np.random.default_rng(0).random((8, 4), np.float32), np.arange(8) % 3
+    found = []
+    for pair in ((x, y), [x, y]):
+        nc.manual_seed(0)
+        net = nc.nn.Linear(4, 3)
+        history = nc.fit(net, pair, val=pair, epochs=1, progress=False)
+        found.append((history.last.val_loss, nc.evaluate(net, pair).loss))
+    assert found[0] == found[1]
+
+
 def test_report() -> None:
     _, _, found = evaluated()
     assert str(found) == f"loss {found.loss:.4f}, accuracy 0.6000 (3 of 5)"

@@ -176,7 +176,7 @@ def arrays_of(dataset: Any, transform: Transform | None = None) -> Arrays | None
     kind = type(dataset)
     if isinstance(dataset, ImageDataset) and kind.__getitem__ is ImageDataset.__getitem__:
         return Arrays(columns("DataLoader", dataset), tuple, dataset, transform=transform)
-    if kind is tuple or (kind is list and len(dataset) == 2 and isinstance(dataset[0], (np.ndarray, Tensor))):
+    if kind is tuple:
         x, y = columns("DataLoader", dataset)
         return Arrays((_channels_last(x), y), tuple, transform=transform)
     if kind is TensorDataset and not any(isinstance(t, Tensor) and not _plain(t) for t in dataset.tensors):

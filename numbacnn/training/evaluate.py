@@ -21,7 +21,7 @@ from .results import Evaluation
 from .settings import judged_metrics
 from .task import Loss, Meter, Metric, Task, examples, is_logits, outputs
 
-__all__ = ["Data", "classes_of", "evaluate", "is_data_set", "pairs", "predict"]
+__all__ = ["Data", "classes_of", "evaluate", "is_data_set", "pair_of", "pairs", "predict"]
 
 Data: TypeAlias = Any
 """An ImageDataset, or a pair (X, y) of arrays; a tuple of arrays in the place of one where there are several inputs or targets. Or any
@@ -61,7 +61,7 @@ def evaluate(
     """
     task = Task(loss, judged_metrics("evaluate", metrics))
     with evaluating(model) as device:
-        loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size, seed=0, device=device)
+        loader = data if isinstance(data, DataLoader) else DataLoader(pair_of(data), batch_size, seed=0, device=device)
         meter, seen, classes = Meter(loader.device), [], 0
         call = _called(model, loader, flag("evaluate", "compile", compile))
         for x, y in pairs("evaluate", loader):
@@ -87,6 +87,12 @@ def pairs(op: str, loader: DataLoader) -> Iterator[tuple[Any, Any]]:
             raise TypeError(message(op, "batches (x, y)", received, "let the data set, or a collate_fn, give pairs"))
         x, y = (tuple(part) if isinstance(part, list) else part for part in batch)
         yield x, y
+
+
+def pair_of(data: Any) -> Any:
+    """A list of two arrays as the pair (X, y); to a DataLoader, as to PyTorch's, it is a data set of two examples."""
+    is_pair = type(data) is list and len(data) == 2 and isinstance(data[0], (np.ndarray, Tensor))
+    return tuple(data) if is_pair else data
 
 
 def is_data_set(data: Data) -> bool:

@@ -17,7 +17,7 @@ from ..errors import ShapeError, message
 from ..nn import BatchNorm1d, BatchNorm2d, Module
 from ..nn.functional import cross_entropy
 from ..signatures import judged
-from .evaluate import Data, classes_of
+from .evaluate import Data, classes_of, pair_of
 from .examples import check_alike, class_counts, described, examples_of, labels_of, length, pictures_of, try_out, two_examples
 from .loop import Loop, check_resumable
 from .modes import training
@@ -132,6 +132,7 @@ def fit(
     >>> fit(net, (X, targets), loss=nn.functional.mse_loss)  # doctest: +SKIP
     """
     settings = Settings.of(locals())
+    train, val, test = map(pair_of, (train, val, test))
     if isinstance(train, DataLoader):
         settings.take_over(train, device)
     checkpoint_every = None if checkpoint_every is None else integer("fit", "checkpoint_every", checkpoint_every)
