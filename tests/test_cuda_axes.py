@@ -60,7 +60,7 @@ def test_convolution(xp: Any, shape: Any, weight: Any, options: Any, dtype: str)
 
 def test_the_general_way_by_itself(xp: Any) -> None:
     """On images too, which another takes where it may."""
-    assert xp.algorithms == ("simt", "general")
+    assert xp.algorithms[-2:] == ("simt", "general")
     case = ConvCase.of((1, 2, 4, 3), (4, 1, 2, 3), groups=2, padding=1, stride=(1, 2))
     g, (x, w, grad) = case.geometry, map(xp.from_numpy, (case.x, case.w, case.grad))
     with only("general"):

@@ -14,7 +14,10 @@ from numbacnn.errors import DeviceError, OutOfMemoryError
 from numbacnn.kernels.cuda import memory
 from numbacnn.kernels.cuda.driver import SIMULATED
 
-pytestmark = pytest.mark.skipif(not SIMULATED, reason="needs NUMBA_ENABLE_CUDASIM=1; test_simulator.py runs it simulated")
+pytestmark = [
+    pytest.mark.skipif(not SIMULATED, reason="needs NUMBA_ENABLE_CUDASIM=1; test_simulator.py runs it simulated"),
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),
+]
 
 
 @pytest.fixture(autouse=True)

@@ -385,4 +385,4 @@ def test_a_step_without_work_that_returns_what_it_is_not_given():
 def test_kernels_are_timed():
     step = nc.compile(lambda x: x * 2 + 1)
     profile = nc.profile(step, tensor(np.ones(2, np.float32)), repeat=1)
-    assert [row.kernel for row in profile.rows] == ["binary", "binary"]
+    assert [row.kernel for row in profile.rows] == ["wide_binary_2", "wide_binary_0"]
