@@ -76,18 +76,23 @@ class Launch:
 
     @property
     def kernel(self) -> str:
-        """Where the function is, of its mangled name: ``numbacnn.kernels.cuda.simt.conv.gather``."""
+        """Where the function is, of its mangled name, without the number of its source: ``numbacnn.kernels.cuda.simt.conv.gather``."""
         names, at = [], self.name.find("N") + 1
         while found := re.match(r"\d+", self.name[at:]):
             size, at = int(found[0]), at + found.end()
             names.append(self.name[at : at + size])
             at += size
-        return ".".join(names).removeprefix("cudapy.")
+        return unnumbered(".".join(names).removeprefix("cudapy."))
 
     @property
     def numbers(self) -> bytes:
         """The arguments without what has eight bytes: addresses, mostly. Nothing where the image is not PTX: its layout isn't known."""
         return b"".join(self.arguments[at : at + size] for at, size in parameters(self.ptx) if size != 8) if self.ptx else b""
+
+
+def unnumbered(name: str) -> str:
+    """A kernel's name without what says of which source it was made."""
+    return re.sub(r"_[0-9a-f]{10}$", "", name)
 
 
 def parameters(ptx: str) -> list[tuple[int, int]]:
@@ -153,7 +158,7 @@ class Driver:
                 sys.setprofile(watch)
 
         # a plan that is recorded looks at all code but the library's: this is none of the step's
-        run.__code__ = run.__code__.replace(co_filename=os.path.join(os.path.dirname(sys.modules["numbacnn"].__file__), "device"))
+        run.__code__ = run.__code__.replace(co_filename=str(HERE.parent / "numbacnn" / "device"))
         self._runner = _Runner(run)
         self._lib.fake_run(self._runner)
 
