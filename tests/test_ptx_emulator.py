@@ -10,6 +10,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import fake_driver
 import numpy as np
@@ -83,6 +84,28 @@ def layers(where: str) -> Any:
     return net
 
 
+def residuals(x: Any) -> Any:
+    """What batch normalisation's launches do besides, forward and backward: additions, ReLUs, gradients that come from two sides."""
+    from numbacnn import nn
+    from numbacnn.nn import functional as F
+
+    first, second = (nn.BatchNorm2d(x.shape[1]).to(x.device) for _ in range(2))
+    y = F.relu(first(x) + x)
+    return F.relu(second(F.relu(first.train(False)(y))) + y)
+
+
+def apart(x: Any) -> Any:
+    """0: in launches apart there come the same bits, forward and backward."""
+    import numbacnn as nc
+
+    made = []
+    for waits in (False, True):
+        with mock.patch.object(nc.backends.get(x.device), "_may_wait", lambda waits=waits: waits, create=True):
+            y = residuals(x)
+            made.append(nc.cat([y.detach(), *nc.grad(y, x, y.detach())]))
+    return made[0] - made[1]
+
+
 def exact_cases() -> dict[str, Case]:
     """What small integers tell exactly: name -> (function, arrays)."""
     import numbacnn as nc
@@ -116,6 +139,7 @@ def exact_cases() -> dict[str, Case]:
         "average pooling": (lambda x: F.avg_pool2d(x * 4, 2), (x,)),
         "volumes": (volumes, ()),
         "pictures": (pictures, ()),
+        "launches apart": (apart, (real(4, 33, 5, 5),)),
         "labels": (lambda x, y: F.one_hot(y, 6).to(np.float32) * x, (whole(7, 6), labels)),
     }
 
@@ -164,6 +188,7 @@ def close_cases() -> dict[str, Case]:
         "cross entropy": (lambda x, y: F.cross_entropy(x.reshape(10, 42)[:, :7], y, label_smoothing=0.1), (x, labels)),
         "batch norm": (lambda x: normed(x, True), (x,)),
         "batch norm, evaluated": (lambda x: normed(x, False), (x,)),
+        "residuals": (residuals, (real(4, 33, 5, 5),)),
         "average of all": (lambda x: F.adaptive_avg_pool2d(x, 1), (x,)),
         "average of parts": (lambda x: F.adaptive_avg_pool2d(x, (3, 4)), (x,)),
         "sgd": (stepped("sgd"), (x,)),
