@@ -251,6 +251,7 @@ def test_losses_take_size_average_and_reduce() -> None:
         loss = torch.nn.MSELoss(size_average=average, reduce=reduce)
         for result in (loss(x, y), torch.nn.functional.mse_loss(x, y, size_average=average, reduce=reduce)):
             assert np.array_equal(result.numpy(), wanted)
+        assert isinstance(loss, torch.nn.modules.loss._Loss) and not isinstance(torch.nn.ReLU(), torch.nn.modules.loss._Loss)
     assert torch.nn.modules.loss._Loss(None, None, "sum").reduction == torch.nn.modules.loss._Loss(False).reduction == "sum"
     weight, labels = nc.ones(2), nc.tensor([0, 1])
     assert torch.nn.CrossEntropyLoss(weight, False).reduction == torch.nn.BCELoss(None, False).reduction == "sum"

@@ -487,6 +487,10 @@ GaussianNLLLoss()(x, z, q)
 GaussianNLLLoss(full=True, eps=0.7)(x, z, q)
 GaussianNLLLoss()(x, z, q.detach()[..., 0])
 GaussianNLLLoss()(x, z, q[..., :1])
+PairwiseDistance()(x, z)
+PairwiseDistance(1.0, 0.5, True)(x, z)
+CosineSimilarity()(x, z)
+CosineSimilarity(-1, 2.0)(x, z)
 SoftMarginLoss()(x, s)
 MultiLabelSoftMarginLoss()(x, t)
 MultiLabelSoftMarginLoss(v)(x, t)
@@ -511,6 +515,30 @@ functional.one_hot(c, 9)
 """.strip().splitlines()
 
 
+def test_a_variance_below_zero_gives_nan() -> None:
+    """Where PyTorch looks at the values, and raises."""
+    x, var = nc.zeros(3, requires_grad=True), nc.tensor([1.0, -1.0, 0.0])
+    losses = nn.functional.gaussian_nll_loss(x, nc.ones(3), var, reduction="none")
+    assert np.isnan(losses.detach().numpy()).tolist() == [False, True, False]
+    losses.sum().backward()
+    assert np.isnan(x.grad.numpy()).tolist() == [False, True, False]
+    with pytest.raises(ValueError, match="negative"):
+        torch.nn.functional.gaussian_nll_loss(torch.zeros(3), torch.ones(3), torch.tensor(var.numpy()))
+
+
+def test_members_by_name_as_pytorch_has_them() -> None:
+    mine, other = (m.Sequential(m.Linear(2, 3), m.Sequential(m.BatchNorm2d(4))) for m in (nc.nn, torch.nn))
+    for name, t in other.named_parameters():
+        assert mine.get_parameter(name) is dict(mine.named_parameters())[name] and mine.get_parameter(name).shape == tuple(t.shape)
+    for name, _ in other.named_buffers():
+        assert mine.get_buffer(name) is dict(mine.named_buffers())[name]
+    assert list(mine.state_dict(prefix="net.")) == list(other.state_dict(prefix="net."))
+    for get, name in (("get_parameter", "0.running_mean"), ("get_parameter", "2.weight"), ("get_buffer", "1.0.weight"), ("get_buffer", "")):
+        for net in (mine, other):
+            with pytest.raises(AttributeError):
+                getattr(net, get)(name)
+
+
 def _loss_names(library: Any, more: tuple[int, ...], case: int) -> dict[str, Any]:
     rng = np.random.default_rng(case)
     n, k = (int(v) for v in rng.integers(3, 6, 2))
@@ -530,7 +558,7 @@ def _loss_names(library: Any, more: tuple[int, ...], case: int) -> dict[str, Any
 @pytest.mark.parametrize("expression", LOSSES)
 def test_losses(expression: str) -> None:
     """Values and gradients, with each reduction, of rows and of pictures."""
-    reductions = [""] if "functional" in expression else ["mean", "sum", "none", *["batchmean"] * ("KLDiv" in expression)]
+    reductions = [""] if "Loss" not in expression else ["mean", "sum", "none", *["batchmean"] * ("KLDiv" in expression)]
     for case, (more, reduction) in enumerate(itertools.product(((), (2, 3)), reductions)):
         first, *rest = expression.split(")(", 1)
         code = f"{first}{', ' * (first[-1] != '(')}reduction={reduction!r})({rest[0]}" if reduction else expression

@@ -13,6 +13,7 @@ from numbacnn import nn
 
 from ..nn import functional as F
 from ..nn import init as initialisers
+from ..nn.loss import _Loss as OurLoss
 
 __all__ = ["DataParallel", "_Loss", "data_parallel"]
 
@@ -43,8 +44,13 @@ def reduction_of(args: tuple[Any, ...], options: dict[str, Any]) -> tuple[tuple[
     return args, {**options, "reduction": "none" if reduce is False else "sum" if average is False else "mean"}
 
 
-class _Loss(nn.Module):
-    """The base of PyTorch's losses, of which people make their own."""
+class _AnyLoss(type(nn.Module)):  # type: ignore[misc]
+    def __instancecheck__(cls, x: object) -> bool:
+        return super().__instancecheck__(x) or (cls is _Loss and isinstance(x, OurLoss))
+
+
+class _Loss(nn.Module, metaclass=_AnyLoss):
+    """The base of PyTorch's losses, of which people make their own; the library's are instances too."""
 
     def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
         super().__init__()

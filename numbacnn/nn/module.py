@@ -246,6 +246,43 @@ class Module:
                 raise AttributeError(message("get_submodule", f"the name of a module in {type(self).__name__}", repr(target)))
         return found
 
+    @judged
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter that has this dotted name.
+
+        Raises:
+            AttributeError: where there is none.
+
+        >>> import numbacnn as nc
+        >>> nc.nn.Sequential(nc.nn.Linear(2, 3)).get_parameter("0.bias").shape
+        (3,)
+        """
+        return self._member("get_parameter", "_parameters", "parameter", target)
+
+    @judged
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer that has this dotted name.
+
+        Raises:
+            AttributeError: where there is none.
+
+        >>> import numbacnn as nc
+        >>> nc.nn.Sequential(nc.nn.BatchNorm2d(3)).get_buffer("0.running_mean").shape
+        (3,)
+        """
+        return self._member("get_buffer", "_buffers", "buffer", target)
+
+    def _member(self, op: str, table: str, kind: str, target: str) -> Any:
+        """A parameter or a buffer by its dotted name."""
+        path, _, name = target.rpartition(".")
+        try:
+            found = getattr(self.get_submodule(path), table).get(name)
+        except AttributeError:
+            found = None
+        if found is None:
+            raise AttributeError(message(op, f"the name of a {kind} in {type(self).__name__}", repr(target)))
+        return found
+
     def modules(self) -> Iterator[Module]:
         """This module and all below it, each once."""
         return (module for _, module in self.named_modules())
@@ -397,8 +434,11 @@ class Module:
                     yield _join(path, name), module, name, t
             stack += [(_join(path, name), child) for name, child in reversed(module._modules.items()) if child is not None]
 
-    def state_dict(self) -> OrderedDict[str, Tensor]:
+    def state_dict(self, *, prefix: str = "") -> OrderedDict[str, Tensor]:
         """Parameters and persistent buffers by dotted name, detached; they share the module's memory.
+
+        Args:
+            prefix: what each name begins with, its dot included.
 
         Raises:
             RuntimeError: where a lazy layer has not seen its first batch.
@@ -407,12 +447,13 @@ class Module:
         >>> {name: t.shape for name, t in nc.nn.Linear(2, 3).state_dict().items()}
         {'weight': (3, 2), 'bias': (3,)}
         """
+        _check_prefix("state_dict", prefix)
         entries = list(self._entries())
         lazy = [name for name, module, _, _ in entries if isinstance(module, LazyModule)]
         if lazy:
             received = f"uninitialized {', '.join(lazy)}"
             raise RuntimeError(message("state_dict", "parameters that have a shape", received, "run one batch first"))
-        return OrderedDict((name, t.detach()) for name, _, _, t in entries)
+        return OrderedDict((prefix + name, t.detach()) for name, _, _, t in entries)
 
     @judged
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> LoadReport:

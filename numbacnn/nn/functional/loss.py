@@ -301,7 +301,7 @@ def gaussian_nll_loss(
         input, target: of one shape.
         var: of that shape, or with 1 for the last axis, or without the last axis, or one number.
         full: adds log(2 pi) / 2.
-        eps: no variance counts as less.
+        eps: no variance counts as less; one below 0 gives NaN.
         reduction: as for all losses.
     """
     op = "gaussian_nll_loss"
@@ -315,8 +315,8 @@ def gaussian_nll_loss(
         var = var.unsqueeze(-1)
     if var.shape not in (input.shape, (*input.shape[:-1], 1)):
         raise ShapeError(message(op, f"variances {input.shape}, or with 1 for the last axis", f"variances {var.shape}"))
-    var, away = at_least(var, eps), input - target
-    losses = 0.5 * (var.log() + away * away / var)
+    bounded, away = at_least(var, eps) + where(var < 0, math.nan, 0.0), input - target
+    losses = 0.5 * (bounded.log() + away * away / bounded)
     return _reduced(op, losses + 0.5 * math.log(2 * math.pi) if flag(op, "full", full) else losses, reduction)
 
 
