@@ -10,6 +10,7 @@ import pytest
 import numbacnn as nc
 from numbacnn import backends
 from numbacnn.data import DataLoader, ImageDataset
+from numbacnn.errors import ShapeError
 from numbacnn.kernels.cuda.driver import SIMULATED
 
 pytestmark = pytest.mark.skipif(not SIMULATED, reason="needs NUMBA_ENABLE_CUDASIM=1; test_simulator.py runs it simulated")
@@ -46,3 +47,13 @@ def test_arrays_of_bytes_stay_bytes() -> None:
     x = np.arange(12, dtype=np.uint8).reshape(3, 4)
     assert [batch.dtype for batch, _ in DataLoader((x, np.arange(3)), device="cuda")] == [np.uint8] * 3
     assert nc.tensor(x, device="cuda").dtype == np.uint8
+
+
+def test_a_transform_may_give_other_channels() -> None:
+    def repeated(batch: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        return np.repeat(batch, 3, axis=3)
+
+    found, wanted = ([x.numpy() for x, _ in DataLoader(pictures(1, 0.5, 0.25), 5, transform=repeated, device=d)] for d in ("cuda", "cpu"))
+    assert np.array_equal(found, wanted) and found[0].shape == (5, 3, 3, 4)
+    with pytest.raises(ShapeError, match="mean with 1 or C = 1 values; received 3 values"):
+        next(iter(DataLoader(pictures(3, (0.1, 0.2, 0.3), 1.0), 5, transform=lambda batch, _: batch[..., :1], device="cuda")))

@@ -381,7 +381,7 @@ def test_a_case_gives_the_same_bits_again(name: str) -> None:
 
 
 def test_a_compiled_step_of_other_bits_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    def off(step: Callable[..., Any], disable: bool) -> Callable[..., Any]:
+    def off(step: Callable[..., Any], disable: bool, fullgraph: bool) -> Callable[..., Any]:
         return lambda x, y: step(x if disable else x * 1.001, y)
 
     monkeypatch.setattr(two_paths, "compile", off)

@@ -54,7 +54,7 @@ _DEVICES = {
 _ALIASES = {"cuda:0": "cuda"}  # one GPU is used
 _loaded: dict[str, Backend] = {}
 _keepers: weakref.WeakSet[Any] = weakref.WeakSet()
-_keeping = lock()
+_loading, _keeping = lock(reentrant=True), lock()
 
 
 def names() -> tuple[str, ...]:
@@ -76,7 +76,10 @@ def get(device: str, op: str = "device") -> Backend:
     if backend is None:
         if device not in _DEVICES:
             raise DeviceError(message(op, f"one of {' and '.join(map(repr, _DEVICES))}", repr(device)))
-        backend = _loaded[device] = importlib.import_module(_DEVICES[device].module, __name__).create()
+        with _loading:
+            if device not in _loaded:
+                _loaded[device] = importlib.import_module(_DEVICES[device].module, __name__).create()
+        backend = _loaded[device]
     return backend
 
 

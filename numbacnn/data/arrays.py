@@ -103,7 +103,8 @@ class Arrays:
         return [[self._scaled(a) for a in x], *others]
 
     def _scaled(self, x: np.ndarray) -> np.ndarray:
-        if self.pictures is None or (self.there and x.dtype == np.uint8):
+        there = self.there and x.dtype == np.uint8 and x.shape[-1] == self.columns[0].arrays[0].shape[-1]
+        if self.pictures is None or there:
             return np.ascontiguousarray(x)
         return to_float(x, self.pictures.mean, self.pictures.std)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import sys
@@ -225,6 +226,10 @@ class Compiled:
                 returned = [self.function(*args, **options)]
                 go_back(tape, returned[0])
                 tape.place.settle()
+        except BaseException:
+            with contextlib.suppress(Exception):
+                tape.place.settle()  # no other thread would launch what waits on this tape
+            raise
         finally:
             recording.structure.recordings += 1
             recording.now.tape = None

@@ -68,7 +68,9 @@ class Arena:
 
     def room(self, place: Any, size: int, keeps: bool) -> Any:
         """Memory for a replay; where it ``keeps`` some for its backward, one that nobody else holds, None if there are too many."""
-        rooms, size = self._rooms.setdefault(place.device, [place.memory(0)]), size + LINE
+        if place.device not in self._rooms:
+            self._rooms[place.device] = [place.memory(0)]
+        rooms, size = self._rooms[place.device], size + LINE
         free = [i for i in range(1, len(rooms)) if references(rooms, i) == FREE] if keeps else [0]
         for i in free:
             if len(rooms[i]) >= size:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import children, config, nn, optim
+from ..data import DataLoader, ImageDataset
 from ..nn import functional as F
 from ..plan import compile
 from ..random import manual_seed
@@ -78,7 +79,7 @@ def both(numbers: Numbers, y: Tensor, *inputs: Tensor | None) -> Iterator[Tensor
 def arguments(device: str) -> Iterator[Tensor]:
     """Every type of number, and views: turned, reversed, with steps, broadcast, with many axes."""
     numbers = Numbers(device)
-    for dtype in ("float32", "float64", "int64", "uint8", "bool"):
+    for dtype in ("float32", "float64", "int64", "int32", "int16", "int8", "uint8", "bool"):
         x = numbers.whole(2, 5, 7, 3, dtype=dtype)
         yield x.permute(2, 0, 1).flip((0, 2))[1:, ::2]
         yield x[1, 2:].expand(4, 5, 3).reshape(-1)
@@ -101,6 +102,21 @@ def reuse(device: str) -> list[Tensor]:
         del x, y
         zeros(1000 + 331 * (i % 11), device=device).add_(float(i))
     return kept
+
+
+@case("values from the host")
+def uploads(device: str) -> Iterator[Tensor]:
+    """More than is brought in one piece, while kernels use what came before; pictures, which come as bytes."""
+    numbers = Numbers(device)
+    total = zeros(1_300_003, device=device)
+    for _ in range(3):
+        total.add_(numbers(1_300_003, grad=False))
+    yield total
+    pictures = ImageDataset(
+        np.arange(7 * 5 * 3 * 3, dtype=np.uint8).reshape(7, 5, 3, 3), np.arange(7), tuple("abcdefg"), mean=(0.4,), std=(0.3,)
+    )
+    for x, y in DataLoader(pictures, batch_size=3, device=device):
+        yield from (x, y)
 
 
 @case("pointwise functions", FUSED)
@@ -302,7 +318,7 @@ def trained(device: str, make: Callable[[], nn.Module], shape: tuple[int, ...], 
             optimiser.step()
             return loss
 
-        take = compile(step, disable=way == "eager")
+        take = compile(step, disable=way == "eager", fullgraph=True)
         lost = [take(numbers(*shape, grad=False), numbers.whole(10, shape[0])).detach().clone() for _ in range(steps)]
         found[way] = [*lost, *net.state_dict().values()]
         for i, (eager, replayed) in enumerate(zip(found["eager"], found[way])):

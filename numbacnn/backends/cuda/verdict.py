@@ -37,7 +37,7 @@ LIMITS = {"compiling": 300.0, "comparing": 60.0}
 
 CASES = "numbacnn.testing.two_paths"  # by name: it stands on a floor far above, and is imported by another process only
 PACKAGE = Path(__file__).parents[2]
-SOURCES = ("kernels/cuda", "backends/cuda", "testing/two_paths.py")
+SOURCES = ("kernels/cuda", "backends/cuda", "plan", "testing/two_paths.py", "config.py", "formulas.py", "names.py", "recording.py")
 AGAIN = "numbacnn doctor --check-cuda"
 
 _deciding = lock()

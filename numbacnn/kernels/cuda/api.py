@@ -14,21 +14,21 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import DeviceError, message
+from ...errors import DeviceError, OutOfMemoryError, message
 from .driver import cuda
 
 __all__ = [
     "OUT_OF_MEMORY",
     "call",
     "enter",
+    "error_of",
     "event",
-    "failed",
     "function",
     "is_over",
+    "name_of",
     "page_locked",
-    "refused",
     "require",
-    "told",
+    "translated",
     "wait_for",
 ]
 
@@ -103,15 +103,16 @@ def call(name: str, *arguments: Any) -> None:
     enter()
     error = function(name)(*arguments)
     if error:
-        raise failed(name, error)
+        raise error_of(name, error)
 
 
-def failed(name: str, error: int) -> DeviceError:
+def error_of(name: str, error: int) -> DeviceError:
     """What there is to raise where a function has failed with this number."""
-    return DeviceError(message("cuda", f"{name} to succeed", f"{refused(error)} ({error})", HINTS.get(error, "")))
+    kind = OutOfMemoryError if error == OUT_OF_MEMORY else DeviceError
+    return kind(message("cuda", f"{name} to succeed", f"{name_of(error)} ({error})", HINTS.get(error, "")))
 
 
-def refused(error: int) -> str:
+def name_of(error: int) -> str:
     """The driver's name for an error."""
     found = c_char_p()
     function("cuGetErrorName")(error, byref(found))
@@ -127,9 +128,10 @@ def event() -> c_void_p:
 
 def is_over(event: c_void_p) -> bool:
     """Whether that is so now."""
+    enter()
     error = function("cuEventQuery")(event)
     if error not in (0, NOT_READY):
-        raise failed("cuEventQuery", error)
+        raise error_of("cuEventQuery", error)
     return not error
 
 
@@ -152,13 +154,13 @@ _here = threading.local()
 def enter() -> None:
     """Make the device's context this thread's, once: Numba asks the driver at every launch whose it is."""
     if not hasattr(_here, "entered"):
-        with told("a context of the device"):
+        with translated("a context of the device"):
             cuda.current_context()
         _here.entered = True
 
 
 @contextlib.contextmanager
-def told(expected: str) -> Iterator[None]:
+def translated(expected: str) -> Iterator[None]:
     """What Numba says of the driver's errors inside is said as the library says them."""
     try:
         yield

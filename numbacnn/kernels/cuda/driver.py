@@ -163,7 +163,7 @@ def _argument(value: Any) -> Any:
     # Few specialisations: every Python int is a uint32 and every tuple of integers one of int32 (strides may be negative).
     if isinstance(value, int):
         return np.uint32(value)
-    if isinstance(value, tuple) and isinstance(value[0], (int, np.integer)):
+    if isinstance(value, tuple) and value and isinstance(value[0], (int, np.integer)):
         return tuple(np.int32(v) for v in value)
     return value
 
@@ -201,7 +201,7 @@ def _spread(args: tuple[Any, ...]) -> list[Any]:
 
 
 def _pointers(value: Any) -> Any:
-    if isinstance(value, tuple) and value[0] is POINTERS:
+    if isinstance(value, tuple) and value and value[0] is POINTERS:
         return tuple(np.uint64(interface(a)["data"][0]) for a in value[1:])
     return value
 

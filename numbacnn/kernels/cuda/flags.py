@@ -33,6 +33,8 @@ class Flags(Generic[T]):
         """A kernel that was launched sets a flag, an int32, or not. What has ended without one is forgotten."""
         with self._lock:
             self._forget(len(self._values) - 1)
+            if len(self._waiting) == len(self._values):
+                return  # the first is set, and no other is ever told
             place, self._next = self._next, (self._next + 1) % len(self._values)
             api.call("cuMemcpyDtoHAsync_v2", self._values[place:].ctypes.data, flag.address, 4, None)
             api.call("cuEventRecord", self._events[place], None)
@@ -57,9 +59,11 @@ class Flags(Generic[T]):
     def first_set(self) -> T | None:
         """Wait for all, and give what the first flag that is set is about; then none is waited for."""
         with self._lock:
-            waiting, self._waiting = self._waiting, []
-            for place, about in waiting:
+            found = None
+            for place, about in self._waiting:
                 api.wait_for(self._events[place])
                 if self._values[place]:
-                    return about
-        return None
+                    found = about
+                    break
+            self._waiting = []
+            return found

@@ -88,7 +88,8 @@ class Launches:
                 api.call("cuGraphAddKernelNode_v2", ctypes.byref(nodes[-1]), graph, before, int(i > 0), described)
             api.call("cuGraphInstantiateWithFlags", ctypes.byref(self._graph), graph, 0)
         except BaseException:
-            api.call("cuGraphDestroy", graph)
+            with contextlib.suppress(Exception):
+                api.call("cuGraphDestroy", graph)
             raise
         self._nodes = nodes
         weakref.finalize(self, _destroy, self._graph, graph)

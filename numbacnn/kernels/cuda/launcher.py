@@ -17,7 +17,7 @@ import numpy as np
 from numba import types
 
 from ...recording import Numbers
-from . import api
+from . import api, memory
 from .driver import POINTERS, from_dtype
 from .memory import Buffer
 
@@ -30,6 +30,8 @@ CODES = {
     "bool": "?",
     "float32": "f",
     "float64": "d",
+    "int8": "b",
+    "int16": "h",
     "int32": "i",
     "int64": "q",
     "uint8": "B",
@@ -74,7 +76,7 @@ def _numba_type(value: Any) -> Any:
     kind = type(value)
     if kind is Buffer:
         return from_dtype(value.dtype)[::1]
-    if kind is tuple and value[0] is POINTERS:
+    if kind is tuple and value and value[0] is POINTERS:
         return types.UniTuple(types.uint64, len(value) - 1)
     if kind is tuple:
         return types.UniTuple(types.int32 if isinstance(value[0], int) else _numba_type(value[0]), len(value))
@@ -84,7 +86,7 @@ def _numba_type(value: Any) -> Any:
 def _compiled(kernel: Any, values: Sequence[Any]) -> _Compiled:
     """Numba compiles it, or loads it from disk."""
     signature = tuple(map(_numba_type, values))
-    with api.told(f"a driver that loads {kernel.__name__}"):
+    with api.translated(f"a driver that loads {kernel.__name__}"):
         made = kernel.compile(signature)
         handle = made._codelibrary.get_cufunc().handle
     if isinstance(handle, ctypes.c_void_p):  # Numba's own target
@@ -135,8 +137,11 @@ class Launcher:
         compiled, numbers = self.prepare(kernel, values)
         room.write(compiled, grid, block, numbers)
         error = self._launch(room.head, compiled.handle, None, room.extra)
+        if error == api.OUT_OF_MEMORY:  # a kernel's first launch may bring its code to the device
+            memory.empty()
+            error = self._launch(room.head, compiled.handle, None, room.extra)
         if error:
-            raise api.failed(f"the launch of {kernel.__name__}", error)
+            raise api.error_of(f"the launch of {kernel.__name__}", error)
 
     def launch_again(self, rooms: Sequence[Packed], handles: Sequence[int]) -> None:
         """Launch what was packed before, in order."""
@@ -144,7 +149,7 @@ class Launcher:
         for room, handle in zip(rooms, handles):
             error = self._launch(room.head, handle, None, room.extra)
             if error:
-                raise api.failed("a launch", error)
+                raise api.error_of("a launch", error)
 
     def prepare(self, kernel: Any, values: Sequence[Any]) -> tuple[_Compiled, list[Any]]:
         """The kernel for arguments of these types, and the numbers that they are to the driver."""
@@ -155,7 +160,7 @@ class Launcher:
             if kind is Buffer:
                 key.append(value.tag)
                 numbers.append(value.address)
-            elif kind is tuple and value[0] is POINTERS:
+            elif kind is tuple and value and value[0] is POINTERS:
                 key += POINTERS, len(value)
                 numbers += [array.address for array in value[1:]]
             elif kind is tuple:

@@ -23,7 +23,7 @@ from .driver import SIMULATED, borrow
 __all__ = ["Block", "Buffer", "Pool", "account", "allocate", "empty", "new", "pool"]
 
 LEAST = 512
-"""Bytes of the smallest block. The driver aligns what it gives to as many."""
+"""Bytes of the smallest block. All begin at multiples of 256, as what the driver gives does; kernels need 16."""
 
 
 class _Account:
@@ -62,7 +62,7 @@ class Block:
     def __init__(self, pool: Pool, address: int, size: int) -> None:
         self.pool, self.address, self.size = pool, address, size
 
-    def __del__(self) -> None:
+    def __del__(self, account: _Account = account) -> None:  # at the interpreter's end the module has no names any more
         account.in_use -= self.size
         self.pool.dropped[self.size].append(self.address)
 
@@ -167,9 +167,9 @@ def new(size: int) -> int:
     found = ctypes.c_uint64()
     error = api.function("cuMemAlloc_v2")(ctypes.addressof(found), size)
     if error == api.OUT_OF_MEMORY:
-        raise MemoryError(api.refused(error))
+        raise MemoryError(api.name_of(error))
     if error:
-        raise api.failed("cuMemAlloc_v2", error)
+        raise api.error_of("cuMemAlloc_v2", error)
     return found.value
 
 

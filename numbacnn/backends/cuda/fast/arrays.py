@@ -14,6 +14,7 @@ from ....kernels.cuda.flags import Flags
 from ....kernels.cuda.graph import Launches
 from ....kernels.cuda.launcher import Launcher
 from ....kernels.cuda.uploads import Uploads
+from ....locks import lock
 from ....recording import Numbers
 from .. import arrays
 from ..arrays import CudaArray
@@ -64,6 +65,7 @@ class Arrays(arrays.Arrays):
     def __init__(self) -> None:
         super().__init__()
         self.recorded = _Recorded(self)
+        self._making = lock()
         self._flags: Flags[tuple[Callable[[CudaArray], Exception], CudaArray]] | None = None
         if not driver.SIMULATED:
             api.require()
@@ -91,7 +93,8 @@ class Arrays(arrays.Arrays):
             return
         if recording.now.tape is not None:
             recording.now.tape.watches(fault, error, given)
-        self._flags = self._flags or Flags(arrays.WATCHED)
+        with self._making:
+            self._flags = self._flags or Flags(arrays.WATCHED)
         self._flags.add(self.flat(fault), (error, given))
 
     def move_watched(self, moved: Callable[[CudaArray], CudaArray]) -> None:

@@ -26,6 +26,7 @@ from .wide import all_axes, launch_wide
 
 __all__ = ["Conv"]
 
+TAPS = 65535  # a launch's blocks along the third axis, at most
 ACROSS = 16  # quads of channels that a block adds up: 256 bytes of a pixel
 
 
@@ -75,6 +76,8 @@ class Depthwise(conv.Cuda):
     def declines(self, g: ConvGeometry, dtype: DType) -> str:
         if not g.groups == g.c == g.oc:
             return "channels that are not each by itself"
+        if math.prod(g.kernel) > TAPS:
+            return f"more than {TAPS} taps"
         return "" if g.c % 4 == 0 else "a number of channels that is no multiple of 4"
 
     @staticmethod

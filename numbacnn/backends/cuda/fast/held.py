@@ -47,6 +47,6 @@ class Held(Arrays):
         held.settle()
         return super().to_numpy(x)
 
-    def synchronize(self) -> None:
+    def wait(self) -> None:
         held.settle()
-        super().synchronize()
+        super().wait()
