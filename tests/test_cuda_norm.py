@@ -379,6 +379,37 @@ class Residual(nn.Module):
         return F.relu(self.bn(self.conv(x)) + x)
 
 
+def test_an_error_in_a_recording_leaves_nothing_that_waits(launched):
+    bn, x = batch()
+    wanted = bits(bn(x))
+    kept: list[nc.Tensor] = []
+
+    @nc.compile
+    def step(x: nc.Tensor) -> None:
+        kept.append(bn(x))
+        raise KeyError
+
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            step(x)
+    assert in_thread(lambda: bits(kept[-1])) == wanted
+
+
+def test_a_plan_names_the_lines_that_waited():
+    bn, x = batch()
+
+    @nc.compile
+    def step(x: nc.Tensor) -> nc.Tensor:
+        y = F.relu(bn(x))
+        return y * 2.0
+
+    for _ in range(3):
+        step(x)
+    (plan,) = (plan for entry in step._entries.values() for plan in entry.plans)
+    lines = [int(row.line.rpartition(":")[2]) for row in plan.tape.rows]
+    assert [line - lines[0] for line in lines[:3]] == [0, 0, 1], nc.explain(step)
+
+
 def test_a_plan_has_the_bits_of_eager_steps_and_their_launches():
     found = []
     for wrap in (lambda f: f, nc.compile):

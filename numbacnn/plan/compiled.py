@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import sys
@@ -225,14 +224,10 @@ class Compiled:
             with reached.watching():
                 returned = [self.function(*args, **options)]
                 go_back(tape, returned[0])
-                tape.place.settle()
-        except BaseException:
-            with contextlib.suppress(Exception):
-                tape.place.settle()  # no other thread would launch what waits on this tape
-            raise
         finally:
             recording.structure.recordings += 1
             recording.now.tape = None
+            tape.place.settle()
         finish(tape, returned, numbers)
         backends.get(backends.DEFAULT).empty_cache()  # what it took is free
         if recording.structure.changes != tape.structure and tape.reason is None:

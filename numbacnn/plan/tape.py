@@ -68,6 +68,8 @@ class Tape:
     """Where the step's memory lies: a device, as ``memory`` has it."""
     part: tuple[str, str] = ("forward", "")
     """The pass that runs, and the layer that it belongs to: its name in the network, and its class."""
+    line: str | None = None
+    """The line of the user's code from which launches come that have waited."""
     structure: int = field(default_factory=lambda: recording.structure.changes)
     """How often modules, parameters and optimisers' groups were changed before the step."""
 
@@ -163,7 +165,20 @@ class Tape:
         if any(isinstance(a, np.ndarray) for a in args):
             self.refuse("a kernel of a device is given memory of the host")
         if self.reason is None:
-            self.rows.append(DeviceLaunch(function, kernel, tuple(map(self._value, args)), self.part, _line()))
+            self.rows.append(DeviceLaunch(function, kernel, tuple(map(self._value, args)), self.part, self.line or _line()))
+
+    def here(self) -> tuple[tuple[str, str], str]:
+        """The part and the line of the user's code that run."""
+        return self.part, _line()
+
+    @contextlib.contextmanager
+    def back(self, here: tuple[tuple[str, str], str]) -> Iterator[None]:
+        """What is launched inside has waited since then."""
+        before, (self.part, self.line) = (self.part, self.line), here
+        try:
+            yield
+        finally:
+            self.part, self.line = before
 
     def watches(self, fault: Any, error: Callable[..., Exception], given: Any) -> None:
         """The device judges an array, and somebody who reads a result gets the error."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from ... import recording
@@ -22,7 +22,7 @@ class Held:
 
     def __init__(self) -> None:
         self.tape, self.thread, self.runs = recording.now.tape, threading.get_ident(), False
-        self.part = getattr(self.tape, "part", None)  # to whose pass and layer they belong
+        self.here = None if self.tape is None else self.tape.here()
 
     def run(self) -> None:
         """Launch them."""
@@ -55,11 +55,10 @@ def settle() -> None:
         if held is None or held.runs or (held.tape is not None and held.thread != threading.get_ident()):
             return
         tape, recording.now.tape = recording.now.tape, held.tape
-        if held.tape is not None:
-            part, held.tape.part = held.tape.part, held.part
         held.runs = True
         try:
-            held.run()
+            with nullcontext() if held.tape is None else held.tape.back(held.here):
+                held.run()
         except Exception:
             now.held = None
             raise
@@ -68,8 +67,6 @@ def settle() -> None:
         finally:
             held.runs = False
             recording.now.tape = tape
-            if held.tape is not None:
-                held.tape.part = part
 
 
 def seen(array: Any) -> None:
