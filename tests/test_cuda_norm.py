@@ -95,7 +95,7 @@ def reference(x: np.ndarray, w: np.ndarray, b: np.ndarray, g: np.ndarray, eps: f
     return [normal * w.reshape(along) + b.reshape(along), mean, var * n / (n - 1), dx, dw, db]
 
 
-@pytest.mark.parametrize("shape", [(3, 5, 2, 3), (70, 3), (2, 1, 41), (2, 9, 3, 3), (5, 2, 2, 1, 7)])
+@pytest.mark.parametrize("shape", [(3, 5, 2, 3), (70, 3), (300, 3), (2, 1, 41), (2, 9, 3, 3), (5, 2, 2, 1, 7)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_ragged_shapes_against_float64(shape, dtype):
     c = shape[1]

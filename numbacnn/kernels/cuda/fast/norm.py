@@ -155,10 +155,16 @@ def normalise(
         if c < cols:
             s = lane
             while s < slices:
-                i = U(U(s * cols) + c)
-                size = least(chunk, U(rows - U(s * chunk)))
-                n, center, m2 = join(n, center, m2, real(size), means[i], squares[i])
-                s = U(s + lanes)
+                for j in range(ROWS):
+                    i = U(U(least(U(s + U(U(j) * lanes)), U(slices - U(1))) * cols) + c)
+                    group[j] = means[i]
+                    other[j] = squares[i]
+                for j in range(ROWS):
+                    o = U(s + U(U(j) * lanes))
+                    if o < slices:
+                        size = least(chunk, U(rows - U(o * chunk)))
+                        n, center, m2 = join(n, center, m2, real(size), group[j], other[j])
+                s = U(s + U(U(ROWS) * lanes))
         part_n[t] = n
         part_mean[t] = center
         part_m2[t] = m2
@@ -287,9 +293,15 @@ def grad_input(
     if c < cols:
         s = lane
         while s < slices:
-            total += totals[U(U(s * cols) + c)]
-            product += products[U(U(s * cols) + c)]
-            s = U(s + lanes)
+            for j in range(ROWS):
+                i = U(U(least(U(s + U(U(j) * lanes)), U(slices - U(1))) * cols) + c)
+                group[j] = totals[i]
+                other[j] = products[i]
+            for j in range(ROWS):
+                if U(s + U(U(j) * lanes)) < slices:
+                    total += group[j]
+                    product += other[j]
+            s = U(s + U(U(ROWS) * lanes))
     part[t] = total
     part_product[t] = product
     add_lanes(part, part_product, t, shift)
