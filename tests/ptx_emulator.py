@@ -438,8 +438,9 @@ class Kernel:
 class Device:
     """Runs what the driver of this process is asked to launch. The first error stops it; ``error`` says which."""
 
-    def __init__(self, driver: Driver) -> None:
-        self.driver, self.error = driver, ""
+    def __init__(self, driver: Driver, change: Callable[[str], str] = lambda ptx: ptx) -> None:
+        """``change``: what it runs in place of a kernel's text."""
+        self.driver, self.error, self.change = driver, "", change
         self.kernels: dict[str, Kernel] = {}
         self.ran: Counter[str] = Counter()
         driver.run(self._launch)
@@ -448,7 +449,7 @@ class Device:
         if self.error:
             return LAUNCH_FAILED
         try:
-            kernel = self.kernels.get(launch.ptx) or self.kernels.setdefault(launch.ptx, Kernel(launch.ptx))
+            kernel = self.kernels.get(launch.ptx) or self.kernels.setdefault(launch.ptx, Kernel(self.change(launch.ptx)))
             self.ran[launch.kernel] += 1
             kernel.launch(launch.grid, int(np.prod(launch.block)), launch.arguments, Memory(self.driver.blocks()))
         except Exception as error:

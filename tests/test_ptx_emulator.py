@@ -5,6 +5,8 @@ All that happens on a device happens here but for its arithmetic units: argument
 
 from __future__ import annotations
 
+import hashlib
+import re
 import struct
 from collections.abc import Callable
 from fractions import Fraction
@@ -24,6 +26,9 @@ from test_ptx import kernels, own_functions, toolkit
 Case = tuple[Callable[..., Any], tuple[Any, ...]]
 CLOSE = 2e-6
 """Of the largest number: a sum in another order, and exponentials, which a device rounds otherwise."""
+
+IN_ANOTHER_ORDER = {"batch norm", "batch norm of many", "residuals"}
+"""Cases whose sums the fast path adds in another order than the safe one."""
 
 
 # -- the child ----------------------------------------------------------------------------------------------------------------
@@ -125,6 +130,8 @@ def exact_cases() -> dict[str, Case]:
         "largest": (lambda x: x.reshape(-1, 6).argmax(1), (x,)),
         "sum of rows": (lambda x: x.reshape(-1, 6).sum(1), (x,)),
         "sum of columns": (lambda x: x.reshape(-1, 6).sum(0) + x.reshape(-1, 6).max(0)[0], (x,)),
+        "sum of long rows": (lambda x: x.sum(1) + x.max(1)[0] + x.argmax(1), (whole(3, 701),)),
+        "sum of long columns": (lambda x: x.sum(0), (whole(701, 6),)),
         "product": (lambda a, b: a @ b, (whole(35, 17), whole(17, 9, seed=1))),
         "product of turned ones": (lambda a, b: a.T @ b.T, (whole(17, 35), whole(9, 17, seed=1))),
         "layer": (lambda x, w, b: F.linear(x, w, b), (whole(9, 20), whole(7, 20, seed=1), whole(7, seed=2))),
@@ -184,9 +191,11 @@ def close_cases() -> dict[str, Case]:
         "a user's function": (lambda x: own(x), (x,)),
         "remainder": (lambda x: x % 0.75, (x,)),
         "softmax": (lambda x: F.softmax(x, 3), (x,)),
+        "softmax of long rows": (lambda x: F.softmax(x, 1), (real(2, 701),)),
         "log of softmax": (lambda x: F.log_softmax(x, 1), (x,)),
         "cross entropy": (lambda x, y: F.cross_entropy(x.reshape(10, 42)[:, :7], y, label_smoothing=0.1), (x, labels)),
         "batch norm": (lambda x: normed(x, True), (x,)),
+        "batch norm of many": (lambda x: normed(x, True), (real(6, 5, 13, 11),)),
         "batch norm, evaluated": (lambda x: normed(x, False), (x,)),
         "residuals": (residuals, (real(4, 33, 5, 5),)),
         "average of all": (lambda x: F.adaptive_avg_pool2d(x, 1), (x,)),
@@ -198,8 +207,9 @@ def close_cases() -> dict[str, Case]:
     }
 
 
-def compared(device: Device, function: Any, arrays: tuple[Any, ...]) -> float | str:
-    """The largest difference between two devices' results, gradients included, of the largest number; or the error."""
+def compared(device: Device, function: Any, arrays: tuple[Any, ...]) -> tuple[float | str, str]:
+    """The largest difference between two devices' results, gradients included, of the largest number, or the error; what stands for the
+    bits of the second's results."""
     import numbacnn as nc
 
     found: list[list[np.ndarray]] = []
@@ -217,19 +227,37 @@ def compared(device: Device, function: Any, arrays: tuple[Any, ...]) -> float | 
         except Exception as error:
             said = f"{where}: {device.error or f'{type(error).__name__}: {error}'}"
             device.error = ""
-            return said
+            return said, ""
+    bits = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in found[1])).hexdigest()
     if [a.shape for a in found[0]] != [a.shape for a in found[1]]:
-        return "other shapes"
+        return "other shapes", bits
     scale = [np.abs(a.astype(np.float64)).max(initial=1e-30) for a in found[0]]
-    return max(float(np.abs(a.astype(np.float64) - b).max(initial=0) / s) for a, b, s in zip(*found, scale))
+    return max(float(np.abs(a.astype(np.float64) - b).max(initial=0) / s) for a, b, s in zip(*found, scale)), bits
 
 
 def operations() -> dict[str, Any]:
-    """How far the device's results are from the CPU's, and which kernels ran."""
+    """How far the device's results are from the CPU's, their bits, and which kernels ran."""
     own_functions()
     device = Device(Driver())
     exact, close = ({name: compared(device, *case) for name, case in cases().items()} for cases in (exact_cases, close_cases))
     return {"exact": exact, "close": close, "ran": sorted(device.ran)}
+
+
+PLANTED = {  # what is changed in each kernel's text, in which case, and what is said
+    "no barrier": (r"bar\.sync[^;]*;", "", "batch norm", "no barrier between two warps"),
+    "no barrier in a tile": (r"bar\.sync[^;]*;", "", "convolution", "no barrier between two warps"),
+    "no end": (r"setp\.(ge|gt)\.u32\s+(%p\d+), (%r\d+), %r\d+;", r"setp.\1.u32 \2, \3, 0x7fffffff;", "relu", "outside of memory"),
+    "another start": (r"(ld\.global\.v4[^;]*\[%rd\d+)(?:\+(\d+))?\]", r"\1+4]", "relu", "is not aligned"),
+}
+
+
+def planted() -> dict[str, str]:
+    """What is said where a kernel is wrong."""
+    cases, told, driver = exact_cases() | close_cases(), {}, Driver()
+    for name, (wrong, right, case, _) in PLANTED.items():
+        device = Device(driver, lambda ptx, wrong=wrong, right=right: re.sub(wrong, right, ptx))
+        told[name] = str(compared(device, *cases[case])[0])
+    return told
 
 
 def training() -> dict[str, Any]:
@@ -430,18 +458,27 @@ def test_a_compiled_step_has_the_bits_of_an_eager_one(path: str, driver: Path, c
 
 @pytest.mark.long
 @without_compiler
+def test_faults_in_the_librarys_kernels_are_noticed(driver: Path, cuda_home: Path) -> None:
+    script = "import json\nimport test_ptx_emulator as t\nprint(json.dumps(t.planted()))"
+    told = fake_driver.run(script, {"NUMBACNN_CUDA_PATH": "fast"}, driver=driver, home=cuda_home)
+    assert {name: said for name, said in told.items() if PLANTED[name][-1] not in said} == {}
+
+
+@pytest.mark.long
+@without_compiler
 def test_kernels_compute_what_the_cpu_does(driver: Path, cuda_home: Path) -> None:
     def child(expression: str, **environment: str) -> Any:
         script = f"import json\nimport test_ptx_emulator as t\nprint(json.dumps(t.{expression}))"
         return fake_driver.run(script, environment, driver=driver, home=cuda_home)
 
-    ran: set[str] = set()
-    for path in ("fast", "safe"):
-        found = child("operations()", NUMBACNN_CUDA_PATH=path)
+    found = {path: child("operations()", NUMBACNN_CUDA_PATH=path) for path in ("fast", "safe")}
+    for path, told in found.items():
         for part, limit in (("exact", 0), ("close", CLOSE)):
-            wrong = {name: d for name, d in found[part].items() if isinstance(d, str) or not d <= limit}
+            wrong = {name: d for name, (d, _) in told[part].items() if isinstance(d, str) or not d <= limit}
             assert not wrong, f"{path}: {wrong}"
-        ran |= set(found["ran"])
+    fast, safe = ({name: bits for part in ("exact", "close") for name, (_, bits) in told[part].items()} for told in found.values())
+    assert {name for name in fast if fast[name] != safe[name]} == IN_ANOTHER_ORDER
+    ran = set(found["fast"]["ran"]) | set(found["safe"]["ran"])
     patterns = child("all_kernels()")
     missed = set(patterns.values()) - {pattern for name, pattern in patterns.items() if name in ran}
     assert not missed, f"no case runs {sorted(missed)}"
