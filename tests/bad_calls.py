@@ -213,6 +213,8 @@ ROWS: dict[str, Callable[[], Call]] = {
     "Tensor.transpose": _method("transpose", 0, 1),
     "Tensor.squeeze": _method("squeeze", 0),
     "Tensor.unsqueeze": _method("unsqueeze", 0),
+    "Tensor.squeeze_": _method("squeeze_", 0),
+    "Tensor.unsqueeze_": _method("unsqueeze_", 0),
     "Tensor.flip": _method("flip", 0, 1),
     "Tensor.roll": _method("roll", (1, 2), (0, 1)),
     "Tensor.expand": _method("expand", 4, 2, 3),

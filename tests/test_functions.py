@@ -111,8 +111,8 @@ def test_every_name_has_a_row() -> None:
         T argmax argmin backward bool clone detach_ erf_ expm1_ fill_diagonal_ frac_ log1p_ masked_scatter_ register_hook
         retain_grad contiguous copy_ cpu cuda data detach device dim double dtype erf exp expand fill_ flatten flip
         float grad half int is_leaf item itemsize log log1p log_softmax long matmul max mean min ndim numpy permute pin_memory relu
-        requires_grad requires_grad_ reshape roll shape sigmoid size sqrt squeeze std sum t tan tanh to tolist transpose type unsqueeze
-        var view zero_
+        requires_grad requires_grad_ reshape roll shape sigmoid size sqrt squeeze squeeze_ std sum t tan tanh to tolist transpose type
+        unsqueeze unsqueeze_ var view zero_
     """.split()  # noqa: SIM905
     missing = []
     for name in sorted(set(dir(nc.Tensor)) & set(dir(torch.Tensor))):

@@ -526,6 +526,24 @@ def test_a_variance_below_zero_gives_nan() -> None:
         torch.nn.functional.gaussian_nll_loss(torch.zeros(3), torch.ones(3), torch.tensor(var.numpy()))
 
 
+def test_a_tensor_that_gets_another_shape() -> None:
+    """What was saved of it has changed, and a leaf with a gradient may not, as in PyTorch."""
+    for library in (nc, torch):
+        w, x = library.ones(3, requires_grad=True), library.ones(3)
+        y = (w * x).sum()
+        assert x.unsqueeze_(0) is x and tuple(x.shape) == (1, 3)
+        with pytest.raises(RuntimeError, match=r"in-?place"):
+            y.backward()
+        with pytest.raises(RuntimeError, match="leaf"):
+            w.unsqueeze_(0)
+        with library.no_grad():
+            assert tuple(w.unsqueeze_(0).squeeze_().shape) == (3,) and w.requires_grad
+    step = nc.compile(lambda x: x.unsqueeze_(0) * 2.0)
+    for _ in range(4):
+        assert step(nc.ones(3)).shape == (1, 3)
+    assert "a tensor gets another shape in place" in nc.explain(step)
+
+
 def test_members_by_name_as_pytorch_has_them() -> None:
     mine, other = (m.Sequential(m.Linear(2, 3), m.Sequential(m.BatchNorm2d(4))) for m in (nc.nn, torch.nn))
     for name, t in other.named_parameters():
@@ -1271,6 +1289,9 @@ WRITES = [
     "z = w = i.clone(); z &= 6; z |= 1; z ^= 2; out = w",
     "z = torch.ones(3, 4); z.fill_diagonal_(5.0); z *= x; out = z",
     "z = torch.ones(4, 2); z.fill_diagonal_(0); out = z",
+    "z = torch.ones(4); w = z[1:]; z.unsqueeze_(0).unsqueeze_(-1); z[0, 2] = 5.0; w.unsqueeze_(1); out = x * z[..., 0] + w.sum(0)",
+    "z = x * 2; z.unsqueeze_(1); z *= 3; z.squeeze_(); z.squeeze_(0); out = z * x",
+    "z = torch.ones(1, 3, 1); z.squeeze_((0, 2)); z += 1; out = z * x[:, :3]",
     "z = torch.ones(3, 4); z.diagonal(1).fill_(5.0); z.T.diagonal(-2).mul_(3.0); z *= x; out = z",
     "z = torch.ones(2, 3, 4); z.diagonal(-1, 1, 2).copy_(torch.arange(4.0).reshape(2, 2)); z *= x; out = z",
     "z = torch.ones(3, 4); z.diag().fill_(5.0); z *= x; out = z + x.T.diagonal(5).sum() + x.diagonal()[1]",

@@ -109,6 +109,9 @@ def normal(
     >>> normal(0.0, 1.0, (2, 3)).shape, normal(nc.zeros(4), 0.1).shape
     ((2, 3), (4,))
     """
+    for name, value in (("mean", mean), ("std", std)):
+        if not isinstance(value, (TensorBase, np.ndarray)):
+            number("normal", name, value, lambda v: True, "that is finite")
     if not np.all(np.asarray(std) >= 0):
         raise ValueError(message("normal", "std of at least 0", f"{std}"))
     given = [t for t in (mean, std) if isinstance(t, TensorBase)]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
-from .. import backends
+from .. import backends, recording
 from ..arguments import integer
 from ..errors import ShapeError, message
 from ..layout import channels_last
@@ -14,6 +14,7 @@ from ..ops.shape import Broadcast, Contiguous, Flip, Reshape, Roll, Transpose
 from ..signatures import judged
 from .core import TensorBase, apply
 from .operands import as_sizes, check_axes, check_axis, resolve_shape
+from .tape import mode
 
 if TYPE_CHECKING:
     from . import Tensor
@@ -167,6 +168,27 @@ class Shape(TensorBase):
         """With a new axis of size 1 before axis ``dim``."""
         at = check_axis("unsqueeze", dim, self.ndim + 1)
         return self.reshape(self.shape[:at] + (1,) + self.shape[at:])
+
+    def squeeze_(self, dim: Any = None) -> Self:
+        """:meth:`squeeze` of the tensor itself: it has another shape then, and the same memory."""
+        return self._become("squeeze_", self.squeeze(dim))
+
+    def unsqueeze_(self, dim: int) -> Self:
+        """:meth:`unsqueeze` of the tensor itself: it has another shape then, and the same memory."""
+        return self._become("unsqueeze_", self.unsqueeze(dim))
+
+    def _become(self, op: str, view: Tensor) -> Self:
+        """The tensor itself as a view of it."""
+        if self._requires_grad and mode.grad:
+            raise RuntimeError(
+                message(op, "a tensor that is not a leaf with a gradient", "such a leaf", f"call it under no_grad(), or {op[:-1]}")
+            )
+        recording.refuse("a tensor gets another shape in place")
+        if self.is_parameter:
+            recording.changed()
+        self.array, self._node = view.array, view._node
+        self.bump_version()
+        return self
 
     def expand(self, *sizes: Any) -> Tensor:
         """Axes of size 1 repeated (-1: as it is); a view."""
