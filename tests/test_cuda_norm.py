@@ -506,6 +506,18 @@ def test_threads_of_a_simulated_block_that_come_at_once_share_memory(monkeypatch
     assert found[0] is found[1] and found[0].shape == (2, 3) and found[0].dtype == np.float32
 
 
+def test_what_waits_is_no_part_of_the_account_of_memory():
+    _, x = batch()
+    used = nc.cuda.memory_allocated()
+    y = x + x
+    del y
+    assert nc.cuda.memory_allocated() == used
+    y = x + x
+    del y
+    backends.empty_cache()
+    assert nc.cuda.memory_reserved() == nc.cuda.memory_allocated()
+
+
 def test_nothing_is_kept_for_longer_than_it_waits():
     bn, x = batch()
     y = F.relu(bn(x))

@@ -60,8 +60,6 @@ class _Recorded(arrays.Recorded):
 class Arrays(arrays.Arrays):
     """Where flat arrays come from. On a GPU it lets all kernels of the library be launched without Numba, from the first instance on."""
 
-    account = memory.account
-
     def __init__(self) -> None:
         super().__init__()
         self.recorded = _Recorded(self)
@@ -72,6 +70,10 @@ class Arrays(arrays.Arrays):
             api.enter()
             self._uploads = Uploads()
             driver.launcher = driver.launcher or Launcher()
+
+    @property
+    def account(self) -> Any:
+        return memory.account
 
     def allocate(self, size: int, dtype: np.dtype) -> Any:
         return memory.allocate(size, dtype)

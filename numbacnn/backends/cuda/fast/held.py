@@ -50,3 +50,14 @@ class Held(Arrays):
     def wait(self) -> None:
         held.settle()
         super().wait()
+
+    def empty_cache(self) -> None:
+        """Give what is kept back to the driver."""
+        held.settle()
+        super().empty_cache()
+
+    @property
+    def account(self) -> Any:
+        """What memory is used for, but by what waits."""
+        held.settle()
+        return super().account
