@@ -42,6 +42,11 @@ class Listing:
         self._calls = [Called(functools.partial(row.function, row.kernel), row.values, table.at) for row in rows]
         self._segments = table.join(self._calls)
 
+    @property
+    def calls(self) -> int:
+        """How many of them Python launches one by one."""
+        return sum(isinstance(segment, Called) for segment in self._segments)
+
     def run(self) -> None:
         """Launch them."""
         self._ended = False

@@ -198,7 +198,7 @@ class Plan:
     @property
     def calls(self) -> int:
         """How many calls Python makes between the kernels."""
-        return len(self.tape.rows) - len(self._table.native)
+        return sum(part.calls for part in (self.forward, *(() if self._back is None else (self._back.part,))))
 
     @property
     def threads(self) -> int:

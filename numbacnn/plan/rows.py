@@ -204,6 +204,11 @@ class Part:
         self._threads: dict[int, int] = {}
 
     @property
+    def calls(self) -> int:
+        """How many of them Python calls, one by one."""
+        return sum(isinstance(segment, Called) for segment in self.segments)
+
+    @property
     def threads(self) -> int:
         """How many run it now; all, before the faster way is known."""
         most = launch.get_num_threads()
