@@ -332,11 +332,8 @@ ABSENT = {
 }
 
 
-def absent(name: str) -> Any:
-    return pytest.param(name, marks=[] if name == "no device" else [pytest.mark.long])
-
-
-@pytest.mark.parametrize("name", [absent(name) for name in ABSENT])
+@pytest.mark.long
+@pytest.mark.parametrize("name", ABSENT)
 def test_there_is_no_device(name: str, driver: Path, cuda_home: Path) -> None:
     environment, received = ABSENT[name]
     told = child("t.without_a_device()", None if name == "no driver" else driver, cuda_home, **environment)
