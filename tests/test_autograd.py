@@ -130,6 +130,7 @@ GRADIENTS: dict[type[ops.Op], list[tuple[Callable[..., nc.Tensor], list[nc.Tenso
     ],
     R.LogSoftmax: [(lambda x: x.log_softmax(-1), [real(3, 4)]), (lambda x: x.log_softmax(0), [real(3, 2, 2)])],
     S.Reshape: [(lambda x: x.reshape(3, 2) * x.reshape(3, 2), [real(2, 3)]), (lambda x: x.reshape(-1), [real(2, 3, 2, 2)])],
+    S.Diagonal: [(lambda x: x.diagonal(), [real(3, 4)]), (lambda x: x.diagonal(-1, 2, 0), [real(3, 2, 4)])],
     S.Transpose: [(lambda x: x.permute(2, 0, 1), [real(2, 3, 4)]), (lambda x: x.T @ x, [real(2, 3)])],
     S.Flip: [(lambda x: x.flip(0, -1) * x, [real(2, 3)])],
     S.Roll: [(lambda x: x.roll((1, -2), (0, 1)) * x.roll(4), [real(2, 3)])],

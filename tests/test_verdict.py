@@ -103,7 +103,7 @@ def test_a_good_verdict_is_found_once(processes: Processes, tmp_path: Path) -> N
     assert warned("fast") == [] and len(started) == 2  # a later process finds the file
     (file,) = tmp_path.iterdir()
     data = json.loads(file.read_bytes())
-    assert data["reason"] == "" and data["key"]["card"] == "one" and data["seconds"] > 0
+    assert data["reason"] == "" and data["key"]["card"] == "one" and data["seconds"] >= 0
     known = verdict.stored()
     assert known is not None and known.text.startswith("fast, the same as the safe one (found on 20")
 
