@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -73,7 +74,10 @@ def small(layers: list[str]) -> nn.Sequential:
     return nn.Sequential(*made, nn.AdaptiveAvgPool2d(1), nn.Flatten()).to("cuda")
 
 
-@settings(max_examples=20, phases=[Phase.generate])  # a smaller example would take the simulator minutes to find
+EXAMPLES = 20 if os.environ.get("NUMBACNN_LONG") else 6
+
+
+@settings(max_examples=EXAMPLES, phases=[Phase.generate])  # a smaller example would take the simulator minutes to find
 @given(
     layers=st.lists(st.sampled_from(SHOWN), min_size=1, max_size=2),
     optimiser=st.sampled_from(sorted(OPTIMISERS)),

@@ -306,9 +306,8 @@ def test_the_driver_is_strict(driver: Path, cuda_home: Path) -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "name", ["lenet", *(pytest.param(name, marks=pytest.mark.long) for name in ("resnet", "lenet, safe", "resnet, safe"))]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["lenet", "resnet", "lenet, safe", "resnet, safe"])
 def test_a_step_asks_the_driver_for(name: str, driver: Path, cuda_home: Path, request: pytest.FixtureRequest) -> None:
     net, _, path = name.partition(", ")
     if name == "lenet":

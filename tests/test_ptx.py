@@ -309,7 +309,7 @@ def assemble(ptx: Path, arch: str) -> tuple[int, int, int]:
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param((9, 0), id="sm_90"),
+        pytest.param((9, 0), id="sm_90", marks=pytest.mark.long),
         pytest.param((8, 0), id="sm_80", marks=pytest.mark.long),
         pytest.param((7, 5), id="sm_75", marks=pytest.mark.long),
     ],

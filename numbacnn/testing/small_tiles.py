@@ -13,6 +13,7 @@ from ..kernels.cuda.fast import conv as fast_conv
 from ..kernels.cuda.fast import dense as fast_dense
 from ..kernels.cuda.fast import loss as fast_loss
 from ..kernels.cuda.fast import matmul as fast_matmul
+from ..kernels.cuda.fast import norm as fast_norm
 from ..kernels.cuda.fast import reduce as fast_reduce
 from ..kernels.cuda.fast import softmax as fast_softmax
 from ..kernels.cuda.simt import conv, loss, matmul, norm, reduce, softmax, tile
@@ -28,7 +29,9 @@ def shrink(change: Callable[[Any, str, int], None] = setattr) -> None:
     for module in (tile, conv, matmul, activation, fast_conv, fast_matmul):
         for name in _TILE.keys() & vars(module).keys():
             change(module, name, _TILE[name])
-    rows = ((module, _ROWS) for module in (reduce, norm, softmax, loss, fast_dense, depthwise, fast_reduce, fast_softmax, fast_loss))
+    rows = (
+        (module, _ROWS) for module in (reduce, norm, softmax, loss, fast_dense, fast_norm, depthwise, fast_reduce, fast_softmax, fast_loss)
+    )
     for module, constants in (*rows, (reductions, _BACKEND), (convolve, _BACKEND)):
         for name in constants.keys() & vars(module).keys():
             change(module, name, constants[name])
