@@ -445,7 +445,7 @@ TARGETS = [
 ]
 
 
-EACH = [pytest.param(*t, id=t[0], marks=[] if t[0] == "haswell" else pytest.mark.long) for t in TARGETS]
+EACH = [pytest.param(*t, id=t[0], marks=pytest.mark.long) for t in TARGETS]
 
 
 @pytest.mark.parametrize(("cpu_name", "features", "wanted", "needed"), EACH)

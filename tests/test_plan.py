@@ -1192,7 +1192,9 @@ def _tensors(value: Any) -> list[nc.Tensor]:
     return [t for v in value for t in _tensors(v)] if isinstance(value, (tuple, list)) else [value] * isinstance(value, nc.Tensor)
 
 
-@pytest.mark.parametrize("name", RETURNED)
+@pytest.mark.parametrize(
+    "name", [name if name in ("a result", "a gradient") else pytest.param(name, marks=pytest.mark.long) for name in RETURNED]
+)
 def test_what_is_returned_and_kept(name):
     """A plan is refused where somebody else has what is returned, who would wait for more; else each has his own."""
     step, reason = returned_both_ways(name, lambda values: nc.tensor(values, dtype="float32"))
