@@ -485,7 +485,10 @@ def test_running_statistics_that_do_not_lie_dense_move():
     assert np.allclose(np.asarray(both), np.stack([drawn(4, 3).mean(0), drawn(4, 3).var(0, ddof=1)], 1), rtol=1e-5)
 
 
-@pytest.mark.skipif(not backends.get("cuda").simulated if cuda.is_available() else True, reason="of the simulator")
+@pytest.mark.skipif(
+    not backends.get("cuda").simulated if cuda.is_available() else True,
+    reason="needs NUMBA_ENABLE_CUDASIM=1; test_simulator.py runs it simulated",
+)
 def test_threads_of_a_simulated_block_that_come_at_once_share_memory(monkeypatch):
     from numba.cuda.simulator.kernelapi import FakeCUDAShared
 
