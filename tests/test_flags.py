@@ -24,5 +24,5 @@ def test_the_first_flag_that_is_set_is_told_however_many_follow(bad: int, monkey
     monkeypatch.setattr(api, "page_locked", lambda size: np.zeros(size, np.uint8))
     flags: Flags[int] = Flags(256)
     for i in range(600):
-        flags.add(SimpleNamespace(address=int(i >= bad)), i)  # type: ignore[arg-type]
+        flags.add(SimpleNamespace(address=int(i == bad)), i)  # type: ignore[arg-type]
     assert flags.first_set() == bad and flags.first_set() is None
