@@ -12,7 +12,7 @@ __all__ = ["EXTRAS", "import_extra"]
 EXTRAS = {
     "demo": ("scikit-learn", "matplotlib", "pillow"),
     "test": ("pytest", "pytest-xdist", "hypothesis"),
-    "board": ("tensorboard",),
+    "board": ("tensorboardX", "tensorboard"),
     "cuda": ("numba-cuda",),
     "ptx": ("nvidia-nvvm", "nvidia-cuda-nvcc"),
 }
