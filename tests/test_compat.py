@@ -22,9 +22,9 @@ from unadapted import unadapted
 import numbacnn as nc
 from numbacnn import cli, nn
 from numbacnn.compat import adapt
-from numbacnn.compat.check import check
+from numbacnn.compat.check import EVERYWHERE, check
 from numbacnn.compat.modules import Missing, find, mirror
-from numbacnn.compat.table import DIFFERENT, LEFT_OUT, MODULES, RENAMED
+from numbacnn.compat.table import DIFFERENT, LEFT_OUT, METHODS, MODULES, RENAMED
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -49,6 +49,7 @@ def test_tables_name_what_is_there() -> None:
     for name in here:
         with pytest.raises(Missing):
             find(name)
+    assert METHODS.isdisjoint(EVERYWHERE)
 
 
 MISSING = {

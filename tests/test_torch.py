@@ -2164,3 +2164,9 @@ def test_the_gradients_that_a_function_may_give(places: tuple[int | None, ...]) 
     assert (mine, error is None) == (other, theirs is None)
     if error is not None:
         assert str(error) == f"[Product] expected 2 gradients from backward, one an argument; received {len(places)}."
+
+
+def test_methods_that_are_not_here_are_pytorchs() -> None:
+    from numbacnn.compat.table import METHODS
+
+    assert METHODS <= {name for kind in (torch.Tensor, torch.nn.Module, torch.optim.Optimizer) for name in dir(kind)}

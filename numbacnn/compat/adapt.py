@@ -9,9 +9,8 @@ from typing import Any, cast
 
 from .. import backends, nn
 from ..tensor import Tensor
-from .methods import METHODS
 from .modules import Missing, missing
-from .table import LEFT_OUT
+from .table import LEFT_OUT, METHODS
 from .tensors import OLD_TYPES, Size, device, old_type
 
 __all__ = ["adapt"]
@@ -50,7 +49,7 @@ def _unknown_of_modules(look_up: Callable[..., Any]) -> Callable[..., Any]:
             return look_up(self, name)
         except AttributeError:
             full = f"torch.nn.Module.{name}"
-            if full in LEFT_OUT or (name in METHODS and not hasattr(Tensor, name)):
+            if full in LEFT_OUT or name in METHODS:
                 raise Missing(missing(full)) from None
             raise
 

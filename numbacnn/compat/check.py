@@ -13,9 +13,8 @@ from typing import Any
 from .. import nn, optim
 from ..errors import message
 from ..tensor import Tensor
-from .methods import METHODS
 from .modules import Missing, find, hint, prefixes
-from .table import DIFFERENT, MODULES
+from .table import DIFFERENT, METHODS, MODULES
 
 __all__ = ["Report", "check"]
 
@@ -188,7 +187,7 @@ class Uses(ast.NodeVisitor):
             self._use(full, node.lineno, [keyword.arg for keyword in node.keywords if keyword.arg])
         elif isinstance(node.func, ast.Attribute):
             name = node.func.attr
-            if name in METHODS - EVERYWHERE - self.own and not _is_of(self.others, node.func):
+            if name in METHODS - self.own and not _is_of(self.others, node.func):
                 self._use(f".{name}", node.lineno)
             self.visit(node.func.value)
         else:

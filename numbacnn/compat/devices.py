@@ -9,24 +9,22 @@ from typing import Any
 
 from .. import backends
 from .. import cuda as gpu
-from .tensors import CUDA_TYPES, device, say_once, unchanged
+from ..errors import OutOfMemoryError
+from .tensors import CUDA_TYPES, Accepted, device, say_once, unchanged
 
 __all__ = ["GradScaler", "autocast"]
 
 
-class autocast(contextlib.ContextDecorator):
+class autocast(Accepted):
     """Accepted; what is within is computed in float32 and float64, as everywhere. It says so once."""
 
     def __init__(self, device_type: Any = "cuda", dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None) -> None:
         self.enabled = device_type if isinstance(device_type, bool) else enabled  # torch.cuda.amp.autocast(True)
 
-    def __enter__(self) -> autocast:
+    def __enter__(self) -> Any:
         if self.enabled:
             say_once("autocast: float32 is computed in float32 here; half precision is not used")
         return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
 
 
 class GradScaler:
@@ -35,47 +33,38 @@ class GradScaler:
     def __init__(self, device: Any = "cuda", *args: Any, enabled: bool = True, **options: Any) -> None:
         self._enabled = enabled
 
+    def is_enabled(self) -> bool:
+        return self._enabled
+
     def scale(self, outputs: Any) -> Any:
         return outputs
-
-    def unscale_(self, optimizer: Any) -> None:
-        pass
 
     def step(self, optimizer: Any, *args: Any, **options: Any) -> Any:
         return optimizer.step(*args, **options)
 
-    def update(self, new_scale: float | None = None) -> None:
-        pass
+    def _nothing(self, *args: Any, **options: Any) -> None:
+        """There is no scale to find, to take away or to keep."""
+
+    unscale_ = update = load_state_dict = _nothing
 
     def get_scale(self) -> float:
         return 1.0
 
-    def is_enabled(self) -> bool:
-        return self._enabled
-
     def state_dict(self) -> dict[str, Any]:
         return {}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        pass
 
+def _of_gpu(name: str) -> Any:
+    """The name of the one GPU, and the like.
 
-def _needs_gpu(what: Any) -> Callable[..., Any]:
-    """A function that answers for the one GPU, and fails where there is none."""
-
-    def answer(*args: Any, **options: Any) -> Any:
-        gpu.synchronize()  # DeviceError where there is none
-        return what
-
-    return answer
-
-
-def _name(index: Any = None) -> str:
+    Raises:
+        DeviceError: there is none.
+    """
     from ..kernels.cuda import driver
 
-    gpu.synchronize()  # DeviceError where there is none
-    name = driver.cuda.get_current_device().name
-    return name.decode() if isinstance(name, bytes) else str(name)
+    gpu.synchronize()
+    found = getattr(driver.cuda.get_current_device(), name)
+    return found.decode() if isinstance(found, bytes) else found
 
 
 def _of_memory(name: str) -> Callable[..., Any]:
@@ -83,14 +72,14 @@ def _of_memory(name: str) -> Callable[..., Any]:
     return lambda device=None: getattr(gpu, name)() if gpu.is_available() else 0
 
 
-def _nothing(*args: Any, **options: Any) -> None:
-    """What it asks for is so already."""
+def _always(answer: Any) -> Callable[..., Any]:
+    return lambda *args, **options: answer
 
 
 amp = SimpleNamespace(autocast=autocast, GradScaler=GradScaler)
 accelerator = SimpleNamespace(
     current_accelerator=lambda check_available=False: device("cuda") if gpu.is_available() else None,
-    current_device_index=_needs_gpu(0),
+    current_device_index=lambda: _of_gpu("id"),
     device_count=gpu.device_count,
     is_available=gpu.is_available,
     set_device_index=unchanged("set_device_index", 0),
@@ -98,30 +87,25 @@ accelerator = SimpleNamespace(
 )
 cuda = SimpleNamespace(
     **CUDA_TYPES,
-    OutOfMemoryError=MemoryError,
-    current_device=_needs_gpu(0),
+    OutOfMemoryError=OutOfMemoryError,
+    current_device=lambda: _of_gpu("id"),
     device=lambda device: contextlib.nullcontext(),
     empty_cache=backends.empty_cache,
     **{name: _of_memory(name) for name in ("memory_allocated", "memory_reserved", "max_memory_allocated", "reset_peak_memory_stats")},
-    get_device_name=_name,
-    init=_nothing,
+    get_device_name=lambda device=None: _of_gpu("name"),
+    init=_always(None),
     is_initialized=gpu.is_available,
-    manual_seed=_nothing,  # one generator on the host draws for every device: torch.manual_seed governs it
-    manual_seed_all=_nothing,
-    set_device=_nothing,
+    manual_seed=_always(None),  # one generator on the host draws for every device: torch.manual_seed governs it
+    manual_seed_all=_always(None),
+    set_device=_always(None),
     synchronize=lambda device=None: gpu.synchronize(),
 )
 cudnn = SimpleNamespace(
-    allow_tf32=False,
-    benchmark=False,
-    deterministic=True,
-    enabled=True,
-    is_available=lambda: False,
-    version=lambda: None,
+    allow_tf32=False, benchmark=False, deterministic=True, enabled=True, is_available=_always(False), version=_always(None)
 )
 matmul = SimpleNamespace(allow_tf32=False)
-distributed = SimpleNamespace(is_available=lambda: False, is_initialized=lambda: False)
-mps = SimpleNamespace(is_available=lambda: False, is_built=lambda: False)
+distributed = SimpleNamespace(is_available=_always(False), is_initialized=_always(False))
+mps = SimpleNamespace(is_available=_always(False), is_built=_always(False))
 version = SimpleNamespace(cuda=None, hip=None, __version__="2.13.0")
 
 
@@ -130,10 +114,5 @@ def _as_it_is(function: Any = None, **options: Any) -> Any:
 
 
 jit = SimpleNamespace(
-    Final=Any,
-    export=_as_it_is,
-    ignore=_as_it_is,
-    is_scripting=lambda: False,
-    is_tracing=lambda: False,
-    unused=_as_it_is,
+    Final=Any, export=_as_it_is, ignore=_as_it_is, unused=_as_it_is, is_scripting=_always(False), is_tracing=_always(False)
 )

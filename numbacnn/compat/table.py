@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["DIFFERENT", "LEFT_OUT", "MODULES", "RENAMED"]
+__all__ = ["DIFFERENT", "LEFT_OUT", "METHODS", "MODULES", "RENAMED"]
 
 _NN = ("numbacnn.compat.layers", "numbacnn.nn")
-_F = ("numbacnn.compat.layers:functional", "numbacnn.nn.functional")
-_DATA = ("numbacnn.compat.tensors:data",)
 _DATASETS = ("cifar", "folder", "mnist", "stl10", "svhn", "vision")
 
 MODULES: dict[str, tuple[str, ...]] = {
@@ -14,8 +12,6 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torch.accelerator": ("numbacnn.compat.devices:accelerator",),
     "torch.amp": ("numbacnn.compat.devices:amp",),
     "torch.autograd": ("numbacnn.compat.tensors:autograd", "numbacnn.testing.gradients"),
-    "torch.autograd.function": ("numbacnn.compat.tensors:autograd",),
-    "torch.autograd.variable": ("numbacnn.compat.tensors:autograd",),
     "torch.backends": (),
     "torch.backends.cuda": (),
     "torch.backends.cuda.matmul": ("numbacnn.compat.devices:matmul",),
@@ -30,46 +26,44 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torch.mps": ("numbacnn.compat.devices:mps",),
     "torch.multiprocessing": ("multiprocessing",),
     "torch.nn": _NN,
-    "torch.nn.functional": _F,
+    "torch.nn.functional": ("numbacnn.compat.layers:functional", "numbacnn.nn.functional"),
     "torch.nn.init": ("numbacnn.compat.layers:init", "numbacnn.nn.init"),
-    "torch.nn.modules": _NN,
-    **{
-        f"torch.nn.modules.{name}": _NN
-        for name in "activation container conv dropout linear loss module padding pooling upsampling".split()  # noqa: SIM905
-    },
     "torch.nn.modules.batchnorm": (*_NN, "numbacnn.nn.norm"),
     "torch.nn.modules.utils": ("numbacnn.compat.layers:sizes",),
-    "torch.nn.parallel": _NN,
-    "torch.nn.parameter": _NN,
     "torch.nn.utils": ("numbacnn.nn.utils",),
-    "torch.nn.utils.clip_grad": ("numbacnn.nn.utils",),
     "torch.onnx": (),
     "torch.optim": ("numbacnn.optim",),
     "torch.optim.lr_scheduler": ("numbacnn.optim.lr_scheduler",),
-    "torch.optim.optimizer": ("numbacnn.optim",),
     "torch.random": ("numbacnn.random",),
     "torch.serialization": ("numbacnn.ptfile",),
     "torch.utils": (),
-    "torch.utils.data": _DATA,
-    "torch.utils.data.dataloader": _DATA,
-    "torch.utils.data.dataset": _DATA,
-    "torch.utils.data.sampler": _DATA,
+    "torch.utils.data": ("numbacnn.compat.tensors:data",),
     "torch.utils.model_zoo": ("numbacnn.compat.vision:hub",),
     "torch.utils.tensorboard": ("numbacnn.compat.board",),
-    "torch.utils.tensorboard.writer": ("numbacnn.compat.board",),
     "torch.version": ("numbacnn.compat.devices:version",),
     "torchvision": ("numbacnn.compat.vision",),
     "torchvision.datasets": ("numbacnn.vision.datasets",),
     **{f"torchvision.datasets.{name}": (f"numbacnn.vision.datasets.{name}",) for name in _DATASETS},
     "torchvision.models": ("numbacnn.compat.vision:networks",),
-    "torchvision.models.resnet": ("numbacnn.compat.vision:networks",),
-    "torchvision.models.vgg": ("numbacnn.compat.vision:networks",),
     "torchvision.transforms": ("numbacnn.vision.transforms",),
     "torchvision.transforms.functional": ("numbacnn.vision.transforms.functional",),
-    "torchvision.transforms.transforms": ("numbacnn.vision.transforms",),
     "torchvision.utils": ("numbacnn.vision.utils",),
 }
 """Where the names of each module are looked up, the first place first: a module, or an object in one."""
+
+_FILES = {
+    "torch.autograd": "function variable",
+    "torch.nn": "modules parallel parameter",
+    "torch.nn.modules": "activation container conv dropout linear loss module padding pooling upsampling",
+    "torch.nn.utils": "clip_grad",
+    "torch.optim": "optimizer",
+    "torch.utils.data": "dataloader dataset sampler",
+    "torch.utils.tensorboard": "writer",
+    "torchvision.models": "resnet vgg",
+    "torchvision.transforms": "transforms",
+}
+for _outer, _names in _FILES.items():  # each offers all of the module that it is a file of
+    MODULES |= {f"{_outer}.{name}": MODULES[_outer] for name in _names.split()}
 
 RENAMED = {
     "torch.nn.utils.clip_grad_norm": "torch.nn.utils.clip_grad_norm_",
@@ -114,3 +108,23 @@ DIFFERENT = {
     "torch.utils.data.DataLoader": "workers are threads unless multiprocessing_context= is given; the order is not PyTorch's",
 }
 """Names, or all below them, that mean something else here, and what."""
+
+METHODS = frozenset(
+    """
+    absolute_ acos_ acosh_ addbmm addbmm_ addmm_ addmv_ addr addr_ adjoint angle apply_ as_strided as_strided_ asin_ asinh_ atan2_ atan_
+    atanh_ baddbmm_ bfloat16 bitwise_and_ bitwise_not_ bitwise_or_ bitwise_xor_ cholesky cholesky_inverse cholesky_solve conj copysign
+    copysign_ corrcoef cosh_ cov cross cummax cummin cumprod_ cumsum_ data_ptr deg2rad deg2rad_ det diag_embed diagflat divide_ dsplit
+    eq_ erfc erfc_ erfinv erfinv_ exp2_ fix_ fliplr flipud float_power float_power_ fmax fmin ge_ ger get_extra_state grad_fn greater_
+    greater_equal_ gt_ hardshrink histc histogram hsplit hypot hypot_ index_put index_put_ index_reduce index_reduce_ inverse is_complex
+    is_cpu is_nonzero is_pinned is_shared is_signed is_xpu isneginf isposinf isreal istft kron le_ less_ less_equal_ lgamma lgamma_
+    log10_ log2_ log_normal_ logaddexp logaddexp2 logcumsumexp logdet logical_xor_ logit logit_ lt_ lu matrix_exp matrix_power mode
+    msort multiply_ nan_to_num_ nanmean nanmedian nanquantile nansum ne_ negative_ not_equal_ pinverse positive prelu put_ quantile
+    rad2deg rad2deg_ register_backward_hook register_full_backward_hook register_full_backward_pre_hook
+    register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module register_post_accumulate_grad_hook
+    register_state_dict_post_hook register_state_dict_pre_hook renorm renorm_ resize resize_ resize_as resize_as_ retains_grad
+    scatter_reduce scatter_reduce_ set_ set_extra_state set_submodule sgn sgn_ share_memory share_memory_ signbit sinc sinc_ sinh_
+    slogdet solve split_with_sizes stft storage storage_offset storage_type stride subtract_ sum_to_size svd t_ tan_ to_dense to_empty
+    to_sparse transpose_ true_divide_ unfold unique_consecutive untyped_storage vdot volatile vsplit xlogy xlogy_
+    """.split()  # noqa: SIM905
+)
+"""Methods of PyTorch's tensors and modules that are not here, and that no string, list, dictionary or queue has."""

@@ -98,18 +98,10 @@ class TensorType(type):
 
 
 Tensor = TensorType("Tensor", (), {"dtype": None, "device": None})
-_OLD = {
-    "Float": "float32",
-    "Double": "float64",
-    "Long": "int64",
-    "Int": "int32",
-    "Short": "int16",
-    "Char": "int8",
-    "Byte": "uint8",
-    "Bool": "bool",
-}
-OLD_TYPES = {f"{name}Tensor": TensorType(f"{name}Tensor", (), {"dtype": np.dtype(kind), "device": None}) for name, kind in _OLD.items()}
-CUDA_TYPES = {name: TensorType(name, (), {"dtype": kind.dtype, "device": "cuda"}) for name, kind in OLD_TYPES.items()}
+_OLD = "Float:float32 Double:float64 Long:int64 Int:int32 Short:int16 Char:int8 Byte:uint8 Bool:bool".split()  # noqa: SIM905
+_DTYPES = {f"{name}Tensor": np.dtype(kind) for name, kind in (row.split(":") for row in _OLD)}
+OLD_TYPES = {name: TensorType(name, (), {"dtype": kind, "device": None}) for name, kind in _DTYPES.items()}
+CUDA_TYPES = {name: TensorType(name, (), {"dtype": kind, "device": "cuda"}) for name, kind in _DTYPES.items()}
 globals().update(OLD_TYPES)
 
 
@@ -137,6 +129,24 @@ class Generator(random.Generator):
 @functools.cache
 def say_once(text: str) -> None:
     warnings.warn(text, stacklevel=3)
+
+
+class Accepted(contextlib.ContextDecorator):
+    """A context that changes nothing."""
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+class set_detect_anomaly(Accepted):
+    """Accepted; no NaN is looked for in gradients. It says so once."""
+
+    def __init__(self, mode: bool = True, check_nan: bool = True) -> None:
+        if mode:
+            say_once("set_detect_anomaly: backward does not look for NaN here; look at the gradients with isfinite()")
 
 
 def unchanged(op: str, *allowed: Any) -> Callable[[Any], None]:
@@ -178,14 +188,7 @@ def set_float32_matmul_precision(precision: str) -> None:
     unchanged("set_float32_matmul_precision", "highest", "high", "medium")(precision)
 
 
-def set_printoptions(
-    precision: int | None = None,
-    threshold: int | None = None,
-    edgeitems: int | None = None,
-    linewidth: int | None = None,
-    profile: str | None = None,
-    sci_mode: bool | None = None,
-) -> None:
+def set_printoptions(precision: Any = None, threshold: Any = None, edgeitems: Any = None, linewidth: Any = None, **others: Any) -> None:
     """How tensors are written: digits behind the point, how many elements are shown whole, how many at either end, and a line's length."""
     for name, value in (("DIGITS", precision), ("LIMIT", threshold), ("EDGE", edgeitems), ("WIDTH", linewidth)):
         if value is not None:
@@ -209,31 +212,10 @@ def old_type(kind: Any) -> TensorType | None:
     return kind if isinstance(kind, TensorType) else None
 
 
-class set_detect_anomaly(contextlib.ContextDecorator):
-    """Accepted; no NaN is looked for in gradients. It says so once."""
-
-    def __init__(self, mode: bool = True, check_nan: bool = True) -> None:
-        if mode:
-            say_once("set_detect_anomaly: backward does not look for NaN here; look at the gradients with isfinite()")
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-
 autograd = SimpleNamespace(
-    Function=Function,
-    Variable=Variable,
-    detect_anomaly=set_detect_anomaly,
-    enable_grad=enable_grad,
-    grad=grad,
-    inference_mode=inference_mode,
-    no_grad=no_grad,
-    set_detect_anomaly=set_detect_anomaly,
-    set_grad_enabled=set_grad_enabled,
-)
+    Function=Function, Variable=Variable, detect_anomaly=set_detect_anomaly, enable_grad=enable_grad, grad=grad,
+    inference_mode=inference_mode, no_grad=no_grad, set_detect_anomaly=set_detect_anomaly, set_grad_enabled=set_grad_enabled,
+)  # fmt: skip
 
 _LOADING = """
     BatchSampler ChainDataset ConcatDataset DataLoader Dataset IterableDataset RandomSampler Sampler SequentialSampler StackDataset Subset
