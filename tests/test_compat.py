@@ -284,6 +284,17 @@ def test_initialisers_without_an_underscore() -> None:
     assert torch.nn.init.ones_(nc.zeros(2)).tolist() == [1.0, 1.0]
 
 
+def test_layers_take_the_device_and_the_dtype_of_their_parameters() -> None:
+    import numbacnn.compat.torch as torch
+
+    options = {"device": torch.device("cpu"), "dtype": torch.float64}
+    layers = [torch.nn.Conv2d(1, 2, 3, **options), torch.nn.BatchNorm2d(2, **options), torch.nn.Linear(2, 3, bias=False, **options)]
+    assert all(p.dtype == torch.float64 and p.device == "cpu" for layer in layers for p in layer.parameters())
+    assert torch.nn.Linear(2, 3, device=None).weight.dtype == torch.float32 and not torch.ones(1).is_xpu
+    with pytest.raises(nc.DTypeError, match="a device or a floating-point dtype; received int64"):
+        torch.nn.Linear(2, 3, dtype=torch.int64)
+
+
 def test_data_parallel_is_the_module_on_one_device() -> None:
     import numbacnn.compat.torch as torch
 

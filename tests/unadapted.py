@@ -11,7 +11,9 @@ import numbacnn as nc
 @contextlib.contextmanager
 def unadapted() -> Iterator[None]:
     """Within, ``compat`` may be imported."""
-    before = [(kind, dict(vars(kind))) for kind in (nc.Tensor, nc.nn.Module)]
+    from numbacnn.compat.layers import LAYERS
+
+    before = [(kind, dict(vars(kind))) for kind in (nc.Tensor, nc.nn.Module, *LAYERS)]
     try:
         yield
     finally:

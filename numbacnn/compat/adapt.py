@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from .. import backends, nn
 from ..tensor import Tensor
+from .layers import LAYERS, placed
 from .modules import Missing, missing
 from .table import LEFT_OUT, METHODS
 from .tensors import OLD_TYPES, Size, device, old_type
@@ -29,6 +30,9 @@ def adapt() -> None:
                 setattr(kind, name, _dropping(getattr(kind, name)))
         setattr(kind, "cuda", _numbered(kind.cuda))  # noqa: B010
         setattr(kind, "type", _type)  # noqa: B010
+    for layer in LAYERS:
+        layer.__init__ = placed(layer.__init__)  # type: ignore[method-assign]
+    Tensor.is_mps = Tensor.is_xpu = False  # type: ignore[attr-defined]
     Tensor.new = _new  # type: ignore[attr-defined]
     Tensor.__getattr__ = _unknown  # type: ignore[attr-defined]
     nn.Module.__getattr__ = _unknown_of_modules(nn.Module.__getattr__)  # type: ignore[method-assign]

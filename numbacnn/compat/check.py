@@ -13,6 +13,7 @@ from typing import Any
 from .. import nn, optim
 from ..errors import message
 from ..tensor import Tensor
+from .adapt import adapt
 from .modules import Missing, find, hint, prefixes
 from .table import DIFFERENT, METHODS, MODULES
 
@@ -62,6 +63,7 @@ def check(paths: Iterable[str | Path]) -> Report:
     Raises:
         FileNotFoundError: a path does not exist, or there is no Python file at all.
     """
+    adapt()  # so that signatures are as scripts find them
     report, trees = Report(), {}
     for file in _files(paths):
         try:

@@ -85,10 +85,31 @@ def _with_average(function: Callable[..., Any]) -> Callable[..., Any]:
         args, options = _reduction(args, options)
         return function(*args, **options)
 
-    signature = inspect.signature(function)
-    old = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in ("size_average", "reduce")]
-    call.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *old])  # type: ignore[attr-defined]
+    return _taking(call, "size_average", "reduce")
+
+
+def _taking(call: Callable[..., Any], *names: str) -> Callable[..., Any]:
+    """A wrapper whose signature has keywords too."""
+    signature = inspect.signature(call)
+    more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in names]
+    call.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *more])  # type: ignore[attr-defined]
     return call
+
+
+LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.Conv2d, nn.Linear, nn.PReLU)
+"""Those that have parameters."""
+
+
+def placed(make: Callable[..., None]) -> Callable[..., None]:
+    """The constructor of a layer that takes ``device=`` and ``dtype=`` for its parameters."""
+
+    @functools.wraps(make)
+    def __init__(self: nn.Module, *args: Any, device: Any = None, dtype: Any = None, **options: Any) -> None:
+        make(self, *args, **options)
+        if device is not None or dtype is not None:
+            self.to(device=device, dtype=dtype)
+
+    return _taking(__init__, "device", "dtype")
 
 
 class _AnyLoss(type(nn.Module)):  # type: ignore[misc]
