@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,28 @@ def failures() -> dict[str, Any]:
     def take(megabytes: int) -> Any:
         return nc.zeros((megabytes << 18,), device="cuda")
 
+    def small() -> None:
+        for dtype in (nc.int8, nc.int16):
+            nc.full((3,), 2, dtype=dtype, device="cuda") + 1
+
+    def by_another_thread() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(y.numpy).result()
+
+    def lent() -> None:
+        def launched() -> int:
+            return sum(driver.counts().get(name, 0) for name in CALLS["launches"])
+
+        driver.reset()
+        normalised = nc.nn.BatchNorm2d(4).to("cuda")(nc.ones((2, 4, 8, 8), device="cuda"))  # waits for a ReLU that may follow
+        before = launched()
+        normalised.detach().__dlpack__()
+        if launched() == before:
+            raise RuntimeError("nothing was launched before the memory was shown")
+
+    tried("small integers", small)
+    tried("a thread only reads", by_another_thread)
+    tried("what waits is lent", lent)
     take(1)  # compiled
     driver.fail("cuMemAlloc", OUT_OF_MEMORY, times=1)
     tried("memory is full once", lambda: take(3))
@@ -344,6 +367,9 @@ def test_there_is_no_device(name: str, driver: Path, cuda_home: Path, tmp_path: 
 
 
 FAILURES = {  # what happens -> what was received
+    "small integers": NOTHING,
+    "a thread only reads": NOTHING,
+    "what waits is lent": NOTHING,
     "memory is full once": NOTHING,
     "memory is full of what nobody needs": NOTHING,
     "memory is full": r".*OUT_OF_MEMORY.*",
