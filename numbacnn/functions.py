@@ -6,7 +6,8 @@ They are public as ``numbacnn.exp``, which imports this module; it covers names 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from inspect import Signature, signature
 from typing import Any, ParamSpec, TypeVar
 
 from .errors import message
@@ -26,6 +27,8 @@ def of(method: Callable[P, T]) -> Callable[P, T]:
             raise TypeError(message(function.__name__, "input as a Tensor", shown(input), "make one with tensor() or from_array()"))
         return method(input, *args, **options)  # type: ignore[call-arg, arg-type]
 
+    first, *others = signature(method).parameters.values()
+    function.__signature__ = Signature([first.replace(name="input"), *others])  # type: ignore[attr-defined]
     return function  # type: ignore[return-value]
 
 
@@ -178,7 +181,14 @@ sin = of(Tensor.sin)
 sinh = of(Tensor.sinh)
 softmax = of(Tensor.softmax)
 sort = of(Tensor.sort)
-split = of(Tensor.split)
+
+
+@of
+def split(self: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """:meth:`Tensor.split`."""
+    return self.split(split_size_or_sections, dim)
+
+
 sqrt = of(Tensor.sqrt)
 square = of(Tensor.square)
 squeeze = of(Tensor.squeeze)

@@ -99,7 +99,7 @@ def test_a_function_is_a_method() -> None:
 
     assert sorted(_listed()) == sorted(_METHODS)
     for name in _METHODS:
-        assert getattr(nc, name).__wrapped__ is getattr(nc.Tensor, name)
+        assert (getattr(nc, name).__wrapped__ is getattr(nc.Tensor, name)) is (name != "split")  # whose argument has another name
         assert getattr(nc, name) is getattr(functions, name)
 
 

@@ -62,15 +62,15 @@ def skipped() -> Iterator[None]:
         _skipped.reset(token)
 
 
-def _fill(t: Tensor, values: Callable[[], np.ndarray]) -> Tensor:
+def _fill(tensor: Tensor, values: Callable[[], np.ndarray]) -> Tensor:
     if _skipped.get():
-        return t
+        return tensor
     with no_grad():
-        return t.copy_(from_array(values()).to(t.device).to(t.dtype))
+        return tensor.copy_(from_array(values()).to(tensor.device).to(tensor.dtype))
 
 
 @judged
-def uniform_(t: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Numbers from U(a, b).
 
     >>> import numbacnn as nc
@@ -79,33 +79,33 @@ def uniform_(t: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """
     if not (a <= b and math.isfinite(b - a)):
         raise ValueError(message("uniform_", "finite bounds a <= b", f"a = {a!r} and b = {b!r}"))
-    return _fill(t, lambda: generator().random(t.shape, dtype=np.float32) * np.float32(b - a) + np.float32(a))
+    return _fill(tensor, lambda: generator().random(tensor.shape, dtype=np.float32) * np.float32(b - a) + np.float32(a))
 
 
 @judged
-def normal_(t: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Numbers from N(mean, std^2)."""
     number("normal_", "mean", mean, math.isfinite, "that is finite")
     number("normal_", "std", std)
-    return _fill(t, lambda: generator().standard_normal(t.shape, dtype=np.float32) * np.float32(std) + np.float32(mean))
+    return _fill(tensor, lambda: generator().standard_normal(tensor.shape, dtype=np.float32) * np.float32(std) + np.float32(mean))
 
 
 @judged
-def constant_(t: Tensor, val: float) -> Tensor:
+def constant_(tensor: Tensor, val: float) -> Tensor:
     """``val`` everywhere."""
-    return _fill(t, lambda: np.full(t.shape, val, np.float64))
+    return _fill(tensor, lambda: np.full(tensor.shape, val, np.float64))
 
 
 @judged
-def zeros_(t: Tensor) -> Tensor:
+def zeros_(tensor: Tensor) -> Tensor:
     """0 everywhere."""
-    return constant_(t, 0.0)
+    return constant_(tensor, 0.0)
 
 
 @judged
-def ones_(t: Tensor) -> Tensor:
+def ones_(tensor: Tensor) -> Tensor:
     """1 everywhere."""
-    return constant_(t, 1.0)
+    return constant_(tensor, 1.0)
 
 
 @judged
@@ -138,43 +138,43 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 @judged
-def xavier_uniform_(t: Tensor, gain: float = 1.0) -> Tensor:
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """U(-b, b) with b = gain * sqrt(6 / (fan_in + fan_out)), after Glorot and Bengio (2010).
 
     Raises:
         ShapeError: where the tensor has fewer than two axes.
     """
     number("xavier_uniform_", "gain", gain)
-    bound = gain * math.sqrt(6.0 / sum(fan_in_and_fan_out("xavier_uniform_", t.shape)))
-    return uniform_(t, -bound, bound)
+    bound = gain * math.sqrt(6.0 / sum(fan_in_and_fan_out("xavier_uniform_", tensor.shape)))
+    return uniform_(tensor, -bound, bound)
 
 
 @judged
-def xavier_normal_(t: Tensor, gain: float = 1.0) -> Tensor:
+def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """N(0, s^2) with s = gain * sqrt(2 / (fan_in + fan_out)), after Glorot and Bengio (2010)."""
     number("xavier_normal_", "gain", gain)
-    return normal_(t, 0.0, gain * math.sqrt(2.0 / sum(fan_in_and_fan_out("xavier_normal_", t.shape))))
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(fan_in_and_fan_out("xavier_normal_", tensor.shape))))
 
 
-def _kaiming_std(op: str, t: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+def _kaiming_std(op: str, tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     one_of(op, "mode", mode, ("fan_in", "fan_out"))
     number(op, "a", a, math.isfinite, "that is finite")
-    fan = fan_in_and_fan_out(op, t.shape)[mode == "fan_out"]
+    fan = fan_in_and_fan_out(op, tensor.shape)[mode == "fan_out"]
     return calculate_gain(nonlinearity, a) / math.sqrt(fan)
 
 
 @judged
-def kaiming_uniform_(t: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
+def kaiming_uniform_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
     """U(-b, b) with b = gain * sqrt(3 / fan), after He et al. (2015); ``a`` is the slope of 'leaky_relu'.
 
     The fan_out of a weight with groups is as :func:`kaiming_normal_` says.
     """
-    bound = math.sqrt(3.0) * _kaiming_std("kaiming_uniform_", t, a, mode, nonlinearity)
-    return uniform_(t, -bound, bound)
+    bound = math.sqrt(3.0) * _kaiming_std("kaiming_uniform_", tensor, a, mode, nonlinearity)
+    return uniform_(tensor, -bound, bound)
 
 
 @judged
-def kaiming_normal_(t: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
+def kaiming_normal_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
     """N(0, s^2) with s = gain / sqrt(fan), after He et al. (2015); ``a`` is the slope of 'leaky_relu'.
 
     As in PyTorch, ``mode="fan_out"`` ignores groups: for a weight with g groups, as a depthwise one, s is sqrt(g) times too
@@ -184,11 +184,11 @@ def kaiming_normal_(t: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearit
     >>> depthwise = kaiming_normal_(nc.zeros(512, 1, 3, 3), mode="fan_out", nonlinearity="relu")  # s = sqrt(2 / (512 * 9)) = 0.02
     >>> depthwise = kaiming_normal_(nc.zeros(512, 1, 3, 3), mode="fan_in", nonlinearity="relu")  # s = sqrt(2 / 9) = 0.47
     """
-    return normal_(t, 0.0, _kaiming_std("kaiming_normal_", t, a, mode, nonlinearity))
+    return normal_(tensor, 0.0, _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity))
 
 
 @judged
-def trunc_normal_(t: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> Tensor:
+def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> Tensor:
     """Numbers from N(mean, std^2) that lie in [a, b]: others are drawn anew.
 
     >>> import numbacnn as nc
@@ -205,14 +205,14 @@ def trunc_normal_(t: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.
     inverse = NormalDist().inv_cdf
 
     def values() -> np.ndarray:
-        shares = np.clip(low + (high - low) * generator().random(t.shape), 1e-300, 1 - 1e-16)
+        shares = np.clip(low + (high - low) * generator().random(tensor.shape), 1e-300, 1 - 1e-16)
         return np.clip(np.vectorize(inverse, otypes=[np.float64])(shares) * std + mean, a, b).astype(np.float32)
 
-    return _fill(t, values)
+    return _fill(tensor, values)
 
 
 @judged
-def orthogonal_(t: Tensor, gain: float = 1.0) -> Tensor:
+def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """An orthogonal matrix (out, in * ...) times ``gain``, drawn evenly from all; after Saxe, McClelland and Ganguli (2014).
 
     Raises:
@@ -224,77 +224,77 @@ def orthogonal_(t: Tensor, gain: float = 1.0) -> Tensor:
     True
     """
     number("orthogonal_", "gain", gain, math.isfinite, "that is finite")
-    fan_in_and_fan_out("orthogonal_", t.shape)
-    rows, columns = t.shape[0], math.prod(t.shape[1:])
+    fan_in_and_fan_out("orthogonal_", tensor.shape)
+    rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
 
     def values() -> np.ndarray:
         q, r = np.linalg.qr(generator().standard_normal((max(rows, columns), min(rows, columns))))
         q = q * np.sign(np.diag(r))  # else not all orthogonal matrices would be as likely
-        return (gain * (q.T if rows < columns else q)).reshape(t.shape).astype(np.float32)
+        return (gain * (q.T if rows < columns else q)).reshape(tensor.shape).astype(np.float32)
 
-    return _fill(t, values)
+    return _fill(tensor, values)
 
 
-def _matrix(op: str, t: Tensor) -> None:
-    if t.ndim != 2:
-        raise ShapeError(message(op, "a matrix", f"shape {t.shape}"))
+def _matrix(op: str, tensor: Tensor) -> None:
+    if tensor.ndim != 2:
+        raise ShapeError(message(op, "a matrix", f"shape {tensor.shape}"))
 
 
 @judged
-def eye_(t: Tensor) -> Tensor:
+def eye_(tensor: Tensor) -> Tensor:
     """1 on the diagonal of a matrix, 0 elsewhere.
 
     Raises:
         ShapeError: where the tensor is no matrix.
     """
-    _matrix("eye_", t)
-    return _fill(t, lambda: np.eye(t.shape[0], t.shape[1]))
+    _matrix("eye_", tensor)
+    return _fill(tensor, lambda: np.eye(tensor.shape[0], tensor.shape[1]))
 
 
 @judged
-def dirac_(t: Tensor, groups: int = 1) -> Tensor:
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """The weight (out, in, ...) of a convolution that gives its input's channels as they are, as many as there are, in each group.
 
     Raises:
         ShapeError: where the tensor has not three to five axes.
         ValueError: where the outputs can't be cut in so many groups.
     """
-    if not 3 <= t.ndim <= 5:
-        raise ShapeError(message("dirac_", "a weight (out, in, ...) of three to five axes", f"shape {t.shape}"))
+    if not 3 <= tensor.ndim <= 5:
+        raise ShapeError(message("dirac_", "a weight (out, in, ...) of three to five axes", f"shape {tensor.shape}"))
     integer("dirac_", "groups", groups)
-    if t.shape[0] % groups:
-        raise ValueError(message("dirac_", "groups that divide the outputs", f"{groups} groups of {t.shape[0]}"))
+    if tensor.shape[0] % groups:
+        raise ValueError(message("dirac_", "groups that divide the outputs", f"{groups} groups of {tensor.shape[0]}"))
 
     def values() -> np.ndarray:
-        found, each = np.zeros(t.shape), t.shape[0] // groups
-        middle = tuple(size // 2 for size in t.shape[2:])
-        for i in range(min(each, t.shape[1])):
+        found, each = np.zeros(tensor.shape), tensor.shape[0] // groups
+        middle = tuple(size // 2 for size in tensor.shape[2:])
+        for i in range(min(each, tensor.shape[1])):
             at: tuple[Any, ...] = (slice(i, None, each), i, *middle)
             found[at] = 1
         return found
 
-    return _fill(t, values)
+    return _fill(tensor, values)
 
 
 @judged
-def sparse_(t: Tensor, sparsity: float, std: float = 0.01) -> Tensor:
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01) -> Tensor:
     """Numbers from N(0, std^2), and 0 for the share ``sparsity`` of each column of a matrix; after Martens (2010).
 
     Raises:
         ShapeError: where the tensor is no matrix.
         ValueError: where ``sparsity`` is no share, or ``std`` is below 0.
     """
-    _matrix("sparse_", t)
+    _matrix("sparse_", tensor)
     probability("sparse_", "sparsity", sparsity)
     number("sparse_", "std", std)
 
     def values() -> np.ndarray:
-        found = generator().standard_normal(t.shape, dtype=np.float32) * np.float32(std)
-        order = generator().random(t.shape).argsort(0)
-        np.put_along_axis(found, order[: math.ceil(sparsity * t.shape[0])], 0, 0)
+        found = generator().standard_normal(tensor.shape, dtype=np.float32) * np.float32(std)
+        order = generator().random(tensor.shape).argsort(0)
+        np.put_along_axis(found, order[: math.ceil(sparsity * tensor.shape[0])], 0, 0)
         return found
 
-    return _fill(t, values)
+    return _fill(tensor, values)
 
 
 def default_(weight: Tensor, bias: Tensor | None) -> None:

@@ -179,23 +179,23 @@ class Module:
             raise KeyError(message(type(self).__name__, f"a name for the {kind} that is not taken", repr(name)))
 
     @judged
-    def register_parameter(self, name: str, parameter: Parameter | None) -> None:
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a parameter under ``name``; None keeps the place free, as a layer without bias does."""
         self._check_name("parameter", name, self._parameters)
-        if parameter is not None and not isinstance(parameter, Parameter):
-            raise TypeError(message(type(self).__name__, f"parameter {name!r} as a Parameter or None", type(parameter).__name__))
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(message(type(self).__name__, f"parameter {name!r} as a Parameter or None", type(param).__name__))
         self._tell()
-        self._parameters[name] = parameter
+        self._parameters[name] = param
 
     @judged
-    def register_buffer(self, name: str, buffer: Tensor | None, persistent: bool = True) -> None:
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is part of the module but not trained. ``persistent``: it appears in ``state_dict()``."""
         persistent = flag("register_buffer", "persistent", persistent)
         self._check_name("buffer", name, self._buffers)
-        if buffer is not None and not isinstance(buffer, Tensor):
-            raise TypeError(message(type(self).__name__, f"buffer {name!r} as a Tensor or None", type(buffer).__name__))
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(message(type(self).__name__, f"buffer {name!r} as a Tensor or None", type(tensor).__name__))
         self._tell()
-        self._buffers[name] = buffer
+        self._buffers[name] = tensor
         (self._transient.discard if persistent else self._transient.add)(name)
 
     @judged

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..arguments import number
+from ..arguments import flag, number
 from ..errors import ShapeError, message
 from ..signatures import judged
 from ..tensor import Tensor, cat, from_array, no_grad, stack
@@ -65,13 +65,19 @@ def _gradients(op: str, parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
 
 
 @judged
-def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0) -> Tensor:
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+) -> Tensor:
     """Scale all gradients together, in place, so that their norm is at most ``max_norm``; returns the norm that they had.
 
     Args:
         parameters: one or several; those without a gradient do not count.
         max_norm: of all gradients as one vector.
         norm_type: p of the p-norm, above 0; infinity for the largest.
+        error_if_nonfinite: raise where that norm is not finite, and leave the gradients.
+
+    Raises:
+        RuntimeError: ``error_if_nonfinite``, and it is not.
 
     >>> import numbacnn as nc
     >>> w = nc.zeros(2, requires_grad=True)
@@ -82,7 +88,7 @@ def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, norm
     op = "clip_grad_norm_"
     number(op, "max_norm", max_norm)
     number(op, "norm_type", 1 if norm_type == math.inf else norm_type, lambda v: v > 0, "above 0, or infinity")
-    gradients = _gradients(op, parameters)
+    strict, gradients = flag(op, "error_if_nonfinite", error_if_nonfinite), _gradients(op, parameters)
     if not gradients:
         return from_array(np.zeros((), np.float32))
     with no_grad():
@@ -92,6 +98,8 @@ def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, norm
             norm = stack([(g * g).sum() for g in gradients]).sum().sqrt()
         else:
             norm = stack([(g.abs() ** norm_type).sum() for g in gradients]).sum() ** (1 / norm_type)
+        if strict and not norm.isfinite().item():
+            raise RuntimeError(message(op, "gradients with a finite norm", f"{norm.item()}"))
         scale = (max_norm / (norm + 1e-6)).clamp(max=1.0)
         for g in gradients:
             g.mul_(scale)

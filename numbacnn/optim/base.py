@@ -91,12 +91,12 @@ class Optimizer:
             self.add_param_group(group)
 
     @judged
-    def add_param_group(self, group: Mapping[str, Any]) -> None:
-        """Train more parameters, with their own values where ``group`` names them."""
+    def add_param_group(self, param_group: Mapping[str, Any]) -> None:
+        """Train more parameters, with their own values where ``param_group`` names them."""
         op = type(self).__name__
-        if not isinstance(group, Mapping) or "params" not in group:
-            raise TypeError(message(op, "all groups as dicts with 'params'", type(group).__name__))
-        params = [group["params"]] if isinstance(group["params"], Tensor) else _ordered(op, group["params"])
+        if not isinstance(param_group, Mapping) or "params" not in param_group:
+            raise TypeError(message(op, "all groups as dicts with 'params'", type(param_group).__name__))
+        params = [param_group["params"]] if isinstance(param_group["params"], Tensor) else _ordered(op, param_group["params"])
         seen = {id(p) for _, p, _ in self._entries()}
         for p in params:
             if not isinstance(p, Tensor):
@@ -106,7 +106,7 @@ class Optimizer:
             if id(p) in seen:
                 raise ValueError(message(op, "each parameter once", "one that is there already"))
             seen.add(id(p))
-        complete = {**self.defaults, **_plain(group), "params": params}
+        complete = {**self.defaults, **_plain(param_group), "params": params}
         self._judge_group(op, complete)
         changed()
         self.param_groups.append(complete)

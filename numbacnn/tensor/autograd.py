@@ -11,7 +11,7 @@ from ..errors import ShapeError, message
 from ..recording import refuse
 from ..signatures import judged
 from .core import TensorBase
-from .tape import Leaf, Node, hooked, walk
+from .tape import Leaf, Node, check_order, hooked, walk
 
 if TYPE_CHECKING:
     from . import Tensor
@@ -25,6 +25,8 @@ def grad(
     inputs: Tensor | Sequence[Tensor],
     grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
+    create_graph: bool = False,
+    *,
     allow_unused: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of ``inputs``, leaves or not, from ``outputs``; ``.grad`` of all tensors stays as it is. Of first order.
@@ -34,9 +36,11 @@ def grad(
         inputs: a tensor or several, of which a tuple of gradients is returned.
         grad_outputs: for each output its gradient, or None where it has one element (it is 1 then).
         retain_graph: keep what the walk needs, so that it can be repeated; None: don't.
+        create_graph: False; gradients have no gradients.
         allow_unused: None in place of the gradient of an input that no output was made of.
 
     Raises:
+        NotImplementedError: ``create_graph`` is True.
         RuntimeError: nothing to differentiate, a second walk, a saved value that was overwritten, or an input that no output was made of.
         ShapeError: the number or the shapes of ``grad_outputs`` are wrong.
 
@@ -46,6 +50,7 @@ def grad(
     >>> nc.grad((y * 3).sum(), [x, y]), x.grad
     ((tensor([ 6., 12.]), tensor([3., 3.])), None)
     """
+    check_order("grad", create_graph)
     results, wanted = _listed(outputs), _listed(inputs)
     given = [None] * len(results) if grad_outputs is None else _listed(grad_outputs)
     retain, allowed = flag("grad", "retain_graph", bool(retain_graph)), flag("grad", "allow_unused", allow_unused)

@@ -17,7 +17,7 @@ from ..dtypes import DType, as_dtype, bool_, float32, int64, is_floating
 from ..errors import DeviceError, DTypeError, ShapeError, message
 from ..locks import lock
 from ..signatures import judged
-from .tape import Hook, Node, Version, hooked, mode, no_grad, walk
+from .tape import Hook, Node, Version, check_order, hooked, mode, no_grad, walk
 from .text import tensor_text
 
 if TYPE_CHECKING:
@@ -139,9 +139,9 @@ class TensorBase:
             raise DTypeError(message("requires_grad", "a floating-point tensor", str(self.dtype)))
         self._requires_grad = value
 
-    def requires_grad_(self, value: bool = True) -> Self:
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Set :attr:`requires_grad`; returns the tensor."""
-        self.requires_grad = value
+        self.requires_grad = requires_grad
         return self
 
     @property
@@ -219,13 +219,13 @@ class TensorBase:
             recording.now.tape.bumps(self._version)
 
     # -- to other worlds
-    def numpy(self) -> np.ndarray:
-        """A NumPy array of the values; on the CPU it shares memory.
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """A NumPy array of the values; on the CPU it shares memory. With ``force`` gradients may be recorded.
 
         Raises:
             RuntimeError: where gradients are recorded; call ``detach()`` first.
         """
-        if self.requires_grad:
+        if self.requires_grad and not force:
             raise RuntimeError(message("numpy", "a tensor without a gradient", "one that requires it", "call detach().numpy()"))
         return self._shown()
 
@@ -267,17 +267,20 @@ class TensorBase:
         return _rebuild, (type(self), np.array(self), self.device, self._requires_grad, grad)
 
     # -- gradients
-    def backward(self, gradient: Tensor | None = None, retain_graph: bool = False) -> None:
+    def backward(self, gradient: Tensor | None = None, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Add the gradient of this tensor to ``.grad`` of every leaf it was made from.
 
         Args:
             gradient: of this tensor's shape; may be left out for one element (it is 1 then).
             retain_graph: keep what the walk needs, so that it can be repeated.
+            create_graph: False; gradients have no gradients.
 
         Raises:
+            NotImplementedError: ``create_graph`` is True.
             RuntimeError: nothing to differentiate, a second walk, or a saved value that was overwritten.
             ShapeError: the gradient's shape is wrong.
         """
+        check_order("backward", create_graph)
         seed = self._seed("backward", gradient)
         retain_graph = flag("backward", "retain_graph", retain_graph)
         if self._node is not None:

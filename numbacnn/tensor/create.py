@@ -70,10 +70,10 @@ def from_numpy(array: np.ndarray) -> Tensor:
 
 
 @judged
-def full(size: Sequence[int], value: Scalar, *, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+def full(size: Sequence[int], fill_value: Scalar, *, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
     """A Tensor of this shape filled with a value; float32, int64 or bool as the value is, unless ``dtype`` says otherwise."""
     shape = check_sizes("full", (size,))
-    value = as_scalar(value)
+    value = as_scalar(fill_value)
     found = scalar_dtype(value) if dtype is None else as_dtype("full", dtype)
     check_fit("full", np.asarray(value), found)
     return TensorBase._new(backends.get(device).full(shape, value, found), device, requires_grad)
@@ -120,27 +120,27 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: str = "cpu",
 
 
 @judged
-def full_like(x: Tensor, value: Scalar, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
-    """One value in the shape and dtype of ``x``, on its device, unless ``dtype`` or ``device`` say otherwise."""
-    return full(x.shape, value, **like(x, dtype, device), requires_grad=requires_grad)
+def full_like(input: Tensor, fill_value: Scalar, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """One value in the shape and dtype of ``input``, on its device, unless ``dtype`` or ``device`` say otherwise."""
+    return full(input.shape, fill_value, **like(input, dtype, device), requires_grad=requires_grad)
 
 
 @judged
-def zeros_like(x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
-    """Zeros of the shape and dtype of ``x``, on its device, unless ``dtype`` or ``device`` say otherwise."""
-    return full(x.shape, 0, **like(x, dtype, device), requires_grad=requires_grad)
+def zeros_like(input: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """Zeros of the shape and dtype of ``input``, on its device, unless ``dtype`` or ``device`` say otherwise."""
+    return full(input.shape, 0, **like(input, dtype, device), requires_grad=requires_grad)
 
 
 @judged
-def ones_like(x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
-    """Ones of the shape and dtype of ``x``, on its device, unless ``dtype`` or ``device`` say otherwise."""
-    return full(x.shape, 1, **like(x, dtype, device), requires_grad=requires_grad)
+def ones_like(input: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """Ones of the shape and dtype of ``input``, on its device, unless ``dtype`` or ``device`` say otherwise."""
+    return full(input.shape, 1, **like(input, dtype, device), requires_grad=requires_grad)
 
 
 @judged
-def empty_like(x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
-    """A Tensor to be filled, of the shape and dtype of ``x``, on its device, unless ``dtype`` or ``device`` say otherwise."""
-    return empty(x.shape, **like(x, dtype, device), requires_grad=requires_grad)
+def empty_like(input: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """A Tensor to be filled, of the shape and dtype of ``input``, on its device, unless ``dtype`` or ``device`` say otherwise."""
+    return empty(input.shape, **like(input, dtype, device), requires_grad=requires_grad)
 
 
 @judged
@@ -184,21 +184,32 @@ def _spaced(op: str, make: Any, args: tuple[Any, ...], dtype: Any, device: str, 
 
 
 @judged
-def arange(*bounds: Scalar, dtype: Any = None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
-    """``arange(stop)``, ``arange(start, stop)`` or ``arange(start, stop, step)``; int64 unless a bound is a float.
+def arange(
+    start: Scalar | None = None,
+    end: Scalar | None = None,
+    step: Scalar = 1,
+    *,
+    dtype: Any = None,
+    device: str = "cpu",
+    requires_grad: bool = False,
+) -> Tensor:
+    """``arange(end)``, ``arange(start, end)`` or ``arange(start, end, step)``; int64 unless a bound is a float.
 
     With an integer ``dtype`` the bounds and the step lose their fractions first.
     """
-    if not 1 <= len(bounds) <= 3:
-        raise TypeError(message("arange", "stop; start and stop; or start, stop and step", f"{len(bounds)} arguments"))
-    start, stop, step = (0, *bounds, 1) if len(bounds) == 1 else (*bounds, 1)[:3]
+    if end is None:
+        start, end = None, start
+    if end is None:
+        raise TypeError(message("arange", "end; start and end; or start, end and step", "no argument"))
+    bounds: tuple[Scalar, ...] = (0 if start is None else start, end, step)
     found = (float32 if any(isinstance(b, float) for b in bounds) else int64) if dtype is None else as_dtype("arange", dtype)
-    if found.kind in "iu" and all(map(math.isfinite, (start, stop, step))):
-        start, stop, step = int(start), int(stop), int(step)
-    if not all(map(math.isfinite, (start, stop, step))) or step == 0 or (stop - start) * step < 0:
-        raise ValueError(message("arange", "finite numbers and a step, not 0, from start towards stop", f"{start}, {stop}, {step}"))
-    check_fit("arange", np.arange(start, stop, step), found)
-    return _same_each_time(_range, (start, stop, step, found), device, requires_grad)
+    if found.kind in "iu" and all(map(math.isfinite, bounds)):
+        bounds = tuple(map(int, bounds))
+    first, last, step = bounds
+    if not all(map(math.isfinite, bounds)) or step == 0 or (last - first) * step < 0:
+        raise ValueError(message("arange", "finite numbers and a step, not 0, from start towards end", f"{first}, {last}, {step}"))
+    check_fit("arange", np.arange(*bounds), found)
+    return _same_each_time(_range, (*bounds, found), device, requires_grad)
 
 
 def _range(start: float, stop: float, step: float, dtype: Any) -> np.ndarray:

@@ -82,15 +82,15 @@ def randn(
 
 
 @judged
-def rand_like(x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
-    """Uniform on [0, 1), in the shape and dtype of ``x``, on its device, unless ``dtype`` or ``device`` say otherwise."""
-    return _floats("rand_like", x.shape, "random", requires_grad=requires_grad, **like(x, dtype, device))
+def rand_like(input: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """Uniform on [0, 1), in the shape and dtype of ``input``, on its device, unless ``dtype`` or ``device`` say otherwise."""
+    return _floats("rand_like", input.shape, "random", requires_grad=requires_grad, **like(input, dtype, device))
 
 
 @judged
-def randn_like(x: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
-    """Standard normal, in the shape and dtype of ``x``, on its device, unless ``dtype`` or ``device`` say otherwise."""
-    return _floats("randn_like", x.shape, "standard_normal", requires_grad=requires_grad, **like(x, dtype, device))
+def randn_like(input: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """Standard normal, in the shape and dtype of ``input``, on its device, unless ``dtype`` or ``device`` say otherwise."""
+    return _floats("randn_like", input.shape, "standard_normal", requires_grad=requires_grad, **like(input, dtype, device))
 
 
 @judged
@@ -166,9 +166,9 @@ def randint(
 
 
 @judged
-def randint_like(x: Tensor, low: int, high: int | None = None, *, dtype: Any = None, device: str | None = None) -> Tensor:
-    """Integers as those of :func:`randint` in the shape and dtype of ``x``, on its device, unless ``dtype`` or ``device`` say otherwise."""
-    return _integers("randint_like", low, high, x.shape, **like(x, dtype, device))
+def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: Any = None, device: str | None = None) -> Tensor:
+    """Integers of :func:`randint` in the shape and dtype of ``input``, on its device, unless ``dtype`` or ``device`` say otherwise."""
+    return _integers("randint_like", low, high, input.shape, **like(input, dtype, device))
 
 
 @judged

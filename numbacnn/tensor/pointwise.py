@@ -194,26 +194,26 @@ def compare(name: str, a: TensorBase, b: Any) -> Tensor:
     return a._new(backends.get(a.device).compare(name, *arrays), a.device)
 
 
-def maximum(a: Any, b: Any) -> Tensor:
+def maximum(input: Any, other: Any) -> Tensor:
     """The larger of two, elementwise; equal ones share the gradient."""
-    return binary(elementwise.Maximum(), a, b)
+    return binary(elementwise.Maximum(), input, other)
 
 
-def minimum(a: Any, b: Any) -> Tensor:
+def minimum(input: Any, other: Any) -> Tensor:
     """The smaller of two, elementwise; equal ones share the gradient."""
-    return binary(elementwise.Minimum(), a, b)
+    return binary(elementwise.Minimum(), input, other)
 
 
 @judged
-def where(condition: Tensor, a: Any = None, b: Any = None) -> Any:
-    """``a`` where the condition holds, else ``b``; of a condition alone, the places where it holds, a vector for each axis."""
-    if a is None and b is None:
+def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
+    """``input`` where the condition holds, else ``other``; of a condition alone, the places where it holds, a vector for each axis."""
+    if input is None and other is None:
         return condition.nonzero(as_tuple=True)
     if condition.dtype != bool_:
         raise DTypeError(message("where", "a bool condition", str(condition.dtype)))
-    if not isinstance(a, TensorBase) and not isinstance(b, TensorBase):
-        a = as_tensor(a, condition.device)
-    a, b = operands("where", a, b)
+    if not isinstance(input, TensorBase) and not isinstance(other, TensorBase):
+        input = as_tensor(input, condition.device)
+    a, b = operands("where", input, other)
     for value in (a, b):
         check_broadcast("where", condition, value)
     check_broadcast("where", a, b)

@@ -30,6 +30,7 @@ __all__ = [
     "Leaf",
     "Node",
     "Version",
+    "check_order",
     "enable_grad",
     "hooked",
     "inference_mode",
@@ -283,6 +284,12 @@ class Node:
     def release(self) -> None:
         """Let go of the operation and of what it saved."""
         self.op, self.edges, self.versions = None, [], []
+
+
+def check_order(op: str, create_graph: bool) -> None:
+    """Gradients are not differentiated."""
+    if flag(op, "create_graph", create_graph):
+        raise NotImplementedError(message(op, "create_graph=False", "True", "gradients of gradients are not computed"))
 
 
 def walk(
