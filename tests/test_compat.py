@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import importlib.util
+import inspect
 import io
 import itertools
 import pickle
@@ -162,7 +165,8 @@ def test_a_shape_is_a_size() -> None:
     import numbacnn.compat.torch as torch
 
     x = nc.ones(2, 3)
-    assert isinstance(x.shape, torch.Size) and x.size() == (2, 3) and x.shape.numel() == 6 and str(x.shape) == "(2, 3)"
+    assert isinstance(x.shape, torch.Size) and x.size() == (2, 3) and x.shape.numel() == 6 and str(x.shape) == "torch.Size([2, 3])"
+    assert x.shape[1:].numel() == 3 and (x.shape[:1] + (4,)).numel() == 8 and x.shape[1] == 3
     assert torch.Tensor(x.size()).shape == torch.FloatTensor(x.shape).shape == x.new(x.size()).shape == (2, 3)
     assert torch.Tensor(np.int64(2), 3).shape == x.new(2, 3).shape == (2, 3) and x.long().new([1.5]).tolist() == [1]
     file = io.BytesIO()
@@ -293,6 +297,105 @@ def test_layers_take_the_device_and_the_dtype_of_their_parameters() -> None:
     assert torch.nn.Linear(2, 3, device=None).weight.dtype == torch.float32 and not torch.ones(1).is_xpu
     with pytest.raises(nc.DTypeError, match="a device or a floating-point dtype; received int64"):
         torch.nn.Linear(2, 3, dtype=torch.int64)
+
+
+OTHER_NAMES = {  # of arguments, in PyTorch's stubs of functions that are here
+    "addmm": {"out_dtype"}, "baddbmm": {"out_dtype"}, "bmm": {"out_dtype"}, "mm": {"out_dtype"},
+    "bernoulli": {"p"}, "broadcast_to": {"size"}, "clone": {"memory_format"}, "from_numpy": {"ndarray"}, "full": {"names"},
+    "gather": {"sparse_grad"}, "max": {"other"}, "min": {"other"}, "normal": {"dtype"},
+    "rand_like": {"generator"}, "randn_like": {"generator"}, "randint_like": {"generator", "memory_format", "requires_grad"},
+    "randperm": {"requires_grad"}, "repeat_interleave": {"output_size"}, "reshape": {"shape"},
+    "result_type": {"other", "scalar", "scalar1", "scalar2", "tensor"}, "set_num_threads": {"num"}, "swapaxes": {"axis0", "axis1"},
+    "tensor_split": {"indices", "sections", "tensor_indices_or_sections"},
+}  # fmt: skip
+
+
+def test_arguments_have_pytorchs_names() -> None:
+    """Those of the functions whose signatures PyTorch gives to type checkers; it is not imported."""
+    torch = importlib.util.find_spec("torch")
+    if torch is None:
+        pytest.skip("needs PyTorch: pip install torch==2.13.0")
+    stubs = ast.parse(Path(torch.origin).parent.joinpath("_C", "_VariableFunctions.pyi").read_text())
+    found: dict[str, set[str]] = {}
+    for stub in stubs.body:
+        function = getattr(mirror("torch"), stub.name, None) if isinstance(stub, ast.FunctionDef) and stub.name[0] != "_" else None
+        if function is None or isinstance(function, type):
+            continue
+        ours = inspect.signature(function).parameters
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in ours.values()):
+            wanted = {a.arg for a in (*stub.args.args, *stub.args.kwonlyargs)} - {"self", "*", "out", "layout", "pin_memory"}
+            found.setdefault(stub.name, set()).update(wanted - {*ours})
+    assert len(found) > 150 and {name: lacking for name, lacking in found.items() if lacking} == OTHER_NAMES
+
+
+def test_arguments_that_change_nothing_here(tmp_path: Path) -> None:
+    import numbacnn.compat.torch as torch
+
+    x = torch.zeros_like(nc.ones(2), memory_format=torch.preserve_format)
+    torch.save({"x": x}, tmp_path / "x.pt", _use_new_zipfile_serialization=False, pickle_protocol=4)
+    assert torch.load(tmp_path / "x.pt", map_location="cpu", encoding="latin1")["x"].tolist() == [0.0, 0.0]
+    optimizer = torch.optim.AdamW(nn.Linear(1, 1).parameters(), lr=0.1, foreach=True, fused=False)
+    assert "foreach" not in optimizer.param_groups[0] and isinstance(optimizer, nc.optim.AdamW)
+    assert torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "min", verbose=True).mode == "min"
+    torch.optim.lr_scheduler.StepLR(optimizer, 3, verbose=False)
+    with pytest.raises(TypeError, match="colour"):
+        torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1, colour="red")
+    y = nc.ones(2, requires_grad=True)
+    assert torch.autograd.grad((y * y).sum(), y, create_graph=False, only_inputs=True)[0].tolist() == [2.0, 2.0]
+    for walk in (lambda: (y * y).sum().backward(create_graph=True), lambda: torch.autograd.grad((y * y).sum(), y, create_graph=True)):
+        with pytest.raises(NotImplementedError, match=r"expected create_graph=False; received True; gradients of gradients are not"):
+            walk()
+
+
+def test_results_go_where_out_says() -> None:
+    import numbacnn.compat.torch as torch
+
+    x, out = nc.tensor([[3.0, 1.0], [2.0, 5.0]]), nc.zeros(2, 2)
+    assert torch.add(x, x, out=out) is out and out.tolist() == [[6.0, 2.0], [4.0, 10.0]]
+    assert torch.max(out, x * 3, out=out)[0].tolist() == [9.0, 3.0]
+    places = nc.zeros(2), nc.zeros(2, dtype=nc.int64)
+    assert torch.max(x, 1, out=places).values is places[0] and places[0].tolist() == [3.0, 5.0] and places[1].tolist() == [0, 1]
+    with pytest.raises(nc.ShapeError, match=r"^\[add\] expected out of shape \(2, 2\); received shape \(3,\)"):
+        torch.add(x, x, out=nc.zeros(3))
+
+
+def test_the_graph_is_walked_by_grad_fn() -> None:
+    import numbacnn.compat.torch as torch
+
+    x = nc.ones(2, requires_grad=True)
+    y = (x * 2).sum()
+    assert x.grad_fn is None and "Sum" in y.grad_fn.name() and y.grad_fn == y.grad_fn and len({y.grad_fn, y.grad_fn}) == 1
+    before = y.grad_fn.next_functions[0][0]
+    assert "Multiply" in repr(before) and before.next_functions[0][0].name() == "AccumulateGrad"
+    assert before.next_functions[0][0].next_functions == ()
+    y.backward()
+    assert y.grad_fn.name() == "Backward" and not torch.ones(1).is_sparse and not x.is_complex()
+
+
+def test_programs_and_checkpoints_are_functions_as_they_are() -> None:
+    import numbacnn.compat.torch as torch
+    from numbacnn.compat.torch.jit.annotations import List, Optional  # noqa: F401
+    from numbacnn.compat.torch.utils.checkpoint import checkpoint
+    from numbacnn.compat.torch.utils.hooks import RemovableHandle
+
+    x = nc.ones(2, requires_grad=True)
+    checkpoint(torch.jit.script(lambda a, b: a * b), x, x, use_reentrant=False).sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0] and isinstance(x.register_hook(lambda g: None), RemovableHandle)
+    with pytest.raises(AttributeError, match=r"received torch\.jit\.script; left out for good"):
+        torch.jit.script(nn.Linear(1, 1))
+    assert isinstance(nn.Conv2d(1, 1, 1), torch.nn.modules.conv._ConvNd) and torch.nn.parameter.is_lazy(nn.LazyLinear(2).weight)
+    assert torch.optim.optimizer.required is not None
+
+
+def test_a_picture_is_read(tmp_path: Path) -> None:
+    Image = pytest.importorskip("PIL.Image")
+    from numbacnn.compat import torchvision
+
+    pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert np.array_equal(torchvision.io.read_image(str(tmp_path / "a.png")).numpy(), pixels.transpose(2, 0, 1))
+    assert torchvision.io.read_image(tmp_path / "a.png", torchvision.io.ImageReadMode.GRAY).shape == (1, 2, 4)
+    assert torchvision.get_image_backend() == "PIL"
 
 
 def test_data_parallel_is_the_module_on_one_device() -> None:

@@ -11,9 +11,9 @@ import numbacnn as nc
 @contextlib.contextmanager
 def unadapted() -> Iterator[None]:
     """Within, ``compat`` may be imported."""
-    from numbacnn.compat.layers import LAYERS
-
-    before = [(kind, dict(vars(kind))) for kind in (nc.Tensor, nc.nn.Module, *LAYERS)]
+    modules = (nc.nn, nc.optim, nc.optim.lr_scheduler)
+    classes = {kind for module in modules for kind in vars(module).values() if isinstance(kind, type)}
+    before = [(kind, dict(vars(kind))) for kind in (nc.Tensor, *classes)]
     try:
         yield
     finally:

@@ -7,8 +7,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any, cast
 
-from .. import backends, nn
+from .. import backends, nn, optim
 from ..tensor import Tensor
+from ..tensor.tape import Node
+from .arguments import ignoring
 from .layers import LAYERS, placed
 from .modules import Missing, missing
 from .table import LEFT_OUT, METHODS
@@ -25,17 +27,30 @@ def adapt() -> None:
     setattr(Tensor, "device", property(lambda x: devices[slot.__get__(x)], slot.__set__))  # noqa: B010
     setattr(Tensor, "shape", property(lambda x: Size(x.array.shape), doc=Tensor.shape.__doc__))  # noqa: B010
     for kind in (Tensor, nn.Module):
-        for name in ("clone", "contiguous", "is_contiguous", "to"):
+        for name in ("clone", "contiguous", "copy_", "is_contiguous", "to"):
             if hasattr(kind, name):
-                setattr(kind, name, _dropping(getattr(kind, name)))
+                setattr(kind, name, ignoring(getattr(kind, name), "memory_format", "non_blocking"))
         setattr(kind, "cuda", _numbered(kind.cuda))  # noqa: B010
         setattr(kind, "type", _type)  # noqa: B010
     for layer in LAYERS:
         layer.__init__ = placed(layer.__init__)  # type: ignore[method-assign]
-    Tensor.is_mps = Tensor.is_xpu = False  # type: ignore[attr-defined]
+    for optimizer in _classes(optim, optim.Optimizer):
+        optimizer.__init__ = ignoring(optimizer.__init__, "foreach", "fused", "capturable")
+    for schedule in _classes(optim.lr_scheduler, optim.lr_scheduler.LRScheduler):
+        schedule.__init__ = ignoring(schedule.__init__, "verbose")
+    for name in ("is_mps", "is_quantized", "is_sparse", "is_xpu"):
+        setattr(Tensor, name, False)
+    Tensor.is_complex = lambda x: False  # type: ignore[attr-defined]
+    Tensor.grad_fn = property(lambda x: None if x._node is None else GradFn(x._node))  # type: ignore[attr-defined]
     Tensor.new = _new  # type: ignore[attr-defined]
     Tensor.__getattr__ = _unknown  # type: ignore[attr-defined]
     nn.Module.__getattr__ = _unknown_of_modules(nn.Module.__getattr__)  # type: ignore[method-assign]
+
+
+def _classes(module: Any, base: type) -> list[Any]:
+    """The library's own classes of a kind that have a constructor."""
+    classes = {kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, base)}
+    return [kind for kind in classes if "__init__" in vars(kind)]
 
 
 def _unknown(x: Tensor, name: str) -> Any:
@@ -66,23 +81,34 @@ def _new(x: Tensor, *args: Any) -> Tensor:
     return cast(Tensor, kind(*args, device=x.device))
 
 
-def _dropping(method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def call(self: Any, *args: Any, memory_format: Any = None, non_blocking: bool = False, **options: Any) -> Any:
-        return method(self, *args, **options)
-
-    del call.__wrapped__  # type: ignore[attr-defined]  # it takes more than that
-    return call
-
-
 def _numbered(cuda: Callable[..., Any]) -> Callable[..., Any]:
     """``x.cuda(0)``, ``x.cuda("cuda:0")``, ``x.cuda(non_blocking=True)``: there is one GPU."""
+    return functools.wraps(cuda)(lambda self, *args, **options: cuda(self))
 
-    @functools.wraps(cuda)
-    def call(self: Any, device: Any = None, non_blocking: bool = False, **options: Any) -> Any:
-        return cuda(self)
 
-    return call
+class GradFn:
+    """The place of a tensor in the graph of its gradients: an operation, or a leaf."""
+
+    def __init__(self, end: Any) -> None:
+        self._end = end
+
+    def name(self) -> str:
+        if not isinstance(self._end, Node):
+            return "AccumulateGrad"
+        return "Backward" if self._end.op is None else f"{self._end.op.label}Backward"
+
+    @property
+    def next_functions(self) -> tuple[tuple[GradFn | None, int], ...]:
+        return tuple((None if end is None else GradFn(end), 0) for end in getattr(self._end, "edges", ()))
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self._end):#x}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GradFn) and other._end is self._end
+
+    def __hash__(self) -> int:
+        return id(self._end)
 
 
 def _type(x: Any, dtype: Any = None, non_blocking: bool = False, **options: Any) -> Any:

@@ -199,7 +199,7 @@ class Uses(ast.NodeVisitor):
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         full = self._full(node)
-        if full:
+        if full and node.attr not in self.own:  # what a file gives torch itself
             self._use(full, node.lineno)
         else:
             self.generic_visit(node)

@@ -10,6 +10,8 @@ from typing import Any
 from .. import backends
 from .. import cuda as gpu
 from ..errors import OutOfMemoryError
+from ..nn import Module
+from .modules import Missing, missing
 from .tensors import CUDA_TYPES, Accepted, device, say_once, unchanged
 
 __all__ = ["GradScaler", "autocast"]
@@ -109,10 +111,30 @@ mps = SimpleNamespace(is_available=_always(False), is_built=_always(False))
 version = SimpleNamespace(cuda=None, hip=None, __version__="2.13.0")
 
 
+def script(obj: Any, *args: Any, **options: Any) -> Any:
+    """A function as it is; a module is not made a program."""
+    if isinstance(obj, Module):
+        raise Missing(missing("torch.jit.script"))
+    return obj
+
+
+def checkpoint(function: Callable[..., Any], *args: Any, use_reentrant: Any = None, preserve_rng_state: bool = True, **options: Any) -> Any:
+    """What the function gives. Nothing is thrown away and computed again for the gradient."""
+    return function(*args, **options)
+
+
 def _as_it_is(function: Any = None, **options: Any) -> Any:
     return function if callable(function) else _as_it_is
 
 
 jit = SimpleNamespace(
-    Final=Any, export=_as_it_is, ignore=_as_it_is, unused=_as_it_is, is_scripting=_always(False), is_tracing=_always(False)
+    Final=Any,
+    _overload_method=_as_it_is,
+    export=_as_it_is,
+    ignore=_as_it_is,
+    is_scripting=_always(False),
+    is_tracing=_always(False),
+    script=script,
+    unused=_as_it_is,
 )
+checkpoints = SimpleNamespace(checkpoint=checkpoint)

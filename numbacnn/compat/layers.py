@@ -14,8 +14,9 @@ from numbacnn import nn
 from ..nn import functional as F
 from ..nn import init as initialisers
 from ..nn import loss as losses
+from .arguments import taking
 
-__all__ = ["DataParallel", "LogSoftmax", "Softmax", "_Loss", "data_parallel", *losses.__all__]
+__all__ = ["DataParallel", "LogSoftmax", "Softmax", "_Loss", "data_parallel", "is_lazy", *losses.__all__]
 
 
 class DataParallel(nn.Module):
@@ -42,7 +43,7 @@ def _softmax(function: Callable[..., Any]) -> Callable[..., Any]:
             warnings.warn(f"{function.__name__}: give dim; without it the axis is {dim} here", stacklevel=2)
         return function(input if dtype is None else input.to(dtype), dim)
 
-    return call
+    return taking(call, "_stacklevel", "dtype")
 
 
 class Softmax(nn.Softmax):
@@ -85,18 +86,10 @@ def _with_average(function: Callable[..., Any]) -> Callable[..., Any]:
         args, options = _reduction(args, options)
         return function(*args, **options)
 
-    return _taking(call, "size_average", "reduce")
+    return taking(call, "size_average", "reduce")
 
 
-def _taking(call: Callable[..., Any], *names: str) -> Callable[..., Any]:
-    """A wrapper whose signature has keywords too."""
-    signature = inspect.signature(call)
-    more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in names]
-    call.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *more])  # type: ignore[attr-defined]
-    return call
-
-
-LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.Conv2d, nn.Linear, nn.PReLU)
+LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.Conv2d, nn.LazyConv2d, nn.LazyLinear, nn.Linear, nn.PReLU)
 """Those that have parameters."""
 
 
@@ -109,7 +102,7 @@ def placed(make: Callable[..., None]) -> Callable[..., None]:
         if device is not None or dtype is not None:
             self.to(device=device, dtype=dtype)
 
-    return _taking(__init__, "device", "dtype")
+    return taking(__init__, "device", "dtype")
 
 
 class _AnyLoss(type(nn.Module)):  # type: ignore[misc]
@@ -137,6 +130,11 @@ def _renamed(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(*args, **options)
 
     return call
+
+
+def is_lazy(param: Any) -> bool:
+    """Whether a parameter waits for its shape."""
+    return isinstance(param, nn.UninitializedParameter)
 
 
 def _ntuple(n: int) -> Callable[[Any], tuple[Any, ...]]:

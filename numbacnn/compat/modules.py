@@ -9,7 +9,8 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import message
-from .table import LEFT_OUT, MODULES, RENAMED
+from .arguments import ignoring
+from .table import IGNORED, LEFT_OUT, MODULES, RENAMED
 
 __all__ = ["Missing", "find", "hint", "mirror", "missing", "prefixes"]
 
@@ -44,6 +45,8 @@ class Mirror(ModuleType):
                 continue
             if isinstance(place, ModuleType) and (_is_inner(place, name) or _is_inner_module(found)):
                 continue  # what a place imports for itself
+            if full in IGNORED:
+                found = ignoring(found, *IGNORED[full].split())
             super().__setattr__(name, found)
             return found
         raise Missing(missing(full))

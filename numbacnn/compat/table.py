@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["DIFFERENT", "LEFT_OUT", "METHODS", "MODULES", "RENAMED"]
+__all__ = ["DIFFERENT", "IGNORED", "LEFT_OUT", "METHODS", "MODULES", "RENAMED"]
 
 _NN = ("numbacnn.compat.layers", "numbacnn.nn")
 _DATASETS = ("cifar", "folder", "mnist", "stl10", "svhn", "vision")
 
 MODULES: dict[str, tuple[str, ...]] = {
-    "torch": ("numbacnn.compat.tensors", "numbacnn.compat.devices", "numbacnn"),
+    "torch": ("numbacnn.compat.tensors", "numbacnn.compat.tensors:functions", "numbacnn.compat.devices", "numbacnn"),
     "torch.accelerator": ("numbacnn.compat.devices:accelerator",),
     "torch.amp": ("numbacnn.compat.devices:amp",),
     "torch.autograd": ("numbacnn.compat.tensors:autograd", "numbacnn.testing.gradients"),
@@ -22,6 +22,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torch.distributed": ("numbacnn.compat.devices:distributed",),
     "torch.functional": ("numbacnn",),
     "torch.jit": ("numbacnn.compat.devices:jit",),
+    "torch.jit.annotations": ("typing",),
     "torch.hub": ("numbacnn.compat.vision:hub",),
     "torch.mps": ("numbacnn.compat.devices:mps",),
     "torch.multiprocessing": ("multiprocessing",),
@@ -34,16 +35,20 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torch.onnx": (),
     "torch.optim": ("numbacnn.optim",),
     "torch.optim.lr_scheduler": ("numbacnn.optim.lr_scheduler",),
+    "torch.optim.optimizer": ("numbacnn.compat.tensors:optimizer", "numbacnn.optim"),
     "torch.random": ("numbacnn.random",),
     "torch.serialization": ("numbacnn.ptfile",),
     "torch.utils": (),
+    "torch.utils.checkpoint": ("numbacnn.compat.devices:checkpoints",),
     "torch.utils.data": ("numbacnn.compat.tensors:data",),
+    "torch.utils.hooks": ("numbacnn.recording",),
     "torch.utils.model_zoo": ("numbacnn.compat.vision:hub",),
     "torch.utils.tensorboard": ("numbacnn.compat.board",),
     "torch.version": ("numbacnn.compat.devices:version",),
     "torchvision": ("numbacnn.compat.vision",),
     "torchvision.datasets": ("numbacnn.vision.datasets",),
     **{f"torchvision.datasets.{name}": (f"numbacnn.vision.datasets.{name}",) for name in _DATASETS},
+    "torchvision.io": ("numbacnn.compat.vision:io",),
     "torchvision.models": ("numbacnn.compat.vision:networks",),
     "torchvision.transforms": ("numbacnn.vision.transforms",),
     "torchvision.transforms.functional": ("numbacnn.vision.transforms.functional",),
@@ -53,10 +58,10 @@ MODULES: dict[str, tuple[str, ...]] = {
 
 _FILES = {
     "torch.autograd": "function variable",
+    "torch.cuda": "random",
     "torch.nn": "modules parallel parameter",
     "torch.nn.modules": "activation container conv dropout linear loss module padding pooling upsampling",
     "torch.nn.utils": "clip_grad",
-    "torch.optim": "optimizer",
     "torch.utils.data": "dataloader dataset sampler",
     "torch.utils.tensorboard": "writer",
     "torchvision.models": "resnet vgg",
@@ -66,6 +71,7 @@ for _outer, _names in _FILES.items():  # each offers all of the module that it i
     MODULES |= {f"{_outer}.{name}": MODULES[_outer] for name in _names.split()}
 
 RENAMED = {
+    "torch.nn.modules.conv._ConvNd": "torch.nn.Conv2d",
     "torch.nn.utils.clip_grad_norm": "torch.nn.utils.clip_grad_norm_",
     "torch.optim.lr_scheduler._LRScheduler": "torch.optim.lr_scheduler.LRScheduler",
     "torchvision.datasets.folder.default_loader": "torchvision.datasets.folder.pil_loader",
@@ -73,6 +79,17 @@ RENAMED = {
     "torchvision.transforms.Scale": "torchvision.transforms.Resize",
 }
 """Names of old, and what they are called now."""
+
+_LIKE = "empty empty_like full full_like ones ones_like rand rand_like randn randn_like zeros zeros_like".split()  # noqa: SIM905
+IGNORED = {
+    **{f"torch.{name}": "memory_format pin_memory" for name in _LIKE},
+    "torch.autograd.grad": "only_inputs",
+    "torch.load": "encoding mmap pickle_module",
+    "torch.nn.utils.clip_grad_norm_": "foreach",
+    "torch.nn.utils.clip_grad_value_": "foreach",
+    "torch.save": "pickle_module pickle_protocol _use_new_zipfile_serialization",
+}
+"""Arguments of functions that change nothing here."""
 
 _FLOATS = "float32 and float64 are what the library computes in"
 LEFT_OUT: dict[str, str] = {
@@ -104,6 +121,7 @@ DIFFERENT = {
     "torch.manual_seed": "other random numbers than PyTorch's come from the same seed",
     "torch.nn.DataParallel": "there is one device; keys begin with module. all the same",
     "torch.nn.init.kaiming_normal": "now kaiming_normal_",
+    "torch.utils.checkpoint": "nothing is computed again",
     "torch.save": "tensors, numbers, strings and dtypes in lists, tuples, dicts and sets; whole modules and arrays are refused",
     "torch.utils.data.DataLoader": "workers are threads unless multiprocessing_context= is given; the order is not PyTorch's",
 }
@@ -114,14 +132,14 @@ METHODS = frozenset(
     absolute_ acos_ acosh_ addbmm addbmm_ addmm_ addmv_ addr addr_ adjoint angle apply_ as_strided as_strided_ asin_ asinh_ atan2_ atan_
     atanh_ baddbmm_ bfloat16 bitwise_and_ bitwise_not_ bitwise_or_ bitwise_xor_ cholesky cholesky_inverse cholesky_solve conj copysign
     copysign_ corrcoef cosh_ cov cross cummax cummin cumprod_ cumsum_ data_ptr deg2rad deg2rad_ det diag_embed diagflat divide_ dsplit
-    eq_ erfc erfc_ erfinv erfinv_ exp2_ fix_ fliplr flipud float_power float_power_ fmax fmin ge_ ger get_extra_state grad_fn greater_
+    eq_ erfc erfc_ erfinv erfinv_ exp2_ fix_ fliplr flipud float_power float_power_ fmax fmin ge_ ger get_extra_state greater_
     greater_equal_ gt_ hardshrink histc histogram hsplit hypot hypot_ index_put index_put_ index_reduce index_reduce_ inverse is_complex
     is_cpu is_nonzero is_pinned is_shared is_signed isneginf isposinf isreal istft kron le_ less_ less_equal_ lgamma lgamma_
     log10_ log2_ log_normal_ logaddexp logaddexp2 logcumsumexp logdet logical_xor_ logit logit_ lt_ lu matrix_exp matrix_power mode
     msort multiply_ nan_to_num_ nanmean nanmedian nanquantile nansum ne_ negative_ not_equal_ pinverse positive prelu put_ quantile
     rad2deg rad2deg_ register_backward_hook register_full_backward_hook register_full_backward_pre_hook
     register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module register_post_accumulate_grad_hook
-    register_state_dict_post_hook register_state_dict_pre_hook renorm renorm_ resize resize_ resize_as resize_as_ retains_grad
+    register_state_dict_post_hook register_state_dict_pre_hook renorm renorm_ resize_ resize_as resize_as_ retains_grad
     scatter_reduce scatter_reduce_ set_ set_extra_state set_submodule sgn sgn_ share_memory share_memory_ signbit sinc sinc_ sinh_
     slogdet solve split_with_sizes stft storage storage_offset storage_type stride subtract_ sum_to_size svd t_ tan_ to_dense to_empty
     to_sparse transpose_ true_divide_ unfold unique_consecutive untyped_storage vdot volatile vsplit xlogy xlogy_

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import backends, random
 from .. import data as ours
+from .. import functions as ours_functions
 from ..arguments import flag, integer
 from ..dtypes import as_dtype, float32
 from ..errors import message
@@ -21,6 +22,7 @@ from ..signatures import shown
 from ..tensor import Function, empty, enable_grad, grad, inference_mode, no_grad, set_grad_enabled, tensor, text
 from ..tensor import Tensor as OurTensor
 from ..version import __version__ as VERSION
+from .arguments import with_out
 
 __all__ = """
     Generator Size Tensor Variable are_deterministic_algorithms_enabled channels_last contiguous_format device dtype e get_default_dtype inf
@@ -55,6 +57,16 @@ class device(str):
 
 class Size(tuple[int, ...]):
     """The sizes of a tensor: its ``shape``."""
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        return Size(found) if isinstance(index, slice) else found
+
+    def __add__(self, other: Any) -> Any:
+        return Size(super().__add__(tuple(other)))
+
+    def __repr__(self) -> str:
+        return f"torch.Size({[*self]})"
 
     def numel(self) -> int:
         return math.prod(self)
@@ -216,6 +228,9 @@ autograd = SimpleNamespace(
     Function=Function, Variable=Variable, detect_anomaly=set_detect_anomaly, enable_grad=enable_grad, grad=grad,
     inference_mode=inference_mode, no_grad=no_grad, set_detect_anomaly=set_detect_anomaly, set_grad_enabled=set_grad_enabled,
 )  # fmt: skip
+
+optimizer = SimpleNamespace(required=object())  # what PyTorch's SGD of old had for its learning rate's default
+functions = SimpleNamespace(**{name: with_out(f) for name, f in vars(ours_functions).items() if hasattr(f, "__wrapped__")})
 
 _LOADING = """
     BatchSampler ChainDataset ConcatDataset DataLoader Dataset IterableDataset RandomSampler Sampler SequentialSampler StackDataset Subset

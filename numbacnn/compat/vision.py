@@ -15,12 +15,18 @@ from typing import Any
 from .. import models, nn
 from ..data.download import RemoteFile, fetch
 from ..errors import message
+from ..extras import import_extra
 from ..ptfile import load
 from ..version import __version__ as VERSION
 
-__all__: list[str] = []
+__all__ = ["get_image_backend"]
 
 __version__ = f"0.28.0+numbacnn{VERSION}"
+
+
+def get_image_backend() -> str:
+    return "PIL"
+
 
 PAGES = "https://download.pytorch.org/models/"
 
@@ -119,4 +125,16 @@ for _name, _hash in FILES.items():
     setattr(networks, _kind, _weights)
     setattr(networks, _name, _network(_name, functools.partial(_make, _name), _weights))
 
+
+def read_image(path: str | os.PathLike[str], mode: str = "") -> Any:
+    """A file's picture as bytes (C, H, W), converted to Pillow's ``mode`` if one is given."""
+    from ..vision.transforms.functional import pil_to_tensor
+
+    with import_extra("read_image", "PIL.Image", "pillow").open(path) as picture:
+        return pil_to_tensor(picture.convert(mode) if mode else picture)
+
+
+io = SimpleNamespace(
+    read_image=read_image, ImageReadMode=SimpleNamespace(UNCHANGED="", GRAY="L", GRAY_ALPHA="LA", RGB="RGB", RGB_ALPHA="RGBA")
+)
 hub = SimpleNamespace(load_state_dict_from_url=load_state_dict_from_url, load_url=load_state_dict_from_url)

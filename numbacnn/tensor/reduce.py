@@ -210,13 +210,13 @@ class Reduce(Logic, Shape):
         top = where(top.isfinite(), top, 0.0)
         return (x - top).exp().sum(axes, kept).log() + (top if kept else top.squeeze(axes or ()))
 
-    def softmax(self, dim: int) -> Tensor:
+    def softmax(self, dim: int, dtype: Any = None) -> Tensor:
         """``exp(x)``, scaled to sum to 1 along an axis."""
-        return apply(reduce.Softmax(check_axis("softmax", dim, self.ndim)), as_floating(self))
+        return apply(reduce.Softmax(check_axis("softmax", dim, self.ndim)), as_floating(self if dtype is None else self.to(dtype)))
 
-    def log_softmax(self, dim: int) -> Tensor:
+    def log_softmax(self, dim: int, dtype: Any = None) -> Tensor:
         """The logarithm of :meth:`softmax`, computed without overflow."""
-        return apply(reduce.LogSoftmax(check_axis("log_softmax", dim, self.ndim)), as_floating(self))
+        return apply(reduce.LogSoftmax(check_axis("log_softmax", dim, self.ndim)), as_floating(self if dtype is None else self.to(dtype)))
 
 
 def as_summand(op: str, x: Any, dtype: Any) -> Any:

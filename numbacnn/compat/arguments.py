@@ -1,0 +1,51 @@
+"""Functions that take what PyTorch's take beside ours: arguments that change nothing here, and a place for the result."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import ShapeError, message
+from ..tensor import Tensor
+
+__all__ = ["ignoring", "taking", "with_out"]
+
+
+def taking(call: Callable[..., Any], *names: str) -> Callable[..., Any]:
+    """A wrapper whose signature has keywords too."""
+    signature = inspect.signature(call)
+    more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in names]
+    parameters = sorted([*signature.parameters.values(), *more], key=lambda parameter: parameter.kind)
+    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return call
+
+
+def ignoring(function: Callable[..., Any], *names: str) -> Callable[..., Any]:
+    """A function that takes arguments which say how PyTorch does what is done one way here."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        return function(*args, **{name: value for name, value in options.items() if name not in names})
+
+    return taking(call, *names)
+
+
+def with_out(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that takes ``out``, a tensor of the result's shape."""
+
+    @functools.wraps(function)
+    def call(*args: Any, out: Any = None, **options: Any) -> Any:
+        found = function(*args, **options)
+        return found if out is None else _written(function.__name__, found, out)
+
+    return taking(call, "out")
+
+
+def _written(op: str, found: Any, out: Any) -> Any:
+    if not isinstance(found, Tensor):
+        return type(found)(*(_written(op, result, place) for result, place in zip(found, out)))
+    if out.shape != found.shape:
+        raise ShapeError(message(op, f"out of shape {tuple(found.shape)}", f"shape {tuple(out.shape)}"))
+    return out.copy_(found)
