@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from .errors import message
 from .signatures import shown
-from .tensor import Tensor
+from .tensor import Tensor, create
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,6 +23,9 @@ def of(method: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(method)
     def function(input: Any, *args: Any, **options: Any) -> Any:
+        if isinstance(input, (int, float)) and args and isinstance(args[0], Tensor):  # mul(0.5, x)
+            other = args[0]
+            input = create.full((), input, dtype=other.dtype if other.is_floating_point() else None, device=other.device)
         if not isinstance(input, Tensor):
             raise TypeError(message(function.__name__, "input as a Tensor", shown(input), "make one with tensor() or from_array()"))
         return method(input, *args, **options)  # type: ignore[call-arg, arg-type]
