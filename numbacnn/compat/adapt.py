@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any, cast
 
 from .. import backends, nn, optim
+from ..errors import ShapeError, message
 from ..tensor import Tensor
+from ..tensor.operands import as_sizes
 from ..tensor.tape import Node
 from .arguments import ignoring
 from .layers import LAYERS, placed
@@ -42,6 +45,7 @@ def adapt() -> None:
         setattr(Tensor, name, False)
     Tensor.is_complex = lambda x: False  # type: ignore[attr-defined]
     Tensor.grad_fn = property(lambda x: None if x._node is None else GradFn(x._node))  # type: ignore[attr-defined]
+    Tensor.resize_ = _resize  # type: ignore[attr-defined]
     Tensor.new = _new  # type: ignore[attr-defined]
     Tensor.__getattr__ = _unknown  # type: ignore[attr-defined]
     nn.Module.__getattr__ = _unknown_of_modules(nn.Module.__getattr__)  # type: ignore[method-assign]
@@ -79,6 +83,14 @@ def _new(x: Tensor, *args: Any) -> Tensor:
     """Another tensor of the dtype, on the device: of these sizes, or of these values."""
     kind = next(kind for kind in OLD_TYPES.values() if kind.dtype == x.dtype)
     return cast(Tensor, kind(*args, device=x.device))
+
+
+def _resize(x: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
+    """The tensor itself in another shape, of as many elements."""
+    found = x.detach().reshape(*sizes) if math.prod(as_sizes("resize_", sizes)) == x.numel() else None
+    if found is None:
+        raise ShapeError(message("resize_", f"sizes of {x.numel()} elements in all", str(sizes), "make another tensor"))
+    return x._become("resize_", found)
 
 
 def _numbered(cuda: Callable[..., Any]) -> Callable[..., Any]:

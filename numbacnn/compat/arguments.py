@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
+from .. import functions as methods
 from ..errors import ShapeError, message
-from ..tensor import Tensor
+from ..tensor import Tensor, create, draw, join, pointwise
 
 __all__ = ["ignoring", "taking", "with_out"]
 
@@ -49,3 +51,9 @@ def _written(op: str, found: Any, out: Any) -> Any:
     if out.shape != found.shape:
         raise ShapeError(message(op, f"out of shape {tuple(found.shape)}", f"shape {tuple(out.shape)}"))
     return out.copy_(found)
+
+
+_FUNCTIONS = {name: function for name, function in vars(methods).items() if hasattr(function, "__wrapped__")}
+_FUNCTIONS |= {name: getattr(module, name) for module in (create, draw, join) for name in module.__all__}
+_FUNCTIONS |= {name: getattr(pointwise, name) for name in ("maximum", "minimum", "where")}
+functions = SimpleNamespace(**{name: with_out(function) for name, function in _FUNCTIONS.items() if inspect.isfunction(function)})

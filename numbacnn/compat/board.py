@@ -8,10 +8,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import message
 from ..extras import import_extra
 from ..tensor import Tensor
 from .modules import mirror
+from .tensors import say_once
 
 __all__ = ["SummaryWriter"]
 
@@ -54,11 +54,15 @@ class SummaryWriter:
         self._writer = _package().SummaryWriter(os.fspath(log_dir) if log_dir else None, comment, *args, **options)
         self.log_dir = self._writer.logdir
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        method = None if name in ("_writer", "add_graph") else getattr(self._writer, name, None)
-        if method is None:
-            raise AttributeError(message("SummaryWriter", "a method of tensorboardX's", name, "graphs of modules are left out"))
-        return functools.partial(self._call, method)
+    def __getattr__(self, name: str) -> Any:
+        if name == "_writer":
+            raise AttributeError(name)
+        found = getattr(self._writer, name)
+        return functools.partial(self._call, found) if callable(found) else found
+
+    def add_graph(self, *args: Any, **options: Any) -> None:
+        """Left out: it says so once."""
+        say_once("add_graph: pictures of modules are left out; numbacnn summary prints what they are made of")
 
     @staticmethod
     def _call(method: Callable[..., Any], *args: Any, **options: Any) -> Any:

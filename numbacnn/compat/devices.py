@@ -108,6 +108,7 @@ cudnn = SimpleNamespace(
 matmul = SimpleNamespace(allow_tf32=False)
 distributed = SimpleNamespace(is_available=_always(False), is_initialized=_always(False))
 mps = SimpleNamespace(is_available=_always(False), is_built=_always(False))
+xpu = SimpleNamespace(is_available=_always(False), device_count=_always(0))
 version = SimpleNamespace(cuda=None, hip=None, __version__="2.13.0")
 
 

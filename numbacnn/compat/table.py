@@ -8,7 +8,7 @@ _NN = ("numbacnn.compat.layers", "numbacnn.nn")
 _DATASETS = ("cifar", "folder", "mnist", "stl10", "svhn", "vision")
 
 MODULES: dict[str, tuple[str, ...]] = {
-    "torch": ("numbacnn.compat.tensors", "numbacnn.compat.tensors:functions", "numbacnn.compat.devices", "numbacnn"),
+    "torch": ("numbacnn.compat.tensors", "numbacnn.compat.arguments:functions", "numbacnn.compat.devices", "numbacnn"),
     "torch.accelerator": ("numbacnn.compat.devices:accelerator",),
     "torch.amp": ("numbacnn.compat.devices:amp",),
     "torch.autograd": ("numbacnn.compat.tensors:autograd", "numbacnn.testing.gradients"),
@@ -45,6 +45,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torch.utils.model_zoo": ("numbacnn.compat.vision:hub",),
     "torch.utils.tensorboard": ("numbacnn.compat.board",),
     "torch.version": ("numbacnn.compat.devices:version",),
+    "torch.xpu": ("numbacnn.compat.devices:xpu",),
     "torchvision": ("numbacnn.compat.vision",),
     "torchvision.datasets": ("numbacnn.vision.datasets",),
     **{f"torchvision.datasets.{name}": (f"numbacnn.vision.datasets.{name}",) for name in _DATASETS},
@@ -139,7 +140,7 @@ METHODS = frozenset(
     msort multiply_ nan_to_num_ nanmean nanmedian nanquantile nansum ne_ negative_ not_equal_ pinverse positive prelu put_ quantile
     rad2deg rad2deg_ register_backward_hook register_full_backward_hook register_full_backward_pre_hook
     register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module register_post_accumulate_grad_hook
-    register_state_dict_post_hook register_state_dict_pre_hook renorm renorm_ resize_ resize_as resize_as_ retains_grad
+    register_state_dict_post_hook register_state_dict_pre_hook renorm renorm_ resize_as resize_as_ retains_grad
     scatter_reduce scatter_reduce_ set_ set_extra_state set_submodule sgn sgn_ share_memory share_memory_ signbit sinc sinc_ sinh_
     slogdet solve split_with_sizes stft storage storage_offset storage_type stride subtract_ sum_to_size svd t_ tan_ to_dense to_empty
     to_sparse transpose_ true_divide_ unfold unique_consecutive untyped_storage vdot volatile vsplit xlogy xlogy_

@@ -14,7 +14,6 @@ import numpy as np
 
 from .. import backends, random
 from .. import data as ours
-from .. import functions as ours_functions
 from ..arguments import flag, integer
 from ..dtypes import as_dtype, float32
 from ..errors import message
@@ -22,12 +21,11 @@ from ..signatures import shown
 from ..tensor import Function, empty, enable_grad, grad, inference_mode, no_grad, set_grad_enabled, tensor, text
 from ..tensor import Tensor as OurTensor
 from ..version import __version__ as VERSION
-from .arguments import with_out
 
 __all__ = """
     Generator Size Tensor Variable are_deterministic_algorithms_enabled channels_last contiguous_format device dtype e get_default_dtype inf
-    initial_seed is_tensor nan newaxis pi preserve_format set_default_dtype set_default_tensor_type set_float32_matmul_precision
-    set_printoptions strided use_deterministic_algorithms
+    initial_seed is_tensor nan newaxis pi preserve_format set_default_device set_default_dtype set_default_tensor_type
+    set_float32_matmul_precision set_printoptions strided use_deterministic_algorithms
     BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor IntTensor LongTensor ShortTensor
 """.split()  # noqa: SIM905
 
@@ -184,6 +182,12 @@ def get_default_dtype() -> np.dtype[Any]:
     return float32
 
 
+def set_default_device(device: Any) -> None:
+    """Tensors lie on the CPU where they are not told to lie elsewhere."""
+    if str(device).partition(":")[0] != backends.DEFAULT:
+        raise ValueError(message("set_default_device", repr(backends.DEFAULT), repr(str(device)), "pass device=, or call .to()"))
+
+
 def set_default_dtype(d: Any) -> None:
     """float32 is the only default."""
     unchanged("set_default_dtype", float32)(as_dtype("set_default_dtype", d))
@@ -230,8 +234,6 @@ autograd = SimpleNamespace(
 )  # fmt: skip
 
 optimizer = SimpleNamespace(required=object())  # what PyTorch's SGD of old had for its learning rate's default
-functions = SimpleNamespace(**{name: with_out(f) for name, f in vars(ours_functions).items() if hasattr(f, "__wrapped__")})
-
 _LOADING = """
     BatchSampler ChainDataset ConcatDataset DataLoader Dataset IterableDataset RandomSampler Sampler SequentialSampler StackDataset Subset
     SubsetRandomSampler TensorDataset WeightedRandomSampler default_collate default_convert get_worker_info random_split
