@@ -369,20 +369,22 @@ def test_softmax(xp: backend.CudaBackend, axis: int) -> None:
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.25])
 def test_cross_entropy(xp: backend.CudaBackend, smoothing: float) -> None:
-    logits, labels = ints(3, 6).astype("float64"), np.array([5, 0, 2])
+    logits, labels = ints(4, 6).astype("float64"), np.array([5, 0, -1, 2])
+    counts = np.array([1.0, 1.0, 0.0, 1.0])
     target = (1 - smoothing) * np.eye(6)[labels] + smoothing / 6
     p = softmax(logits, 1)
     losses, found = xp.cross_entropy_forward(xp.from_numpy(logits), xp.from_numpy(labels), smoothing)
-    close(xp, losses, -(target * np.log(p)).sum(1))
+    close(xp, losses, np.stack([-(target * np.log(p)).sum(1) * counts, counts]))
     close(xp, found, p)
-    g = ints(3).astype("float64")
-    close(xp, xp.cross_entropy_backward(xp.from_numpy(g), found, xp.from_numpy(labels), smoothing), g[:, None] * (p - target))
+    g = ints(4).astype("float64") * 2 + 1
+    close(xp, xp.cross_entropy_backward(xp.from_numpy(g), found, xp.from_numpy(labels), smoothing), (g * counts)[:, None] * (p - target))
 
 
 def test_cross_entropy_of_an_impossible_class(xp: backend.CudaBackend) -> None:
     logits = np.array([[0, -np.inf, 0]], "float32")
     for label, loss in ((0, np.log(2)), (1, np.inf)):
-        close(xp, xp.cross_entropy_forward(xp.from_numpy(logits), xp.from_numpy(np.array([label])), 0.0)[0], np.array([loss], "float32"))
+        losses = xp.cross_entropy_forward(xp.from_numpy(logits), xp.from_numpy(np.array([label])), 0.0)[0]
+        close(xp, losses, np.array([[loss], [1]], "float32"))
 
 
 # -- dense -----------------------------------------------------------------------------------------------------------------

@@ -167,6 +167,16 @@ def test_labels_out_of_range_are_an_error_where_a_result_is_read():
     assert replays(world.step) == 5
 
 
+def test_labels_that_are_ignored_are_no_error_in_a_plan():
+    found = []
+    for wrap in (lambda f: f, nc.compile):
+        world = World(wrap)
+        losses = [bits(world(labels)[0]) for labels in (None, None, None, [1, -100], None, [-100, -100])]
+        found.append((losses, world.state()))
+    assert found[0] == found[1]
+    assert np.isnan(np.frombuffer(losses[-1], np.float32)) and replays(world.step) == 3
+
+
 def test_labels_that_a_step_makes_are_shown_as_they_were():
     @nc.compile
     def loss(scores: nc.Tensor, y: nc.Tensor) -> nc.Tensor:

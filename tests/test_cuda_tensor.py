@@ -105,6 +105,24 @@ def test_labels_are_judged_on_the_device(dtype: str) -> None:
     assert good.item() == pytest.approx(np.log(3))
 
 
+@pytest.mark.parametrize("ignored", [-100, 1])
+def test_a_label_that_is_ignored_is_no_fault(ignored: int) -> None:
+    found = []
+    for device in ("cpu", "cuda"):
+        scores = nc.tensor([[1.0, 2.0, 0.5]] * 3, device=device, requires_grad=True)
+        for labels in ([0, ignored, 2], [ignored] * 3):
+            target = nc.tensor(labels, device=device)
+            for loss in (nc.nn.functional.cross_entropy, nc.nn.functional.nll_loss):
+                value = loss(scores, target, ignore_index=ignored)
+                scores.grad = None
+                value.backward()
+                found.append(np.append(scores.grad.numpy(), value.item()))
+        with pytest.raises(ValueError, match="received labels between -1 and 2"):
+            nc.nn.functional.cross_entropy(scores, nc.tensor([0, 2, -1], device=device), ignore_index=ignored).item()
+    assert np.isfinite(found[0]).all() and not found[2][:-1].any() and np.isnan(found[2][-1])
+    np.testing.assert_allclose(found[4:], found[:4], rtol=1e-5)
+
+
 def test_scores_and_labels_lie_on_one_device() -> None:
     for scores, labels in (("cpu", "cuda"), ("cuda", "cpu")):
         with pytest.raises(nc.DeviceError) as error:

@@ -448,22 +448,24 @@ def test_cross_entropy(dtype, shape, smoothing):
     if numba.config.DISABLE_JIT and shape[0] > 200:
         pytest.skip("too slow without the compiler")
     n, k = shape
-    z, labels, grad = 5 * normal(shape, dtype), rng.integers(0, k, n), normal(n, dtype)
+    z, labels, grad = 5 * normal(shape, dtype), rng.integers(-1, k, n), normal(n, dtype)
     e = np.empty_like(z)
+    counts = labels[:, None] >= 0
     q = (1 - smoothing) * np.eye(k)[labels] + smoothing / k
     log_p = special.log_softmax(z.astype("float64"), 1)
-    _, _, losses, p = run(loss.cross_entropy_forward, z, labels, smoothing, np.empty(n, dtype), e)
-    np.testing.assert_allclose(losses, -(q * log_p).sum(1), **tolerance(dtype))
+    _, _, losses, p = run(loss.cross_entropy_forward, z, labels, smoothing, np.empty((2, n), dtype), e)
+    np.testing.assert_allclose(losses[0], -(q * log_p * counts).sum(1), **tolerance(dtype))
+    np.testing.assert_array_equal(losses[1], counts[:, 0])
     np.testing.assert_allclose(p, np.exp(log_p), **tolerance(dtype))
     dz = run(loss.cross_entropy_backward, grad, np.exp(log_p).astype(dtype), labels, smoothing, e)[3]
-    np.testing.assert_allclose(dz, grad[:, None] * (np.exp(log_p) - q), **tolerance(dtype))
+    np.testing.assert_allclose(dz, grad[:, None] * (np.exp(log_p) - q) * counts, **tolerance(dtype))
 
 
 def test_cross_entropy_of_impossible_classes():
     z = np.array([[0, -np.inf, 0]], "float32")
-    losses = np.empty(1, "float32")
-    assert run(loss.cross_entropy_forward, z, np.array([0]), 0.0, losses, np.empty_like(z))[2] == np.float32(np.log(2))
-    assert run(loss.cross_entropy_forward, z, np.array([1]), 0.0, losses, np.empty_like(z))[2] == np.inf
+    losses = np.empty((2, 1), "float32")
+    for label, wanted in ((0, np.float32(np.log(2))), (1, np.inf)):
+        assert run(loss.cross_entropy_forward, z, np.array([label]), 0.0, losses, np.empty_like(z))[2][0] == wanted
 
 
 # -- optimisers --------------------------------------------------------------------------------------------------------
@@ -543,15 +545,18 @@ def test_fill(dtype, size):
 @pytest.mark.parametrize("dtype", ["int64", "int32", "uint8"])
 def test_class_indices(dtype):
     labels = rng.integers(0, 5, 1000).astype(dtype)
-    np.testing.assert_array_equal(run(loss.class_indices, labels, 5, np.zeros(1000, np.int64))[1], labels)
-    for wrong in (5, 120):
+    for ignored in (3, 120, -1):
+        if ignored >= 0 or dtype != "uint8":
+            labels[7] = ignored
+            found = run(loss.class_indices, labels, 5, 1, ignored, np.zeros(1000, np.int64))[-1]
+            np.testing.assert_array_equal(found, np.where(labels == ignored, -1, labels.astype(np.int64)))
+    labels[7] = 3
+    np.testing.assert_array_equal(run(loss.class_indices, labels, 5, 0, 3, np.zeros(1000, np.int64))[-1], labels)
+    for wrong in (5, 120, *[-1] * (dtype != "uint8")):
         labels[999] = wrong
-        with pytest.raises(ValueError, match="a label is out of range"):
-            launch(loss.class_indices, labels, 5, np.zeros(1000, np.int64))
-    if dtype != "uint8":
-        labels[999] = -1
-        with pytest.raises(ValueError, match="a label is out of range"):
-            launch(loss.class_indices, labels, 5, np.zeros(1000, np.int64))
+        for ignored in ((0, wrong), (1, -100)):
+            with pytest.raises(ValueError, match="a label is out of range"):
+                launch(loss.class_indices, labels, 5, *ignored, np.zeros(1000, np.int64))
 
 
 CASTS = [(a, b) for a in ("bool", "uint8", "int32", "int64", "float32", "float64") for b in ("int32", "int64", "float32", "float64")]

@@ -271,6 +271,7 @@ OPERATIONS: dict[str, Callable[[nc.Tensor, nc.Tensor, nc.Tensor], nc.Tensor]] = 
     "logits": lambda s, y, t: F.binary_cross_entropy_with_logits(s, t),
     "absolute": lambda s, y, t: (s - t).abs().mean(),
     "probabilities": lambda s, y, t: F.binary_cross_entropy(s.sigmoid(), t),
+    "ignored": lambda s, y, t: F.cross_entropy(s, y - (y == 1) * 101, label_smoothing=0.1) + F.nll_loss(s, y - (y == 2) * 102),
     "weighted": lambda s, y, t: F.cross_entropy(s, y, t[0], ignore_index=1, label_smoothing=0.1),
     "shares": lambda s, y, t: F.cross_entropy(s, t.softmax(1)) + F.kl_div(s.log_softmax(1), t),
     "smooth": lambda s, y, t: F.smooth_l1_loss(s, t) + F.huber_loss(s, t, delta=0.3),

@@ -76,7 +76,7 @@ def signatures() -> dict[str, list[tuple[Any, ...]]]:
         row("fast-reduce.reduce_rows", u, x, x, u, u, u)
         row("fast-reduce.reduce_columns", u, x, x, u, u, u)
     for t in (int64, uint8):
-        row("labels.judge", t[::1], u, int64[::1], int32[::1], u)
+        row("labels.judge", t[::1], u, u, int64, int64[::1], int32[::1], u)
     row("pointwise.unary", u, *strided((boolean[::1], u), flat, float32))
     row("pointwise.unary", u, *strided((boolean[::1], u), flat, uint8))
     row("pointwise.where", *strided((boolean[::1], u), flat, boolean, boolean, boolean))

@@ -166,12 +166,15 @@ class Backend(Protocol):
     # Elements are numbered as they lie in memory, channels last for three to five axes
     def dropout(self, x: Array, key: np.ndarray, threshold: int, scale: float) -> Array: ...
 
-    # -- class indices (...) of any integer dtype as an int64 copy, in range. ValueError in the name of ``op`` where one is out of
-    # range: at once, or where waiting for the device would cost, at the next point that reads a result
-    def class_indices(self, op: str, labels: Array, classes: int) -> Array: ...
+    # -- class indices (...) of any integer dtype as an int64 copy, in range; -1 in place of the label that is ``ignored``. ValueError in
+    # the name of ``op`` where one is out of range: at once, or where waiting for the device would cost, at the next point that reads a
+    # result
+    def class_indices(self, op: str, labels: Array, classes: int, ignored: int | None = ...) -> Array: ...
 
-    # -- loss: logits (N, K), labels (N,) int64 in range -----------------------------------------------------------------
-    def cross_entropy_forward(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]: ...  # losses (N,), softmax
+    # -- loss: logits (N, K), labels (N,) int64 in range, or -1 for a row that has no loss ------------------------------------
+    def cross_entropy_forward(
+        self, logits: Array, labels: Array, smoothing: float
+    ) -> tuple[Array, Array]: ...  # (2, N): the losses, and 1 where there is one or 0; softmax
     def cross_entropy_backward(self, grad: Array, softmax: Array, labels: Array, smoothing: float) -> Array: ...  # grad (N,) or ()
 
     # NotFinite, with the value, where one element is not finite; where waiting for the device would cost, who reads it sees that

@@ -82,7 +82,7 @@ class CrossEntropyLoss(_Loss):
         if not isinstance(label_smoothing, (int, float)) or not 0.0 <= label_smoothing <= 1.0:
             raise ValueError(message("CrossEntropyLoss", "label_smoothing as a number from 0 to 1", repr(label_smoothing)))
         self._weights(weight=weight)
-        self.ignore_index = integer("CrossEntropyLoss", "ignore_index", ignore_index, -(2**63))
+        self.ignore_index = integer("CrossEntropyLoss", "ignore_index", ignore_index, -(2**63), 2**63 - 1)
         self.label_smoothing = float(label_smoothing)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ class NLLLoss(_Loss):
     def __init__(self, weight: Tensor | None = None, *, ignore_index: int = -100, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
         self._weights(weight=weight)
-        self.ignore_index = integer("NLLLoss", "ignore_index", ignore_index, -(2**63))
+        self.ignore_index = integer("NLLLoss", "ignore_index", ignore_index, -(2**63), 2**63 - 1)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.nll_loss(input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction)

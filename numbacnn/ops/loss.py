@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from ..backends import Array, Backend
 from .base import Gradients, Op
 
@@ -11,7 +9,10 @@ __all__ = ["BinaryCrossEntropy", "CrossEntropy"]
 
 
 class CrossEntropy(Op):
-    """logits (N, K) -> the loss of each row (N,), or their mean (), against class indices and with label smoothing."""
+    """logits (N, K) -> the loss of each row (N,), or their mean (), against class indices and with label smoothing.
+
+    A row whose label is -1 has no loss and no gradient, and does not count.
+    """
 
     def __init__(self, labels: Array, smoothing: float, mean: bool = False) -> None:
         self.labels, self.smoothing, self.mean = labels, smoothing, mean
@@ -20,12 +21,14 @@ class CrossEntropy(Op):
         losses, softmax = xp.cross_entropy_forward(logits, self.labels, self.smoothing)
         self.saved = (softmax,)
         if not self.mean:
-            return losses
-        return xp.binary("divide", xp.sum(losses, (0,), False), losses.shape[0] or math.nan)
+            return xp.getitem(losses, 0)
+        total = xp.sum(losses, (1,), False)
+        self.saved += (xp.getitem(total, 1),)
+        return xp.binary("divide", xp.getitem(total, 0), self.saved[1])
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
         if self.mean:
-            grad = xp.binary("divide", grad, self.labels.shape[0] or math.nan)
+            grad = xp.binary("divide", grad, self.saved[1])
         return (xp.cross_entropy_backward(grad, self.saved[0], self.labels, self.smoothing),)
 
 

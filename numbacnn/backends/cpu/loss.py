@@ -24,21 +24,24 @@ def _not_finite(x: Array, *_: Array) -> NotFinite:
 class Loss(Arrays):
     """The loss of logits and labels."""
 
-    def class_indices(self, op: str, labels: Array, classes: int) -> Array:
+    def class_indices(self, op: str, labels: Array, classes: int, ignored: int | None = None) -> Array:
         if recording.now.tape is not None:
-            return self._recorded_indices(op, labels, classes)
-        if labels.size and labels.view(f"u{labels.itemsize}").max() >= classes:  # a negative label counts as a huge one
+            return self._recorded_indices(op, labels, classes, ignored)
+        out, judged = labels.astype(np.int64), labels
+        if ignored is not None and (dropped := labels == ignored).any():
+            judged, out = labels[~dropped], np.where(dropped, np.int64(-1), out)
+        if judged.size and judged.view(f"u{labels.itemsize}").max() >= classes:  # a negative label counts as a huge one
             raise bad_labels(op, classes, labels)
-        return labels.astype(np.int64)
+        return out
 
     @staticmethod
-    def _recorded_indices(op: str, labels: Array, classes: int) -> Array:
+    def _recorded_indices(op: str, labels: Array, classes: int, ignored: int | None) -> Array:
         """By a kernel that ends the plan where a label is out of range."""
         memory = c_ordered(labels)
         out = plain(labels.shape, np.int64)
         recording.now.tape.judges(memory, lambda labels, *_: bad_labels(op, classes, labels))
         try:
-            launch(loss.class_indices, memory.reshape(-1), classes, out.reshape(-1))
+            launch(loss.class_indices, memory.reshape(-1), classes, int(ignored is not None), ignored or 0, out.reshape(-1))
         except ValueError:
             raise bad_labels(op, classes, labels) from None
         return out
@@ -56,7 +59,7 @@ class Loss(Arrays):
             raise _not_finite(x) from None
 
     def cross_entropy_forward(self, logits: Array, labels: Array, smoothing: float) -> tuple[Array, Array]:
-        losses, softmax = plain(logits.shape[:1], logits.dtype), plain(logits.shape, logits.dtype)
+        losses, softmax = plain((2, len(logits)), logits.dtype), plain(logits.shape, logits.dtype)
         launch(loss.cross_entropy_forward, self.contiguous(logits), c_ordered(labels), smoothing, losses, softmax)
         return losses, softmax
 

@@ -17,10 +17,10 @@ __all__ = ["Loss"]
 class Loss(Arrays):
     """The loss of logits and labels."""
 
-    def class_indices(self, op: str, labels: CudaArray, classes: int) -> CudaArray:
+    def class_indices(self, op: str, labels: CudaArray, classes: int, ignored: int | None = None) -> CudaArray:
         out, fault = self.empty(labels.shape, np.int64), self.full((), 0, np.int32)
         memory = self.flat(self.contiguous(labels))
-        launch_flat(judge, out.size, memory, classes, out.buffer, fault.buffer)
+        launch_flat(judge, out.size, memory, classes, int(ignored is not None), np.int64(ignored or 0), out.buffer, fault.buffer)
 
         def error(given: CudaArray) -> ValueError:
             return bad_labels(op, classes, self.to_numpy(given))
@@ -33,7 +33,7 @@ class Loss(Arrays):
 
     def cross_entropy_forward(self, logits: CudaArray, labels: CudaArray, smoothing: float) -> tuple[CudaArray, CudaArray]:
         rows, cols = logits.shape
-        losses = self.empty((rows,), logits.dtype)
+        losses = self.empty((2, rows), logits.dtype)
         softmax = self.empty((rows, cols), logits.dtype)
         x = self.contiguous(logits)
         kernel, threads = self._block(loss.cross_entropy_forward, reduce.THREADS, (x,))

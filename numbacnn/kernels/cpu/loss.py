@@ -6,7 +6,7 @@ import numpy as np
 from numba import prange
 
 from .launch import ROUNDED, inline, kernel
-from .pointwise import block, blocks, convert_block
+from .pointwise import block, blocks
 from .softmax import scale_row, softmax_row
 
 __all__ = ["class_indices", "cross_entropy_backward", "cross_entropy_forward", "require_finite"]
@@ -14,10 +14,12 @@ __all__ = ["class_indices", "cross_entropy_backward", "cross_entropy_forward", "
 
 @inline(fastmath=ROUNDED)
 def _forward(logits, label, smoothing, softmax):
-    """The loss of one example: -sum(q * log_softmax(logits)), where q = (1 - smoothing) * onehot(label) + smoothing / K."""
+    """The loss of one example: -sum(q * log_softmax(logits)), where q = (1 - smoothing) * onehot(label) + smoothing / K; 0 at -1."""
     one = logits.dtype.type(1)
     m, total = softmax_row(logits, softmax)
     scale_row(softmax, one / total)
+    if label < 0:
+        return logits.dtype.type(0)
     log_total = np.log(total)
     loss = log_total - (logits[label] - m)
     if smoothing > 0:
@@ -30,6 +32,10 @@ def _forward(logits, label, smoothing, softmax):
 
 @inline(fastmath=ROUNDED)
 def _backward(grad, softmax, label, smoothing, dlogits):
+    if label < 0:
+        for k in range(softmax.size):
+            dlogits[k] = 0
+        return
     one = softmax.dtype.type(1)
     even = smoothing / softmax.dtype.type(softmax.size)
     for k in range(softmax.size):
@@ -38,22 +44,28 @@ def _backward(grad, softmax, label, smoothing, dlogits):
 
 
 @inline
-def _judge(labels, classes):
+def _judge(labels, classes, ignores, ignored):
     for n in range(labels.size):
-        if labels[n] < 0 or labels[n] >= classes:
+        if (labels[n] < 0 or labels[n] >= classes) and not (ignores and labels[n] == ignored):
             raise ValueError("a label is out of range")
 
 
+@inline
+def _indices(labels, ignores, ignored, indices):
+    for n in range(labels.size):
+        indices[n] = -1 if ignores and labels[n] == ignored else np.int64(labels[n])
+
+
 @kernel
-def class_indices(labels, classes, indices):
-    """indices = labels, flat, as int64.
+def class_indices(labels, classes, ignores, ignored, indices):
+    """indices = labels, flat, as int64; -1 in place of ``ignored``, where it ``ignores`` one.
 
     Raises:
-        ValueError: one is not in [0, classes); nothing is written then.
+        ValueError: another is not in [0, classes); nothing is written then.
     """
-    _judge(labels, classes)
+    _judge(labels, classes, ignores, ignored)
     for b in prange(blocks(labels)):
-        convert_block(block(labels, b), block(indices, b))
+        _indices(block(labels, b), ignores, ignored, block(indices, b))
 
 
 @inline
@@ -85,9 +97,13 @@ def require_finite(x, counts):
 
 @kernel
 def cross_entropy_forward(logits, labels, smoothing, losses, softmax):
-    """losses (N,) and softmax (N, K), which the backward pass needs; smoothing as in PyTorch's ``label_smoothing``."""
+    """losses (2, N) and softmax (N, K), which the backward pass needs; smoothing as in PyTorch's ``label_smoothing``.
+
+    The second row of the losses says which there are: 1, or 0 where the label is -1.
+    """
     for n in prange(logits.shape[0]):
-        losses[n] = _forward(logits[n], labels[n], logits.dtype.type(smoothing), softmax[n])
+        losses[0, n] = _forward(logits[n], labels[n], logits.dtype.type(smoothing), softmax[n])
+        losses[1, n] = labels[n] >= 0
 
 
 @kernel

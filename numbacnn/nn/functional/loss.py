@@ -52,12 +52,8 @@ def _reduced(op: str, losses: Tensor, reduction: Reduction) -> Tensor:
 
 
 # -- of classes ------------------------------------------------------------------------------------------------------------
-def _class_rows(op: str, input: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Array, Tensor | None]:
-    """Scores (N, K, ...) or (K,) and labels (N, ...) or () as rows (R, K) and a private copy of the labels (R,), in range.
-
-    The third says which labels are not ignored (R,), and is None where none can be; an ignored one has become 0. On a device that would
-    have to be waited for, the label that is ignored by default is out of range as others are.
-    """
+def _class_rows(op: str, input: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Array]:
+    """Scores (N, K, ...) or (K,) and labels (N, ...) or () as rows (R, K) and a private copy of the labels (R,): -1, or in range."""
     if target.dtype.kind not in "iu":
         raise DTypeError(message(op, "class indices as integers", str(target.dtype)))
     check_dtypes(op, input)
@@ -69,21 +65,13 @@ def _class_rows(op: str, input: Tensor, target: Tensor, ignore_index: int) -> tu
         raise ShapeError(message(op, f"labels {expected} to match scores {input.shape}", f"labels {target.shape}"))
     if target.device != input.device:
         raise DeviceError(message(op, "scores and labels on one device", f"{input.device} and {target.device}", "move one with .to()"))
-    xp, keep = backends.get(target.device), None
-    try:
-        labels = None if ignore_index != IGNORED else xp.class_indices(op, target.array, classes)
-    except ValueError:
-        if not (target == ignore_index).any():
-            raise
-        labels = None
-    if labels is None:
-        keep = (target != ignore_index).reshape(-1)
-        labels = xp.class_indices(op, where(target != ignore_index, target, 0).array, classes)
+    xp = backends.get(target.device)
+    labels = xp.class_indices(op, target.array, classes, integer(op, "ignore_index", ignore_index, -(2**63), 2**63 - 1))
     if input.ndim > 2:
         input = input.permute(0, *range(2, input.ndim), 1)
     if target.ndim != 1:
         input, labels = input.reshape(target.numel(), classes), xp.reshape(labels, (target.numel(),))
-    return input, labels, keep
+    return input, labels
 
 
 def _check_weight(op: str, input: Tensor, weight: Tensor | None) -> None:
@@ -93,19 +81,18 @@ def _check_weight(op: str, input: Tensor, weight: Tensor | None) -> None:
         raise ShapeError(message(op, f"weight ({classes},), one for each class", f"weight {weight.shape}"))
 
 
-def _of_classes(
-    op: str, rows: Tensor, labels: Array, keep: Tensor | None, weight: Tensor | None, smoothing: float, reduction: Reduction
-) -> Tensor:
+def _of_classes(op: str, rows: Tensor, labels: Array, weight: Tensor | None, smoothing: float, reduction: Reduction) -> Tensor:
     """The losses (R,) of log-probabilities (R, K), or their sum, or their mean, in which each counts as much as its class."""
     one_of(op, "reduction", reduction, ("mean", "sum", "none"))
     at = Tensor(labels, rows.device)
-    counts = (rows[:, 0] * 0).detach() + 1 if weight is None else weight[at]
-    picked = -rows[counting(len(rows)), at] * counts
-    if smoothing:
-        spread = (rows if weight is None else rows * weight).sum(1)
-        picked = (1 - smoothing) * picked - smoothing / rows.shape[1] * spread
-    if keep is not None:
-        picked, counts = where(keep, picked, 0.0), where(keep, counts, 0.0)
+    keep = at >= 0
+    picked, counts = -rows[counting(len(rows)), at], keep  # at -1 the last class, which is dropped below
+    if weight is not None:
+        counts = where(keep, weight[at], 0.0)
+        picked = picked * counts
+        if smoothing:
+            picked = (1 - smoothing) * picked - smoothing / rows.shape[1] * (rows * weight).sum(1)
+    picked = where(keep, picked, 0.0)
     return picked if reduction == "none" else picked.sum() if reduction == "sum" else picked.sum() / counts.sum()
 
 
@@ -125,7 +112,7 @@ def cross_entropy(
         input: scores (N, K), (N, K, ...) or (K,), not normalised.
         target: class indices (N,), (N, ...) or (), integers in [0, K); or the share of each class, as many floats as scores.
         weight: how much each class counts (K,); the mean is weighted then.
-        ignore_index: a label that is left out. A plan raises at the label -100, and so does CUDA, where this names no other.
+        ignore_index: a label that is left out: the mean is that of the others, and NaN where there are none.
         label_smoothing: this share of each target is spread evenly over all K classes.
 
     Raises:
@@ -138,16 +125,16 @@ def cross_entropy(
     op = "cross_entropy"
     if not 0 <= label_smoothing <= 1:
         raise ValueError(message(op, "label_smoothing between 0 and 1", f"{label_smoothing}"))
-    smoothing, ignore_index = float(label_smoothing), integer(op, "ignore_index", ignore_index, -(2**63))
+    smoothing = float(label_smoothing)
     if weight is not None:
         _check_weight(op, input, weight)
     if is_floating(target.dtype) and target.shape == input.shape and input.ndim:
         return _of_shares(op, input, target, weight, smoothing, reduction)
-    rows, labels, keep = _class_rows(op, input, target, ignore_index)
-    if weight is None and keep is None:
+    rows, labels = _class_rows(op, input, target, ignore_index)
+    if weight is None:
         found = apply(loss.CrossEntropy(labels, smoothing, reduction == "mean"), rows)
         return found if reduction == "mean" else _reduced(op, found.reshape(target.shape), reduction)
-    found = _of_classes(op, rows.log_softmax(1), labels, keep, weight, smoothing, reduction)
+    found = _of_classes(op, rows.log_softmax(1), labels, weight, smoothing, reduction)
     return found.reshape(target.shape) if reduction == "none" else found
 
 
@@ -172,11 +159,8 @@ def nll_loss(
     """
     if weight is not None:
         _check_weight("nll_loss", input, weight)
-    rows, labels, keep = _class_rows("nll_loss", input, target, integer("nll_loss", "ignore_index", ignore_index, -(2**63)))
-    if weight is None and keep is None:
-        picked = -rows[counting(len(rows)), Tensor(labels, rows.device)]
-        return _reduced("nll_loss", picked.reshape(target.shape), reduction)
-    found = _of_classes("nll_loss", rows, labels, keep, weight, 0.0, reduction)
+    rows, labels = _class_rows("nll_loss", input, target, ignore_index)
+    found = _of_classes("nll_loss", rows, labels, weight, 0.0, reduction)
     return found.reshape(target.shape) if reduction == "none" else found
 
 

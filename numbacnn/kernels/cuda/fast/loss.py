@@ -1,6 +1,6 @@
 """Cross entropy of logits and labels, four elements a load: sums in the order of ``simt.loss``."""
 
-from numba import uint32
+from numba import int32, uint32
 
 from ..driver import cuda, kernel, log
 from ..simt.reduce import SUM, THREADS
@@ -8,12 +8,16 @@ from .reduce import either4, first_quad, four, inside, some4, tree
 from .softmax import exp4, less4, over4, row_exp_sum, row_max, write_some4
 from .wide import add4, read4, write4
 
+I = int32
 U = uint32
 
 
 @kernel
 def cross_entropy_forward(x, labels, smoothing, losses, softmax, cols):
-    """Logits x (rows, cols), labels (rows,) -> losses (rows,), softmax (rows, cols). The target is (1 - s) onehot + s / cols."""
+    """Logits x (rows, cols), labels (rows,) -> losses (2, rows), softmax (rows, cols). The target is (1 - s) onehot + s / cols.
+
+    The second row of the losses says which there are: 1, or 0 where the label is -1.
+    """
     part = cuda.shared.array(THREADS, x.dtype)
     t = U(cuda.threadIdx.x)
     row = U(cuda.blockIdx.x)
@@ -30,22 +34,28 @@ def cross_entropy_forward(x, labels, smoothing, losses, softmax, cols):
         q = U(q + U(THREADS))
     mean = tree(SUM, part, even, t, begin) / x.dtype.type(cols)
     if t == U(0):
-        true = x[U(begin + U(labels[row]))] - top
-        loss = log(total) - true
-        if smoothing > x.dtype.type(0):  # else a logit of -inf would make NaN of zero
-            loss += smoothing * (true - mean)
+        label = I(labels[row])
+        loss, count = x.dtype.type(0), x.dtype.type(0)
+        if label >= I(0):
+            count = x.dtype.type(1)
+            true = x[U(begin + U(label))] - top
+            loss = log(total) - true
+            if smoothing > x.dtype.type(0):  # else a logit of -inf would make NaN of zero
+                loss += smoothing * (true - mean)
         losses[row] = loss
+        losses[U(U(cuda.gridDim.x) + row)] = count
 
 
 @cuda.jit(device=True, inline=True)
 def back(grad, p, labels, smoothing, cols, i):
-    """grad (softmax - target) of the i-th element, whose softmax is p."""
+    """grad (softmax - target) of the i-th element, whose softmax is p; 0 where the label is -1."""
     row = U(i // cols)
     one = grad.dtype.type(1)
     target = smoothing / grad.dtype.type(cols)
-    if U(i - U(row * cols)) == U(labels[row]):
+    label = I(labels[row])
+    if U(i - U(row * cols)) == U(label):
         target += one - smoothing
-    return grad[row] * (p - target)
+    return grad[row] * (p - target) if label >= I(0) else grad.dtype.type(0)
 
 
 @kernel
