@@ -1345,6 +1345,14 @@ def test_indices_that_have_no_plan(index):
     assert reason in nc.explain(compiled)
 
 
+def test_a_function_of_numpys_reads_values():
+    compiled = nc.compile(lambda x: np.exp(x) * 2)
+    for i in range(5):
+        x = batch(i)[0]
+        assert compiled(x).tolist() == (np.exp(x) * 2).tolist()
+    assert plans(compiled) == 0 and "values are read" in nc.explain(compiled)
+
+
 def test_windows_of_unequal_sizes_are_replayed():
     """Their places are an index that never changes."""
 

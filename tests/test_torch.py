@@ -1462,6 +1462,57 @@ def test_both_refuse(code: str) -> None:
             exec(code, names)
 
 
+# -- NumPy's functions -----------------------------------------------------------------------------------------------------
+# x (2,), m (2, 2), i (2,) of integers, s () and g (2,) with a gradient; a (2,) is an array
+BY_NUMPY = """
+np.sqrt(x)
+np.exp(i)
+np.abs(s)
+np.maximum(a, x)
+np.maximum(x, 0)
+np.power(2, x)
+np.greater(x, a)
+np.isnan(x)
+np.matmul(m, a)
+np.modf(x)
+np.add.reduce(m)
+np.clip(x, 0, 2)
+np.transpose(m)
+np.argmax(x)
+np.log(x) * x
+a / x
+np.float64(2) * x
+np.float64(2) ** g
+np.add(x, x, out=np.zeros(2))
+np.sqrt(g)
+np.maximum(x, g)
+np.maximum(a, g)
+"""
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch knows an older NumPy
+@pytest.mark.parametrize("code", BY_NUMPY.split("\n")[1:-1])
+def test_functions_of_numpy(code: str) -> None:
+    ends: list[Any] = []
+    for library in (nc, torch):
+        x = library.tensor([1.0, 4.0])
+        names = {"np": np, "x": x, "m": library.tensor([[1.0, 2.0], [3.0, 4.0]]), "i": library.tensor([1, 4]), "s": library.tensor(4.0)}
+        g = library.tensor([1.0, 4.0], requires_grad=True)
+        try:
+            found = eval(code, names | {"g": g, "a": np.array([2.0, 3.0], np.float32)})
+        except RuntimeError as error:
+            ends.append(str(error))
+            continue
+        one_by_one = found if isinstance(found, tuple) else (found,)
+        kinds = [(isinstance(y, library.Tensor), getattr(y, "requires_grad", False), str(y.dtype).split(".")[-1]) for y in one_by_one]
+        ends.append(([(*k[:2], k[2].replace("uint8", "bool")) for k in kinds], [y.tolist() for y in one_by_one]))
+    if isinstance(ends[1], str):
+        said = "expected tensors without a gradient; received one that requires it; use the tensor's method, or detach()."
+        assert ends[0] == f"[{code[3 : code.index('(')]}] {said}"
+    else:
+        assert ends[0] == ends[1]
+
+
 # -- LeNet -----------------------------------------------------------------------------------------------------------------
 def _lenet(library: Any, layers: Any) -> Any:
     return layers.Sequential(

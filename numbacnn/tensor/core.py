@@ -39,7 +39,7 @@ _accumulating = lock()  # threads may walk to one leaf at a time
 class TensorBase:
     """What a tensor is, without the methods that compute: those come from a class for each family, and ``Tensor`` joins them."""
 
-    __array_ufunc__ = None  # so that ndarray + tensor comes to us
+    __array_priority__ = 1000  # so that ndarray + tensor comes to us
     __slots__ = ("__weakref__", "_base", "_grad", "_hooks", "_node", "_requires_grad", "_seen", "_version", "array", "device")
 
     _new: ClassVar[type[Tensor]]
@@ -241,6 +241,13 @@ class TensorBase:
             return self._shown()
         array = backends.get(self.device).to_numpy(self.array)
         return array.astype(dtype) if converted else array.copy()
+
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Tensor:
+        """What NumPy's own function made of this tensor's values, and of the other arguments in ``context``: no gradient is recorded."""
+        op, given = (context[0].__name__, context[1]) if context else ("numpy", ())
+        if array.dtype.kind == "f" and any(isinstance(x, TensorBase) and x.requires_grad for x in (self, *given)):
+            raise RuntimeError(message(op, "tensors without a gradient", "one that requires it", "use the tensor's method, or detach()"))
+        return from_array(array).to(self.device)
 
     def item(self) -> Any:
         """The value of a one-element tensor as a Python number."""
