@@ -189,6 +189,7 @@ def _run(model: nn.Module, shape: tuple[int, ...]) -> Summary:
 
     for name, module in list(model.named_modules()):
         module._forward_hooks, module._forward_pre_hooks = {}, {}
+        module._backward_hooks, module._backward_pre_hooks = {}, {}
         object.__setattr__(module, "forward", watched(name, module))
     model.eval()
     with watching(count):

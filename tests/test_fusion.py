@@ -226,6 +226,17 @@ def test_hooks_see_every_layer(calls: list[str]) -> None:
     assert calls == ["none", "relu alone"] * 2
 
 
+@pytest.mark.parametrize("register", ["register_full_backward_hook", "register_full_backward_pre_hook"])
+def test_backward_hooks_see_every_layer(calls: list[str], register: str) -> None:
+    for hooked in (0, 1):
+        model = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+        seen: list[Any] = []
+        getattr(model[hooked], register)(lambda module, *gradients, seen=seen: seen.append(gradients[-1][0].shape))
+        model(nc.randn(4, 3)).sum().backward()
+        assert seen == [(4, 2)]
+    assert calls == ["none", "relu alone"] * 2
+
+
 class Average(nn.Module):
     """A user's layer, whose names mean something else."""
 

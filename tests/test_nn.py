@@ -133,6 +133,48 @@ def test_hooks() -> None:
     assert net(nc.ones(1)).item() == 1
 
 
+@pytest.mark.parametrize(
+    ("replaces", "grad", "kind", "text"),
+    [
+        (lambda gradients: gradients * 2, True, nc.ShapeError, "[Linear] expected 1 gradients from a backward hook; received 2."),
+        (
+            lambda gradients: nc.ones(3),
+            True,
+            nc.ShapeError,
+            "[Linear] expected a gradient of shape (2, 3) on cpu from a backward hook; received shape (3,) on cpu.",
+        ),
+        (lambda gradients: 5, True, nc.DTypeError, "[Linear] expected gradients as Tensors from a backward hook, or None; received 5."),
+        (
+            lambda gradients: nc.ones(2, 3),
+            False,
+            RuntimeError,
+            "[Linear] expected None from the backward hook of a module whose inputs have no gradient; received a gradient.",
+        ),
+    ],
+)
+def test_backward_hooks_that_give_nonsense(replaces: Any, grad: bool, kind: type[Exception], text: str) -> None:
+    layer = nn.Linear(3, 4)
+    layer.register_full_backward_hook(lambda module, given, gradients: replaces(given))
+    y = layer(nc.ones(2, 3, requires_grad=grad)).sum()
+    with pytest.raises(kind) as error:
+        y.backward()
+    assert str(error.value) == text
+
+
+def test_a_module_with_backward_hooks_gives_tensors() -> None:
+    class Named(nn.Module):
+        def forward(self, x: nc.Tensor) -> dict[str, nc.Tensor]:
+            return {"out": x}
+
+    layer = Named()
+    layer.register_full_backward_hook(lambda *_: None)
+    with pytest.raises(TypeError) as error:
+        layer(nc.ones(2))
+    assert str(error.value) == "[Named] expected a Tensor or a tuple of them from forward, for its backward hooks; received dict."
+    with nc.no_grad():
+        assert layer(nc.ones(2))["out"].tolist() == [1, 1]
+
+
 def test_to_keeps_the_parameters() -> None:
     net = Tied()
     net.register_buffer("labels", nc.tensor([1, 2]))

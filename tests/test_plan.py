@@ -912,13 +912,14 @@ def test_functions_of_the_users_own(function):
     assert ("Square is a Function without `recordable = True`" in nc.explain(compiled)) == (not function.recordable)
 
 
-def test_hooks_run_in_each_call():
+@pytest.mark.parametrize("register", ["register_forward_hook", "register_full_backward_hook", "register_full_backward_pre_hook"])
+def test_hooks_run_in_each_call(register):
     net, optimiser = linear()
     calls = []
     step = nc.compile(lambda x, y: train(net, optimiser, x, y))
     for i in range(10):
         if i == 5:
-            handle = net.register_forward_hook(lambda *_: calls.append(1))
+            handle = getattr(net, register)(lambda *_: calls.append(1))
         if i == 9:
             assert "a hook of Linear is called" in nc.explain(step)
             handle.remove()

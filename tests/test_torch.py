@@ -1462,6 +1462,105 @@ def test_both_refuse(code: str) -> None:
             exec(code, names)
 
 
+# -- backward hooks --------------------------------------------------------------------------------------------------------
+def _hooked(library: Any) -> dict[str, Callable[[list[Any]], list[Any]]]:
+    """Networks whose modules have hooks, and what has a gradient then: given a list to which the hooks write."""
+    layers = library.nn
+
+    class Two(layers.Module):  # type: ignore[misc, name-defined]
+        def forward(self, x: Any, k: Any, y: Any) -> Any:
+            return x * k * y, x * 3, k
+
+    def leaf(*shape: int) -> Any:
+        return library.tensor(ints(*shape), requires_grad=True)
+
+    def tell(told: list[Any], name: str) -> Any:
+        return lambda module, *gradients: told.append((name, *gradients))
+
+    def linear() -> Any:
+        return whole(layers.Linear(3, 4))
+
+    def whole(net: Any) -> Any:
+        """With small integers for parameters."""
+        with library.no_grad():
+            for p in net.parameters():
+                p.copy_(library.tensor(ints(*p.shape)))
+        return net
+
+    def network(told: list[Any]) -> list[Any]:
+        net = whole(layers.Sequential(layers.Linear(3, 4), layers.ReLU(), layers.Flatten(), layers.Linear(4, 2, bias=False)))
+        for name, layer in net.named_modules():
+            layer.register_full_backward_hook(tell(told, name))
+            layer.register_full_backward_pre_hook(tell(told, f"before {name}"))
+        x = leaf(2, 3)
+        net(x).sum().backward()
+        net(x.detach()).sum().backward()
+        with library.no_grad():
+            net(x)
+        return [x, *net.parameters()]
+
+    def replaced(told: list[Any]) -> list[Any]:
+        layer, x = linear(), leaf(2, 3)
+        handles = [
+            layer.register_full_backward_pre_hook(lambda module, gradients: (gradients[0] * 5,)),
+            layer.register_full_backward_hook(lambda module, given, gradients: (given[0] * 10,)),
+            layer.register_full_backward_hook(tell(told, "")),
+        ]
+        y = (layer(x) * 2).sum()
+        for handle in handles[:2]:
+            handle.remove()  # those of the call count
+        y.backward()
+        layer(x).sum().backward()
+        return [x, *layer.parameters()]
+
+    def several(told: list[Any]) -> list[Any]:
+        module, x, y, fixed = Two(), leaf(2), leaf(2), library.tensor(ints(2))
+        module.register_full_backward_hook(tell(told, ""))
+        module(x, 2, y)[0].sum().backward()
+        module(x, fixed, y)[1].sum().backward()
+        total = sum(part.sum() for part in module(x, 2, fixed)[:2])
+        total.backward(retain_graph=True)
+        total.backward()
+        return [x, y]
+
+    def unused(told: list[Any]) -> list[Any]:
+        layer, x = linear(), leaf(2, 3)
+        layer.register_full_backward_hook(lambda module, given, gradients: (None,))
+        layer(x).sum().backward()
+        return [layer.weight]
+
+    def cam(told: list[Any]) -> list[Any]:
+        """Selvaraju and others (2017): where in the picture a class comes from."""
+        net = layers.Sequential(layers.Conv2d(1, 3, 3), layers.ReLU(), layers.AdaptiveAvgPool2d(1), layers.Flatten(), layers.Linear(3, 2))
+        whole(net)
+        maps, slopes = [], []
+        net[0].register_forward_hook(lambda module, args, output: maps.append(output))
+        net[0].register_full_backward_hook(lambda module, given, gradients: slopes.append(gradients[0]))
+        scores = net(library.tensor(ints(2, 1, 5, 5)))
+        net.zero_grad()
+        scores[:, 1].sum().backward()
+        told.append((library.relu((slopes[0].mean(dim=(2, 3), keepdim=True) * maps[0].detach()).sum(1)),))
+        return []
+
+    return {f.__name__: f for f in (network, replaced, several, unused, cam)}
+
+
+def _listed(value: Any) -> Any:
+    """Tensors as nested lists, in whatever holds them."""
+    return [_listed(v) for v in value] if isinstance(value, (list, tuple)) else value.tolist() if hasattr(value, "tolist") else value
+
+
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
+@pytest.mark.parametrize("name", _hooked(nc))
+def test_backward_hooks(name: str) -> None:
+    ends = []
+    for library in (nc, torch):
+        told: list[Any] = []
+        leaves = _hooked(library)[name](told)
+        ends.append((_listed(told), [_listed(leaf.grad) for leaf in leaves]))
+    assert ends[0] == ends[1] and (ends[0][0] or name == "unused")
+
+
 # -- NumPy's functions -----------------------------------------------------------------------------------------------------
 # x (2,), m (2, 2), i (2,) of integers, s () and g (2,) with a gradient; a (2,) is an array
 BY_NUMPY = """

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from .. import config
 from ..recording import now
+from .hooks import has_hooks
 
 __all__ = ["Absorbed", "Absorbs", "run"]
 
@@ -93,4 +94,4 @@ def _group(roles: list[Absorbs | Absorbed | None], start: int) -> _Group | None:
 
 def _unwatched(layer: Any) -> bool:
     """Whether it is there, and has no hooks and no ``forward`` of its own."""
-    return layer is not None and not layer._forward_hooks and not layer._forward_pre_hooks and "forward" not in layer.__dict__
+    return layer is not None and not has_hooks(layer) and "forward" not in layer.__dict__

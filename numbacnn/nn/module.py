@@ -16,12 +16,17 @@ from ..recording import RemovableHandle, changed, compiler, now, refuse, structu
 from ..signatures import judged, shown
 from ..tensor import Tensor, from_array, no_grad
 from ..tensor.core import as_parameter
+from .hooks import BackwardHooks
 from .lazy import LazyModule
 from .parameter import Parameter
 
 __all__ = ["LoadReport", "Module", "RemovableHandle"]
 
 Hook = Callable[["Module", tuple[Any, ...], Any], Any]
+
+
+TABLES = ("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+"""A module's own dictionaries."""
 
 
 class LoadReport(NamedTuple):
@@ -52,9 +57,11 @@ class Module:
     _modules: dict[str, Module | None]
     _forward_hooks: dict[int, Hook]
     _forward_pre_hooks: dict[int, Callable[..., Any]]
+    _backward_hooks: dict[int, Callable[..., Any]]
+    _backward_pre_hooks: dict[int, Callable[..., Any]]
 
     def __init__(self) -> None:
-        for name in ("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks"):
+        for name in TABLES:
             object.__setattr__(self, name, {})
         object.__setattr__(self, "_transient", set())
         object.__setattr__(self, "training", True)
@@ -93,6 +100,11 @@ class Module:
             for before in tuple(self._forward_pre_hooks.values()):
                 replaced = before(self, args)
                 args = args if replaced is None else replaced if isinstance(replaced, tuple) else (replaced,)
+        backward = None
+        if self._backward_hooks or self._backward_pre_hooks:
+            refuse(f"a hook of {type(self).__name__} is called")
+            backward = BackwardHooks(self)
+            args = backward.inputs(args)
         if now.tape is None:
             output = self.forward(*args, **kwargs)
         else:
@@ -103,7 +115,7 @@ class Module:
             for hook in tuple(self._forward_hooks.values()):
                 replaced = hook(self, args, output)
                 output = output if replaced is None else replaced
-        return output
+        return output if backward is None else backward.outputs(output)
 
     @judged
     def register_forward_hook(self, hook: Hook) -> RemovableHandle:
@@ -114,6 +126,27 @@ class Module:
     def register_forward_pre_hook(self, hook: Callable[[Module, tuple[Any, ...]], Any]) -> RemovableHandle:
         """Call ``hook(module, args)`` before each forward; what it returns, if not None, replaces the arguments."""
         return RemovableHandle(self._forward_pre_hooks, hook)
+
+    @judged
+    def register_full_backward_hook(self, hook: Callable[[Module, tuple[Any, ...], tuple[Any, ...]], Any]) -> RemovableHandle:
+        """Call ``hook(module, grad_input, grad_output)`` in each backward, when all gradients of the module's arguments have come.
+
+        Both are tuples: a gradient for each positional argument and for each output, None for what has none. What the hook returns, if not
+        None, takes the place of ``grad_input``; it must not write into the gradients. Nothing is fused over a module with hooks, and a
+        step in which it is called is not compiled by ``nc.compile``.
+
+        >>> import numbacnn as nc
+        >>> layer, found = nc.nn.Linear(2, 3), []
+        >>> handle = layer.register_full_backward_hook(lambda module, grad_input, grad_output: found.append(grad_output[0].shape))
+        >>> layer(nc.ones(1, 2)).sum().backward(); handle.remove(); found
+        [(1, 3)]
+        """
+        return RemovableHandle(self._backward_hooks, hook)
+
+    @judged
+    def register_full_backward_pre_hook(self, hook: Callable[[Module, tuple[Any, ...]], Any]) -> RemovableHandle:
+        """Call ``hook(module, grad_output)`` in each backward before the module's own; what it returns, if not None, replaces these."""
+        return RemovableHandle(self._backward_pre_hooks, hook)
 
     # -- attributes ----------------------------------------------------------------------------------------------------
     def __setattr__(self, name: str, value: Any) -> None:

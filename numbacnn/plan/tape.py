@@ -23,15 +23,13 @@ import numpy as np
 from numba import typeof
 
 from .. import recording
+from ..nn.module import TABLES
 from ..tensor import Tensor
 from .memory import FREE, HOST, Memory, address, bounds, place_of, references, root
 from .reached import Reached, is_own
 from .records import Compute, DeviceLaunch, Gradient, Launch, Live, Operand, Owner, Region, WayBack, nobody
 
 __all__ = ["Tape"]
-
-TABLES = ("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks")
-"""A module's own dictionaries, which it says itself when they change."""
 
 
 @dataclass(eq=False)
@@ -322,7 +320,7 @@ class Tape:
             self._modules[id(module)] = module
             self.reached.add_method(type(module), "forward")
             for name, value in module.__dict__.items():
-                if isinstance(value, (list, dict)) and name not in TABLES:
+                if isinstance(value, (list, dict)) and name not in TABLES:  # it says itself when these change
                     self.reached.add(value)
             for t in (*module._parameters.values(), *module._buffers.values()):
                 if t is not None:
