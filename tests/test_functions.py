@@ -54,6 +54,8 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "[repeat_interleave] expected repeats as integers of at least 0, one for each of 3 places; received shape (2,) of int64.",
     ),
     (lambda: X.take_along_dim(I, 0), nc.ShapeError, "[take_along_dim] expected indices of 2 axes; received shape (2,)."),
+    (lambda: nc.tensor(1.0)[0], IndexError, "[index] expected an index into shape (); received 0; the value of a scalar is x.item()."),
+    (lambda: X.gather(0, nc.tensor(0)), nc.ShapeError, "[gather] expected a tensor with axes and an index of as many, no larger than"),
     (lambda: X.masked_scatter(M, V), nc.ShapeError, "[masked_scatter] expected source of at least 6 elements; received shape (3,)."),
     (lambda: V.tril(), nc.ShapeError, "[tril] expected matrices (..., M, N); received shape (3,)."),
     (lambda: X.diagonal(0, 1, 1), nc.ShapeError, "[diagonal] expected two axes of a tensor; received 1 and 1 of shape (2, 3)."),
@@ -161,6 +163,25 @@ def test_a_leaky_relu_is_one_kernel_for_some_slopes(monkeypatch: pytest.MonkeyPa
     for slope in (0.375, 0.75):
         y = leaky_relu(x, slope)
         assert y.tolist() == [-2 * slope, 3] and nc.grad(y.sum(), x)[0].tolist() == [slope, 1]
+
+
+def test_places_of_any_integer_type_are_no_mask() -> None:
+    x, places = nc.arange(4).reshape(2, 2), nc.tensor([1, 0], dtype=nc.uint8)
+    assert x.index_select(0, places).tolist() == [[2, 3], [0, 1]]
+    assert x.index_fill(1, places, 7).tolist() == [[7, 7], [7, 7]]
+    assert x.gather(1, places.reshape(2, 1)).tolist() == [[1], [2]]
+    assert nc.zeros(2).scatter_(0, places, nc.tensor([3.0, 4.0])).tolist() == [4.0, 3.0]
+
+
+def test_an_index_without_axes_is_one_place_of_a_vector() -> None:
+    x, place = nc.tensor([1.0, 2.0, 3.0], requires_grad=True), nc.tensor(1)
+    picked = x.gather(0, place)
+    picked.backward()
+    assert (picked.item(), picked.shape, x.grad.tolist()) == (2.0, (), [0.0, 1.0, 0.0])  # type: ignore[union-attr]
+    assert x.scatter(0, place, 9.0).tolist() == [1.0, 9.0, 3.0]
+    assert x.scatter(0, place, nc.tensor(9.0)).tolist() == [1.0, 9.0, 3.0]
+    assert x.scatter(0, place, value=4.0, reduce="add").tolist() == [1.0, 6.0, 3.0]
+    assert x.scatter_add(0, place, nc.tensor(4.0)).tolist() == [1.0, 6.0, 3.0]
 
 
 def test_draws_come_from_the_generator_that_is_given() -> None:

@@ -36,7 +36,7 @@ class Gather(Logic, Parts):
         """Of each line along an axis the places that ``index`` names: ``out[i, j] = self[i, index[i, j]]`` along axis 1.
 
         Args:
-            index: integers, with as many axes as the tensor; along the others no larger than it.
+            index: integers, with as many axes as the tensor, along the others no larger than it; or one place of a vector.
 
         >>> import numbacnn as nc
         >>> nc.tensor([[1, 2, 3], [4, 5, 6]]).gather(1, nc.tensor([[2, 0], [1, 1]])).tolist()
@@ -240,7 +240,10 @@ class Gather(Logic, Parts):
     # -- the indices behind them
     def _along(self, op: str, dim: int, index: Any) -> tuple[Any, ...]:
         """The index of places along an axis, line by line."""
-        axis, shape = check_axis(op, dim, self.ndim), _integers(op, index).shape
+        axis, index = check_axis(op, dim, self.ndim), _integers(op, index)
+        shape = index.shape
+        if self.ndim == 1 and not shape:  # one place of a vector
+            return (index,)
         fits = all(i <= s for a, (i, s) in enumerate(zip(shape, self.shape)) if a != axis)
         if not self.ndim or len(shape) != self.ndim or not fits:
             expected = f"a tensor with axes and an index of as many, no larger than {self.shape} but along axis {axis}"
@@ -250,8 +253,8 @@ class Gather(Logic, Parts):
 
     def _lines(self, op: str, dim: int, index: Any) -> tuple[Any, ...]:
         """The index of whole places along an axis."""
-        axis = check_axis(op, dim, self.ndim)
-        if _integers(op, index).ndim > 1 or not self.ndim:
+        axis, index = check_axis(op, dim, self.ndim), _integers(op, index)
+        if index.ndim > 1 or not self.ndim:
             raise ShapeError(message(op, "a vector of places and a tensor with axes", f"shapes {index.shape} and {self.shape}"))
         return (slice(None),) * axis + (index if index.ndim else index.reshape(1),)
 
