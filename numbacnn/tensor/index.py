@@ -157,4 +157,5 @@ def _index_error(source: tuple[int, ...], index: Any, error: Exception) -> Index
     """The error of an index that does not fit a shape; NumPy's words, which the devices share, say where."""
     entries = index if isinstance(index, tuple) else (index,)
     shown = ", ".join(str(i) if isinstance(i, (int, slice, type(None), type(...))) else type(i).__name__ for i in entries)
-    return IndexError(message("index", f"an index into shape {source}", shown, str(error)))
+    hint = str(error) if source else "the value of a scalar is x.item()"
+    return IndexError(message("index", f"an index into shape {source}", shown, hint))
