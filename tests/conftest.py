@@ -6,7 +6,6 @@ import atexit
 import os
 import shutil
 import signal
-import sys
 import tempfile
 
 
@@ -37,7 +36,10 @@ LONG = bool(os.environ.get("NUMBACNN_LONG"))
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
 if SIMULATED:
-    sys.setswitchinterval(0.0005)  # threads of a block that wait for each other poll, and would keep the others from running
+    import simulator
+    from numba.cuda.simulator.kernel import BlockManager
+
+    BlockManager.run = simulator.run
 
 _common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture], "print_blob": True}
 settings.register_profile("default", max_examples=25, derandomize=True, database=None, **_common)

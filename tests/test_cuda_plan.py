@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,26 +28,11 @@ F = nn.functional
 
 @pytest.fixture(autouse=True)
 def few_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The simulator starts a thread of Python's for each of a block: none where they do not wait for each other, else few."""
+    """The simulator starts a thread of Python's for each of a block whose threads wait for each other."""
     from numbacnn.kernels.cuda import driver, fast
     from numbacnn.kernels.cuda.simt import loss, norm, reduce, softmax
 
     if driver.SIMULATED:
-        from numba.cuda.simulator import kernel
-
-        together = kernel.BlockManager.run
-
-        def run(self: Any, block: Any, *args: Any) -> None:
-            if "shared" in self._f.__code__.co_names:
-                together(self, block, *args)
-                return
-            this: Any = threading.current_thread()
-            this.blockIdx = kernel.Dim3(*block)
-            for thread in np.ndindex(*self._block_dim):
-                this.threadIdx = kernel.Dim3(*thread)
-                self._f(*args)
-
-        monkeypatch.setattr(kernel.BlockManager, "run", run)
         few = {"THREADS": 4, "COLUMNS": 4, "LANES": 2}
         for module in (driver, loss, norm, reduce, softmax, fast.dense, fast.loss, fast.norm, fast.reduce, fast.softmax):
             for name in few.keys() & vars(module).keys():
