@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import signal
@@ -34,6 +35,8 @@ from hypothesis import HealthCheck, settings  # noqa: E402
 LONG = bool(os.environ.get("NUMBACNN_LONG"))
 """More cases, and the tests marked ``long``: other processors, all kernels compiled anew. ``.ci/run`` asks for them."""
 
+LONGEST = ("test_plan.py", "test_simulator.py")
+
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
 if SIMULATED:
     import simulator
@@ -59,13 +62,20 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that take long are run only where they are asked for. The file that takes longest comes first, so that one of two processes
+    """Tests that take long are run only where they are asked for. The files that take longest come first, so that one of two processes
     does not wait for the other at the end."""
     long = [item for item in items if item.get_closest_marker("long") and not LONG]
     if long:
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in set(long)]
-    items.sort(key=lambda item: item.path.name != "test_simulator.py")
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was imported and collected stays: the collector of garbage, and what asks it who refers to an object, need not look there."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _devices() -> list[str]:
