@@ -993,6 +993,42 @@ def test_schedules_follow_groups_that_come_and_go() -> None:
     assert schedule.base_lrs == [0.25, 1.0, 2.0]
 
 
+class Averaging(optim.Optimizer):
+    """As one writes it for PyTorch: a step of its own, no rate until it is needed, and whatever it likes in its state."""
+
+    def __init__(self, params: list[nc.Tensor]) -> None:
+        super().__init__(params, {"lr": None, "shape": [[1, 2], [3]]})
+
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for p in group["params"]:
+                state = self.state[p]
+                if not state:
+                    state.update(step=0, seen=[], total=nc.zeros(2, 3))
+                state["step"] += 1
+                state["seen"].append(p.grad)
+                state["total"] += p.grad
+                p.data.sub_(state["total"], alpha=0.5 / state["step"])
+
+
+def test_the_state_of_an_optimiser_of_ones_own() -> None:
+    p = nc.zeros(2, 3, requires_grad=True)
+    optimizer = Averaging([p])
+    p.grad = nc.ones(2, 3)
+    optimizer.step()
+    saved = optimizer.state_dict()
+    assert type(saved["state"][0]["total"]) is np.ndarray and saved["state"][0]["step"] == 1
+    other = Averaging([q := nc.zeros(2, 3, requires_grad=True)])
+    other.load_state_dict(saved)
+    optimizer.step()  # what was saved is a copy
+    state = other.state[q]
+    assert type(state["step"]) is int and state["step"] == 1 and state["seen"] is not saved["state"][0]["seen"]
+    assert isinstance(state["total"], nc.Tensor) and state["total"].tolist() == [[1.0] * 3] * 2
+    q.grad = nc.ones(2, 3)
+    other.step()
+    assert q.tolist() == [[-0.5] * 3] * 2
+
+
 def test_the_state_of_a_schedule_of_ones_own() -> None:
     class Halving(optim.Schedule):
         """As one writes it for PyTorch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -115,8 +116,10 @@ class Optimizer:
         for name, only in self._fixed.items():
             if group.get(name, only) is not only:
                 raise ValueError(message(op, f"{name} = {only}, which is all that {type(self).__name__} has", shown(group[name])))
+        if self._is_own():  # it knows itself what its rates may be
+            return
         for name in self._rates:
-            if name in group:  # an optimiser of the user's own need not have them all
+            if name in group:
                 number(op, name, group[name])
         for name in self._flags:
             if name in group:
@@ -197,6 +200,13 @@ class Optimizer:
             if isinstance(moment, Tensor) and moment.shape != p.shape:
                 raise ShapeError(message(op, f"{name} {p.shape} for parameter {index}", f"{moment.shape}"))
 
+    def _is_own(self) -> bool:
+        """Whether it is an optimiser of the user's own, whose state may hold anything."""
+        return type(self)._update is Optimizer._update
+
+    def _kept(self, value: Any) -> Any:
+        return value if self._is_own() and not isinstance(value, Tensor) else _to_numpy(value)
+
     # -- state ---------------------------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
         """``{"state": {position: {name: NumPy array}}, "param_groups": [...]}``, copied; the position counts over all groups.
@@ -209,7 +219,7 @@ class Optimizer:
         0.1
         """
         moments = ((index, self.state.get(p)) for index, p, _ in self._entries())
-        state = {index: {name: _to_numpy(v) for name, v in mine.items()} for index, mine in moments if mine}
+        state = {index: {name: self._kept(v) for name, v in mine.items()} for index, mine in moments if mine}
         groups = [{**group, "params": positions} for group, positions in zip(self.param_groups, self._positions())]
         return {"state": state, "param_groups": groups}
 
@@ -269,6 +279,9 @@ class Optimizer:
             seen.add(index)
             moments = {name: value for name, value in moments.items() if value is not None}  # PyTorch may keep None for no momentum
             p, names = params[index]
+            if self._is_own():
+                state[p] = {name: _taken_up(value, p) for name, value in moments.items()}
+                continue
             if moments and set(moments) != set(names):
                 raise ValueError(message(op, f"{', '.join(names) or 'nothing'} for parameter {index}", _names_or_type(moments)))
             state[p] = {name: self._saved[name](op, f"{name} of parameter {index}", value, p) for name, value in moments.items()}
@@ -312,6 +325,13 @@ def zeros_for(p: Tensor) -> Tensor:
 def _to_numpy(value: Any) -> np.ndarray:
     """As PyTorch keeps it, whose steps are floats; float64 counts further than its float32."""
     return np.asarray(value, np.float64) if isinstance(value, (int, float)) else np.array(value, order="C")
+
+
+def _taken_up(value: Any, p: Tensor) -> Any:
+    """What an optimiser of the user's own has saved: arrays as Tensors beside the parameter, anything else copied."""
+    if isinstance(value, (np.ndarray, Tensor)):
+        return as_parameter(from_array(np.array(value, order="C"), p.device))
+    return copy.deepcopy(value)
 
 
 def _ordered(op: str, params: Any) -> list[Any]:
