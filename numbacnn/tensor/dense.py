@@ -12,6 +12,7 @@ from ..errors import ShapeError, message
 from ..ops import linear
 from ..signatures import shown
 from .core import Operand, Scalar, TensorBase, apply, as_tensor
+from .elementary import in_place
 from .logic import Logic
 from .operands import as_scalar, as_sizes, check_axis, check_broadcast_shapes, operands
 from .shape import Shape
@@ -84,6 +85,8 @@ class Dense(Logic, Shape):
     def addmm(self, mat1: Tensor, mat2: Tensor, *, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor:
         """``beta * self + alpha * (mat1 @ mat2)``, of matrices."""
         return self._product_added("addmm", mat1, mat2, beta, alpha, (2, 2))
+
+    addmm_ = in_place(addmm)
 
     def addmv(self, mat: Tensor, vec: Tensor, *, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor:
         """``beta * self + alpha * (mat @ vec)``, of a matrix and a vector."""
