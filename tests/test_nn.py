@@ -411,6 +411,14 @@ def test_repr_is_pytorchs() -> None:
     assert repr(nn.Parameter(nc.ones(2))).startswith("Parameter containing:\ntensor([1., 1.]")
 
 
+def test_a_function_in_place_of_a_layer() -> None:
+    """As guided backpropagation puts one: by the table of modules, past what ``add_module`` judges."""
+    net = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Flatten())
+    net._modules["1"] = nc.negative  # type: ignore[assignment]
+    x = nc.ones(1, 2)
+    assert net(x).tolist() == (-net[0](x)).tolist()
+
+
 def test_sequential_and_module_list() -> None:
     net = nn.Sequential(OrderedDict(a=nn.Linear(2, 3), b=nn.ReLU()))
     assert net.append(nn.Linear(3, 1)) is net and [name for name, _ in net.named_children()] == ["a", "b", "2"]
@@ -429,8 +437,8 @@ def test_sequential_and_module_list() -> None:
 
 # -- errors ------------------------------------------------------------------------------------------------------------
 class Late(nn.Module):
-    def __init__(self) -> None:
-        self.x = 1
+    def __init__(self, x: Any) -> None:
+        self.x = x
         super().__init__()
 
 
@@ -440,9 +448,13 @@ def test_module_errors() -> None:
         net.weight
     with exactly(NotImplementedError, "[Module] expected a method forward; received none; define forward in Module."):
         nn.Module()(1)
-    text = "[Late] expected super().__init__() before attributes are assigned; received 'x' first; call it at the top of __init__."
-    with exactly(AttributeError, text):
-        Late()
+    text = (
+        "[Late] expected super().__init__() before parameters and modules are assigned; received 'x' first; call it at the top of __init__."
+    )
+    for late in (nn.Parameter(nc.ones(1)), nn.ReLU()):
+        with exactly(AttributeError, text):
+            Late(late)
+    assert Late(1).x == 1
     text = "[Linear] expected attribute 'weight' as a Parameter or None; received Tensor; wrap it in nn.Parameter, or assign to .data."
     with exactly(TypeError, text):
         net.first.weight = nc.ones(3, 3)

@@ -93,5 +93,5 @@ def _group(roles: list[Absorbs | Absorbed | None], start: int) -> _Group | None:
 
 
 def _unwatched(layer: Any) -> bool:
-    """Whether it is there, and has no hooks and no ``forward`` of its own."""
-    return layer is not None and not has_hooks(layer) and "forward" not in layer.__dict__
+    """Whether it is a module, and has no hooks and no ``forward`` of its own."""
+    return hasattr(layer, "_forward_hooks") and not has_hooks(layer) and "forward" not in layer.__dict__

@@ -151,8 +151,11 @@ class Module:
     # -- attributes ----------------------------------------------------------------------------------------------------
     def __setattr__(self, name: str, value: Any) -> None:
         if "_modules" not in self.__dict__:
-            expected = "super().__init__() before attributes are assigned"
-            raise AttributeError(message(type(self).__name__, expected, f"{name!r} first", "call it at the top of __init__"))
+            if isinstance(value, (Parameter, Module)):
+                expected = "super().__init__() before parameters and modules are assigned"
+                raise AttributeError(message(type(self).__name__, expected, f"{name!r} first", "call it at the top of __init__"))
+            object.__setattr__(self, name, value)
+            return
         table: dict[str, Any] | None = None
         if isinstance(value, Parameter):
             table = self._parameters
