@@ -710,6 +710,10 @@ def test_writes_that_cannot_be_recorded() -> None:
     y = x * 2
     with pytest.raises(RuntimeError, match=r"^\[write\] expected a tensor that owns its memory; received a view"):
         y[0:2] += x[0]
+    first, second = (y * 1).chunk(2)
+    first += x[0]
+    with pytest.raises(RuntimeError, match="received a view from before a recorded in-place write"):
+        second * 1
     assert x.tolist() == [1, 1, 1] and y.tolist() == [2, 2, 2]
 
 

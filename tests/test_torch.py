@@ -1302,6 +1302,14 @@ WRITES = [
     "z = x * 1; z.masked_scatter_(m, y.expand(3, 4)); out = z * x",
     "z = p.detach() * 1; z.log1p_(); z.expm1_(); z.erf_(); z.frac_(); out = z",
     "z = torch.ones(3, 4); z *= x; z /= p; out = z",
+    "z = x @ x.T; z /= 2; z.masked_fill_(z > 1, -1.0); z += z * 1; out = z @ z",  # what shows the memory of nobody who is left
+    "z = (x * 2).view(-1); z.mul_(3); z[1] = y[0]; out = z * z",
+    "z = (x * y).T; z -= p.T; w = z[0]; w = w * 2; out = z * 1",
+    "z = x.sum(1, keepdim=True).squeeze(1)[1:]; z *= y[:2]; out = z.exp()",
+    "z = i.clone(); z[0].copy_(p[0]); z[1:].copy_(m[1:]); out = z",
+    "z = m.clone(); z.copy_(x.detach()); out = z",
+    "z = x * 1; z.copy_(i); z.copy_(p.double()); out = z * y",
+    "z = x * 1; z.add_(y, alpha=torch.tensor(0.5)); z.addcmul_(p, p, value=torch.tensor(2)); out = z",
 ]
 
 

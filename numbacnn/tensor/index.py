@@ -59,8 +59,8 @@ class Index(TensorBase):
         return self._write(..., 0)
 
     def copy_(self, other: Tensor) -> Self:
-        """Write the values of another tensor, which may have to be broadcast, into this one."""
-        return self._write(..., other)
+        """Write the values of another tensor, which may have to be broadcast, into this one; in this one's dtype, as ``to`` makes them."""
+        return self._write(..., as_tensor(other, self.device).to(self.dtype))
 
     def _write(self, index: Any, value: Any) -> Self:
         """``self[index] = value``; where gradients are recorded they flow through what was written."""
@@ -90,12 +90,14 @@ class Index(TensorBase):
             xp.setitem(self.array, index, value.array if isinstance(value, TensorBase) else value)
             self.bump_version()
             return self
-        if self._base is not None:
+        if owner is not None and owner is not self:
             expected, received = "a tensor that owns its memory", "a view, whose gradient is not recorded"
             raise RuntimeError(message("write", expected, received, "write to the tensor itself"))
         written = apply(SetItem(index), self, value)
         self._node = written._node
         self._version.recorded += 1
+        if self._seen is not None:  # the last that knows the memory, but for other views, which are outdated now
+            self._seen = self._version.recorded
         self.bump_version()
         return self
 

@@ -39,8 +39,8 @@ __all__ = [
 
 
 def as_scalar(value: Any) -> Scalar:
-    """A Python number, also of a NumPy scalar; DTypeError for anything else."""
-    if isinstance(value, np.generic):
+    """A Python number, also of a NumPy scalar or a Tensor without axes; DTypeError for anything else."""
+    if isinstance(value, (np.generic, TensorBase)) and not value.ndim:
         value = value.item()
     if not isinstance(value, (bool, int, float)):
         raise DTypeError(message("operand", "a Tensor, an array or a number", type(value).__name__))
