@@ -1144,7 +1144,7 @@ image, kernel = nc.ones(2, 3, 5, 5), nc.ones(4, 3, 3, 3)
 leaf = nc.ones(3, requires_grad=True)
 
 OUTSIDE = "[index] expected an index into shape (3, 4); received {}; {}."
-STEPS = "[arange] expected finite numbers and a step, not 0, from start towards stop; received {}."
+STEPS = "[arange] expected finite numbers and a step, not 0, from start towards end; received {}."
 NEGATIVE = "[power] expected exponents of integers of at least 0; received a negative one; convert the base with .float()."
 ZERO = "[{}] expected divisors of integers that are not 0; received a 0; floating-point tensors give inf or nan."
 
@@ -1373,7 +1373,7 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
         IndexError,
         OUTSIDE.format("slice(None, None, None), Tensor", "index 4 is out of bounds for axis 1 with size 4"),
     ),
-    (lambda: nc.arange(), TypeError, "[arange] expected stop; start and stop; or start, stop and step; received 0 arguments."),
+    (lambda: nc.arange(), TypeError, "[arange] expected end; start and end; or start, end and step; received no argument."),
     (lambda: nc.arange(0, 10, 0), ValueError, STEPS.format("0, 10, 0")),
     (lambda: nc.arange(5, 0), ValueError, STEPS.format("5, 0, 1")),
     (lambda: nc.arange(-1), ValueError, STEPS.format("0, -1, 1")),

@@ -130,7 +130,7 @@ DIFFERENT = {
 
 METHODS = frozenset(
     """
-    absolute_ acos_ acosh_ addbmm addbmm_ addmm_ addmv_ addr addr_ adjoint angle apply_ as_strided as_strided_ asin_ asinh_ atan2_ atan_
+    absolute_ acos_ acosh_ addbmm addbmm_ addmv_ addr addr_ adjoint angle apply_ as_strided as_strided_ asin_ asinh_ atan2_ atan_
     atanh_ baddbmm_ bfloat16 bitwise_and_ bitwise_not_ bitwise_or_ bitwise_xor_ cholesky cholesky_inverse cholesky_solve conj copysign
     copysign_ corrcoef cosh_ cov cross cummax cummin cumprod_ cumsum_ data_ptr deg2rad deg2rad_ det diag_embed diagflat divide_ dsplit
     eq_ erfc erfc_ erfinv erfinv_ exp2_ fix_ fliplr flipud float_power float_power_ fmax fmin ge_ ger get_extra_state greater_
@@ -138,7 +138,7 @@ METHODS = frozenset(
     is_cpu is_nonzero is_pinned is_shared is_signed isneginf isposinf isreal istft kron le_ less_ less_equal_ lgamma lgamma_
     log10_ log2_ log_normal_ logaddexp logaddexp2 logcumsumexp logdet logical_xor_ logit logit_ lt_ lu matrix_exp matrix_power mode
     msort multiply_ nan_to_num_ nanmean nanmedian nanquantile nansum ne_ negative_ not_equal_ pinverse positive prelu put_ quantile
-    rad2deg rad2deg_ register_backward_hook register_full_backward_hook register_full_backward_pre_hook
+    rad2deg rad2deg_ register_backward_hook 
     register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module register_post_accumulate_grad_hook
     register_state_dict_post_hook register_state_dict_pre_hook renorm renorm_ resize_as resize_as_ retains_grad
     scatter_reduce scatter_reduce_ set_ set_extra_state set_submodule sgn sgn_ share_memory share_memory_ signbit sinc sinc_ sinh_
