@@ -219,6 +219,7 @@ def test_what_peoples_own_initialisers_and_layers_look_up() -> None:
     import numbacnn.compat.torch as torch
 
     assert torch.nn.init._calculate_fan_in_and_fan_out(nc.ones(6, 3, 5, 5)) == (75, 150)
+    assert torch.nn.init._calculate_correct_fan(nc.ones(6, 3, 5, 5), "fan_out") == 150
     assert isinstance(nn.BatchNorm2d(2), torch.nn.modules.batchnorm._BatchNorm)
     assert "rand" not in dir(torch.autograd) and torch.autograd.no_grad is nc.no_grad
 
@@ -302,6 +303,12 @@ def test_layers_take_the_device_and_the_dtype_of_their_parameters() -> None:
     layers = [torch.nn.Conv2d(1, 2, 3, **options), torch.nn.BatchNorm2d(2, **options), torch.nn.Linear(2, 3, bias=False, **options)]
     assert all(p.dtype == torch.float64 and p.device == "cpu" for layer in layers for p in layer.parameters())
     assert torch.nn.Linear(2, 3, device=None).weight.dtype == torch.float32 and not torch.ones(1).is_xpu
+    assert torch.nn.Linear(2, 3, False, "cpu", torch.float64).weight.dtype == torch.float64
+    assert torch.nn.Conv2d(1, 2, 3, padding_mode="zeros").padding == (0, 0)
+    with pytest.raises(ValueError, match=r"^\[Conv2d\] expected padding_mode 'zeros'; received 'circular'; pad the input"):
+        torch.nn.Conv2d(1, 2, 3, padding_mode="circular")
+    with pytest.raises(TypeError, match="padding_mode"):
+        torch.nn.Linear(2, 3, padding_mode="zeros")
     with pytest.raises(nc.DTypeError, match="a device or a floating-point dtype; received int64"):
         torch.nn.Linear(2, 3, dtype=torch.int64)
 
@@ -366,6 +373,35 @@ def test_results_go_where_out_says() -> None:
     assert torch.max(x, 1, out=places).values is places[0] and places[0].tolist() == [3.0, 5.0] and places[1].tolist() == [0, 1]
     with pytest.raises(nc.ShapeError, match=r"^\[add\] expected out of shape \(2, 2\); received shape \(3,\)"):
         torch.add(x, x, out=nc.zeros(3))
+
+
+def test_a_factor_may_stand_first() -> None:
+    """As until PyTorch 1.5."""
+    import numbacnn.compat.torch as torch
+
+    x, y = nc.tensor([1.0, 2.0]), nc.tensor([3.0, 4.0])
+    assert torch.add(x, 2, y).tolist() == x.clone().add_(2, y).tolist() == x.add(y, alpha=2).tolist() == [7.0, 10.0]
+    assert x.sub(2, y).tolist() == [-5.0, -6.0] and x.clone().addcmul_(2, y, y).tolist() == [19.0, 34.0]
+    assert torch.addcdiv(x, -1, y, x).tolist() == [-2.0, 0.0] and x.add(1).tolist() == [2.0, 3.0]
+
+
+def test_gradients_of_several_tensors() -> None:
+    import numbacnn.compat.torch as torch
+
+    x = nc.ones(2, requires_grad=True)
+    y = x * 2
+    torch.autograd.backward([y.sum(), y], [None, nc.tensor([1.0, 10.0])])
+    assert x.grad.tolist() == [4.0, 22.0]
+    torch.autograd.backward((x * x).sum())
+    assert x.grad.tolist() == [6.0, 24.0]
+
+
+def test_the_seed_gives_the_stream_itself() -> None:
+    import numbacnn.compat.torch as torch
+
+    numbers = [torch.rand(2, generator=torch.manual_seed(3)).tolist(), torch.rand(2).tolist()]
+    torch.manual_seed(3)
+    assert [torch.rand(2).tolist(), torch.rand(2).tolist()] == numbers and torch.manual_seed(4).initial_seed() == 4
 
 
 def test_the_graph_is_walked_by_grad_fn() -> None:

@@ -13,7 +13,7 @@ from ..errors import ShapeError, message
 from ..tensor import Tensor
 from ..tensor.operands import as_sizes
 from ..tensor.tape import Node
-from .arguments import ignoring
+from .arguments import NUMBERS, ignoring, number_last
 from .layers import LAYERS, placed
 from .modules import Missing, missing
 from .table import LEFT_OUT, METHODS
@@ -35,6 +35,8 @@ def adapt() -> None:
                 setattr(kind, name, ignoring(getattr(kind, name), "memory_format", "non_blocking"))
         setattr(kind, "cuda", _numbered(kind.cuda))  # noqa: B010
         setattr(kind, "type", _type)  # noqa: B010
+    for name, factor in NUMBERS.items():
+        setattr(Tensor, name, number_last(getattr(Tensor, name), factor))
     for layer in LAYERS:
         layer.__init__ = placed(layer.__init__)  # type: ignore[method-assign]
     for optimizer in _classes(optim, optim.Optimizer):
@@ -48,6 +50,7 @@ def adapt() -> None:
     Tensor.resize_ = _resize  # type: ignore[attr-defined]
     Tensor.new = _new  # type: ignore[attr-defined]
     Tensor.__getattr__ = _unknown  # type: ignore[attr-defined]
+    nn.Module.register_backward_hook = nn.Module.register_full_backward_hook  # type: ignore[attr-defined]
     nn.Module.__getattr__ = _unknown_of_modules(nn.Module.__getattr__)  # type: ignore[method-assign]
 
 

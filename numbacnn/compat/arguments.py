@@ -12,7 +12,7 @@ from .. import functions as methods
 from ..errors import ShapeError, message
 from ..tensor import Tensor, create, draw, join, pointwise
 
-__all__ = ["ignoring", "taking", "with_out"]
+__all__ = ["NUMBERS", "functions", "ignoring", "number_last", "taking", "with_out"]
 
 
 def taking(call: Callable[..., Any], *names: str) -> Callable[..., Any]:
@@ -32,6 +32,23 @@ def ignoring(function: Callable[..., Any], *names: str) -> Callable[..., Any]:
         return function(*args, **{name: value for name, value in options.items() if name not in names})
 
     return taking(call, *names)
+
+
+NUMBERS = {"add": "alpha", "add_": "alpha", "addcdiv": "value", "addcdiv_": "value", "addcmul": "value", "addcmul_": "value"}
+NUMBERS |= {"sub": "alpha", "sub_": "alpha"}
+"""Methods whose factor stood before the tensors it multiplies until PyTorch 1.5, and what it is called now."""
+
+
+def number_last(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """``x.add_(-rate, gradient)`` as ``x.add_(gradient, alpha=-rate)``."""
+
+    @functools.wraps(function)
+    def call(x: Any, *args: Any, **options: Any) -> Any:
+        if len(args) > 1 and not isinstance(args[0], Tensor):
+            args, options = args[1:], {name: args[0], **options}
+        return function(x, *args, **options)
+
+    return call
 
 
 def with_out(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,4 +73,5 @@ def _written(op: str, found: Any, out: Any) -> Any:
 _FUNCTIONS = {name: function for name, function in vars(methods).items() if hasattr(function, "__wrapped__")}
 _FUNCTIONS |= {name: getattr(module, name) for module in (create, draw, join) for name in module.__all__}
 _FUNCTIONS |= {name: getattr(pointwise, name) for name in ("maximum", "minimum", "where")}
+_FUNCTIONS |= {name: number_last(_FUNCTIONS[name], factor) for name, factor in NUMBERS.items() if name in _FUNCTIONS}
 functions = SimpleNamespace(**{name: with_out(function) for name, function in _FUNCTIONS.items() if inspect.isfunction(function)})

@@ -11,6 +11,7 @@ from typing import Any
 
 from numbacnn import nn
 
+from ..errors import message
 from ..nn import functional as F
 from ..nn import init as initialisers
 from ..nn import loss as losses
@@ -91,18 +92,24 @@ def _with_average(function: Callable[..., Any]) -> Callable[..., Any]:
 
 LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.Conv2d, nn.LazyConv2d, nn.LazyLinear, nn.Linear, nn.PReLU)
 """Those that have parameters."""
+PLACE = ("device", "dtype")
 
 
 def placed(make: Callable[..., None]) -> Callable[..., None]:
-    """The constructor of a layer that takes ``device=`` and ``dtype=`` for its parameters."""
+    """The constructor of a layer that takes ``device`` and ``dtype`` of its parameters too, behind its own arguments or by name."""
+    parameters = [*inspect.signature(make).parameters][1:]
 
     @functools.wraps(make)
-    def __init__(self: nn.Module, *args: Any, device: Any = None, dtype: Any = None, **options: Any) -> None:
-        make(self, *args, **options)
-        if device is not None or dtype is not None:
-            self.to(device=device, dtype=dtype)
+    def __init__(self: nn.Module, *args: Any, **options: Any) -> None:
+        padding_mode = options.pop("padding_mode", "zeros") if "padding" in parameters else "zeros"
+        if padding_mode != "zeros":
+            raise ValueError(message(type(self).__name__, "padding_mode 'zeros'", repr(padding_mode), "pad the input before the layer"))
+        where = dict(zip(PLACE, args[len(parameters) :])) | {name: options.pop(name) for name in PLACE if name in options}
+        make(self, *args[: len(parameters)], **options)
+        if any(value is not None for value in where.values()):
+            self.to(**where)
 
-    return taking(__init__, "device", "dtype")
+    return taking(__init__, *PLACE, *(["padding_mode"] if "padding" in parameters else []))
 
 
 class _AnyLoss(type(nn.Module)):  # type: ignore[misc]
@@ -137,6 +144,10 @@ def is_lazy(param: Any) -> bool:
     return isinstance(param, nn.UninitializedParameter)
 
 
+def _fans(tensor: Any) -> tuple[int, int]:
+    return initialisers.fan_in_and_fan_out("_calculate_fan_in_and_fan_out", tensor.shape)
+
+
 def _ntuple(n: int) -> Callable[[Any], tuple[Any, ...]]:
     return lambda x: tuple(x) if isinstance(x, Iterable) else (x,) * n
 
@@ -149,6 +160,7 @@ functional = SimpleNamespace(
 )
 init = SimpleNamespace(
     **{name[:-1]: _renamed(getattr(initialisers, name)) for name in initialisers.__all__ if name.endswith("_")},
-    _calculate_fan_in_and_fan_out=lambda tensor: initialisers.fan_in_and_fan_out("_calculate_fan_in_and_fan_out", tensor.shape),
+    _calculate_fan_in_and_fan_out=_fans,
+    _calculate_correct_fan=lambda tensor, mode: _fans(tensor)[mode == "fan_out"],
 )
 sizes = SimpleNamespace(_ntuple=_ntuple, _single=_ntuple(1), _pair=_ntuple(2), _triple=_ntuple(3), _quadruple=_ntuple(4))

@@ -24,7 +24,7 @@ from ..version import __version__ as VERSION
 
 __all__ = """
     Generator Size Tensor Variable are_deterministic_algorithms_enabled channels_last contiguous_format device dtype e get_default_dtype inf
-    initial_seed is_tensor nan newaxis pi preserve_format set_default_device set_default_dtype set_default_tensor_type
+    initial_seed is_tensor manual_seed nan newaxis pi preserve_format set_default_device set_default_dtype set_default_tensor_type
     set_float32_matmul_precision set_printoptions strided use_deterministic_algorithms
     BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor IntTensor LongTensor ShortTensor
 """.split()  # noqa: SIM905
@@ -215,6 +215,14 @@ def is_tensor(obj: object) -> bool:
     return isinstance(obj, OurTensor)
 
 
+def manual_seed(seed: int) -> random.Generator:
+    """Start the library's stream of random numbers anew; the stream as a generator."""
+    random.manual_seed(seed)
+    found = Generator()
+    found.numpy, found._seed = random.generator(), seed
+    return found
+
+
 def initial_seed() -> int:
     """The seed of this process; in a loader's worker, that worker's own."""
     info = ours.get_worker_info()
@@ -228,7 +236,16 @@ def old_type(kind: Any) -> TensorType | None:
     return kind if isinstance(kind, TensorType) else None
 
 
+def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
+    """Add up the gradients of several tensors on the leaves that they were made from."""
+    results = [tensors] if isinstance(tensors, OurTensor) else [*tensors]
+    given = [grad_tensors] if isinstance(grad_tensors, OurTensor) else [*(grad_tensors or [None] * len(results))]
+    for i, (result, gradient) in enumerate(zip(results, given, strict=True), 1):
+        result.backward(gradient, bool(retain_graph) or i < len(results), create_graph)
+
+
 autograd = SimpleNamespace(
+    backward=backward,
     Function=Function, Variable=Variable, detect_anomaly=set_detect_anomaly, enable_grad=enable_grad, grad=grad,
     inference_mode=inference_mode, no_grad=no_grad, set_detect_anomaly=set_detect_anomaly, set_grad_enabled=set_grad_enabled,
 )  # fmt: skip
