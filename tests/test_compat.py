@@ -461,6 +461,11 @@ def test_networks_of_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         torchvision.models.resnet18(weights="DEFAULT", num_classes=3)
     with pytest.raises(ValueError, match=r"expected weights of ResNet18_Weights; received 'BEST'"):
         torchvision.models.resnet18(weights="BEST")
+    weights = torchvision.models.ResNet50_Weights
+    assert weights.DEFAULT is weights.IMAGENET1K_V2 and weights.IMAGENET1K_V1.url.endswith("models/resnet50-0676ba61.pth")
+    assert sum(p.numel() for p in torchvision.models.resnet50().parameters()) == 25_557_032
+    small = torchvision.models.resnet.ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], num_classes=10)
+    assert small.fc.in_features == 2048 and small.layer4[0].downsample is not None
     assert "vgg16_bn" in torchvision.models.__dict__ and not hasattr(torchvision.models, "vit_b_16")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "hub/checkpoints").mkdir(parents=True)

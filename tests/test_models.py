@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import numbacnn as nc
+from numbacnn import nn
 
 TORCH = "needs PyTorch: pip install torch==2.13.0"
 
@@ -85,7 +86,33 @@ def torch_vgg11(torch: Any, classes: int, in_channels: int, batch_norm: bool, he
     return VGG()
 
 
+def torch_bottlenecks(torch: Any) -> Any:
+    t = torch.nn
+
+    class Bottleneck(t.Module):
+        def __init__(self, before: int, channels: int, stride: int) -> None:
+            super().__init__()
+            self.conv1, self.bn1 = t.Conv2d(before, channels, 1, bias=False), t.BatchNorm2d(channels)
+            self.conv2, self.bn2 = t.Conv2d(channels, channels, 3, stride, 1, bias=False), t.BatchNorm2d(channels)
+            self.conv3, self.bn3 = t.Conv2d(channels, 4 * channels, 1, bias=False), t.BatchNorm2d(4 * channels)
+            self.downsample = None
+            if stride > 1:
+                self.downsample = t.Sequential(t.Conv2d(before, 4 * channels, 1, stride, bias=False), t.BatchNorm2d(4 * channels))
+
+        def forward(self, x: Any) -> Any:
+            y = torch.relu(self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x))))))
+            return torch.relu(self.bn3(self.conv3(y)) + (x if self.downsample is None else self.downsample(x)))
+
+    return t.Sequential(Bottleneck(3, 4, 2), Bottleneck(16, 4, 1), t.AdaptiveAvgPool2d(1), t.Flatten())
+
+
+def bottlenecks() -> nn.Module:
+    kind = nc.models.resnet.Bottleneck
+    return nn.Sequential(kind(3, 4, 2), kind(16, 4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
 NETS = {
+    "bottlenecks": (torch_bottlenecks, bottlenecks, 12),
     "resnet18, cifar": (lambda t: torch_resnet18(t, 7, 3, "cifar"), lambda: nc.models.resnet18(7, stem="cifar"), 16),
     "resnet18, imagenet": (lambda t: torch_resnet18(t, 5, 1, "imagenet"), lambda: nc.models.resnet18(5, in_channels=1), 64),
     "vgg11": (lambda t: torch_vgg11(t, 7, 3, False), lambda: nc.models.vgg11(7, head="cifar"), 32),

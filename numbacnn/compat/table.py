@@ -108,7 +108,7 @@ LEFT_OUT: dict[str, str] = {
     "torch.profiler": "numbacnn.profile shows where the time of a step goes",
     "torch.sparse": "left out for good: tensors are dense",
     "torch.utils.cpp_extension": "numbacnn.launch runs a kernel of your own",
-    "torchvision.models": "of torchvision's networks there are resnet18, resnet34 and the VGGs",
+    "torchvision.models": "of torchvision's networks there are the ResNets and the VGGs",
     "torchvision.ops": "left out for good: networks that find boxes are not what the library is for",
 }
 """Why a name, or all below it, is not here: what else to do."""

@@ -7,7 +7,7 @@ import functools
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,10 +39,11 @@ class _Weights(enum.Enum):
         return PAGES + self.value
 
     def transforms(self) -> Callable[..., Any]:
-        """What pictures must go through before the network: resized to 256, cut to 224, normalised."""
+        """What pictures must go through before the network: resized, cut to 224, normalised."""
         from ..vision import transforms as t
 
-        return t.Compose([t.Resize(256), t.CenterCrop(224), t.ToTensor(), t.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))])
+        size = 232 if self.name == "IMAGENET1K_V2" else 256
+        return t.Compose([t.Resize(size), t.CenterCrop(224), t.ToTensor(), t.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))])
 
     def get_state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:
         return load_state_dict_from_url(self.url)
@@ -78,7 +79,7 @@ def load_state_dict_from_url(
 
 def _network(name: str, make: Callable[[int], nn.Module], kind: Any) -> Callable[..., nn.Module]:
     def network(*, weights: Any = None, progress: bool = True, pretrained: bool = False, num_classes: int = 1000) -> nn.Module:
-        weights = kind.DEFAULT if pretrained or weights in ("DEFAULT", "IMAGENET1K_V1") else weights
+        weights = kind.IMAGENET1K_V1 if pretrained else kind.__members__.get(weights, weights)
         if weights is not None and not isinstance(weights, kind):
             raise ValueError(message(name, f"weights of {kind.__name__}", repr(weights)))
         if weights is not None and num_classes != 1000:
@@ -95,33 +96,47 @@ def _network(name: str, make: Callable[[int], nn.Module], kind: Any) -> Callable
     return network
 
 
-FILES = {  # of trained weights, by network
-    "resnet18": "f37072fd",
-    "resnet34": "b627a593",
-    "vgg11": "8a719046",
-    "vgg11_bn": "6002323d",
-    "vgg13": "19584684",
-    "vgg13_bn": "abd245e5",
-    "vgg16": "397923af",
-    "vgg16_bn": "6c64b313",
-    "vgg19": "dcbb9e9d",
-    "vgg19_bn": "c79401a0",
+FILES = {  # the beginnings of the SHA-256 of trained weights, by network
+    "resnet18": ("f37072fd",),
+    "resnet34": ("b627a593",),
+    "resnet50": ("0676ba61", "11ad3fa6"),
+    "resnet101": ("63fe2227", "cd907fc2"),
+    "resnet152": ("394f9c45", "f82ba261"),
+    "vgg11": ("8a719046",),
+    "vgg11_bn": ("6002323d",),
+    "vgg13": ("19584684",),
+    "vgg13_bn": ("abd245e5",),
+    "vgg16": ("397923af",),
+    "vgg16_bn": ("6c64b313",),
+    "vgg19": ("dcbb9e9d",),
+    "vgg19_bn": ("c79401a0",),
 }
-DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2)}
-DEPTHS |= {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+DEPTHS: dict[str, tuple[int, ...]] = {"18": (2, 2, 2, 2), "34": (3, 4, 6, 3), "50": (3, 4, 6, 3)}
+DEPTHS |= {"101": (3, 4, 23, 3), "152": (3, 8, 36, 3)}
+DEPTHS |= {"11": (1, 1, 2, 2, 2), "13": (2, 2, 2, 2, 2), "16": (2, 2, 3, 3, 3), "19": (2, 2, 4, 4, 4)}
+
+
+class ResNet(models.resnet.ResNet):
+    """A ResNet of so many blocks in each of its four layers."""
+
+    def __init__(self, block: Any, layers: Sequence[int], num_classes: int = 1000) -> None:
+        super().__init__(block, tuple(layers), num_classes, 3, "imagenet")  # type: ignore[arg-type]
 
 
 def _make(name: str, classes: int) -> nn.Module:
-    base = name.removesuffix("_bn")
-    if base.startswith("resnet"):
-        return models.resnet.ResNet(DEPTHS[base], classes, 3, "imagenet")  # type: ignore[arg-type]
-    return models.vgg.VGG(classes, 3, "imagenet", name != base, DEPTHS[base])
+    depth = re.sub(r"\D", "", name)
+    if name.startswith("vgg"):
+        return models.vgg.VGG(classes, 3, "imagenet", name.endswith("_bn"), DEPTHS[depth])
+    return ResNet(models.resnet.BasicBlock if int(depth) < 50 else models.resnet.Bottleneck, DEPTHS[depth], classes)
 
 
-networks = SimpleNamespace(ResNet=models.resnet.ResNet, BasicBlock=models.resnet.BasicBlock, VGG=models.vgg.VGG)
-for _name, _hash in FILES.items():
-    _file, _kind = f"{_name}-{_hash}.pth", _name.replace("resnet", "ResNet").replace("vgg", "VGG").replace("_bn", "_BN") + "_Weights"
-    _weights: Any = _Weights(_kind, {"IMAGENET1K_V1": _file, "DEFAULT": _file})  # type: ignore[call-arg]
+networks = SimpleNamespace(
+    BasicBlock=models.resnet.BasicBlock, Bottleneck=models.resnet.Bottleneck, ResNet=ResNet, VGG=models.vgg.VGG
+)  # fmt: skip
+for _name, _hashes in FILES.items():
+    _kind = _name.replace("resnet", "ResNet").replace("vgg", "VGG").replace("_bn", "_BN") + "_Weights"
+    _members = {f"IMAGENET1K_V{i}": f"{_name}-{digest}.pth" for i, digest in enumerate(_hashes, 1)}
+    _weights: Any = _Weights(_kind, {**_members, "DEFAULT": f"{_name}-{_hashes[-1]}.pth"})  # type: ignore[call-arg]
     setattr(networks, _kind, _weights)
     setattr(networks, _name, _network(_name, functools.partial(_make, _name), _weights))
 

@@ -11,7 +11,7 @@ from .. import nn
 from ..arguments import one_of
 from ..tensor import Tensor
 
-__all__ = ["BasicBlock", "ResNet", "resnet18", "small_resnet"]
+__all__ = ["BasicBlock", "Bottleneck", "ResNet", "resnet18", "small_resnet"]
 
 Stem = Literal["imagenet", "cifar"]
 
@@ -20,11 +20,25 @@ def _conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1, bias=False)
 
 
+def _conv1x1(in_channels: int, channels: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, channels, kernel_size=1, stride=stride, bias=False)
+
+
+def _downsample(in_channels: int, channels: int, stride: int) -> nn.Sequential | None:
+    """What brings a block's input to the sizes of its output, where they differ."""
+    if stride == 1 and in_channels == channels:
+        return None
+    return nn.Sequential(_conv1x1(in_channels, channels, stride), nn.BatchNorm2d(channels))
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions with a way around them: relu(bn(conv(relu(bn(conv(x))))) + x).
 
     Where the sizes change, ``downsample``, a 1x1 convolution with batch normalisation, brings x to them.
     """
+
+    expansion = 1
+    """Its outputs, as a multiple of ``channels``."""
 
     def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
         super().__init__()
@@ -33,10 +47,7 @@ class BasicBlock(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.conv2 = _conv3x3(channels, channels)
         self.bn2 = nn.BatchNorm2d(channels)
-        self.downsample: nn.Sequential | None = None
-        if stride != 1 or in_channels != channels:
-            pointwise = nn.Conv2d(in_channels, channels, kernel_size=1, stride=stride, bias=False)
-            self.downsample = nn.Sequential(pointwise, nn.BatchNorm2d(channels))
+        self.downsample = _downsample(in_channels, channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.relu(self.bn1(self.conv1(x)))
@@ -44,10 +55,39 @@ class BasicBlock(nn.Module):
         return self.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
-class ResNet(nn.Module):
-    """A stem, four stages of ``BasicBlock`` (64, 128, 256 and 512 channels), the mean over the pixels, and a linear layer."""
+class Bottleneck(nn.Module):
+    """A 1x1, a 3x3 and a 1x1 convolution with a way around them, which ResNets of 50 layers and more are made of.
 
-    def __init__(self, blocks: tuple[int, int, int, int], classes: int, in_channels: int, stem: Stem) -> None:
+    The stride is that of the 3x3 convolution, as in torchvision; in the paper it is that of the first one.
+    """
+
+    expansion = 4
+
+    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
+        super().__init__()
+        out_channels = self.expansion * channels
+        self.conv1 = _conv1x1(in_channels, channels)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = _conv3x3(channels, channels, stride)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.conv3 = _conv1x1(channels, out_channels)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _downsample(in_channels, out_channels, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.relu(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        return self.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class ResNet(nn.Module):
+    """A stem, four stages of blocks (64, 128, 256 and 512 channels), the mean over the pixels, and a linear layer."""
+
+    def __init__(
+        self, block: type[BasicBlock | Bottleneck], blocks: tuple[int, int, int, int], classes: int, in_channels: int, stem: Stem
+    ) -> None:
         super().__init__()
         one_of("resnet18", "stem", stem, ("imagenet", "cifar"))
         large = stem == "imagenet"
@@ -55,12 +95,13 @@ class ResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if large else nn.Identity()
-        self.layer1 = _stage(64, 64, blocks[0], 1)
-        self.layer2 = _stage(64, 128, blocks[1], 2)
-        self.layer3 = _stage(128, 256, blocks[2], 2)
-        self.layer4 = _stage(256, 512, blocks[3], 2)
+        e = block.expansion
+        self.layer1 = _stage(block, 64, 64, blocks[0], 1)
+        self.layer2 = _stage(block, 64 * e, 128, blocks[1], 2)
+        self.layer3 = _stage(block, 128 * e, 256, blocks[2], 2)
+        self.layer4 = _stage(block, 256 * e, 512, blocks[3], 2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(512, classes)
+        self.fc = nn.Linear(512 * e, classes)
         self.apply(_start)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -69,9 +110,9 @@ class ResNet(nn.Module):
         return self.fc(self.avgpool(x).flatten(1))
 
 
-def _stage(in_channels: int, channels: int, blocks: int, stride: int) -> nn.Sequential:
-    first = BasicBlock(in_channels, channels, stride)
-    return nn.Sequential(first, *(BasicBlock(channels, channels) for _ in range(blocks - 1)))
+def _stage(block: type[BasicBlock | Bottleneck], in_channels: int, channels: int, blocks: int, stride: int) -> nn.Sequential:
+    first = block(in_channels, channels, stride)
+    return nn.Sequential(first, *(block(channels * block.expansion, channels) for _ in range(blocks - 1)))
 
 
 def _start(module: nn.Module) -> None:
@@ -95,7 +136,7 @@ def resnet18(classes: int = 1000, in_channels: int = 3, stem: Stem = "imagenet")
     >>> sum(p.numel() for p in nc.models.resnet18().parameters())
     11689512
     """
-    return ResNet((2, 2, 2, 2), classes, in_channels, stem)
+    return ResNet(BasicBlock, (2, 2, 2, 2), classes, in_channels, stem)
 
 
 def small_resnet(classes: int = 10, in_channels: int = 3) -> nn.Sequential:
