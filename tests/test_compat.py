@@ -173,8 +173,9 @@ def test_a_shape_is_a_size() -> None:
     assert torch.Tensor(x.size()).shape == torch.FloatTensor(x.shape).shape == x.new(x.size()).shape == (2, 3)
     y = nc.arange(6.0)
     assert y.resize_(2, 3) is y and y.resize_(x.shape).tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
-    with pytest.raises(nc.ShapeError, match=r"^\[resize_\] expected sizes of 6 elements in all; received \(7,\)"):
-        y.resize_(7)
+    assert y.resize_(7).shape == (7,) and y.resize_as_(x).shape == (2, 3) and y.fill_(2).sum().item() == 12
+    with pytest.raises(nc.ShapeError, match=r"^\[resize_\] expected as many elements as there are: 2; received \(7,\); another tensor"):
+        y[0, :2].resize_(7)
     assert torch.Tensor(np.int64(2), 3).shape == x.new(2, 3).shape == (2, 3) and x.long().new([1.5]).tolist() == [1]
     file = io.BytesIO()
     torch.save({"size": x.size()}, file)
@@ -441,6 +442,11 @@ def test_a_picture_is_read(tmp_path: Path) -> None:
     assert np.array_equal(torchvision.io.read_image(str(tmp_path / "a.png")).numpy(), pixels.transpose(2, 0, 1))
     assert torchvision.io.read_image(tmp_path / "a.png", torchvision.io.ImageReadMode.GRAY).shape == (1, 2, 4)
     assert torchvision.get_image_backend() == "PIL"
+    v2 = importlib.import_module("numbacnn.compat.torchvision.transforms.v2")
+    change = v2.Compose([v2.ToImage(), v2.ToDtype(nc.float32, scale=True)])
+    for image in (Image.fromarray(pixels), pixels, nc.tensor(pixels).permute(2, 0, 1)):
+        assert np.array_equal(change(image).numpy(), (pixels.transpose(2, 0, 1) / np.float32(255)).astype(np.float32))
+    assert v2.ToDtype(nc.float32)(nc.tensor(pixels)).max().item() == 23
 
 
 def test_data_parallel_is_the_module_on_one_device() -> None:
@@ -464,6 +470,7 @@ def test_networks_of_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     weights = torchvision.models.ResNet50_Weights
     assert weights.DEFAULT is weights.IMAGENET1K_V2 and weights.IMAGENET1K_V1.url.endswith("models/resnet50-0676ba61.pth")
     assert sum(p.numel() for p in torchvision.models.resnet50().parameters()) == 25_557_032
+    assert type(torchvision.models.get_model("resnet18", num_classes=2)) is torchvision.models.ResNet
     small = torchvision.models.resnet.ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], num_classes=10)
     assert small.fc.in_features == 2048 and small.layer4[0].downsample is not None
     assert "vgg16_bn" in torchvision.models.__dict__ and not hasattr(torchvision.models, "vit_b_16")

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from .. import backends, nn, optim
 from ..errors import ShapeError, message
-from ..tensor import Tensor
+from ..tensor import Tensor, empty
 from ..tensor.operands import as_sizes
 from ..tensor.tape import Node
 from .arguments import NUMBERS, ignoring, number_last
@@ -48,6 +48,7 @@ def adapt() -> None:
     Tensor.is_complex = lambda x: False  # type: ignore[attr-defined]
     Tensor.grad_fn = property(lambda x: None if x._node is None else GradFn(x._node))  # type: ignore[attr-defined]
     Tensor.resize_ = _resize  # type: ignore[attr-defined]
+    Tensor.resize_as_ = lambda x, other, memory_format=None: _resize(x, other.shape)  # type: ignore[attr-defined]
     Tensor.new = _new  # type: ignore[attr-defined]
     Tensor.__getattr__ = _unknown  # type: ignore[attr-defined]
     nn.Module.register_backward_hook = nn.Module.register_full_backward_hook  # type: ignore[attr-defined]
@@ -89,11 +90,13 @@ def _new(x: Tensor, *args: Any) -> Tensor:
 
 
 def _resize(x: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
-    """The tensor itself in another shape, of as many elements."""
-    found = x.detach().reshape(*sizes) if math.prod(as_sizes("resize_", sizes)) == x.numel() else None
-    if found is None:
-        raise ShapeError(message("resize_", f"sizes of {x.numel()} elements in all", str(sizes), "make another tensor"))
-    return x._become("resize_", found)
+    """The tensor itself in another shape: with its values where there are as many, else with memory of its own to be filled."""
+    shape = as_sizes("resize_", sizes)
+    if math.prod(shape) == x.numel():
+        return x._become("resize_", x.detach().reshape(shape))
+    if x._base is not None:
+        raise ShapeError(message("resize_", f"as many elements as there are: {x.numel()}", str(shape), "another tensor has its memory too"))
+    return x._become("resize_", empty(shape, dtype=x.dtype, device=x.device))
 
 
 def _numbered(cuda: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,12 +12,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from .. import models, nn
 from ..data.download import RemoteFile, fetch
 from ..errors import message
 from ..extras import import_extra
 from ..ptfile import load
+from ..tensor import Tensor, tensor
 from ..version import __version__ as VERSION
+from ..vision import transforms
+from ..vision.transforms import functional
+from ..vision.transforms.transform import Transform
 
 __all__ = ["get_image_backend"]
 
@@ -40,9 +46,7 @@ class _Weights(enum.Enum):
 
     def transforms(self) -> Callable[..., Any]:
         """What pictures must go through before the network: resized, cut to 224, normalised."""
-        from ..vision import transforms as t
-
-        size = 232 if self.name == "IMAGENET1K_V2" else 256
+        t, size = transforms, 232 if self.name == "IMAGENET1K_V2" else 256
         return t.Compose([t.Resize(size), t.CenterCrop(224), t.ToTensor(), t.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))])
 
     def get_state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:
@@ -141,12 +145,34 @@ for _name, _hashes in FILES.items():
     setattr(networks, _name, _network(_name, functools.partial(_make, _name), _weights))
 
 
+class ToImage(Transform):
+    """Pillow's picture or an array (H, W, C) as a Tensor of bytes (C, H, W); a Tensor as it is."""
+
+    def forward(self, image: Any) -> Tensor:
+        if isinstance(image, Tensor):
+            return image
+        return tensor(image).permute(2, 0, 1).contiguous() if isinstance(image, np.ndarray) else functional.pil_to_tensor(image)
+
+
+class ToDtype(Transform):
+    """A Tensor in another dtype; ``scale`` brings bytes to floats from 0 to 1, and back."""
+
+    def __init__(self, dtype: Any, scale: bool = False) -> None:
+        super().__init__()
+        self.dtype, self.scale = dtype, scale
+
+    def forward(self, image: Tensor) -> Tensor:
+        return functional.convert_image_dtype(image, self.dtype) if self.scale else image.to(self.dtype)
+
+
+v2 = SimpleNamespace(ToImage=ToImage, ToDtype=ToDtype)
+networks.get_model = lambda name, **options: getattr(networks, name.lower())(**options)
+
+
 def read_image(path: str | os.PathLike[str], mode: str = "") -> Any:
     """A file's picture as bytes (C, H, W), converted to Pillow's ``mode`` if one is given."""
-    from ..vision.transforms.functional import pil_to_tensor
-
     with import_extra("read_image", "PIL.Image", "pillow").open(path) as picture:
-        return pil_to_tensor(picture.convert(mode) if mode else picture)
+        return functional.pil_to_tensor(picture.convert(mode) if mode else picture)
 
 
 io = SimpleNamespace(
