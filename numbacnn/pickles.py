@@ -7,19 +7,43 @@ keys are such that no file can make a dict slow. Reading takes time and memory i
 
 from __future__ import annotations
 
+import argparse
+import math
+import pathlib
 import pickle
 import pickletools
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Any, NamedTuple
 
-__all__ = ["CALLS", "LARGEST", "PLAIN", "Call", "Callee", "Filled", "Misfit", "Name", "Persistent", "Reader", "Writer", "judge"]
+import numpy as np
+
+__all__ = [
+    "ARRAYS",
+    "CALLS",
+    "ELEMENTS",
+    "LARGEST",
+    "OBJECTS",
+    "PLAIN",
+    "Call",
+    "Callee",
+    "Given",
+    "Misfit",
+    "Name",
+    "New",
+    "Persistent",
+    "Reader",
+    "Writer",
+    "judge",
+]
 
 LARGEST = 100_000_000  # bytes of one pickle, without the numbers of tensors, which lie elsewhere
 DEPTH = 100  # of containers within each other
 NUMBERS = (type(None), bool, int, float)
 KEYS = (*NUMBERS, str, bytes)  # neither tuples nor complex numbers: many can be found that have one hash, and a tuple's hash recurses
 PLAIN = (*NUMBERS, str, bytes, complex)
+ELEMENTS = "b1 i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8 c8 c16".split()  # noqa: SIM905
+"""The kinds of elements that NumPy's arrays may have, as pickles name them: none is an object."""
 WITH_METADATA = {"_metadata"}  # an attribute of a state_dict: the versions of its modules
 
 
@@ -34,12 +58,11 @@ class Callee(NamedTuple):
     make: Callable[..., Any]
 
 
-class Filled:
-    """A value that a pickle makes first and then gives a state to; a reader's table has the calls that make such."""
+class New(NamedTuple):
+    """What a pickle may make an empty object of: its name, and the function that makes one."""
 
-    def fill(self, state: Any) -> None:
-        """Take the state over; ValueError or Misfit where it is no such."""
-        raise NotImplementedError
+    name: str
+    make: Callable[[], Any]
 
 
 def _dotted(name: str) -> str:
@@ -76,6 +99,80 @@ _MAKERS: dict[str, Callable[..., Any]] = {
 }
 CALLS = {name: Callee(name, make) for name, make in _MAKERS.items()}
 """The calls by which pickles make plain values."""
+
+
+# -- NumPy's arrays and numbers, and objects of Python's own ---------------------------------------------------------------------------
+class _Elements:
+    """What NumPy calls a dtype: the kind of an array's elements, and their byte order, which comes later."""
+
+    def __init__(self, name: str, align: Any = False, copy: Any = True) -> None:
+        if name not in ELEMENTS:
+            raise Misfit(f"an array of dtype {name!r}")
+        self.dtype = np.dtype(name)
+
+    def fill(self, state: Any) -> None:
+        """``state``: a version, the byte order, and what only other kinds have."""
+        if type(state) is not tuple or len(state) != 8 or state[1] not in ("<", ">", "|") or any(part is not None for part in state[2:5]):
+            raise ValueError("a dtype without a byte order")
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+def _numbers(elements: Any, data: Any, size: int) -> bytes:
+    """The bytes of so many elements."""
+    data = data.encode("latin1") if type(data) is str else data  # Python 2 knew no bytes
+    if type(elements) is not _Elements or type(data) is not bytes or size * elements.dtype.itemsize != len(data):
+        raise ValueError("an array of another size than its shape says")
+    return data
+
+
+def _number(elements: Any, data: Any) -> Any:
+    data = _numbers(elements, data, 1)
+    return np.frombuffer(data, elements.dtype)[0].item()
+
+
+def _fill_array(array: np.ndarray, state: Any) -> None:
+    """``state``: a version, the shape, the dtype, whether the first axis runs fastest, and the bytes."""
+    if type(state) is not tuple or len(state) != 5:
+        raise ValueError("an array without a state")
+    _, shape, elements, columns_first, data = state
+    if type(shape) is not tuple or len(shape) > 32 or not all(type(size) is int and size >= 0 for size in shape):
+        raise ValueError("an array without a shape")
+    data = _numbers(elements, data, math.prod(shape))
+    array.__setstate__((1, shape, elements.dtype, columns_first is True, bytes(memoryview(data))))  # type: ignore[arg-type] # its own
+
+
+def _path(kind: Any) -> Callable[..., pathlib.PurePath]:
+    def make(*parts: Any) -> pathlib.PurePath:
+        if not all(type(part) is str for part in parts):
+            raise ValueError("a path of other parts than texts")
+        return kind(*parts)
+
+    return make
+
+
+def _no_call(*_: Any) -> Any:
+    raise Misfit("a pickle that calls numpy.ndarray")
+
+
+_CORES = [f"numpy.{core}.multiarray" for core in ("core", "_core")]
+ARRAYS = {
+    **{f"{core} _reconstruct": Callee(f"{core} _reconstruct", lambda kind, shape, code: np.empty(0, np.uint8)) for core in _CORES},
+    **{f"{core} scalar": Callee(f"{core} scalar", _number) for core in _CORES},
+    "numpy ndarray": Callee("numpy ndarray", _no_call),  # named only
+    "numpy dtype": Callee("numpy dtype", _Elements),
+}
+"""The names by which pickles make NumPy's arrays, and its numbers, which become Python's."""
+
+_PATHS = {"Posix": pathlib.Path, "Windows": pathlib.Path, "PurePosix": pathlib.PurePosixPath, "PureWindows": pathlib.PureWindowsPath}
+OBJECTS = {
+    **{
+        f"{module} {name}Path": Callee(f"{module} {name}Path", _path(kind))
+        for module in ("pathlib", "pathlib._local")
+        for name, kind in _PATHS.items()
+    },
+    "argparse Namespace": New("argparse Namespace", argparse.Namespace),
+}
+"""The names by which pickles make paths, and what ``argparse`` gives."""
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------------------
@@ -176,6 +273,14 @@ class Reader:
         except TypeError:
             raise ValueError(f'a pickle that calls "{_dotted(callee.name)}" with other arguments') from None
 
+    def _new(self, _: Any) -> None:
+        arguments, kind = self.stack.pop(), self.stack.pop()
+        if type(kind) is not New:
+            raise Misfit(f"a pickle that makes an object of a {type(kind).__name__}")
+        if type(arguments) is not tuple or arguments:
+            raise ValueError("a pickle that makes an object of arguments")
+        self._push(kind.make())
+
     def _point(self, _: Any) -> None:
         if self.persistent is None:
             raise ValueError("a pickle that points out of itself")
@@ -183,10 +288,15 @@ class Reader:
 
     def _build(self, _: Any) -> None:
         state = self.stack.pop()
-        if isinstance(self.stack[-1], Filled):
-            self.stack[-1].fill(state)
-        elif type(self.stack[-1]) is not OrderedDict or type(state) is not dict or not set(state) <= WITH_METADATA:
-            raise Misfit(f"a pickle that sets attributes of type {type(self.stack[-1]).__name__}")
+        made = self.stack[-1]
+        if type(made) is _Elements:
+            made.fill(state)
+        elif type(made) is np.ndarray:
+            _fill_array(made, state)
+        elif type(made) is argparse.Namespace and type(state) is dict and all(type(name) is str for name in state):
+            vars(made).update(state)
+        elif type(made) is not OrderedDict or type(state) is not dict or not set(state) <= WITH_METADATA:
+            raise Misfit(f"a pickle that sets attributes of type {type(made).__name__}")
 
 
 _STEPS: dict[str, Callable[[Reader, Any], None]] = {
@@ -218,10 +328,11 @@ _STEPS: dict[str, Callable[[Reader, Any], None]] = {
     "GLOBAL": Reader._find,
     "STACK_GLOBAL": Reader._find_in_stack,
     "REDUCE": Reader._reduce,
+    "NEWOBJ": Reader._new,
     "BUILD": Reader._build,
     "BINPERSID": Reader._point,
 }
-"""What each opcode does, and by that which there are: none that makes an object of a class by itself, or asks a registry."""
+"""What each opcode does, and by that which there are: none that makes an object of a class that the table lacks, or asks a registry."""
 
 
 def judge(value: Any, misfit: Callable[[Any], str]) -> None:
@@ -237,7 +348,7 @@ def judge(value: Any, misfit: Callable[[Any], str]) -> None:
     heights: dict[int, int] = {}
 
     def visit(value: Any, way: tuple[Any, ...], level: int) -> int:
-        if type(value) in (list, dict, OrderedDict) or _is_tuple(value):
+        if type(value) in (list, dict, OrderedDict, argparse.Namespace) or _is_tuple(value):
             if id(value) not in heights:
                 if level > DEPTH:
                     raise Misfit(f"more than {DEPTH} lists and dicts within each other")
@@ -261,6 +372,7 @@ def _is_tuple(value: Any) -> bool:
 
 
 def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
+    value = vars(value) if type(value) is argparse.Namespace else value
     return ((key(name), part) for name, part in value.items()) if isinstance(value, dict) else enumerate(value)
 
 
@@ -284,6 +396,13 @@ class Call(NamedTuple):
     arguments: tuple[Any, ...]
 
 
+class Given(NamedTuple):
+    """A call, and the state that what it makes is given then."""
+
+    call: Call
+    state: tuple[Any, ...]
+
+
 class Persistent(NamedTuple):
     """A persistent id, which points out of the pickle."""
 
@@ -293,8 +412,8 @@ class Persistent(NamedTuple):
 class Writer:
     """Writes pickles of protocol 2, which every version of PyTorch reads.
 
-    ``describe`` says by what :class:`Name`, :class:`Call`, :class:`Persistent` or plain value another value is written. A value that
-    occurs twice is written once.
+    ``describe`` says by what :class:`Name`, :class:`Call`, :class:`Given`, :class:`Persistent` or plain value another value is written. A
+    value that occurs twice is written once.
     """
 
     def __init__(self, describe: Callable[[Any], Any]) -> None:
@@ -318,6 +437,10 @@ class Writer:
             return b"c" + value.replace(" ", "\n").encode() + b"\n"
         if kind is Call:
             return self._written(Name(value.name)) + self._tuple(value.arguments) + b"R"
+        if kind is Given:
+            return self._written(value.call) + self._tuple(value.state) + b"b"
+        if kind is argparse.Namespace:
+            return self._written(Name("argparse Namespace")) + b")\x81" + self._kept(value) + self._written(vars(value)) + b"b"
         if kind is Persistent:
             return self._tuple(value.content) + b"Q"
         if kind is bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import pathlib
 import struct
 import sys
 import zipfile
@@ -24,13 +25,30 @@ from .dtypes import SUPPORTED, bool_, float32, float64, int8, int16, int32, int6
 from .errors import FormatError, message
 from .files import open_file, write_atomically
 from .nn import Parameter
-from .pickles import CALLS, LARGEST, PLAIN, Call, Callee, Misfit, Name, Persistent, Reader, Writer, judge
+from .pickles import (
+    ARRAYS,
+    CALLS,
+    ELEMENTS,
+    LARGEST,
+    OBJECTS,
+    PLAIN,
+    Call,
+    Callee,
+    Given,
+    Misfit,
+    Name,
+    New,
+    Persistent,
+    Reader,
+    Writer,
+    judge,
+)
 from .signatures import judged, shown
 from .tensor import Tensor, from_array
 
 __all__ = ["load", "save"]
 
-VALUES = "Tensors, numbers, strings, bytes and dtypes, in lists, tuples, dicts and sets"
+VALUES = "Tensors, arrays, numbers, strings, bytes, paths and dtypes, in lists, tuples, dicts, sets and argparse's Namespaces"
 OLD = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the pickle of a number with which a file from before PyTorch 1.6 begins
 ALIGNMENT = 64  # bytes; a record begins at a multiple, as in PyTorch's files
 CHUNK = 1 << 20  # elements that are read at once
@@ -120,6 +138,8 @@ class _Content:
         }
         self.known: dict[str, Any] = {
             **CALLS,
+            **ARRAYS,
+            **OBJECTS,
             **{name: Callee(name, make) for name, make in makers.items()},
             **{f"{module} {kind}Storage": element for kind, element in _ELEMENTS.items() for module in ("torch", "torch.cuda")},
             "torch.storage UntypedStorage": _Element("", "u1", None),
@@ -206,9 +226,11 @@ def _device_name(kind: str, index: int | None = None) -> str:
 
 def _unread(value: Any) -> str:
     """What is wrong with a value of a file that is not plain."""
-    if type(value) is Callee:
+    if isinstance(value, (Callee, New)):
         return f'a pickle of "{value.name.replace(" ", ".", 1)}"'
-    return "" if isinstance(value, (Tensor, np.dtype)) else value.what if type(value) is _Foreign else "a storage without a tensor"
+    if isinstance(value, (Tensor, np.ndarray, np.dtype, pathlib.PurePath)):
+        return ""
+    return value.what if type(value) is _Foreign else "a storage without a tensor" if type(value) is _Storage else "a dtype of NumPy"
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------------------
@@ -221,10 +243,10 @@ def load(
 ) -> Any:
     """What a PyTorch file (``.pt``, ``.pth``) holds, whatever wrote it: :func:`save`, or ``torch.save``, also before PyTorch 1.6.
 
-    A file holds Tensors and parameters, numbers, strings, bytes, dtypes and devices (strings here), in lists, tuples, dicts and sets;
-    anything else is refused by its name, as whole modules and NumPy's arrays are. Nothing that a file names is imported or called,
-    whatever ``weights_only`` says. Tensors share memory as they did when they were saved; those of float16 and bfloat16 come as
-    float32, with the same values. The versions of modules in PyTorch's ``state_dict`` are left out.
+    A file holds Tensors and parameters, NumPy's arrays, numbers, strings, bytes, paths, dtypes and devices (strings here), in lists,
+    tuples, dicts, sets and argparse's Namespaces; anything else is refused by its name, as whole modules are. Nothing that a file names is
+    imported or called, whatever ``weights_only`` says. Tensors share memory as they did when they were saved; those of float16 and
+    bfloat16 come as float32, with the same values. The versions of modules in PyTorch's ``state_dict`` are left out.
 
     Args:
         f: the path of the file, or a file that is open to read bytes.
@@ -381,12 +403,13 @@ def _read_old(file: IO[bytes], size: int) -> tuple[Any, list[tuple[Tensor, _Stor
 def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
     """Write values to a PyTorch file, which ``torch.load`` and :func:`load` read; equal values give equal files.
 
-    Arrays of NumPy are written as Tensors, its numbers as Python's, all Tensors as lying on the CPU. Tensors that show the same memory,
-    as tied weights do, share it again when they are read; those that show parts of others' memory have their own.
+    NumPy's numbers are written as Python's; its arrays as Tensors, or as arrays where no Tensor has such a dtype; all Tensors as lying on
+    the CPU. Tensors that show the same memory, as tied weights do, share it again when they are read; those that show parts of others'
+    memory have their own. PyTorch reads arrays, paths and Namespaces only with ``weights_only=False``.
 
     Args:
-        obj: Tensors, parameters, numbers, strings, bytes and dtypes, alone or in lists, tuples, dicts and sets: a ``state_dict()`` of a
-            network or an optimiser, or a dict of such.
+        obj: Tensors, parameters, arrays, numbers, strings, bytes, paths and dtypes, alone or in lists, tuples, dicts, sets and argparse's
+            Namespaces: a ``state_dict()`` of a network or an optimiser, or a dict of such.
         f: a path, which is at every moment the old file or the new one, whole; or a file that is open to write bytes.
 
     Raises:
@@ -413,10 +436,11 @@ def _unwritten(value: Any) -> str:
     """What is wrong with a value to be saved that is not plain."""
     if isinstance(value, np.generic):
         return "" if type(value.item()) in PLAIN else f"a number of dtype {value.dtype}"
-    if isinstance(value, (np.ndarray, np.dtype)):
-        dtype = value if isinstance(value, np.dtype) else value.dtype
-        return "" if dtype in SUPPORTED else f"dtype {dtype}"
-    return "" if isinstance(value, Tensor) else f"a value of type {type(value).__name__}"
+    if isinstance(value, np.dtype):
+        return "" if value in SUPPORTED else f"dtype {value}"
+    if type(value) is np.ndarray:
+        return "" if value.dtype.str[1:] in ELEMENTS else f"dtype {value.dtype}"
+    return "" if isinstance(value, (Tensor, str, pathlib.PurePath)) else f"a value of type {type(value).__name__}"
 
 
 class _Storages:
@@ -431,6 +455,13 @@ class _Storages:
             return Name(f"torch {value}")
         if isinstance(value, np.generic):
             return value.item()
+        if isinstance(value, str):
+            return str.__str__(value)  # of a class of its own, as a device is under ``compat``
+        if isinstance(value, pathlib.PurePath):
+            kind = "Windows" if isinstance(value, pathlib.PureWindowsPath) else "Posix"
+            return Call(f"pathlib {'Pure' * (not isinstance(value, pathlib.Path))}{kind}Path", value.parts)
+        if isinstance(value, np.ndarray) and value.dtype not in SUPPORTED:
+            return _array(value)
         if isinstance(value, Parameter):
             return Call("torch._utils _rebuild_parameter", (self.tensor(value, False), value.requires_grad, NO_HOOKS))
         return self.tensor(value, isinstance(value, Tensor) and value.requires_grad)
@@ -447,6 +478,14 @@ class _Storages:
         number, _ = self.arrays.setdefault(same, (len(self.arrays), memory))  # it lives on, so that no other gets its address
         storage = Persistent(("storage", Name(f"torch {_KINDS[memory.dtype]}Storage"), f"{number}", backends.DEFAULT, memory.size))
         return Call("torch._utils _rebuild_tensor_v2", (storage, 0, array.shape, tuple(strides), requires_grad, NO_HOOKS))
+
+
+def _array(array: np.ndarray) -> Given:
+    """How NumPy's array is written: by the names of NumPy 1, which NumPy 2 knows too."""
+    order, name = array.dtype.str[0], array.dtype.str[1:]
+    elements = Given(Call("numpy dtype", (name, False, True)), (3, order, None, None, None, -1, -1, 0))
+    made = Call("numpy.core.multiarray _reconstruct", (Name("numpy ndarray"), (0,), b"b"))
+    return Given(made, (1, array.shape, elements, False, array.tobytes()))
 
 
 def _encoded(obj: Any) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import re
@@ -10,7 +11,7 @@ import tarfile
 import tracemalloc
 import zipfile
 from collections import OrderedDict
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,12 @@ import pytest
 import numbacnn as nc
 from numbacnn import nn, ptfile
 from numbacnn.errors import in_form
-from numbacnn.pickles import Call, Name, Persistent, Writer
+from numbacnn.pickles import Call, Given, Name, Persistent, Writer
 from numbacnn.ptfile import OLD
 
-HOLDS = "to hold Tensors, numbers, strings, bytes and dtypes, in lists, tuples, dicts and sets; received "
+HOLDS = (
+    "to hold Tensors, arrays, numbers, strings, bytes, paths and dtypes, in lists, tuples, dicts, sets and argparse's Namespaces; received "
+)
 HINT = "; nothing of it was executed; in PyTorch save the state_dict(), or plain values."
 
 
@@ -91,6 +94,44 @@ def test_numbers_and_arrays_of_numpy_become_pythons_and_tensors() -> None:
     assert_same(found, [1.5, 3, True, "a", nc.tensor(np.arange(3.0)), nc.int8])
 
 
+def kept() -> dict[str, Any]:
+    """What else a script keeps to go on from."""
+    return {
+        "args": argparse.Namespace(lr=0.1, dims=[1, 2], out=Path("runs/a")),
+        "paths": [Path("a/b.pt"), Path(), Path("/"), PureWindowsPath("C:/a/b")],
+        "generator": np.random.RandomState(0).get_state(),
+        "arrays": [np.arange(6, dtype=dtype).reshape(2, 3) for dtype in ("u2", "u4", "u8", "f2", "c8", ">f4")],
+        "empty": np.zeros((0, 3), np.uint32),
+    }
+
+
+def assert_kept(found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    assert found["args"] == wanted["args"] and type(found["args"]) is argparse.Namespace
+    assert found["paths"] == wanted["paths"] and [*map(type, found["paths"])] == [*map(type, wanted["paths"])]
+    pairs = [(found[name], wanted[name]) for name in ("arrays", "generator")] + [([found["empty"]], [wanted["empty"]])]
+    for a, b in ((a, b) for pair in pairs for a, b in zip(*pair, strict=True)):
+        assert type(a) is type(b) and getattr(a, "dtype", float) == np.dtype(getattr(b, "dtype", float)).newbyteorder("=")
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_a_script_keeps_is_read() -> None:
+    found = loaded(saved(kept()))
+    assert_kept(found, kept())
+    np.random.RandomState(1).set_state(found["generator"])
+    found["arrays"][0][0, 0] = 7  # it can be written to
+    same = np.ones(3, np.uint16)
+    a, b = loaded(saved([same, same]))
+    assert a is b
+
+
+class Device(str):
+    """A string of a class of its own."""
+
+
+def test_strings_of_other_classes_are_strings() -> None:
+    assert_same(loaded(saved(argparse.Namespace(device=Device("cpu")))).device, "cpu")
+
+
 def test_tensors_that_show_one_memory_share_it_again() -> None:
     x = nc.tensor(np.arange(6.0).reshape(2, 3))
     same = [1, 2]
@@ -128,7 +169,8 @@ def test_paths_and_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("value", "text"), [
     (object(), "a value of type object"),
     ({"net": {"layers": [nn.Linear(2, 2)]}}, "a value of type Linear at net.layers.0"),
-    ([np.zeros(2, np.float16)], "dtype float16 at 0"),
+    ([np.array(["a"])], "dtype <U1 at 0"),
+    (argparse.Namespace(net=nn.ReLU()), "a value of type ReLU at net"),
     ([np.dtype(">f4")], "dtype >f4 at 0"),
     (np.datetime64("2020"), "a number of dtype datetime64[Y]"),
     ({(1, 2): 3}, "a key of type tuple"),
@@ -138,7 +180,7 @@ def test_paths_and_files(tmp_path: Path) -> None:
     (len, "a value of type builtin_function_or_method"),
 ])  # fmt: skip
 def test_what_is_not_written(value: Any, text: str, tmp_path: Path) -> None:
-    expected = "[save] expected Tensors, numbers, strings, bytes and dtypes, in lists, tuples, dicts and sets; received "
+    expected = f"[save] expected {HOLDS.removeprefix('to hold ')}"
     with exactly(TypeError, f"{expected}{text}; save the state_dict() of a module or an optimiser."):
         nc.save(value, tmp_path / "x.pt")
     assert not os.listdir(tmp_path)
@@ -454,6 +496,17 @@ def collisions() -> bytes:
     return b"".join(b"\x8a\x0a" + ((2**61 - 1) * (k << 9)).to_bytes(10, "little") + b"N" for k in range(9))
 
 
+ORDER = (3, "<", None, None, None, -1, -1, 0)
+DOUBLE = Given(Call("numpy dtype", ("f8", False, True)), ORDER)
+
+
+def array_of(kind: str, shape: tuple[int, ...], data: Any) -> bytes:
+    """The part of a pickle that makes an array of NumPy's."""
+    elements = Given(Call("numpy dtype", (kind, False, True)), ORDER)
+    made = Call("numpy.core.multiarray _reconstruct", (Name("numpy ndarray"), (0,), b"b"))
+    return pickled(Given(made, (1, shape, elements, False, data)))[2:-1]
+
+
 def hostile(command: str) -> dict[str, bytes]:
     argument = b"(" + text(command) + b"t"
     made = b"\x80\x02" + pickled(tensor())[2:-1]
@@ -567,6 +620,34 @@ def hostile(command: str) -> dict[str, bytes]:
         "a pickle that was changed": flipped(of([LONG]), b"xxxx"),
         "another byte order": archive(tensor(), {"0": ONES}, byteorder=b"middle"),
         "a long byte order": archive(tensor(), {"0": ONES}, byteorder=b"little" * 1000),
+        # what NumPy and argparse make
+        "ndarray that is called": body(global_("numpy ndarray") + b"K\x02\x85R"),
+        "an array of objects": body(array_of("O8", (1,), b"x" * 8)),
+        "an array of texts": body(array_of("U1", (1,), b"x" * 4)),
+        "an array of more than there is": body(array_of("f8", (10**9,), bytes(8))),
+        "an array of less than there is": body(array_of("f8", (1,), bytes(16))),
+        "an array of less than nothing": body(array_of("f8", (-1, -1), bytes(8))),
+        "an array of many axes": body(array_of("f8", (1,) * 100, bytes(8))),
+        "an array without numbers": body(array_of("f8", (1,), None)),
+        "an array that gets a dict": body(array_of("f8", (1,), bytes(8)) + b"}b"),
+        "an array that is a key": body(b"}" + array_of("f8", (1,), bytes(8)) + b"Ns"),
+        "a dtype of ours that is given a byte order": body(global_("torch float32") + pickled(ORDER)[2:-1] + b"b"),
+        "a dtype without a byte order": body(pickled(Given(Call("numpy dtype", ("f8",)), (3,)))[2:-1]),
+        "a dtype with fields": body(pickled(Given(Call("numpy dtype", ("f8",)), (*ORDER[:3], ("a",), *ORDER[4:])))[2:-1]),
+        "a dtype of numbers": body(pickled(Call("numpy dtype", (8,)))[2:-1]),
+        "a dtype of lists": body(pickled(Call("numpy dtype", ([],)))[2:-1]),
+        "a number of two": body(pickled(Call("numpy.core.multiarray scalar", (DOUBLE, bytes(16))))[2:-1]),
+        "a number of objects": body(pickled(Call("numpy.core.multiarray scalar", (Call("numpy dtype", ("O8",)), b"x" * 8)))[2:-1]),
+        "a number without a dtype": body(pickled(Call("numpy.core.multiarray scalar", ("f8", bytes(8))))[2:-1]),
+        "a path of numbers": body(pickled(Call("pathlib PosixPath", (1,)))[2:-1]),
+        "a path of lists": body(pickled(Call("pathlib PosixPath", (["a"],)))[2:-1]),
+        "a Namespace that is called": body(pickled(Call("argparse Namespace", ()))[2:-1]),
+        "a Namespace of arguments": body(global_("argparse Namespace") + b"K\x01\x85\x81"),
+        "a Namespace of numbers": body(global_("argparse Namespace") + b")\x81}K\x01K\x02sb"),
+        "a Namespace without a dict": body(global_("argparse Namespace") + b")\x81K\x01b"),
+        "a Namespace in itself": body(global_("argparse Namespace") + b")\x81q\x00}" + text("a") + b"h\x00sb"),
+        "a Namespace that is a key": body(b"}" + global_("argparse Namespace") + b")\x81Ns"),
+        "Namespace itself": body(global_("argparse Namespace")),
         # the old form
         "old without more": OLD,
         "old that calls": old(Call("posix system", (command,)), {}),
@@ -713,6 +794,19 @@ def test_pytorch_reads_what_is_written(torch: Any) -> None:
     assert a is b and c.data_ptr() == a.data_ptr() and c.stride() == (1, 3)
 
 
+@pytest.mark.parametrize("form", FORMS[:3], ids=str)
+def test_what_a_script_keeps_goes_both_ways(torch: Any, form: dict[str, Any]) -> None:
+    theirs = loaded(torchs(torch, kept() | {"best": np.float64(0.9), "n": [np.int64(3), np.bool_(True), np.float16(0.5)]}, **form))
+    assert_kept(theirs, kept())
+    assert_same([theirs["best"], theirs["n"]], [0.9, [3, True, 0.5]])
+    assert_kept(torch.load(io.BytesIO(saved(kept())), weights_only=False), kept())
+    columns = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+    found = loaded(torchs(torch, {"a": columns, "b": columns[:, 1:]}, **form))
+    assert type(found["a"]) is np.ndarray and found["a"].flags.f_contiguous
+    np.testing.assert_array_equal(found["a"], columns)
+    np.testing.assert_array_equal(found["b"], columns[:, 1:])
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_what_pytorch_has_and_we_have_not(torch: Any) -> None:
     attribute = torch.ones(1)
@@ -726,7 +820,8 @@ def test_what_pytorch_has_and_we_have_not(torch: Any) -> None:
         (torch.FloatStorage(2), "a storage without a tensor"),
         (attribute, 'a pickle of "torch._tensor._rebuild_from_type_v2"'),
         (torch.nn.ReLU(), 'a pickle of "torch.nn.modules.activation.ReLU"'),
-        (np.float64(1), 'a pickle of "numpy._core.multiarray.scalar"'),
+        (np.array(["a"]), "an array of dtype 'U1'"),
+        ({"dtype": np.dtype("f4")}, "a dtype of NumPy at dtype"),
     ):
         with exactly(nc.FormatError, f"[load] expected the file {HOLDS}{text}{HINT}"):
             loaded(torchs(torch, value))

@@ -279,9 +279,8 @@ WHOLE = batch(1)
 HOSTILE = {
     "a call": (pickle.dumps(Evil(os.mkdir, "/tmp/numbacnn-was-here"), 2), f'a pickle of "{os.mkdir.__module__}.mkdir"'),
     "eval": (pickle.dumps({"data": Evil(eval, "1/0"), "labels": []}, 4), 'a pickle of "builtins.eval"'),
-    "ndarray called": (b"\x80\x02cnumpy\nndarray\n(K\x02tR.", "a pickle that calls a type"),
+    "ndarray called": (b"\x80\x02cnumpy\nndarray\n(K\x02tR.", "a pickle that calls numpy.ndarray"),
     "an array of objects": (pickle.dumps({"data": np.array([None]), "labels": []}, 2), "an array of dtype 'O8'"),
-    "an array of floats": (pickle.dumps({"data": np.zeros(3), "labels": []}, 2), "an array of dtype 'f8'"),
     "a list": (as_python2([1]), "a list"),
     "no labels": (as_python2({"data": WHOLE["data"]}), "no labels"),
     "cut": (as_python2(WHOLE)[:5000], None),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import mmap
 import os
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from ...arguments import flag
 from ...data.download import RemoteFile
 from ...errors import FormatError, message
 from ...files import open_file
-from ...pickles import CALLS, Callee, Filled, Misfit, Reader
+from ...pickles import ARRAYS, CALLS, Misfit, Reader
 from ...signatures import judged
 from .vision import PublishedDataset, Source, Transform
 
@@ -118,50 +117,12 @@ class CIFAR100(CIFAR10):
 
 
 # -- the pickles -----------------------------------------------------------------------------------------------------------------
-class _Bytes(Filled):
-    """NumPy's description of bytes, the only elements there are."""
-
-    def __init__(self, name: str, align: Any = False, copy: Any = True) -> None:
-        if name != "u1":
-            raise Misfit(f"an array of dtype {name!r}")
-
-    def fill(self, state: Any) -> None:
-        """There is nothing that a byte order or a field could change."""
-
-
-class _Array(Filled):
-    """An array of bytes, made empty and then filled."""
-
-    def __init__(self, kind: Any, shape: Any, code: Any) -> None:
-        self.array: np.ndarray = np.empty(0, np.uint8)
-
-    def fill(self, state: Any) -> None:
-        """``state``: a version, the shape, the dtype, whether the first axis runs fastest, and the bytes."""
-        if type(state) is not tuple or len(state) != 5:
-            raise ValueError("an array without a state")
-        _, shape, dtype, columns_first, data = state
-        data = data.encode("latin1") if type(data) is str else data  # Python 2 knew no bytes
-        counts = type(shape) is tuple and all(type(size) is int and size >= 0 for size in shape)
-        if not counts or type(dtype) is not _Bytes or type(data) is not bytes or math.prod(shape) != len(data):
-            raise ValueError("an array of another size than its shape says")
-        self.array = np.frombuffer(data, np.uint8).reshape(shape, order="F" if columns_first else "C")
-
-
-KNOWN = {
-    **CALLS,
-    **{f"numpy.{core}.multiarray _reconstruct": Callee("numpy.core.multiarray _reconstruct", _Array) for core in ("core", "_core")},
-    "numpy ndarray": np.ndarray,  # named, never called
-    "numpy dtype": Callee("numpy dtype", _Bytes),
-}
-"""What a pickle of CIFAR may name."""
-
-
 def _read(op: str, path: Path, *keys: str) -> list[Any]:
     """What a pickle of a dict holds under these keys."""
     try:
         # mapped: a file would take as much memory as its pickle says that a string is long
         with open_file(op, "a file", path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            found = Reader(KNOWN, largest=LARGEST).read(mapped)  # type: ignore[arg-type]
+            found = Reader({**CALLS, **ARRAYS}, largest=LARGEST).read(mapped)  # type: ignore[arg-type]
         if type(found) is not dict:
             raise ValueError(f"a {type(found).__name__}")
         missing = [key for key in keys if key not in found]
@@ -189,8 +150,8 @@ def _batch(op: str, path: Path, labels_key: str, classes: int) -> tuple[np.ndarr
     """Pictures (N, 32, 32, 3), and their labels."""
     data, labels = _read(op, path, "data", labels_key)
     size = 3 * SIDE * SIDE
-    if type(data) is not _Array or data.array.ndim != 2 or data.array.shape[1] != size:
+    if type(data) is not np.ndarray or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != size:
         raise _unfit(op, path, f"pictures (N, {size}) of bytes")
-    if type(labels) is not list or len(labels) != len(data.array) or not all(type(n) is int and 0 <= n < classes for n in labels):
+    if type(labels) is not list or len(labels) != len(data) or not all(type(n) is int and 0 <= n < classes for n in labels):
         raise _unfit(op, path, f"one label below {classes} for each picture")
-    return np.ascontiguousarray(data.array.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)), labels
+    return np.ascontiguousarray(data.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)), labels
