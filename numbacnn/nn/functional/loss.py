@@ -165,36 +165,41 @@ def nll_loss(
 
 
 # -- of two tensors of one shape -------------------------------------------------------------------------------------------
-def _same_shape(op: str, input: Tensor, target: Tensor) -> None:
+def _check_shapes(op: str, input: Tensor, target: Tensor) -> None:
     if input.shape != target.shape:
         raise ShapeError(message(op, f"a target {input.shape} to match the input", f"target {target.shape}"))
+
+
+def _same_shape(op: str, input: Tensor, target: Tensor) -> None:
+    _check_shapes(op, input, target)
     check_dtypes(op, input, target)
 
 
-def _distance(op: str, input: Tensor, target: Tensor) -> Tensor:
-    _same_shape(op, input, target)
-    return (input - target).abs()
+def _difference(op: str, input: Tensor, target: Tensor) -> Tensor:
+    """Input less target, whose dtypes meet as in arithmetic."""
+    _check_shapes(op, input, target)
+    check_dtypes(op, input)
+    return input - target
 
 
 @judged
 def mse_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """The squared difference of two tensors of one shape."""
-    _same_shape("mse_loss", input, target)
-    difference = input - target
+    difference = _difference("mse_loss", input, target)
     return _reduced("mse_loss", difference * difference, reduction)
 
 
 @judged
 def l1_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """The absolute difference of two tensors of one shape."""
-    return _reduced("l1_loss", _distance("l1_loss", input, target), reduction)
+    return _reduced("l1_loss", _difference("l1_loss", input, target).abs(), reduction)
 
 
 @judged
 def smooth_l1_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean", beta: float = 1.0) -> Tensor:
     """The absolute difference less beta / 2, and below ``beta`` the squared difference over 2 beta; after Girshick (2015)."""
     number("smooth_l1_loss", "beta", beta)
-    d = _distance("smooth_l1_loss", input, target)
+    d = _difference("smooth_l1_loss", input, target).abs()
     return _reduced("smooth_l1_loss", where(d < beta, 0.5 * d * d / beta, d - 0.5 * beta) if beta else d, reduction)
 
 
@@ -202,7 +207,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mea
 def huber_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean", delta: float = 1.0) -> Tensor:
     """Half the squared difference, and from ``delta`` on the straight line that goes on from there; after Huber (1964)."""
     number("huber_loss", "delta", delta, lambda v: v > 0, "above 0")
-    d = _distance("huber_loss", input, target)
+    d = _difference("huber_loss", input, target).abs()
     return _reduced("huber_loss", where(d < delta, 0.5 * d * d, delta * (d - 0.5 * delta)), reduction)
 
 
