@@ -132,9 +132,11 @@ class TensorBase:
             recording.changed()
 
     def _set_requires_grad(self, value: bool) -> None:
-        if self._node is not None:
-            raise RuntimeError(message("requires_grad", "a leaf", "the result of an operation", "use detach()"))
         value = flag("requires_grad", "the value", value)
+        if self._node is not None:
+            if value:  # it does
+                return
+            raise RuntimeError(message("requires_grad", "a leaf", "the result of an operation", "use detach()"))
         if value and not is_floating(self.dtype):
             raise DTypeError(message("requires_grad", "a floating-point tensor", str(self.dtype)))
         self._requires_grad = value
