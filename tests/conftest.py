@@ -22,6 +22,7 @@ def _cache_folder() -> str:
     return folder
 
 
+gc.set_threshold(20_000, 20, 20)  # compilation leaves so many objects that looking for garbage takes a tenth of its time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with Ctrl-C ignored, and so do their children
 os.environ["NUMBA_CACHE_DIR"] = _cache_folder()
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -71,18 +72,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """What was imported and collected stays: the collector of garbage, and what asks it who refers to an object, need not look there."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
-
-
 def _devices() -> list[str]:
     """The devices of this machine: ``cuda`` is one with a GPU or in the simulator."""
     from numbacnn import cuda
 
     return ["cpu"] + (["cuda"] if cuda.is_available() else [])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_was_there_stays() -> None:
+    """The collector of garbage, and what asks it who refers to an object, need not look through all that earlier files compiled."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -102,13 +102,13 @@ def room(module: str) -> str:
 
 def targets(node: ast.AST, package: list[str]) -> list[list[str]]:
     """What a statement imports of the library, as paths below ``numbacnn``; [] is the library's own ``__init__``."""
-    known = {module for module, _ in modules()}
     if isinstance(node, ast.Import):
         return [alias.name.split(".")[1:] for alias in node.names if alias.name.split(".")[0] == "numbacnn"]
     if isinstance(node, ast.ImportFrom):
         stem = absolute("." * node.level + (node.module or ""), package)
         if stem is None:
             return []
+        known = {module for module, _ in modules()}
         paths = [[*stem, alias.name] for alias in node.names]
         return [path if ".".join(path) in known else stem for path in paths]  # a name that is no module stands in the package's __init__
     if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__") and node.args:
@@ -127,6 +127,7 @@ def absolute(name: str, package: list[str]) -> list[str] | None:
     return parts[1:] if parts[:1] == ["numbacnn"] else None
 
 
+@functools.cache
 def imported(name: str, path: Path) -> set[str]:
     """Modules that this one imports, at its top or inside functions, and packages whose ``__init__`` that runs; "" is the library's.
 
