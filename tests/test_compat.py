@@ -318,7 +318,7 @@ OTHER_NAMES = {  # of arguments, in PyTorch's stubs of functions that are here
     "addmm": {"out_dtype"}, "baddbmm": {"out_dtype"}, "bmm": {"out_dtype"}, "mm": {"out_dtype"},
     "bernoulli": {"p"}, "broadcast_to": {"size"}, "clone": {"memory_format"}, "from_numpy": {"ndarray"}, "full": {"names"},
     "gather": {"sparse_grad"}, "max": {"other"}, "min": {"other"}, "normal": {"dtype"},
-    "rand_like": {"generator"}, "randn_like": {"generator"}, "randint_like": {"generator", "memory_format", "requires_grad"},
+    "rand_like": {"generator"}, "randn_like": {"generator"}, "randint_like": {"generator", "requires_grad"},
     "randperm": {"requires_grad"}, "repeat_interleave": {"output_size"}, "reshape": {"shape"},
     "result_type": {"other", "scalar", "scalar1", "scalar2", "tensor"}, "set_num_threads": {"num"}, "swapaxes": {"axis0", "axis1"},
     "tensor_split": {"indices", "sections", "tensor_indices_or_sections"},
@@ -348,7 +348,8 @@ def test_arguments_that_change_nothing_here(tmp_path: Path) -> None:
 
     x = torch.zeros_like(nc.ones(2), memory_format=torch.preserve_format)
     torch.save({"x": x}, tmp_path / "x.pt", _use_new_zipfile_serialization=False, pickle_protocol=4)
-    assert torch.load(tmp_path / "x.pt", map_location="cpu", encoding="latin1")["x"].tolist() == [0.0, 0.0]
+    with torch.serialization.safe_globals([dict]):
+        assert torch.load(tmp_path / "x.pt", map_location="cpu", encoding="latin1")["x"].tolist() == [0.0, 0.0]
     optimizer = torch.optim.AdamW(nn.Linear(1, 1).parameters(), lr=0.1, foreach=True, fused=False)
     assert "foreach" not in optimizer.param_groups[0] and isinstance(optimizer, nc.optim.AdamW)
     assert torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "min", verbose=True).mode == "min"

@@ -37,7 +37,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torch.optim.lr_scheduler": ("numbacnn.optim.lr_scheduler",),
     "torch.optim.optimizer": ("numbacnn.compat.tensors:optimizer", "numbacnn.optim"),
     "torch.random": ("numbacnn.random",),
-    "torch.serialization": ("numbacnn.ptfile",),
+    "torch.serialization": ("numbacnn.compat.tensors:serialization", "numbacnn.ptfile"),
     "torch.utils": (),
     "torch.utils.checkpoint": ("numbacnn.compat.devices:checkpoints",),
     "torch.utils.data": ("numbacnn.compat.tensors:data",),
@@ -83,7 +83,7 @@ RENAMED = {
 }
 """Names of old, and what they are called now."""
 
-_LIKE = "empty empty_like full full_like ones ones_like rand rand_like randn randn_like zeros zeros_like".split()  # noqa: SIM905
+_LIKE = "empty empty_like full full_like ones ones_like rand rand_like randint_like randn randn_like zeros zeros_like".split()  # noqa: SIM905
 IGNORED = {
     **{f"torch.{name}": "memory_format pin_memory" for name in _LIKE},
     "torch.autograd.grad": "only_inputs",
@@ -125,7 +125,7 @@ DIFFERENT = {
     "torch.nn.DataParallel": "there is one device; keys begin with module. all the same",
     "torch.nn.init.kaiming_normal": "now kaiming_normal_",
     "torch.nn.Module.register_backward_hook": "it is register_full_backward_hook",
-    "torch.save": "tensors, numbers, strings and dtypes in lists, tuples, dicts and sets; whole modules and arrays are refused",
+    "torch.save": "tensors, arrays, numbers, strings and paths in lists, tuples, dicts, sets and Namespaces; whole modules are refused",
     "torch.utils.checkpoint": "nothing is thrown away and computed again",
     "torch.utils.data.DataLoader": "workers are threads unless multiprocessing_context= is given; the order is not PyTorch's",
 }
