@@ -240,12 +240,15 @@ def test_half_precision_is_float32_and_says_so_once() -> None:
 
     weight = nn.Parameter(nc.ones(2))
     optimizer, scaler = nc.optim.SGD([weight], lr=1.0), torch.amp.GradScaler("cuda")
-    with pytest.warns(UserWarning, match="half precision is not used"), torch.autocast("cpu", dtype=torch.float32):
+    with pytest.warns(UserWarning, match="half precision is not used"), torch.autocast("cpu", dtype=torch.bfloat16):
         loss = (weight * 2).sum()
     scaler.scale(loss).backward()
     scaler.unscale_(optimizer)
     scaler.step(optimizer)
     scaler.update()
+    for dtype in (torch.half, torch.bfloat16):
+        with pytest.raises(nc.DTypeError, match=r"^\[to\] expected one of the dtypes float32, float64"):
+            weight.to(dtype)
     assert weight.tolist() == [-1.0, -1.0] and scaler.get_scale() == 1.0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -413,6 +416,7 @@ def test_the_graph_is_walked_by_grad_fn() -> None:
     y = (x * 2).sum()
     assert x.grad_fn is None and "Sum" in y.grad_fn.name() and y.grad_fn == y.grad_fn and len({y.grad_fn, y.grad_fn}) == 1
     before = y.grad_fn.next_functions[0][0]
+    assert torch.zeros(1).add(x * 2).grad_fn.next_functions[1] == (None, 0)
     assert "Multiply" in repr(before) and before.next_functions[0][0].name() == "AccumulateGrad"
     assert before.next_functions[0][0].next_functions == ()
     y.backward()

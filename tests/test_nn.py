@@ -236,6 +236,19 @@ def test_keys_of_wrapped_modules_are_taken_as_the_names_inside() -> None:
     assert wrapped.load_state_dict(wrapped.state_dict()) == ([], [])
 
 
+def test_a_state_of_old_does_not_count_batches() -> None:
+    """PyTorch's did not before 0.4.1; torchvision's weights are such."""
+    net = nn.Sequential(nn.BatchNorm2d(2))
+    net(nc.ones(3, 2, 4, 4))
+    state = nn.Sequential(nn.BatchNorm2d(2)).state_dict()
+    del state["0.num_batches_tracked"]
+    assert net.load_state_dict(state) == ([], []) and net[0].num_batches_tracked.item() == 1
+    assert net[0].running_mean.tolist() == [0.0, 0.0]
+    del state["0.running_mean"]
+    with pytest.raises(ValueError, match=r"received missing 0\.running_mean; nothing was loaded"):
+        net.load_state_dict(state)
+
+
 def test_loading_is_all_or_nothing() -> None:
     net = Tied()
     before = values(net)

@@ -117,7 +117,8 @@ class GradFn:
 
     @property
     def next_functions(self) -> tuple[tuple[GradFn | None, int], ...]:
-        return tuple((None if end is None else GradFn(end), 0) for end in getattr(self._end, "edges", ()))
+        ends = getattr(self._end, "edges", ())
+        return tuple((None if end is None else GradFn(end), 0) for end in sorted(ends, key=lambda end: end is None))
 
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self._end):#x}>"

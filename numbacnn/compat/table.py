@@ -96,12 +96,10 @@ IGNORED = {
 
 _FLOATS = "float32 and float64 are what the library computes in"
 LEFT_OUT: dict[str, str] = {
-    "torch.bfloat16": _FLOATS,
     "torch.complex64": _FLOATS,
     "torch.distributed": "one process and one device are what the library runs on",
-    "torch.float16": _FLOATS,
-    "torch.half": _FLOATS,
     "torch.jit": "left out for good: numbacnn.compile makes a step one call, numbacnn.save keeps weights",
+    "torch.Tensor.bfloat16": _FLOATS,
     "torch.nn.Module.bfloat16": _FLOATS,
     "torch.nn.Module.half": _FLOATS,
     "torch.nn.parallel.DistributedDataParallel": "one process and one device are what the library runs on",
@@ -116,6 +114,7 @@ LEFT_OUT: dict[str, str] = {
 """Why a name, or all below it, is not here: what else to do."""
 
 DIFFERENT = {
+    **dict.fromkeys(("torch.bfloat16", "torch.float16", "torch.half"), "autocast takes it and computes in float32; tensors can't be of it"),
     "torch.amp": "float32 is computed in float32; half precision is not used",
     "torch.autocast": "float32 is computed in float32; half precision is not used",
     "torch.compile": "numbacnn.compile: a step or a module is recorded and replayed with the same bits",

@@ -23,9 +23,9 @@ from ..tensor import Tensor as OurTensor
 from ..version import __version__ as VERSION
 
 __all__ = """
-    Generator Size Tensor Variable are_deterministic_algorithms_enabled channels_last contiguous_format device dtype e get_default_dtype inf
-    initial_seed is_tensor manual_seed nan newaxis pi preserve_format set_default_device set_default_dtype set_default_tensor_type
-    set_float32_matmul_precision set_printoptions strided use_deterministic_algorithms
+    Generator Size Tensor Variable are_deterministic_algorithms_enabled bfloat16 channels_last contiguous_format device dtype e float16
+    get_default_dtype half inf initial_seed is_tensor manual_seed nan newaxis pi preserve_format set_default_device set_default_dtype
+    set_default_tensor_type set_float32_matmul_precision set_printoptions strided use_deterministic_algorithms
     BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor IntTensor LongTensor ShortTensor
 """.split()  # noqa: SIM905
 
@@ -33,8 +33,11 @@ __version__ = f"2.13.0+numbacnn{VERSION}"
 
 e, inf, nan, newaxis, pi = math.e, math.inf, math.nan, None, math.pi
 channels_last, contiguous_format, preserve_format = "channels_last", "contiguous_format", "preserve_format"
-dtype, strided = np.dtype, "strided"
 """Memory formats are accepted and change nothing: layers keep their results channels-last."""
+dtype, strided = np.dtype, "strided"
+float16 = half = np.dtype("float16")
+bfloat16 = "bfloat16"
+"""What ``autocast`` is given, and computes in float32; tensors of it are refused."""
 
 
 class device(str):

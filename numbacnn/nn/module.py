@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -51,6 +51,8 @@ class Module:
     """
 
     training: bool
+    _may_lack: ClassVar[tuple[str, ...]] = ()
+    """Its own names that a state need not have."""
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
     _transient: set[str]
@@ -512,7 +514,8 @@ class Module:
         entries = list(self._entries())
         names = dict.fromkeys(name for name, *_ in entries)
         given = {_unwrapped(name, names, state_dict): _loaded(name, value) for name, value in state_dict.items()}
-        report = LoadReport([name for name in names if name not in given], [name for name in given if name not in names])
+        wanted = dict.fromkeys(name for name, module, local, _ in entries if local not in module._may_lack)
+        report = LoadReport([name for name in wanted if name not in given], [name for name in given if name not in names])
         faults = []
         if flag("load_state_dict", "strict", strict):
             faults += [f"missing {name}" for name in report.missing_keys] + [f"unexpected {name}" for name in report.unexpected_keys]
@@ -532,8 +535,8 @@ class Module:
             if given[name].shape != expected:
                 faults.append(f"{name} {given[name].shape} in place of {expected}")
         if faults:
-            wanted = f"the names and shapes of {type(self).__name__}"
-            raise ValueError(message("load_state_dict", wanted, ", ".join(faults), f"nothing was loaded{_advice(names, given)}"))
+            expected = f"the names and shapes of {type(self).__name__}"
+            raise ValueError(message("load_state_dict", expected, ", ".join(faults), f"nothing was loaded{_advice(names, given)}"))
         for name, _, _, t in entries:
             if name in given:
                 t.check_writable("load_state_dict")

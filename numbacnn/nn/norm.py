@@ -27,6 +27,7 @@ class _BatchNorm(Module):
     num_batches_tracked: Tensor | None
 
     _shapes: ClassVar[dict[int, str]]
+    _may_lack = ("num_batches_tracked",)  # as files from before PyTorch 0.4.1, torchvision's weights among them
 
     def __init__(
         self,
