@@ -535,8 +535,8 @@ class Module:
             if given[name].shape != expected:
                 faults.append(f"{name} {given[name].shape} in place of {expected}")
         if faults:
-            expected = f"the names and shapes of {type(self).__name__}"
-            raise ValueError(message("load_state_dict", expected, ", ".join(faults), f"nothing was loaded{_advice(names, given)}"))
+            names_and_shapes = f"the names and shapes of {type(self).__name__}"
+            raise ValueError(message("load_state_dict", names_and_shapes, ", ".join(faults), f"nothing was loaded{_advice(names, given)}"))
         for name, _, _, t in entries:
             if name in given:
                 t.check_writable("load_state_dict")
