@@ -374,6 +374,7 @@ def test_results_go_where_out_says() -> None:
     assert torch.ones(2, 2, out=out) is out and out.sum().item() == 4 and torch.stack([x[0], x[1]], out=out)[1].tolist() == [2.0, 5.0]
     assert torch.add(x, x, out=out)[0].tolist() == [6.0, 2.0]
     assert torch.max(out, x * 3, out=out)[0].tolist() == [9.0, 3.0]
+    assert torch.sqrt_(out) is out and torch.relu_(out.neg_()).sum().item() == 0
     places = nc.zeros(2), nc.zeros(2, dtype=nc.int64)
     assert torch.max(x, 1, out=places).values is places[0] and places[0].tolist() == [3.0, 5.0] and places[1].tolist() == [0, 1]
     with pytest.raises(nc.ShapeError, match=r"^\[add\] expected out of shape \(2, 2\); received shape \(3,\)"):

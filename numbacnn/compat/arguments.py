@@ -73,5 +73,6 @@ def _written(op: str, found: Any, out: Any) -> Any:
 _FUNCTIONS = {name: function for name, function in vars(methods).items() if hasattr(function, "__wrapped__")}
 _FUNCTIONS |= {name: getattr(module, name) for module in (create, draw, join) for name in module.__all__}
 _FUNCTIONS |= {name: getattr(pointwise, name) for name in ("maximum", "minimum", "where")}
+_FUNCTIONS |= {f"{name}_": methods.of(getattr(Tensor, f"{name}_")) for name in [*_FUNCTIONS] if hasattr(Tensor, f"{name}_")}
 _FUNCTIONS |= {name: number_last(_FUNCTIONS[name], factor) for name, factor in NUMBERS.items() if name in _FUNCTIONS}
 functions = SimpleNamespace(**{name: with_out(function) for name, function in _FUNCTIONS.items() if inspect.isfunction(function)})

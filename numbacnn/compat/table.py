@@ -96,6 +96,7 @@ IGNORED = {
 
 _FLOATS = "float32 and float64 are what the library computes in"
 LEFT_OUT: dict[str, str] = {
+    "torch.autograd.profiler": "numbacnn.profile shows where the time of a step goes",
     "torch.complex64": _FLOATS,
     "torch.distributed": "one process and one device are what the library runs on",
     "torch.jit": "left out for good: numbacnn.compile makes a step one call, numbacnn.save keeps weights",
