@@ -708,8 +708,13 @@ def test_writes_that_cannot_be_recorded() -> None:
     with exactly(RuntimeError, text):
         x += 1
     y = x * 2
-    with pytest.raises(RuntimeError, match=r"^\[write\] expected a tensor that owns its memory; received a view"):
-        y[0:2] += x[0]
+    text = (
+        "[write] expected a tensor that owns its memory, or an index into one; received another view, whose gradient is not recorded; "
+        "write to the tensor itself."
+    )
+    for view in (y.reshape(3, 1), y.reshape(3, 1)[0]):
+        with exactly(RuntimeError, text):
+            view += x[0]
     first, second = (y * 1).chunk(2)
     first += x[0]
     with pytest.raises(RuntimeError, match="received a view from before a recorded in-place write"):

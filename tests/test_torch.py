@@ -1477,6 +1477,39 @@ def test_both_refuse(code: str) -> None:
             exec(code, names)
 
 
+# -- writes to parts -------------------------------------------------------------------------------------------------------
+# x (3, 2), a leaf; y = 2 x; z of zeros
+WRITES = """
+y[0] += 1
+y[0] *= 3
+y[-1] = y[0] + y[1]
+y[:, 0] = y[:, 0] * 2
+y[y > 2] = 0.0
+y[0][1] = x[1, 0]
+y[1:][:, 0] *= x[0, 0]
+y[[0, 2]] += 1
+y[0].add_(x[1]); y[0].mul_(y[1].clone()); y[:, 1].zero_()
+v = y[0]; v += 1; y = y + v
+v = y[1:]; v[0] = 7.0; v *= 2; w = v[1]; w -= x[0]; y = y * w
+for i in range(3): y[i] += i * x[i - 1]
+y = z; y[:, 0] += x[:, 1]
+y = z; y[0] = x[1]; y[1] += y[0].clone() * x[0]
+y = z.reshape(6)[:4]; y = z; y[1] -= x[1]
+"""
+
+
+@pytest.mark.parametrize("code", WRITES.split("\n")[1:-1])
+def test_writes_to_parts(code: str) -> None:
+    ends = []
+    for library in (nc, torch):
+        x = library.tensor(ints(3, 2), requires_grad=True)
+        names = {"x": x, "y": x * 2, "z": library.zeros(3, 2)}
+        exec(code, names)
+        (names["y"] * names["y"]).sum().backward()
+        ends.append((names["y"].tolist(), x.grad.tolist()))
+    assert ends[0] == ends[1]
+
+
 # -- backward hooks --------------------------------------------------------------------------------------------------------
 def _hooked(library: Any) -> dict[str, Callable[[list[Any]], list[Any]]]:
     """Networks whose modules have hooks, and what has a gradient then: given a list to which the hooks write."""

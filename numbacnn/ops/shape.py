@@ -131,24 +131,29 @@ class GetItem(Op):
 
 
 class SetItem(Op):
-    """``x`` with ``value`` written at the index: the only operation that writes into its input."""
+    """``x`` with ``value`` written at the index, of the view to which a ``way`` of indices leads: all that writes into its input."""
 
-    def __init__(self, index: Any) -> None:
-        self.index = index
+    def __init__(self, index: Any, way: tuple[Any, ...] = ()) -> None:
+        self.index, self.way = index, way
+
+    def _view(self, xp: Backend, x: Array) -> Array:
+        for index in self.way:
+            x = xp.getitem(x, index)
+        return x
 
     def forward(self, xp: Backend, x: Array, value: Array | float) -> Array:
         self.shape = shape_of(value)
-        xp.setitem(x, self.index, value)
+        xp.setitem(self._view(xp, x), self.index, value)
         return x
 
     def backward(self, xp: Backend, grad: Array) -> Gradients:
-        into_value = unbroadcast(xp, xp.getitem(grad, self.index), self.shape) if self.needs_grad[1] else None
+        into_value = unbroadcast(xp, xp.getitem(self._view(xp, grad), self.index), self.shape) if self.needs_grad[1] else None
         if not self.needs_grad[0]:
             return None, into_value
         if into_value is not None:
             into_value = xp.copy(into_value)  # it may be a view of what is erased next
         kept = xp.copy(grad)
-        xp.setitem(kept, self.index, 0)
+        xp.setitem(self._view(xp, kept), self.index, 0)
         return kept, into_value
 
 

@@ -40,7 +40,7 @@ class TensorBase:
     """What a tensor is, without the methods that compute: those come from a class for each family, and ``Tensor`` joins them."""
 
     __array_priority__ = 1000  # so that ndarray + tensor comes to us
-    __slots__ = ("__weakref__", "_base", "_grad", "_hooks", "_node", "_requires_grad", "_seen", "_version", "array", "device")
+    __slots__ = ("__weakref__", "_base", "_grad", "_hooks", "_node", "_requires_grad", "_seen", "_version", "_way", "array", "device")
 
     _new: ClassVar[type[Tensor]]
     """The class of all results. It stands above this one, and registers itself here."""
@@ -61,6 +61,7 @@ class TensorBase:
         self._hooks: dict[int, Hook] | None = None  # of a leaf; other hooks are the node's
         self._base: Callable[[], TensorBase | None] | None = None  # of a view: a weak reference to the tensor whose memory it shows
         self._seen: int | None = None  # of a view: the recorded writes to its memory until it was made
+        self._way: tuple[Any, ...] | None = None  # of a view: the indices that lead to it, where it is made by such alone
         self._version = Version()
         self._requires_grad = False
         if requires_grad is not False:

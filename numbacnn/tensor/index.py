@@ -32,9 +32,13 @@ class Index(TensorBase):
 
     def __getitem__(self, index: Any) -> Tensor:
         try:
-            return apply(GetItem(ints_first(self.shape, _as_index(index, self.device))), self)
+            places = ints_first(self.shape, _as_index(index, self.device))
+            found = apply(GetItem(places), self)
         except (IndexError, OverflowError) as error:
             raise _index_error(self.shape, index, error) from None
+        if found._base is not None and (self._base is None or self._way is not None):
+            found._way = (*(self._way or ()), places)
+        return found
 
     def __setitem__(self, index: Any, value: Operand) -> None:
         try:
@@ -91,14 +95,27 @@ class Index(TensorBase):
             self.bump_version()
             return self
         if owner is not None and owner is not self:
-            expected, received = "a tensor that owns its memory", "a view, whose gradient is not recorded"
-            raise RuntimeError(message("write", expected, received, "write to the tensor itself"))
+            return self._write_through(owner, index, value)
         written = apply(SetItem(index), self, value)
         self._node = written._node
         self._version.recorded += 1
         if self._seen is not None:  # the last that knows the memory, but for other views, which are outdated now
             self._seen = self._version.recorded
         self.bump_version()
+        return self
+
+    def _write_through(self, owner: Any, index: Any, value: Any) -> Self:
+        """A recorded write to a view: to the tensor whose memory it shows, of which it is a view again then."""
+        if self._way is None:
+            expected, received = "a tensor that owns its memory, or an index into one", "another view, whose gradient is not recorded"
+            raise RuntimeError(message("write", expected, received, "write to the tensor itself"))
+        owner._node = apply(SetItem(index, self._way), owner, value)._node
+        self._version.recorded += 1
+        self.bump_version()
+        again = owner
+        for places in self._way:
+            again = apply(GetItem(places), again)
+        self._node, self._seen = again._node, again._seen
         return self
 
     def _fitting(self, index: Any, value: Any) -> Any:
