@@ -1268,6 +1268,12 @@ ERRORS: list[tuple[Callable[[], Any], type[BaseException], str]] = [
         "[register_hook] expected None or a gradient of shape (3,) on cpu from the hook; received shape (1,) on cpu.",
     ),
     (lambda: x.retain_grad(), RuntimeError, "[retain_grad] expected a tensor that requires a gradient; received one that does not."),
+    (lambda: list(nc.tensor(1.0)), TypeError, "[iter] expected a tensor with axes; received a 0-d tensor."),
+    (
+        lambda: f"{y[:2]:.2f}",
+        TypeError,
+        "[format] expected a 0-d tensor for a format as this; received '.2f' and shape (2,); use item() or tolist().",
+    ),
     (lambda: x[0].detach_(), RuntimeError, "[detach_] expected a tensor that owns its memory; received a view; use detach()."),
     (lambda: nc.grad([], leaf), nc.ShapeError, "[grad] expected outputs, and grad_outputs for each of 0; received 0."),
     (

@@ -133,6 +133,14 @@ def test_hooks() -> None:
     assert net(nc.ones(1)).item() == 1
 
 
+def test_what_is_told_of_a_state_that_is_loaded() -> None:
+    net = nn.Linear(2, 1)
+    state = net.state_dict()
+    assert str(net.load_state_dict(state)) == "<All keys matched successfully>"
+    state["more"] = state.pop("bias")
+    assert repr(net.load_state_dict(state, strict=False)) == "LoadReport(missing_keys=['bias'], unexpected_keys=['more'])"
+
+
 @pytest.mark.parametrize(
     ("replaces", "grad", "kind", "text"),
     [

@@ -1477,6 +1477,15 @@ def test_both_refuse(code: str) -> None:
             exec(code, names)
 
 
+@pytest.mark.parametrize("code", ["2.0 in x", "9.0 in x", "x[1] in x", "x[1] + 1 in x", "m[0] in m", "m[0, 0] in x", "float('nan') in x"])
+def test_what_is_in_a_tensor(code: str) -> None:
+    ends = []
+    for library in (nc, torch):
+        names = {"x": library.tensor([[1.0, 2.0], [3.0, float("nan")]]), "m": library.tensor([[1, 2], [3, 4]])}
+        ends.append(eval(code, names))
+    assert ends[0] is ends[1]
+
+
 # -- writes to parts -------------------------------------------------------------------------------------------------------
 # x (3, 2), a leaf; y = 2 x; z of zeros
 WRITES = """

@@ -35,6 +35,11 @@ class LoadReport(NamedTuple):
     missing_keys: list[str]
     unexpected_keys: list[str]
 
+    def __repr__(self) -> str:
+        if not any(self):
+            return "<All keys matched successfully>"
+        return f"LoadReport(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+
 
 class Module:
     """The base of all layers and networks. Assigned attributes that are parameters or modules are registered.
@@ -507,7 +512,7 @@ class Module:
         >>> import numbacnn as nc
         >>> net = nc.nn.Linear(2, 3)
         >>> net.load_state_dict(nc.nn.Linear(2, 3).state_dict())
-        LoadReport(missing_keys=[], unexpected_keys=[])
+        <All keys matched successfully>
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(message("load_state_dict", "a mapping of names to tensors", type(state_dict).__name__))

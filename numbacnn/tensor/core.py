@@ -377,7 +377,11 @@ class TensorBase:
         return tensor_text(np.asarray(self), [note for note, told in notes if told])
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if self.ndim == 0 else format(repr(self), spec)
+        if spec and self.ndim:
+            raise TypeError(
+                message("format", "a 0-d tensor for a format as this", f"{spec!r} and shape {self.shape}", "use item() or tolist()")
+            )
+        return format(self.item(), spec) if self.ndim == 0 else repr(self)
 
     def __float__(self) -> float:
         return float(self.item())

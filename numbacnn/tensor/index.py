@@ -134,6 +134,8 @@ class Index(TensorBase):
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise TypeError(message("iter", "a tensor with axes", "a 0-d tensor"))
         return (self[i] for i in range(len(self)))
 
 

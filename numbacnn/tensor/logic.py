@@ -143,6 +143,10 @@ class Logic(Arithmetic):
         """
         return self._told(self._counted("all", self == 0, dim if axis is None else axis, keepdim) == 0)
 
+    def __contains__(self, value: Any) -> bool:
+        """Whether an element equals a number, or its counterpart in a tensor that may have to be broadcast."""
+        return bool((self == value).any())
+
     def any(self, dim: Any = None, keepdim: bool = False, *, axis: Any = None) -> Tensor:
         """Whether an element is not 0: a bool tensor without axes, or without ``dim`` (an axis or a tuple)."""
         return self._told(self._counted("any", self != 0, dim if axis is None else axis, keepdim) != 0)
