@@ -458,7 +458,9 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
     xp = backends.get(first.device)
     result = first._new(op.forward(xp, *arrays), device or first.device)
     if op.view and xp.shares_memory(result.array, first.array):
-        result._version, result._base = first._version, first._base or weakref.ref(first)
+        base = first._base
+        lost = base is None or (base is not _nobody and base() is None)
+        result._version, result._base = first._version, weakref.ref(first) if lost else base
         result._seen = first._version.recorded if first._seen is None else first._seen
     if recorded and is_floating(result.dtype):
         result._node = Node(op, inputs, result)

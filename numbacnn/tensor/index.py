@@ -36,8 +36,9 @@ class Index(TensorBase):
             found = apply(GetItem(places), self)
         except (IndexError, OverflowError) as error:
             raise _index_error(self.shape, index, error) from None
-        if found._base is not None and (self._base is None or self._way is not None):
-            found._way = (*(self._way or ()), places)
+        if found._base is not None:
+            way = () if found._base() is self else self._way
+            found._way = None if way is None else (*way, places)
         return found
 
     def __setitem__(self, index: Any, value: Operand) -> None:
@@ -96,22 +97,23 @@ class Index(TensorBase):
             return self
         if owner is not None and owner is not self:
             return self._write_through(owner, index, value)
-        written = apply(SetItem(index), self, value)
-        self._node = written._node
+        self._record(apply(SetItem(index), self, value)._node)
+        return self
+
+    def _record(self, written: Any) -> None:
+        """Take up the history of a write."""
+        self._node = written
         self._version.recorded += 1
         if self._seen is not None:  # the last that knows the memory, but for other views, which are outdated now
             self._seen = self._version.recorded
         self.bump_version()
-        return self
 
     def _write_through(self, owner: Any, index: Any, value: Any) -> Self:
         """A recorded write to a view: to the tensor whose memory it shows, of which it is a view again then."""
         if self._way is None:
             expected, received = "a tensor that owns its memory, or an index into one", "another view, whose gradient is not recorded"
             raise RuntimeError(message("write", expected, received, "write to the tensor itself"))
-        owner._node = apply(SetItem(index, self._way), owner, value)._node
-        self._version.recorded += 1
-        self.bump_version()
+        owner._record(apply(SetItem(index, self._way), owner, value)._node)
         again = owner
         for places in self._way:
             again = apply(GetItem(places), again)
