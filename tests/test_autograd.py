@@ -822,9 +822,37 @@ def _function(forward: Any, backward: Any) -> type[nc.Function]:
     return type("Mine", (nc.Function,), {"forward": staticmethod(forward), "backward": staticmethod(backward)})
 
 
+class Signs(nc.Function):
+    """Several results, as binary networks write them: signs, mean sizes and where the values are."""
+
+    @staticmethod
+    def forward(ctx: Any, x: nc.Tensor, scale: nc.Tensor) -> tuple[nc.Tensor, ...]:
+        ctx.save_for_backward(x, scale)
+        large = (x.abs() > 1).float()
+        ctx.mark_non_differentiable(large)
+        return x * scale, x.abs().mean(1, keepdim=True), x.argmax(1), large
+
+    @staticmethod
+    def backward(ctx: Any, *grads: nc.Tensor) -> tuple[nc.Tensor, nc.Tensor]:
+        x, scale = ctx.saved_tensors
+        assert [g.shape for g in grads] == [(2, 3), (2, 1), (2,), (2, 3)] and not grads[2].any() and not grads[3].any()
+        return grads[0] * scale + grads[1] * x.sign() / 3, (grads[0] * x).sum()
+
+
+def test_a_function_with_several_results() -> None:
+    x, scale = real(2, 3), nc.tensor(2.0, dtype="float64", requires_grad=True)
+    assert gradcheck(lambda x, s: Signs.apply(x, s)[0], [x, scale]) and gradcheck(lambda x, s: Signs.apply(x, s)[1], [x, scale])
+    assert gradcheck(lambda x, s: (lambda y, m, _, large: y * m + m + large)(*Signs.apply(x, s)), [x, scale])
+    y, mean, places, large = Signs.apply(x, scale)
+    assert y.requires_grad and mean.requires_grad and not places.requires_grad and not large.requires_grad
+    assert y.tolist() == (x * 2).tolist() and places.tolist() == x.argmax(1).tolist() and large.dtype == nc.float32
+    with nc.no_grad():
+        assert not Signs.apply(x, scale)[0].requires_grad
+
+
 def test_what_a_function_can_get_wrong() -> None:
     x = nc.ones(3, requires_grad=True)
-    with exactly(TypeError, "[Mine] expected one Tensor from forward; received int."):
+    with exactly(TypeError, "[Mine] expected a Tensor from forward, or a tuple of them; received 3."):
         _function(lambda ctx, x: 3, None).apply(x)
     with exactly(nc.ShapeError, "[Mine] expected 1 gradients from backward, one an argument; received 2."):
         _function(lambda ctx, x: x * 2, lambda ctx, g: (g, g)).apply(x).sum().backward()

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import inspect
+import itertools
+import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from .. import backends, formulas, ops
 from ..arguments import one_of
-from ..dtypes import DType, float32, float64
+from ..dtypes import DType, float32, float64, is_floating
 from ..errors import DeviceError, ShapeError, message
 from ..ops import elementwise
 from ..recording import refuse
 from ..signatures import judged, shown
 from .core import TensorBase, apply
+from .create import zeros
 from .operands import as_floating
 from .tape import Node, mode, no_grad
 
@@ -128,6 +132,14 @@ class Context:
     def __init__(self, needs: tuple[bool, ...]) -> None:
         self.needs_input_grad = needs
         self._saved: tuple[tuple[Tensor, int], ...] = ()
+        self._fixed: tuple[Tensor, ...] = ()
+
+    def mark_non_differentiable(self, *tensors: Tensor) -> None:
+        """Of what forward returns these need no gradient; backward gets zeros for them. Integers and bools need no mark."""
+        self._fixed = tensors
+
+    def mark_dirty(self, *tensors: Tensor) -> None:
+        """Nothing to do, but to return what was written to: a write is noticed without a mark."""
 
     def save_for_backward(self, *tensors: Tensor) -> None:
         """Keep tensors for backward, which finds them in :attr:`saved_tensors`."""
@@ -181,13 +193,15 @@ class Function:
         raise TypeError(message(cls.__name__, f"{cls.__name__}.apply(...)", f"{cls.__name__}(...)", "a Function has no objects"))
 
     @staticmethod
-    def forward(ctx: Any, *args: Any) -> Tensor:
-        """What the function computes; each subclass writes its own."""
+    def forward(ctx: Any, *args: Any) -> Any:
+        """What the function computes, a Tensor or a tuple of them; each subclass writes its own."""
         raise TypeError("[Function] expected a static method forward(ctx, ...); received none.")
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
-        """The gradients of forward's arguments, a Tensor or None for each, in a tuple if there are several; each subclass writes its own.
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        """From a gradient for each result those of the arguments, a Tensor or None for each, in a tuple if there are several.
+
+        Each subclass writes its own.
 
         As in PyTorch None adds nothing to a gradient: for an argument that is no Tensor or needs none, and for one whose gradient is zero
         everywhere. Further ones behind them may be None; any other number of gradients raises a ShapeError.
@@ -195,7 +209,7 @@ class Function:
         raise TypeError("[Function] expected a static method backward(ctx, grad); received none.")
 
     @classmethod
-    def apply(cls, *args: Any) -> Tensor:
+    def apply(cls, *args: Any) -> Any:
         """Call the function and record it."""
         if not cls.recordable:
             refuse(f"{cls.__name__} is a Function without `recordable = True`")
@@ -203,22 +217,57 @@ class Function:
         ctx = Context(needs)
         with no_grad():
             out = cls.forward(ctx, *args)
-        if not isinstance(out, TensorBase):
-            raise TypeError(message(cls.__name__, "one Tensor from forward", type(out).__name__))
-        result = TensorBase._new(out.array, out.device)
-        result._version, result._base = out._version, out._base  # it may be, or share memory with, an argument
-        if any(needs):
-            op = _UserOp(cls, ctx)
+        fixed, ctx._fixed = ctx._fixed, ()
+        outs = out if isinstance(out, tuple) else (out,)
+        if not outs or not all(isinstance(o, TensorBase) for o in outs):
+            raise TypeError(message(cls.__name__, "a Tensor from forward, or a tuple of them", shown(out)))
+        results = [_same(o) for o in outs]
+        moving = [result for result, o in zip(results, outs) if is_floating(o.dtype) and all(o is not f for f in fixed)]
+        if any(needs) and moving:
+            op = _UserOp(cls, ctx, results, moving)
             op.needs_grad = needs
-            result._node = Node(op, args, result)
-        return result
+            if not isinstance(out, tuple):
+                results[0]._node = Node(op, args, results[0])
+            else:
+                line = SimpleNamespace(device=moving[0].device, dtype=moving[0].dtype, shape=(op.length,))
+                line._node = Node(op, args, line)
+                for start, result in zip(op.starts, moving):
+                    result._node = Node(_Piece(start, op.length), [line], result)
+        return tuple(results) if isinstance(out, tuple) else results[0]
+
+
+def _same(x: Any) -> Tensor:
+    """Another tensor of the same memory, without a history: it may be, or share memory with, an argument."""
+    result = TensorBase._new(x.array, x.device)
+    result._version, result._base = x._version, x._base
+    return result
+
+
+class _Piece(ops.Op):
+    """One of several results of a Function, which the tape has as one: all elements in a line."""
+
+    needs_grad = (True,)
+
+    def __init__(self, start: int, length: int) -> None:
+        self.start, self.length = start, length
+
+    def backward(self, xp: backends.Backend, grad: Any) -> tuple[Any, ...]:
+        with no_grad():
+            piece = TensorBase._new(grad, xp.name).reshape(-1)
+            line = zeros(self.length, dtype=piece.dtype, device=xp.name)
+            line[self.start : self.start + len(piece)] = piece
+        return (line.array,)
 
 
 class _UserOp(ops.Op):
     """The tape's view of a user's Function."""
 
-    def __init__(self, function: type[Function], ctx: Context) -> None:
+    def __init__(self, function: type[Function], ctx: Context, results: list[Tensor], moving: list[Tensor]) -> None:
         self.function, self.ctx = function, ctx
+        sizes = [math.prod(m.shape) for m in moving]
+        *self.starts, self.length = itertools.accumulate(sizes, initial=0)
+        places = {id(m): start for m, start in zip(moving, self.starts)}
+        self.results = [(r.shape, r.dtype, places.get(id(r))) for r in results]
 
     @property
     def label(self) -> str:
@@ -226,7 +275,7 @@ class _UserOp(ops.Op):
 
     def backward(self, xp: backends.Backend, grad: Any) -> tuple[Any, ...]:
         with no_grad():
-            found = self.function.backward(self.ctx, TensorBase._new(grad, xp.name))
+            found = self.function.backward(self.ctx, *self._of_results(TensorBase._new(grad, xp.name)))
         found = found if isinstance(found, tuple) else (found,)
         name = self.function.__name__
         while len(found) > len(self.needs_grad) and found[-1] is None:
@@ -239,3 +288,14 @@ class _UserOp(ops.Op):
                 kind: type[Exception] = DeviceError if isinstance(gradient, TensorBase) else TypeError
                 raise kind(message(name, f"gradients as Tensors on {xp.name!r} from backward, or None", f"{received}"))
         return tuple(g.array if need and g is not None else None for g, need in zip(found, self.needs_grad))
+
+    def _of_results(self, grad: Tensor) -> list[Tensor]:
+        """The gradient of each result of forward."""
+        if len(self.results) == 1:
+            return [grad.reshape(self.results[0][0])]
+        return [
+            zeros(shape, dtype=dtype, device=grad.device)
+            if start is None
+            else grad[start : start + math.prod(shape)].reshape(shape).to(dtype)
+            for shape, dtype, start in self.results
+        ]
