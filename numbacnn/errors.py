@@ -15,8 +15,8 @@ _UNPRINTABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u206
 _FORM = re.compile(r"\[[^\]]+\] expected .+; received .+\.", re.DOTALL)
 
 
-class ShapeError(ValueError):
-    """The sizes of the arguments do not fit each other."""
+class ShapeError(ValueError, RuntimeError):
+    """The sizes of the arguments do not fit each other; a RuntimeError too, as PyTorch's is."""
 
 
 class DTypeError(TypeError):

@@ -11,7 +11,7 @@ import numpy as np
 from .. import backends
 from ..arguments import flag
 from ..dtypes import as_dtype, is_floating, names_device
-from ..errors import DTypeError, message
+from ..errors import DTypeError, ShapeError, message
 from ..recording import RemovableHandle, changed, compiler, now, refuse, structure
 from ..signatures import judged, shown
 from ..tensor import Tensor, from_array, no_grad
@@ -506,7 +506,7 @@ class Module:
         PyTorch's compiled modules have, which begin with ``_orig_mod.``, are accepted.
 
         Raises:
-            ValueError: listing each key that is missing, unexpected or misshapen; the module is then as it was.
+            ShapeError: listing each key that is missing, unexpected or misshapen; the module is then as it was.
             RuntimeError: a parameter is a view that repeats elements; likewise.
 
         >>> import numbacnn as nc
@@ -541,7 +541,7 @@ class Module:
                 faults.append(f"{name} {given[name].shape} in place of {expected}")
         if faults:
             names_and_shapes = f"the names and shapes of {type(self).__name__}"
-            raise ValueError(message("load_state_dict", names_and_shapes, ", ".join(faults), f"nothing was loaded{_advice(names, given)}"))
+            raise ShapeError(message("load_state_dict", names_and_shapes, ", ".join(faults), f"nothing was loaded{_advice(names, given)}"))
         for name, _, _, t in entries:
             if name in given:
                 t.check_writable("load_state_dict")
