@@ -7,6 +7,7 @@ The simulator sees none of this. A kernel without a row in ``signatures`` fails 
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import os
@@ -227,6 +228,7 @@ def kernels() -> dict[str, Any]:
 
 
 def compile_all(folder: Path, cc: tuple[int, int]) -> None:
+    gc.set_threshold(20_000, 20, 20)  # to look for garbage more often takes a sixth of the time
     # Without numba-cuda, where it is installed: it needs NVRTC too. And without a device, whose model device functions would ask for.
     sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "NumbaCudaFinder"]
     import numba.cuda.dispatcher
