@@ -310,10 +310,19 @@ def gaussian_nll_loss(
 
 
 # -- of signs: targets are 1 or -1 -----------------------------------------------------------------------------------------
+def _marks(op: str, input: Tensor, target: Tensor) -> Tensor:
+    """Targets that are 1 and -1, or 1 and 0, in the input's dtype; they may be integers."""
+    check_dtypes(op, input)
+    target = target if is_floating(target.dtype) else target.to(input.dtype)
+    check_dtypes(op, input, target)
+    return target
+
+
 @judged
 def soft_margin_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """``log(1 + exp(-target * input))`` of targets that are 1 or -1."""
-    _same_shape("soft_margin_loss", input, target)
+    target = _marks("soft_margin_loss", input, target)
+    _check_shapes("soft_margin_loss", input, target)
     return _reduced("soft_margin_loss", softplus(-target * input), reduction)
 
 
@@ -323,6 +332,7 @@ def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight: Tensor | 
     op = "multilabel_soft_margin_loss"
     if not input.ndim:
         raise ShapeError(message(op, "scores (N, K) or (K,)", f"scores {input.shape}"))
+    target = _marks(op, input, target)
     return _reduced(op, binary_cross_entropy_with_logits(input, target, weight, reduction="none").mean(-1), reduction)
 
 
@@ -330,7 +340,8 @@ def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight: Tensor | 
 def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, *, reduction: Reduction = "mean") -> Tensor:
     """``input`` where the target is 1, and ``max(0, margin - input)`` where it is -1."""
     number("hinge_embedding_loss", "margin", margin, lambda v: True, "that is finite")
-    _same_shape("hinge_embedding_loss", input, target)
+    target = _marks("hinge_embedding_loss", input, target)
+    _check_shapes("hinge_embedding_loss", input, target)
     near, far = where(target != -1, input, 0.0), where(target != 1, (margin - input).clamp(min=0.0), 0.0)
     return _reduced("hinge_embedding_loss", near + far, reduction)
 
@@ -340,7 +351,7 @@ def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: 
     """``max(0, margin - target * (input1 - input2))``: the first shall be larger where the target is 1, and smaller where it is -1."""
     number("margin_ranking_loss", "margin", margin, lambda v: True, "that is finite")
     _same_shape("margin_ranking_loss", input1, input2)
-    check_dtypes("margin_ranking_loss", input1, target)
+    target = _marks("margin_ranking_loss", input1, target)
     return _reduced("margin_ranking_loss", (margin - target * (input1 - input2)).clamp(min=0.0), reduction)
 
 
