@@ -850,6 +850,28 @@ def test_a_function_with_several_results() -> None:
         assert not Signs.apply(x, scale)[0].requires_grad
 
 
+class Cube(nc.Function):
+    """In the form that PyTorch 2 teaches."""
+
+    @staticmethod
+    def forward(x: nc.Tensor, power: int) -> tuple[nc.Tensor, nc.Tensor]:
+        return x**power, power * x ** (power - 1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[nc.Tensor, nc.Tensor]) -> None:
+        (x, ctx.power), (_, slope) = inputs, output
+        ctx.save_for_backward(x, slope)
+
+    @staticmethod
+    def backward(ctx: Any, grad: nc.Tensor, of_slope: nc.Tensor) -> tuple[nc.Tensor, None]:
+        x, slope = ctx.saved_tensors
+        return grad * slope + of_slope * ctx.power * (ctx.power - 1) * x ** (ctx.power - 2), None
+
+
+def test_a_function_with_a_context_of_its_own() -> None:
+    assert gradcheck(lambda x: (lambda y, slope: y * 2 + slope)(*Cube.apply(x, 3)), [real(4)])
+
+
 def test_what_a_function_can_get_wrong() -> None:
     x = nc.ones(3, requires_grad=True)
     with exactly(TypeError, "[Mine] expected a Tensor from forward, or a tuple of them; received 3."):

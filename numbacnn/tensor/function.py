@@ -194,7 +194,10 @@ class Function:
 
     @staticmethod
     def forward(ctx: Any, *args: Any) -> Any:
-        """What the function computes, a Tensor or a tuple of them; each subclass writes its own."""
+        """What the function computes, a Tensor or a tuple of them; each subclass writes its own.
+
+        Where it has a static method ``setup_context(ctx, inputs, output)`` that is called afterwards, and ``forward`` is given no ``ctx``.
+        """
         raise TypeError("[Function] expected a static method forward(ctx, ...); received none.")
 
     @staticmethod
@@ -216,7 +219,11 @@ class Function:
         needs = tuple(isinstance(a, TensorBase) and mode.grad and a.requires_grad for a in args)
         ctx = Context(needs)
         with no_grad():
-            out = cls.forward(ctx, *args)
+            if hasattr(cls, "setup_context"):
+                out = cls.forward(*args)
+                cls.setup_context(ctx, args, out)
+            else:
+                out = cls.forward(ctx, *args)
         fixed, ctx._fixed = ctx._fixed, ()
         outs = out if isinstance(out, tuple) else (out,)
         if not outs or not all(isinstance(o, TensorBase) for o in outs):
