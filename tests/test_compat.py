@@ -279,6 +279,36 @@ def test_losses_take_size_average_and_reduce() -> None:
     assert kept.reduction == "sum" and isinstance(kept, nn.CrossEntropyLoss)
 
 
+def test_losses_of_pairs_repeat_one_for_the_other() -> None:
+    """As PyTorch's, which warn too; a loss of other shapes is refused in the loss's own words."""
+    import numbacnn.compat.torch as torch
+
+    x, y = nc.tensor([[1.0], [3.0]], requires_grad=True), nc.tensor([1.0, 2.0])
+    for loss in (torch.nn.MSELoss(), torch.nn.functional.mse_loss):
+        with pytest.warns(UserWarning, match=r"input \(2, 1\) and target \(2,\), which are repeated to \(2, 2\)"):
+            assert loss(x, y).item() == 1.5
+        with pytest.raises(nc.ShapeError, match=r"^\[mse_loss\]"):
+            loss(x, nc.ones(3, 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.nn.L1Loss(size_average=False)(x, nc.zeros(2, 1)).item() == 4.0
+    with pytest.warns(UserWarning, match="repeated"):
+        torch.nn.functional.l1_loss(x, target=nc.tensor(0.0)).backward()
+    assert x.grad.tolist() == [[0.5], [0.5]]
+
+
+def test_a_sampler_for_one_process_of_one() -> None:
+    from numbacnn.compat.torch.utils.data.distributed import DistributedSampler
+
+    sampler = DistributedSampler(range(20), seed=3)
+    first = list(sampler)
+    sampler.set_epoch(1)
+    assert sorted(first) == sorted(sampler) == list(range(20)) == list(DistributedSampler(range(20), shuffle=False))
+    assert first != list(sampler) and len(sampler) == 20
+    with pytest.raises(ValueError, match=r"^\[DistributedSampler\] expected num_replicas = 1; received 2; there is one process"):
+        DistributedSampler(range(20), 2, 0)
+
+
 @pytest.mark.parametrize(("dims", "dim"), [(1, 0), (2, 1), (3, 0), (4, 1)])
 def test_softmax_without_an_axis_takes_pytorchs(dims: int, dim: int) -> None:
     import numbacnn.compat.torch as torch
@@ -436,7 +466,12 @@ def test_programs_and_checkpoints_are_functions_as_they_are() -> None:
     with pytest.raises(AttributeError, match=r"received torch\.jit\.script; left out for good"):
         torch.jit.script(nn.Linear(1, 1))
     assert isinstance(nn.Conv2d(1, 1, 1), torch.nn.modules.conv._ConvNd) and torch.nn.parameter.is_lazy(nn.LazyLinear(2).weight)
-    assert torch.optim.optimizer.required is not None
+    with pytest.raises(AttributeError, match=r"received torch\.jit\.ScriptModule; left out for good"):
+        torch.jit.ScriptModule()
+    assert torch.optim.optimizer.required is not None and nn.ReLU()._get_name() == "ReLU" and torch.ger is torch.outer
+    y = nc.arange(4.0)
+    assert y.data_ptr() == y.view(2, 2).data_ptr() == y[1:].data_ptr() - 4
+    torch.multiprocessing.set_sharing_strategy("file_system")
 
 
 def test_a_picture_is_read(tmp_path: Path) -> None:

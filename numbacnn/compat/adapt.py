@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable
 from typing import Any, cast
 
+import numpy as np
+
 from .. import backends, nn, optim
 from ..errors import ShapeError, message
 from ..tensor import Tensor, empty
@@ -45,12 +47,14 @@ def adapt() -> None:
         schedule.__init__ = ignoring(schedule.__init__, "verbose")
     for name in ("is_mps", "is_quantized", "is_sparse", "is_xpu"):
         setattr(Tensor, name, False)
+    Tensor.data_ptr = _address  # type: ignore[attr-defined]
     Tensor.is_complex = lambda x: False  # type: ignore[attr-defined]
     Tensor.grad_fn = property(lambda x: None if x._node is None else GradFn(x._node))  # type: ignore[attr-defined]
     Tensor.resize_ = _resize  # type: ignore[attr-defined]
     Tensor.resize_as_ = lambda x, other, memory_format=None: _resize(x, other.shape)  # type: ignore[attr-defined]
     Tensor.new = _new  # type: ignore[attr-defined]
     Tensor.__getattr__ = _unknown  # type: ignore[attr-defined]
+    nn.Module._get_name = lambda module: type(module).__name__  # type: ignore[attr-defined]
     nn.Module.register_backward_hook = nn.Module.register_full_backward_hook  # type: ignore[attr-defined]
     nn.Module.__getattr__ = _unknown_of_modules(nn.Module.__getattr__)  # type: ignore[method-assign]
 
@@ -87,6 +91,12 @@ def _new(x: Tensor, *args: Any) -> Tensor:
     """Another tensor of the dtype, on the device: of these sizes, or of these values."""
     kind = next(kind for kind in OLD_TYPES.values() if kind.dtype == x.dtype)
     return cast(Tensor, kind(*args, device=x.device))
+
+
+def _address(x: Tensor) -> int:
+    """Where the first element lies in memory."""
+    array = x.array
+    return array.ctypes.data if isinstance(array, np.ndarray) else backends.get(x.device).interface(array)["data"][0]  # type: ignore[attr-defined]
 
 
 def _resize(x: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from .. import backends
 from .. import cuda as gpu
-from ..errors import OutOfMemoryError
+from ..data import Sampler
+from ..errors import OutOfMemoryError, message
 from ..nn import Module
 from .modules import Missing, missing
 from .tensors import CUDA_TYPES, Accepted, device, say_once, unchanged
@@ -94,6 +97,7 @@ cuda = SimpleNamespace(
     device=lambda device: contextlib.nullcontext(),
     empty_cache=backends.empty_cache,
     **{name: _of_memory(name) for name in ("memory_allocated", "memory_reserved", "max_memory_allocated", "reset_peak_memory_stats")},
+    get_device_capability=lambda device=None: _of_gpu("compute_capability"),
     get_device_name=lambda device=None: _of_gpu("name"),
     init=_always(None),
     is_initialized=gpu.is_available,
@@ -107,9 +111,48 @@ cudnn = SimpleNamespace(
 )
 matmul = SimpleNamespace(allow_tf32=False)
 distributed = SimpleNamespace(is_available=_always(False), is_initialized=_always(False))
+multiprocessing = SimpleNamespace(set_sharing_strategy=_always(None))
 mps = SimpleNamespace(is_available=_always(False), is_built=_always(False))
 xpu = SimpleNamespace(is_available=_always(False), device_count=_always(0))
 version = SimpleNamespace(cuda=None, hip=None, __version__="2.13.0")
+
+
+class DistributedSampler(Sampler):
+    """The places of all examples, for the one process there is; shuffled ones come in another order each epoch."""
+
+    def __init__(
+        self,
+        dataset: Any,
+        num_replicas: int | None = None,
+        rank: int | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        drop_last: bool = False,
+    ) -> None:
+        if num_replicas not in (None, 1):
+            raise ValueError(message("DistributedSampler", "num_replicas = 1", f"{num_replicas}", "there is one process"))
+        self.dataset, self.shuffle, self.seed, self.epoch = dataset, shuffle, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self)) if self.shuffle else np.arange(len(self))
+        return iter(order.tolist())
+
+
+distributed_data = SimpleNamespace(DistributedSampler=DistributedSampler)
+
+
+class ScriptModule(Module):
+    """What no module is; there are no programs."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        raise Missing(missing("torch.jit.ScriptModule"))
 
 
 def script(obj: Any, *args: Any, **options: Any) -> Any:
@@ -130,6 +173,7 @@ def _as_it_is(function: Any = None, **options: Any) -> Any:
 
 jit = SimpleNamespace(
     Final=Any,
+    ScriptModule=ScriptModule,
     _overload_method=_as_it_is,
     export=_as_it_is,
     ignore=_as_it_is,

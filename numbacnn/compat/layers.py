@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from numbacnn import nn
 
 from ..errors import message
 from ..nn import functional as F
 from ..nn import init as initialisers
 from ..nn import loss as losses
+from ..tensor import Tensor
 from .arguments import taking
 
 __all__ = ["DataParallel", "LogSoftmax", "Softmax", "_Loss", "data_parallel", "is_lazy", *losses.__all__]
@@ -112,6 +115,29 @@ def placed(make: Callable[..., None]) -> Callable[..., None]:
     return taking(__init__, *PLACE, *(["padding_mode"] if "padding" in parameters else []))
 
 
+PAIRED = {"HuberLoss": "huber_loss", "L1Loss": "l1_loss", "MSELoss": "mse_loss", "SmoothL1Loss": "smooth_l1_loss"}
+"""Losses of pairs, which PyTorch makes of tensors of different shapes too. It warns: that is a mistake more often than not."""
+
+
+def _paired(input: Any, target: Any) -> tuple[Any, Any]:
+    if input.shape == target.shape or not isinstance(target, Tensor):
+        return input, target
+    try:
+        shape = np.broadcast_shapes(input.shape, target.shape)
+    except ValueError:
+        return input, target  # refused in the loss's own words
+    warnings.warn(f"a loss of input {tuple(input.shape)} and target {tuple(target.shape)}, which are repeated to {shape}", stacklevel=3)
+    return input.expand(shape), target.expand(shape)
+
+
+def _repeating(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(input: Any, target: Any, *args: Any, **options: Any) -> Any:
+        return function(*_paired(input, target), *args, **options)
+
+    return call
+
+
 class _AnyLoss(type(nn.Module)):  # type: ignore[misc]
     def __instancecheck__(cls, x: object) -> bool:
         return super().__instancecheck__(x) or (cls is _Loss and isinstance(x, losses._Loss))
@@ -127,6 +153,8 @@ class _Loss(nn.Module, metaclass=_AnyLoss):
 
 for _kind in map(losses.__dict__.__getitem__, losses.__all__):
     _members = {"__init__": _with_average(_kind.__init__), "__doc__": _kind.__doc__, "__module__": __name__}
+    if _kind.__name__ in PAIRED:
+        _members["forward"] = lambda self, input, target, kind=_kind: kind.forward(self, *_paired(input, target))
     globals()[_kind.__name__] = type(_kind)(_kind.__name__, (_kind,), _members)
 
 
@@ -152,11 +180,13 @@ def _ntuple(n: int) -> Callable[[Any], tuple[Any, ...]]:
     return lambda x: tuple(x) if isinstance(x, Iterable) else (x,) * n
 
 
-_functions = {name: getattr(F, name) for name in F.__all__ if inspect.isfunction(getattr(F, name))}
+_functions: dict[str, Any] = {name: getattr(F, name) for name in F.__all__ if inspect.isfunction(getattr(F, name))}
+_functions |= {name: _repeating(_functions[name]) for name in PAIRED.values()}
 functional = SimpleNamespace(
     **{name: _with_average(function) for name, function in _functions.items() if "reduction" in inspect.signature(function).parameters},
     softmax=_softmax(F.softmax),
     log_softmax=_softmax(F.log_softmax),
+    relu_=Tensor.relu_,
 )
 init = SimpleNamespace(
     **{name[:-1]: _renamed(getattr(initialisers, name)) for name in initialisers.__all__ if name.endswith("_")},

@@ -25,7 +25,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torch.jit.annotations": ("typing",),
     "torch.hub": ("numbacnn.compat.vision:hub",),
     "torch.mps": ("numbacnn.compat.devices:mps",),
-    "torch.multiprocessing": ("multiprocessing",),
+    "torch.multiprocessing": ("numbacnn.compat.devices:multiprocessing", "multiprocessing"),
     "torch.nn": _NN,
     "torch.nn.functional": ("numbacnn.compat.layers:functional", "numbacnn.nn.functional"),
     "torch.nn.init": ("numbacnn.compat.layers:init", "numbacnn.nn.init"),
@@ -41,6 +41,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torch.utils": (),
     "torch.utils.checkpoint": ("numbacnn.compat.devices:checkpoints",),
     "torch.utils.data": ("numbacnn.compat.tensors:data",),
+    "torch.utils.data.distributed": ("numbacnn.compat.devices:distributed_data",),
     "torch.utils.hooks": ("numbacnn.recording",),
     "torch.utils.model_zoo": ("numbacnn.compat.vision:hub",),
     "torch.utils.tensorboard": ("numbacnn.compat.board",),
@@ -74,6 +75,8 @@ for _outer, _names in _FILES.items():  # each offers all of the module that it i
     MODULES |= {f"{_outer}.{name}": MODULES[_outer] for name in _names.split()}
 
 RENAMED = {
+    "torch.ger": "torch.outer",
+    "torch.nn.NLLLoss2d": "torch.nn.NLLLoss",
     "torch.nn.modules.conv._ConvNd": "torch.nn.Conv2d",
     "torch.nn.utils.clip_grad_norm": "torch.nn.utils.clip_grad_norm_",
     "torch.optim.lr_scheduler._LRScheduler": "torch.optim.lr_scheduler.LRScheduler",
@@ -115,6 +118,7 @@ LEFT_OUT: dict[str, str] = {
 """Why a name, or all below it, is not here: what else to do."""
 
 DIFFERENT = {
+    "torch.jit.ScriptModule": "no module is one",
     **dict.fromkeys(("torch.bfloat16", "torch.float16", "torch.half"), "autocast takes it and computes in float32; tensors can't be of it"),
     "torch.amp": "float32 is computed in float32; half precision is not used",
     "torch.autocast": "float32 is computed in float32; half precision is not used",
@@ -135,8 +139,8 @@ METHODS = frozenset(
     """
     absolute_ acos_ acosh_ addbmm addbmm_ addmv_ addr addr_ adjoint angle apply_ as_strided as_strided_ asin_ asinh_ atan2_ atan_ atanh_
     baddbmm_ bfloat16 bitwise_and_ bitwise_not_ bitwise_or_ bitwise_xor_ cholesky cholesky_inverse cholesky_solve conj copysign
-    copysign_ corrcoef cosh_ cov cross cummax cummin cumprod_ cumsum_ data_ptr deg2rad deg2rad_ det diag_embed diagflat divide_ dsplit
-    eq_ erfc erfc_ erfinv erfinv_ exp2_ fix_ fliplr flipud float_power float_power_ fmax fmin ge_ ger get_extra_state greater_
+    copysign_ corrcoef cosh_ cov cross cummax cummin cumprod_ cumsum_ deg2rad deg2rad_ det diag_embed diagflat divide_ dsplit
+    eq_ erfc erfc_ erfinv erfinv_ exp2_ fix_ fliplr flipud float_power float_power_ fmax fmin ge_ get_extra_state greater_
     greater_equal_ gt_ hardshrink histc hsplit hypot hypot_ index_put index_put_ index_reduce index_reduce_ inverse is_complex
     is_cpu is_nonzero is_pinned is_shared is_signed isneginf isposinf isreal istft kron le_ less_ less_equal_ lgamma lgamma_ log10_
     log2_ log_normal_ logaddexp logaddexp2 logcumsumexp logdet logical_xor_ logit logit_ lt_ lu matrix_exp matrix_power mode msort
