@@ -3293,6 +3293,20 @@ for i in range(12):
 """
 
 
+def test_nobody_is_asked_while_numba_compiles() -> None:
+    """A profile that is called for each of Numba's calls makes compiling within a recording four times as long."""
+    from numba.core.compiler_lock import global_compiler_lock
+
+    from numbacnn.plan.reached import Reached
+
+    with Reached().watching():
+        outside = sys.getprofile()
+        with global_compiler_lock, global_compiler_lock:
+            inside = sys.getprofile()
+        again = sys.getprofile()
+    assert outside is not None and inside is None and again is outside and sys.getprofile() is None
+
+
 def test_a_step_within_an_import_is_watched(tmp_path, monkeypatch):
     (tmp_path / "imported_whole.py").write_text(WHOLE)
     monkeypatch.syspath_prepend(tmp_path)
