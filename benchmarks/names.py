@@ -38,6 +38,7 @@ TRIED: dict[str, Callable[[], object]] = {
     "DataLoader over a map-style Dataset": lambda: list(torch.utils.data.DataLoader(Squares(), batch_size=2)),
     "torch.Tensor(data or sizes)": lambda: (torch.Tensor(2, 3), torch.Tensor([1])),
     "torch.device(...).type (device is a str)": lambda: torch.device("cpu").type,
+    "torch.jit.ScriptModule": lambda: torch.jit.ScriptModule(),
     "torch.nn.functional.log_softmax(dim left out)": lambda: torch.nn.functional.log_softmax(torch.ones(2, 2)),
 }
 
