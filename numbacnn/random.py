@@ -88,7 +88,7 @@ def key() -> np.ndarray:
 
 @judged
 def manual_seed(seed: int) -> None:
-    """Start the library's stream of random numbers anew from ``seed``.
+    """Start the library's stream of random numbers anew from ``seed``; for code that a loader calls, the stream that it draws from.
 
     >>> import numbacnn as nc
     >>> nc.manual_seed(0); a = nc.rand(3); nc.manual_seed(0); bool((a == nc.rand(3)).all())
@@ -96,8 +96,10 @@ def manual_seed(seed: int) -> None:
     """
     global _seed
     recording.refuse("the random generator is set")
-    _seed = integer("manual_seed", "seed", seed, 0)
-    _generator.bit_generator.state = np.random.PCG64(_seed).state
+    seed, source = integer("manual_seed", "seed", seed, 0), _stream().bit_generator
+    if source is _generator.bit_generator:
+        _seed = seed
+    source.state = type(source)(seed).state  # type: ignore[call-arg]
 
 
 def initial_seed() -> int:

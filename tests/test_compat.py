@@ -214,6 +214,27 @@ def test_the_seed_of_a_worker() -> None:
     loader = torch.utils.data.DataLoader(range(6), num_workers=2, worker_init_fn=lambda i: seeds.update({i: torch.initial_seed()}))
     list(loader)
     assert torch.initial_seed() == 5 and sorted(seeds) == [0, 1] and len({5, *seeds.values()}) == 3
+    numbers = []
+    for _ in range(2):
+        list(torch.utils.data.DataLoader(range(6), num_workers=2, worker_init_fn=lambda i: torch.manual_seed(7)))
+        numbers.append(torch.rand(1).item())
+    assert torch.initial_seed() == 5 and numbers[0] != numbers[1]
+
+
+def test_a_seed_in_an_example_is_that_examples() -> None:
+    import numbacnn.compat.torch as torch
+
+    class Noise(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, i: int) -> nc.Tensor:
+            generator = torch.manual_seed(i)
+            return torch.stack([torch.rand(()), torch.rand((), generator=generator)])
+
+    torch.manual_seed(5)
+    first, second = (next(iter(torch.utils.data.DataLoader(Noise(), 2, num_workers=workers))).tolist() for workers in (0, 2))
+    assert first == second and first[0] != first[1] and torch.initial_seed() == 5
 
 
 def test_what_peoples_own_initialisers_and_layers_look_up() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import message
+from ..random import drawing_from
 from ..tensor import Tensor
 from .dataset import Dataset
 from .task import End, Reader, Task
@@ -72,7 +73,8 @@ class Worker:
         dataset = own_copy(self.info.dataset)
         _local.info = WorkerInfo(self.info.id, self.info.num_workers, self.info.seed, dataset)
         if self.begin is not None:
-            self.begin(self.info.id)
+            with drawing_from(np.random.Generator(np.random.PCG64(self.info.seed))):  # a seed that it sets is not that of other threads
+                self.begin(self.info.id)
         return self.source.reader(dataset, self.info.id)  # type: ignore[no-any-return]
 
     def close(self) -> None:
