@@ -296,6 +296,17 @@ def test_losses_take_size_average_and_reduce() -> None:
     for result in (torch.nn.CrossEntropyLoss(weight, False)(x, labels), torch.nn.functional.cross_entropy(x, labels, weight, False)):
         assert result.item() == nn.functional.cross_entropy(x, labels, reduction="sum").item()
     assert torch.nn.MSELoss(False).reduction == "sum" and torch.nn.MSELoss(reduction="none").reduction == "none"
+    assert (
+        torch.nn.CrossEntropyLoss(weight, None, 1, None, "sum").ignore_index == 1 and torch.nn.MSELoss(None, None, "sum").reduction == "sum"
+    )
+    assert torch.nn.functional.kl_div(x, x, None, None, "none", True).shape == (2, 2)
+    triplet = torch.nn.TripletMarginLoss(1.0, 2.0, 1e-6, True)
+    assert triplet.swap and triplet.reduction == "mean" and torch.nn.PoissonNLLLoss(True, False, False).reduction == "sum"
+    assert issubclass(torch.nn.MSELoss, torch.nn.modules.loss._Loss)
+    mine = torch.nn.modules.loss._WeightedLoss(weight, reduction="sum")
+    assert [*mine.state_dict()] == ["weight"] and mine.reduction == "sum"
+    with pytest.raises(TypeError, match=r"^\[compat\] expected size_average as True, False or None; received 'sum'; reduction= is a word"):
+        torch.nn.MSELoss("sum")
     kept = pickle.loads(pickle.dumps(torch.nn.CrossEntropyLoss(size_average=False)))
     assert kept.reduction == "sum" and isinstance(kept, nn.CrossEntropyLoss)
 

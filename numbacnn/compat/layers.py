@@ -17,10 +17,11 @@ from ..errors import message
 from ..nn import functional as F
 from ..nn import init as initialisers
 from ..nn import loss as losses
+from ..signatures import shown
 from ..tensor import Tensor
 from .arguments import taking
 
-__all__ = ["DataParallel", "LogSoftmax", "Softmax", "_Loss", "data_parallel", "is_lazy", *losses.__all__]
+__all__ = ["DataParallel", "LogSoftmax", "Softmax", "_Loss", "_WeightedLoss", "data_parallel", "is_lazy", *losses.__all__]
 
 
 class DataParallel(nn.Module):
@@ -72,23 +73,27 @@ class LogSoftmax(nn.LogSoftmax):
         return functional.log_softmax(x, self.dim)
 
 
-def _reduction(args: tuple[Any, ...], options: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Arguments with ``size_average`` and ``reduce`` as a ``reduction``, as PyTorch reads them; a bool at the end is ``size_average``."""
-    if args and isinstance(args[-1], bool):  # CrossEntropyLoss(weight, False)
-        args, options = args[:-1], {"size_average": args[-1], **options}
-    average, reduce = options.pop("size_average", None), options.pop("reduce", None)
-    if average is None and reduce is None:
-        return args, options
-    return args, {**options, "reduction": "none" if reduce is False else "sum" if average is False else "mean"}
+def _reduced(size_average: bool | None = None, reduce: bool | None = None, **options: Any) -> dict[str, Any]:
+    """Options that say by ``reduction`` what these two say."""
+    for name, value in (("size_average", size_average), ("reduce", reduce)):
+        if value not in (None, True, False):
+            raise TypeError(message("compat", f"{name} as True, False or None", shown(value), "reduction= is a word"))
+    if size_average is not None or reduce is not None:
+        options["reduction"] = "none" if reduce is False else "sum" if size_average is False else "mean"
+    return options
 
 
 def _with_average(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that has a ``reduction``, and takes ``size_average`` and ``reduce`` too."""
+    """A function that has a ``reduction``, and takes ``size_average`` and ``reduce`` too, by name or in PyTorch's order."""
+    names = [*inspect.signature(function).parameters]
+    place = names.index(next(name for name in names if name in ("ignore_index", "reduction") or (name == "eps" and "log_input" in names)))
+    names.insert(place, "size_average")
+    names.insert(names.index("reduction"), "reduce")
 
     @functools.wraps(function)
     def call(*args: Any, **options: Any) -> Any:
-        args, options = _reduction(args, options)
-        return function(*args, **options)
+        later = dict(zip(names[place:], args[place:]))
+        return function(*args[:place], *args[len(names) :], **_reduced(**later, **options))
 
     return taking(call, "size_average", "reduce")
 
@@ -138,24 +143,27 @@ def _repeating(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-class _AnyLoss(type(nn.Module)):  # type: ignore[misc]
-    def __instancecheck__(cls, x: object) -> bool:
-        return super().__instancecheck__(x) or (cls is _Loss and isinstance(x, losses._Loss))
-
-
-class _Loss(nn.Module, metaclass=_AnyLoss):
-    """The base of PyTorch's losses, of which people make their own; the library's are instances too."""
+class _Loss(nn.Module):
+    """The base of PyTorch's losses, of which people make their own."""
 
     def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
         super().__init__()
-        self.reduction = _reduction((), {"size_average": size_average, "reduce": reduce, "reduction": reduction})[1]["reduction"]
+        self.reduction = _reduced(size_average, reduce, reduction=reduction)["reduction"]
+
+
+class _WeightedLoss(_Loss):
+    """One whose classes or elements count differently."""
+
+    def __init__(self, weight: Any = None, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
+        super().__init__(size_average, reduce, reduction)
+        self.register_buffer("weight", weight)
 
 
 for _kind in map(losses.__dict__.__getitem__, losses.__all__):
     _members = {"__init__": _with_average(_kind.__init__), "__doc__": _kind.__doc__, "__module__": __name__}
     if _kind.__name__ in PAIRED:
         _members["forward"] = lambda self, input, target, kind=_kind: kind.forward(self, *_paired(input, target))
-    globals()[_kind.__name__] = type(_kind)(_kind.__name__, (_kind,), _members)
+    globals()[_kind.__name__] = type(_kind.__name__, (_kind, _Loss), _members)
 
 
 def _renamed(function: Callable[..., Any]) -> Callable[..., Any]:
