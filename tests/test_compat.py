@@ -25,7 +25,7 @@ from unadapted import unadapted
 import numbacnn as nc
 from numbacnn import cli, nn
 from numbacnn.compat import adapt
-from numbacnn.compat.check import EVERYWHERE, check
+from numbacnn.compat.check import check, everywhere
 from numbacnn.compat.modules import Missing, find, mirror
 from numbacnn.compat.table import DIFFERENT, LEFT_OUT, METHODS, MODULES, RENAMED
 
@@ -52,7 +52,7 @@ def test_tables_name_what_is_there() -> None:
     for name in here:
         with pytest.raises(Missing):
             find(name)
-    assert METHODS.isdisjoint(EVERYWHERE)
+    assert METHODS.isdisjoint(everywhere()) and {"is_complex", "resize_"} <= everywhere()
 
 
 MISSING = {
@@ -119,6 +119,10 @@ def test_switches_of_backends() -> None:
         ValueError, match=r"^\[set_default_dtype\] expected one of float32; received float64; the library does nothing else"
     ):
         torch.set_default_dtype(torch.float64)
+    torch.set_default_tensor_type("torch.FloatTensor")
+    for kind in (torch.cuda.FloatTensor, "torch.cuda.FloatTensor"):
+        with pytest.raises(ValueError, match=r"expected one of <class 'torch.FloatTensor'>; received <class 'torch.cuda.FloatTensor'>"):
+            torch.set_default_tensor_type(kind)
     torch.set_default_device("cpu")
     with pytest.raises(ValueError, match=r"^\[set_default_device\] expected 'cpu'; received 'cuda'; pass device="):
         torch.set_default_device("cuda")
@@ -139,7 +143,10 @@ def test_devices_are_strings_with_a_type() -> None:
 
     assert [(str(d), d.type, d.index) for d in map(torch.device, ("cpu", "cuda:0", 1))] == [
         ("cpu", "cpu", None), ("cuda", "cuda", 0), ("cuda", "cuda", 1)]  # fmt: skip
-    assert repr(torch.device("cuda", 0)) == "device(type='cuda', index=0)" and torch.device("cpu") == nc.ones(1).device
+    assert (
+        repr(torch.device(type="cuda", index=0)) == repr(torch.device("cuda", 0)) == "device(type='cuda', index=0)"
+        and torch.device("cpu") == nc.ones(1).device
+    )
     x = torch.randn(2).to(torch.device("cpu"), non_blocking=True).contiguous(memory_format=torch.channels_last)
     assert torch.randn(2).is_contiguous(memory_format=torch.contiguous_format)
     assert x.device.type == "cpu" and isinstance(x.device, torch.device) and isinstance(nc.ones(1).device, str)
@@ -170,6 +177,9 @@ def test_a_shape_is_a_size() -> None:
     x = nc.ones(2, 3)
     assert isinstance(x.shape, torch.Size) and x.size() == (2, 3) and x.shape.numel() == 6 and str(x.shape) == "torch.Size([2, 3])"
     assert x.shape[1:].numel() == 3 and (x.shape[:1] + (4,)).numel() == 8 and x.shape[1] == 3
+    assert ((4,) + x.shape[:1]).numel() == (2 * x.shape[:1] + (2,)).numel() == 8 and (x.shape[:1] * 3).numel() == 8
+    with pytest.raises(TypeError):
+        x.shape + [1]
     assert torch.Tensor(x.size()).shape == torch.FloatTensor(x.shape).shape == x.new(x.size()).shape == (2, 3)
     y = nc.arange(6.0)
     assert y.resize_(2, 3) is y and y.resize_(x.shape).tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
@@ -301,6 +311,7 @@ def test_losses_take_size_average_and_reduce() -> None:
     )
     assert torch.nn.functional.kl_div(x, x, None, None, "none", True).shape == (2, 2)
     triplet = torch.nn.TripletMarginLoss(1.0, 2.0, 1e-6, True)
+    assert torch.nn.HuberLoss("sum", 0.5).reduction == "sum"
     assert triplet.swap and triplet.reduction == "mean" and torch.nn.PoissonNLLLoss(True, False, False).reduction == "sum"
     assert issubclass(torch.nn.MSELoss, torch.nn.modules.loss._Loss)
     mine = torch.nn.modules.loss._WeightedLoss(weight, reduction="sum")
@@ -371,6 +382,12 @@ def test_layers_take_the_device_and_the_dtype_of_their_parameters() -> None:
     assert torch.nn.Linear(2, 3, device=None).weight.dtype == torch.float32 and not torch.ones(1).is_xpu
     assert torch.nn.Linear(2, 3, False, "cpu", torch.float64).weight.dtype == torch.float64
     assert torch.nn.Conv2d(1, 2, 3, padding_mode="zeros").padding == (0, 0)
+    assert torch.nn.Conv2d(1, 2, 3, 1, 0, 1, 1, True, "zeros", "cpu", torch.float64).weight.dtype == torch.float64
+    assert torch.nn.BatchNorm2d(2, 1e-5, 0.1, True, True, None, torch.float64).weight.dtype == torch.float64
+    lazy = torch.nn.LazyBatchNorm2d(**options)
+    assert lazy(nc.ones(1, 2, 3, 3).double()).dtype == lazy.weight.dtype == lazy.running_mean.dtype == torch.float64
+    with pytest.raises(TypeError, match="too many positional arguments"):
+        torch.nn.Linear(2, 3, True, "cpu", torch.float64, "red")
     with pytest.raises(ValueError, match=r"^\[Conv2d\] expected padding_mode 'zeros'; received 'circular'; pad the input"):
         torch.nn.Conv2d(1, 2, 3, padding_mode="circular")
     with pytest.raises(TypeError, match="padding_mode"):
@@ -439,8 +456,14 @@ def test_results_go_where_out_says() -> None:
     assert torch.sqrt_(out) is out and torch.relu_(out.neg_()).sum().item() == 0
     places = nc.zeros(2), nc.zeros(2, dtype=nc.int64)
     assert torch.max(x, 1, out=places).values is places[0] and places[0].tolist() == [3.0, 5.0] and places[1].tolist() == [0, 1]
+    assert torch.add(input=x, other=x, out=torch.Tensor()).tolist() == [[6.0, 2.0], [4.0, 10.0]]
     with pytest.raises(nc.ShapeError, match=r"^\[add\] expected out of shape \(2, 2\); received shape \(3,\)"):
         torch.add(x, x, out=nc.zeros(3))
+    with pytest.raises(nc.DTypeError, match=r"^\[add\] expected out of a dtype that float32 fits in; received int64\.$"):
+        torch.add(x, x, out=nc.zeros(2, 2, dtype=nc.int64))
+    for function, wrong, wanted in ((torch.add, [1.0], "a Tensor"), (torch.max, places[:1], "2 Tensors"), (torch.split, out, "None")):
+        with pytest.raises(TypeError, match=rf"^\[{function.__name__}\] expected out as {wanted}; received"):
+            function(x, x if function is torch.add else 1, out=wrong)
 
 
 def test_a_factor_may_stand_first() -> None:

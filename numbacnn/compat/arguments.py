@@ -8,8 +8,11 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from .. import functions as methods
-from ..errors import ShapeError, message
+from ..errors import DTypeError, ShapeError, message
+from ..signatures import shown
 from ..tensor import Tensor, create, draw, join, pointwise
 
 __all__ = ["NUMBERS", "functions", "ignoring", "number_last", "taking", "with_out"]
@@ -43,16 +46,16 @@ def number_last(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     """``x.add_(-rate, gradient)`` as ``x.add_(gradient, alpha=-rate)``."""
 
     @functools.wraps(function)
-    def call(x: Any, *args: Any, **options: Any) -> Any:
-        if len(args) > 1 and not isinstance(args[0], Tensor):
-            args, options = args[1:], {name: args[0], **options}
-        return function(x, *args, **options)
+    def call(*args: Any, **options: Any) -> Any:
+        if len(args) > 2 and not isinstance(args[1], Tensor):
+            args, options = (args[0], *args[2:]), {name: args[1], **options}
+        return function(*args, **options)
 
     return call
 
 
 def with_out(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that takes ``out``, a tensor of the result's shape."""
+    """A function that takes ``out``, a tensor of the result's shape, or one without elements."""
 
     @functools.wraps(function)
     def call(*args: Any, out: Any = None, **options: Any) -> Any:
@@ -63,8 +66,15 @@ def with_out(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _written(op: str, found: Any, out: Any) -> Any:
-    if not isinstance(found, Tensor):
+    if hasattr(found, "_fields") and isinstance(out, (tuple, list)) and len(out) == len(found):
         return type(found)(*(_written(op, result, place) for result, place in zip(found, out)))
+    if not isinstance(found, Tensor) or not isinstance(out, Tensor):
+        count = f"{len(found)} Tensors" if hasattr(found, "_fields") else "a Tensor" if isinstance(found, Tensor) else "None"
+        raise TypeError(message(op, f"out as {count}", shown(out)))
+    if not np.can_cast(found.dtype, out.dtype, "same_kind"):
+        raise DTypeError(message(op, f"out of a dtype that {found.dtype} fits in", f"{out.dtype}"))
+    if out.shape != found.shape and not out.numel():
+        out.resize_(found.shape)
     if out.shape != found.shape:
         raise ShapeError(message(op, f"out of shape {tuple(found.shape)}", f"shape {tuple(out.shape)}"))
     return out.copy_(found)

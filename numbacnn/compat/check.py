@@ -20,7 +20,11 @@ from .table import DIFFERENT, METHODS, MODULES
 __all__ = ["Report", "check"]
 
 ROOTS = ("torch", "torchvision")
-EVERYWHERE = frozenset(name for kind in (Tensor, nn.Module, optim.Optimizer) for name in dir(kind) if not name.startswith("_"))
+
+
+def everywhere() -> set[str]:
+    """What the tensors, modules and optimisers of a script have."""
+    return {name for kind in (Tensor, nn.Module, optim.Optimizer) for name in dir(kind) if not name.startswith("_")}
 
 
 @dataclass
@@ -100,7 +104,7 @@ def _defined(tree: ast.AST) -> Iterator[str]:
 def _judge(report: Report, full: str, keywords: list[str], place: str) -> None:
     report.used.setdefault(full, []).append(place)
     if full.startswith("."):
-        near = next(iter(difflib.get_close_matches(full[1:], EVERYWHERE, 1, 0.75)), None)
+        near = next(iter(difflib.get_close_matches(full[1:], everywhere(), 1, 0.75)), None)
         report.missing[full] = f"a method that tensors and modules here lack{f'; the nearest is .{near}' if near else ''}"
         return
     try:

@@ -85,7 +85,10 @@ def _reduced(size_average: bool | None = None, reduce: bool | None = None, **opt
 
 def _with_average(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that has a ``reduction``, and takes ``size_average`` and ``reduce`` too, by name or in PyTorch's order."""
-    names = [*inspect.signature(function).parameters]
+    parameters = inspect.signature(function).parameters
+    if parameters["reduction"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
+        return function  # HuberLoss, which is younger than these two
+    names = [*parameters]
     place = names.index(next(name for name in names if name in ("ignore_index", "reduction") or (name == "eps" and "log_input" in names)))
     names.insert(place, "size_average")
     names.insert(names.index("reduction"), "reduce")
@@ -98,26 +101,29 @@ def _with_average(function: Callable[..., Any]) -> Callable[..., Any]:
     return taking(call, "size_average", "reduce")
 
 
-LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.Conv2d, nn.LazyConv2d, nn.LazyLinear, nn.Linear, nn.PReLU)
+LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.Conv2d, nn.Linear, nn.PReLU)
+LAYERS += (nn.LazyBatchNorm1d, nn.LazyBatchNorm2d, nn.LazyConv2d, nn.LazyLinear)
 """Those that have parameters."""
 PLACE = ("device", "dtype")
 
 
 def placed(make: Callable[..., None]) -> Callable[..., None]:
     """The constructor of a layer that takes ``device`` and ``dtype`` of its parameters too, behind its own arguments or by name."""
-    parameters = [*inspect.signature(make).parameters][1:]
+    parameters = inspect.signature(make).parameters
+    own = sum(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters.values()) - 1
+    names = ("padding_mode", *PLACE) if "padding" in parameters else PLACE
 
     @functools.wraps(make)
     def __init__(self: nn.Module, *args: Any, **options: Any) -> None:
-        padding_mode = options.pop("padding_mode", "zeros") if "padding" in parameters else "zeros"
+        more = dict(zip(names, args[own:])) | {name: options.pop(name) for name in names if name in options}
+        padding_mode = more.pop("padding_mode", "zeros")
         if padding_mode != "zeros":
             raise ValueError(message(type(self).__name__, "padding_mode 'zeros'", repr(padding_mode), "pad the input before the layer"))
-        where = dict(zip(PLACE, args[len(parameters) :])) | {name: options.pop(name) for name in PLACE if name in options}
-        make(self, *args[: len(parameters)], **options)
-        if any(value is not None for value in where.values()):
-            self.to(**where)
+        make(self, *args[:own], *args[own + len(names) :], **options)
+        if any(value is not None for value in more.values()):
+            self.to(**more)
 
-    return taking(__init__, *PLACE, *(["padding_mode"] if "padding" in parameters else []))
+    return taking(__init__, *names)
 
 
 PAIRED = {"HuberLoss": "huber_loss", "L1Loss": "l1_loss", "MSELoss": "mse_loss", "SmoothL1Loss": "smooth_l1_loss"}

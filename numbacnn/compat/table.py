@@ -141,7 +141,7 @@ METHODS = frozenset(
     baddbmm_ bfloat16 bitwise_and_ bitwise_not_ bitwise_or_ bitwise_xor_ cholesky cholesky_inverse cholesky_solve conj copysign
     copysign_ corrcoef cosh_ cov cross cummax cummin cumprod_ cumsum_ deg2rad deg2rad_ det diag_embed diagflat divide_ dsplit
     eq_ erfc erfc_ erfinv erfinv_ exp2_ fix_ fliplr flipud float_power float_power_ fmax fmin ge_ get_extra_state greater_
-    greater_equal_ gt_ hardshrink histc hsplit hypot hypot_ index_put index_put_ index_reduce index_reduce_ inverse is_complex
+    greater_equal_ gt_ hardshrink histc hsplit hypot hypot_ index_put index_put_ index_reduce index_reduce_ inverse
     is_cpu is_nonzero is_pinned is_shared is_signed isneginf isposinf isreal istft kron le_ less_ less_equal_ lgamma lgamma_ log10_
     log2_ log_normal_ logaddexp logaddexp2 logcumsumexp logdet logical_xor_ logit logit_ lt_ lu matrix_exp matrix_power mode msort
     multiply_ nan_to_num_ nanmean nanmedian nanquantile nansum ne_ negative_ not_equal_ pinverse positive prelu put_ quantile rad2deg

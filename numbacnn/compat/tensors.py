@@ -46,8 +46,8 @@ class device(str):
     type: str
     index: int | None  # type: ignore[assignment]
 
-    def __new__(cls, name: Any = "cpu", index: int | None = None) -> device:
-        kind, _, number = (f"cuda:{name}" if isinstance(name, int) else str(name)).partition(":")
+    def __new__(cls, type: Any = "cpu", index: int | None = None) -> device:
+        kind, _, number = (f"cuda:{type}" if isinstance(type, int) else str(type)).partition(":")
         self = super().__new__(cls, kind if kind in backends.names() else backends.device(kind))  # a GPU may be named where there is none
         self.type, self.index = kind, int(number) if number else index
         return self
@@ -64,7 +64,15 @@ class Size(tuple[int, ...]):
         return Size(found) if isinstance(index, slice) else found
 
     def __add__(self, other: Any) -> Any:
-        return Size(super().__add__(tuple(other)))
+        return Size(super().__add__(other)) if isinstance(other, tuple) else NotImplemented
+
+    def __radd__(self, other: Any) -> Any:
+        return Size(other + tuple(self)) if isinstance(other, tuple) else NotImplemented
+
+    def __mul__(self, count: Any) -> Any:
+        return Size(super().__mul__(count))
+
+    __rmul__ = __mul__
 
     def __repr__(self) -> str:
         return f"torch.Size({[*self]})"
@@ -105,6 +113,9 @@ class TensorType(type):
         return other is cls or (cls.dtype is None and other is OurTensor)  # type(x) == torch.Tensor
 
     __hash__ = type.__hash__
+
+    def __repr__(cls) -> str:
+        return f"<class 'torch.{'cuda.' if cls.device else ''}{cls.__name__}'>"
 
     def __getattr__(cls, name: str) -> Any:
         return getattr(OurTensor, name)
@@ -208,8 +219,7 @@ def set_default_dtype(d: Any) -> None:
 
 def set_default_tensor_type(t: Any) -> None:
     """float32 is the only default."""
-    kind = old_type(t)
-    unchanged("set_default_tensor_type", float32)(as_dtype("set_default_tensor_type", t if kind is None else kind.dtype))
+    unchanged("set_default_tensor_type", OLD_TYPES["FloatTensor"])(old_type(t) or t)
 
 
 def set_float32_matmul_precision(precision: str) -> None:
