@@ -183,7 +183,8 @@ def test_a_shape_is_a_size() -> None:
     assert torch.Tensor(x.size()).shape == torch.FloatTensor(x.shape).shape == x.new(x.size()).shape == (2, 3)
     y = nc.arange(6.0)
     assert y.resize_(2, 3) is y and y.resize_(x.shape).tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
-    assert y.resize_(7).shape == (7,) and y.resize_as_(x).shape == (2, 3) and y.fill_(2).sum().item() == 12
+    assert y.resize_(7)[:6].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0] and y.resize_(2, 2).tolist() == [[0.0, 1.0], [2.0, 3.0]]
+    assert y.resize_as_(x).shape == (2, 3) and y.fill_(2).sum().item() == 12
     with pytest.raises(nc.ShapeError, match=r"^\[resize_\] expected as many elements as there are: 2; received \(7,\); another tensor"):
         y[0, :2].resize_(7)
     assert torch.Tensor(np.int64(2), 3).shape == x.new(2, 3).shape == (2, 3) and x.long().new([1.5]).tolist() == [1]
@@ -543,6 +544,9 @@ def test_a_picture_is_read(tmp_path: Path) -> None:
     for image in (Image.fromarray(pixels), pixels, nc.tensor(pixels).permute(2, 0, 1)):
         assert np.array_equal(change(image).numpy(), (pixels.transpose(2, 0, 1) / np.float32(255)).astype(np.float32))
     assert v2.ToDtype(nc.float32)(nc.tensor(pixels)).max().item() == 23
+    assert np.array_equal(v2.ToImage()(pixels[..., 0]).numpy(), pixels[None, ..., 0])
+    with pytest.raises(nc.ShapeError, match=r"^\[ToImage\] expected an array \(H, W, C\) or \(H, W\); received shape \(1, 2, 4, 3\)"):
+        v2.ToImage()(pixels[None])
 
 
 def test_data_parallel_is_the_module_on_one_device() -> None:
@@ -567,6 +571,9 @@ def test_networks_of_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert weights.DEFAULT is weights.IMAGENET1K_V2 and weights.IMAGENET1K_V1.url.endswith("models/resnet50-0676ba61.pth")
     assert sum(p.numel() for p in torchvision.models.resnet50().parameters()) == 25_557_032
     assert type(torchvision.models.get_model("resnet18", num_classes=2)) is torchvision.models.ResNet
+    with pytest.raises(ValueError, match=r"^\[get_model\] expected name as 'resnet18', 'resnet34', "):
+        torchvision.models.get_model("alexnet")
+    assert torchvision.models.resnet18(False, num_classes=2).fc.out_features == 2
     small = torchvision.models.resnet.ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], num_classes=10)
     assert small.fc.in_features == 2048 and small.layer4[0].downsample is not None
     assert "vgg16_bn" in torchvision.models.__dict__ and not hasattr(torchvision.models, "vit_b_16")
@@ -574,7 +581,12 @@ def test_networks_of_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "hub/checkpoints").mkdir(parents=True)
     made = torchvision.models.resnet18()
     nc.save(made.state_dict(), tmp_path / "hub/checkpoints/resnet18-f37072fd.pth")
-    for options in ({"weights": torchvision.models.ResNet18_Weights.IMAGENET1K_V1}, {"pretrained": True}, {"weights": "DEFAULT"}):
+    for options in (
+        {"weights": torchvision.models.ResNet18_Weights.IMAGENET1K_V1},
+        {"pretrained": True},
+        {"weights": "DEFAULT"},
+        {"weights": True},
+    ):
         read = torchvision.models.resnet18(**options)
         assert all(np.array_equal(a.numpy(), b.numpy()) for a, b in zip(made.state_dict().values(), read.state_dict().values()))
 
@@ -610,9 +622,10 @@ def test_tensorboard(tmp_path: Path) -> None:
         writer.add_image("grey", np.zeros((4, 5), np.uint8), 1, dataformats="HW")
         writer.add_histogram("weights", nc.arange(10.0), 2)
         writer.add_text("note", "some *text*", 2)
+        writer.add_hparams({"lr": 0.1}, {"accuracy": nc.tensor(0.9)}, run_name="first")
         with pytest.warns(UserWarning, match="pictures of modules are left out"):
             writer.add_graph(nn.Linear(1, 1), nc.ones(1))
-    assert sys.modules.get("torch") is before and writer.log_dir == str(tmp_path)
+    assert sys.modules.get("torch") is before and writer.log_dir == writer.get_logdir() == str(tmp_path) and (tmp_path / "first").is_dir()
     found = reader.EventAccumulator(str(tmp_path))
     found.Reload()
     assert [(e.step, e.value) for e in found.Scalars("loss")] == [(3, 0.5)]

@@ -100,13 +100,15 @@ def _address(x: Tensor) -> int:
 
 
 def _resize(x: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
-    """The tensor itself in another shape: with its values where there are as many, else with memory of its own to be filled."""
+    """The tensor itself in another shape: its first values stay, those that are new are to be filled."""
     shape = as_sizes("resize_", sizes)
     if math.prod(shape) == x.numel():
         return x._become("resize_", x.detach().reshape(shape))
     if x._base is not None:
         raise ShapeError(message("resize_", f"as many elements as there are: {x.numel()}", str(shape), "another tensor has its memory too"))
-    return x._become("resize_", empty(shape, dtype=x.dtype, device=x.device))
+    made, count = empty(shape, dtype=x.dtype, device=x.device), min(math.prod(shape), x.numel())
+    made.view(-1)[:count] = x.detach().reshape(-1)[:count]
+    return x._become("resize_", made)
 
 
 def _numbered(cuda: Callable[..., Any]) -> Callable[..., Any]:

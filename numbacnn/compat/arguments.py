@@ -74,7 +74,7 @@ def _written(op: str, found: Any, out: Any) -> Any:
     if not np.can_cast(found.dtype, out.dtype, "same_kind"):
         raise DTypeError(message(op, f"out of a dtype that {found.dtype} fits in", f"{out.dtype}"))
     if out.shape != found.shape and not out.numel():
-        out.resize_(found.shape)
+        out.resize_(found.shape)  # type: ignore[attr-defined] # which adapt adds
     if out.shape != found.shape:
         raise ShapeError(message(op, f"out of shape {tuple(found.shape)}", f"shape {tuple(out.shape)}"))
     return out.copy_(found)

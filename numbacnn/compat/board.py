@@ -60,6 +60,21 @@ class SummaryWriter:
         found = getattr(self._writer, name)
         return functools.partial(self._call, found) if callable(found) else found
 
+    def get_logdir(self) -> str:
+        """The folder."""
+        return str(self.log_dir)
+
+    def add_hparams(
+        self,
+        hparam_dict: dict[str, Any],
+        metric_dict: dict[str, Any],
+        hparam_domain_discrete: Any = None,
+        run_name: str | None = None,
+        global_step: int | None = None,
+    ) -> None:
+        """Hyper-parameters and what came of them, in a folder ``run_name`` of their own, by default the time."""
+        self._writer.add_hparams(_plain(hparam_dict), _plain(metric_dict), run_name, global_step)
+
     def add_graph(self, *args: Any, **options: Any) -> None:
         """Left out: it says so once."""
         say_once("add_graph: pictures of modules are left out; numbacnn summary prints what they are made of")

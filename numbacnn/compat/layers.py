@@ -101,7 +101,7 @@ def _with_average(function: Callable[..., Any]) -> Callable[..., Any]:
     return taking(call, "size_average", "reduce")
 
 
-LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.Conv2d, nn.Linear, nn.PReLU)
+LAYERS: tuple[type[nn.Module], ...] = (nn.BatchNorm1d, nn.BatchNorm2d, nn.Conv2d, nn.Linear, nn.PReLU)
 LAYERS += (nn.LazyBatchNorm1d, nn.LazyBatchNorm2d, nn.LazyConv2d, nn.LazyLinear)
 """Those that have parameters."""
 PLACE = ("device", "dtype")

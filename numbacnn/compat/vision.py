@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from .. import models, nn
+from ..arguments import one_of
 from ..data.download import RemoteFile, fetch
-from ..errors import message
+from ..errors import ShapeError, message
 from ..extras import import_extra
 from ..ptfile import load
 from ..tensor import Tensor, tensor
@@ -82,7 +83,9 @@ def load_state_dict_from_url(
 
 
 def _network(name: str, make: Callable[[int], nn.Module], kind: Any) -> Callable[..., nn.Module]:
-    def network(*, weights: Any = None, progress: bool = True, pretrained: bool = False, num_classes: int = 1000) -> nn.Module:
+    def network(weights: Any = None, progress: bool = True, *, pretrained: bool = False, num_classes: int = 1000) -> nn.Module:
+        if isinstance(weights, bool):  # resnet18(True), as until torchvision 0.13
+            weights, pretrained = None, weights
         weights = kind.IMAGENET1K_V1 if pretrained else kind.__members__.get(weights, weights)
         if weights is not None and not isinstance(weights, kind):
             raise ValueError(message(name, f"weights of {kind.__name__}", repr(weights)))
@@ -146,12 +149,16 @@ for _name, _hashes in FILES.items():
 
 
 class ToImage(Transform):
-    """Pillow's picture or an array (H, W, C) as a Tensor of bytes (C, H, W); a Tensor as it is."""
+    """Pillow's picture, or an array (H, W, C) or (H, W), as a Tensor of the same dtype (C, H, W); a Tensor as it is."""
 
     def forward(self, image: Any) -> Tensor:
         if isinstance(image, Tensor):
             return image
-        return tensor(image).permute(2, 0, 1).contiguous() if isinstance(image, np.ndarray) else functional.pil_to_tensor(image)
+        if not isinstance(image, np.ndarray):
+            return functional.pil_to_tensor(image)
+        if image.ndim not in (2, 3):
+            raise ShapeError(message("ToImage", "an array (H, W, C) or (H, W)", f"shape {image.shape}"))
+        return tensor(np.ascontiguousarray(np.atleast_3d(image).transpose(2, 0, 1)))
 
 
 class ToDtype(Transform):
@@ -166,7 +173,15 @@ class ToDtype(Transform):
 
 
 v2 = SimpleNamespace(ToImage=ToImage, ToDtype=ToDtype)
-networks.get_model = lambda name, **options: getattr(networks, name.lower())(**options)
+
+
+def get_model(name: str, **options: Any) -> nn.Module:
+    """A network by its name."""
+    one_of("get_model", "name", name.lower(), FILES)
+    return getattr(networks, name.lower())(**options)  # type: ignore[no-any-return]
+
+
+networks.get_model = get_model
 
 
 def read_image(path: str | os.PathLike[str], mode: str = "") -> Any:
