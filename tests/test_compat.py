@@ -28,6 +28,7 @@ from numbacnn.compat import adapt
 from numbacnn.compat.check import check, everywhere
 from numbacnn.compat.modules import Missing, find, mirror
 from numbacnn.compat.table import DIFFERENT, LEFT_OUT, METHODS, MODULES, RENAMED
+from numbacnn.tensor import text
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -210,10 +211,32 @@ def test_the_type_of_tensors() -> None:
     with pytest.raises(TypeError, match="^" + re.escape("[compat] expected tensors as they are; received a subclass Mine of Tensor")):
         type("Mine", (torch.Tensor,), {})
     assert nn.Linear(1, 1).type(torch.DoubleTensor).weight.type() == "torch.DoubleTensor"
+    torch.Tensor.doubled = lambda self: self + self
+    assert nc.ones(1).doubled().item() == 2
+    with pytest.raises(TypeError, match="colour"):
+        x.cuda(0, colour="red")
     if not nc.cuda.is_available():
         for kind in (torch.cuda.FloatTensor, "torch.cuda.FloatTensor"):
             with pytest.raises(nc.DeviceError):
                 x.type(kind)
+
+
+def test_how_tensors_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    import numbacnn.compat.torch as torch
+
+    for name in ("DIGITS", "LIMIT", "EDGE", "WIDTH"):
+        monkeypatch.setattr(text, name, getattr(text, name))
+    x = nc.zeros(1200)
+    assert "..." in str(x)
+    for whole in ({"threshold": np.inf}, {"profile": "full"}):
+        torch.set_printoptions(**whole, sci_mode=False)
+        assert "..." not in str(x)
+        torch.set_printoptions(profile="short")
+        assert str(x) == "tensor([0., 0.,  ..., 0., 0.])"
+    with pytest.raises(ValueError, match=r"^\[set_printoptions\] expected threshold as an integer of at least 0; received -1"):
+        torch.set_printoptions(threshold=-1)
+    with pytest.raises(ValueError, match=r"expected profile as 'default', 'short' or 'full'; received 'long'"):
+        torch.set_printoptions(profile="long")
 
 
 def test_the_seed_of_a_worker() -> None:
@@ -553,6 +576,7 @@ def test_data_parallel_is_the_module_on_one_device() -> None:
     import numbacnn.compat.torch as torch
 
     net = torch.nn.DataParallel(nn.Linear(2, 3), device_ids=[0, 1])
+    assert net.device_ids == [0, 1]
     assert list(net.state_dict()) == ["module.weight", "module.bias"] and net(nc.ones(1, 2)).shape == (1, 3)
     assert torch.nn.parallel.data_parallel(net.module, nc.ones(1, 2)).shape == (1, 3)
 

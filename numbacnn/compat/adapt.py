@@ -113,7 +113,12 @@ def _resize(x: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
 
 def _numbered(cuda: Callable[..., Any]) -> Callable[..., Any]:
     """``x.cuda(0)``, ``x.cuda("cuda:0")``, ``x.cuda(non_blocking=True)``: there is one GPU."""
-    return functools.wraps(cuda)(lambda self, *args, **options: cuda(self))
+
+    def call(self: Any, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Any:
+        return cuda(self)
+
+    call.__name__, call.__doc__ = cuda.__name__, cuda.__doc__
+    return call
 
 
 class GradFn:

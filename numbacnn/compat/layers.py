@@ -29,7 +29,7 @@ class DataParallel(nn.Module):
 
     def __init__(self, module: nn.Module, device_ids: Any = None, output_device: Any = None, dim: int = 0) -> None:
         super().__init__()
-        self.module = module
+        self.module, self.device_ids = module, list(device_ids or ())
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
         return self.module(*inputs, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+import sys
 import warnings
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ import numpy as np
 
 from .. import backends, random
 from .. import data as ours
-from ..arguments import flag, integer
+from ..arguments import flag, integer, one_of
 from ..dtypes import as_dtype, float32
 from ..errors import message
 from ..signatures import shown
@@ -119,6 +120,9 @@ class TensorType(type):
 
     def __getattr__(cls, name: str) -> Any:
         return getattr(OurTensor, name)
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        setattr(OurTensor, name, value)  # a method of the user's own
 
 
 Tensor = TensorType("Tensor", (), {"dtype": None, "device": None})
@@ -227,11 +231,24 @@ def set_float32_matmul_precision(precision: str) -> None:
     unchanged("set_float32_matmul_precision", "highest", "high", "medium")(precision)
 
 
-def set_printoptions(precision: Any = None, threshold: Any = None, edgeitems: Any = None, linewidth: Any = None, **others: Any) -> None:
-    """How tensors are written: digits behind the point, how many elements are shown whole, how many at either end, and a line's length."""
-    for name, value in (("DIGITS", precision), ("LIMIT", threshold), ("EDGE", edgeitems), ("WIDTH", linewidth)):
+PROFILES: dict[str | None, tuple[float | None, ...]] = {None: (None,) * 4, "default": (4, 1000, 3, 80), "short": (2, 1000, 2, 80)}
+PROFILES["full"] = (4, math.inf, 3, 80)
+
+
+def set_printoptions(
+    precision: Any = None, threshold: Any = None, edgeitems: Any = None, linewidth: Any = None, profile: Any = None, sci_mode: Any = None
+) -> None:
+    """How tensors are written: digits behind the point, how many elements are shown whole, how many at either end, and a line's length.
+
+    A ``profile`` says all four: 'default', 'short' or 'full'. ``sci_mode`` changes nothing.
+    """
+    if profile is not None:
+        one_of("set_printoptions", "profile", profile, ("default", "short", "full"))
+    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    for kept, (name, value), usual in zip(("DIGITS", "LIMIT", "EDGE", "WIDTH"), given.items(), PROFILES[profile]):
+        value = usual if value is None else value
         if value is not None:
-            setattr(text, name, integer("set_printoptions", name.lower(), value, 0))
+            setattr(text, kept, integer("set_printoptions", name, sys.maxsize if value == math.inf else value, 0))
 
 
 def is_tensor(obj: object) -> bool:
