@@ -151,6 +151,12 @@ def test_devices_are_strings_with_a_type() -> None:
     x = torch.randn(2).to(torch.device("cpu"), non_blocking=True).contiguous(memory_format=torch.channels_last)
     assert torch.randn(2).is_contiguous(memory_format=torch.contiguous_format)
     assert x.device.type == "cpu" and isinstance(x.device, torch.device) and isinstance(nc.ones(1).device, str)
+    assert torch.zeros(2, device="cpu:0", layout=torch.strided).device == torch.tensor([1], device="cpu:0", pin_memory=True).device == "cpu"
+    assert x.to("cpu", torch.float64, True).dtype == torch.float64 and x.to("cpu") is x and x.to(torch.float32, copy=True) is not x
+    if not nc.cuda.is_available():
+        for place in (lambda: torch.zeros(2, device="cuda:0"), lambda: torch.ones_like(x, device=0), lambda: x.to(0)):
+            with pytest.raises(nc.DeviceError, match="expected a CUDA device; received none"):
+                place()
     assert nn.Linear(2, 2).to("cpu", memory_format=torch.channels_last).weight.device == "cpu"
     with pytest.raises(nc.DeviceError):
         torch.device("abacus")

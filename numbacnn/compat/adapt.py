@@ -15,7 +15,7 @@ from ..errors import ShapeError, message
 from ..tensor import Tensor, empty
 from ..tensor.operands import as_sizes
 from ..tensor.tape import Node
-from .arguments import NUMBERS, ignoring, number_last
+from .arguments import NUMBERS, ignoring, number_last, taking
 from .layers import LAYERS, placed
 from .modules import Missing, missing
 from .table import LEFT_OUT, METHODS
@@ -32,9 +32,10 @@ def adapt() -> None:
     setattr(Tensor, "device", property(lambda x: devices[slot.__get__(x)], slot.__set__))  # noqa: B010
     setattr(Tensor, "shape", property(lambda x: Size(x.array.shape), doc=Tensor.shape.__doc__))  # noqa: B010
     for kind in (Tensor, nn.Module):
-        for name in ("clone", "contiguous", "copy_", "is_contiguous", "to"):
+        for name in ("clone", "contiguous", "copy_", "is_contiguous"):
             if hasattr(kind, name):
                 setattr(kind, name, ignoring(getattr(kind, name), "memory_format", "non_blocking"))
+        setattr(kind, "to", _to(kind.to))  # noqa: B010
         setattr(kind, "cuda", _numbered(kind.cuda))  # noqa: B010
         setattr(kind, "type", _type)  # noqa: B010
     for name, factor in NUMBERS.items():
@@ -109,6 +110,17 @@ def _resize(x: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     made, count = empty(shape, dtype=x.dtype, device=x.device), min(math.prod(shape), x.numel())
     made.view(-1)[:count] = x.detach().reshape(-1)[:count]
     return x._become("resize_", made)
+
+
+def _to(to: Callable[..., Any]) -> Callable[..., Any]:
+    """``x.to(0)``, ``x.to("cpu", torch.float64, True)``: the bools say how PyTorch copies."""
+
+    @functools.wraps(to)
+    def call(self: Any, *targets: Any, copy: bool = False, **options: Any) -> Any:
+        found = to(self, *(device(t) if type(t) is int else t for t in targets if not isinstance(t, bool)), **options)
+        return found.clone() if copy and found is self else found
+
+    return ignoring(taking(call, "copy"), "memory_format", "non_blocking")
 
 
 def _numbered(cuda: Callable[..., Any]) -> Callable[..., Any]:

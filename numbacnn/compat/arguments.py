@@ -13,7 +13,8 @@ import numpy as np
 from .. import functions as methods
 from ..errors import DTypeError, ShapeError, message
 from ..signatures import shown
-from ..tensor import Tensor, create, draw, join, pointwise
+from ..tensor import Tensor, create, draw, join, pointwise, tensor
+from .tensors import device
 
 __all__ = ["NUMBERS", "functions", "ignoring", "number_last", "taking", "with_out"]
 
@@ -21,7 +22,7 @@ __all__ = ["NUMBERS", "functions", "ignoring", "number_last", "taking", "with_ou
 def taking(call: Callable[..., Any], *names: str) -> Callable[..., Any]:
     """A wrapper whose signature has keywords too."""
     signature = inspect.signature(call)
-    more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in names]
+    more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in names if name not in signature.parameters]
     parameters = sorted([*signature.parameters.values(), *more], key=lambda parameter: parameter.kind)
     call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return call
@@ -55,10 +56,12 @@ def number_last(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 
 def with_out(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that takes ``out``, a tensor of the result's shape, or one without elements."""
+    """A function that takes ``out``, a tensor of the result's shape, or one without elements; and a device by its number too."""
 
     @functools.wraps(function)
     def call(*args: Any, out: Any = None, **options: Any) -> Any:
+        if options.get("device") is not None:
+            options["device"] = device(options["device"])
         found = function(*args, **options)
         return found if out is None else _written(function.__name__, found, out)
 
@@ -82,7 +85,7 @@ def _written(op: str, found: Any, out: Any) -> Any:
 
 _FUNCTIONS = {name: function for name, function in vars(methods).items() if hasattr(function, "__wrapped__")}
 _FUNCTIONS |= {name: getattr(module, name) for module in (create, draw, join) for name in module.__all__}
-_FUNCTIONS |= {name: getattr(pointwise, name) for name in ("maximum", "minimum", "where")}
+_FUNCTIONS |= {name: getattr(pointwise, name) for name in ("maximum", "minimum", "where")} | {"tensor": tensor}
 _FUNCTIONS |= {f"{name}_": methods.of(getattr(Tensor, f"{name}_")) for name in [*_FUNCTIONS] if hasattr(Tensor, f"{name}_")}
 _FUNCTIONS |= {name: number_last(_FUNCTIONS[name], factor) for name, factor in NUMBERS.items() if name in _FUNCTIONS}
 functions = SimpleNamespace(**{name: with_out(function) for name, function in _FUNCTIONS.items() if inspect.isfunction(function)})

@@ -88,7 +88,7 @@ RENAMED = {
 
 _LIKE = "empty empty_like full full_like ones ones_like rand rand_like randint_like randn randn_like zeros zeros_like".split()  # noqa: SIM905
 IGNORED = {
-    **{f"torch.{name}": "memory_format pin_memory" for name in _LIKE},
+    **{f"torch.{name}": "layout memory_format pin_memory" for name in (*_LIKE, "tensor")},
     "torch.autograd.grad": "only_inputs",
     "torch.load": "encoding mmap pickle_module",
     "torch.nn.utils.clip_grad_norm_": "foreach",
