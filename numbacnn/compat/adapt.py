@@ -18,7 +18,7 @@ from ..tensor.tape import Node
 from .arguments import NUMBERS, ignoring, number_last, taking
 from .layers import LAYERS, placed
 from .modules import Missing, missing
-from .table import LEFT_OUT, METHODS
+from .table import LEFT_OUT, OF_MODULES
 from .tensors import OLD_TYPES, Size, device, old_type
 
 __all__ = ["adapt"]
@@ -49,6 +49,7 @@ def adapt() -> None:
     for name in ("is_mps", "is_quantized", "is_sparse", "is_xpu"):
         setattr(Tensor, name, False)
     Tensor.data_ptr = _address  # type: ignore[attr-defined]
+    Tensor.is_cpu = property(lambda x: not x.is_cuda)  # type: ignore[attr-defined]
     Tensor.is_complex = lambda x: False  # type: ignore[attr-defined]
     Tensor.grad_fn = property(lambda x: None if x._node is None else GradFn(x._node))  # type: ignore[attr-defined]
     Tensor.resize_ = _resize  # type: ignore[attr-defined]
@@ -81,7 +82,7 @@ def _unknown_of_modules(look_up: Callable[..., Any]) -> Callable[..., Any]:
             return look_up(self, name)
         except AttributeError:
             full = f"torch.nn.Module.{name}"
-            if full in LEFT_OUT or name in METHODS:
+            if full in LEFT_OUT or name in OF_MODULES:
                 raise Missing(missing(full)) from None
             raise
 

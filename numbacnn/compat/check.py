@@ -71,6 +71,8 @@ def check(paths: Iterable[str | Path]) -> Report:
     report, trees = Report(), {}
     for file in _files(paths):
         try:
+            if file.suffix == ".ipynb":
+                raise ValueError("a notebook is read when it is saved as a script")
             trees[file] = ast.parse(file.read_bytes())
         except (SyntaxError, ValueError, OSError) as error:
             report.unread[str(file)] = str(error)

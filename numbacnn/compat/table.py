@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DIFFERENT", "IGNORED", "LEFT_OUT", "METHODS", "MODULES", "RENAMED"]
+__all__ = ["DIFFERENT", "IGNORED", "LEFT_OUT", "METHODS", "MODULES", "OF_MODULES", "RENAMED"]
 
 _NN = ("numbacnn.compat.layers", "numbacnn.nn")
 _DATASETS = ("cifar", "folder", "mnist", "stl10", "svhn", "vision")
@@ -135,21 +135,28 @@ DIFFERENT = {
 }
 """Names, or all below them, that mean something else here, and what."""
 
-METHODS = frozenset(
+OF_MODULES = frozenset(
     """
-    absolute_ acos_ acosh_ addbmm addbmm_ addmv_ addr addr_ adjoint angle apply_ as_strided as_strided_ asin_ asinh_ atan2_ atan_ atanh_
-    baddbmm_ bfloat16 bitwise_and_ bitwise_not_ bitwise_or_ bitwise_xor_ cholesky cholesky_inverse cholesky_solve conj copysign
-    copysign_ corrcoef cosh_ cov cross cummax cummin cumprod_ cumsum_ deg2rad deg2rad_ det diag_embed diagflat divide_ dsplit
-    eq_ erfc erfc_ erfinv erfinv_ exp2_ fix_ fliplr flipud float_power float_power_ fmax fmin ge_ get_extra_state greater_
-    greater_equal_ gt_ hardshrink histc hsplit hypot hypot_ index_put index_put_ index_reduce index_reduce_ inverse
-    is_cpu is_nonzero is_pinned is_shared is_signed isneginf isposinf isreal istft kron le_ less_ less_equal_ lgamma lgamma_ log10_
-    log2_ log_normal_ logaddexp logaddexp2 logcumsumexp logdet logical_xor_ logit logit_ lt_ lu matrix_exp matrix_power mode msort
-    multiply_ nan_to_num_ nanmean nanmedian nanquantile nansum ne_ negative_ not_equal_ pinverse positive prelu put_ quantile rad2deg
-    rad2deg_ register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module register_post_accumulate_grad_hook
-    register_state_dict_post_hook register_state_dict_pre_hook renorm renorm_ resize_as retains_grad scatter_reduce
-    scatter_reduce_ set_ set_extra_state set_submodule sgn sgn_ share_memory share_memory_ signbit sinc sinc_ sinh_ slogdet solve
-    split_with_sizes stft storage storage_offset storage_type stride subtract_ sum_to_size svd t_ tan_ to_dense to_empty to_sparse
-    transpose_ true_divide_ unfold unique_consecutive untyped_storage vdot volatile vsplit xlogy xlogy_
+    get_extra_state register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module
+    register_state_dict_post_hook register_state_dict_pre_hook set_extra_state set_submodule share_memory to_empty
+    """.split()  # noqa: SIM905
+)
+"""Methods of PyTorch's modules that are not here."""
+
+METHODS = OF_MODULES | frozenset(
+    """
+    absolute_ acos_ acosh_ addbmm addbmm_ addmv_ addr addr_ adjoint angle apply_ as_strided as_strided_ asin_ asinh_ atan2_ atan_
+    atanh_ baddbmm_ bfloat16 bitwise_and_ bitwise_not_ bitwise_or_ bitwise_xor_ cholesky cholesky_inverse cholesky_solve conj
+    copysign copysign_ corrcoef cosh_ cov cross cummax cummin cumprod_ cumsum_ deg2rad deg2rad_ det diag_embed diagflat
+    divide_ dsplit eq_ erfc erfc_ erfinv erfinv_ exp2_ fix_ fliplr flipud float_power float_power_ fmax fmin ge_ greater_
+    greater_equal_ gt_ hardshrink histc hsplit hypot hypot_ index_put index_put_ index_reduce index_reduce_ inverse is_nonzero
+    is_pinned is_shared is_signed isneginf isposinf isreal istft kron le_ less_ less_equal_ lgamma lgamma_ log10_ log2_ log_normal_
+    logaddexp logaddexp2 logcumsumexp logdet logical_xor_ logit logit_ lt_ lu matrix_exp matrix_power mode msort multiply_
+    nan_to_num_ nanmean nanmedian nanquantile nansum ne_ negative_ not_equal_ pinverse positive prelu put_ quantile rad2deg
+    rad2deg_ register_post_accumulate_grad_hook renorm renorm_ resize_as retains_grad scatter_reduce scatter_reduce_ set_ sgn sgn_
+    share_memory_ signbit sinc sinc_ sinh_ slogdet solve split_with_sizes stft storage storage_offset storage_type stride subtract_
+    sum_to_size svd t_ tan_ to_dense to_sparse transpose_ true_divide_ unfold unique_consecutive untyped_storage vdot volatile
+    vsplit xlogy xlogy_
     """.split()  # noqa: SIM905
 )
 """Methods of PyTorch's tensors and modules that are not here, and that no string, list, dictionary or queue has."""

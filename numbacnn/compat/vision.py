@@ -144,6 +144,7 @@ for _name, _hashes in FILES.items():
     _kind = _name.replace("resnet", "ResNet").replace("vgg", "VGG").replace("_bn", "_BN") + "_Weights"
     _members = {f"IMAGENET1K_V{i}": f"{_name}-{digest}.pth" for i, digest in enumerate(_hashes, 1)}
     _weights: Any = _Weights(_kind, {**_members, "DEFAULT": f"{_name}-{_hashes[-1]}.pth"})  # type: ignore[call-arg]
+    globals()[_kind] = _weights  # where pickle looks for it
     setattr(networks, _kind, _weights)
     setattr(networks, _name, _network(_name, functools.partial(_make, _name), _weights))
 
