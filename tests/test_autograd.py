@@ -715,6 +715,19 @@ def test_writes_that_cannot_be_recorded() -> None:
     for view in (y.reshape(3, 1), y.reshape(3, 1)[0]):
         with exactly(RuntimeError, text):
             view += x[0]
+    with nc.no_grad():
+        view = y[:2]
+        text = (
+            "[squeeze_] expected a tensor without a history, or a call that is recorded; received the result of an operation; use detach()."
+        )
+        with exactly(RuntimeError, text):
+            y.squeeze_()
+    text = (
+        "[write] expected a view with its tensor's history; received one from before it, or made under no_grad(); make the view again, or "
+        "write under no_grad()."
+    )
+    with exactly(RuntimeError, text):
+        view.zero_()
     first, second = (y * 1).chunk(2)
     first += x[0]
     with pytest.raises(RuntimeError, match="received a view from before a recorded in-place write"):

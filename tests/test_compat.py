@@ -195,6 +195,9 @@ def test_a_shape_is_a_size() -> None:
     assert y.resize_as_(x).shape == (2, 3) and y.fill_(2).sum().item() == 12
     with pytest.raises(nc.ShapeError, match=r"^\[resize_\] expected as many elements as there are: 2; received \(7,\); another tensor"):
         y[0, :2].resize_(7)
+    for sizes in ((3, 2), (7,)):
+        with pytest.raises(RuntimeError, match=r"^\[resize_\] expected a tensor without a history"):
+            (nc.ones(2, 3, requires_grad=True) * 1).resize_(*sizes)
     assert torch.Tensor(np.int64(2), 3).shape == x.new(2, 3).shape == (2, 3) and x.long().new([1.5]).tolist() == [1]
     file = io.BytesIO()
     torch.save({"size": x.size()}, file)

@@ -548,6 +548,36 @@ def test_a_tensor_that_gets_another_shape() -> None:
     assert "a tensor gets another shape in place" in nc.explain(step)
 
 
+def test_a_tensor_that_gets_another_shape_keeps_its_history() -> None:
+    """And the indices that led from a tensor to its view lead there no more, where one of both got another shape or other memory."""
+    y = nc.ones(3, requires_grad=True) * 2
+    with nc.no_grad(), pytest.raises(RuntimeError, match="received the result of an operation"):
+        y.unsqueeze_(0)
+    z, w = (nc.ones(1, 3, requires_grad=True) * 1 for _ in "zw")
+    before, view, old = z[0], w[0:1], nc.zeros(2)
+    view.squeeze_(0)
+    z.squeeze_()
+    part = old[:1]
+    old.data = nc.ones(2)
+    for written in (before, view, part):
+        with pytest.raises(RuntimeError, match="received another view"):
+            written += y[:1]
+
+
+@pytest.mark.parametrize("write", ["z *= x", "z.fill_(2)", "z[0].mul_(3)", "z[1:][0] = x[0]", "z.clamp_(-0.5, 0.5)"])
+def test_a_retained_gradient_is_that_of_what_was_written_last(write: str) -> None:
+    code = f"z = x * 1; z.retain_grad(); {write}; v = z[:2]; v.retain_grad(); v *= 3; out = z * z"
+    found = []
+    for names in (_names(nc), _names(torch)):
+        exec(code, names)
+        names["out"].sum().backward()
+        found.append([None if names[n].grad is None else np.asarray(names[n].grad) for n in "xzv"])
+    for own, other in zip(*found):
+        assert (own is None) == (other is None)
+        if own is not None:
+            np.testing.assert_allclose(own, other, rtol=1e-5, atol=1e-6)
+
+
 def test_members_by_name_as_pytorch_has_them() -> None:
     mine, other = (m.Sequential(m.Linear(2, 3), m.Sequential(m.BatchNorm2d(4))) for m in (nc.nn, torch.nn))
     for name, t in other.named_parameters():
@@ -1401,6 +1431,10 @@ REFUSED = [
     "x.data = i",
     "z = torch.ones(3); v = z[:]; z.requires_grad = True; v += 1",
     "x[:].zero_()",
+    "z = torch.zeros(3, 4); v = z[0]; z[:2] = x[:2]; v.zero_()",  # the write would be missing from the history of z
+    "z = torch.zeros(3, 4)\nv, w = z[0], z[:2]\ndel z\nw += x[:2]\nv.zero_()",
+    "z = x * 1\nwith torch.no_grad():\n    v = z[0]\nv.zero_()",
+    "z = x * 1\nwith torch.no_grad():\n    v = z[0]\nv += y",
     "x[0][4]",
     "k[0]",
     "i.backward()",

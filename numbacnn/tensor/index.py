@@ -37,7 +37,7 @@ class Index(TensorBase):
         except (IndexError, OverflowError) as error:
             raise _index_error(self.shape, index, error) from None
         if found._base is not None:
-            way = () if found._base() is self else self._way
+            way = (self.array,) if found._base() is self else self._way
             found._way = None if way is None else (*way, places)
         return found
 
@@ -89,6 +89,8 @@ class Index(TensorBase):
         if mode.grad and owner is not None and owner._requires_grad:
             expected, received = "a tensor that is not a leaf with a gradient", "such a leaf" if owner is self else "a view of such a leaf"
             raise RuntimeError(message("write", expected, received, "write under no_grad()"))
+        if mode.grad and not self.requires_grad:
+            self._check_same_history(owner)
         if isinstance(value, TensorBase):
             value = self._fitting(index, value)
         if not recorded:
@@ -100,9 +102,25 @@ class Index(TensorBase):
         self._record(apply(SetItem(index), self, value)._node)
         return self
 
+    def _check_same_history(self, owner: Any) -> None:
+        """Refuse a view without a history, where the write would be missing from that of its tensor."""
+        if owner is None:
+            self._check_history("write")
+        elif owner.requires_grad:
+            received = "one from before it, or made under no_grad()"
+            raise RuntimeError(
+                message("write", "a view with its tensor's history", received, "make the view again, or write under no_grad()")
+            )
+
+    def _go_on(self, node: Any) -> None:
+        """Have another history; a gradient that is retained is that of the new values."""
+        if self._node is not None:
+            node.keep, self._node.keep = self._node.keep, None
+        self._node = node
+
     def _record(self, written: Any) -> None:
         """Take up the history of a write."""
-        self._node = written
+        self._go_on(written)
         self._version.recorded += 1
         if self._seen is not None:  # the last that knows the memory, but for other views, which are outdated now
             self._seen = self._version.recorded
@@ -110,14 +128,16 @@ class Index(TensorBase):
 
     def _write_through(self, owner: Any, index: Any, value: Any) -> Self:
         """A recorded write to a view: to the tensor whose memory it shows, of which it is a view again then."""
-        if self._way is None:
+        if self._way is None or self._way[0] is not owner.array:
             expected, received = "a tensor that owns its memory, or an index into one", "another view, whose gradient is not recorded"
             raise RuntimeError(message("write", expected, received, "write to the tensor itself"))
-        owner._record(apply(SetItem(index, self._way), owner, value)._node)
+        way = self._way[1:]
+        owner._record(apply(SetItem(index, way), owner, value)._node)
         again = owner
-        for places in self._way:
+        for places in way:
             again = apply(GetItem(places), again)
-        self._node, self._seen = again._node, again._seen
+        self._go_on(again._node)
+        self._seen = again._seen
         return self
 
     def _fitting(self, index: Any, value: Any) -> Any:

@@ -183,10 +183,14 @@ class Shape(TensorBase):
             raise RuntimeError(
                 message(op, "a tensor that is not a leaf with a gradient", "such a leaf", f"call it under no_grad(), or {op[:-1]}")
             )
+        if self._node is not None and view._node is None:
+            raise RuntimeError(
+                message(op, "a tensor without a history, or a call that is recorded", "the result of an operation", "use detach()")
+            )
         recording.refuse("a tensor gets another shape in place")
         if self.is_parameter:
             recording.changed()
-        self.array, self._node = view.array, view._node
+        self.array, self._node, self._way = view.array, view._node, None
         self.bump_version()
         return self
 
