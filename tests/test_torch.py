@@ -1346,6 +1346,7 @@ WRITES = [
     "z = (x * 2).view(-1); z.mul_(3); z[1] = y[0]; out = z * z",
     "z = (x * y).T; z -= p.T; w = z[0]; w = w * 2; out = z * 1",
     "z = x.sum(1, keepdim=True).squeeze(1)[1:]; z *= y[:2]; out = z.exp()",
+    "z = (x * 2)[:2].detach(); w = z[0:1]; w[0].add_(y); z[1:] *= x[2]; out = z * z",  # what was detached is a tensor as others
     "z = (x * 1).requires_grad_(); out = z.requires_grad_(True) * x",
     "z = i.clone(); z[0].copy_(p[0]); z[1:].copy_(m[1:]); out = z",
     "z = m.clone(); z.copy_(x.detach()); out = z",

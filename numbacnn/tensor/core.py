@@ -459,8 +459,7 @@ def apply(op: ops.Op, *inputs: Any, device: str | None = None) -> Tensor:
     result = first._new(op.forward(xp, *arrays), device or first.device)
     if op.view and xp.shares_memory(result.array, first.array):
         base = first._base
-        lost = base is None or (base is not _nobody and base() is None)
-        result._version, result._base = first._version, weakref.ref(first) if lost else base
+        result._version, result._base = first._version, weakref.ref(first) if base is None or base() is None else base
         result._seen = first._version.recorded if first._seen is None else first._seen
     if recorded and is_floating(result.dtype):
         result._node = Node(op, inputs, result)
