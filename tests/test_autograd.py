@@ -907,6 +907,12 @@ def test_what_a_function_can_get_wrong() -> None:
         z.sum().backward()
     with exactly(TypeError, "[Scaled] expected Scaled.apply(...); received Scaled(...); a Function has no objects."):
         Scaled(x, x, flag=True)  # type: ignore[call-arg]
+    for t, received in ((x, "a leaf with a gradient"), (y[:1], "a view")):
+        text = f"[mark_dirty] expected a result that owns its memory; received {received}; write to a clone()."
+        with exactly(RuntimeError, text):
+            _function(lambda ctx, x: (ctx.mark_dirty(x), x.mul_(2))[1], None).apply(t)
+    with exactly(RuntimeError, "[Mine] expected forward to return what it marks as dirty; received an argument that it does not return."):
+        _function(lambda ctx, x: (ctx.mark_dirty(x), x * 2)[1], None).apply(x * 1)
     half = _function(lambda ctx, a, b: a + b, lambda ctx, g: (None, g)).apply(x, x)
     half.sum().backward()
     assert x.grad.tolist() == [1, 1, 1]

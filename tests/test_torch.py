@@ -564,6 +564,58 @@ def test_a_tensor_that_gets_another_shape_keeps_its_history() -> None:
             written += y[:1]
 
 
+class Tripled:
+    """Writes into x: x * 3 in its place, and x * w; as a Function of either library."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, w: Any) -> Any:
+        ctx.mark_dirty(x)
+        ctx.save_for_backward(x.clone(), w, None)  # None as of a layer without bias
+        return x.mul_(3), x * w
+
+    @staticmethod
+    def backward(ctx: Any, dirty: Any, product: Any) -> Any:
+        x, w, nothing = ctx.saved_tensors
+        assert nothing is None
+        return (dirty + product * w) * 3, product * x * 3
+
+
+def test_a_function_that_writes_into_its_argument() -> None:
+    """The argument has the function's history then, and is what the function returns."""
+    found = []
+    for library, base in ((nc, nc.Function), (torch, torch.autograd.Function)):
+        f = type("Tripled", (base,), dict(vars(Tripled)))
+        x, w = (library.tensor(values, requires_grad=True) for values in ([1.0, 2.0], [3.0, 5.0]))
+        y = x * 1
+        z, product = f.apply(y, w)
+        assert z is y
+        (y * y + y * product).sum().backward()
+        found.append([x.grad.tolist(), w.grad.tolist(), y.tolist()])
+        with pytest.raises(RuntimeError, match="leaf"):
+            f.apply(x, w)
+        plain = x.detach()
+        assert f.apply(plain, w.detach())[0] is plain and not plain.requires_grad
+    assert found[0] == found[1]
+
+
+def test_what_a_function_returns_of_its_arguments_is_a_view() -> None:
+    """Of them and of what is written to them later: a gradient would miss what one of both does not know."""
+    for library, base in ((nc, nc.Function), (torch, torch.autograd.Function)):
+        backward = staticmethod(lambda ctx, grad: grad * 2)
+        same = type("Same", (base,), {"forward": staticmethod(lambda ctx, x: x), "backward": backward})
+        part = type("Part", (base,), {"forward": staticmethod(lambda ctx, x: x[:]), "backward": backward})
+        x = library.ones(2, requires_grad=True)
+        for f in (same, part):
+            y = x * 1
+            z = f.apply(y)
+            with pytest.raises(RuntimeError, match="view"):
+                z += x
+            if library is nc:
+                y += x
+                with pytest.raises(RuntimeError, match="view"):
+                    z * 2
+
+
 @pytest.mark.parametrize("write", ["z *= x", "z.fill_(2)", "z[0].mul_(3)", "z[1:][0] = x[0]", "z.clamp_(-0.5, 0.5)"])
 def test_a_retained_gradient_is_that_of_what_was_written_last(write: str) -> None:
     code = f"z = x * 1; z.retain_grad(); {write}; v = z[:2]; v.retain_grad(); v *= 3; out = z * z"

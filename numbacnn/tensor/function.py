@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import math
+import weakref
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -131,28 +132,38 @@ class Context:
 
     def __init__(self, needs: tuple[bool, ...]) -> None:
         self.needs_input_grad = needs
-        self._saved: tuple[tuple[Tensor, int], ...] = ()
+        self._saved: tuple[tuple[Tensor | None, int], ...] = ()
         self._fixed: tuple[Tensor, ...] = ()
+        self._dirty: tuple[Tensor, ...] = ()
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
         """Of what forward returns these need no gradient; backward gets zeros for them. Integers and bools need no mark."""
         self._fixed = tensors
 
     def mark_dirty(self, *tensors: Tensor) -> None:
-        """Nothing to do, but to return what was written to: a write is noticed without a mark."""
+        """These arguments are written to, and returned: what is returned is the argument itself, with the history of this call.
 
-    def save_for_backward(self, *tensors: Tensor) -> None:
+        Raises:
+            RuntimeError: a gradient is recorded, and one is a leaf with a gradient, or a view of another tensor.
+        """
+        for t in tensors if any(self.needs_input_grad) else ():
+            if t._requires_grad or (t._base is not None and t._base() is not None):
+                received = "a leaf with a gradient" if t._requires_grad else "a view"
+                raise RuntimeError(message("mark_dirty", "a result that owns its memory", received, "write to a clone()"))
+        self._dirty = tensors
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors for backward, which finds them in :attr:`saved_tensors`."""
-        self._saved = tuple((t, t._version.count) for t in tensors)
+        self._saved = tuple((t, 0 if t is None else t._version.count) for t in tensors)
 
     @property
-    def saved_tensors(self) -> tuple[Tensor, ...]:
+    def saved_tensors(self) -> tuple[Any, ...]:
         """What :meth:`save_for_backward` kept.
 
         Raises:
             RuntimeError: where one was written to since.
         """
-        if any(t._version.count != count for t, count in self._saved):
+        if any(t is not None and t._version.count != count for t, count in self._saved):
             raise RuntimeError(
                 message("backward", "the saved tensors", "tensors changed by an in-place write", "write to a clone() instead")
             )
@@ -224,30 +235,41 @@ class Function:
                 cls.setup_context(ctx, args, out)
             else:
                 out = cls.forward(ctx, *args)
-        fixed, ctx._fixed = ctx._fixed, ()
+        fixed, dirty, ctx._fixed, ctx._dirty = ctx._fixed, ctx._dirty, (), ()
         outs = out if isinstance(out, tuple) else (out,)
         if not outs or not all(isinstance(o, TensorBase) for o in outs):
             raise TypeError(message(cls.__name__, "a Tensor from forward, or a tuple of them", shown(out)))
-        results = [_same(o) for o in outs]
+        if any(needs) and any(all(d is not o for o in outs) for d in dirty):
+            raise RuntimeError(message(cls.__name__, "forward to return what it marks as dirty", "an argument that it does not return"))
+        results = [o if any(o is d for d in dirty) else _same(o, args) for o in outs]
         moving = [result for result, o in zip(results, outs) if is_floating(o.dtype) and all(o is not f for f in fixed)]
         if any(needs) and moving:
             op = _UserOp(cls, ctx, results, moving)
             op.needs_grad = needs
             if not isinstance(out, tuple):
-                results[0]._node = Node(op, args, results[0])
+                _recorded(results[0], Node(op, args, results[0]), dirty)
             else:
                 line = SimpleNamespace(device=moving[0].device, dtype=moving[0].dtype, shape=(op.length,))
                 line._node = Node(op, args, line)
                 for start, result in zip(op.starts, moving):
-                    result._node = Node(_Piece(start, op.length), [line], result)
+                    _recorded(result, Node(_Piece(start, op.length), [line], result), dirty)
         return tuple(results) if isinstance(out, tuple) else results[0]
 
 
-def _same(x: Any) -> Tensor:
-    """Another tensor of the same memory, without a history: it may be, or share memory with, an argument."""
+def _same(x: Any, args: tuple[Any, ...]) -> Tensor:
+    """Another tensor of the same memory, without a history: a view, where it is an argument or a view of one."""
     result = TensorBase._new(x.array, x.device)
-    result._version, result._base = x._version, x._base
+    result._version, result._base = x._version, weakref.ref(x) if x._base is None and any(x is a for a in args) else x._base
+    result._seen = None if result._base is None else x._version.recorded
     return result
+
+
+def _recorded(result: Any, node: Node, dirty: tuple[Tensor, ...]) -> None:
+    """Give a result its history; one that was written to has another one then."""
+    if any(result is d for d in dirty):
+        result._record(node)
+    else:
+        result._node = node
 
 
 class _Piece(ops.Op):

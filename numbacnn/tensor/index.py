@@ -100,6 +100,7 @@ class Index(TensorBase):
         if owner is not None and owner is not self:
             return self._write_through(owner, index, value)
         self._record(apply(SetItem(index), self, value)._node)
+        self.bump_version()
         return self
 
     def _check_same_history(self, owner: Any) -> None:
@@ -124,7 +125,6 @@ class Index(TensorBase):
         self._version.recorded += 1
         if self._seen is not None:  # the last that knows the memory, but for other views, which are outdated now
             self._seen = self._version.recorded
-        self.bump_version()
 
     def _write_through(self, owner: Any, index: Any, value: Any) -> Self:
         """A recorded write to a view: to the tensor whose memory it shows, of which it is a view again then."""
@@ -138,6 +138,7 @@ class Index(TensorBase):
             again = apply(GetItem(places), again)
         self._go_on(again._node)
         self._seen = again._seen
+        self.bump_version()
         return self
 
     def _fitting(self, index: Any, value: Any) -> Any:
