@@ -418,6 +418,8 @@ def test_layers_take_the_device_and_the_dtype_of_their_parameters() -> None:
     assert torch.nn.Conv2d(1, 2, 3, padding_mode="zeros").padding == (0, 0)
     assert torch.nn.Conv2d(1, 2, 3, 1, 0, 1, 1, True, "zeros", "cpu", torch.float64).weight.dtype == torch.float64
     assert torch.nn.BatchNorm2d(2, 1e-5, 0.1, True, True, None, torch.float64).weight.dtype == torch.float64
+    conv, x = torch.nn.Conv2d(1, 2, 3, 2, 1), nc.rand(1, 1, 5, 5)
+    assert conv.padding_mode == "zeros" and bool((conv._conv_forward(x, conv.weight, conv.bias) == conv(x)).all())
     lazy = torch.nn.LazyBatchNorm2d(**options)
     assert lazy(nc.ones(1, 2, 3, 3).double()).dtype == lazy.weight.dtype == lazy.running_mean.dtype == torch.float64
     with pytest.raises(TypeError, match="too many positional arguments"):
@@ -469,7 +471,8 @@ def test_arguments_that_change_nothing_here(tmp_path: Path) -> None:
     optimizer = torch.optim.AdamW(nn.Linear(1, 1).parameters(), lr=0.1, foreach=True, fused=False)
     assert "foreach" not in optimizer.param_groups[0] and isinstance(optimizer, nc.optim.AdamW)
     assert torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "min", verbose=True).mode == "min"
-    torch.optim.lr_scheduler.StepLR(optimizer, 3, verbose=False)
+    for schedule, value in (("StepLR", 3), ("LambdaLR", lambda epoch: 1.0)):
+        getattr(torch.optim.lr_scheduler, schedule)(optimizer, value, verbose=False)
     with pytest.raises(TypeError, match="colour"):
         torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1, colour="red")
     y = nc.ones(2, requires_grad=True)

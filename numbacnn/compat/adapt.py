@@ -42,6 +42,8 @@ def adapt() -> None:
         setattr(Tensor, name, number_last(getattr(Tensor, name), factor))
     for layer in LAYERS:
         layer.__init__ = placed(layer.__init__)  # type: ignore[method-assign]
+    nn.Conv2d.padding_mode = "zeros"  # type: ignore[attr-defined]
+    nn.Conv2d._conv_forward = _conv_forward  # type: ignore[attr-defined]
     for optimizer in _classes(optim, optim.Optimizer):
         optimizer.__init__ = ignoring(optimizer.__init__, "foreach", "fused", "capturable")
     for schedule in _classes(optim.lr_scheduler, optim.lr_scheduler.LRScheduler):
@@ -62,9 +64,13 @@ def adapt() -> None:
 
 
 def _classes(module: Any, base: type) -> list[Any]:
-    """The library's own classes of a kind that have a constructor."""
-    classes = {kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, base)}
-    return [kind for kind in classes if "__init__" in vars(kind)]
+    """The library's own classes of a kind."""
+    return [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, base)]
+
+
+def _conv_forward(self: nn.Conv2d, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The layer with other weights, which layers of the user's own standardise or mask."""
+    return nn.functional.conv2d(input, weight, bias, self.stride, self.padding, self.dilation, self.groups)
 
 
 def _unknown(x: Tensor, name: str) -> Any:
