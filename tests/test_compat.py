@@ -350,6 +350,9 @@ def test_losses_take_size_average_and_reduce() -> None:
     assert issubclass(torch.nn.MSELoss, torch.nn.modules.loss._Loss)
     mine = torch.nn.modules.loss._WeightedLoss(weight, reduction="sum")
     assert [*mine.state_dict()] == ["weight"] and mine.reduction == "sum"
+    for loss in (torch.nn.functional.mse_loss, torch.nn.MSELoss()):
+        with pytest.raises(TypeError, match=r"^\[mse_loss\] expected target as a Tensor; received 3\.0"):
+            loss(x, 3.0)
     with pytest.raises(TypeError, match=r"^\[compat\] expected size_average as True, False or None; received 'sum'; reduction= is a word"):
         torch.nn.MSELoss("sum")
     kept = pickle.loads(pickle.dumps(torch.nn.CrossEntropyLoss(size_average=False)))

@@ -131,7 +131,7 @@ PAIRED = {"HuberLoss": "huber_loss", "L1Loss": "l1_loss", "MSELoss": "mse_loss",
 
 
 def _paired(input: Any, target: Any) -> tuple[Any, Any]:
-    if input.shape == target.shape or not isinstance(target, Tensor):
+    if not (isinstance(input, Tensor) and isinstance(target, Tensor)) or input.shape == target.shape:
         return input, target
     try:
         shape = np.broadcast_shapes(input.shape, target.shape)
