@@ -1,7 +1,7 @@
 """Other people's names: ``torch`` and ``torchvision`` made from this library, for code that was written for PyTorch.
 
-Write ``import numbacnn.compat.torch as torch`` in a file, or leave the file as it is and run it with ``numbacnn run SCRIPT``. What a
-script uses and what of it is missing here says ``numbacnn check PATH``. With PyTorch installed beside it, nothing of it is imported.
+Write ``import numbacnn.compat.torch as torch`` in a file, or leave the file as it is and run it with ``numbacnn run SCRIPT``.
+``numbacnn check PATH`` lists what a script uses and what of it is missing. With PyTorch installed beside it, nothing of it is imported.
 
 >>> import numbacnn.compat.torch as torch
 >>> from numbacnn.compat.torch import nn

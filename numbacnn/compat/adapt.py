@@ -15,8 +15,8 @@ from ..errors import ShapeError, message
 from ..tensor import Tensor, empty
 from ..tensor.operands import as_sizes
 from ..tensor.tape import Node
-from .arguments import NUMBERS, ignoring, number_last, taking
-from .layers import LAYERS, placed
+from .arguments import NUMBERS, ignoring, number_last, with_keywords
+from .layers import LAYERS, with_device
 from .modules import Missing, missing
 from .table import LEFT_OUT, OF_MODULES
 from .tensors import OLD_TYPES, Size, device, old_type
@@ -41,7 +41,7 @@ def adapt() -> None:
     for name, factor in NUMBERS.items():
         setattr(Tensor, name, number_last(getattr(Tensor, name), factor))
     for layer in LAYERS:
-        layer.__init__ = placed(layer.__init__)  # type: ignore[method-assign]
+        layer.__init__ = with_device(layer.__init__)  # type: ignore[method-assign]
     nn.Conv2d.padding_mode = "zeros"  # type: ignore[attr-defined]
     nn.Conv2d._conv_forward = _conv_forward  # type: ignore[attr-defined]
     for optimizer in _classes(optim, optim.Optimizer):
@@ -127,7 +127,7 @@ def _to(to: Callable[..., Any]) -> Callable[..., Any]:
         found = to(self, *(device(t) if type(t) is int else t for t in targets if not isinstance(t, bool)), **options)
         return found.clone() if copy and found is self else found
 
-    return ignoring(taking(call, "copy"), "memory_format", "non_blocking")
+    return ignoring(with_keywords(call, "copy"), "memory_format", "non_blocking")
 
 
 def _numbered(cuda: Callable[..., Any]) -> Callable[..., Any]:
@@ -153,8 +153,15 @@ class GradFn:
 
     @property
     def next_functions(self) -> tuple[tuple[GradFn | None, int], ...]:
-        ends = getattr(self._end, "edges", ())
-        return tuple((None if end is None else GradFn(end), 0) for end in sorted(ends, key=lambda end: end is None))
+        ends = sorted(getattr(self._end, "edges", ()), key=lambda end: end is None)  # PyTorch's numbers stand behind tensors
+        return tuple((None if end is None else GradFn(end), 0) for end in ends)
+
+    @property
+    def variable(self) -> Tensor:
+        """The leaf."""
+        if isinstance(self._end, Node):
+            raise AttributeError("variable")
+        return self._end
 
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self._end):#x}>"

@@ -16,10 +16,10 @@ from ..signatures import shown
 from ..tensor import Tensor, create, draw, join, pointwise, tensor
 from .tensors import device
 
-__all__ = ["NUMBERS", "functions", "ignoring", "number_last", "taking", "with_out"]
+__all__ = ["NUMBERS", "functions", "ignoring", "number_last", "with_keywords", "with_out"]
 
 
-def taking(call: Callable[..., Any], *names: str) -> Callable[..., Any]:
+def with_keywords(call: Callable[..., Any], *names: str) -> Callable[..., Any]:
     """A wrapper whose signature has keywords too."""
     signature = inspect.signature(call)
     more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in names if name not in signature.parameters]
@@ -35,7 +35,7 @@ def ignoring(function: Callable[..., Any], *names: str) -> Callable[..., Any]:
     def call(*args: Any, **options: Any) -> Any:
         return function(*args, **{name: value for name, value in options.items() if name not in names})
 
-    return taking(call, *names)
+    return with_keywords(call, *names)
 
 
 NUMBERS = {"add": "alpha", "add_": "alpha", "addcdiv": "value", "addcdiv_": "value", "addcmul": "value", "addcmul_": "value"}
@@ -65,7 +65,7 @@ def with_out(function: Callable[..., Any]) -> Callable[..., Any]:
         found = function(*args, **options)
         return found if out is None else _written(function.__name__, found, out)
 
-    return taking(call, "out")
+    return with_keywords(call, "out")
 
 
 def _written(op: str, found: Any, out: Any) -> Any:

@@ -35,7 +35,7 @@ class Report:
         used: every name of torch and torchvision.
         missing: those that are not here, with what is nearest or why they are left out.
         different: those that mean something else here, with what.
-        unread: files that are no Python, with the reason.
+        unread: files that aren't Python, with the reason.
     """
 
     used: dict[str, list[str]] = field(default_factory=dict)
@@ -88,10 +88,15 @@ def _files(paths: Iterable[str | Path]) -> list[Path]:
     for path in map(Path, paths):
         if not path.exists():
             raise FileNotFoundError(message("check", "a file or a folder", repr(str(path))))
-        found += sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        found += sorted(filter(_is_own, path.rglob("*.py"))) if path.is_dir() else [path]
     if not found:
         raise FileNotFoundError(message("check", "a Python file", "none"))
     return found
+
+
+def _is_own(file: Path) -> bool:
+    """Whether a file lies in no virtual environment or hidden folder."""
+    return not any(part.startswith(".") or part == "site-packages" for part in file.parts[:-1] if part not in (".", ".."))
 
 
 def _defined(tree: ast.AST) -> Iterator[str]:

@@ -19,7 +19,7 @@ from ..nn import init as initialisers
 from ..nn import loss as losses
 from ..signatures import shown
 from ..tensor import Tensor
-from .arguments import taking
+from .arguments import with_keywords
 
 __all__ = ["DataParallel", "LogSoftmax", "Softmax", "_Loss", "_WeightedLoss", "data_parallel", "is_lazy", *losses.__all__]
 
@@ -48,7 +48,7 @@ def _softmax(function: Callable[..., Any]) -> Callable[..., Any]:
             warnings.warn(f"{function.__name__}: give dim; without it the axis is {dim} here", stacklevel=2)
         return function(input if dtype is None else input.to(dtype), dim)
 
-    return taking(call, "_stacklevel", "dtype")
+    return with_keywords(call, "_stacklevel", "dtype")
 
 
 class Softmax(nn.Softmax):
@@ -98,32 +98,32 @@ def _with_average(function: Callable[..., Any]) -> Callable[..., Any]:
         later = dict(zip(names[place:], args[place:]))
         return function(*args[:place], *args[len(names) :], **_reduced(**later, **options))
 
-    return taking(call, "size_average", "reduce")
+    return with_keywords(call, "size_average", "reduce")
 
 
 LAYERS: tuple[type[nn.Module], ...] = (nn.BatchNorm1d, nn.BatchNorm2d, nn.Conv2d, nn.Linear, nn.PReLU)
 LAYERS += (nn.LazyBatchNorm1d, nn.LazyBatchNorm2d, nn.LazyConv2d, nn.LazyLinear)
 """Those that have parameters."""
-PLACE = ("device", "dtype")
+DEVICE_AND_DTYPE = ("device", "dtype")
 
 
-def placed(make: Callable[..., None]) -> Callable[..., None]:
+def with_device(make: Callable[..., None]) -> Callable[..., None]:
     """The constructor of a layer that takes ``device`` and ``dtype`` of its parameters too, behind its own arguments or by name."""
     parameters = inspect.signature(make).parameters
     own = sum(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters.values()) - 1
-    names = ("padding_mode", *PLACE) if "padding" in parameters else PLACE
+    names = ("padding_mode", *DEVICE_AND_DTYPE) if "padding" in parameters else DEVICE_AND_DTYPE
 
     @functools.wraps(make)
     def __init__(self: nn.Module, *args: Any, **options: Any) -> None:
         more = dict(zip(names, args[own:])) | {name: options.pop(name) for name in names if name in options}
         padding_mode = more.pop("padding_mode", "zeros")
         if padding_mode != "zeros":
-            raise ValueError(message(type(self).__name__, "padding_mode 'zeros'", repr(padding_mode), "pad the input before the layer"))
+            raise ValueError(message(type(self).__name__, "padding_mode 'zeros'", repr(padding_mode)))
         make(self, *args[:own], *args[own + len(names) :], **options)
         if any(value is not None for value in more.values()):
             self.to(**more)
 
-    return taking(__init__, *names)
+    return with_keywords(__init__, *names)
 
 
 PAIRED = {"HuberLoss": "huber_loss", "L1Loss": "l1_loss", "MSELoss": "mse_loss", "SmoothL1Loss": "smooth_l1_loss"}

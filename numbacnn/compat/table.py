@@ -97,16 +97,16 @@ IGNORED = {
 }
 """Arguments of functions that change nothing here."""
 
-_FLOATS = "float32 and float64 are what the library computes in"
+_FLOATS = "the library computes in float32 and float64"
 LEFT_OUT: dict[str, str] = {
     "torch.autograd.profiler": "numbacnn.profile shows where the time of a step goes",
     "torch.complex64": _FLOATS,
-    "torch.distributed": "one process and one device are what the library runs on",
+    "torch.distributed": "the library runs on one device, in one process",
     "torch.jit": "left out for good: numbacnn.compile makes a step one call, numbacnn.save keeps weights",
     "torch.Tensor.bfloat16": _FLOATS,
     "torch.nn.Module.bfloat16": _FLOATS,
     "torch.nn.Module.half": _FLOATS,
-    "torch.nn.parallel.DistributedDataParallel": "one process and one device are what the library runs on",
+    "torch.nn.parallel.DistributedDataParallel": "the library runs on one device, in one process",
     "torch.nn.quantized": "left out for good",
     "torch.onnx": "left out: numbacnn.save writes weights that PyTorch reads, and PyTorch writes ONNX",
     "torch.profiler": "numbacnn.profile shows where the time of a step goes",
@@ -145,18 +145,17 @@ OF_MODULES = frozenset(
 
 METHODS = OF_MODULES | frozenset(
     """
-    absolute_ acos_ acosh_ addbmm addbmm_ addmv_ addr addr_ adjoint angle apply_ as_strided as_strided_ asin_ asinh_ atan2_ atan_
-    atanh_ baddbmm_ bfloat16 bitwise_and_ bitwise_not_ bitwise_or_ bitwise_xor_ cholesky cholesky_inverse cholesky_solve conj
-    copysign copysign_ corrcoef cosh_ cov cross cummax cummin cumprod_ cumsum_ deg2rad deg2rad_ det diag_embed diagflat
-    divide_ dsplit eq_ erfc erfc_ erfinv erfinv_ exp2_ fix_ fliplr flipud float_power float_power_ fmax fmin ge_ greater_
-    greater_equal_ gt_ hardshrink histc hsplit hypot hypot_ index_put index_put_ index_reduce index_reduce_ inverse is_nonzero
-    is_pinned is_shared is_signed isneginf isposinf isreal istft kron le_ less_ less_equal_ lgamma lgamma_ log10_ log2_ log_normal_
-    logaddexp logaddexp2 logcumsumexp logdet logical_xor_ logit logit_ lt_ lu matrix_exp matrix_power mode msort multiply_
-    nan_to_num_ nanmean nanmedian nanquantile nansum ne_ negative_ not_equal_ pinverse positive prelu put_ quantile rad2deg
-    rad2deg_ register_post_accumulate_grad_hook renorm renorm_ resize_as retains_grad scatter_reduce scatter_reduce_ set_ sgn sgn_
-    share_memory_ signbit sinc sinc_ sinh_ slogdet solve split_with_sizes stft storage storage_offset storage_type stride subtract_
-    sum_to_size svd t_ tan_ to_dense to_sparse transpose_ true_divide_ unfold unique_consecutive untyped_storage vdot volatile
-    vsplit xlogy xlogy_
+    absolute_ acos_ acosh_ addbmm addbmm_ addmv_ addr addr_ adjoint angle apply_ as_strided as_strided_ asin_ asinh_ atan2_ atan_ atanh_
+    baddbmm_ bfloat16 bitwise_and_ bitwise_not_ bitwise_or_ bitwise_xor_ cholesky cholesky_inverse cholesky_solve copysign copysign_
+    cosh_ cross cummax cummin cumprod_ cumsum_ deg2rad deg2rad_ det diag_embed diagflat divide_ dsplit eq_ erfc erfc_ erfinv erfinv_
+    exp2_ fix_ fliplr flipud float_power float_power_ fmax fmin ge_ greater_ greater_equal_ gt_ hardshrink histc hsplit hypot hypot_
+    index_put index_put_ index_reduce index_reduce_ inverse is_nonzero is_pinned is_shared is_signed isneginf isposinf isreal istft kron
+    le_ less_ less_equal_ lgamma lgamma_ log10_ log2_ log_normal_ logaddexp logaddexp2 logcumsumexp logdet logical_xor_ logit logit_ lt_
+    lu matrix_exp matrix_power msort multiply_ nan_to_num_ nanmean nanmedian nanquantile nansum ne_ negative_ not_equal_ pinverse
+    positive prelu put_ rad2deg rad2deg_ register_post_accumulate_grad_hook renorm renorm_ resize_as retains_grad scatter_reduce
+    scatter_reduce_ set_ sgn sgn_ share_memory_ signbit sinc sinc_ sinh_ slogdet solve split_with_sizes stft storage storage_offset
+    storage_type stride subtract_ sum_to_size svd t_ tan_ to_dense to_sparse transpose_ true_divide_ unfold unique_consecutive
+    untyped_storage vdot volatile vsplit xlogy xlogy_
     """.split()  # noqa: SIM905
 )
 """Methods of PyTorch's tensors and modules that are not here, and that no string, list, dictionary or queue has."""
