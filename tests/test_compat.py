@@ -611,12 +611,14 @@ def test_networks_of_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     weights = torchvision.models.ResNet50_Weights
     assert pickle.loads(pickle.dumps(weights.DEFAULT)) is weights.DEFAULT
     assert weights.DEFAULT is weights.IMAGENET1K_V2 and weights.IMAGENET1K_V1.url.endswith("models/resnet50-0676ba61.pth")
-    assert sum(p.numel() for p in torchvision.models.resnet50().parameters()) == 25_557_032
+    with nn.init.skipped():
+        assert sum(p.numel() for p in torchvision.models.resnet50().parameters()) == 25_557_032
     assert type(torchvision.models.get_model("resnet18", num_classes=2)) is torchvision.models.ResNet
     with pytest.raises(ValueError, match=r"^\[get_model\] expected name as 'resnet18', 'resnet34', "):
         torchvision.models.get_model("alexnet")
     assert torchvision.models.resnet18(False, num_classes=2).fc.out_features == 2
-    small = torchvision.models.resnet.ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], num_classes=10)
+    with nn.init.skipped():
+        small = torchvision.models.resnet.ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], num_classes=10)
     assert small.fc.in_features == 2048 and small.layer4[0].downsample is not None
     assert "vgg16_bn" in torchvision.models.__dict__ and not hasattr(torchvision.models, "vit_b_16")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
