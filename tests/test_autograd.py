@@ -728,6 +728,11 @@ def test_writes_that_cannot_be_recorded() -> None:
     )
     with exactly(RuntimeError, text):
         view.zero_()
+    repeated = (x[:1] * 1).expand(2)
+    with exactly(
+        RuntimeError, "[write] expected memory that can be written to; received a view that repeats elements; write to a clone()."
+    ):
+        repeated[1].fill_(2)
     first, second = (y * 1).chunk(2)
     first += x[0]
     with pytest.raises(RuntimeError, match="received a view from before a recorded in-place write"):

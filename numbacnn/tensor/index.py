@@ -132,6 +132,7 @@ class Index(TensorBase):
             expected, received = "a tensor that owns its memory, or an index into one", "another view, whose gradient is not recorded"
             raise RuntimeError(message("write", expected, received, "write to the tensor itself"))
         way = self._way[1:]
+        owner.check_writable("write")  # else other elements of it would change unrecorded
         owner._record(apply(SetItem(index, way), owner, value)._node)
         again = owner
         for places in way:
