@@ -61,7 +61,7 @@ class TensorBase:
         self._hooks: dict[int, Hook] | None = None  # of a leaf; other hooks are the node's
         self._base: Callable[[], TensorBase | None] | None = None  # of a view: a weak reference to the tensor whose memory it shows
         self._seen: int | None = None  # of a view: the recorded writes to its memory until it was made
-        self._way: tuple[Any, ...] | None = None  # of a view: the array and the indices that lead to it, where it is made by such alone
+        self._way: tuple[Any, ...] | None = None  # of a view: whose array, and the indices that lead from it; where such alone do
         self._version = Version()
         self._requires_grad = False
         if requires_grad is not False:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
 
@@ -37,7 +38,7 @@ class Index(TensorBase):
         except (IndexError, OverflowError) as error:
             raise _index_error(self.shape, index, error) from None
         if found._base is not None:
-            way = (self.array,) if found._base() is self else self._way
+            way = (weakref.ref(self.array),) if found._base() is self else self._way
             found._way = None if way is None else (*way, places)
         return found
 
@@ -128,7 +129,7 @@ class Index(TensorBase):
 
     def _write_through(self, owner: Any, index: Any, value: Any) -> Self:
         """A recorded write to a view: to the tensor whose memory it shows, of which it is a view again then."""
-        if self._way is None or self._way[0] is not owner.array:
+        if self._way is None or self._way[0]() is not owner.array:
             expected, received = "a tensor that owns its memory, or an index into one", "another view, whose gradient is not recorded"
             raise RuntimeError(message("write", expected, received, "write to the tensor itself"))
         way = self._way[1:]
