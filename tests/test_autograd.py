@@ -1775,3 +1775,23 @@ def test_the_gradients_of_a_product_do_not_depend_on_strides(shapes: Any) -> Non
         (a @ b).backward(nc.Tensor(arranged))
         found.append((a.grad.numpy().tobytes(), b.grad.numpy().tobytes()))
     assert found[0] == found[1] == found[2]
+
+
+def test_what_view_copies_is_not_written_to() -> None:
+    """While the memory is there that PyTorch's view would share: the write would be missing there, unseen."""
+    y = nc.nn.Conv2d(3, 5, 3)(nc.randn(2, 3, 4, 4))  # channels-last
+    text = r"^\[write\] expected a view of a tensor's memory; received a copy that view\(\) had to make, for memory is channels-last;"
+    for write in (
+        lambda: y.view(2, -1).add_(1),
+        lambda: y.view(2, -1)[0].zero_(),
+        lambda: y.detach().view(-1).zero_(),
+        lambda: y.permute(0, 2, 1, 3).view(-1).mul_(2),
+    ):
+        with pytest.raises(RuntimeError, match=text):
+            write()
+    y.reshape(-1).data.zero_()  # a copy, as PyTorch's may be
+    y = y.view(2, -1)
+    y += 1
+    z = nc.randn(2, 3)
+    z.view(-1).zero_()
+    assert z.abs().sum().item() == 0

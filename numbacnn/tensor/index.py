@@ -87,6 +87,9 @@ class Index(TensorBase):
                 check_cast(scalar_dtype(given), self.dtype)
         recorded = mode.grad and (self.requires_grad or (isinstance(value, TensorBase) and value.requires_grad))
         owner = self if self._base is None else self._base()
+        if self._version.source is not None and self._version.source() is not None:
+            received = "a copy that view() had to make, for memory is channels-last"
+            raise RuntimeError(message("write", "a view of a tensor's memory", received, "write to the tensor itself, or to a clone()"))
         if mode.grad and owner is not None and owner._requires_grad:
             expected, received = "a tensor that is not a leaf with a gradient", "such a leaf" if owner is self else "a view of such a leaf"
             raise RuntimeError(message("write", expected, received, "write under no_grad()"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -41,8 +42,14 @@ class Shape(TensorBase):
         return apply(Reshape(resolve_shape("reshape", self.shape, as_sizes("reshape", sizes))), self)
 
     def view(self, *sizes: Any) -> Tensor:
-        """As :meth:`reshape`: copies where PyTorch would raise."""
-        return self.reshape(*sizes)
+        """As :meth:`reshape`: copies where PyTorch would raise, and where memory is channels-last.
+
+        While this memory is there such a copy can't be written to: the write would be missing here.
+        """
+        found = self.reshape(*sizes)
+        if found._base is None:
+            found._version.source = weakref.ref(self._version)
+        return found
 
     @judged
     def reshape_as(self, other: Tensor) -> Tensor:

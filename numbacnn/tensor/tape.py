@@ -201,6 +201,8 @@ class Version:
     """How often the memory that some tensors share has been written to, and how often that was recorded."""
 
     count = recorded = 0  # of the class: making one, for every tensor, is then half the work
+    source: Callable[[], Version | None] | None = None
+    """Of memory that ``view()`` had to copy: the memory that it would show."""
 
 
 Hook = Callable[[Any], Any]
