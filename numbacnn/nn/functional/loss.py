@@ -12,6 +12,7 @@ from ...dtypes import is_floating
 from ...errors import DeviceError, DTypeError, ShapeError, message
 from ...indexing import counting
 from ...ops import loss
+from ...recording import now
 from ...signatures import judged
 from ...tensor import Tensor, apply, maximum, minimum, where
 from .activation import softplus
@@ -85,8 +86,10 @@ def _of_classes(op: str, rows: Tensor, labels: Array, weight: Tensor | None, smo
     """The losses (R,) of log-probabilities (R, K), or their sum, or their mean, in which each counts as much as its class."""
     one_of(op, "reduction", reduction, ("mean", "sum", "none"))
     at = Tensor(labels, rows.device)
-    keep = at >= 0
-    picked, counts = -rows[counting(len(rows)), at], keep  # at -1 the last class, which is dropped below
+    picked = -rows[counting(len(rows)), at]  # at -1 the last class, which is dropped below
+    if weight is None and now.tape is None and not backends.queued(rows.device) and labels.min(initial=0) == 0:
+        return picked if reduction == "none" else picked.sum() if reduction == "sum" else picked.sum() / len(rows)  # none is ignored
+    counts = keep = at >= 0
     if weight is not None:
         counts = where(keep, weight[at], 0.0)
         picked = picked * counts
