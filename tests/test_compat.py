@@ -658,8 +658,12 @@ def test_tensorboard(tmp_path: Path) -> None:
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     from numbacnn.compat.torch.utils.tensorboard import SummaryWriter
 
+    class Writer(SummaryWriter):
+        def add_text(self, tag: str, text: str, step: int) -> None:
+            super().add_text(tag, text.lower(), step)
+
     before = sys.modules.get("torch")
-    with SummaryWriter(tmp_path) as writer:
+    with Writer(tmp_path) as writer:
         writer.add_scalar("loss", nc.tensor(0.5, requires_grad=True) * 1, 3)
         writer.add_scalars("both", {"a": nc.tensor(1.0), "b": 2.0}, 4)
         writer.add_image("picture", nc.ones(3, 4, 5), global_step=1)
@@ -667,6 +671,8 @@ def test_tensorboard(tmp_path: Path) -> None:
         writer.add_histogram("weights", nc.arange(10.0), 2)
         writer.add_text("note", "some *text*", 2)
         writer.add_hparams({"lr": 0.1}, {"accuracy": nc.tensor(0.9)}, run_name="first")
+        with pytest.raises(AttributeError, match=r"^\[SummaryWriter\] expected one of add_audio, .*; received add_smell\."):
+            writer.add_smell
         with pytest.warns(UserWarning, match="pictures of modules are left out"):
             writer.add_graph(nn.Linear(1, 1), nc.ones(1))
     assert sys.modules.get("torch") is before and writer.log_dir == writer.get_logdir() == str(tmp_path) and (tmp_path / "first").is_dir()

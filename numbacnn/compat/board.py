@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from ..errors import message
 from ..extras import import_extra
 from ..tensor import Tensor
 from .modules import mirror
@@ -36,6 +36,12 @@ def _package() -> Any:
             del sys.modules["torch"]
 
 
+METHODS = """
+    add_audio add_custom_scalars add_embedding add_figure add_histogram add_image add_image_with_boxes add_images add_mesh add_pr_curve
+    add_scalar add_scalars add_text add_video close flush
+""".split()  # noqa: SIM905
+
+
 class SummaryWriter:
     """Writes scalars, pictures, histograms, figures, texts, hyper-parameters, ...: the methods of tensorboardX, which take tensors too.
 
@@ -55,10 +61,7 @@ class SummaryWriter:
         self.log_dir = self._writer.logdir
 
     def __getattr__(self, name: str) -> Any:
-        if name == "_writer":
-            raise AttributeError(name)
-        found = getattr(self._writer, name)
-        return functools.partial(self._call, found) if callable(found) else found
+        raise AttributeError(message("SummaryWriter", f"one of {', '.join(METHODS)}", name))
 
     def get_logdir(self) -> str:
         """The folder."""
@@ -79,12 +82,20 @@ class SummaryWriter:
         """Left out: it says so once."""
         say_once("add_graph: pictures of modules are left out; numbacnn summary prints what they are made of")
 
-    @staticmethod
-    def _call(method: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        return method(*_plain(args), **_plain(options))
-
     def __enter__(self) -> SummaryWriter:
         return self
 
     def __exit__(self, *error: object) -> None:
         self._writer.close()
+
+
+def _method(name: str) -> Callable[..., Any]:
+    def method(self: SummaryWriter, *args: Any, **options: Any) -> Any:
+        return getattr(self._writer, name)(*_plain(args), **_plain(options))
+
+    method.__name__ = name
+    return method
+
+
+for _name in METHODS:  # of the class, so that one of a user's own can call them
+    setattr(SummaryWriter, _name, _method(_name))
