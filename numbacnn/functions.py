@@ -23,11 +23,12 @@ def of(method: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(method)
     def function(input: Any, *args: Any, **options: Any) -> Any:
-        if isinstance(input, (int, float)) and args and isinstance(args[0], Tensor):  # mul(0.5, x)
-            other = args[0]
-            input = create.full((), input, dtype=other.dtype if other.is_floating_point() else None, device=other.device)
         if not isinstance(input, Tensor):
-            raise TypeError(message(function.__name__, "input as a Tensor", shown(input), "make one with tensor() or from_array()"))
+            other = args[0] if args else None
+            if not isinstance(input, (int, float)) or not isinstance(other, Tensor):
+                raise TypeError(message(function.__name__, "input as a Tensor", shown(input), "make one with tensor() or from_array()"))
+            dtype = other.dtype if other.is_floating_point() else None  # mul(0.5, x)
+            input = create.full((), input, dtype=dtype, device=other.device)
         return method(input, *args, **options)  # type: ignore[call-arg, arg-type]
 
     first, *others = signature(method).parameters.values()

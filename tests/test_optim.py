@@ -1021,6 +1021,7 @@ def test_the_state_of_an_optimiser_of_ones_own() -> None:
     other = Averaging([q := nc.zeros(2, 3, requires_grad=True)])
     other.load_state_dict(saved)
     optimizer.step()  # what was saved is a copy
+    assert saved["state"][0]["seen"] is not optimizer.state[p]["seen"]
     state = other.state[q]
     assert type(state["step"]) is int and state["step"] == 1 and state["seen"] is not saved["state"][0]["seen"]
     assert isinstance(state["total"], nc.Tensor) and state["total"].tolist() == [[1.0] * 3] * 2

@@ -3294,7 +3294,7 @@ for i in range(12):
 
 
 def test_nobody_is_asked_while_numba_compiles() -> None:
-    """A profile that is called for each of Numba's calls makes compiling within a recording four times as long."""
+    """A profile that is called for each of Numba's calls takes longer than compiling does."""
     from numba.core.compiler_lock import global_compiler_lock
 
     from numbacnn.plan.reached import Reached

@@ -173,7 +173,7 @@ class GradFn:
         return id(self._end)
 
 
-def _type(x: Any, dtype: Any = None, non_blocking: bool = False, **options: Any) -> Any:
+def _type(x: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
     """In a dtype, and on the GPU for ``torch.cuda.FloatTensor``; without one, the name of the tensor's class of old."""
     if dtype is None:
         return f"torch.{'cuda.' * x.is_cuda}{next(name for name, kind in OLD_TYPES.items() if kind.dtype == x.dtype)}"

@@ -205,7 +205,8 @@ class Optimizer:
         return type(self)._update is Optimizer._update
 
     def _kept(self, value: Any) -> Any:
-        return value if self._is_own() and not isinstance(value, Tensor) else _to_numpy(value)
+        """A value of the state as a file takes it, copied."""
+        return copy.deepcopy(value) if self._is_own() and not isinstance(value, Tensor) else _to_numpy(value)
 
     # -- state ---------------------------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:

@@ -194,7 +194,7 @@ class Reached:
 
 
 class _LooksAway(event.Listener):
-    """Takes a profile off this thread while Numba compiles: to be asked at each of its calls makes that four times as long."""
+    """Takes a profile off this thread while Numba compiles: to be asked at each of its calls takes longer than that."""
 
     def __init__(self, profile: Any) -> None:
         self._profile, self._thread, self._depth = profile, threading.get_ident(), 0
