@@ -1139,3 +1139,30 @@ def test_evaluate_and_predict_take_any_data_set() -> None:
 def test_a_loader_decides_what_it_decides(options: dict[str, Any], text: str) -> None:
     with raises(ValueError, f"[fit] expected {text}."):
         fitted(loader_of(Labelled()), **options)
+
+
+PICTURES = """
+import resource
+import numpy as np
+import numbacnn as nc
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def batch():
+    return [np.ones((3, 224, 224), np.float32) for _ in range(64)]
+
+nc.ones(1)
+batch()
+before = faults()
+for _ in range(3):
+    batch()
+print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc, which Windows and macOS lack")
+def test_pictures_get_the_memory_of_those_before_them() -> None:
+    """A page of memory that comes from the system anew is a fault; a batch of these pictures has 9,408."""
+    child = subprocess.run([sys.executable, "-c", PICTURES], capture_output=True, text=True, check=True, timeout=60)
+    assert int(child.stdout) < 500

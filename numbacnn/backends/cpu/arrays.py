@@ -20,7 +20,7 @@ from ...kernels.cpu.transpose import transpose
 from ...layout import CHANNELS_FIRST, CHANNELS_LAST
 from ...signatures import shown
 from . import packs
-from .buffers import Buffers, give_back, plain
+from .buffers import Buffers, give_back, keep_freed, plain
 
 __all__ = [
     "EMPTY",
@@ -139,6 +139,7 @@ class Arrays:
     """Memory, and what looks at it."""
 
     def __init__(self) -> None:
+        keep_freed()
         self.buffers = Buffers(limit=1 << 30)
         self.conversions = 0  # how many arrays had to be copied to another layout; a test reads it
 

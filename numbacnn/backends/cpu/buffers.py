@@ -18,10 +18,13 @@ import numpy as np
 from ... import recording
 from ...locks import lock
 
-__all__ = ["SMALL", "Buffers", "give_back", "plain"]
+__all__ = ["SMALL", "Buffers", "give_back", "keep_freed", "plain"]
 
 SMALL = 1 << 15
 """Bytes below which NumPy's own allocation is quick enough."""
+
+LARGE = (1 << 25) - (1 << 13)
+"""Bytes of the largest block from whose end glibc learns how much to keep."""
 
 LINE = 64
 """Bytes of a cache line, on whose borders buffers start: vectors then do not straddle two."""
@@ -40,6 +43,15 @@ _NONE: tuple[list[np.ndarray], list[int]] = ([], [])
 def plain(shape: Sequence[int], dtype: Any) -> np.ndarray:
     """An uninitialised C-contiguous array that is not kept for later; while a step is recorded, of the memory that the plan keeps."""
     return np.empty(shape, dtype) if recording.now.tape is None else recording.now.tape.empty(shape, dtype)
+
+
+def keep_freed() -> None:
+    """Have the C library keep up to 64 MB that is freed, as glibc does once a program has freed a large block.
+
+    Until then it gives all but some kilobytes back to the system, and every photograph that is decoded gets its memory page by page anew.
+    Whoever sets MALLOC_TRIM_THRESHOLD_ keeps what that says.
+    """
+    np.empty(LARGE, np.uint8)
 
 
 def give_back() -> None:
