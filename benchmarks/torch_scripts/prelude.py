@@ -14,14 +14,8 @@ import warnings
 
 import numpy as np
 
-if os.environ.get("TORCHVISION"):  # a build of torchvision that does not fit the installed PyTorch: its operators are not needed
-    import torch
-
-    sys.path.append(os.environ["TORCHVISION"])
-    library = torch.library.Library("torchvision", "DEF")
-    for name in "nms qnms roi_align ps_roi_align roi_pool ps_roi_pool qroi_align deform_conv2d".split():
-        library.define(f"{name}(Tensor x) -> Tensor")
-        library.define(f"_{name}_backward(Tensor x) -> Tensor")
+if os.environ.get("TORCHVISION"):
+    import misfit  # noqa: F401
 
 import torch
 import torch.nn as nn
