@@ -476,6 +476,20 @@ def test_arguments_that_change_nothing_here(tmp_path: Path) -> None:
     assert torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "min", verbose=True).mode == "min"
     for schedule, value in (("StepLR", 3), ("LambdaLR", lambda epoch: 1.0)):
         getattr(torch.optim.lr_scheduler, schedule)(optimizer, value, verbose=False)
+
+
+def test_a_schedule_of_ones_own_reads_private_names() -> None:
+    import numbacnn.compat.torch as torch
+
+    class Warm(torch.optim.lr_scheduler._LRScheduler):
+        def get_lr(self) -> list[float]:
+            assert self._get_lr_called_within_step
+            return [rate * self.last_epoch for rate in self.base_lrs]
+
+    schedule = Warm(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5))
+    schedule.step()
+    schedule._last_lr = [9.0]  # which step() does in PyTorch
+    assert schedule._last_lr == schedule.get_last_lr() == [0.5] and "_last_lr" not in schedule.state_dict()
     with pytest.raises(TypeError, match="colour"):
         torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1, colour="red")
     y = nc.ones(2, requires_grad=True)
@@ -773,3 +787,12 @@ def test_check_lists_names_without_running_them(tmp_path: Path, capsys: pytest.C
     (tmp_path / "a.ipynb").write_text('{"cells": [], "metadata": {}}')
     assert [*check([tmp_path / "a.ipynb"]).unread.values()] == ["a notebook is read when it is saved as a script"]
     assert cli.main(["check", str(tmp_path / "gone")]) == 1 and "expected a file or a folder" in capsys.readouterr().err
+
+
+def test_check_knows_what_a_star_import_gives(tmp_path: Path) -> None:
+    (tmp_path / "models.py").write_text("import torch\nfrom torch import nn, optim\n")
+    main = "from models import *\ntorch.nowhere(1)\ndef f(nn):\n    nn.nowhere()\noptim = f\noptim.nowhere()\n"
+    (tmp_path / "main.py").write_text(main)
+    assert check([tmp_path]).missing.keys() == {"torch.nowhere"}
+    (tmp_path / "main.py").write_text(main.replace("*", "torch"))
+    assert not check([tmp_path]).missing

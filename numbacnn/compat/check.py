@@ -77,8 +77,10 @@ def check(paths: Iterable[str | Path]) -> Report:
         except (SyntaxError, ValueError, OSError) as error:
             report.unread[str(file)] = str(error)
     own = {name for tree in trees.values() for name in _defined(tree)}
+    uses = {file: Uses(tree, own) for file, tree in trees.items()}
+    given = {name: full for each in uses.values() for name, full in each.names.items()}
     for file, tree in trees.items():
-        for full, line, keywords in Uses(tree, own).found:
+        for full, line, keywords in uses[file].look(tree, given):
             _judge(report, full, keywords, f"{file}:{line}")
     return report
 
@@ -136,6 +138,10 @@ def _is_of(names: set[str], node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id in names
 
 
+def _binds(node: ast.AST) -> bool:
+    return isinstance(node, ast.arg) or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+
+
 def takes(function: Any, keyword: str) -> bool:
     try:
         parameters = inspect.signature(function).parameters
@@ -155,8 +161,15 @@ class Uses(ast.NodeVisitor):
         imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
         for node in imports:
             self._bind(node)
+
+    def look(self, tree: ast.AST, given: dict[str, str]) -> list[tuple[str, int, list[str]]]:
+        """What is found, where ``from models import *`` may give the names that other files have."""
+        if "*" in self.others:
+            bound = {getattr(node, "arg", getattr(node, "id", None)) for node in ast.walk(tree) if _binds(node)} | self.others
+            self.names = {name: full for name, full in given.items() if name not in bound} | self.names
         if self.names:
             self.visit(tree)
+        return self.found
 
     def _bind(self, node: ast.Import | ast.ImportFrom) -> None:
         for name in node.names:
