@@ -711,7 +711,7 @@ def test_moments_that_are_not_finite_are_taken_up() -> None:
 
 # -- schedules ---------------------------------------------------------------------------------------------------------
 def course(schedule: optim.Schedule, steps: int) -> list[float]:
-    rates = [schedule.get_last_lr()[0]]
+    rates = [schedule.optimizer.param_groups[0]["lr"]]
     for _ in range(steps):
         schedule.step()
         rates.append(schedule.get_last_lr()[0])

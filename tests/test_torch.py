@@ -2190,6 +2190,48 @@ def test_resumed_schedules(kind: str, rows: Any) -> None:
     assert ends == [mine.state_dict()["param_groups"]] * 2
 
 
+def _warm(library: Any, own: bool) -> list[list[float]]:
+    """The rates under a schedule of the user's own, as the widely copied GradualWarmupScheduler is one."""
+
+    class Warm(library.optim.lr_scheduler.LRScheduler):  # type: ignore[misc]
+        def __init__(self, later: Any) -> None:
+            self.later = later
+            super().__init__(later.optimizer)
+
+        def get_lr(self) -> list[float]:
+            if self.last_epoch > 3:
+                self.later.base_lrs = [2 * base for base in self.base_lrs]
+                return list(self.later.get_last_lr())
+            return [base * (1 + self.last_epoch / 3) for base in self.base_lrs]
+
+        def step(self, epoch: int | None = None) -> None:
+            if self.last_epoch > 3:
+                self.later.step()
+                self._last_lr = self.later.get_last_lr()
+            elif own:
+                self.last_epoch += 1
+                for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+                    group["lr"] = rate
+            else:
+                super().step(epoch)
+
+    optimizer = _two_groups(library, "SGD")
+    schedule = Warm(library.optim.lr_scheduler.CosineAnnealingLR(optimizer, 5))
+    rates = []
+    for _ in range(9):
+        optimizer.step()
+        schedule.step()
+        rates.append([group["lr"] for group in optimizer.param_groups])
+    return [*rates, schedule.get_last_lr()]
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_schedule_of_ones_own_hands_over_to_another(own: bool) -> None:
+    """By the rates that the other set last; and with a step() of its own, which reads the first rates."""
+    for rates, theirs in zip(_warm(nc, own), _warm(torch, own), strict=True):
+        assert rates == pytest.approx(theirs, rel=1e-9, abs=1e-15)
+
+
 def test_warm_up_as_a_sequence() -> None:
     mine, other = _two_groups(nc, "SGD"), _two_groups(torch, "SGD")
     schedule = nc.optim.WarmUp(nc.optim.CosineAnnealingLR(mine, 30), 6, 0.2)

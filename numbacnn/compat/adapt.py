@@ -48,9 +48,7 @@ def adapt() -> None:
         optimizer.__init__ = ignoring(optimizer.__init__, "foreach", "fused", "capturable")
     for schedule in _classes(optim.lr_scheduler, optim.lr_scheduler.LRScheduler):
         schedule.__init__ = ignoring(schedule.__init__, "verbose")
-    base = optim.lr_scheduler.LRScheduler  # whose private names schedules of the user's own read
-    base._get_lr_called_within_step = True  # type: ignore[attr-defined]
-    base._last_lr = property(base.get_last_lr, lambda schedule, rates: None)  # type: ignore[attr-defined]
+    optim.lr_scheduler.LRScheduler._get_lr_called_within_step = True  # type: ignore[attr-defined]  # which the user's own read
     for name in ("is_mps", "is_quantized", "is_sparse", "is_xpu"):
         setattr(Tensor, name, False)
     Tensor.data_ptr = _address  # type: ignore[attr-defined]

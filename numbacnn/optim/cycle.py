@@ -42,12 +42,12 @@ class CosineAnnealingLR(Schedule):
 
     def get_lr(self) -> list[float]:
         if self._begins or self.last_epoch == 0:
-            return self.get_last_lr()
+            return self._rates()
         share, before = self._share(self.last_epoch), self._share(self.last_epoch - 1)
         if before == 0:  # up from eta_min, by what there was at the beginning
-            return [rate + (base - self.eta_min) * share for rate, base in zip(self.get_last_lr(), self.base_lrs)]
+            return [rate + (base - self.eta_min) * share for rate, base in zip(self._rates(), self.base_lrs)]
         # a rate that was set by hand below eta_min would go down to below 0
-        return [max(self.eta_min + (rate - self.eta_min) * (share / before), 0.0) for rate in self.get_last_lr()]
+        return [max(self.eta_min + (rate - self.eta_min) * (share / before), 0.0) for rate in self._rates()]
 
     def _from_base(self) -> list[float]:
         return [self.eta_min + (base - self.eta_min) * self._share(self.last_epoch) for base in self.base_lrs]

@@ -57,12 +57,14 @@ class Schedule:
 
     _in_groups: ClassVar[dict[str, str]] = {"base_lrs": "initial_lr"}
     """Settings that have a value for each group, and the key in the group that holds it."""
-    _unsaved: ClassVar[tuple[str, ...]] = ("optimizer",)
+    _unsaved: ClassVar[tuple[str, ...]] = ("optimizer", "_last_lr")
     """Attributes that are no part of the state."""
     _begins = False
     """Whether the schedule is being made: it does not go a step on then, but sets the rates of where it begins."""
     last_epoch: int
     """The number of steps taken."""
+    _last_lr: list[float] | None = None
+    """The rates that its last step set."""
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1, **settings: Any) -> None:
         op = type(self).__name__
@@ -81,6 +83,7 @@ class Schedule:
         """Set the rates of where the schedule begins."""
         self._begins = True
         try:
+            self._adopt_groups()  # before a step() of the user's own, which may read base_lrs
             self.step()
         finally:
             del self._begins
@@ -104,7 +107,8 @@ class Schedule:
     @base_lrs.setter
     def base_lrs(self, rates: list[float]) -> None:
         judge_rates(type(self).__name__, "base_lrs", rates, len(self.optimizer.param_groups))
-        self._take({"base_lrs": rates})
+        for group, rate in zip(self.optimizer.param_groups, rates):
+            group[self._in_groups["base_lrs"]] = rate
 
     def get_lr(self) -> list[float]:
         """The rates of the parameter groups after ``last_epoch`` steps; their rates of now are those after one step less.
@@ -122,12 +126,20 @@ class Schedule:
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         for group, rate in zip(self.optimizer.param_groups, self.get_lr() if epoch is None else self._from_base(), strict=True):
             group["lr"] = rate
+        self._last_lr = self._rates()
 
     def _from_base(self) -> list[float]:
         """The rates after ``last_epoch`` steps, whatever the rates of now are."""
         return self.get_lr()
 
     def get_last_lr(self) -> list[float]:
+        """The rate that the last step set for each parameter group; before it, and after a state was loaded, the rate as it is now.
+
+        Where several schedules share an optimiser, or a rate was set by hand since, the groups may have others.
+        """
+        return self._rates() if self._last_lr is None else self._last_lr
+
+    def _rates(self) -> list[float]:
         """The rate of each parameter group as it is now."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
@@ -178,6 +190,7 @@ class Schedule:
 
     def _take(self, values: Mapping[str, Any]) -> None:
         """Take judged values over: into the groups, a schedule within, or attributes."""
+        self._last_lr = None
         for name, value in values.items():
             mine = vars(self).get(name)
             if name in self._in_groups:
@@ -225,7 +238,7 @@ class _Multiplies(Schedule):
         raise NotImplementedError
 
     def get_lr(self) -> list[float]:
-        return [rate * self._factor(self.last_epoch) for rate in self.get_last_lr()]
+        return [rate * self._factor(self.last_epoch) for rate in self._rates()]
 
     def _from_base(self) -> list[float]:
         share = math.prod(map(self._factor, range(self.last_epoch + 1)))
@@ -236,7 +249,7 @@ class _Continues(_Multiplies):
     """One that leaves the rate as it is where it begins after ``last_epoch`` steps: the optimiser's state has brought it already."""
 
     def get_lr(self) -> list[float]:
-        return self.get_last_lr() if self._begins and self.last_epoch > 0 else super().get_lr()
+        return self._rates() if self._begins and self.last_epoch > 0 else super().get_lr()
 
 
 class StepLR(_Multiplies):
@@ -453,4 +466,4 @@ class MultiplicativeLR(_ByFunction):
 
     def get_lr(self) -> list[float]:
         factors = [1.0] * len(self.base_lrs) if self._begins else self._given(self.last_epoch)
-        return [rate * factor for rate, factor in zip(self.get_last_lr(), factors)]
+        return [rate * factor for rate, factor in zip(self._rates(), factors)]

@@ -35,7 +35,7 @@ class _Several(Schedule):
         return list(schedulers), optimizer
 
     def get_lr(self) -> list[float]:
-        return self.get_last_lr()
+        return self._rates()
 
 
 def _judge_no_epoch(op: str, epoch: Any) -> None:
@@ -153,7 +153,7 @@ class WarmUp(Schedule):
     def __init__(self, schedule: Schedule, steps: int, start_factor: float = 0.1) -> None:
         if not isinstance(schedule, Schedule) or isinstance(schedule, (ReduceLROnPlateau, _Several)):
             raise TypeError(message("WarmUp", "a schedule to go on with", type(schedule).__name__))
-        rates = schedule.get_last_lr()
+        rates = schedule._rates()
         super().__init__(schedule.optimizer, -1, schedule=schedule, steps=steps, start_factor=start_factor, warm_lrs=rates)
 
     def _check(self, op: str, settings: Mapping[str, Any]) -> None:
@@ -177,9 +177,10 @@ class WarmUp(Schedule):
         else:
             self.schedule.step()
             self.last_epoch += 1
+            self._last_lr = self._rates()
 
     def get_lr(self) -> list[float]:
         before, now = (line(step, self.steps, self.start_factor, 1.0) for step in (self.last_epoch - 1, self.last_epoch))
         if self.last_epoch == 0 or before == 0:  # 0 can't be multiplied
             return [group["warm_lr"] * now for group in self.optimizer.param_groups]
-        return [rate * (now / before) for rate in self.get_last_lr()]
+        return [rate * (now / before) for rate in self._rates()]
