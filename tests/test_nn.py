@@ -1014,8 +1014,8 @@ def test_initialisers_give_what_they_say() -> None:
     (ValueError, lambda: F.pairwise_distance(W2, W2, math.nan), "[norm] expected p as a number, or 'fro'; received nan."),
     (
         nc.ShapeError,
-        lambda: nn.Dropout2d()(W2),
-        "[Dropout2d] expected input of 3 or 4 axes: channels, and a batch before them; received input (2, 3).",
+        lambda: nn.Dropout2d()(W2[0]),
+        "[Dropout2d] expected input of 3 or 4 axes: channels, and a batch before them; received input (3,).",
     ),
     (
         nc.ShapeError,
@@ -1060,6 +1060,15 @@ def test_dropout_of_channels() -> None:
             assert 0 < (y == 0).mean() < 0.5
             assert layer.eval()(x) is x
             layer.train()
+
+
+def test_dropout_of_channels_behind_a_flatten() -> None:
+    """(N, C) of many an old network, PyTorch's own example for MNIST among them: each element is a channel of its own."""
+    nc.manual_seed(0)
+    for layer in (nn.Dropout2d(0.25), nn.Dropout3d(0.25)):
+        y = layer(nc.ones(20, 30)).numpy()
+        assert set(np.unique(y)) == {0, np.float32(1 / 0.75)} and 0.1 < (y == 0).mean() < 0.4
+        assert layer.eval()(nc.ones(20, 30)).min() == 1
 
 
 def test_containers_by_name_and_of_parameters() -> None:

@@ -40,6 +40,8 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
 def dropout_channels(op: str, input: Tensor, p: float, training: bool, axes: int) -> Tensor:
     """:func:`dropout` of whole channels (N, C, ...) or (C, ...), in front of so many axes."""
     check_dtypes(op, input)
+    if input.ndim == 2 and axes > 1:  # (N, C) behind a Flatten, as in many an old network
+        return dropout(input, p, training)
     if input.ndim not in (axes + 1, axes + 2):
         expected = f"input of {axes + 1} or {axes + 2} axes: channels, and a batch before them"
         raise ShapeError(message(op, expected, f"input {input.shape}"))
