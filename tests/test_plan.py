@@ -1337,10 +1337,15 @@ def test_values_that_are_judged_too_late_have_no_plan():
         assert reason in nc.explain(compiled)
 
 
-@pytest.mark.parametrize("index", ["mask", "mixed", "list"])
+@pytest.mark.parametrize("index", ["mask", "mixed", "list", "number"])
 def test_indices_that_have_no_plan(index):
     def pick(x, y):
-        return {"mask": lambda: x[x > 0], "mixed": lambda: x[:, y], "list": lambda: x[[0, 2]]}[index]()
+        return {"mask": lambda: x[x > 0], "mixed": lambda: x[:, y], "list": lambda: x[[0, 2]], "number": lambda: blank(x, y.max())}[index]()
+
+    def blank(x, k):
+        x = x * 1
+        x[k].fill_(0)
+        return x
 
     compiled = nc.compile(pick)
     for i in range(5):
@@ -1351,6 +1356,7 @@ def test_indices_that_have_no_plan(index):
         "mask": "values are read",
         "mixed": "an index holds a mask, or arrays beside slices or numbers",
         "list": "a tensor or array is used that was made outside the step: pass it as an argument",
+        "number": "an index is a Tensor of one number, which Python reads",
     }[index]
     assert plans(compiled) == 0
     assert reason in nc.explain(compiled)
@@ -1459,6 +1465,9 @@ def test_values_that_are_read_have_no_plan(read):
 def test_a_rate_that_is_returned_has_no_plan(kind):
     net, optimiser = linear()
     schedule = nc.optim.StepLR(optimiser, 1, 0.5)
+    group = optimiser.param_groups[0]
+    schedule.step()
+    group["lr"] = 0.4  # which the schedule has not set
     functions = {
         "step": lambda x, y: (train(net, optimiser, x, y), optimiser.param_groups[0]["lr"])[1],
         "look": lambda x, y: (net(x), optimiser.param_groups[0]["lr"])[1],
@@ -1468,8 +1477,9 @@ def test_a_rate_that_is_returned_has_no_plan(kind):
     compiled = nc.compile(functions[kind])
     for i in range(12):
         if i >= 6:
-            optimiser.param_groups[0].update(lr=0.2, momentum=0.7)
-        assert compiled(*batch(i)) == optimiser.param_groups[0]["momentum" if kind == "momentum" else "lr"]
+            group.update(lr=0.2, momentum=0.7)
+            schedule.step()
+        assert compiled(*batch(i)) == {"momentum": group["momentum"], "schedule": schedule.get_last_lr()[0]}.get(kind, group["lr"])
     assert "it returns a number that an optimiser or a schedule may change" in nc.explain(compiled)
 
 

@@ -2004,6 +2004,8 @@ def test_indices_pick_the_same() -> None:
         np.testing.assert_array_equal(nc.tensor(a)[our_index].numpy(), picked.numpy(), str((shape, index)))
         x, z = nc.zeros(*shape), torch.zeros(*shape)
         x[our_index], z[their_index] = nc.tensor(picked.numpy() + 1), picked + 1
+        x[our_index].mul_(3)  # through a view, where it is one
+        z[their_index].mul_(3)
         np.testing.assert_array_equal(x.numpy(), z.numpy(), str((shape, index)))
         with contextlib.suppress(IndexError):
             plain = tuple(np.asarray(i) if isinstance(i, np.ndarray) else i for i in index)

@@ -98,7 +98,8 @@ def _rates(tape: Tape) -> set[float]:
     found = {number for live in tape.lives if live.kind != "draw" for number in live.array.reshape(-1).tolist()}
     for holder in tape.reached.held((Optimizer, Schedule)):
         optimiser = holder.optimizer if isinstance(holder, Schedule) else holder
-        values = [value for group in optimiser.param_groups for value in group.values()] + [getattr(holder, "last_epoch", None)]
+        values = [value for group in optimiser.param_groups for value in group.values()]
+        values += [getattr(holder, "last_epoch", None), *(getattr(holder, "_last_lr", None) or ())]
         for value in values:
             found.update(v for v in (value if isinstance(value, tuple) else (value,)) if type(v) in (int, float))
     return found

@@ -182,9 +182,13 @@ def _as_entry(entry: Any, device: str) -> Any:
         if device != backends.DEFAULT:
             refuse("an index is an array, which the host reads")
         if now.tape is not None and isinstance(held, np.ndarray) and held.dtype.kind in "iu" and held.dtype != np.uint8:
-            return held if is_constant(held) else backends.get(backends.DEFAULT).astype(held, held.dtype)  # in memory of the plan
+            if held.ndim:
+                return held if is_constant(held) else backends.get(backends.DEFAULT).astype(held, held.dtype)  # in memory of the plan
+            refuse("an index is a Tensor of one number, which Python reads")
         array = np.array(entry)  # a copy: backward must see what forward saw
-        return array.astype(np.bool_) if array.dtype == np.uint8 else array  # a mask, as in PyTorch
+        if array.dtype == np.uint8:
+            return array.astype(np.bool_)  # a mask, as in PyTorch
+        return int(array) if not array.ndim and array.dtype.kind in "iu" else array  # an int gives a view, which can be written
     if not isinstance(entry, (list, tuple, range)):
         return _integer(entry)
     try:
