@@ -527,6 +527,9 @@ def test_a_factor_may_stand_first() -> None:
     assert torch.add(x, 2, y).tolist() == x.clone().add_(2, y).tolist() == x.add(y, alpha=2).tolist() == [7.0, 10.0]
     assert x.sub(2, y).tolist() == [-5.0, -6.0] and x.clone().addcmul_(2, y, y).tolist() == [19.0, 34.0]
     assert torch.addcdiv(x, -1, y, x).tolist() == [-2.0, 0.0] and x.add(1).tolist() == [2.0, 3.0]
+    z, a, b = nc.ones(1, 1), nc.tensor([[1.0, 2.0]]), nc.tensor([[3.0], [4.0]])
+    assert z.clone().addmm_(1, -2, a, b).item() == torch.addmm(1, z, -2, a, b).item() == torch.addmm(z, a, b, alpha=-2).item() == -21
+    assert z.addmm(2, a, b).item() == 13 and z[0].addmv(2, 3, a, b[:, 0]).item() == z[None].baddbmm(2, 3, a[None], b[None]).item() == 35
 
 
 def test_gradients_of_several_tensors() -> None:

@@ -39,17 +39,19 @@ def ignoring(function: Callable[..., Any], *names: str) -> Callable[..., Any]:
 
 
 NUMBERS = {"add": "alpha", "add_": "alpha", "addcdiv": "value", "addcdiv_": "value", "addcmul": "value", "addcmul_": "value"}
-NUMBERS |= {"sub": "alpha", "sub_": "alpha"}
-"""Methods whose factor stood before the tensors it multiplies until PyTorch 1.5, and what it is called now."""
+NUMBERS |= {"sub": "alpha", "sub_": "alpha"} | dict.fromkeys(("addmm", "addmm_", "addmv", "baddbmm"), "beta alpha")
+"""Methods whose factors stood before the tensors they multiply until PyTorch 1.5, and what they are called now."""
 
 
-def number_last(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+def number_last(function: Callable[..., Any], names: str) -> Callable[..., Any]:
     """``x.add_(-rate, gradient)`` as ``x.add_(gradient, alpha=-rate)``."""
 
     @functools.wraps(function)
     def call(*args: Any, **options: Any) -> Any:
-        if len(args) > 2 and not isinstance(args[1], Tensor):
-            args, options = (args[0], *args[2:]), {name: args[1], **options}
+        tensors = [arg for arg in args if isinstance(arg, Tensor)]
+        if 1 < len(tensors) < len(args) and args[-1] is tensors[-1]:
+            factors = [arg for arg in args if not isinstance(arg, Tensor)]
+            args, options = tuple(tensors), {**dict(zip(names.split(), factors)), **options}
         return function(*args, **options)
 
     return call
