@@ -532,6 +532,23 @@ def test_a_factor_may_stand_first() -> None:
     assert z.addmm(2, a, b).item() == 13 and z[0].addmv(2, 3, a, b[:, 0]).item() == z[None].baddbmm(2, 3, a[None], b[None]).item() == 35
 
 
+def test_a_function_that_may_write_in_place() -> None:
+    from numbacnn.compat.torch.autograd.function import InplaceFunction
+
+    class Sign(InplaceFunction):
+        @staticmethod
+        def forward(ctx: object, x: nc.Tensor, inplace: bool = False) -> nc.Tensor:
+            return x.sign()
+
+        @staticmethod
+        def backward(ctx: object, g: nc.Tensor) -> tuple[nc.Tensor, None]:
+            return g, None
+
+    x = nc.tensor([-2.0, 3.0], requires_grad=True)
+    Sign.apply(x, False).sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0]
+
+
 def test_gradients_of_several_tensors() -> None:
     import numbacnn.compat.torch as torch
 

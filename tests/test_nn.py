@@ -77,6 +77,14 @@ def test_registration_order_and_names() -> None:
     assert net.nothing is None and {"first", "count", "nothing"} <= set(dir(net))
 
 
+def test_a_parameter_has_attributes_of_ones_own() -> None:
+    """A binarised network's real weights, as many keep them."""
+    layer = nn.Linear(2, 1)
+    assert not hasattr(layer.weight, "org")
+    layer.weight.org = layer.weight.data.clone()
+    assert [hasattr(p, "org") for p in layer.double().parameters()] == [True, False] and list(layer.state_dict()) == ["weight", "bias"]
+
+
 def test_attributes_move_between_the_tables() -> None:
     net = nn.Module()
     net.x = 3

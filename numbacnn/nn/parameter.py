@@ -23,7 +23,7 @@ class Parameter(Tensor):
     True
     """
 
-    __slots__ = ()
+    __slots__ = ("__dict__",)  # for attributes of one's own, as binarised networks keep their real weights in one
     is_parameter = True
 
     @judged
