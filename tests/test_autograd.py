@@ -912,6 +912,9 @@ def test_what_a_function_can_get_wrong() -> None:
         z.sum().backward()
     with exactly(TypeError, "[Scaled] expected Scaled.apply(...); received Scaled(...); a Function has no objects."):
         Scaled(x, x, flag=True)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="a Function has no objects"):
+        Scaled()(x, x)
+    assert Scaled().apply(y, y, True).tolist() == Scaled.apply(y, y, True).tolist()
     for t, received in ((x, "a leaf with a gradient"), (y[:1], "a view")):
         text = f"[mark_dirty] expected a result that owns its memory; received {received}; write to a clone()."
         with exactly(RuntimeError, text):

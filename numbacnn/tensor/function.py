@@ -201,7 +201,14 @@ class Function:
     replayed."""
 
     def __new__(cls, *args: Any, **options: Any) -> Any:
-        raise TypeError(message(cls.__name__, f"{cls.__name__}.apply(...)", f"{cls.__name__}(...)", "a Function has no objects"))
+        """Without arguments an object that holds nothing: ``Square().apply(x)``, as some write, is ``Square.apply(x)``."""
+        if args or options:
+            raise TypeError(message(cls.__name__, f"{cls.__name__}.apply(...)", f"{cls.__name__}(...)", "a Function has no objects"))
+        return super().__new__(cls)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Refused, as calling the class with arguments is."""
+        return type(self)(*args, **options)
 
     @staticmethod
     def forward(ctx: Any, *args: Any) -> Any:
