@@ -27,7 +27,7 @@ from numbacnn import cli, nn
 from numbacnn.compat import adapt
 from numbacnn.compat.check import check, everywhere
 from numbacnn.compat.modules import Missing, find, mirror
-from numbacnn.compat.table import DIFFERENT, LEFT_OUT, METHODS, MODULES, RENAMED
+from numbacnn.compat.table import ABSENT, DIFFERENT, LEFT_OUT, METHODS, MODULES, RENAMED
 from numbacnn.tensor import text
 
 
@@ -70,6 +70,21 @@ def test_a_missing_name_says_what_is_nearest(name: str) -> None:
         Missing, match="^" + re.escape(f"[compat] expected a name that numbacnn has; received {name}; {MISSING[name]}") + "$"
     ):
         find(name)
+
+
+def test_a_missing_class_may_be_named() -> None:
+    """As in ``isinstance``, and in tables of optimisers; making one of it fails."""
+    import numbacnn.compat.torch as torch
+
+    assert not isinstance(nn.Linear(1, 1), (torch.nn.GroupNorm, torch.nn.modules.conv.ConvTranspose2d))
+    for module, names in ABSENT.items():
+        for name in names.split():
+            kind = getattr(mirror(module), name)
+            with pytest.raises(Missing, match=rf"^\[compat\] expected a name that numbacnn has; received {module}\.{name}; "):
+                kind(2, lr=0.1)
+            with pytest.raises(Missing):
+                find(f"{module}.{name}")
+            assert name not in dir(mirror(module))
 
 
 def test_a_missing_name_is_an_attribute_error_and_an_import_error() -> None:
@@ -525,6 +540,11 @@ def test_a_factor_may_stand_first() -> None:
 
     x, y = nc.tensor([1.0, 2.0]), nc.tensor([3.0, 4.0])
     assert torch.add(x, 2, y).tolist() == x.clone().add_(2, y).tolist() == x.add(y, alpha=2).tolist() == [7.0, 10.0]
+    m = torch.ones(2, 2)
+    many = m[None].baddbmm(3, 2, m[None], m[None])
+    for product in (m.addmm(3, 2, m, m), torch.addmm(3, m, 2, m, m), m.clone().addmm_(3, 2, m, m), many[0]):
+        assert product.tolist() == [[7.0, 7.0], [7.0, 7.0]]
+    assert m.addmm(3, m, m).tolist() == [[5.0, 5.0], [5.0, 5.0]]
     assert x.sub(2, y).tolist() == [-5.0, -6.0] and x.clone().addcmul_(2, y, y).tolist() == [19.0, 34.0]
     assert torch.addcdiv(x, -1, y, x).tolist() == [-2.0, 0.0] and x.add(1).tolist() == [2.0, 3.0]
     z, a, b = nc.ones(1, 1), nc.tensor([[1.0, 2.0]]), nc.tensor([[3.0], [4.0]])

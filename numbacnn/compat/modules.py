@@ -5,18 +5,36 @@ from __future__ import annotations
 import difflib
 import pkgutil
 from collections.abc import Iterable, Iterator
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from ..errors import message
 from .arguments import ignoring
-from .table import IGNORED, LEFT_OUT, MODULES, RENAMED
+from .table import ABSENT, IGNORED, LEFT_OUT, MODULES, RENAMED
 
 __all__ = ["Missing", "find", "hint", "mirror", "missing", "prefixes"]
 
 
 class Missing(AttributeError):
     """A name of PyTorch or torchvision that is not here."""
+
+
+class Absent:
+    """What stands for a class that is not here: nothing is one, and none can be made."""
+
+    name: str
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        raise Missing(missing(self.name))
+
+
+def _absent(module: str) -> SimpleNamespace:
+    """Classes that a module lacks; it lists none of them."""
+    names = ABSENT[module].split()
+    return SimpleNamespace(__all__=[], **{name: type(name, (Absent,), {"name": f"{module}.{name}"}) for name in names})
+
+
+absent_layers, absent_optimizers = _absent("torch.nn"), _absent("torch.optim")
 
 
 class Mirror(ModuleType):
@@ -118,6 +136,8 @@ def find(full: str) -> Any:
             raise
         except AttributeError:
             raise Missing(missing(".".join([first, *rest[: i + 1]]))) from None
+    if isinstance(found, type) and issubclass(found, Absent):
+        raise Missing(missing(full))
     return found
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["DIFFERENT", "IGNORED", "LEFT_OUT", "METHODS", "MODULES", "OF_MODULES", "RENAMED"]
+__all__ = ["ABSENT", "DIFFERENT", "IGNORED", "LEFT_OUT", "METHODS", "MODULES", "OF_MODULES", "RENAMED"]
 
-_NN = ("numbacnn.compat.layers", "numbacnn.nn")
+_NN = ("numbacnn.compat.layers", "numbacnn.nn", "numbacnn.compat.modules:absent_layers")
 _DATASETS = ("cifar", "folder", "mnist", "stl10", "svhn", "vision")
 
 MODULES: dict[str, tuple[str, ...]] = {
@@ -33,7 +33,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torch.nn.modules.utils": ("numbacnn.compat.layers:sizes",),
     "torch.nn.utils": ("numbacnn.nn.utils",),
     "torch.onnx": (),
-    "torch.optim": ("numbacnn.optim",),
+    "torch.optim": ("numbacnn.optim", "numbacnn.compat.modules:absent_optimizers"),
     "torch.optim.lr_scheduler": ("numbacnn.optim.lr_scheduler",),
     "torch.optim.optimizer": ("numbacnn.compat.tensors:optimizer", "numbacnn.optim"),
     "torch.random": ("numbacnn.random",),
@@ -75,6 +75,7 @@ for _outer, _names in _FILES.items():  # each offers all of the module that it i
     MODULES |= {f"{_outer}.{name}": MODULES[_outer] for name in _names.split()}
 
 RENAMED = {
+    "torch.autograd.function.InplaceFunction": "torch.autograd.Function",
     "torch.ger": "torch.outer",
     "torch.nn.NLLLoss2d": "torch.nn.NLLLoss",
     "torch.nn.modules.conv._ConvNd": "torch.nn.Conv2d",
@@ -96,6 +97,20 @@ IGNORED = {
     "torch.save": "pickle_module pickle_protocol _use_new_zipfile_serialization",
 }
 """Arguments of functions that change nothing here."""
+
+ABSENT = {
+    "torch.nn": """
+        AdaptiveAvgPool1d AdaptiveAvgPool3d AdaptiveMaxPool1d AdaptiveMaxPool3d AlphaDropout AvgPool1d AvgPool3d BatchNorm3d Bilinear
+        ConstantPad1d ConstantPad2d ConstantPad3d Conv1d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d Embedding EmbeddingBag Fold
+        GRU GRUCell GroupNorm InstanceNorm1d InstanceNorm2d InstanceNorm3d LSTM LSTMCell LayerNorm LocalResponseNorm MaxPool1d MaxPool3d
+        MaxUnpool1d MaxUnpool2d MaxUnpool3d MultiheadAttention PixelShuffle PixelUnshuffle RMSNorm RNN RNNBase RNNCell ReflectionPad1d
+        ReflectionPad2d ReflectionPad3d ReplicationPad1d ReplicationPad2d ReplicationPad3d SyncBatchNorm Transformer TransformerDecoder
+        TransformerDecoderLayer TransformerEncoder TransformerEncoderLayer Unfold Upsample UpsamplingBilinear2d UpsamplingNearest2d
+        ZeroPad1d ZeroPad2d ZeroPad3d
+    """,
+    "torch.optim": "ASGD Adafactor Adamax LBFGS RAdam Rprop SparseAdam",
+}
+"""Classes that are not here, but that much code names without making one: ``isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))``."""
 
 _FLOATS = "the library computes in float32 and float64"
 LEFT_OUT: dict[str, str] = {
