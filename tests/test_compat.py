@@ -72,6 +72,21 @@ def test_a_missing_name_says_what_is_nearest(name: str) -> None:
         find(name)
 
 
+def test_schedules_of_ones_own_ask_whether_they_are_within_a_step() -> None:
+    """As those copied from PyTorch since 1.4 do, to warn."""
+    from numbacnn.compat.torch.optim.lr_scheduler import _LRScheduler
+    from numbacnn.compat.torch.optim.sgd import SGD
+
+    class Halves(_LRScheduler):  # type: ignore[misc, valid-type]
+        def get_lr(self) -> list[float]:
+            assert self._get_lr_called_within_step
+            return [base / 2**self.last_epoch for base in self.base_lrs]
+
+    schedule = Halves(SGD([nc.zeros(1)], lr=1.0))
+    schedule.step()
+    assert schedule.get_last_lr() == [0.5]
+
+
 def test_a_missing_class_may_be_named() -> None:
     """As in ``isinstance``, and in tables of optimisers; making one of it fails."""
     import numbacnn.compat.torch as torch

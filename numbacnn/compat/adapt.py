@@ -46,6 +46,7 @@ def adapt() -> None:
     nn.Conv2d._conv_forward = _conv_forward  # type: ignore[attr-defined]
     for optimizer in _classes(optim, optim.Optimizer):
         optimizer.__init__ = ignoring(optimizer.__init__, "foreach", "fused", "capturable")
+    optim.lr_scheduler.LRScheduler._get_lr_called_within_step = True  # type: ignore[attr-defined] # which a get_lr of the user's own asks
     for schedule in _classes(optim.lr_scheduler, optim.lr_scheduler.LRScheduler):
         schedule.__init__ = ignoring(schedule.__init__, "verbose")
     optim.lr_scheduler.LRScheduler._get_lr_called_within_step = True  # type: ignore[attr-defined]  # which the user's own read

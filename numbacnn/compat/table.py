@@ -66,6 +66,7 @@ _FILES = {
     "torch.nn": "modules parallel parameter",
     "torch.nn.modules": "activation container conv dropout linear loss module padding pooling upsampling",
     "torch.nn.utils": "clip_grad",
+    "torch.optim": "adadelta adagrad adam adamw nadam rmsprop sgd",
     "torch.utils.data": "dataloader dataset sampler",
     "torch.utils.tensorboard": "writer",
     "torchvision.models": "resnet vgg",
