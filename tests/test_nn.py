@@ -437,6 +437,14 @@ def test_repr_is_pytorchs() -> None:
         "MSELoss()",
         "BCEWithLogitsLoss()",
     ]
+
+    class Told(nn.Module):
+        def extra_repr(self) -> str:
+            return "two\nlines"
+
+    assert repr(nn.Sequential(Told())) == "Sequential(\n  (0): Told(\n    two\n    lines\n  )\n)"
+    assert repr(nn.ParameterList([nc.ones(2, 3)])) == "ParameterList(\n    (0): Parameter containing: [float32 of size 2x3]\n)"
+    assert repr(nn.ParameterList()) == "ParameterList()"
     assert repr(nn.Parameter(nc.ones(2))).startswith("Parameter containing:\ntensor([1., 1.]")
 
 

@@ -294,6 +294,9 @@ class ParameterList(Module):
     def __setitem__(self, index: int, parameter: Any) -> None:
         self.register_parameter(self._name(index), parameter if isinstance(parameter, Parameter) else Parameter(parameter))
 
+    def _child_lines(self) -> list[str]:
+        return [f"  ({name}): Parameter containing: [{p.dtype} of size {'x'.join(map(str, p.shape))}]" for name, p in enumerate(self)]
+
     def _name(self, index: int) -> str:
         position = operator.index(index)
         if not -len(self) <= position < len(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
@@ -562,11 +563,11 @@ class Module:
         return [f"({name}): {child!r}" for name, child in self._modules.items()]
 
     def __repr__(self) -> str:
-        extra = self.extra_repr()
-        children = [line.replace("\n", "\n  ") for line in self._child_lines()]
-        if not children:
+        extra, children = self.extra_repr(), self._child_lines()
+        if not children and "\n" not in extra:
             return f"{type(self).__name__}({extra})"
-        return f"{type(self).__name__}(\n  " + "\n  ".join([*([extra] if extra else []), *children]) + "\n)"
+        inner = "\n".join([*([extra] if extra else []), *children])
+        return f"{type(self).__name__}(\n{textwrap.indent(inner, '  ')}\n)"
 
 
 def _loaded(name: str, value: Any) -> Tensor:
