@@ -820,6 +820,11 @@ def test_check_lists_names_without_running_them(tmp_path: Path, capsys: pytest.C
         np.fft.fft(1)
         np.linalg.svd(1), re.compile(1), Image.new("RGB", 1), queue.put(1)
         torch.nn.Linear(1, 1)._new()
+        import torch.utils.data as data
+        def download(url, layers):
+            data = urllib.request.urlopen(url)
+            return data.read(), layers.Conv4d, (lambda nn: nn.Conv5d), data.DataLoader
+        async def upload(): data.Sampler
     """))  # fmt: skip
     (tmp_path / "bad.py").write_text("def (")
     for folder in (".venv", "site-packages"):
@@ -830,6 +835,7 @@ def test_check_lists_names_without_running_them(tmp_path: Path, capsys: pytest.C
     assert set(report.missing) == {".histc", "torch.nn.FractionalMaxPool2d", "torch.nn.Conv2D", "torch.nn.Conv2d(color=)"}
     assert report.missing["torch.nn.Conv2D"] == "the nearest is torch.nn.Conv2d"
     assert set(report.different) == {"torch.manual_seed"} and [Path(file).name for file in report.unread] == ["bad.py"]
+    assert "torch.utils.data.Sampler" in report.used and "torch.utils.data.DataLoader" not in report.used  # a variable has that name there
     assert report.used["torch.nn.Conv2D"] == [f"{tmp_path / 'model.py'}:15"] and "torchvision.models.resnet18" in report.used
     assert cli.main(["check", str(tmp_path)]) == 1
     shown = capsys.readouterr().out

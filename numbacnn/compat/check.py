@@ -110,6 +110,15 @@ def _defined(tree: ast.AST) -> Iterator[str]:
             yield node.attr
 
 
+def _bound(function: ast.AST) -> Iterator[str]:
+    """What the parameters and variables of a function are called, whatever these names mean outside."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
 def _judge(report: Report, full: str, keywords: list[str], place: str) -> None:
     report.used.setdefault(full, []).append(place)
     if full.startswith("."):
@@ -206,6 +215,14 @@ class Uses(ast.NodeVisitor):
         if full and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             self.names[node.targets[0].id] = full  # F = nn.functional
         self.generic_visit(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
+        outer, inner = self.names, {*_bound(node)}
+        self.names = {name: full for name, full in outer.items() if name not in inner}
+        self.generic_visit(node)
+        self.names = outer
+
+    visit_AsyncFunctionDef = visit_Lambda = visit_FunctionDef
 
     def visit_Call(self, node: ast.Call) -> None:
         full = self._full(node.func)
