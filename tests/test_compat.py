@@ -549,6 +549,17 @@ def test_results_go_where_out_says() -> None:
             function(x, x if function is torch.add else 1, out=wrong)
 
 
+def test_what_is_written_is_cast() -> None:
+    x = nc.zeros(3, dtype="int64")
+    x[:2] = nc.tensor([1.5, -2.5])
+    x[nc.tensor([False, False, True])] = nc.tensor(True)
+    assert x.tolist() == [1, -2, 1]
+    y, z = nc.zeros(2), nc.ones(1, dtype="float64", requires_grad=True)
+    y[1:] = z * 2
+    y.sum().backward()
+    assert y.tolist() == [0, 2] and z.grad is not None and z.grad.tolist() == [2.0]
+
+
 def test_a_factor_may_stand_first() -> None:
     """As until PyTorch 1.5."""
     import numbacnn.compat.torch as torch

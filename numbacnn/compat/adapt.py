@@ -38,6 +38,7 @@ def adapt() -> None:
         setattr(kind, "to", _to(kind.to))  # noqa: B010
         setattr(kind, "cuda", _numbered(kind.cuda))  # noqa: B010
         setattr(kind, "type", _type)  # noqa: B010
+    setattr(Tensor, "__setitem__", _casting(Tensor.__setitem__))  # noqa: B010
     for name, factor in NUMBERS.items():
         setattr(Tensor, name, number_last(getattr(Tensor, name), factor))
     for layer in LAYERS:
@@ -49,7 +50,6 @@ def adapt() -> None:
     optim.lr_scheduler.LRScheduler._get_lr_called_within_step = True  # type: ignore[attr-defined] # which a get_lr of the user's own asks
     for schedule in _classes(optim.lr_scheduler, optim.lr_scheduler.LRScheduler):
         schedule.__init__ = ignoring(schedule.__init__, "verbose")
-    optim.lr_scheduler.LRScheduler._get_lr_called_within_step = True  # type: ignore[attr-defined]  # which the user's own read
     for name in ("is_mps", "is_quantized", "is_sparse", "is_xpu"):
         setattr(Tensor, name, False)
     Tensor.data_ptr = _address  # type: ignore[attr-defined]
@@ -95,6 +95,16 @@ def _unknown_of_modules(look_up: Callable[..., Any]) -> Callable[..., Any]:
             raise
 
     return __getattr__
+
+
+def _casting(write: Callable[..., None]) -> Callable[..., None]:
+    """``x[index] = value`` in the dtype of ``x``: PyTorch drops a tensor's fractions, which the library refuses."""
+
+    @functools.wraps(write)
+    def __setitem__(self: Tensor, index: Any, value: Any) -> None:
+        write(self, index, value.to(self.dtype) if isinstance(value, Tensor) else value)
+
+    return __setitem__
 
 
 def _new(x: Tensor, *args: Any) -> Tensor:

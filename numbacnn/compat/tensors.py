@@ -286,7 +286,6 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
 
 autograd = SimpleNamespace(
     once_differentiable=lambda function: function,
-    InplaceFunction=Function,
     backward=backward,
     Function=Function, Variable=Variable, detect_anomaly=set_detect_anomaly, enable_grad=enable_grad, grad=grad,
     inference_mode=inference_mode, no_grad=no_grad, set_detect_anomaly=set_detect_anomaly, set_grad_enabled=set_grad_enabled,
