@@ -34,7 +34,7 @@ def _absent(module: str) -> SimpleNamespace:
     return SimpleNamespace(__all__=[], **{name: type(name, (Absent,), {"name": f"{module}.{name}"}) for name in names})
 
 
-absent_layers, absent_optimizers = _absent("torch.nn"), _absent("torch.optim")
+absent_layers, absent_sequences, absent_optimizers = map(_absent, ABSENT)
 
 
 class Mirror(ModuleType):

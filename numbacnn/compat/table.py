@@ -32,6 +32,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torch.nn.modules.batchnorm": (*_NN, "numbacnn.nn.norm"),
     "torch.nn.modules.utils": ("numbacnn.compat.layers:sizes",),
     "torch.nn.utils": ("numbacnn.nn.utils",),
+    "torch.nn.utils.rnn": ("numbacnn.compat.modules:absent_sequences",),
     "torch.onnx": (),
     "torch.optim": ("numbacnn.optim", "numbacnn.compat.modules:absent_optimizers"),
     "torch.optim.lr_scheduler": ("numbacnn.optim.lr_scheduler",),
@@ -109,6 +110,7 @@ ABSENT = {
         TransformerDecoderLayer TransformerEncoder TransformerEncoderLayer Unfold Upsample UpsamplingBilinear2d UpsamplingNearest2d
         ZeroPad1d ZeroPad2d ZeroPad3d
     """,
+    "torch.nn.utils.rnn": "PackedSequence",
     "torch.optim": "ASGD Adafactor Adamax LBFGS RAdam Rprop SparseAdam",
 }
 """Classes that are not here, but that much code names without making one: ``isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))``."""
