@@ -958,6 +958,32 @@ def test_schedules_go_on_from_a_rate_set_by_hand() -> None:
     np.testing.assert_allclose(course(warm, 4), [0.06, 0.08, 0.1, 0.1, 0.05], rtol=1e-12)
 
 
+def test_the_last_rates_are_those_that_the_schedule_left() -> None:
+    """Whoever has moved the optimiser's since: a schedule that warms up, and asks one that it hands over to, counts on it."""
+    optimizer = one()
+    schedule = optim.ExponentialLR(optimizer, 0.5)
+    optimizer.param_groups[0]["lr"] = 8.0
+    assert schedule.get_last_lr() == [1.0]
+    schedule.get_last_lr().clear()
+    schedule.step()
+    assert schedule.get_last_lr() == [4.0]
+    optimizer.param_groups[0]["lr"] = 2.0  # as loading its state does
+    schedule.load_state_dict(schedule.state_dict())
+    assert schedule.get_last_lr() == [2.0]
+
+
+def test_a_schedule_whose_step_does_all_itself_knows_the_first_rates() -> None:
+    class Doubles(optim.lr_scheduler.LRScheduler):
+        def step(self, epoch: int | None = None) -> None:
+            for group, base in zip(self.optimizer.param_groups, self.base_lrs):
+                group["lr"] = 2 * base
+
+    schedule = Doubles(one())
+    for _ in range(3):
+        schedule.step()
+    assert schedule.base_lrs == [1.0] and schedule.optimizer.param_groups[0]["lr"] == 2.0
+
+
 def test_schedules_follow_groups_that_come_and_go() -> None:
     def groups() -> optim.SGD:
         return optim.SGD([{"params": [nc.zeros(1)], "lr": lr} for lr in (1.0, 2.0, 4.0)], momentum=0.9)

@@ -110,9 +110,9 @@ def _defined(tree: ast.AST) -> Iterator[str]:
             yield node.attr
 
 
-def _bound(function: ast.AST) -> Iterator[str]:
-    """What the parameters and variables of a function are called, whatever these names mean outside."""
-    for node in ast.walk(function):
+def _bound(tree: ast.AST) -> Iterator[str]:
+    """What parameters and variables are called, whatever these names mean outside."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.arg):
             yield node.arg
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -147,10 +147,6 @@ def _is_of(names: set[str], node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id in names
 
 
-def _binds(node: ast.AST) -> bool:
-    return isinstance(node, ast.arg) or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
-
-
 def takes(function: Any, keyword: str) -> bool:
     try:
         parameters = inspect.signature(function).parameters
@@ -174,7 +170,7 @@ class Uses(ast.NodeVisitor):
     def look(self, tree: ast.AST, given: dict[str, str]) -> list[tuple[str, int, list[str]]]:
         """What is found, where ``from models import *`` may give the names that other files have."""
         if "*" in self.others:
-            bound = {getattr(node, "arg", getattr(node, "id", None)) for node in ast.walk(tree) if _binds(node)} | self.others
+            bound = {*_bound(tree)} | self.others
             self.names = {name: full for name, full in given.items() if name not in bound} | self.names
         if self.names:
             self.visit(tree)

@@ -18,12 +18,14 @@ __all__ = ["FrozenParameter", "Parameter", "UninitializedParameter"]
 class Parameter(Tensor):
     """A tensor that a module trains: assigned to an attribute of a :class:`Module`, it appears in ``parameters()``.
 
+    It takes attributes of your own, which no copy of it has.
+
     >>> import numbacnn as nc
     >>> nc.nn.Parameter(nc.ones(2, 3)).requires_grad
     True
     """
 
-    __slots__ = ("__dict__",)  # for attributes of one's own, as binarised networks keep their real weights in one
+    __slots__ = ("__dict__",)
     is_parameter = True
 
     @judged

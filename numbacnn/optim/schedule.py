@@ -137,7 +137,7 @@ class Schedule:
 
         Where several schedules share an optimiser, or a rate was set by hand since, the groups may have others.
         """
-        return self._rates() if self._last_lr is None else self._last_lr
+        return self._rates() if self._last_lr is None else list(self._last_lr)
 
     def _rates(self) -> list[float]:
         """The rate of each parameter group as it is now."""
