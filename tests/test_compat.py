@@ -699,6 +699,10 @@ def test_networks_of_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with nn.init.skipped():
         small = torchvision.models.resnet.ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], num_classes=10)
     assert small.fc.in_features == 2048 and small.layer4[0].downsample is not None
+    for kind in torchvision.models.resnet.BasicBlock, torchvision.models.resnet.Bottleneck:
+        way = torchvision.models.resnet.conv1x1(2, 2 * kind.expansion, 2)
+        assert kind(2, 2, 2, way).downsample is way
+        assert len(kind(2, 2, stride=2, downsample=nn.Sequential()).downsample) == 0  # which is false, and yet one's own
     assert "vgg16_bn" in torchvision.models.__dict__ and not hasattr(torchvision.models, "vit_b_16")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "hub/checkpoints").mkdir(parents=True)

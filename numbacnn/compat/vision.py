@@ -137,9 +137,9 @@ def _make(name: str, classes: int) -> nn.Module:
     return ResNet(models.resnet.BasicBlock if int(depth) < 50 else models.resnet.Bottleneck, DEPTHS[depth], classes)
 
 
-networks = SimpleNamespace(
-    BasicBlock=models.resnet.BasicBlock, Bottleneck=models.resnet.Bottleneck, ResNet=ResNet, VGG=models.vgg.VGG
-)  # fmt: skip
+networks = SimpleNamespace(ResNet=ResNet, VGG=models.vgg.VGG)
+for _name in "BasicBlock", "Bottleneck", "conv1x1", "conv3x3":
+    setattr(networks, _name, getattr(models.resnet, _name))
 for _name, _hashes in FILES.items():
     _kind = _name.replace("resnet", "ResNet").replace("vgg", "VGG").replace("_bn", "_BN") + "_Weights"
     _members = {f"IMAGENET1K_V{i}": f"{_name}-{digest}.pth" for i, digest in enumerate(_hashes, 1)}

@@ -11,16 +11,18 @@ from .. import nn
 from ..arguments import one_of
 from ..tensor import Tensor
 
-__all__ = ["BasicBlock", "Bottleneck", "ResNet", "resnet18", "small_resnet"]
+__all__ = ["BasicBlock", "Bottleneck", "ResNet", "conv1x1", "conv3x3", "resnet18", "small_resnet"]
 
 Stem = Literal["imagenet", "cifar"]
 
 
-def _conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+    """A 3x3 convolution without bias, which keeps the size if the stride is 1."""
     return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1, bias=False)
 
 
-def _conv1x1(in_channels: int, channels: int, stride: int = 1) -> nn.Conv2d:
+def conv1x1(in_channels: int, channels: int, stride: int = 1) -> nn.Conv2d:
+    """A 1x1 convolution without bias."""
     return nn.Conv2d(in_channels, channels, kernel_size=1, stride=stride, bias=False)
 
 
@@ -28,26 +30,26 @@ def _downsample(in_channels: int, channels: int, stride: int) -> nn.Sequential |
     """What brings a block's input to the sizes of its output, where they differ."""
     if stride == 1 and in_channels == channels:
         return None
-    return nn.Sequential(_conv1x1(in_channels, channels, stride), nn.BatchNorm2d(channels))
+    return nn.Sequential(conv1x1(in_channels, channels, stride), nn.BatchNorm2d(channels))
 
 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions with a way around them: relu(bn(conv(relu(bn(conv(x))))) + x).
 
-    Where the sizes change, ``downsample``, a 1x1 convolution with batch normalisation, brings x to them.
+    Where the sizes change, ``downsample``, by default a 1x1 convolution with batch normalisation, brings x to them.
     """
 
     expansion = 1
     """Its outputs, as a multiple of ``channels``."""
 
-    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int = 1, downsample: nn.Module | None = None) -> None:
         super().__init__()
-        self.conv1 = _conv3x3(in_channels, channels, stride)
+        self.conv1 = conv3x3(in_channels, channels, stride)
         self.bn1 = nn.BatchNorm2d(channels)
         self.relu = nn.ReLU(inplace=True)
-        self.conv2 = _conv3x3(channels, channels)
+        self.conv2 = conv3x3(channels, channels)
         self.bn2 = nn.BatchNorm2d(channels)
-        self.downsample = _downsample(in_channels, channels, stride)
+        self.downsample = _downsample(in_channels, channels, stride) if downsample is None else downsample
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.relu(self.bn1(self.conv1(x)))
@@ -63,17 +65,17 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int = 1, downsample: nn.Module | None = None) -> None:
         super().__init__()
         out_channels = self.expansion * channels
-        self.conv1 = _conv1x1(in_channels, channels)
+        self.conv1 = conv1x1(in_channels, channels)
         self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = _conv3x3(channels, channels, stride)
+        self.conv2 = conv3x3(channels, channels, stride)
         self.bn2 = nn.BatchNorm2d(channels)
-        self.conv3 = _conv1x1(channels, out_channels)
+        self.conv3 = conv1x1(channels, out_channels)
         self.bn3 = nn.BatchNorm2d(out_channels)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = _downsample(in_channels, out_channels, stride)
+        self.downsample = _downsample(in_channels, out_channels, stride) if downsample is None else downsample
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.relu(self.bn1(self.conv1(x)))
@@ -91,7 +93,7 @@ class ResNet(nn.Module):
         super().__init__()
         one_of("resnet18", "stem", stem, ("imagenet", "cifar"))
         large = stem == "imagenet"
-        self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False) if large else _conv3x3(in_channels, 64)
+        self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False) if large else conv3x3(in_channels, 64)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if large else nn.Identity()
@@ -148,6 +150,6 @@ def small_resnet(classes: int = 10, in_channels: int = 3) -> nn.Sequential:
     >>> sum(p.numel() for p in nc.models.small_resnet(8).parameters())
     174080
     """
-    stem = (_conv3x3(in_channels, 24), nn.BatchNorm2d(24), nn.ReLU(inplace=True))
+    stem = (conv3x3(in_channels, 24), nn.BatchNorm2d(24), nn.ReLU(inplace=True))
     blocks = (BasicBlock(24, 24), BasicBlock(24, 48, stride=2), BasicBlock(48, 96, stride=2))
     return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, classes)).apply(_start)
