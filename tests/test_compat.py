@@ -699,6 +699,18 @@ def test_networks_of_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with nn.init.skipped():
         small = torchvision.models.resnet.ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], num_classes=10)
     assert small.fc.in_features == 2048 and small.layer4[0].downsample is not None
+
+    class Block(nn.Module):  # one's own, as in SE-ResNet
+        expansion = 2
+
+        def __init__(self, inplanes: int, planes: int, stride: int = 1, downsample: nn.Module | None = None) -> None:
+            super().__init__()
+            self.conv, self.downsample = nn.Conv2d(inplanes, planes * self.expansion, 3, stride, 1), downsample
+
+        def forward(self, x: nc.Tensor) -> nc.Tensor:
+            return self.conv(x) + (x if self.downsample is None else self.downsample(x))
+
+    assert torchvision.models.ResNet(Block, [1, 2, 1, 1], num_classes=3)(nc.zeros(2, 3, 32, 32)).shape == (2, 3)
     for kind in torchvision.models.resnet.BasicBlock, torchvision.models.resnet.Bottleneck:
         way = torchvision.models.resnet.conv1x1(2, 2 * kind.expansion, 2)
         assert kind(2, 2, 2, way).downsample is way

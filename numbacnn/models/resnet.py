@@ -113,7 +113,7 @@ class ResNet(nn.Module):
 
 
 def _stage(block: type[BasicBlock | Bottleneck], in_channels: int, channels: int, blocks: int, stride: int) -> nn.Sequential:
-    first = block(in_channels, channels, stride)
+    first = block(in_channels, channels, stride, _downsample(in_channels, channels * block.expansion, stride))
     return nn.Sequential(first, *(block(channels * block.expansion, channels) for _ in range(blocks - 1)))
 
 
