@@ -440,6 +440,7 @@ def test_batches_beside_pytorch(data: st.DataObject) -> None:
     for mine, other in sets if n > 2 or kind == "single lists" else []:
         ours, reference = DataLoader(mine, **options), theirs.DataLoader(other, **options)
         assert list(map(plain, ours)) == list(map(plain, reference)) and len(ours) == len(reference)
+        assert len(iter(ours)) == len(iter(reference))  # type: ignore[arg-type]
 
 
 @FORK
@@ -475,8 +476,9 @@ def test_the_length_of_an_iterable_data_set() -> None:
     assert sum(1 for _ in loader) == 5  # list() would ask for the length, and nobody did
     len(loader)
     text = r"^\[DataLoader\] expected no more batches than examples; received batch 4 of an IterableDataset whose length is 3\.$"
-    with pytest.warns(UserWarning, match=text):
+    with pytest.warns(UserWarning, match=text) as warned:
         list(loader)
+    assert warned[0].filename == __file__
     with raises(TypeError, "[DataLoader] expected a data set that says its length; received a Shared, which has no __len__."):
         len(DataLoader(Shared()))
 

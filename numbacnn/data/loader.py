@@ -240,7 +240,7 @@ class DataLoader:
         if self._position and not self._resume:
             self._epoch, self._position = self._epoch + 1, 0
         self._resume = False
-        return self._epoch_from(self._epoch, self._position)
+        return _Batches(self, self._epoch_from(self._epoch, self._position))
 
     def state_dict(self) -> dict[str, int]:
         """``seed``, ``epoch`` and ``position`` (batches taken in this epoch): all that decides what comes next."""
@@ -283,7 +283,7 @@ class DataLoader:
             if self._told is not None and position == self._told + 1:
                 received = f"batch {position} of an IterableDataset whose length is {self._told}"
                 hint = "let each worker take its share, see get_worker_info" if self.num_workers else ""
-                warnings.warn(message("DataLoader", "no more batches than examples", received, hint), stacklevel=2)
+                warnings.warn(message("DataLoader", "no more batches than examples", received, hint), stacklevel=3)
             yield self._source.finished(batch, self.device)
         if self._epoch == epoch:
             self._epoch, self._position = epoch + 1, 0
@@ -326,6 +326,19 @@ class DataLoader:
         from .processes import started  # which few need
 
         return Pool(started(workers, self.multiprocessing_context), "numbacnn-worker-{}")
+
+
+class _Batches(Iterator[Any]):
+    """The batches of an epoch; its length is the loader's."""
+
+    def __init__(self, loader: DataLoader, batches: Iterator[Any]) -> None:
+        self._loader, self._batches = loader, batches
+
+    def __next__(self) -> Any:
+        return next(self._batches)
+
+    def __len__(self) -> int:
+        return len(self._loader)
 
 
 def _listed(given: dict[str, Any]) -> str:
