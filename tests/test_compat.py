@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib.util
 import inspect
@@ -248,6 +249,10 @@ def test_the_type_of_tensors() -> None:
     x = nc.ones(2)
     kind = type(x)
     assert kind == torch.Tensor and kind != torch.FloatTensor and torch.Tensor != torch.FloatTensor and len({torch.Tensor}) == 1
+    assert {torch.Tensor: 1, torch.FloatTensor: 2}[kind] == 1
+    numbers = functools.singledispatch(lambda x: None)
+    numbers.register(torch.Tensor, lambda x: x.numel())
+    assert numbers(nc.ones(3)) == numbers(nn.Parameter(nc.ones(3))) == 3 and numbers(3) is None
     with pytest.raises(TypeError, match="^" + re.escape("[compat] expected tensors as they are; received a subclass Mine of Tensor")):
         type("Mine", (torch.Tensor,), {})
     assert nn.Linear(1, 1).type(torch.DoubleTensor).weight.type() == "torch.DoubleTensor"
