@@ -77,6 +77,19 @@ def test_registration_order_and_names() -> None:
     assert net.nothing is None and {"first", "count", "nothing"} <= set(dir(net))
 
 
+def test_a_part_says_itself_what_training_means() -> None:
+    class Frozen(nn.Sequential):
+        def train(self, mode: bool = True) -> Any:
+            super().train(mode)
+            self[1].eval()
+            return self
+
+    net = nn.Sequential(nn.Sequential(Frozen(nn.Dropout(), nn.BatchNorm2d(2))), nn.BatchNorm2d(2))
+    for step in (net.train, net.eval, net.train):
+        step()
+        assert [module.training for module in net.modules()] == [net.training] * 4 + [False, net.training]
+
+
 def test_a_parameter_has_attributes_of_ones_own() -> None:
     """A binarised network's real weights, as many keep them."""
     layer = nn.Linear(2, 1)

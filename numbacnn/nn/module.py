@@ -385,8 +385,9 @@ class Module:
             TypeError: ``mode`` is neither True nor False.
         """
         mode = flag("train", "mode", mode)
-        for module in self.modules():
-            module._set_mode(mode)
+        self._set_mode(mode)
+        for child in self.children():
+            child.train(mode)  # which may be the user's own, as that of a part whose batch normalisation is frozen
         return self
 
     def _set_mode(self, training: bool) -> None:
