@@ -83,9 +83,17 @@ def test_schedules_of_ones_own_ask_whether_they_are_within_a_step() -> None:
             assert self._get_lr_called_within_step
             return [base / 2**self.last_epoch for base in self.base_lrs]
 
-    schedule = Halves(SGD([nc.zeros(1)], lr=1.0))
+    optimizer = SGD([nc.zeros(1)], lr=1.0)
+    schedule = Halves(optimizer)
     schedule.step()
-    assert schedule.get_last_lr() == [0.5]
+    assert schedule._last_lr == schedule.get_last_lr() == [0.5] and "_last_lr" not in schedule.state_dict()
+    schedule.load_state_dict(schedule.state_dict())
+    plateau, chain = nc.optim.ReduceLROnPlateau(optimizer), nc.optim.ChainedScheduler([schedule])
+    assert schedule._last_lr == plateau._last_lr == chain._last_lr == [0.5] and not hasattr(chain, "base_lrs")
+    sequence = nc.optim.SequentialLR(optimizer, [Halves(optimizer), Halves(optimizer)], [1])
+    sequence.step()
+    optimizer.param_groups[0]["lr"] = 3.0
+    assert sequence._last_lr == [1.0]
 
 
 def test_a_missing_class_may_be_named() -> None:
@@ -100,7 +108,16 @@ def test_a_missing_class_may_be_named() -> None:
                 kind(2, lr=0.1)
             with pytest.raises(Missing):
                 find(f"{module}.{name}")
-            assert name not in dir(mirror(module))
+            assert name not in dir(mirror(module)) and name in mirror(module).__all__
+            assert pickle.loads(pickle.dumps(kind)) is kind
+
+    class Own(torch.nn.GroupNorm):  # type: ignore[misc]
+        def __init__(self) -> None:
+            nn.Module.__init__(self)
+
+    for wrong in (Own, lambda: torch.nn.Embedding.from_pretrained(nc.ones(2, 2))):
+        with pytest.raises(Missing, match=r"received torch\.nn\.(GroupNorm|Embedding\.from_pretrained);"):
+            wrong()
 
 
 def test_a_missing_name_is_an_attribute_error_and_an_import_error() -> None:
@@ -511,19 +528,6 @@ def test_arguments_that_change_nothing_here(tmp_path: Path) -> None:
     assert torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "min", verbose=True).mode == "min"
     for schedule, value in (("StepLR", 3), ("LambdaLR", lambda epoch: 1.0)):
         getattr(torch.optim.lr_scheduler, schedule)(optimizer, value, verbose=False)
-
-
-def test_a_schedule_of_ones_own_reads_private_names() -> None:
-    import numbacnn.compat.torch as torch
-
-    class Warm(torch.optim.lr_scheduler._LRScheduler):
-        def get_lr(self) -> list[float]:
-            assert self._get_lr_called_within_step
-            return [rate * self.last_epoch for rate in self.base_lrs]
-
-    schedule = Warm(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5))
-    schedule.step()
-    assert schedule._last_lr == schedule.get_last_lr() == [0.5] and "_last_lr" not in schedule.state_dict()
     with pytest.raises(TypeError, match="colour"):
         torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1, colour="red")
     y = nc.ones(2, requires_grad=True)
@@ -571,13 +575,10 @@ def test_a_factor_may_stand_first() -> None:
 
     x, y = nc.tensor([1.0, 2.0]), nc.tensor([3.0, 4.0])
     assert torch.add(x, 2, y).tolist() == x.clone().add_(2, y).tolist() == x.add(y, alpha=2).tolist() == [7.0, 10.0]
-    m = torch.ones(2, 2)
-    many = m[None].baddbmm(3, 2, m[None], m[None])
-    for product in (m.addmm(3, 2, m, m), torch.addmm(3, m, 2, m, m), m.clone().addmm_(3, 2, m, m), many[0]):
-        assert product.tolist() == [[7.0, 7.0], [7.0, 7.0]]
-    assert m.addmm(3, m, m).tolist() == [[5.0, 5.0], [5.0, 5.0]]
     assert x.sub(2, y).tolist() == [-5.0, -6.0] and x.clone().addcmul_(2, y, y).tolist() == [19.0, 34.0]
     assert torch.addcdiv(x, -1, y, x).tolist() == [-2.0, 0.0] and x.add(1).tolist() == [2.0, 3.0]
+    with pytest.raises(TypeError):
+        x.sub(2, 99, y)
     z, a, b = nc.ones(1, 1), nc.tensor([[1.0, 2.0]]), nc.tensor([[3.0], [4.0]])
     assert z.clone().addmm_(1, -2, a, b).item() == torch.addmm(1, z, -2, a, b).item() == torch.addmm(z, a, b, alpha=-2).item() == -21
     assert z.addmm(2, a, b).item() == 13 and z[0].addmv(2, 3, a, b[:, 0]).item() == z[None].baddbmm(2, 3, a[None], b[None]).item() == 35
@@ -881,10 +882,32 @@ def test_check_lists_names_without_running_them(tmp_path: Path, capsys: pytest.C
     assert cli.main(["check", str(tmp_path / "gone")]) == 1 and "expected a file or a folder" in capsys.readouterr().err
 
 
+def test_check_knows_what_names_mean_where(tmp_path: Path) -> None:
+    """Variables, functions and classes of a scope, and those of scopes within it, which are none of its own."""
+    (tmp_path / "a.py").write_text(textwrap.dedent("""
+        import torch
+        from torch import nn, optim
+        def a(nets, lr=optim.A): [optim.no for optim in nets], sorted(nets, key=lambda torch: torch.no), optim.B, torch.C
+        def b(nn=nn.D):
+            try: nn.no
+            except ValueError as optim: optim.no
+            def torch(): return 1
+            torch.no
+        class Of:
+            nn = nn.functional
+            def c(self): self.x = nn.E
+        optim = optim.F
+    """))  # fmt: skip
+    assert {name.rpartition(".")[2] for name in check([tmp_path]).missing} == set("ABCDEF")
+
+
 def test_check_knows_what_a_star_import_gives(tmp_path: Path) -> None:
-    (tmp_path / "models.py").write_text("import torch\nfrom torch import nn, optim\n")
-    main = "from models import *\ntorch.nowhere(1)\ndef f(nn):\n    nn.nowhere()\noptim = f\noptim.nowhere()\n"
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/__init__.py").write_text("from .vgg import *\n")
+    (tmp_path / "models/vgg.py").write_text("import torch\nfrom torch import nn, optim\nimport torch.nn.functional as F\n")
+    (tmp_path / "other.py").write_text("import torchvision.transforms.functional as F\n")
+    main = "from models import *\ntorch.nowhere(1)\nF.relu\ndef f(nn):\n    nn.nowhere()\nnn.there\noptim = f\noptim.nowhere()\n"
     (tmp_path / "main.py").write_text(main)
-    assert check([tmp_path]).missing.keys() == {"torch.nowhere"}
+    assert check([tmp_path]).missing.keys() == {"torch.nowhere", "torch.nn.there"}
     (tmp_path / "main.py").write_text(main.replace("*", "torch"))
     assert not check([tmp_path]).missing

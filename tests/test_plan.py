@@ -1461,26 +1461,44 @@ def test_values_that_are_read_have_no_plan(read):
     assert " read, in " in nc.explain(compiled) or "made outside" in nc.explain(compiled)
 
 
-@pytest.mark.parametrize("kind", ["step", "look", "schedule", "momentum"])
+@pytest.mark.parametrize("kind", ["step", "look", "momentum"])
 def test_a_rate_that_is_returned_has_no_plan(kind):
     net, optimiser = linear()
-    schedule = nc.optim.StepLR(optimiser, 1, 0.5)
-    group = optimiser.param_groups[0]
-    schedule.step()
-    group["lr"] = 0.4  # which the schedule has not set
     functions = {
         "step": lambda x, y: (train(net, optimiser, x, y), optimiser.param_groups[0]["lr"])[1],
         "look": lambda x, y: (net(x), optimiser.param_groups[0]["lr"])[1],
-        "schedule": lambda x, y: [net(x).detach(), schedule.get_last_lr()[0]][1],
         "momentum": lambda x, y: [net(x).detach(), (1, optimiser.param_groups[0]["momentum"])][1][1],
     }
     compiled = nc.compile(functions[kind])
     for i in range(12):
         if i >= 6:
-            group.update(lr=0.2, momentum=0.7)
-            schedule.step()
-        assert compiled(*batch(i)) == {"momentum": group["momentum"], "schedule": schedule.get_last_lr()[0]}.get(kind, group["lr"])
+            optimiser.param_groups[0].update(lr=0.2, momentum=0.7)
+        assert compiled(*batch(i)) == optimiser.param_groups[0]["momentum" if kind == "momentum" else "lr"]
     assert "it returns a number that an optimiser or a schedule may change" in nc.explain(compiled)
+
+
+@pytest.mark.parametrize(
+    "use", [lambda loss, rate: rate, lambda loss, rate: loss * rate, lambda loss, rate: loss if rate > 0.05 else -loss]
+)
+def test_a_rate_that_a_schedule_gives_has_no_plan(use):
+    net, optimiser = linear()
+    schedule = nc.optim.StepLR(optimiser, 1, 0.5)
+    compiled = nc.compile(lambda x, y: use(F.cross_entropy(net(x), y).detach(), schedule.get_last_lr()[0]))
+    for i in range(12):
+        if i >= 6:
+            schedule.step()
+        assert float(compiled(*batch(i))) == float(compiled.function(*batch(i)))
+    assert "a rate is read, which may change" in nc.explain(compiled)
+
+
+def test_attributes_of_a_parameter_have_no_plan():
+    net, _ = linear()
+    net.weight.scale = 3.0
+    look = nc.compile(lambda x: net(x) * net.weight.scale)
+    for i in range(10):
+        net.weight.scale = 3.0 + i // 5
+        assert (look(batch(i)[0]) == net(batch(i)[0]) * net.weight.scale).all()
+    assert "a parameter has attributes, which may change" in nc.explain(look)
 
 
 def test_numbers_and_text_are_returned_as_they_are():

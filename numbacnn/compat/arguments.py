@@ -49,8 +49,8 @@ def number_last(function: Callable[..., Any], names: str) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*args: Any, **options: Any) -> Any:
         tensors = [arg for arg in args if isinstance(arg, Tensor)]
-        if 1 < len(tensors) < len(args) and args[-1] is tensors[-1]:
-            factors = [arg for arg in args if not isinstance(arg, Tensor)]
+        factors = [arg for arg in args if not isinstance(arg, Tensor)]
+        if len(tensors) > 1 and 0 < len(factors) <= len(names.split()) and args[-1] is tensors[-1]:
             args, options = tuple(tensors), {**dict(zip(names.split(), factors)), **options}
         return function(*args, **options)
 

@@ -78,9 +78,9 @@ def check(paths: Iterable[str | Path]) -> Report:
             report.unread[str(file)] = str(error)
     own = {name for tree in trees.values() for name in _defined(tree)}
     uses = {file: Uses(tree, own) for file, tree in trees.items()}
-    given = {name: full for each in uses.values() for name, full in each.names.items()}
-    for file, tree in trees.items():
-        for full, line, keywords in uses[file].look(tree, given):
+    modules = {file.parent.name if file.stem == "__init__" else file.stem: each for file, each in uses.items()}
+    for file, each in uses.items():
+        for full, line, keywords in each.look(trees[file], modules):
             _judge(report, full, keywords, f"{file}:{line}")
     return report
 
@@ -110,13 +110,21 @@ def _defined(tree: ast.AST) -> Iterator[str]:
             yield node.attr
 
 
-def _bound(tree: ast.AST) -> Iterator[str]:
-    """What parameters and variables are called, whatever these names mean outside."""
-    for node in ast.walk(tree):
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def _bound(scope: ast.AST) -> Iterator[str]:
+    """What the parameters, variables, functions and classes of a scope are called, whatever these names mean outside it."""
+    for node in ast.iter_child_nodes(scope):
         if isinstance(node, ast.arg):
             yield node.arg
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id
+        elif isinstance(node, (*DEFINITIONS, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
+            yield node.name
+        if not isinstance(node, (*COMPREHENSIONS, *DEFINITIONS, ast.Lambda)):
+            yield from _bound(node)
 
 
 def _judge(report: Report, full: str, keywords: list[str], place: str) -> None:
@@ -162,19 +170,27 @@ class Uses(ast.NodeVisitor):
         self.names: dict[str, str] = {}
         self.others: set[str] = set()  # what other modules give: their functions are no methods of tensors
         self.own = own
+        self.stars: list[str] = []  # the modules of which all is imported
         self.found: list[tuple[str, int, list[str]]] = []
         imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
         for node in imports:
             self._bind(node)
 
-    def look(self, tree: ast.AST, given: dict[str, str]) -> list[tuple[str, int, list[str]]]:
-        """What is found, where ``from models import *`` may give the names that other files have."""
-        if "*" in self.others:
-            bound = {*_bound(tree)} | self.others
-            self.names = {name: full for name, full in given.items() if name not in bound} | self.names
+    def look(self, tree: ast.AST, modules: dict[str, Uses]) -> list[tuple[str, int, list[str]]]:
+        """What is found, where ``from models import *`` gives the names of a module that is looked through too."""
+        hidden = {*_bound(tree)} | self.others
+        self.names = {name: full for name, full in self._given(modules, set()).items() if name not in hidden} | self.names
         if self.names:
             self.visit(tree)
         return self.found
+
+    def _given(self, modules: dict[str, Uses], seen: set[str]) -> dict[str, str]:
+        """What ``import *`` brings, and what it has brought there."""
+        found: dict[str, str] = {}
+        for star in {*self.stars} & modules.keys() - seen:
+            seen.add(star)
+            found |= modules[star]._given(modules, seen) | modules[star].names
+        return found
 
     def _bind(self, node: ast.Import | ast.ImportFrom) -> None:
         for name in node.names:
@@ -186,13 +202,14 @@ class Uses(ast.NodeVisitor):
                     self._use(name.name, node.lineno)
             elif node.level or not node.module or node.module.partition(".")[0] not in ROOTS:
                 self.others.add(name.asname or name.name)
+                self.stars += [(node.module or "").rpartition(".")[2]] * (name.name == "*")
             else:
                 self._use(node.module, node.lineno)
                 if name.name != "*":
                     self.names[name.asname or name.name] = f"{node.module}.{name.name}"
                     self._use(f"{node.module}.{name.name}", node.lineno)
                 elif node.module in MODULES:
-                    self.names |= {each: f"{node.module}.{each}" for each in dir(find(node.module))}
+                    self.names |= {each: f"{node.module}.{each}" for each in find(node.module).__all__}
 
     def _use(self, full: str, line: int, keywords: Iterable[str] = ()) -> None:
         self.found.append((full, line, list(keywords)))
@@ -207,18 +224,38 @@ class Uses(ast.NodeVisitor):
         return None
 
     def visit_Assign(self, node: ast.Assign) -> None:
+        self.generic_visit(node)
         full = self._full(node.value)
         if full and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             self.names[node.targets[0].id] = full  # F = nn.functional
-        self.generic_visit(node)
 
-    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
-        outer, inner = self.names, {*_bound(node)}
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self._within((), ast.iter_child_nodes(node))
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        for part in (*node.decorator_list, node.args, node.returns):
+            if part is not None:
+                self.visit(part)
+        self._within(_bound(node), node.body)
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self.visit(node.args)
+        self._within(_bound(node), [node.body])
+
+    def visit_ListComp(self, node: ast.AST) -> None:
+        self._within(_bound(node), ast.iter_child_nodes(node))
+
+    visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_ListComp
+
+    def _within(self, names: Iterable[str], parts: Iterable[ast.AST]) -> None:
+        """Look through a scope in which some names mean something else."""
+        outer, inner = self.names, {*names}
         self.names = {name: full for name, full in outer.items() if name not in inner}
-        self.generic_visit(node)
+        for part in parts:
+            self.visit(part)
         self.names = outer
-
-    visit_AsyncFunctionDef = visit_Lambda = visit_FunctionDef
 
     def visit_Call(self, node: ast.Call) -> None:
         full = self._full(node.func)

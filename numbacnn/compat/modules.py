@@ -19,22 +19,33 @@ class Missing(AttributeError):
     """A name of PyTorch or torchvision that is not here."""
 
 
-class Absent:
+class Absence(type):
+    """The kind of classes that are not here: they have no methods of their own."""
+
+    full: str
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise Missing(missing(f"{cls.full}.{name}"))
+
+
+class Absent(metaclass=Absence):
     """What stands for a class that is not here: nothing is one, and none can be made."""
 
-    name: str
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        raise Missing(missing(self.name))
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        raise Missing(missing(cls.full))
 
 
 def _absent(module: str) -> SimpleNamespace:
     """Classes that a module lacks; it lists none of them."""
-    names = ABSENT[module].split()
-    return SimpleNamespace(__all__=[], **{name: type(name, (Absent,), {"name": f"{module}.{name}"}) for name in names})
+    members = {"__module__": f"{__package__}.{module}"}
+    return SimpleNamespace(
+        __all__=[], **{name: Absence(name, (Absent,), {**members, "full": f"{module}.{name}"}) for name in ABSENT[module].split()}
+    )
 
 
-absent_layers, absent_sequences, absent_optimizers = map(_absent, ABSENT)
+absent_layers, absent_sequences, absent_optimizers = map(_absent, ("torch.nn", "torch.nn.utils.rnn", "torch.optim"))
 
 
 class Mirror(ModuleType):
@@ -47,7 +58,7 @@ class Mirror(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         if name == "__all__":
-            return dir(self)
+            return [*dir(self), *ABSENT.get(key(self), "").split()]
         if name.startswith("__") and name != "__version__":
             raise AttributeError(name)
         module = key(self)

@@ -105,13 +105,13 @@ ABSENT = {
         AdaptiveAvgPool1d AdaptiveAvgPool3d AdaptiveMaxPool1d AdaptiveMaxPool3d AlphaDropout AvgPool1d AvgPool3d BatchNorm3d Bilinear
         ConstantPad1d ConstantPad2d ConstantPad3d Conv1d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d Embedding EmbeddingBag Fold
         GRU GRUCell GroupNorm InstanceNorm1d InstanceNorm2d InstanceNorm3d LSTM LSTMCell LayerNorm LocalResponseNorm MaxPool1d MaxPool3d
-        MaxUnpool1d MaxUnpool2d MaxUnpool3d MultiheadAttention PixelShuffle PixelUnshuffle RMSNorm RNN RNNBase RNNCell ReflectionPad1d
+        MaxUnpool1d MaxUnpool2d MaxUnpool3d MultiheadAttention PixelShuffle PixelUnshuffle RNN RNNBase RNNCell ReflectionPad1d
         ReflectionPad2d ReflectionPad3d ReplicationPad1d ReplicationPad2d ReplicationPad3d SyncBatchNorm Transformer TransformerDecoder
         TransformerDecoderLayer TransformerEncoder TransformerEncoderLayer Unfold Upsample UpsamplingBilinear2d UpsamplingNearest2d
         ZeroPad1d ZeroPad2d ZeroPad3d
     """,
     "torch.nn.utils.rnn": "PackedSequence",
-    "torch.optim": "ASGD Adafactor Adamax LBFGS RAdam Rprop SparseAdam",
+    "torch.optim": "ASGD Adamax LBFGS Rprop SparseAdam",
 }
 """Classes that are not here, but that much code names without making one: ``isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))``."""
 

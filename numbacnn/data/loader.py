@@ -329,7 +329,7 @@ class DataLoader:
 
 
 class _Batches(Iterator[Any]):
-    """The batches of an epoch; its length is the loader's."""
+    """The batches of an epoch; their number is the loader's length, if its data set is no IterableDataset."""
 
     def __init__(self, loader: DataLoader, batches: Iterator[Any]) -> None:
         self._loader, self._batches = loader, batches
@@ -338,6 +338,8 @@ class _Batches(Iterator[Any]):
         return next(self._batches)
 
     def __len__(self) -> int:
+        if isinstance(self._loader._source, Stream):
+            raise TypeError(message("DataLoader", "a map-style data set, of which batches are counted", shown(self._loader.dataset)))
         return len(self._loader)
 
 

@@ -18,7 +18,7 @@ __all__ = ["FrozenParameter", "Parameter", "UninitializedParameter"]
 class Parameter(Tensor):
     """A tensor that a module trains: assigned to an attribute of a :class:`Module`, it appears in ``parameters()``.
 
-    It takes attributes of your own, which no copy of it has.
+    It takes attributes of your own, which no copy of it has; a step that uses such a parameter is not compiled by ``nc.compile``.
 
     >>> import numbacnn as nc
     >>> nc.nn.Parameter(nc.ones(2, 3)).requires_grad

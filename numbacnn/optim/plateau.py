@@ -84,6 +84,7 @@ class ReduceLROnPlateau(Schedule):
         }
         self._check("ReduceLROnPlateau", settings)
         self._take({**settings, "last_epoch": 0})
+        self._left = self._rates()
 
     def _check(self, op: str, settings: Mapping[str, Any]) -> None:
         one_of(op, "mode", settings["mode"], ("min", "max"))
@@ -124,6 +125,7 @@ class ReduceLROnPlateau(Schedule):
                 rate = max(group["lr"] * self.factor, least)
                 if group["lr"] - rate > self.eps:
                     group["lr"] = rate
+        self._left = self._rates()
 
     @property
     def in_cooldown(self) -> bool:

@@ -57,14 +57,14 @@ class Schedule:
 
     _in_groups: ClassVar[dict[str, str]] = {"base_lrs": "initial_lr"}
     """Settings that have a value for each group, and the key in the group that holds it."""
-    _unsaved: ClassVar[tuple[str, ...]] = ("optimizer", "_last_lr")
+    _unsaved: ClassVar[tuple[str, ...]] = ("optimizer", "_left")
     """Attributes that are no part of the state."""
     _begins = False
     """Whether the schedule is being made: it does not go a step on then, but sets the rates of where it begins."""
     last_epoch: int
     """The number of steps taken."""
-    _last_lr: list[float] | None = None
-    """The rates that its last step set."""
+    _left: list[float] | None = None
+    """The rates that its last step set, where it has gone one since a state was loaded."""
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1, **settings: Any) -> None:
         op = type(self).__name__
@@ -102,6 +102,8 @@ class Schedule:
     @property
     def base_lrs(self) -> list[float]:
         """The rate with which each parameter group began."""
+        if "base_lrs" not in self._in_groups:
+            raise AttributeError(f"{type(self).__name__} has no base_lrs")
         return [group.get(self._in_groups["base_lrs"], group["lr"]) for group in self.optimizer.param_groups]
 
     @base_lrs.setter
@@ -113,7 +115,7 @@ class Schedule:
     def get_lr(self) -> list[float]:
         """The rates of the parameter groups after ``last_epoch`` steps; their rates of now are those after one step less.
 
-        ``last_epoch`` is 0 when the schedule is made. For the rates that are in force there is :meth:`get_last_lr`.
+        ``last_epoch`` is 0 when the schedule is made. The rates that the last step set are :meth:`get_last_lr`'s.
         """
         raise NotImplementedError
 
@@ -126,18 +128,28 @@ class Schedule:
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         for group, rate in zip(self.optimizer.param_groups, self.get_lr() if epoch is None else self._from_base(), strict=True):
             group["lr"] = rate
-        self._last_lr = self._rates()
+        self._left = self._rates()
 
     def _from_base(self) -> list[float]:
         """The rates after ``last_epoch`` steps, whatever the rates of now are."""
         return self.get_lr()
 
     def get_last_lr(self) -> list[float]:
-        """The rate that the last step set for each parameter group; before it, and after a state was loaded, the rate as it is now.
+        """The rate that the last step set for each parameter group; after a state was loaded, the rate as it is now.
 
         Where several schedules share an optimiser, or a rate was set by hand since, the groups may have others.
         """
-        return self._rates() if self._last_lr is None else list(self._last_lr)
+        refuse("a rate is read, which may change")
+        return self._rates() if self._left is None else list(self._left)
+
+    @property
+    def _last_lr(self) -> list[float]:
+        """PyTorch's private name, which schedules of people's own read and set."""
+        return self.get_last_lr()
+
+    @_last_lr.setter
+    def _last_lr(self, rates: list[float]) -> None:
+        self._left = rates
 
     def _rates(self) -> list[float]:
         """The rate of each parameter group as it is now."""
@@ -190,7 +202,7 @@ class Schedule:
 
     def _take(self, values: Mapping[str, Any]) -> None:
         """Take judged values over: into the groups, a schedule within, or attributes."""
-        self._last_lr = None
+        self._left = None
         for name, value in values.items():
             mine = vars(self).get(name)
             if name in self._in_groups:

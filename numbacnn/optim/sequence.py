@@ -56,12 +56,14 @@ class ChainedScheduler(_Several):
 
     def __init__(self, schedulers: Sequence[Schedule], optimizer: Optimizer | None = None) -> None:
         self._schedulers, self.optimizer = self._judge_schedules(schedulers, optimizer)
+        self._left = self._rates()
 
     def step(self, epoch: int | None = None) -> None:
         """Go one step on."""
         _judge_no_epoch("ChainedScheduler", epoch)
         for schedule in self._schedulers:
             schedule.step()
+        self._left = self._rates()
 
     def _begin(self) -> None:
         for schedule in self._schedulers:
@@ -101,6 +103,7 @@ class SequentialLR(_Several):
         for schedule in schedules:
             _undo(schedule)
         schedules[bisect.bisect_right(self._milestones, 0)]._begin()
+        self._left = self._rates()
 
     def _check(self, op: str, settings: Mapping[str, Any]) -> None:
         milestones = settings["_milestones"]
@@ -117,6 +120,7 @@ class SequentialLR(_Several):
         index = bisect.bisect_right(self._milestones, self.last_epoch)
         begins = index > 0 and self._milestones[index - 1] == self.last_epoch
         self._schedulers[index].step(*[0] * begins)
+        self._left = self._rates()
 
     def _begin(self) -> None:
         self.last_epoch += 1
@@ -177,7 +181,7 @@ class WarmUp(Schedule):
         else:
             self.schedule.step()
             self.last_epoch += 1
-            self._last_lr = self._rates()
+            self._left = self._rates()
 
     def get_lr(self) -> list[float]:
         before, now = (line(step, self.steps, self.start_factor, 1.0) for step in (self.last_epoch - 1, self.last_epoch))

@@ -98,8 +98,7 @@ def _rates(tape: Tape) -> set[float]:
     found = {number for live in tape.lives if live.kind != "draw" for number in live.array.reshape(-1).tolist()}
     for holder in tape.reached.held((Optimizer, Schedule)):
         optimiser = holder.optimizer if isinstance(holder, Schedule) else holder
-        values = [value for group in optimiser.param_groups for value in group.values()]
-        values += [getattr(holder, "last_epoch", None), *(getattr(holder, "_last_lr", None) or ())]
+        values = [value for group in optimiser.param_groups for value in group.values()] + [getattr(holder, "last_epoch", None)]
         for value in values:
             found.update(v for v in (value if isinstance(value, tuple) else (value,)) if type(v) in (int, float))
     return found

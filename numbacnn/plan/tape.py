@@ -291,6 +291,8 @@ class Tape:
         for t in tensors:
             if isinstance(t, Tensor) and t.is_parameter:
                 self._keeps(t)
+                if vars(t):
+                    self.refuse("a parameter has attributes, which may change")
 
     @contextlib.contextmanager
     def within(self, module: Any) -> Iterator[None]:
