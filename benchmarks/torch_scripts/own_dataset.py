@@ -46,7 +46,7 @@ def main():
     print(len(train_loader), len(val_loader))
 
     model = nn.Sequential(
-        nn.Conv2d(3, 8, 3, stride=2), nn.ELU(), nn.ZeroPad2d(1) if hasattr(nn, "ZeroPad2d") else nn.Identity(), nn.Conv2d(8, 16, 3, stride=2), nn.LeakyReLU(0.1),
+        nn.Conv2d(3, 8, 3, stride=2), nn.ELU(), nn.Conv2d(8, 16, 3, stride=2), nn.LeakyReLU(0.1),
         nn.AdaptiveMaxPool2d((2, 2)), nn.Flatten(), nn.Linear(64, 2),
     )
     class_weights = torch.tensor([1.0, 2.0])
@@ -72,7 +72,7 @@ def main():
                 seen.extend(batch["name"])
         scheduler.step(val_loss)
         writer.add_scalar("val/loss", val_loss, epoch)
-        print("epoch {} steps {} pictures {} lr > 0: {}".format(epoch, step, len(set(seen)), optimizer.param_groups[0]["lr"] > 0))
+        print("epoch {} steps {} pictures {} loss {:.6f} lr {}".format(epoch, step, len(set(seen)), val_loss, optimizer.param_groups[0]["lr"]))
     writer.close()
 
 

@@ -1,8 +1,8 @@
 """Runs a script so that two libraries can be compared: weights, orders and random numbers come from NumPy.
 
 ``python prelude.py SCRIPT [ARGS]`` with PyTorch, ``numbacnn run prelude.py SCRIPT [ARGS]`` without. Weights are filled when an optimiser is
-given them, and what is left of a network when it is set to training. Loaders don't shuffle; dropout and random transforms leave their
-input alone; made-up pictures are NumPy's.
+given them, and what is left of a network when it is set to training. Loaders don't shuffle, and data sets are split in order; dropout and
+random transforms leave their input alone; made-up pictures are NumPy's.
 """
 
 from __future__ import annotations
@@ -64,6 +64,11 @@ class Ordered(torch.utils.data.DataLoader):
         super().__init__(dataset, batch_size, False, **options)
 
 
+def split(dataset, lengths, generator=None):  # type: ignore[no-untyped-def]
+    ends = np.cumsum(lengths)
+    return [torch.utils.data.Subset(dataset, range(end - length, end)) for end, length in zip(ends, lengths)]
+
+
 class Fake(torch.utils.data.Dataset):
     def __init__(self, size, image_size, num_classes, transform=None, random_offset=0):  # type: ignore[no-untyped-def]
         self.size, self.shape, self.classes, self.transform, self.offset = size, image_size, num_classes, transform, random_offset
@@ -78,7 +83,7 @@ class Fake(torch.utils.data.Dataset):
 
 
 datasets.FakeData = Fake
-torch.utils.data.DataLoader = Ordered
+torch.utils.data.DataLoader, torch.utils.data.random_split = Ordered, split
 torch.randn = lambda *size, **options: torch.from_numpy(numbers.standard_normal(size).astype(np.float32))
 torch.randn_like = lambda x, **options: torch.from_numpy(numbers.standard_normal(tuple(x.shape)).astype(np.float32))
 for layer in (nn.Dropout, nn.Dropout2d):
