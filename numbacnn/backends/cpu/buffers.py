@@ -46,10 +46,11 @@ def plain(shape: Sequence[int], dtype: Any) -> np.ndarray:
 
 
 def keep_freed() -> None:
-    """Have the C library keep up to 64 MB that is freed, as glibc does once a program has freed a large block.
+    """Have glibc keep what is freed for the next array, as it does once a program has freed a large block.
 
     Until then it gives all but some kilobytes back to the system, and every photograph that is decoded gets its memory page by page anew.
-    Whoever sets MALLOC_TRIM_THRESHOLD_ keeps what that says.
+    Afterwards arrays of up to 32 MB lie in its heap, which shrinks when 64 MB at its end are free; :func:`give_back` gives all back that
+    is free. Whoever sets MALLOC_TRIM_THRESHOLD_ keeps what that says.
     """
     np.empty(LARGE, np.uint8)
 
