@@ -473,7 +473,12 @@ def test_the_length_of_an_iterable_data_set() -> None:
 
     assert (len(DataLoader(Long(), 2)), len(DataLoader(Long(), 2, drop_last=True)), len(DataLoader(Long(), None))) == (2, 1, 3)
     loader = DataLoader(Long(5))
-    assert sum(1 for _ in loader) == 5  # list() would ask for the length, and nobody did
+    assert sum(1 for _ in loader) == 5  # list(loader) would ask for the length, and nobody did
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(list(iter(loader))) == 5
+    with pytest.raises(TypeError, match=r"^\[DataLoader\] expected a map-style data set, of which batches are counted; received "):
+        len(iter(loader))  # type: ignore[arg-type]
     len(loader)
     text = r"^\[DataLoader\] expected no more batches than examples; received batch 4 of an IterableDataset whose length is 3\.$"
     with pytest.warns(UserWarning, match=text) as warned:
