@@ -909,5 +909,10 @@ def test_check_knows_what_a_star_import_gives(tmp_path: Path) -> None:
     main = "from models import *\ntorch.nowhere(1)\nF.relu\ndef f(nn):\n    nn.nowhere()\nnn.there\noptim = f\noptim.nowhere()\n"
     (tmp_path / "main.py").write_text(main)
     assert check([tmp_path]).missing.keys() == {"torch.nowhere", "torch.nn.there"}
+    for first, last in ("other", "models"), ("models", "other"):
+        (tmp_path / "main.py").write_text(f"from {first} import *\nfrom {last} import *\nF.hflip, F.relu\n")
+        assert check([tmp_path]).missing.keys() == {
+            "torch.nn.functional.hflip" if last == "models" else "torchvision.transforms.functional.relu"
+        }
     (tmp_path / "main.py").write_text(main.replace("*", "torch"))
     assert not check([tmp_path]).missing

@@ -187,9 +187,10 @@ class Uses(ast.NodeVisitor):
     def _given(self, modules: dict[str, Uses], seen: set[str]) -> dict[str, str]:
         """What ``import *`` brings, and what it has brought there."""
         found: dict[str, str] = {}
-        for star in {*self.stars} & modules.keys() - seen:
-            seen.add(star)
-            found |= modules[star]._given(modules, seen) | modules[star].names
+        for star in self.stars:  # in order: of two that give a name the later counts
+            if star in modules and star not in seen:
+                seen.add(star)
+                found |= modules[star]._given(modules, seen) | modules[star].names
         return found
 
     def _bind(self, node: ast.Import | ast.ImportFrom) -> None:
